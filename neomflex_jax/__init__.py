@@ -1,0 +1,27 @@
+"""Multi-agent reinforcement learning on distribution feeders in JAX, checked against pandapower."""
+
+from neomflex_jax._version import __version__
+from neomflex_jax.environment import AutoReset, Environment, State, TimeStep, make
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.powerflow import AcConfig, PowerFlow, PowerFlowResult, calibrate, power_flow
+from neomflex_jax.scenario import Scenario, load_scenario
+
+__all__ = [
+    "AcConfig",
+    "AutoReset",
+    "Environment",
+    "Feeder",
+    "InputError",
+    "PowerFlow",
+    "PowerFlowResult",
+    "Scenario",
+    "State",
+    "TimeStep",
+    "__version__",
+    "calibrate",
+    "load_feeder",
+    "load_scenario",
+    "make",
+    "power_flow",
+]

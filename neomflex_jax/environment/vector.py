@@ -1,0 +1,44 @@
+"""Wrappers around one environment that keep its interface."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.environment.environment import Environment
+from neomflex_jax.environment.state import State, TimeStep
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class AutoReset:
+    """Start the next day, by the scenario's rule, within the step that ends one.
+
+    `observation` is then the new day's first; `final_observation` stays the successor of the action. Everything else
+    is the wrapped environment's.
+    """
+
+    env: Environment
+
+    def reset(self, key: Array) -> tuple[State, TimeStep]:
+        """Start a first day."""
+        return self.env.reset(key)
+
+    def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
+        """Step, then start the next day if this one ended."""
+        stepped, timestep = self.env.step(state, action)
+        started, first = self.env.next_day(stepped)
+        ended = timestep.terminated | timestep.truncated
+        next_state = jax.tree.map(lambda new, old: jnp.where(ended, new, old), started, stepped)
+        observation = jnp.where(ended, first.observation, timestep.observation)
+        return next_state, dataclasses.replace(timestep, observation=observation)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "env":  # not set yet, while unpickling or copying
+            raise AttributeError(name)
+        return getattr(self.env, name)

@@ -1,0 +1,6 @@
+"""Feeders: buses, branches and who controls which part of them."""
+
+from neomflex_jax.grid.feeder import Feeder, Topology
+from neomflex_jax.grid.library import feeder_names, load_feeder
+
+__all__ = ["Feeder", "Topology", "feeder_names", "load_feeder"]

@@ -1,0 +1,105 @@
+"""LinDistFlow corrected by least squares on AC answers: the surrogate to train on.
+
+``v^2 = lindistflow(p, q) + A [p; q] + b`` stays affine in the injections. Losses stay quadratic: LinDistFlow's plus
+``sum_b (w_b P_b^2 + u_b Q_b^2) + affine(P_b, Q_b)`` in the lossless branch flows. All coefficients minimise the squared
+error against `ac` on given injections, with a ridge that keeps LinDistFlow in directions the samples do not show
+(all loads moving together, say). Per unit, injections positive into the grid.
+Source of the idea: affine fits of power-flow data, Y. Liu et al., "Data-driven power flow linearization", IEEE Trans.
+Smart Grid 10(3), 2019.
+
+Good on injections like those it was fitted to, and nowhere else: fit it on the scenario's own. Its errors have both
+signs. Not for final numbers; validate against AC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.powerflow.ac import AcConfig, solve_ac
+from neomflex_jax.powerflow.lindistflow import solve_lindistflow
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder, linear_result
+from neomflex_jax.powerflow.result import PowerFlowResult
+
+RIDGE = 1e-4  # relative to each feature's variance: keeps the 64 x 64 system well-conditioned in float32
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class CalibratedFit:
+    """Coefficients of the corrections; n = n_bus - 1."""
+
+    vm_squared_matrix: Array  # (n, 2 n) on [p; q]
+    vm_squared_offset: Array  # (n,)
+    loss_matrix: Array  # (2, 4 n_branch) active and reactive losses on `_loss_features`
+    loss_offset: Array  # (2,)
+
+
+def _loss_features(grid: PerUnitFeeder, p: Array, q: Array) -> Array:
+    flow_p, flow_q = grid.branch_flow(p), grid.branch_flow(q)
+    return jnp.concatenate([flow_p**2, flow_q**2, flow_p, flow_q])
+
+
+def _linear_losses(grid: PerUnitFeeder, p: Array, q: Array) -> Array:
+    squared_current = (grid.branch_flow(p) ** 2 + grid.branch_flow(q) ** 2) / grid.slack_vm**2
+    return jnp.stack([squared_current @ grid.r, squared_current @ grid.x])
+
+
+def solve_calibrated(
+    grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array
+) -> PowerFlowResult:
+    """Solve one case, shapes (n_bus,)."""
+    p, q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
+    lindistflow = 2.0 * jnp.concatenate([grid.r_bus, grid.x_bus], axis=1)
+    vm_squared = (
+        grid.slack_vm**2 + fit.vm_squared_offset + (lindistflow + fit.vm_squared_matrix) @ jnp.concatenate([p, q])
+    )
+    losses = _linear_losses(grid, p, q) + fit.loss_matrix @ _loss_features(grid, p, q) + fit.loss_offset
+    return linear_result(
+        grid,
+        p,
+        q,
+        vm=jnp.sqrt(vm_squared),
+        va=(grid.x_bus @ p - grid.r_bus @ q) / grid.slack_vm**2,
+        loss=losses[0],
+        q_loss=losses[1],
+    )
+
+
+@jax.jit
+def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -> CalibratedFit:
+    """Fit on sampled injections, shapes (n_samples, n_bus); samples without an AC solution are left out."""
+    exact = jax.vmap(lambda p, q: solve_ac(grid, p, q, AcConfig()))(p_samples_mw, q_samples_mvar)
+    linear = jax.vmap(lambda p, q: solve_lindistflow(grid, p, q))(p_samples_mw, q_samples_mvar)
+    p = jax.vmap(grid.without_slack)(p_samples_mw)
+    q = jax.vmap(grid.without_slack)(q_samples_mvar)
+    keep = exact.converged & linear.converged
+
+    others = grid.topology.non_slack
+    vm_squared_error = exact.vm_pu[:, others] ** 2 - linear.vm_pu[:, others] ** 2
+    vm_matrix, vm_offset = _ridge_regression(jnp.concatenate([p, q], axis=1), vm_squared_error, keep)
+
+    exact_losses = jnp.stack([exact.loss_mw, exact.slack_q_mvar + q_samples_mvar[:, others].sum(1)], axis=1)
+    loss_error = exact_losses / grid.s_base_mva - jax.vmap(lambda p, q: _linear_losses(grid, p, q))(p, q)
+    features = jax.vmap(lambda p, q: _loss_features(grid, p, q))(p, q)
+    loss_matrix, loss_offset = _ridge_regression(features, loss_error, keep)
+    return CalibratedFit(vm_matrix, vm_offset, loss_matrix, loss_offset)
+
+
+def _ridge_regression(features: Array, targets: Array, keep: Array) -> tuple[Array, Array]:
+    """Coefficients (n_targets, n_features) and offsets of a weighted ridge fit on standardised features."""
+    weight = keep / jnp.maximum(keep.sum(), 1)
+    features = jnp.where(keep[:, None], features, 0.0)
+    targets = jnp.where(keep[:, None], targets, 0.0)
+    feature_mean, target_mean = weight @ features, weight @ targets
+    centred = features - feature_mean
+    scale = jnp.sqrt(weight @ centred**2)
+    inverse_scale = jnp.where(scale > 1e-6, 1.0 / jnp.maximum(scale, 1e-6), 0.0)  # a constant feature gets no say
+    scaled = centred * inverse_scale
+    gram = (scaled * weight[:, None]).T @ scaled + RIDGE * jnp.eye(features.shape[1], dtype=features.dtype)
+    moment = (scaled * weight[:, None]).T @ (targets - target_mean)
+    matrix = (jax.scipy.linalg.solve(gram, moment, assume_a="pos") * inverse_scale[:, None]).T
+    return matrix, target_mean - matrix @ feature_mean

@@ -1,0 +1,139 @@
+"""A power-flow method bound to a feeder: the one thing the environment calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.grid.feeder import STATIC, Feeder
+from neomflex_jax.powerflow.ac import AcConfig, solve_ac
+from neomflex_jax.powerflow.calibrated import CalibratedFit, fit_to_ac, solve_calibrated
+from neomflex_jax.powerflow.dc import solve_dc
+from neomflex_jax.powerflow.lindistflow import solve_lindistflow
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.result import PowerFlowResult
+
+METHODS = ("ac", "calibrated", "dc", "lindistflow")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class PowerFlow:
+    """A method with everything it needs, as a pytree. Build it with `bind` or `calibrate`."""
+
+    grid: PerUnitFeeder
+    fit: CalibratedFit | None
+    method: str = field(metadata=STATIC)
+    ac_config: AcConfig = field(default=AcConfig(), metadata=STATIC)
+
+    def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        """Solve one case: injections positive into the grid, shapes (n_bus,)."""
+        if self.method == "ac":
+            return solve_ac(self.grid, p_injection_mw, q_injection_mvar, self.ac_config)
+        if self.method == "lindistflow":
+            return solve_lindistflow(self.grid, p_injection_mw, q_injection_mvar)
+        if self.method == "dc":
+            return solve_dc(self.grid, p_injection_mw, q_injection_mvar)
+        assert self.fit is not None  # `bind` and `calibrate` see to it
+        return solve_calibrated(self.grid, self.fit, p_injection_mw, q_injection_mvar)
+
+
+def check_method(method: str) -> str:
+    """Return the name if there is such a method, raise `InputError` if not."""
+    if method not in METHODS:
+        raise unknown_name("power-flow method", method, METHODS)
+    return method
+
+
+def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig()) -> PowerFlow:
+    """Bind a method, by name, to a feeder; `calibrated` is fitted around the feeder's own loads.
+
+    Raises
+    ------
+    InputError
+        If there is no such method.
+    """
+    if check_method(method) == "calibrated":
+        return calibrate(feeder, *_samples_around_loads(feeder))
+    return PowerFlow(per_unit(feeder), None, method, ac_config)
+
+
+def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike) -> PowerFlow:
+    """Fit the `calibrated` method to AC on sampled injections, shapes (n_samples, n_bus), positive into the grid.
+
+    Raises
+    ------
+    InputError
+        If the samples have another shape or hold NaN or infinite values.
+    """
+    p, q = jnp.asarray(p_samples_mw), jnp.asarray(q_samples_mvar)
+    for name, samples in (("p_samples_mw", p), ("q_samples_mvar", q)):
+        if samples.ndim != 2 or samples.shape[1] != feeder.n_bus or samples.shape != p.shape:
+            raise InputError(f"{name} has shape {samples.shape}; expected (n_samples, {feeder.n_bus})")
+        if not bool(jnp.isfinite(samples).all()):
+            raise InputError(f"{name} holds NaN or infinite values")
+    grid = per_unit(feeder)
+    return PowerFlow(grid, fit_to_ac(grid, p, q), "calibrated")
+
+
+def power_flow(
+    feeder: Feeder,
+    p_injection_mw: ArrayLike,
+    q_injection_mvar: ArrayLike,
+    method: str | PowerFlow = "ac",
+    ac_config: AcConfig = AcConfig(),
+) -> PowerFlowResult:
+    """Solve the power flow of a feeder for one case or any batch of them.
+
+    Parameters
+    ----------
+    feeder
+        The grid; its nominal loads are not added to the injections.
+    p_injection_mw, q_injection_mvar
+        Net injections, positive into the grid, shape (..., n_bus); the slack's entry is ignored.
+    method
+        `ac`, `calibrated`, `lindistflow`, `dc`, or a bound method from `calibrate`.
+    ac_config
+        Tolerance and iteration limit of `ac`.
+
+    Returns
+    -------
+    PowerFlowResult
+        Fields with the same leading axes. Failure is a value: look at `converged` and `residual_mva`.
+
+    Raises
+    ------
+    InputError
+        On an unknown method or a last axis of another length; outside jit also on NaN or infinite injections.
+    """
+    p, q = jnp.broadcast_arrays(jnp.asarray(p_injection_mw), jnp.asarray(q_injection_mvar))
+    if p.ndim == 0 or p.shape[-1] != feeder.n_bus:
+        raise InputError(f"injections have shape {p.shape}; the last axis must be n_bus = {feeder.n_bus}")
+    for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
+        if not isinstance(values, jax.core.Tracer) and not bool(jnp.isfinite(values).all()):
+            where = np.argwhere(~np.isfinite(np.asarray(values)))[0].tolist()
+            raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
+    solver = method if isinstance(method, PowerFlow) else bind(feeder, method, ac_config)
+    dtype = jnp.result_type(p, q, float)
+    flat = _solve_batch(solver, p.reshape(-1, feeder.n_bus).astype(dtype), q.reshape(-1, feeder.n_bus).astype(dtype))
+    return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flat)
+
+
+@jax.jit
+def _solve_batch(solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+    return jax.vmap(solver)(p_injection_mw, q_injection_mvar)
+
+
+def _samples_around_loads(feeder: Feeder, n_samples: int = 4096) -> tuple[Array, Array]:
+    """Every load scaled by itself, -1 to 2 times its nominal value (reverse flow included), by a fixed seed."""
+    key_p, key_q = jax.random.split(jax.random.key(0))
+    shape = (n_samples, feeder.n_bus)
+    factor_p = jax.random.uniform(key_p, shape, minval=-1.0, maxval=2.0)
+    factor_q = jax.random.uniform(key_q, shape, minval=-1.0, maxval=2.0)
+    return -factor_p * jnp.asarray(feeder.load_p_mw), -factor_q * jnp.asarray(feeder.load_q_mvar)

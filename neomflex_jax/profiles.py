@@ -1,0 +1,90 @@
+"""Demand and solar series: one pytree, whole days.
+
+``demand`` multiplies every load's nominal power, ``solar`` is per unit of each inverter's ``p_max_mw``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.feeder import STATIC
+from neomflex_jax.resources import PROFILES, packaged_profiles
+from neomflex_jax.tables import numbers, read_table
+
+MAX_SOLAR = 1.2  # above this the column is no per-unit series (a percentage or W/m2, most likely)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """Whole days of demand and solar, in file order."""
+
+    demand: Array  # (n_rows,)
+    solar: Array  # (n_rows,)
+    steps_per_day: int = field(metadata=STATIC)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of steps in the series."""
+        return int(self.demand.shape[0])
+
+    @property
+    def n_days(self) -> int:
+        """Number of days in the series."""
+        return self.n_rows // self.steps_per_day
+
+
+def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
+    """Path of a series: the packaged `training` or `testing`, or a file, relative ones to `folder` first."""
+    if str(source) in PROFILES:
+        return packaged_profiles(str(source))
+    if folder is not None and (folder / source).is_file():
+        return folder / source
+    return Path(source)
+
+
+def read_profiles(path: Path, steps_per_day: int = 48) -> Profiles:
+    """Read a CSV file with columns `Demand` and `Solar` and whole days of rows; other columns are ignored.
+
+    Negative Solar (a pyranometer's night offset) is set to 0 with one warning.
+
+    Raises
+    ------
+    InputError
+        On a missing file or column, a cell that is not a finite number, Solar above 1.2, or rows that make no whole
+        days, naming line and column.
+    """
+    table = read_table(path, ("Demand", "Solar"))
+    demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
+    if len(table) == 0 or len(table) % steps_per_day:
+        raise InputError(
+            f"{path}: {len(table)} rows make no whole number of days of {steps_per_day} rows; "
+            f"add or remove rows ({len(table) // steps_per_day} whole days and {len(table) % steps_per_day} rows)"
+        )
+    too_bright = np.flatnonzero(solar > MAX_SOLAR)
+    if too_bright.size:
+        raise InputError(
+            f"{path}: line {too_bright[0] + 2}, column 'Solar': {solar[too_bright[0]]:g} is above {MAX_SOLAR}; "
+            "Solar is per unit of the inverter's p_max_mw, so divide by the rating"
+        )
+    negative = solar < 0
+    if negative.any():
+        warnings.warn(
+            f"{path}: {negative.sum()} negative Solar values (lowest {solar.min():g}) are taken as 0", stacklevel=2
+        )
+        solar = np.maximum(solar, 0.0)
+    return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day)
+
+
+def profiles_hash(path: Path) -> str:
+    """SHA-256 of the file, to tell which series a result was made with."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
