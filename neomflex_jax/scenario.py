@@ -125,7 +125,7 @@ class Scenario:
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
     def observation_layout(self) -> dict[str, dict[str, list[int]]]:
-        """What a policy's input and output entries mean: policies fit a scenario if and only if these agree."""
+        """Say what a policy's input and output entries mean: a policy fits a scenario if and only if these agree."""
         return {
             part.agent: {
                 "buses": list(part.buses),
@@ -193,8 +193,10 @@ def _check_territories(scenario: Scenario) -> None:
                     f"scenario {scenario.name!r}: bus {bus} is in the territories of {owner[bus]} and {part.agent}"
                 )
             owner[bus] = part.agent
-    for kind, devices in (("battery", scenario.batteries), ("PV inverter", scenario.pv_inverters)):
-        taken = [device.bus for device in devices]
+    for kind, taken in (
+        ("battery", [battery.bus for battery in scenario.batteries]),
+        ("PV inverter", [inverter.bus for inverter in scenario.pv_inverters]),
+    ):
         for bus in taken:
             if bus not in owner:
                 raise InputError(
@@ -204,5 +206,6 @@ def _check_territories(scenario: Scenario) -> None:
             if taken.count(bus) > 1:
                 raise InputError(f"scenario {scenario.name!r}: two devices ({kind}) at bus {bus}; merge them")
     for part in scenario.territories:
-        if not any(device.bus in part.buses for device in (*scenario.batteries, *scenario.pv_inverters)):
+        devices = [battery.bus for battery in scenario.batteries] + [inverter.bus for inverter in scenario.pv_inverters]
+        if not any(bus in part.buses for bus in devices):
             raise InputError(f"scenario {scenario.name!r}: agent {part.agent!r} has no device to act with")

@@ -62,4 +62,4 @@ def deliver_battery_power(
     most_discharge = jnp.minimum(power_mw, jnp.maximum(soc - jnp.asarray(soc_min), 0.0) * mw_per_soc)
     most_charge = jnp.minimum(power_mw, jnp.maximum(jnp.asarray(soc_max) - soc, 0.0) * mw_per_soc)
     p_mw = jnp.clip(p_requested_mw, -most_charge, most_discharge)
-    return p_mw, soc - p_mw / mw_per_soc
+    return p_mw, jnp.asarray(soc) - p_mw / mw_per_soc

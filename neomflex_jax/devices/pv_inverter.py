@@ -1,7 +1,7 @@
 """A PV inverter: active power follows the sun, reactive power is chosen inside the apparent-power circle.
 
-``p = min(solar p_max, s)`` and ``q = a sqrt(s^2 - p^2)`` for a request ``a`` in -1..1; both in MW / Mvar **positive into
-the grid** (positive q raises the voltage). ``solar`` is per unit of ``p_max``. Active power has priority.
+``p = min(solar p_max, s)`` and ``q = a sqrt(s^2 - p^2)`` for a request ``a`` in -1..1; both in MW / Mvar **positive
+into the grid** (positive q raises the voltage). ``solar`` is per unit of ``p_max``. Active power has priority.
 """
 
 from dataclasses import dataclass
@@ -38,4 +38,4 @@ def deliver_pv_power(
         Both positive into the grid, with p^2 + q^2 <= s^2.
     """
     p_mw = jnp.minimum(solar * jnp.asarray(p_max_mw), s_mva)
-    return p_mw, q_fraction * jnp.sqrt(jnp.maximum(jnp.asarray(s_mva) ** 2 - p_mw**2, 0.0))
+    return p_mw, jnp.asarray(q_fraction) * jnp.sqrt(jnp.maximum(jnp.asarray(s_mva) ** 2 - p_mw**2, 0.0))

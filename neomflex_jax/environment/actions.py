@@ -24,7 +24,7 @@ def action_slots(layout: TerritoryLayout) -> tuple[np.ndarray, np.ndarray]:
 
 
 def requested_fractions(action: Array, slots: np.ndarray, n_battery: int, n_pv: int) -> tuple[Array, Array]:
-    """Requests in [-1, 1] by device: batteries (n_battery,), PV inverters (n_pv,).
+    """Give the requests in [-1, 1] by device: batteries (n_battery,), PV inverters (n_pv,).
 
     Values outside [-1, 1] are clipped; NaN counts as 0, so that a broken policy cannot poison the state.
     """

@@ -80,7 +80,7 @@ class Environment:
         return int(self.observation_mask.shape[1])
 
     def split(self, values: Array) -> dict[str, Array]:
-        """Padded per-agent rows (..., n_agents, size) as unpadded arrays by agent, for observations or actions."""
+        """Split padded rows (..., n_agents, size), observations or actions, into unpadded arrays by agent."""
         masks = {self.observation_size: self.observation_mask, self.action_size: self.action_mask}
         if values.shape[-1] not in masks:
             raise ValueError(f"last axis is {values.shape[-1]}; expected one of {sorted(masks)}")

@@ -62,7 +62,7 @@ def make(
             raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
         solver = power_flow
     elif chosen.power_flow == "calibrated":
-        solver = calibrate(feeder, *sample_injections(chosen, feeder, layout, training, jax.random.key(0)))
+        solver = calibrate(feeder, *sample_injections(chosen, feeder, layout, training))
     else:
         solver = bind(feeder, chosen.power_flow)
     return Environment(feeder, training, solver, _day_start_flow(feeder, training, solver), chosen, layout)
@@ -92,8 +92,8 @@ def sample_injections(
     feeder: Feeder,
     layout: TerritoryLayout,
     profiles: Profiles,
-    key: Array,
     n_samples: int = CALIBRATION_SAMPLES,
+    seed: int = 0,
 ) -> tuple[Array, Array]:
     """Injections that the scenario can produce: random rows of the profiles, device set-points uniform in their ranges.
 
@@ -102,11 +102,11 @@ def sample_injections(
     p_injection_mw, q_injection_mvar
         Shapes (n_samples, n_bus), positive into the grid.
     """
-    row_key, battery_key, pv_key = jax.random.split(key, 3)
-    rows = jax.random.randint(row_key, (n_samples,), 0, profiles.n_rows)
+    random = np.random.default_rng(seed)  # on the host: drawing with JAX would compile for longer than the fit takes
+    rows = random.integers(0, profiles.n_rows, n_samples)
     power_mw = np.array([battery.power_mw for battery in scenario.batteries], float)
-    battery_p_mw = jax.random.uniform(battery_key, (n_samples, len(power_mw)), minval=-1.0, maxval=1.0) * power_mw
-    pv_fraction = jax.random.uniform(pv_key, (n_samples, len(scenario.pv_inverters)), minval=-1.0, maxval=1.0)
+    battery_p_mw = random.uniform(-1.0, 1.0, (n_samples, len(power_mw))) * power_mw
+    pv_fraction = random.uniform(-1.0, 1.0, (n_samples, len(scenario.pv_inverters)))
     p_max_mw = np.array([inverter.p_max_mw for inverter in scenario.pv_inverters], float)
     s_mva = np.array([inverter.s_mva for inverter in scenario.pv_inverters], float)
 

@@ -29,8 +29,8 @@ def reward_terms(
     """Terms of every agent's local reward for one step."""
     config, limits = scenario.reward, scenario.limits
     excess_pu = jnp.maximum(vm_pu - limits.band_max_pu, 0.0) + jnp.maximum(limits.band_min_pu - vm_pu, 0.0)
-    terms = {
-        "voltage": -config.voltage_weight * (layout.membership @ excess_pu),
+    terms: dict[str, Array] = {
+        "voltage": -config.voltage_weight * (jnp.asarray(layout.membership) @ excess_pu),
         "losses": -config.loss_weight * loss_mw * layout.bus_share,
         "violation": -config.violation_penalty * violated * jnp.ones(layout.n_agents),
     }
@@ -58,5 +58,5 @@ def local_reward(scenario: Scenario, terms: dict[str, Array], violated: Array) -
 
 
 def shared_reward(scenario: Scenario, local: Array) -> Array:
-    """What the learners get, (n_agents,): their own local reward, or the team's mean."""
+    """Give what the learners get, (n_agents,): their own local reward, or the team's mean."""
     return local if scenario.reward.sharing == "local" else jnp.broadcast_to(jnp.mean(local), local.shape)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import numpy as np
-from jax.typing import ArrayLike
 
 from neomflex_jax.errors import InputError
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 STATIC = {"static": True}
+HostArray: TypeAlias = Any  # float64 NumPy array on the host, jax.Array inside a transformation
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Topology:
 class Feeder:
     """A whole radial grid. Build it with `load_feeder`, `Feeder.from_csv` or `build_feeder`, which validate."""
 
-    r_ohm: ArrayLike  # (n_branch,)
-    x_ohm: ArrayLike  # (n_branch,)
-    max_i_ka: ArrayLike  # (n_branch,) rating; NaN where the source states none
-    load_p_mw: ArrayLike  # (n_bus,) nominal consumption
-    load_q_mvar: ArrayLike  # (n_bus,)
-    vn_kv: ArrayLike  # () one voltage level
-    slack_vm_pu: ArrayLike  # ()
+    r_ohm: HostArray  # (n_branch,)
+    x_ohm: HostArray  # (n_branch,)
+    max_i_ka: HostArray  # (n_branch,) rating; NaN where the source states none
+    load_p_mw: HostArray  # (n_bus,) nominal consumption
+    load_q_mvar: HostArray  # (n_bus,)
+    vn_kv: HostArray  # () one voltage level
+    slack_vm_pu: HostArray  # ()
     topology: Topology = field(metadata=STATIC)
     bus_labels: tuple[int, ...] = field(metadata=STATIC)  # the user's own bus numbers, in array order
     name: str = field(metadata=STATIC)

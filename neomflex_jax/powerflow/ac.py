@@ -47,7 +47,7 @@ class AcConfig:
             raise InputError(f"max_iterations = {self.max_iterations} must be at least 1")
 
     def tolerance(self, dtype: jnp.dtype) -> float:
-        """The tolerance in use for voltages of `dtype`."""
+        """Give the tolerance in use for voltages of `dtype`."""
         if self.tolerance_pu is not None:
             return self.tolerance_pu
         return 1e-11 if dtype == jnp.float64 else 2e-6

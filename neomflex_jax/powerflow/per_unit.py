@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from neomflex_jax.grid.feeder import STATIC, Feeder, Topology, path_matrix
+from neomflex_jax.grid.feeder import STATIC, Feeder, HostArray, Topology, path_matrix
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 
@@ -26,14 +26,14 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 class PerUnitFeeder:
     """Per-unit impedances and the matrices made from them; n = n_bus - 1 buses without the slack."""
 
-    r: ArrayLike  # (n_branch,)
-    x: ArrayLike  # (n_branch,)
-    r_bus: ArrayLike  # (n, n) real part of the bus impedance matrix
-    x_bus: ArrayLike  # (n, n) imaginary part
-    path: ArrayLike  # (n, n_branch)
-    slack_vm: ArrayLike  # ()
-    i_base_ka: ArrayLike  # ()
-    max_i_ka: ArrayLike  # (n_branch,)
+    r: HostArray  # (n_branch,)
+    x: HostArray  # (n_branch,)
+    r_bus: HostArray  # (n, n) real part of the bus impedance matrix
+    x_bus: HostArray  # (n, n) imaginary part
+    path: HostArray  # (n, n_branch)
+    slack_vm: HostArray  # ()
+    i_base_ka: HostArray  # ()
+    max_i_ka: HostArray  # (n_branch,)
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
 
@@ -58,7 +58,7 @@ def per_unit(feeder: Feeder) -> PerUnitFeeder:
 
     Works in float64 on the host while the feeder's arrays are NumPy arrays, and inside jit when they are traced.
     """
-    z_base_ohm = feeder.vn_kv**2 / feeder.s_base_mva  # type: ignore[operator]
+    z_base_ohm = feeder.vn_kv**2 / feeder.s_base_mva
     path = path_matrix(feeder.topology)
     r, x = feeder.r_ohm / z_base_ohm, feeder.x_ohm / z_base_ohm
     return PerUnitFeeder(
@@ -68,7 +68,7 @@ def per_unit(feeder: Feeder) -> PerUnitFeeder:
         x_bus=path @ (x[:, None] * path.T),
         path=path,
         slack_vm=feeder.slack_vm_pu,
-        i_base_ka=feeder.s_base_mva / (np.sqrt(3.0) * feeder.vn_kv),  # type: ignore[operator]
+        i_base_ka=feeder.s_base_mva / (np.sqrt(3.0) * feeder.vn_kv),
         max_i_ka=feeder.max_i_ka,
         topology=feeder.topology,
         s_base_mva=feeder.s_base_mva,

@@ -1,0 +1,32 @@
+"""The protocol that everything that acts shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+STATIC = {"static": True}
+
+
+class Policy(Protocol):
+    """A pytree that maps padded observations to padded actions; agent i's row depends on agent i's row alone."""
+
+    def __call__(self, observation: Array) -> Array:
+        """Act on (n_agents, observation_size); gives (n_agents, action_size) in [-1, 1]."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class NoControl:
+    """Zero actions: batteries idle, inverters at unity power factor."""
+
+    action_size: int = field(metadata=STATIC)
+
+    def __call__(self, observation: Array) -> Array:
+        """Do nothing."""
+        return jnp.zeros((observation.shape[0], self.action_size), observation.dtype)

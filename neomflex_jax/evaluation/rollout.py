@@ -1,0 +1,88 @@
+"""Play a policy through the days of an environment, in one compiled scan, and keep everything."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from neomflex_jax.agents.policy import Policy
+from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.trajectory import Trajectory
+
+FROM_INFO = [
+    "dataset_index",
+    "demand",
+    "solar",
+    "load_q_factor",
+    "p_injection_mw",
+    "q_injection_mvar",
+    "battery_p_mw",
+    "battery_soc",
+    "pv_p_mw",
+    "pv_q_mvar",
+    "vm_pu",
+    "loss_mw",
+    "slack_p_mw",
+    "slack_q_mvar",
+    "converged",
+    "residual_mva",
+    "violated",
+    "local_reward",
+]
+
+
+def record(
+    env: Environment, policy: Policy, run: str, n_days: int | None = None, profiles_sha256: str = ""
+) -> Trajectory:
+    """Play `n_days` days from the file's first (None: all of them), carrying the energies over.
+
+    Parameters
+    ----------
+    env
+        As from `evaluation_environment`.
+    policy
+        Acts on padded observations; see `agents.policy`.
+    run
+        Name of the run in tables, for example ``controlled``.
+
+    Raises
+    ------
+    InputError
+        If there are fewer days than asked for, or the policy acts with NaN.
+    """
+    n_days = env.profiles.n_days if n_days is None else n_days
+    if not 1 <= n_days <= env.profiles.n_days:
+        raise InputError(f"n_days = {n_days} must lie in 1..{env.profiles.n_days}, the days of these profiles")
+    played: dict[str, Any] = jax.device_get(_play(env, policy, n_days * env.scenario.steps_per_day))
+    bad = np.argwhere(~np.isfinite(played["action"]) & env.action_mask)
+    if bad.size:
+        raise InputError(f"run {run!r}: the action of {env.agents[bad[0][1]]} at step {bad[0][0]} is not finite")
+    return Trajectory(
+        run=run,
+        scenario=env.scenario,
+        power_flow=env.power_flow.method,
+        bus_labels=env.feeder.bus_labels,
+        profiles_sha256=profiles_sha256,
+        **played,
+    )
+
+
+@partial(jax.jit, static_argnames="n_steps")
+def _play(env: Environment, policy: Policy, n_steps: int) -> dict[str, Array]:
+    copy = AutoReset(env)
+
+    def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], dict[str, Array]]:
+        state, observation = carry
+        action = policy(observation)
+        state, timestep = copy.step(state, action)
+        kept = {name: timestep.info[name] for name in FROM_INFO}
+        kept |= {"observation": observation, "action": action, "reward": timestep.reward}
+        return (state, timestep.observation), kept
+
+    state, first = copy.reset(jax.random.key(0))
+    return jax.lax.scan(step, (state, first.observation), None, length=n_steps)[1]

@@ -1,0 +1,1 @@
+"""Check policies and trajectories against pandapower."""
