@@ -1,1 +1,28 @@
-"""Check policies and trajectories against pandapower."""
+"""Check policies and trajectories against pandapower.
+
+`validate` replays recorded runs through pandapower's AC power flow and writes a verdict. The parts (`replay`,
+`compare`, `judge`) can be used on their own. pandapower is imported on first use.
+"""
+
+from validation.metrics import Metrics, compare
+from validation.render import render_markdown, render_table
+from validation.replay import Replay, replay
+from validation.report import Report, RunReport, validate
+from validation.tolerances import Tolerances, tolerances_for
+from validation.verdict import Criterion, judge
+
+__all__ = [
+    "Criterion",
+    "Metrics",
+    "Replay",
+    "Report",
+    "RunReport",
+    "Tolerances",
+    "compare",
+    "judge",
+    "render_markdown",
+    "render_table",
+    "replay",
+    "tolerances_for",
+    "validate",
+]

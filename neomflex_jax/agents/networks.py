@@ -1,0 +1,59 @@
+"""A trained actor to take away: one agent's network, unpadded, evaluated alike in NumPy and in JAX.
+
+``action = tanh(W_n relu(... relu(W_1 x + b_1)) + b_n)`` with ``x = (observation - mean) * scale``: the mode of the
+policy, no randomness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class ActorNetwork:
+    """One agent's deterministic actor."""
+
+    observation_mean: Any  # (observation_size,)
+    observation_scale: Any  # (observation_size,)
+    layers: tuple[tuple[Any, Any], ...]  # (kernel (size_in, size_out), bias (size_out,)) from input to output
+
+    @property
+    def observation_size(self) -> int:
+        """Number of observation entries."""
+        return int(self.observation_mean.shape[0])
+
+    @property
+    def action_size(self) -> int:
+        """Number of action entries."""
+        return int(self.layers[-1][1].shape[0])
+
+    def __call__(self, observation: Any, xp: Any = np) -> Any:
+        """Act on (..., observation_size) with the array module `xp` (`numpy` or `jax.numpy`)."""
+        x = (observation - self.observation_mean) * self.observation_scale
+        for kernel, bias in self.layers[:-1]:
+            x = xp.maximum(x @ kernel + bias, 0.0)
+        kernel, bias = self.layers[-1]
+        return xp.tanh(x @ kernel + bias)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class NetworkPolicy:
+    """All agents' actors as one policy on padded arrays (see `agents.policy.Policy`); padding comes last in a row."""
+
+    networks: tuple[ActorNetwork, ...]
+
+    def __call__(self, observation: Array) -> Array:
+        """Act on (n_agents, observation_size); each agent reads its own row alone."""
+        action_size = max(network.action_size for network in self.networks)
+        rows = [
+            network(observation[index, : network.observation_size], jnp) for index, network in enumerate(self.networks)
+        ]
+        return jnp.stack([jnp.pad(row, (0, action_size - row.shape[0])) for row in rows])

@@ -1,0 +1,189 @@
+"""Trained policies on disk: one safetensors file an agent, with its sizes, scenario and version inside.
+
+Files are checked before use: a safetensors file holds arrays and strings only, and names, shapes, dtypes and finiteness
+must be those that the header promises.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from neomflex_jax._version import __version__
+from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy
+from neomflex_jax.errors import InputError
+
+FORMAT = "neomflex-policy"
+FORMAT_VERSION = "1"
+MAX_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class PolicyInfo:
+    """What a policy file says of itself."""
+
+    agent: str
+    scenario: str
+    layout: dict[str, Any]  # the agent's part of `Scenario.observation_layout`
+    version: str
+    sha256: str
+
+
+class Policies:
+    """Every agent's policy: ``policies({agent: observation}) -> {agent: action}``, NumPy, unpadded, the mode."""
+
+    def __init__(self, networks: Mapping[str, ActorNetwork], info: Mapping[str, PolicyInfo]) -> None:
+        self.networks = dict(networks)
+        self.info = dict(info)
+
+    def __call__(self, observations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Act for every agent given, on (..., observation_size).
+
+        Raises
+        ------
+        InputError
+            If there is no policy for an agent, or its observation has another size.
+        """
+        actions = {}
+        for agent, observation in observations.items():
+            network = self.networks.get(agent)
+            if network is None:
+                raise InputError(f"no policy for agent {agent!r}; there are: {', '.join(self.networks)}")
+            values = np.asarray(observation, np.float32)
+            if values.ndim == 0 or values.shape[-1] != network.observation_size:
+                raise InputError(
+                    f"the observation of {agent} has shape {values.shape}; its policy takes {network.observation_size}"
+                )
+            actions[agent] = network(values)
+        return actions
+
+    def as_policy(self, layout: Mapping[str, Any], scenario: str) -> NetworkPolicy:
+        """Give the policy for a scenario's padded arrays.
+
+        Raises
+        ------
+        InputError
+            If these policies were trained for another scenario, or for other agents, buses or devices.
+        """
+        for agent, part in layout.items():
+            if agent not in self.networks:
+                raise InputError(f"no policy for agent {agent!r}; there are: {', '.join(self.networks)}")
+            info = self.info[agent]
+            if info.scenario != scenario or info.layout != part:
+                raise InputError(
+                    f"the policy of {agent} was trained for scenario {info.scenario!r} with {_sizes(info.layout)}; "
+                    f"scenario {scenario!r} has {_sizes(part)}. Train policies for this scenario"
+                )
+        return NetworkPolicy(tuple(self.networks[agent] for agent in layout))
+
+
+def save_policies(folder: Path, networks: Mapping[str, ActorNetwork], scenario: str, layout: Mapping[str, Any]) -> None:
+    """Write ``<agent>.safetensors`` for every agent, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for agent, network in networks.items():
+        tensors = {
+            "observation_mean": np.asarray(network.observation_mean, np.float32),
+            "observation_scale": np.asarray(network.observation_scale, np.float32),
+        }
+        for index, (kernel, bias) in enumerate(network.layers):
+            tensors[f"layer_{index}.kernel"] = np.ascontiguousarray(kernel, np.float32)
+            tensors[f"layer_{index}.bias"] = np.ascontiguousarray(bias, np.float32)
+        header = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "neomflex_jax_version": __version__,
+            "agent": agent,
+            "scenario": scenario,
+            "layout": json.dumps(layout[agent], sort_keys=True),
+            "observation_size": str(network.observation_size),
+            "action_size": str(network.action_size),
+            "n_layers": str(len(network.layers)),
+        }
+        partial = folder / f".{agent}.partial"
+        save_file(tensors, str(partial), metadata=header)
+        partial.replace(folder / f"{agent}.safetensors")
+
+
+def load_policies(folder: str | Path) -> Policies:
+    """Load the trained policies of a run (its folder, or the `policies` folder in it).
+
+    Returns
+    -------
+    Policies
+        Callable ``{agent: observation} -> {agent: action}``; NumPy only, nothing is compiled.
+
+    Raises
+    ------
+    InputError
+        If there are none, or a file is not what its header says.
+    """
+    where = Path(folder)
+    if (where / "policies").is_dir():
+        where = where / "policies"
+    paths = sorted(where.glob("*.safetensors"))
+    if not paths:
+        raise InputError(f"{folder}: no policies here (no .safetensors files); give the output folder of a training")
+    networks, info = {}, {}
+    for path in paths:
+        network, about = _read(path)
+        if about.agent in networks:
+            raise InputError(f"{path}: a second policy for agent {about.agent!r}; remove one")
+        networks[about.agent], info[about.agent] = network, about
+    return Policies(networks, info)
+
+
+def _read(path: Path) -> tuple[ActorNetwork, PolicyInfo]:
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES} bytes; this is no policy file")
+    try:
+        with safe_open(str(path), framework="np") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+    if header.get("format") != FORMAT or header.get("format_version") != FORMAT_VERSION:
+        found = f"{header.get('format')!r} version {header.get('format_version')!r}"
+        raise InputError(f"{path}: format is {found}; this version reads {FORMAT!r} version {FORMAT_VERSION!r}")
+    try:
+        sizes = {name: int(header[name]) for name in ("observation_size", "action_size", "n_layers")}
+        layout = json.loads(header["layout"])
+        agent, scenario, version = header["agent"], header["scenario"], header["neomflex_jax_version"]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: the header is incomplete ({error})") from error
+    network = _network(path, tensors, sizes)
+    return network, PolicyInfo(agent, scenario, layout, version, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _network(path: Path, tensors: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> ActorNetwork:
+    if not 1 <= sizes["n_layers"] <= 64:
+        raise InputError(f"{path}: n_layers = {sizes['n_layers']} must lie in 1..64")
+    names = {f"layer_{index}.{part}" for index in range(sizes["n_layers"]) for part in ("kernel", "bias")}
+    names |= {"observation_mean", "observation_scale"}
+    if set(tensors) != names:
+        raise InputError(f"{path}: holds {sorted(set(tensors) ^ names)[0]!r} too much or lacks it")
+    for name, tensor in tensors.items():
+        if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} must hold finite float32 numbers (it is {tensor.dtype})")
+    expected = sizes["observation_size"]
+    shapes_fit = tensors["observation_mean"].shape == tensors["observation_scale"].shape == (expected,)
+    layers = []
+    for index in range(sizes["n_layers"]):
+        kernel, bias = tensors[f"layer_{index}.kernel"], tensors[f"layer_{index}.bias"]
+        shapes_fit &= kernel.ndim == 2 and kernel.shape[:1] == (expected,) and bias.shape == kernel.shape[1:]
+        expected = int(bias.shape[0]) if bias.ndim == 1 else -1
+        layers.append((kernel, bias))
+    if not shapes_fit or expected != sizes["action_size"]:
+        raise InputError(f"{path}: the layers' shapes do not lead from observation_size to action_size {dict(sizes)}")
+    return ActorNetwork(tensors["observation_mean"], tensors["observation_scale"], tuple(layers))
+
+
+def _sizes(layout: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {values}" for name, values in layout.items())

@@ -1,0 +1,80 @@
+"""SAC's settings; the defaults are tuned on `neom33` (see `benchmarks/README.md`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.fields import check_choice
+
+
+@dataclass(frozen=True)
+class SacConfig:
+    """Static under jit.
+
+    Attributes
+    ----------
+    n_copies
+        Copies of the environment stepped side by side; each step adds as many transitions.
+    updates_per_step
+        Gradient updates after each step of all copies.
+    critics
+        `local`: a critic sees its own agent's observation and action; `joint`: everyone's, in training only.
+    target_entropy_per_action
+        Per real action dimension; the temperature is driven to reach it.
+    reward_scale
+        Multiplies the reward before it is learned from.
+    actor_average
+        Step size of the moving average of the actors that is taken as the trained policy.
+    """
+
+    n_copies: int = 256
+    batch_size: int = 256
+    updates_per_step: int = 12
+    buffer_size: int = 196_608
+    warmup_steps: int = 48
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    critics: str = "joint"
+    layer_norm_critics: bool = False
+    gamma: float = 0.95
+    tau: float = 0.01
+    learning_rate: float = 3e-3
+    temperature_learning_rate: float = 1e-3
+    initial_temperature: float = 0.1
+    target_entropy_per_action: float = -1.0
+    reward_scale: float = 3.0
+    max_gradient_norm: float = 10.0
+    actor_average: float = 0.001
+
+    def __post_init__(self) -> None:
+        check_choice("critics", self.critics, ("local", "joint"))
+        for name in ("n_copies", "batch_size", "updates_per_step", "buffer_size", "warmup_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.buffer_size % self.n_copies:
+            lower = self.buffer_size // self.n_copies * self.n_copies
+            raise InputError(
+                f"buffer_size = {self.buffer_size} must be a multiple of n_copies = {self.n_copies}; "
+                f"nearest: {lower or self.n_copies} or {lower + self.n_copies}"
+            )
+        if self.warmup_steps * self.n_copies > self.buffer_size:
+            raise InputError(
+                f"warmup_steps x n_copies = {self.warmup_steps * self.n_copies} transitions do not fit into "
+                f"buffer_size = {self.buffer_size}"
+            )
+        if self.batch_size > self.buffer_size:
+            raise InputError(f"batch_size = {self.batch_size} is larger than buffer_size = {self.buffer_size}")
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise InputError(f"hidden_sizes = {self.hidden_sizes} must hold at least one positive size")
+        for name, low, high in (("gamma", 0.0, 1.0), ("tau", 0.0, 1.0), ("actor_average", 0.0, 1.0)):
+            if not low < getattr(self, name) <= high:
+                raise InputError(f"{name} = {getattr(self, name)} must lie above {low:g} and at most at {high:g}")
+        for name in (
+            "learning_rate",
+            "temperature_learning_rate",
+            "initial_temperature",
+            "reward_scale",
+            "max_gradient_norm",
+        ):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} = {getattr(self, name)} must be above 0")

@@ -1,0 +1,56 @@
+"""A ring buffer of transitions on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Transition:
+    """One step for learning; leading axes are batch axes."""
+
+    observation: Array  # (n_agents, observation_size)
+    action: Array  # (n_agents, action_size)
+    reward: Array  # (n_agents,)
+    terminated: Array  # () 1.0 where the task, not the clock, ended the day
+    next_observation: Array  # (n_agents, observation_size) before any auto-reset
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class ReplayBuffer:
+    """The last `capacity` transitions; `count` is how many were ever added."""
+
+    storage: Transition  # (capacity, ...)
+    count: Array  # () int32
+
+
+def empty_buffer(example: Transition, capacity: int) -> ReplayBuffer:
+    """Make an empty buffer for transitions like `example` (one, without batch axes)."""
+    storage = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), example)
+    return ReplayBuffer(storage, jnp.zeros((), jnp.int32))
+
+
+def add(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
+    """Add a batch, overwriting the oldest; the capacity must be a multiple of the batch's size."""
+    n_new = transitions.terminated.shape[0]
+    capacity = buffer.storage.terminated.shape[0]
+    if capacity % n_new:
+        raise ValueError(f"capacity {capacity} is not a multiple of the {n_new} transitions added at once")
+    start = buffer.count % capacity
+    storage = jax.tree.map(
+        lambda kept, new: jax.lax.dynamic_update_slice_in_dim(kept, new, start, axis=0), buffer.storage, transitions
+    )
+    return ReplayBuffer(storage, buffer.count + n_new)
+
+
+def sample_transitions(buffer: ReplayBuffer, key: Array, shape: tuple[int, ...]) -> Transition:
+    """Draw uniformly, with replacement, from what has been added; gives leading axes `shape`."""
+    filled = jnp.minimum(buffer.count, buffer.storage.terminated.shape[0])
+    index = jax.random.randint(key, shape, 0, filled)
+    return jax.tree.map(lambda leaf: leaf[index], buffer.storage)

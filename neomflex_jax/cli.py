@@ -1,0 +1,46 @@
+"""The command line: ``neomflex train | evaluate | validate | plot | demo``."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tyro
+
+from neomflex_jax.commands.console import console
+from neomflex_jax.commands.demo import DemoCommand
+from neomflex_jax.commands.evaluate import EvaluateCommand
+from neomflex_jax.commands.plot import PlotCommand
+from neomflex_jax.commands.train import TrainCommand
+from neomflex_jax.commands.validate import ValidateCommand
+from neomflex_jax.errors import InputError
+
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "train": TrainCommand,
+    "evaluate": EvaluateCommand,
+    "validate": ValidateCommand,
+    "plot": PlotCommand,
+    "demo": DemoCommand,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0 done, 1 validation failed, 2 unusable input, 130 interrupted."""
+    started = time.monotonic()
+    command = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS,
+        prog="neomflex",
+        description="Train multi-agent policies on distribution feeders, evaluate them, validate them in pandapower.",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", style="yellow")
+    try:
+        status = command.execute(started)
+    except InputError as error:
+        console.print(f"error: {error}", style="red", markup=False)
+        status = 2
+    sys.exit(status)

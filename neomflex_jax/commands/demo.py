@@ -1,0 +1,103 @@
+"""``neomflex demo``: the main job end to end, as ``make demo`` runs it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neomflex_jax.commands.console import console, print_table, short
+from neomflex_jax.commands.evaluate import EvaluateCommand, refuse_existing
+from neomflex_jax.commands.plot import PlotCommand
+from neomflex_jax.commands.train import TrainCommand
+from neomflex_jax.commands.validate import ValidateCommand
+
+NAMES = {"baseline": "no control", "controlled": "SAC"}
+FIGURES = ("soc", "voltage", "reactive-power", "dispatch", "comparison")
+
+
+@dataclass(frozen=True)
+class DemoCommand:
+    """Train on neom33, evaluate on unseen days, validate in pandapower, draw the figures, print one table."""
+
+    output: Path = Path("results/demo")
+    """Folder for everything that the demo writes."""
+    scenario: str = "neom33"
+    """A packaged scenario's name or a TOML file."""
+    seed: int = 0
+    """Seed of the training."""
+    train_seconds: float = 90.0
+    """Seconds of training, compilation included."""
+    overwrite: bool = False
+    """Replace an earlier demo in the output folder."""
+
+    def execute(self, started: float) -> int:
+        """Run the stages; gives the exit status of the validation."""
+        refuse_existing(self.output, ("stages.json", "run", "evaluation", "validation"), self.overwrite)
+        run, evaluation, validation = (self.output / name for name in ("run", "evaluation", "validation"))
+        seconds: dict[str, float] = {}
+
+        with _stage("train", seconds):
+            train = TrainCommand(
+                output=run,
+                scenario=self.scenario,
+                seed=self.seed,
+                total_steps=10**9,
+                max_seconds=self.train_seconds,
+                overwrite=self.overwrite,
+            )
+            status = train.execute(time.monotonic())
+            if status:
+                return status
+        with _stage("evaluate", seconds):
+            EvaluateCommand(policies=run, output=evaluation, baseline=True, overwrite=self.overwrite).execute(0.0)
+        with _stage("validate", seconds):
+            verdict = ValidateCommand(policies=run, output=validation, overwrite=self.overwrite).execute(0.0)
+        with _stage("plot", seconds):
+            for figure in FIGURES:
+                PlotCommand(figure, evaluation / "step_metrics.csv", output=self.output / f"{figure}.png").execute(0.0)
+        (self.output / "stages.json").write_text(json.dumps({"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
+        print_results(self.output)
+        return verdict
+
+
+@contextmanager
+def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    console.rule(name, align="left")
+    before = time.monotonic()
+    yield
+    seconds[name] = round(time.monotonic() - before, 1)
+
+
+def print_results(folder: Path) -> None:
+    """Print the demo's table, every number read back from the files in `folder`."""
+    report: dict[str, Any] = json.loads((folder / "validation" / "report.json").read_text(encoding="utf-8"))
+    stages: dict[str, Any] = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
+    runs = sorted(report["runs"], key=lambda run: list(NAMES).index(run["run"]))
+    columns = [_column(run, side) for run in runs for side in ("recorded", "pandapower")]
+    header = [
+        "mean of a day",
+        *(f"{NAMES[run['run']]}\n{side}" for run in runs for side in (run["power_flow"], "pandapower")),
+    ]
+    labels = ("reward (team)", "losses MWh", "buses outside band, %", "lowest voltage pu", "highest voltage pu")
+    rows = [[label, *(column[index] for column in columns)] for index, label in enumerate(labels)]
+    rows.append(["verdict", *(text for run in runs for text in ("", run["verdict"]))])
+    console.rule("results", align="left")
+    print_table(f"{runs[0]['metrics']['n_days']} unseen days", header, rows)
+    console.print("seconds: " + ", ".join(f"{name} {value}" for name, value in stages["seconds"].items()))
+    console.print(f"from: {folder}/validation/report.json, {folder}/stages.json; figures and tables: {folder}")
+
+
+def _column(run: dict[str, Any], side: str) -> list[str]:
+    metrics = run["metrics"]
+    return [
+        short(-metrics["mean_day_cost"][side]),
+        short(metrics["losses_mwh"][side] / metrics["n_days"]),
+        short(100 * metrics["share_outside_band"][side]),
+        short(metrics["voltage_min_pu"][side]),
+        short(metrics["voltage_max_pu"][side]),
+    ]

@@ -1,0 +1,122 @@
+"""``neomflex train``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.commands.console import console, progress_bar, short
+from neomflex_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train one policy an agent on a scenario.
+
+    Writes config.json, metrics.csv, checkpoints and policies/<agent>.safetensors into the output folder. Ctrl-C saves;
+    --resume goes on from there.
+    """
+
+    output: Path
+    """Folder for the run; refused if it holds one, unless --overwrite or --resume."""
+    scenario: str | None = None
+    """A packaged scenario's name or a TOML file. Default: neom33."""
+    algorithm: str = "sac"
+    """How to learn: sac."""
+    seed: int | None = None
+    """Equal seeds on equal machines give identical policies. Default: 0."""
+    total_steps: int | None = None
+    """Environment steps, all copies together. Default: 500000."""
+    max_seconds: float | None = None
+    """Stop after this many seconds from the command's start, compilation included."""
+    power_flow: str | None = None
+    """ac, calibrated, lindistflow or dc. Default: the scenario's."""
+    profiles: str | None = None
+    """CSV file with Demand and Solar to train on. Default: the scenario's."""
+    resume: bool = False
+    """Continue the run in the output folder from its newest checkpoint."""
+    overwrite: bool = False
+    """Replace the run in the output folder."""
+    sac: Annotated[SacConfig, tyro.conf.arg(prefix_name=True)] = field(default_factory=SacConfig)
+
+    def execute(self, started: float) -> int:
+        """Train; gives the exit status."""
+        from neomflex_jax.training.run_folder import RunFolder
+        from neomflex_jax.training.train import Progress, resume, train
+
+        if self.resume and self.overwrite:
+            raise InputError("--resume and --overwrite contradict each other; give one")
+        options = None if self.resume else self._options()
+        if options is None:
+            self._refuse_changes()
+        console.print(_device_line())
+        with progress_bar() as bar:
+            task = bar.add_task("compiling", total=1.0, note="")
+
+            def on_progress(progress: Progress) -> None:
+                share = progress.steps / progress.total_steps
+                if self.max_seconds is not None:
+                    share = max(share, progress.seconds / self.max_seconds)
+                note = (
+                    f"{progress.steps_per_second:,.0f} steps/s  day cost {short(progress.metrics['day_cost'])}  "
+                    f"outside band {100 * progress.metrics['share_outside_band']:.1f} %"
+                )
+                bar.update(task, description="training", completed=min(share, 1.0), note=note)
+
+            try:
+                if options is None:
+                    resume(
+                        self.output,
+                        total_steps=self.total_steps,
+                        max_seconds=self.max_seconds,
+                        on_progress=on_progress,
+                        started=started,
+                    )
+                else:
+                    train(options, self.output, overwrite=self.overwrite, on_progress=on_progress, started=started)
+            except KeyboardInterrupt:
+                console.print(f"interrupted; saved. Go on with: neomflex train --resume --output {self.output}")
+                return 130
+        console.print(f"policies: {RunFolder(self.output).policies}    {time.monotonic() - started:.0f} s")
+        return 0
+
+    def _options(self) -> Any:
+        from neomflex_jax.scenario import load_scenario
+        from neomflex_jax.training.train import TrainOptions
+
+        overrides = {"power_flow": self.power_flow, "profiles": self.profiles}
+        scenario = load_scenario(
+            self.scenario or "neom33", **{name: value for name, value in overrides.items() if value is not None}
+        )
+        given: dict[str, Any] = {"seed": self.seed, "total_steps": self.total_steps}
+        return TrainOptions(
+            scenario=scenario,
+            max_seconds=self.max_seconds,
+            sac=self.sac,
+            algorithm=self.algorithm,
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+    def _refuse_changes(self) -> None:
+        fixed = {
+            "--scenario": self.scenario is not None,
+            "--seed": self.seed is not None,
+            "--power-flow": self.power_flow is not None,
+            "--profiles": self.profiles is not None,
+            "--sac.*": self.sac != SacConfig(),
+        }
+        changed = [flag for flag, given in fixed.items() if given]
+        if changed:
+            raise InputError(f"{changed[0]} cannot change in a resumed run; leave it out, or train anew")
+
+
+def _device_line() -> str:
+    import jax
+
+    devices = jax.devices()
+    return f"running on {len(devices)} x {devices[0].device_kind} ({devices[0].platform})"

@@ -1,0 +1,49 @@
+"""``neomflex validate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from neomflex_jax.commands.console import console, progress_bar
+from neomflex_jax.commands.evaluate import record_runs, refuse_existing
+
+REPORTS = ("report.json", "report.md")
+
+
+@dataclass(frozen=True)
+class ValidateCommand:
+    """Replay trained policies in pandapower, step by step, and pass or fail them.
+
+    Plays the policies and no control on days they have not seen, solves every step again with pandapower's full AC
+    power flow, and compares. Exit status: 0 PASS, 1 FAIL, 2 unusable input.
+    """
+
+    policies: Path
+    """Output folder of a training."""
+    output: Path
+    """Folder for report.json, report.md and pandapower_steps.csv."""
+    profiles: Path | None = None
+    """CSV file with Demand and Solar. Default: the scenario's evaluation profiles."""
+    power_flow: str | None = None
+    """ac, calibrated, lindistflow or dc. Default: what the policies were trained on."""
+    overwrite: bool = False
+    """Replace the report in the output folder."""
+
+    def execute(self, started: float) -> int:
+        """Validate; gives the exit status."""
+        from validation import render_table, validate
+
+        refuse_existing(self.output, REPORTS, self.overwrite)
+        with console.status("playing the days"):
+            trajectories, used = record_runs(self.policies, self.profiles, self.power_flow, baseline=True)
+        with progress_bar() as bar:
+            task = bar.add_task("replaying in pandapower", total=None, note="")
+
+            def on_step(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total, note=f"{done}/{total} steps")
+
+            report = validate(trajectories, self.output, metadata=used, on_step=on_step)
+        console.print(render_table(report), markup=False)
+        console.print(f"report: {self.output / 'report.md'}")
+        return 0 if report.verdict == "PASS" else 1

@@ -1,0 +1,199 @@
+"""The three CSV files of an evaluation: every step, every day, every run.
+
+Days and runs are summed from the step table alone, so the files agree with each other. Powers are in MW and Mvar with
+batteries positive when discharging, energies in MWh, voltages in per unit. Where a power flow failed, grid quantities
+are empty, every bus counts as outside all limits, and sums and means are those of the other steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.tables import integers, numbers, read_table
+
+STEP_FILE, DAY_FILE, RUN_FILE = "step_metrics.csv", "daily_summary.csv", "run_summary.csv"
+COUNTS = ("day", "step", "dataset_index", "voltage_violations", "buses_outside_band")
+FLAGS = ("terminated_early", "converged")
+GRID_QUANTITIES = ("losses_mw", "voltage_min_pu", "voltage_max_pu", "voltage_mean_pu")
+NUMBERS = ("load_factor", "solar_factor", "step_hours")
+REQUIRED = ("run", *COUNTS, *NUMBERS, *GRID_QUANTITIES, *FLAGS)
+FAMILIES = (
+    ("reward_", ""),
+    ("battery_soc_bus_", ""),
+    ("battery_power_bus_", "_mw"),
+    ("pv_bus_", "_p_mw"),
+    ("pv_bus_", "_q_mvar"),
+    ("voltage_bus_", "_pu"),
+)
+
+
+def step_metrics(trajectory: Trajectory) -> pd.DataFrame:
+    """One row a step. ``battery_soc_bus_<b>`` is the energy in MWh after the step; buses go by their labels."""
+    scenario, limits = trajectory.scenario, trajectory.scenario.limits
+    vm_pu = trajectory.vm_pu  # compared with the limits in its own precision, as the environment did
+    capacity_mwh = np.array([battery.capacity_mwh for battery in scenario.batteries], float)
+    batteries = [battery.bus for battery in scenario.batteries]
+    inverters = [inverter.bus for inverter in scenario.pv_inverters]
+    columns: dict[str, np.ndarray | str | float] = {
+        "run": trajectory.run,
+        "day": trajectory.day,
+        "step": trajectory.step,
+        "dataset_index": trajectory.dataset_index,
+        "load_factor": trajectory.demand,
+        "solar_factor": trajectory.solar,
+        "losses_mw": trajectory.loss_mw,
+        "voltage_min_pu": vm_pu.min(axis=1),
+        "voltage_max_pu": vm_pu.max(axis=1),
+        "voltage_mean_pu": vm_pu.mean(axis=1, dtype=np.float64),
+        "voltage_violations": _buses_outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu),
+    }
+    columns |= _by_column("reward_{}", scenario.agents, trajectory.local_reward)
+    columns |= _by_column("battery_soc_bus_{}", batteries, trajectory.battery_soc * capacity_mwh)
+    columns |= _by_column("battery_power_bus_{}_mw", batteries, trajectory.battery_p_mw)
+    columns |= _by_column("pv_bus_{}_p_mw", inverters, trajectory.pv_p_mw)
+    columns |= _by_column("pv_bus_{}_q_mvar", inverters, trajectory.pv_q_mvar)
+    columns |= _by_column("voltage_bus_{}_pu", trajectory.bus_labels, vm_pu)
+    columns |= {
+        "terminated_early": trajectory.violated,  # where the rule on_violation = end_day ends the day
+        "buses_outside_band": _buses_outside(vm_pu, limits.band_min_pu, limits.band_max_pu),
+        "converged": trajectory.converged,
+        "step_hours": scenario.step_hours,
+    }
+    table = pd.DataFrame(columns, index=pd.RangeIndex(trajectory.n_steps))
+    return table.astype({name: np.float64 for name, dtype in table.dtypes.items() if dtype == np.float32})
+
+
+def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
+    """One row per run and day. ``day_cost`` is minus the team reward, the sum of the agents' local rewards.
+
+    ``total_losses_mw`` adds the steps' powers; the energy is ``total_losses_mwh``. ``buses_outside_band`` counts a bus
+    once for every step, ``share_outside_band`` divides that by buses x steps.
+    """
+    table = _totals(steps, ["run", "day"])
+    groups = steps.groupby(["run", "day"], sort=False)
+    table["day_cost"] = -_team_reward(table)
+    for soc in columns_of(steps, "battery_soc_bus_"):
+        bus = soc.removeprefix("battery_soc_bus_")
+        delivered_mwh = steps[f"battery_power_bus_{bus}_mw"] * steps["step_hours"]
+        before = (steps[soc] + delivered_mwh).groupby([steps["run"], steps["day"]], sort=False)
+        table[f"battery_soc_start_bus_{bus}_mwh"] = before.first()  # batteries are lossless
+        table[f"battery_soc_end_bus_{bus}_mwh"] = groups[soc].last()
+    table["terminated_early"] = groups["terminated_early"].any()
+    return table.reset_index()
+
+
+def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
+    """One row per run; columns as in `daily_summary`, with the days counted and the cost a mean over them."""
+    table = _totals(steps, ["run"])
+    days = daily_summary(steps).groupby("run", sort=False)
+    table["n_days"] = days.size()
+    table["mean_day_cost"] = days["day_cost"].mean()
+    table["days_terminated_early"] = days["terminated_early"].sum()
+    return table.reset_index()
+
+
+def write_tables(trajectories: Sequence[Trajectory], folder: Path) -> tuple[Path, Path, Path]:
+    """Write the step, daily and run tables of one or more runs into a folder, made if needed; gives their paths.
+
+    Raises
+    ------
+    InputError
+        If there is no run, two have one name, or their agents, devices or buses differ.
+    """
+    if not trajectories:
+        raise InputError("no run to write; record at least one trajectory")
+    tables = [step_metrics(trajectory) for trajectory in trajectories]
+    names = [trajectory.run for trajectory in trajectories]
+    for name, table in zip(names, tables, strict=True):
+        if names.count(name) > 1:
+            raise InputError(f"two runs are called {name!r}; give each its own name")
+        odd = set(table.columns) ^ set(tables[0].columns)
+        if odd:
+            raise InputError(
+                f"runs {names[0]!r} and {name!r} have different agents, devices or buses ({min(odd)}); "
+                "write them into folders of their own"
+            )
+    steps = pd.concat(tables, ignore_index=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, table in ((STEP_FILE, steps), (DAY_FILE, daily_summary(steps)), (RUN_FILE, run_summary(steps))):
+        table.to_csv(folder / file, index=False, float_format="%.9g")
+    return folder / STEP_FILE, folder / DAY_FILE, folder / RUN_FILE
+
+
+def read_step_metrics(path: Path) -> pd.DataFrame:
+    """Read a step table; columns that are none of its own stay text.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, holds no row, lacks a column, or a cell is not what its column says.
+    """
+    text = read_table(path, REQUIRED)
+    if text.empty:
+        raise InputError(f"{path}: no row under the header")
+    steps = text.copy()
+    for column in FLAGS:
+        bad = np.flatnonzero(~text[column].isin(["True", "False"]))
+        if bad.size:
+            raise InputError(
+                f"{path}: line {bad[0] + 2}, column {column!r}: {text[column].iloc[bad[0]]!r} is not True or False"
+            )
+        steps[column] = text[column] == "True"
+    for column in COUNTS:
+        steps[column] = integers(path, text, column)
+    own = [name for prefix, suffix in FAMILIES for name in columns_of(text, prefix, suffix)]
+    for column in (*NUMBERS, *GRID_QUANTITIES, *own):
+        empty = (text[column] == "") & ~steps["converged"]
+        filled = text[[column]].mask(empty, "0")  # only a power flow that failed may leave a cell empty
+        steps[column] = np.where(empty, np.nan, numbers(path, filled, column))
+    twice = np.flatnonzero(steps.duplicated(["run", "day", "step"]))
+    if twice.size:
+        raise InputError(f"{path}: line {twice[0] + 2}: this run, day and step stand on an earlier line already")
+    return steps
+
+
+def columns_of(table: pd.DataFrame, prefix: str, suffix: str = "") -> list[str]:
+    """Columns of one family, in the table's order."""
+    return [name for name in table.columns if name.startswith(prefix) and name.endswith(suffix)]
+
+
+def _by_column(name: str, labels: Sequence[object], values: np.ndarray) -> dict[str, np.ndarray]:
+    return {name.format(label): values[:, index] for index, label in enumerate(labels)}
+
+
+def _buses_outside(vm_pu: np.ndarray, low_pu: float, high_pu: float) -> np.ndarray:
+    # NaN, a failed power flow, is inside no limits
+    return np.count_nonzero(~((vm_pu >= low_pu) & (vm_pu <= high_pu)), axis=1)
+
+
+def _team_reward(table: pd.DataFrame) -> pd.Series[float]:
+    return table[columns_of(table, "total_reward_")].sum(axis=1)
+
+
+def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """Columns that days and runs share, indexed by `by`."""
+    n_bus = len(columns_of(steps, "voltage_bus_", "_pu"))
+    work = steps.assign(losses_mwh=steps["losses_mw"] * steps["step_hours"], failed=~steps["converged"])
+    groups = work.groupby(by, sort=False)
+    totals = {
+        "min_voltage_pu": groups["voltage_min_pu"].min(),
+        "max_voltage_pu": groups["voltage_max_pu"].max(),
+        "mean_voltage_pu": groups["voltage_mean_pu"].mean(),
+        "total_losses_mw": groups["losses_mw"].sum(min_count=1),
+        "voltage_violations": groups["voltage_violations"].sum(),
+    }
+    totals |= {f"total_{reward}": groups[reward].sum() for reward in columns_of(steps, "reward_")}
+    outside = groups["buses_outside_band"].sum()
+    totals |= {
+        "total_losses_mwh": groups["losses_mwh"].sum(min_count=1),
+        "buses_outside_band": outside,
+        "share_outside_band": outside / (groups.size() * n_bus),
+        "failed_power_flows": groups["failed"].sum(),
+    }
+    return pd.DataFrame(totals)

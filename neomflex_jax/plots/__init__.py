@@ -1,0 +1,75 @@
+"""Figures of an evaluation, one module each; Matplotlib is loaded when the first one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.evaluation.tables import read_step_metrics
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["FIGURES", "draw_figure", "save"]
+
+FIGURES = {
+    "soc": "neomflex_jax.plots.soc",
+    "voltage": "neomflex_jax.plots.voltage",
+    "reactive-power": "neomflex_jax.plots.reactive_power",
+    "dispatch": "neomflex_jax.plots.dispatch",
+    "comparison": "neomflex_jax.plots.comparison",
+}
+
+
+def draw_figure(
+    name: str,
+    table: pd.DataFrame | str | Path,
+    run: str = "controlled",
+    days: Sequence[int] | None = None,
+    **options: Any,
+) -> Figure:
+    """Draw one of `FIGURES`.
+
+    Parameters
+    ----------
+    name
+        Which figure.
+    table
+        A step table, or the path of a ``step_metrics.csv``.
+    run
+        The run in the table.
+    days
+        Days of the run, side by side in this order; None takes all.
+    **options
+        What the figure's own `draw` takes further, for example ``limits`` of the voltage figure.
+
+    Raises
+    ------
+    InputError
+        If there is no such figure, run or day, saying what there is, or the file is not usable.
+    """
+    if name not in FIGURES:
+        raise unknown_name("figure", name, FIGURES)
+    steps = table if isinstance(table, pd.DataFrame) else read_step_metrics(Path(table))
+    return import_module(FIGURES[name]).draw(steps, run, days, **options)
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure, in the format that the path's ending names; folders are made as needed.
+
+    Raises
+    ------
+    InputError
+        If the ending names no format that can be written.
+    """
+    path = Path(path)
+    formats = figure.canvas.get_supported_filetypes()
+    if path.suffix.removeprefix(".").lower() not in formats:
+        raise InputError(f"{path}: cannot write {path.suffix or 'a file without ending'!r}; use .{', .'.join(formats)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)

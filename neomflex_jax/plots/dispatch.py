@@ -1,0 +1,50 @@
+"""Power of every battery, with the demand and the sun it answers in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.tables import columns_of
+from neomflex_jax.plots import style
+from neomflex_jax.plots.days import COLUMN_MIDDLE, choose
+
+
+def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Figure:
+    """Draw battery power, positive when discharging, over demand and solar in per unit; days None: all."""
+    chosen = choose(steps, run, days)
+    columns = columns_of(steps, "battery_power_bus_", "_mw")
+    if not columns:
+        raise InputError("the table has no column battery_power_bus_<bus>_mw: there is no battery to show")
+    figure, axes = style.new_figure(
+        chosen.title("Battery dispatch"), "power (MW, positive discharging)", len(chosen.days)
+    )
+    hours = chosen.table[COLUMN_MIDDLE]
+
+    background = axes.twinx()
+    background.set_ylabel("demand, solar (per unit)", color=style.GREY)
+    background.tick_params(axis="y", colors=style.GREY)
+    background.spines["top"].set_visible(False)
+    background.fill_between(
+        hours, chosen.table["solar_factor"], color=style.ORANGE, alpha=0.25, linewidth=0, label="solar"
+    )
+    background.plot(hours, chosen.table["load_factor"], color=style.GREY, linewidth=1.0, label="demand")
+    background.set_ylim(0, 1.05 * max(1.0, chosen.table[["solar_factor", "load_factor"]].max().max()))
+    axes.set_zorder(background.get_zorder() + 1)
+    axes.patch.set_visible(False)
+
+    axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
+    for index, column in enumerate(columns):
+        axes.plot(
+            hours,
+            chosen.table[column],
+            drawstyle="steps-mid",
+            label=f"battery at bus {column.removeprefix('battery_power_bus_').removesuffix('_mw')}",
+            **style.series_style(index, len(chosen.days)),
+        )
+    style.day_axis(axes, chosen)
+    style.legend(figure, axes, background)
+    return figure

@@ -1,0 +1,52 @@
+"""State of charge of every battery, in MWh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.tables import columns_of
+from neomflex_jax.plots import style
+from neomflex_jax.plots.days import COLUMN_END, choose
+
+
+def draw(
+    steps: pd.DataFrame,
+    run: str,
+    days: Sequence[int] | None = None,
+    *,
+    windows_mwh: Mapping[int, tuple[float, float]] | None = None,
+) -> Figure:
+    """Draw the energy that each battery holds after every step.
+
+    Parameters
+    ----------
+    steps
+        As from `evaluation.tables.step_metrics`.
+    run, days
+        What to show; days None: all.
+    windows_mwh
+        By battery bus, the least and the most energy it may hold; drawn where given.
+    """
+    chosen = choose(steps, run, days)
+    columns = columns_of(steps, "battery_soc_bus_")
+    if not columns:
+        raise InputError("the table has no column battery_soc_bus_<bus>: there is no battery to show")
+    figure, axes = style.new_figure(chosen.title("State of charge"), "energy (MWh)", len(chosen.days))
+    for index, column in enumerate(columns):
+        axes.plot(
+            chosen.table[COLUMN_END],
+            chosen.table[column],
+            label=f"battery at bus {column.removeprefix('battery_soc_bus_')}",
+            **style.series_style(index, len(chosen.days)),
+        )
+    limits_mwh = sorted({limit for window in (windows_mwh or {}).values() for limit in window})
+    for index, limit in enumerate(limits_mwh):
+        axes.axhline(limit, color=style.GREY, linewidth=1.0, label="" if index else "window limits", zorder=1)
+    axes.set_ylim(bottom=0)
+    style.day_axis(axes, chosen)
+    style.legend(figure, axes)
+    return figure

@@ -1,0 +1,1 @@
+"""Training: environment, replay and learner in one compiled loop; checkpoints and metrics on the host."""

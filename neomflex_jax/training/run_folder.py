@@ -1,0 +1,86 @@
+"""The folder of one training run: what lies in it, and never losing what is there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from neomflex_jax.errors import InputError
+
+RUN_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of a run."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Scenario, algorithm, settings, seed and versions."""
+        return self.root / "config.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row a chunk of training."""
+        return self.root / "metrics.csv"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Whole training states."""
+        return self.root / "checkpoints"
+
+    @property
+    def policies(self) -> Path:
+        """One file an agent."""
+        return self.root / "policies"
+
+    def prepare(self, *, overwrite: bool) -> None:
+        """Make the folder ready for a new run.
+
+        Raises
+        ------
+        InputError
+            If it holds a run and `overwrite` is false, or holds anything that is not a run's.
+        """
+        own = {self.config.name, self.metrics.name, self.checkpoints.name, self.policies.name}
+        present = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"{self.root}: is a file; give an output folder")
+        if present & own and not overwrite:
+            raise InputError(
+                f"{self.root}: already holds a run; give --resume to continue it, --overwrite to replace it, "
+                "or another --output"
+            )
+        if overwrite:
+            for path in (self.root / name for name in present & own):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write the run's settings, whole or not at all."""
+        partial = self.root / ".config.partial"
+        partial.write_text(json.dumps({"run_format": RUN_FORMAT, **config}, indent=2) + "\n", encoding="utf-8")
+        partial.replace(self.config)
+
+    def read_config(self) -> dict[str, Any]:
+        """Read what `write_config` wrote.
+
+        Raises
+        ------
+        InputError
+            If there is no run here, or one of another format.
+        """
+        try:
+            config = json.loads(self.config.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise InputError(f"{self.root}: holds no training run (no readable config.json)") from error
+        except ValueError as error:
+            raise InputError(f"{self.config}: not a JSON file ({error})") from error
+        if not isinstance(config, dict) or config.get("run_format") != RUN_FORMAT:
+            raise InputError(f"{self.config}: not a run of format {RUN_FORMAT}; train again with this version")
+        return config

@@ -1,0 +1,60 @@
+"""Fixtures that several test files share; what compiles is made once a session or once a module."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import neomflex_jax as nf
+
+GOLDEN = Path(__file__).parent / "golden"
+ORIGINAL = GOLDEN / "original_environment"
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Run the test in double precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def case33bw() -> nf.Feeder:
+    """Baran and Wu's 33 buses."""
+    return nf.load_feeder("case33bw")
+
+
+@pytest.fixture
+def feeder_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write a feeder folder: a tree of four buses and one open tie, in which a test replaces what it wants broken."""
+
+    def write(
+        buses: str = "bus,vn_kv,p_mw,q_mvar\n10,12.66,0,0\n20,12.66,0.5,0.2\n30,12.66,0.4,0.1\n40,12.66,0.3,-0.1\n",
+        branches: str = (
+            "from_bus,to_bus,r_ohm,x_ohm,in_service\n10,20,0.5,0.4,1\n20,30,0.6,0.3,1\n20,40,0.7,0.2,1\n30,40,1,1,0\n"
+        ),
+        settings: str | None = None,
+    ) -> Path:
+        folder = tmp_path / "my_feeder"
+        folder.mkdir(exist_ok=True)
+        (folder / "buses.csv").write_text(buses, encoding="utf-8")
+        (folder / "branches.csv").write_text(branches, encoding="utf-8")
+        if settings is not None:
+            (folder / "feeder.toml").write_text(settings, encoding="utf-8")
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three mild days of profiles with a sun that reaches full power."""
+    hours = np.arange(3 * 48) / 2.0
+    demand = 0.6 + 0.3 * np.sin(hours / 24.0 * 2.0 * np.pi - 1.0) + 0.02 * (hours // 24)
+    solar = np.clip(1.2 * np.sin((hours % 24 - 6.0) / 12.0 * np.pi), 0.0, 1.0)
+    path = tmp_path_factory.mktemp("profiles") / "days.csv"
+    rows = "\n".join(f"{d:.6f},{s:.6f}" for d, s in zip(demand, solar, strict=True))
+    path.write_text(f"Demand,Solar\n{rows}\n", encoding="utf-8")
+    return path

@@ -1,0 +1,183 @@
+"""What may import what, what importing the package must not do, and what the sources must not contain."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("neomflex_jax", "validation")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+# The lowest first; a room may import from its own floor and from those below.
+FLOORS = (
+    {"errors", "resources", "_version"},
+    {"fields", "tables"},
+    {"grid", "devices", "profiles"},
+    {"powerflow", "scenario"},
+    {"environment", "agents"},
+    {"training", "evaluation"},
+    {"plots", "adapters", "validation"},
+    {"cli", "commands", "__main__"},
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+
+
+def name_of(path: Path) -> str:
+    """Dotted name of a module."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(path): path for path in MODULES}
+
+
+def room_of(name: str) -> str:
+    """Room of a module; empty for the package itself, which may import everything."""
+    parts = name.split(".")
+    return "validation" if parts[0] == "validation" else parts[1] if len(parts) > 1 else ""
+
+
+def imports_of(path: Path, *, only_at_import: bool = False) -> set[str]:
+    """Dotted names of the modules of this project that a module imports, inside functions too if asked for."""
+    package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = at_import(tree) if only_at_import else ast.walk(tree)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in NAMES else base for alias in node.names}
+    return {name for name in found if name.split(".")[0] in PACKAGES}
+
+
+def at_import(tree: ast.AST) -> list[ast.AST]:
+    """Nodes that run when the module is imported: nothing inside functions or under TYPE_CHECKING."""
+    nodes: list[ast.AST] = []
+    for child in ast.iter_child_nodes(tree):
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        if not typing_only and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            nodes += [child, *at_import(child)]
+    return nodes
+
+
+def test_every_room_has_a_floor() -> None:
+    assert {room_of(name) for name in NAMES} - {""} <= set(FLOOR)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_import_goes_upwards(name: str) -> None:
+    own = room_of(name)
+    for imported in imports_of(NAMES[name]):
+        other = room_of(imported)
+        if other and own:
+            assert FLOOR[other] <= FLOOR[own], f"{name} imports {imported}"
+        elif own:  # the package itself holds names of every floor; only its version is for all
+            assert FLOOR[own] >= FLOOR["plots"], f"{name} imports {imported}"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "agents"])
+def test_agents_know_no_grid_device_or_power_flow(name: str) -> None:
+    forbidden = {"grid", "devices", "powerflow", "profiles", "scenario"}
+    if not name.startswith("neomflex_jax.agents.baselines"):
+        forbidden |= {"environment"}
+    assert not {room_of(imported) for imported in imports_of(NAMES[name])} & forbidden
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "validation"])
+def test_validation_knows_no_learner(name: str) -> None:
+    assert not {room_of(imported) for imported in imports_of(NAMES[name])} & {"agents", "training", "plots"}
+
+
+def test_only_validation_and_one_reader_know_pandapower() -> None:
+    allowed = {"neomflex_jax.grid.from_pandapower", "validation"}
+    for name, path in NAMES.items():
+        source = path.read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        if any(module.split(".")[0] == "pandapower" for module in imported):
+            assert any(name == place or name.startswith(f"{place}.") for place in allowed), name
+
+
+def test_there_are_no_import_cycles() -> None:
+    graph = {name: imports_of(path, only_at_import=True) & set(NAMES) for name, path in NAMES.items()}
+    finished: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join([*trail[trail.index(name) :], name])
+        if name not in finished:
+            for imported in sorted(graph[name]):
+                visit(imported, (*trail, name))
+            finished.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_importing_the_package_does_no_work() -> None:
+    program = """
+import sys, logging
+handlers = list(logging.getLogger().handlers)
+import jax
+before = dict(jax.config.values)
+import neomflex_jax
+from jax._src import xla_bridge
+loaded = {name.split(".")[0] for name in sys.modules}
+assert not loaded & {"pandapower", "matplotlib", "gymnasium", "pettingzoo", "torch"}, loaded
+assert not jax.config.jax_enable_x64
+assert {name: jax.config.values[name] for name in before} == before
+assert not xla_bridge._backends, xla_bridge._backends
+assert logging.getLogger().handlers == handlers
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_exists() -> None:
+    import neomflex_jax
+
+    assert sorted(neomflex_jax.__all__) == sorted(set(neomflex_jax.__all__))
+    for name in neomflex_jax.__all__:
+        assert getattr(neomflex_jax, name) is not None
+
+
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "globals"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sources_hold_nothing_dangerous_or_process_wide(name: str) -> None:
+    for node in ast.walk(ast.parse(NAMES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            assert not {alias.name.split(".")[0] for alias in node.names} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            assert (node.module or "").split(".")[0] not in FORBIDDEN_MODULES
+            assert not {alias.name for alias in node.names} & {"pmap"}
+        elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Name):
+                assert node.func.id not in FORBIDDEN_CALLS
+            for keyword in node.keywords:
+                allows = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+                assert keyword.arg != "allow_pickle" or allows
+        elif isinstance(node, ast.Attribute):
+            assert node.attr not in {"pmap", "read_pickle", "to_pickle"}
+        elif isinstance(node, ast.Constant):
+            assert node.value != "jax_enable_x64"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_module_is_longer_than_350_lines(name: str) -> None:
+    assert len(NAMES[name].read_text(encoding="utf-8").splitlines()) <= 350
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if NAMES[name].stat().st_size])
+def test_every_module_says_what_it_is_for(name: str) -> None:
+    assert ast.get_docstring(ast.parse(NAMES[name].read_text(encoding="utf-8")))

@@ -1,0 +1,383 @@
+"""The environment's contract: shapes, masks, one step's parts, transformations, and what bad actions and grids do."""
+
+import dataclasses
+from collections.abc import Callable
+from operator import itemgetter
+from pathlib import Path
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+import neomflex_jax as nf
+from neomflex_jax.environment import Environment, evaluation_environment
+from neomflex_jax.profiles import Profiles
+
+Step = Callable[[nf.State, jax.Array], tuple[nf.State, nf.TimeStep]]
+KEY = 3
+
+
+@pytest.fixture(scope="module")
+def env(three_days: Path) -> Environment:
+    """Build the default scenario on the exact power flow."""
+    return nf.make("neom33", power_flow="ac", profiles=three_days)
+
+
+@pytest.fixture(scope="module")
+def step(env: Environment) -> Step:
+    """Compile the step once."""
+    return jax.jit(env.step)
+
+
+@pytest.fixture(scope="module")
+def start(env: Environment) -> tuple[nf.State, nf.TimeStep]:
+    """Begin a day."""
+    return env.reset(jax.random.key(KEY))
+
+
+def random_action(env: Environment, seed: int = 0) -> jax.Array:
+    """Draw an action for every slot, the padded ones as well."""
+    return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (env.n_agents, env.action_size)), jnp.float32)
+
+
+def at_noon(env: Environment, start: tuple[nf.State, nf.TimeStep]) -> nf.State:
+    """Move the day's clock to where the sun shines."""
+    return dataclasses.replace(start[0], step=jnp.asarray(22, jnp.int32))
+
+
+def assert_close(found: object, expected: object, atol: float) -> None:
+    """Compare two trees; keys exactly, numbers within the tolerance."""
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        if jnp.issubdtype(one.dtype, jax.dtypes.prng_key):
+            one, other = jax.random.key_data(one), jax.random.key_data(other)
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=atol)
+
+
+def with_profiles(env: Environment, demand: float, solar: float) -> Environment:
+    """Give every row these values."""
+    ones = jnp.ones_like(env.profiles.demand)
+    return dataclasses.replace(env, profiles=Profiles(demand * ones, solar * ones, env.profiles.steps_per_day))
+
+
+# ---- shapes, names and masks ----
+
+
+def test_agents_sizes_and_masks_are_those_of_the_task(env: Environment) -> None:
+    assert env.agents == ("agent_1", "agent_2", "agent_3")
+    assert env.n_agents == 3
+    np.testing.assert_array_equal(env.action_mask, [[1, 1, 0], [1, 1, 1], [1, 0, 0]])
+    np.testing.assert_array_equal(env.observation_mask.sum(1), [12 + 4, 13 + 5, 8 + 3])
+    assert env.observation_mask.shape == (3, env.observation_size)
+    assert env.action_mask.shape == (3, env.action_size)
+
+
+def test_reset_and_step_answer_in_the_promised_shapes(
+    env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]
+) -> None:
+    after = step(start[0], random_action(env))
+    chex.assert_trees_all_equal_shapes_and_dtypes(start[0], after[0])
+    for timestep in (start[1], after[1]):
+        chex.assert_shape([timestep.observation, timestep.final_observation], (3, env.observation_size))
+        chex.assert_shape(timestep.reward, (3,))
+        chex.assert_shape([timestep.terminated, timestep.truncated], ())
+        assert timestep.terminated.dtype == timestep.truncated.dtype == bool
+        assert timestep.observation.dtype == timestep.reward.dtype == np.float32
+        assert np.isfinite(timestep.observation).all()
+    info = after[1].info
+    shapes = {"vm_pu": (33,), "loss_mw": (), "battery_p_mw": (3,), "battery_soc": (3,), "pv_p_mw": (3,)}
+    shapes |= {"pv_q_mvar": (3,), "converged": (), "residual_mva": (), "local_reward": (3,)}
+    for name, shape in shapes.items():
+        assert info[name].shape == shape, name
+
+
+def test_split_takes_the_padding_off(env: Environment, start: tuple[nf.State, nf.TimeStep]) -> None:
+    observations = env.split(start[1].observation)
+    assert {agent: part.shape for agent, part in observations.items()} == {
+        "agent_1": (16,),
+        "agent_2": (18,),
+        "agent_3": (11,),
+    }
+    actions = env.split(jnp.zeros((7, 5, 3, 3)))
+    assert [part.shape for part in actions.values()] == [(7, 5, 2), (7, 5, 3), (7, 5, 1)]
+    with pytest.raises(ValueError, match=r"last axis is 7; expected one of \[3, 18\]"):
+        env.split(jnp.zeros((3, 7)))
+
+
+def test_an_observation_is_the_territorys_voltages_the_next_row_the_charge_and_the_clock(
+    env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]
+) -> None:
+    state, timestep = step(at_noon(env, start), random_action(env))
+    row = int(state.day_row) + 23
+    vm_pu, soc = timestep.info["vm_pu"], state.battery_soc
+    demand, solar = env.profiles.demand[row], env.profiles.solar[row]
+    for agent, buses, batteries in (
+        ("agent_1", [*range(5), *range(18, 25)], [0]),
+        ("agent_2", range(5, 18), [1, 2]),
+        ("agent_3", range(25, 33), []),
+    ):
+        expected = [*(vm_pu[np.array(buses)] - 1), demand, solar, *(soc[index] for index in batteries), 23 / 47]
+        np.testing.assert_allclose(env.split(timestep.observation)[agent], expected, atol=1e-6)
+
+
+def test_a_reset_observes_the_days_first_row_with_all_devices_at_zero(
+    env: Environment, start: tuple[nf.State, nf.TimeStep]
+) -> None:
+    state, timestep = start
+    demand = float(env.profiles.demand[state.day_row])
+    flow = nf.power_flow(env.feeder, -demand * env.feeder.load_p_mw, -demand * env.feeder.load_q_mvar)
+    own = env.split(timestep.observation)["agent_3"]
+    np.testing.assert_allclose(own[:8], flow.vm_pu[25:33] - 1, atol=1e-6)
+    np.testing.assert_allclose(own[8:], [demand, env.profiles.solar[state.day_row], 0.0], atol=1e-6)
+    np.testing.assert_array_equal(timestep.reward, 0.0)
+    assert not bool(timestep.terminated | timestep.truncated)
+
+
+# ---- one step ----
+
+
+def test_set_points_reach_the_grid_where_the_devices_are(
+    env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]
+) -> None:
+    state = dataclasses.replace(at_noon(env, start), battery_soc=jnp.full(3, 0.5, jnp.float32))
+    action = jnp.asarray([[0.4, -0.5, 9.0], [-0.2, 0.6, 0.3], [0.8, 9.0, 9.0]], jnp.float32)
+    _, timestep = step(state, action)
+    info = {name: np.asarray(value, np.float64) for name, value in timestep.info.items()}
+    solar, demand = info["solar"], info["demand"]
+    room = np.sqrt(1 - solar**2)
+    np.testing.assert_allclose(info["battery_p_mw"], [0.2, -0.1, 0.3], atol=1e-6)  # buses 23, 7, 14
+    np.testing.assert_allclose(info["pv_p_mw"], [solar] * 3, atol=1e-6)  # buses 20, 16, 31
+    np.testing.assert_allclose(info["pv_q_mvar"], np.array([-0.5, 0.3, 0.8]) * room, atol=1e-6)
+    p, q = -env.feeder.load_p_mw * demand, -env.feeder.load_q_mvar * demand
+    for bus, value in ((23, 0.2), (7, -0.1), (14, 0.3), (20, solar), (16, solar), (31, solar)):
+        p[bus] += value
+    for bus, value in ((20, -0.5), (16, 0.3), (31, 0.8)):
+        q[bus] += value * room
+    np.testing.assert_allclose(info["p_injection_mw"], p, atol=1e-6)
+    np.testing.assert_allclose(info["q_injection_mvar"], q, atol=1e-6)
+    np.testing.assert_allclose(info["vm_pu"], nf.power_flow(env.feeder, p, q).vm_pu, atol=1e-6)
+    np.testing.assert_allclose(info["slack_p_mw"], info["loss_mw"] - p.sum(), atol=1e-5)
+
+
+def test_the_local_reward_is_the_tasks_formula_and_the_learners_get_its_mean(
+    env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]
+) -> None:
+    _, timestep = step(start[0], -jnp.ones((3, 3)))  # charging in the dark
+    vm_pu = np.asarray(timestep.info["vm_pu"], np.float64)
+    excess = np.maximum(vm_pu - 1.03, 0) + np.maximum(0.97 - vm_pu, 0)
+    assert excess.sum() > 0
+    expected = []
+    for buses in ([*range(1, 5), *range(18, 25)], range(5, 18), range(25, 33)):
+        share = (len(buses) + (0 not in buses and 18 in buses)) / 33  # agent_1's share counts the slack as well
+        expected.append(-100 * excess[list(buses)].sum() - 5 * float(timestep.info["loss_mw"]) * share)
+    np.testing.assert_allclose(timestep.info["local_reward"], expected, atol=1e-4)
+    np.testing.assert_allclose(timestep.reward, np.mean(expected), atol=1e-4)
+
+
+def test_local_sharing_gives_each_learner_its_own(env: Environment, start: tuple[nf.State, nf.TimeStep]) -> None:
+    reward = dataclasses.replace(env.scenario.reward, sharing="local")
+    local = dataclasses.replace(env, scenario=dataclasses.replace(env.scenario, reward=reward))
+    _, timestep = jax.jit(local.step)(start[0], random_action(env))
+    np.testing.assert_array_equal(timestep.reward, timestep.info["local_reward"])
+    assert np.ptp(timestep.reward) > 0
+
+
+@pytest.mark.parametrize("padding", [1e6, -1.0, np.nan, np.inf])
+def test_what_stands_in_padded_action_slots_changes_nothing(
+    env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep], padding: float
+) -> None:
+    clean = jnp.where(env.action_mask, random_action(env), 0.0)
+    chex.assert_trees_all_equal(
+        step(at_noon(env, start), clean), step(at_noon(env, start), jnp.where(env.action_mask, clean, padding))
+    )
+
+
+def test_padded_observation_entries_are_zero(env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]) -> None:
+    for timestep in (start[1], step(start[0], random_action(env))[1]):
+        for observation in (timestep.observation, timestep.final_observation):
+            np.testing.assert_array_equal(np.asarray(observation)[~env.observation_mask], 0.0)
+
+
+def test_actions_beyond_one_are_clipped(env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]) -> None:
+    action = 1000.0 * random_action(env)
+    chex.assert_trees_all_equal(step(start[0], action), step(start[0], jnp.sign(action)))
+
+
+def test_a_nan_action_counts_as_zero(env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]) -> None:
+    action = random_action(env).at[1, 0].set(0.0)
+    chex.assert_trees_all_equal(step(start[0], action), step(start[0], action.at[1, 0].set(jnp.nan)))
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3), (3,), (4, 3, 3), (3, 18)])
+def test_an_action_of_another_shape_is_refused(
+    env: Environment, start: tuple[nf.State, nf.TimeStep], shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(ValueError, match=r"\(3, 3\)"):
+        env.step(start[0], jnp.zeros(shape))
+
+
+def test_the_solar_penalty_asks_batteries_to_charge_in_the_solar_hours(
+    env: Environment, start: tuple[nf.State, nf.TimeStep]
+) -> None:
+    reward = dataclasses.replace(env.scenario.reward, solar_penalty=True)
+    asking = jax.jit(dataclasses.replace(env, scenario=dataclasses.replace(env.scenario, reward=reward)).step)
+    half = dataclasses.replace(start[0], battery_soc=jnp.full(3, 0.5, jnp.float32))
+    action = jnp.asarray([[0.5, 0, 0], [0.0, -0.1, 0], [0, 0, 0]], jnp.float32)
+    for clock, expected in ((13, [0, 0, 0]), (14, [-15, -30, 0]), (34, [-15, -30, 0]), (35, [0, 0, 0])):
+        _, timestep = asking(dataclasses.replace(half, step=jnp.asarray(clock, jnp.int32)), action)
+        np.testing.assert_allclose(timestep.info["reward_solar"], expected, atol=1e-5)
+
+
+# ---- transformations ----
+
+
+def test_jit_and_eager_agree(env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]) -> None:
+    action = random_action(env)
+    assert_close(env.step(start[0], action), step(start[0], action), atol=1e-4)
+
+
+def test_64_copies_under_vmap_are_64_single_ones(env: Environment, step: Step) -> None:
+    states, _ = jax.vmap(env.reset)(jax.random.split(jax.random.key(1), 64))
+    actions = jax.random.uniform(jax.random.key(2), (64, 3, 3), minval=-1, maxval=1)
+    together = jax.jit(jax.vmap(env.step))(states, actions)
+    for index in range(64):
+        alone = step(jax.tree.map(itemgetter(index), states), actions[index])
+        assert_close(jax.tree.map(itemgetter(index), together), alone, atol=1e-4)
+
+
+def test_other_values_of_the_same_shapes_cause_no_new_trace(env: Environment, three_days: Path) -> None:
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def play(env: Environment, state: nf.State, action: jax.Array) -> tuple[nf.State, nf.TimeStep]:
+        return env.step(state, action)
+
+    again = nf.make("neom33", power_flow="ac", profiles=three_days)
+    for seed, other in enumerate((env, with_profiles(env, 0.5, 0.2), again)):
+        state, _ = other.reset(jax.random.key(seed))
+        state, _ = play(other, state, random_action(env, seed))
+        play(other, state, random_action(env, seed + 10))
+
+
+def test_judging_on_other_days_of_the_same_number_causes_no_new_trace(env: Environment) -> None:
+    chex.clear_trace_counter()
+
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def play(env: Environment) -> jax.Array:
+        return env.step(env.reset(jax.random.key(0))[0], jnp.zeros((3, 3)))[1].reward
+
+    mild, strong = with_profiles(env, 0.5, 0.2).profiles, with_profiles(env, 0.9, 0.0).profiles
+    assert play(evaluation_environment(env, mild))[0] > play(evaluation_environment(env, strong))[0]
+
+
+@pytest.mark.parametrize("power_flow", ["ac", "lindistflow"])
+def test_the_rewards_gradient_equals_finite_differences(three_days: Path, power_flow: str, float64: None) -> None:
+    env = nf.make("neom33", power_flow=power_flow, profiles=three_days)
+    state, _ = env.reset(jax.random.key(KEY))
+    state = dataclasses.replace(state, step=jnp.asarray(20, jnp.int32), battery_soc=jnp.full(3, 0.5))
+
+    @jax.jit
+    def outcome(action: jax.Array) -> jax.Array:
+        after, timestep = env.step(state, action)
+        return timestep.info["local_reward"].sum() + after.battery_soc.sum() + timestep.observation.sum()
+
+    action = jnp.asarray(0.9 * np.random.default_rng(8).uniform(-1, 1, (3, 3)))
+    check_grads(outcome, (action,), order=1, modes=("fwd", "rev"), rtol=1e-5, atol=1e-5)
+    gradient = np.asarray(jax.grad(outcome)(action))
+    assert (gradient[env.action_mask] != 0).all()
+    np.testing.assert_array_equal(gradient[~env.action_mask], 0.0)
+
+
+# ---- a power flow without a solution ----
+
+
+@pytest.mark.parametrize("power_flow", ["ac", "calibrated", "lindistflow"])
+def test_a_failed_power_flow_is_flagged_penalised_and_poisons_nothing(three_days: Path, power_flow: str) -> None:
+    env = with_profiles(nf.make("neom33", power_flow=power_flow, profiles=three_days), demand=9.0, solar=0.0)
+    state, _ = env.reset(jax.random.key(0))
+    after, timestep = jax.jit(env.step)(state, random_action(env))
+    assert not bool(timestep.info["converged"])
+    assert bool(timestep.info["violated"])
+    for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar"):
+        assert np.isnan(timestep.info[name]).all(), name  # there is no answer to report
+    for leaf in (timestep.observation, timestep.final_observation, timestep.reward, after.battery_soc):
+        assert np.isfinite(leaf).all()
+    np.testing.assert_allclose(timestep.info["local_reward"], -100.0)
+    np.testing.assert_allclose(timestep.info["reward_violation"], -100.0)
+    assert not bool(timestep.terminated)
+
+
+@pytest.mark.parametrize("power_flow", ["ac", "calibrated", "lindistflow"])
+def test_the_gradient_through_a_failed_power_flow_is_finite(three_days: Path, power_flow: str) -> None:
+    env = with_profiles(nf.make("neom33", power_flow=power_flow, profiles=three_days), demand=9.0, solar=0.0)
+    state, _ = env.reset(jax.random.key(0))
+    gradient = jax.jit(jax.grad(lambda action: env.step(state, action)[1].reward.sum()))(random_action(env))
+    assert np.isfinite(gradient).all()
+
+
+def test_a_day_that_begins_without_a_solution_still_resets_to_finite_observations(three_days: Path) -> None:
+    collapsed = with_profiles(nf.make("neom33", power_flow="ac", profiles=three_days), demand=9.0, solar=0.0)
+    env = evaluation_environment(collapsed, collapsed.profiles)
+    _, timestep = env.reset(jax.random.key(0))
+    assert np.isfinite(timestep.observation).all()
+    assert not bool(timestep.info["converged"])
+    assert np.isnan(timestep.info["vm_pu"]).all()
+
+
+def test_collapse_is_no_better_than_a_deep_under_voltage(three_days: Path) -> None:
+    env = nf.make("neom33", power_flow="ac", profiles=three_days)
+    rewards = []
+    for demand in (3.0, 9.0):
+        heavy = with_profiles(env, demand, 0.0)
+        state, _ = heavy.reset(jax.random.key(0))
+        rewards.append(float(jax.jit(heavy.step)(state, jnp.zeros((3, 3)))[1].reward.mean()))
+    assert rewards[1] <= rewards[0] < -100
+
+
+# ---- make ----
+
+
+def test_make_takes_a_method_bound_elsewhere(env: Environment, three_days: Path) -> None:
+    assert nf.make("neom33", power_flow=env.power_flow, profiles=three_days).power_flow is env.power_flow
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"power_flow": "newton"}, "known: ac, calibrated, dc, lindistflow"),
+        ({"feeder": "case34"}, "known: case33bw"),
+        ({"profiles": "gone.csv"}, "gone.csv: no such file"),
+        ({"bogus": 1}, "unknown field 'bogus'; known:"),
+        ({"steps_per_day": 100}, "144 rows make no whole number of days of 100 rows"),
+    ],
+)
+def test_make_names_what_it_cannot_use(three_days: Path, fields: dict, says: str) -> None:
+    with pytest.raises(nf.InputError) as caught:
+        nf.make("neom33", **({"power_flow": "ac", "profiles": three_days} | fields))
+    assert says in str(caught.value)
+
+
+def test_make_refuses_a_device_on_a_bus_that_does_not_exist(env: Environment) -> None:
+    last = env.scenario.territories[2]
+    longer = [*env.scenario.territories[:2], dataclasses.replace(last, buses=(*last.buses, 33))]
+    devices = [*env.scenario.batteries, nf.scenario.Battery(33, 2.0, 0.5)]
+    with pytest.raises(nf.InputError, match=r"agent_3 names bus 33, which feeder 'case33bw' does not have"):
+        nf.make(env.scenario, territories=longer, batteries=devices)
+
+
+def test_make_refuses_a_bus_in_nobodys_territory(env: Environment) -> None:
+    first = env.scenario.territories[0]
+    shorter = [dataclasses.replace(first, buses=first.buses[1:]), *env.scenario.territories[1:]]
+    with pytest.raises(nf.InputError, match=r"bus 0 of feeder 'case33bw' is in nobody's territory"):
+        nf.make(env.scenario, territories=shorter)
+
+
+def test_make_refuses_a_power_flow_of_another_feeder(env: Environment) -> None:
+    topology = dataclasses.replace(env.feeder.topology, slack=5)
+    other = nf.PowerFlow(dataclasses.replace(env.power_flow.grid, topology=topology), None, "ac")
+    with pytest.raises(nf.InputError, match="another feeder"):
+        nf.make(env.scenario, power_flow=other)

@@ -1,0 +1,192 @@
+"""SAC's parts against numbers worked out by other means, and the whole learner on problems with known values."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neomflex_jax import InputError
+from neomflex_jax.agents.sac import Sac, SacConfig
+from neomflex_jax.agents.sac.distribution import mode, sample
+from neomflex_jax.agents.sac.losses import critic_loss, soft_target, temperature_loss
+from neomflex_jax.agents.sac.replay_buffer import Transition, add, empty_buffer, sample_transitions
+
+SMALL = SacConfig(n_copies=4, batch_size=64, updates_per_step=2, buffer_size=512, warmup_steps=8, hidden_sizes=(32, 32))
+OBSERVATION_MASK = np.array([[True, True, True], [True, True, False]])
+ACTION_MASK = np.array([[True, True], [True, False]])
+
+
+def transitions(key, n=256, reward=None):
+    keys = jax.random.split(key, 4)
+    observation, following = (jax.random.normal(k, (n, 2, 3)) * OBSERVATION_MASK for k in keys[:2])
+    action = jax.random.uniform(keys[2], (n, 2, 2), minval=-1, maxval=1) * ACTION_MASK
+    reward = jax.random.normal(keys[3], (n, 2)) if reward is None else reward(observation, action)
+    return Transition(observation, action, reward, jnp.zeros(n), following)
+
+
+def test_squashed_density_integrates_to_one():
+    action = np.linspace(-0.999999, 0.999999, 200_001)
+    unsquashed = np.arctanh(action)
+    mean, log_std = 0.3, -0.5
+    noise = (unsquashed - mean) / np.exp(log_std)
+    drawn, log_probability = sample(
+        jnp.full((action.size, 1), mean),
+        jnp.full((action.size, 1), log_std),
+        jnp.ones(1, bool),
+        jnp.asarray(noise)[:, None],
+    )
+    np.testing.assert_allclose(drawn[:, 0], action, atol=1e-5)
+    assert np.trapezoid(np.exp(np.asarray(log_probability, float)), action) == pytest.approx(1.0, abs=2e-3)
+
+
+def test_log_probability_ignores_padded_dimensions_and_actions_are_zero_there():
+    mean, log_std, noise = jnp.array([0.2, 0.0]), jnp.array([-1.0, 0.0]), jnp.array([0.7, 0.1])
+    _, alone = sample(mean[:1], log_std[:1], jnp.array([True]), noise[:1])
+    for garbage in (0.0, 5.0, -3.0):
+        padded = mean.at[1].set(garbage)
+        action, log_probability = sample(padded, log_std.at[1].set(garbage), jnp.array([True, False]), noise)
+        assert log_probability == alone
+        assert action[1] == 0
+        assert mode(padded, jnp.array([True, False]))[1] == 0
+
+
+def test_extreme_unsquashed_actions_have_finite_density():
+    _, log_probability = sample(jnp.array([40.0]), jnp.array([0.0]), jnp.array([True]), jnp.array([0.0]))
+    assert jnp.isfinite(log_probability)
+
+
+def test_soft_target_by_hand():
+    values = jnp.array([[2.0, 5.0], [3.0, 4.0]])
+    target = soft_target(
+        jnp.array([1.0, -1.0]), jnp.array([0.0, 1.0]), values, jnp.array([0.5, 9.0]), jnp.array(0.2), 0.9
+    )
+    np.testing.assert_allclose(target, [1.0 + 0.9 * (2.0 - 0.1), -1.0], rtol=1e-6)
+
+
+def test_critic_loss_adds_both_critics():
+    loss = critic_loss(None, lambda _, x: jnp.stack([x, 2 * x]), jnp.array([1.0, 2.0]), jnp.array([0.0, 0.0]))
+    assert loss == pytest.approx(0.5 * ((1 + 4) + (4 + 16)) / 2)
+
+
+def test_temperature_rises_when_the_entropy_is_below_its_target():
+    gradient = jax.grad(temperature_loss)(jnp.array(0.0), jnp.array([3.0]), jnp.array(-1.0))  # entropy -3 < -1
+    assert gradient < 0  # a descent step raises the temperature
+
+
+def test_buffer_keeps_the_newest_and_samples_only_what_was_added():
+    example = Transition(jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.zeros(1), jnp.zeros(()), jnp.zeros((1, 1)))
+    buffer = empty_buffer(example, 6)
+
+    def batch(value):
+        return jax.tree.map(lambda leaf: jnp.full((2, *leaf.shape), value), example)
+
+    buffer = add(buffer, batch(1.0))
+    assert set(np.unique(sample_transitions(buffer, jax.random.key(0), (100,)).reward)) == {1.0}
+    for value in (2.0, 3.0, 4.0):
+        buffer = add(buffer, batch(value))
+    assert sorted(np.unique(buffer.storage.terminated)) == [2.0, 3.0, 4.0]
+    with pytest.raises(ValueError, match="multiple"):
+        add(buffer, jax.tree.map(lambda leaf: jnp.zeros((4, *leaf.shape)), example))
+
+
+@pytest.mark.parametrize("critics", ["local", "joint"])
+def test_garbage_in_padded_slots_changes_nothing(critics):
+    sac = Sac(replace(SMALL, critics=critics), (3, 2), (2, 1))
+    state = sac.init(jax.random.key(0))
+    clean = transitions(jax.random.key(1))
+    garbage = replace(
+        clean,
+        observation=jnp.where(OBSERVATION_MASK, clean.observation, 7.0),
+        next_observation=jnp.where(OBSERVATION_MASK, clean.next_observation, -9.0),
+        action=jnp.where(ACTION_MASK, clean.action, 3.0),
+    )
+    update = jax.jit(sac.update)
+    for left, right in zip(
+        jax.tree.leaves(update(state, clean, jax.random.key(2))),
+        jax.tree.leaves(update(state, garbage, jax.random.key(2))),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_agents_learn_independently_with_local_critics():
+    sac = Sac(replace(SMALL, critics="local"), (3, 2), (2, 1))
+    state, batch = sac.init(jax.random.key(0)), transitions(jax.random.key(1))
+    other = replace(batch, reward=batch.reward.at[:, 1].add(5.0), observation=batch.observation.at[:, 1, 0].add(1.0))
+    update = jax.jit(sac.update)
+    first, losses = update(state, batch, jax.random.key(2))
+    second, other_losses = update(state, other, jax.random.key(2))
+    for left, right in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
+        np.testing.assert_allclose(left[0], right[0], rtol=1e-5, atol=1e-7)
+    same, different = np.asarray(losses["critic_loss"]) / np.asarray(other_losses["critic_loss"])
+    assert same == pytest.approx(1.0, rel=1e-5)
+    assert different != pytest.approx(1.0, rel=1e-2)
+
+
+@pytest.mark.parametrize(("terminated", "value"), [(1.0, 1.0), (0.0, 1.0 / (1.0 - 0.5))])
+def test_probe_constant_reward_has_its_known_value_and_truncation_bootstraps(terminated, value):
+    config = replace(SMALL, gamma=0.5, reward_scale=1.0, initial_temperature=1e-8, learning_rate=3e-3, tau=0.05)
+    sac = Sac(config, (3, 2), (2, 1))
+    state = sac.init(jax.random.key(0))
+    batch = transitions(jax.random.key(1), reward=lambda o, a: jnp.ones(a.shape[:2]))
+    batch = replace(batch, terminated=jnp.full_like(batch.terminated, terminated))
+    state, _ = jax.jit(
+        lambda s: jax.lax.scan(lambda s, k: sac.update(s, batch, k), s, jax.random.split(jax.random.key(2), 600))
+    )(state)
+    inputs = sac._critic_inputs(sac._normalise(state, batch.observation), batch.action)
+    q = jax.vmap(lambda c, x: jax.vmap(sac._critic_apply, in_axes=(0, None))(c, x), in_axes=(0, -2))(
+        state.critic, inputs
+    )
+    np.testing.assert_allclose(q.mean(axis=(1, 2)), value, rtol=0.08)
+
+
+def test_probe_the_best_action_is_found_by_every_agent():
+    target = jnp.array([[0.5, -0.4], [-0.6, 0.0]])
+
+    def reward(observation, action):
+        return -10 * jnp.sum((action - target) ** 2 * ACTION_MASK, axis=-1)
+
+    config = replace(SMALL, gamma=0.1, reward_scale=1.0, learning_rate=3e-3, actor_average=0.02, critics="local")
+    sac = Sac(config, (3, 2), (2, 1))
+    state = sac.init(jax.random.key(0))
+    batches = transitions(jax.random.key(1), n=4096, reward=reward)
+
+    def body(state, key):
+        index = jax.random.randint(key, (128,), 0, 4096)
+        return sac.update(state, jax.tree.map(lambda leaf: leaf[index], batches), jax.random.fold_in(key, 1))
+
+    state, _ = jax.jit(lambda s: jax.lax.scan(body, s, jax.random.split(jax.random.key(2), 1500)))(state)
+    networks = sac.networks(state)
+    for index, network in enumerate(networks):
+        real = ACTION_MASK[index]
+        actions = network(np.asarray(batches.observation[:50, index, : network.observation_size]))
+        np.testing.assert_allclose(actions.mean(0), np.asarray(target)[index, real], atol=0.15)
+
+
+def test_networks_to_take_away_act_as_the_averaged_actors():
+    sac = Sac(SMALL, (3, 2), (2, 1))
+    state = sac.with_statistics(sac.init(jax.random.key(0)), transitions(jax.random.key(1)).observation)
+    observation = transitions(jax.random.key(3), n=1).observation[0]
+    mean, _ = jax.vmap(sac._actor_apply)(state.averaged_actor, sac._normalise(state, observation))
+    expected = mode(mean, jnp.asarray(ACTION_MASK))
+    for index, network in enumerate(sac.networks(state)):
+        own = np.asarray(observation[index, : network.observation_size])
+        np.testing.assert_allclose(network(own), expected[index, : network.action_size], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 1024}, "batch_size = 1024 is larger than buffer_size = 512"),
+        ({"buffer_size": 510}, "nearest: 508 or 512"),
+        ({"gamma": 1.5}, "gamma = 1.5"),
+        ({"critics": "shared"}, "'local', 'joint'"),
+        ({"warmup_steps": 1000}, "do not fit"),
+        ({"hidden_sizes": ()}, "hidden_sizes"),
+    ],
+)
+def test_bad_settings_are_refused_at_construction(changes, message):
+    with pytest.raises(InputError, match=message):
+        replace(SMALL, **changes)

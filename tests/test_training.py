@@ -1,0 +1,159 @@
+"""Training runs: reproducible, resumable bit for bit, and never at the cost of what is on disk."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from neomflex_jax import InputError, load_scenario
+from neomflex_jax.agents.policy_files import load_policies
+from neomflex_jax.agents.sac import SacConfig
+from neomflex_jax.environment import evaluation_environment, make
+from neomflex_jax.evaluation import record
+from neomflex_jax.training.checkpoint import Checkpoints
+from neomflex_jax.training.run_folder import RunFolder
+from neomflex_jax.training.train import CHUNK_STEPS, TrainOptions, read_options, resume, train
+
+SAC = SacConfig(n_copies=8, batch_size=16, updates_per_step=1, buffer_size=512, warmup_steps=8, hidden_sizes=(16,))
+CHUNK = CHUNK_STEPS * SAC.n_copies
+WARM_UP = SAC.warmup_steps * SAC.n_copies
+
+
+def options(chunks, seed=0):
+    scenario = load_scenario("neom33", power_flow="lindistflow")
+    return TrainOptions(scenario=scenario, seed=seed, total_steps=WARM_UP + chunks * CHUNK, sac=SAC)
+
+
+def arrays(state):
+    leaves = [
+        jax.random.key_data(x) if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+        for x in jax.tree.leaves(state)
+    ]
+    return [np.asarray(leaf) for leaf in leaves]
+
+
+def identical(left, right):
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays(left), arrays(right), strict=True))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train") / "run"
+    return folder, train(options(3), folder)
+
+
+def test_equal_seeds_give_identical_parameters_and_other_seeds_do_not(run, tmp_path):
+    assert identical(train(options(3), tmp_path / "same"), run[1])
+    assert not identical(train(options(3, seed=1), tmp_path / "other"), run[1])
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(run, tmp_path):
+    train(options(1), tmp_path / "run")
+    resumed = resume(tmp_path / "run", total_steps=WARM_UP + 3 * CHUNK)
+    assert identical(resumed, run[1])
+    whole, parts = (np.genfromtxt(f / "metrics.csv", delimiter=",", names=True) for f in (run[0], tmp_path / "run"))
+    for name in set(whole.dtype.names) - {"seconds", "steps_per_second"}:
+        np.testing.assert_array_equal(whole[name], parts[name])
+
+
+def test_an_interrupted_run_saves_what_it_has_learned(tmp_path):
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(options(3), tmp_path / "run", on_progress=interrupt)
+    assert (tmp_path / "run" / "policies" / "agent_1.safetensors").exists()
+    assert int(resume(tmp_path / "run").steps) == SAC.warmup_steps + 3 * CHUNK_STEPS
+
+
+def test_a_broken_newest_checkpoint_is_skipped_with_a_warning(tmp_path):
+    folder = tmp_path / "run"
+    train(options(1), folder)
+    before = resume(folder, total_steps=WARM_UP + 2 * CHUNK)
+    newest = max((folder / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    assert int(newest.name) == int(before.steps)
+    for path in newest.rglob("*"):
+        if path.is_file() and path.stat().st_size > 2000:
+            path.write_bytes(path.read_bytes()[:100])
+    with pytest.warns(UserWarning, match="does not load, skipped"):
+        again = resume(folder, total_steps=WARM_UP + 2 * CHUNK)
+    assert identical(again, before)
+
+
+def test_a_time_budget_stops_the_run(tmp_path):
+    state = train(dataclasses.replace(options(10_000), max_seconds=0.5), tmp_path / "run")
+    assert SAC.warmup_steps <= int(state.steps) < 10_000 * CHUNK_STEPS
+
+
+def test_the_run_folder_says_what_was_done(run):
+    config = json.loads((run[0] / "config.json").read_text())
+    assert config["scenario"]["name"] == "neom33"
+    assert config["seed"] == 0
+    assert read_options(RunFolder(run[0])) == options(3)
+    header, *rows = (run[0] / "metrics.csv").read_text().splitlines()
+    assert header.startswith("steps,seconds,steps_per_second,day_cost,")
+    assert [int(row.split(",")[0]) for row in rows] == [WARM_UP + (i + 1) * CHUNK for i in range(3)]
+
+
+def test_a_folder_that_holds_a_run_is_refused_and_untouched(run):
+    before = (run[0] / "config.json").read_bytes()
+    with pytest.raises(InputError, match="already holds a run.*--resume.*--overwrite"):
+        train(options(1), run[0])
+    assert (run[0] / "config.json").read_bytes() == before
+
+
+def test_overwriting_a_run_leaves_other_files_alone(tmp_path):
+    folder = RunFolder(tmp_path)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    folder.prepare(overwrite=False)
+    folder.write_config({"seed": 1})
+    folder.prepare(overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_resuming_where_there_is_no_run_says_so(tmp_path):
+    with pytest.raises(InputError, match="holds no training run"):
+        resume(tmp_path)
+
+
+def test_a_checkpoint_of_other_sizes_does_not_load(run):
+    other = dataclasses.replace(options(3), sac=dataclasses.replace(SAC, hidden_sizes=(8,)))
+    env = make(other.scenario)
+    from neomflex_jax.training.loop import start
+    from neomflex_jax.training.train import _learner
+
+    template = jax.eval_shape(lambda e, k: start(e, _learner(env, other), k), env, jax.random.key(0))
+    checkpoints = Checkpoints(run[0] / "checkpoints")
+    with pytest.warns(UserWarning), pytest.raises(InputError, match="no checkpoint that loads"):
+        checkpoints.restore_newest(template)
+
+
+def test_saved_policies_act_alike_in_numpy_and_inside_the_environment(run):
+    env = evaluation_environment(make(options(3).scenario))
+    policies = load_policies(run[0])
+    trajectory = record(env, policies.as_policy(env.scenario.observation_layout(), "neom33"), "controlled", n_days=1)
+    actions = policies(env.split(trajectory.observation))
+    for agent, action in env.split(trajectory.action).items():
+        np.testing.assert_allclose(actions[agent], action, rtol=1e-4, atol=1e-5)
+
+
+def test_training_numbers_are_finite_and_counted(run):
+    table = np.genfromtxt(run[0] / "metrics.csv", delimiter=",", names=True)
+    assert all(np.isfinite(table[name]).all() for name in table.dtype.names)
+    assert (table["failed_power_flows"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"total_steps": 0}, "total_steps = 0"),
+        ({"max_seconds": -1.0}, "max_seconds"),
+        ({"seed": -1}, "seed"),
+        ({"algorithm": "ppo"}, "'sac'"),
+    ],
+)
+def test_bad_options_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        dataclasses.replace(options(1), **changes)

@@ -1,0 +1,173 @@
+"""How far the recorded run is from pandapower's answer to the same set-points.
+
+An error is recorded minus pandapower. A power flow without an answer stays in every count: all its buses count as
+outside every limit, and it is left out of error statistics only, where there is nothing to subtract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid import load_feeder
+from validation.checks import implied_injections, ruled_load_q_factor
+from validation.cost import local_cost
+from validation.replay import Replay
+from validation.statistics import Confusion, ErrorSummary, confusion, outside, summarise
+
+
+@dataclass(frozen=True)
+class WorstVoltage:
+    """Where the largest voltage error is; bus by label. All None if nothing could be compared."""
+
+    bus: int | None
+    day: int | None
+    step: int | None
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """A figure of the run as recorded and as pandapower has it."""
+
+    recorded: float
+    pandapower: float
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """All figures of one run; energies in MWh over all its days."""
+
+    n_days: int
+    n_steps: int
+    n_bus_steps: int
+    failed_flows: int  # pandapower found no answer
+    retried_flows: int  # found one in a later attempt
+    recorded_failures: int  # the record says that its own power flow failed
+    non_finite_values: int  # recorded as injections, rewards or answers of a power flow that converged
+    vm_pu: ErrorSummary
+    loss_mw: ErrorSummary
+    slack_p_mw: ErrorSummary
+    slack_q_mvar: ErrorSummary
+    worst_voltage: WorstVoltage
+    hard: Confusion
+    band: Confusion
+    mean_day_cost: SideBySide
+    losses_mwh: SideBySide
+    bus_steps_outside_band: SideBySide
+    share_outside_band: SideBySide
+    voltage_min_pu: SideBySide
+    voltage_max_pu: SideBySide
+    p_injection_max_mw: float  # recorded against implied by the set-points
+    q_injection_max_mvar: float
+    load_q_factor_max: float  # recorded against the scenario's rule
+    power_balance_max_mw: float  # pandapower: import + injections - losses
+    cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """What the metrics are made from, by step; one row of the step table each."""
+
+    recorded_cost: np.ndarray  # (n,)
+    cost: np.ndarray  # (n,) worked out from pandapower's voltages and losses
+    vm_error_pu: np.ndarray  # (n, n_bus)
+    recorded_outside_hard: np.ndarray  # (n, n_bus) bool
+    outside_hard: np.ndarray
+    recorded_outside_band: np.ndarray
+    outside_band: np.ndarray
+
+
+def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
+    """Compare a run with its replay."""
+    scenario, limits = trajectory.scenario, trajectory.scenario.limits
+    feeder = load_feeder(scenario.feeder)
+    recorded_vm_pu, recorded_loss_mw = (np.asarray(a, float) for a in (trajectory.vm_pu, trajectory.loss_mw))
+    step = np.asarray(trajectory.dataset_index) % scenario.steps_per_day
+    battery_p_mw = np.asarray(trajectory.battery_p_mw, float)
+
+    def cost(vm_pu: np.ndarray, loss_mw: np.ndarray) -> np.ndarray:
+        by_agent = local_cost(scenario, feeder, vm_pu=vm_pu, loss_mw=loss_mw, battery_p_mw=battery_p_mw, step=step)
+        return by_agent.sum(axis=1)
+
+    hard, band = (limits.hard_min_pu, limits.hard_max_pu), (limits.band_min_pu, limits.band_max_pu)
+    series = Series(
+        recorded_cost=np.asarray(trajectory.cost, float),
+        cost=cost(replayed.vm_pu, replayed.loss_mw),
+        vm_error_pu=recorded_vm_pu - replayed.vm_pu,
+        recorded_outside_hard=outside(recorded_vm_pu, *hard),
+        outside_hard=outside(replayed.vm_pu, *hard),
+        recorded_outside_band=outside(recorded_vm_pu, *band),
+        outside_band=outside(replayed.vm_pu, *band),
+    )
+    p_mw, q_mvar = implied_injections(trajectory, feeder)
+    cost_error = series.recorded_cost - cost(recorded_vm_pu, recorded_loss_mw)
+    return Metrics(
+        **_counts(trajectory, replayed),
+        **_errors(trajectory, replayed),
+        **_side_by_side(trajectory, replayed, series),
+        worst_voltage=_worst_voltage(trajectory, series.vm_error_pu),
+        hard=confusion(series.recorded_outside_hard, series.outside_hard),
+        band=confusion(series.recorded_outside_band, series.outside_band),
+        p_injection_max_mw=_max_abs(trajectory.p_injection_mw - p_mw),
+        q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - q_mvar),
+        load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
+        power_balance_max_mw=summarise(replayed.slack_p_mw + p_mw.sum(axis=1), replayed.loss_mw).max_abs,
+        cost_max=_max_abs(cost_error),
+    ), series
+
+
+def _counts(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
+    answers = np.column_stack(
+        [getattr(trajectory, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")]
+    )
+    always = np.column_stack(
+        [getattr(trajectory, name) for name in ("p_injection_mw", "q_injection_mvar", "local_reward")]
+    )
+    return {
+        "n_days": trajectory.n_steps // trajectory.scenario.steps_per_day,
+        "n_steps": trajectory.n_steps,
+        "n_bus_steps": int(replayed.vm_pu.size),
+        "failed_flows": int(replayed.failed.sum()),
+        "retried_flows": int((~replayed.failed & (replayed.attempts > 1)).sum()),
+        "recorded_failures": int((~trajectory.converged).sum()),
+        "non_finite_values": int((~np.isfinite(answers[trajectory.converged])).sum() + (~np.isfinite(always)).sum()),
+    }
+
+
+def _errors(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
+    names = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")
+    return {name: summarise(getattr(trajectory, name), getattr(replayed, name)) for name in names}
+
+
+def _side_by_side(trajectory: Trajectory, replayed: Replay, series: Series) -> dict[str, Any]:
+    hours, n_days = trajectory.scenario.step_hours, trajectory.n_steps / trajectory.scenario.steps_per_day
+    vm_pu = (np.asarray(trajectory.vm_pu, float), replayed.vm_pu)
+    outside_band = (series.recorded_outside_band, series.outside_band)
+
+    def both(recorded: float, pandapower: float) -> SideBySide:
+        return SideBySide(float(recorded), float(pandapower))
+
+    return {
+        "mean_day_cost": both(series.recorded_cost.sum() / n_days, series.cost.sum() / n_days),
+        "losses_mwh": both(np.nansum(trajectory.loss_mw, dtype=float) * hours, np.nansum(replayed.loss_mw) * hours),
+        "bus_steps_outside_band": both(*(where.sum() for where in outside_band)),
+        "share_outside_band": both(*(where.mean() for where in outside_band)),
+        "voltage_min_pu": both(*(np.min(vm, where=np.isfinite(vm), initial=np.inf) for vm in vm_pu)),
+        "voltage_max_pu": both(*(np.max(vm, where=np.isfinite(vm), initial=-np.inf) for vm in vm_pu)),
+    }
+
+
+def _worst_voltage(trajectory: Trajectory, vm_error_pu: np.ndarray) -> WorstVoltage:
+    size = np.where(np.isfinite(vm_error_pu), np.abs(vm_error_pu), -1.0)
+    row, bus = np.unravel_index(int(size.argmax()), size.shape)
+    if size[row, bus] < 0:
+        return WorstVoltage(None, None, None)
+    return WorstVoltage(trajectory.bus_labels[bus], int(trajectory.day[row]), int(trajectory.step[row]))
+
+
+def _max_abs(error: np.ndarray) -> float:
+    """Largest absolute value; NaN if any is, so that an undefined record cannot pass."""
+    return float(np.abs(error).max())

@@ -1,0 +1,210 @@
+"""The one place where signs and units turn into pandapower's.
+
+Here, and everywhere else in this project: battery_p_mw positive when discharging, pv_p_mw and pv_q_mvar positive into
+the grid, load positive out of it, loss and slack power positive for losses and import. In pandapower a storage is a
+consumer, so ``storage.p_mw = -battery_p_mw``; a static generator, a load and an external grid have the signs used here.
+pandapower's rows are found by bus label, never by position: its tables may be stored in any order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario
+from validation.net_agreement import check_agreement
+
+PANDAPOWER_FEEDERS = ("case33bw",)  # packaged feeders whose data pandapower ships too, under the same name
+BUS_COLUMNS = {
+    "bus": (),
+    "line": ("from_bus", "to_bus"),
+    "load": ("bus",),
+    "ext_grid": ("bus",),
+    "storage": ("bus",),
+    "sgen": ("bus",),
+}
+
+IGNORED = ("poly_cost", "pwl_cost", "bus_geodata", "line_geodata")  # tables without influence on a power flow
+
+
+@dataclass(frozen=True, eq=False)
+class SetPoints:
+    """What is set in some steps, in this project's signs; first axis: steps."""
+
+    demand: np.ndarray  # (n,) factor on every load's nominal p
+    load_q_factor: np.ndarray  # (n,) factor on every load's nominal q
+    battery_p_mw: np.ndarray  # (n, n_battery) positive discharging
+    pv_p_mw: np.ndarray  # (n, n_pv)
+    pv_q_mvar: np.ndarray  # (n, n_pv)
+
+    def __len__(self) -> int:
+        return len(self.demand)
+
+    def rows(self, which: slice) -> SetPoints:
+        """Take some of the steps."""
+        return SetPoints(**{name: values[which] for name, values in vars(self).items()})
+
+    def padded(self, n_more: int) -> SetPoints:
+        """Append steps in which everything is zero."""
+        return SetPoints(
+            **{
+                name: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))])
+                for name, values in vars(self).items()
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class GridResults:
+    """What pandapower answers, in this project's order and signs; first axis: steps."""
+
+    vm_pu: np.ndarray  # (n, n_bus)
+    loss_mw: np.ndarray  # (n,) of all branches in service
+    slack_p_mw: np.ndarray  # (n,) import
+    slack_q_mvar: np.ndarray  # (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class PandapowerNet:
+    """A pandapower net with `n_copies` islands, each a copy of the scenario's feeder for one step."""
+
+    net: Any
+    n_copies: int
+    bus_rows: np.ndarray  # (n_copies, n_bus) rows of the bus table in the feeder's bus order
+    load_p_mw: np.ndarray  # (n_load,) nominal, by row of one copy's load table
+    load_q_mvar: np.ndarray  # (n_load,)
+
+    def write(self, set_points: SetPoints) -> None:
+        """Write one step's set-points into each copy, in place; `set_points` has n_copies rows."""
+        net = self.net
+        net.load["p_mw"] = np.outer(set_points.demand, self.load_p_mw).ravel()
+        net.load["q_mvar"] = np.outer(set_points.load_q_factor, self.load_q_mvar).ravel()
+        if len(net.storage):
+            net.storage["p_mw"] = -_flat(set_points.battery_p_mw)
+        if len(net.sgen):
+            net.sgen["p_mw"] = _flat(set_points.pv_p_mw)
+            net.sgen["q_mvar"] = _flat(set_points.pv_q_mvar)
+
+    def read(self) -> GridResults:
+        """Read the results of the last power flow."""
+        net, shape = self.net, (self.n_copies, -1)
+        vm_pu = net.res_bus["vm_pu"].reindex(net.bus.index).to_numpy()
+        branch_loss_mw = net.res_line["pl_mw"].to_numpy().reshape(shape)
+        closed = net.line["in_service"].to_numpy(bool).reshape(shape)
+        return GridResults(
+            vm_pu=vm_pu[self.bus_rows],
+            loss_mw=np.where(closed, branch_loss_mw, 0.0).sum(axis=1),
+            slack_p_mw=net.res_ext_grid["p_mw"].to_numpy().copy(),
+            slack_q_mvar=net.res_ext_grid["q_mvar"].to_numpy().copy(),
+        )
+
+
+def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
+    """Build the scenario's feeder with its batteries and PV inverters in pandapower, for one step at a time.
+
+    The feeder data are pandapower's own where it ships them.
+
+    Raises
+    ------
+    InputError
+        If pandapower's own data are not those of `feeder`.
+    """
+    import pandapower
+
+    one = _shipped_net(feeder) if scenario.feeder in PANDAPOWER_FEEDERS else _net_from_feeder(feeder)
+    one.user_pf_options = {}  # options stored in a net would overrule the ones given to runpp
+    _check_elements(one)
+    check_agreement(one, feeder)
+    for battery in scenario.batteries:
+        pandapower.create_storage(one, battery.bus, p_mw=0.0, max_e_mwh=battery.capacity_mwh)
+    for inverter in scenario.pv_inverters:
+        pandapower.create_sgen(one, inverter.bus, p_mw=0.0, q_mvar=0.0, sn_mva=inverter.s_mva)
+    return PandapowerNet(
+        net=one,
+        n_copies=1,
+        bus_rows=one.bus.index.get_indexer(list(feeder.bus_labels))[None],
+        load_p_mw=one.load["p_mw"].to_numpy(float).copy(),
+        load_q_mvar=one.load["q_mvar"].to_numpy(float).copy(),
+    )
+
+
+def side_by_side(built: PandapowerNet, n_copies: int) -> PandapowerNet:
+    """Copy a net into islands of one net: tables repeat whole, labels and bus numbers move up by copy."""
+    import pandapower
+
+    one = built.net
+    net = pandapower.create_empty_network(name=one.name, sn_mva=one.sn_mva, f_hz=one.f_hz)
+    bus_stride = int(one.bus.index.max()) + 1
+    for element, bus_columns in BUS_COLUMNS.items():
+        table = one[element]
+        if table.empty:
+            continue
+        copies = table.iloc[np.tile(np.arange(len(table)), n_copies)].copy()
+        copy = np.repeat(np.arange(n_copies), len(table))
+        copies.index = copies.index + copy * (int(table.index.max()) + 1)
+        for column in bus_columns:
+            copies[column] = copies[column].to_numpy() + copy * bus_stride
+        net[element] = copies
+    rows = built.bus_rows + len(one.bus) * np.arange(n_copies)[:, None]
+    return dataclasses.replace(built, net=net, n_copies=n_copies, bus_rows=rows)
+
+
+def _shipped_net(feeder: Feeder) -> Any:
+    import pandapower.networks
+
+    return getattr(pandapower.networks, feeder.name)()
+
+
+def _net_from_feeder(feeder: Feeder) -> Any:
+    """Element by element; a line has length 1 km and no charging, so its impedance is the branch's."""
+    import pandapower
+
+    net = pandapower.create_empty_network(name=feeder.name, sn_mva=feeder.s_base_mva)
+    labels, topology = feeder.bus_labels, feeder.topology
+    for label in labels:
+        pandapower.create_bus(net, vn_kv=float(feeder.vn_kv), index=label)
+    pandapower.create_ext_grid(net, labels[topology.slack], vm_pu=float(feeder.slack_vm_pu))
+    for branch in range(topology.n_branch):
+        pandapower.create_line_from_parameters(
+            net,
+            from_bus=labels[topology.from_bus[branch]],
+            to_bus=labels[topology.to_bus[branch]],
+            length_km=1.0,
+            r_ohm_per_km=float(feeder.r_ohm[branch]),
+            x_ohm_per_km=float(feeder.x_ohm[branch]),
+            c_nf_per_km=0.0,
+            max_i_ka=float(feeder.max_i_ka[branch]),
+            in_service=topology.in_service[branch],
+        )
+    for label, p_mw, q_mvar in zip(labels, feeder.load_p_mw, feeder.load_q_mvar, strict=True):
+        if p_mw or q_mvar:
+            pandapower.create_load(net, label, p_mw=float(p_mw), q_mvar=float(q_mvar))
+    return net
+
+
+def _check_elements(net: Any) -> None:
+    """Raise unless the net holds nothing but the elements that this module copies."""
+    import pandas
+
+    for name, table in net.items():
+        element = isinstance(table, pandas.DataFrame) and not name.startswith(("_", "res_"))
+        if element and len(table) and name not in BUS_COLUMNS and name not in IGNORED:
+            raise InputError(
+                f"pandapower's {net.name!r} has {len(table)} {name}; replay knows {', '.join(BUS_COLUMNS)}"
+            )
+
+
+def _flat(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values, np.float64).ravel()
+
+
+def unsupplied(built: PandapowerNet) -> bool:
+    """Whether some bus has no path to an external grid."""
+    import pandapower.topology
+
+    return bool(pandapower.topology.unsupplied_buses(built.net))

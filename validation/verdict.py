@@ -1,0 +1,61 @@
+"""Criteria and their verdict.
+
+PASS: every criterion holds. FAIL: at least one does not. INCOMPLETE: none fails, but at least one has no value, because
+there was nothing to compare.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from validation.metrics import Metrics
+from validation.tolerances import Tolerances
+
+PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One figure with its limit, under the limit's name in `Tolerances`."""
+
+    name: str
+    value: float  # NaN: nothing to judge
+    limit: float
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the value keeps the limit; None if it has no value."""
+        return None if math.isnan(self.value) else self.value <= self.limit
+
+
+def judge(metrics: Metrics, tolerances: Tolerances) -> tuple[Criterion, ...]:
+    """Hold a run's figures against the tolerances, in the order of the tolerances' fields."""
+    values = {
+        "vm_max_pu": metrics.vm_pu.max_abs,
+        "loss_max_mw": metrics.loss_mw.max_abs,
+        "slack_p_max_mw": metrics.slack_p_mw.max_abs,
+        "slack_q_max_mvar": metrics.slack_q_mvar.max_abs,
+        "missed_hard_violations": metrics.hard.missed,
+        "failed_flows": metrics.failed_flows,
+        "recorded_failures": metrics.recorded_failures,
+        "non_finite_values": metrics.non_finite_values,
+        "p_injection_max_mw": metrics.p_injection_max_mw,
+        "q_injection_max_mvar": metrics.q_injection_max_mvar,
+        "load_q_factor_max": metrics.load_q_factor_max,
+        "cost_max": metrics.cost_max,
+        "power_balance_max_mw": metrics.power_balance_max_mw,
+    }
+    return tuple(Criterion(name, values[name], limit) for name, limit in vars(tolerances).items())
+
+
+def verdict_of(criteria: Iterable[Criterion]) -> str:
+    """Sum up criteria."""
+    return worst_verdict({True: PASS, False: FAIL, None: INCOMPLETE}[criterion.passed] for criterion in criteria)
+
+
+def worst_verdict(verdicts: Iterable[str]) -> str:
+    """Give the worst of some verdicts: FAIL, then INCOMPLETE, then PASS."""
+    given = set(verdicts)
+    return FAIL if FAIL in given else INCOMPLETE if INCOMPLETE in given else PASS
