@@ -33,7 +33,7 @@ def rewrite(path, tensors=None, **header):
 
     with safe_open(str(path), framework="np") as file:
         metadata = file.metadata()
-        contents = {name: file.get_tensor(name) for name in file.keys()}
+        contents = {name: file.get_tensor(name) for name in list(file.keys())}
     save_file(contents | (tensors or {}), str(path), metadata=metadata | header)
 
 
@@ -57,7 +57,7 @@ def test_no_policies_is_an_error(tmp_path):
 
 
 def test_policies_of_another_scenario_are_refused(folder):
-    with pytest.raises(InputError, match="trained for scenario 'neom33'.*scenario 'neom33-original'"):
+    with pytest.raises(InputError, match=r"trained for scenario 'neom33'.*scenario 'neom33-original'"):
         load_policies(folder).as_policy(LAYOUT, "neom33-original")
 
 
@@ -74,7 +74,7 @@ def test_a_missing_agent_is_named(folder):
 
 
 def test_an_observation_of_another_size_is_refused(folder):
-    with pytest.raises(InputError, match="agent_1 has shape .*takes 16"):
+    with pytest.raises(InputError, match=r"agent_1 has shape .*takes 16"):
         load_policies(folder)({"agent_1": np.zeros(15)})
 
 

@@ -99,7 +99,7 @@ def test_the_run_folder_says_what_was_done(run):
 
 def test_a_folder_that_holds_a_run_is_refused_and_untouched(run):
     before = (run[0] / "config.json").read_bytes()
-    with pytest.raises(InputError, match="already holds a run.*--resume.*--overwrite"):
+    with pytest.raises(InputError, match=r"already holds a run.*--resume.*--overwrite"):
         train(options(1), run[0])
     assert (run[0] / "config.json").read_bytes() == before
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -27,6 +28,7 @@ def bus_injections(
     # a small constant product: XLA turns a scatter into a serial loop on CPU
     battery_at_bus = np.eye(feeder.n_bus)[layout.battery_bus]
     pv_at_bus = np.eye(feeder.n_bus)[layout.pv_bus]
-    p_mw = battery_p_mw @ battery_at_bus + pv_p_mw @ pv_at_bus - jnp.asarray(feeder.load_p_mw) * demand
-    q_mvar = pv_q_mvar @ pv_at_bus - jnp.asarray(feeder.load_q_mvar) * load_q_factor
+    with jax.default_matmul_precision("highest"):
+        p_mw = battery_p_mw @ battery_at_bus + pv_p_mw @ pv_at_bus - jnp.asarray(feeder.load_p_mw) * demand
+        q_mvar = pv_q_mvar @ pv_at_bus - jnp.asarray(feeder.load_q_mvar) * load_q_factor
     return p_mw, q_mvar

@@ -24,6 +24,9 @@ from neomflex_jax.powerflow.per_unit import PerUnitFeeder, ac_mismatch_mva, asse
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 
+UNTESTED_SWEEPS = 4  # a loaded feeder needs more; under vmap each tested sweep costs a select besides
+
+
 @dataclass(frozen=True)
 class AcConfig:
     """When to stop.
@@ -102,7 +105,10 @@ def fixed_point(
             return new, count + 1, jnp.max(jnp.abs(new - v))
 
         # the count is a float because custom_root differentiates what it returns
-        v, count, step = lax.while_loop(keep_going, body, (v, jnp.zeros_like(v[0]), jnp.full_like(v[0], jnp.inf)))
+        carry = (v, jnp.zeros_like(v[0]), jnp.full_like(v[0], jnp.inf))
+        for _ in range(min(UNTESTED_SWEEPS, config.max_iterations)):
+            carry = body(carry)
+        v, count, step = lax.while_loop(keep_going, body, carry)
         return v, (count, step)
 
     def linear_solve(residual: Callable[[Array], Array], right_side: Array) -> Array:

@@ -34,14 +34,15 @@ class PowerFlow:
 
     def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case: injections positive into the grid, shapes (n_bus,)."""
-        if self.method == "ac":
-            return solve_ac(self.grid, p_injection_mw, q_injection_mvar, self.ac_config)
-        if self.method == "lindistflow":
-            return solve_lindistflow(self.grid, p_injection_mw, q_injection_mvar)
-        if self.method == "dc":
-            return solve_dc(self.grid, p_injection_mw, q_injection_mvar)
-        assert self.fit is not None  # `bind` and `calibrate` see to it
-        return solve_calibrated(self.grid, self.fit, p_injection_mw, q_injection_mvar)
+        with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
+            if self.method == "ac":
+                return solve_ac(self.grid, p_injection_mw, q_injection_mvar, self.ac_config)
+            if self.method == "lindistflow":
+                return solve_lindistflow(self.grid, p_injection_mw, q_injection_mvar)
+            if self.method == "dc":
+                return solve_dc(self.grid, p_injection_mw, q_injection_mvar)
+            assert self.fit is not None  # `bind` and `calibrate` see to it
+            return solve_calibrated(self.grid, self.fit, p_injection_mw, q_injection_mvar)
 
 
 def check_method(method: str) -> str:
@@ -79,7 +80,8 @@ def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
         if not bool(jnp.isfinite(samples).all()):
             raise InputError(f"{name} holds NaN or infinite values")
     grid = per_unit(feeder)
-    return PowerFlow(grid, fit_to_ac(grid, p, q), "calibrated")
+    with jax.default_matmul_precision("highest"):
+        return PowerFlow(grid, fit_to_ac(grid, p, q), "calibrated")
 
 
 def power_flow(

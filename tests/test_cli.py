@@ -1,0 +1,126 @@
+"""The command line as a user types it: the whole chain on two days, and wrong input answered in one sentence."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from neomflex_jax.cli import main
+from neomflex_jax.resources import packaged_profiles
+
+SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
+SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
+
+
+def neomflex(*arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return stopped.value.code
+
+
+@pytest.fixture(scope="module")
+def two_days(tmp_path_factory):
+    path = tmp_path_factory.mktemp("profiles") / "two_days.csv"
+    pd.read_csv(packaged_profiles("testing")).head(96).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert neomflex("train", "--output", folder, *SMALL) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluation(run, two_days, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "evaluation"
+    assert neomflex("evaluate", "--policies", run, "--profiles", two_days, "--output", folder, "--baseline") == 0
+    return folder
+
+
+def test_training_writes_the_run_folder(run):
+    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.csv", "checkpoints", "policies"}
+    assert {path.name for path in (run / "policies").iterdir()} == {f"agent_{i}.safetensors" for i in (1, 2, 3)}
+
+
+def test_evaluation_writes_the_three_tables(evaluation):
+    steps = pd.read_csv(evaluation / "step_metrics.csv")
+    assert (steps.groupby("run").size() == 96).all()
+    assert set(steps["run"]) == {"controlled", "baseline"}
+    days = pd.read_csv(evaluation / "daily_summary.csv")
+    runs = pd.read_csv(evaluation / "run_summary.csv").set_index("run")
+    np.testing.assert_allclose(days.groupby("run")["day_cost"].mean(), runs["mean_day_cost"].sort_index(), rtol=1e-6)
+    idle = steps[steps["run"] == "baseline"]
+    assert (idle.filter(like="battery_power") == 0).all(axis=None)
+
+
+def test_validation_agrees_with_pandapower_and_exits_0(run, two_days, tmp_path):
+    arguments = ("validate", "--policies", run, "--profiles", two_days, "--power-flow", "ac", "--output", tmp_path / "v")
+    assert neomflex(*arguments) == 0
+    report = json.loads((tmp_path / "v" / "report.json").read_text())
+    assert report["verdict"] == "PASS"
+    assert set(report["metadata"]["policies"]) == {"agent_1", "agent_2", "agent_3"}
+
+
+def test_validation_of_a_method_that_hides_the_voltages_exits_1(run, two_days, tmp_path):
+    arguments = ("validate", "--policies", run, "--profiles", two_days, "--power-flow", "dc", "--output", tmp_path / "v")
+    assert neomflex(*arguments) == 1
+
+
+@pytest.mark.parametrize("figure", ["soc", "voltage", "reactive-power", "dispatch", "comparison"])
+def test_figures_are_written(evaluation, figure, tmp_path):
+    output = tmp_path / "figures" / "x.png"
+    table = evaluation / "step_metrics.csv"
+    assert neomflex("plot", figure, table, "--run", "controlled", "--days", "0", "1", "--output", output) == 0
+    assert output.read_bytes().startswith(b"\x89PNG")
+
+
+def test_resuming_goes_on_without_further_words(run, capsys):
+    assert neomflex("train", "--resume", "--output", run, "--total-steps", "600") == 0
+    assert json.loads((run / "config.json").read_text())["total_steps"] == 600
+
+
+def test_a_resumed_run_keeps_its_settings(run, capsys):
+    assert neomflex("train", "--resume", "--output", run, "--seed", "3") == 2
+    assert "--seed cannot change" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--scenario", "neom34", "--output", "OUT"), "known: neom33"),
+        (("train", "--power-flow", "exact", "--output", "OUT"), "known: ac, calibrated, dc, lindistflow"),
+        (("train", "--profiles", "nowhere.csv", "--output", "OUT"), "no such file"),
+        (("train", "--resume", "--overwrite", "--output", "OUT"), "contradict"),
+        (("train", "--output", "RUN"), "already holds a run"),
+        (("evaluate", "--policies", "OUT", "--output", "OUT"), "holds no training run"),
+        (("evaluate", "--policies", "RUN", "--output", "EVALUATION"), "already holds step_metrics.csv"),
+        (("plot", "heat", "TABLE", "--output", "x.png"), "unknown figure 'heat'"),
+        (("plot", "soc", "TABLE", "--output", "x.exe"), "must end in"),
+        (("plot", "soc", "TABLE", "--days", "7", "--output", "x.png"), "day"),
+        (("plot", "soc", "TABLE", "--run", "mine", "--output", "x.png"), "controlled"),
+        (("plot", "soc", "nowhere.csv", "--output", "x.png"), "no such file"),
+    ],
+)
+def test_unusable_input_exits_2_with_a_sentence(arguments, message, run, evaluation, tmp_path, capsys):
+    places = {"OUT": tmp_path / "out", "RUN": run, "EVALUATION": evaluation, "TABLE": evaluation / "step_metrics.csv"}
+    assert neomflex(*(places.get(argument, argument) for argument in arguments)) == 2
+    printed = " ".join(capsys.readouterr().out.split())
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_bad_profiles_leave_no_run_behind(tmp_path, capsys):
+    bad = tmp_path / "bad.csv"
+    bad.write_text("Demand,Solar\n" + "0.5,0.1\n" * 46 + "0.5,bright\n0.5,0.1\n")
+    assert neomflex("train", "--profiles", bad, "--output", tmp_path / "run") == 2
+    assert "line 48, column 'Solar'" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_command_has_help(capsys):
+    for command in ("train", "evaluate", "validate", "plot", "demo"):
+        assert neomflex(command, "--help") == 0
+        assert "usage: neomflex" in capsys.readouterr().out
