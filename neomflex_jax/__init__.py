@@ -1,6 +1,7 @@
 """Multi-agent reinforcement learning on distribution feeders in JAX, checked against pandapower."""
 
 from neomflex_jax._version import __version__
+from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.environment import AutoReset, Environment, State, TimeStep, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder, load_feeder
@@ -21,6 +22,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "load_feeder",
+    "load_policies",
     "load_scenario",
     "make",
     "power_flow",

@@ -40,6 +40,8 @@ def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
 
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
+        if isinstance(value, kind):  # type: ignore[arg-type]
+            return value
         return build(kind, value, where)  # type: ignore[arg-type]
     if get_origin(kind) is tuple:
         if not isinstance(value, list | tuple):
@@ -52,8 +54,8 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise InputError(f"{where} = {value!r} must be of type {kind.__name__}")
-    if kind is float and value != value:
-        raise InputError(f"{where} is NaN; give a number")
+    if kind is float and not math.isfinite(value):
+        raise InputError(f"{where} is {'NaN' if math.isnan(value) else 'infinite'}; give a number")
     return value
 
 
@@ -67,17 +69,19 @@ def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
     """
     own = {field.name for field in dataclasses.fields(instance)}  # type: ignore[arg-type]
     parts = {name: getattr(instance, name) for name in own if dataclasses.is_dataclass(getattr(instance, name))}
-    known = own | {field.name for part in parts.values() for field in dataclasses.fields(part)}
-    changes: dict[str, Any] = {}
-    for name, value in overrides.items():
-        if name not in known:
-            raise unknown_name("field", name, known)
-        if name in own:
-            changes[name] = _checked(type(instance), name, value)
-            continue
-        holder = next(key for key, part in parts.items() if name in {f.name for f in dataclasses.fields(part)})
+    holders = {field.name: name for name, part in parts.items() for field in dataclasses.fields(part)}
+    for name in overrides:
+        if name not in own and name not in holders:
+            raise unknown_name("field", name, own | set(holders))
+    hints = get_type_hints(type(instance))
+    changes = {name: _convert(hints[name], value, name) for name, value in overrides.items() if name in own}
+    for holder in {holders[name] for name in overrides if name not in own}:  # all of a part's fields at once
         part = changes.get(holder, parts[holder])
-        changes[holder] = dataclasses.replace(part, **{name: _checked(type(part), name, value)})
+        inner = get_type_hints(type(part))
+        given = {name: value for name, value in overrides.items() if name not in own and holders[name] == holder}
+        changes[holder] = dataclasses.replace(
+            part, **{name: _convert(inner[name], value, name) for name, value in given.items()}
+        )
     return dataclasses.replace(instance, **changes) if changes else instance  # type: ignore[type-var]
 
 
@@ -85,12 +89,3 @@ def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise `InputError` unless the value is one of the allowed."""
     if value not in allowed:
         raise InputError(f"{name} = {value!r} is not one of {', '.join(repr(choice) for choice in allowed)}")
-
-
-def _checked(kind: type, name: str, value: Any) -> Any:
-    hint = get_type_hints(kind)[name]
-    if dataclasses.is_dataclass(hint) and isinstance(value, hint):  # type: ignore[arg-type]
-        return value
-    if get_origin(hint) is tuple and all(dataclasses.is_dataclass(item) for item in value):
-        return tuple(value)
-    return _convert(hint, value, name)

@@ -73,7 +73,8 @@ def read_profiles(path: Path, steps_per_day: int = 48) -> Profiles:
     too_bright = np.flatnonzero(solar > MAX_SOLAR)
     if too_bright.size:
         raise InputError(
-            f"{path}: line {too_bright[0] + 2}, column 'Solar': {solar[too_bright[0]]:g} is above {MAX_SOLAR}; "
+            f"{path}: line {table.index[too_bright[0]]}, column 'Solar': "
+            f"{solar[too_bright[0]]:g} is above {MAX_SOLAR}; "
             "Solar is per unit of the inverter's p_max_mw, so divide by the rating"
         )
     negative = solar < 0

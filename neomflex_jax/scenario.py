@@ -62,6 +62,13 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         check_choice("sharing", self.sharing, ("team", "local"))
+        for name in ("voltage_weight", "loss_weight", "violation_penalty", "solar_penalty_weight"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} = {getattr(self, name)} must be at least 0: terms are costs")
+        if not 0 <= self.solar_first_step <= self.solar_last_step:
+            raise InputError(
+                f"solar_first_step = {self.solar_first_step} must lie in 0..solar_last_step = {self.solar_last_step}"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """Reading tables that users give us: every cell is checked, and an error names file, row and column.
 
-Rows are counted as a text editor counts lines: the header is line 1.
+Lines are counted as a text editor counts them: the header is line 1.
 """
 
+import csv
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,23 +16,49 @@ MAX_ROWS = 2_000_000
 
 
 def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Read a CSV file as text and make sure that `columns` are there; other columns are kept, unread."""
+    """Read a CSV file as text, indexed by line number, and make sure that `columns` are there.
+
+    Other columns are kept, unread; blank lines are skipped.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or no text, a column is missing or given twice, or a row is longer than the header.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        table = pd.read_csv(path, dtype=str, skipinitialspace=True, keep_default_na=False, nrows=MAX_ROWS + 1)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a readable CSV file ({str(error).strip()})") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    missing = [name for name in columns if name not in table.columns]
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, skipinitialspace=True, strict=True)
+            rows: dict[int, list[str]] = {}
+            for row in islice(reader, MAX_ROWS + 2):
+                if row:
+                    rows[reader.line_num] = row
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable CSV file ({error})") from error
+    if not rows:
+        raise InputError(f"{path}: not a readable CSV file (it is empty)")
+    if len(rows) > MAX_ROWS + 1:
+        raise InputError(f"{path}: more than {MAX_ROWS} rows; split the file")
+    header = [name.strip() for name in rows.pop(next(iter(rows)))]
+    _check_header(path, header, columns)
+    for line, row in rows.items():
+        if len(row) > len(header):
+            raise InputError(f"{path}: line {line} has {len(row)} cells, the header has {len(header)}")
+        row.extend([""] * (len(header) - len(row)))
+    return pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=str)
+
+
+def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> None:
+    missing = [name for name in columns if name not in header]
     if missing:
         raise InputError(
             f"{path}: column {', '.join(repr(name) for name in missing)} is missing; the header has "
-            f"{', '.join(table.columns)} and needs {', '.join(columns)}"
+            f"{', '.join(header)} and needs {', '.join(columns)}"
         )
-    if len(table) > MAX_ROWS:
-        raise InputError(f"{path}: more than {MAX_ROWS} rows; split the file")
-    return table
+    twice = [name for name in columns if header.count(name) > 1]
+    if twice:
+        raise InputError(f"{path}: column {twice[0]!r} is given {header.count(twice[0])} times; keep one")
 
 
 def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
@@ -39,12 +67,12 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
     Raises
     ------
     InputError
-        On the first cell that is empty, not a number, NaN or infinite, naming line and column.
+        On the first cell that is empty, not a number, NaN, infinite or beyond float32, naming line and column.
     """
     values = pd.to_numeric(table[column].str.strip(), errors="coerce").to_numpy(np.float64)
-    bad = np.flatnonzero(~np.isfinite(values))
+    bad = np.flatnonzero(~(np.abs(values) <= np.finfo(np.float32).max))  # arrays are float32 by default
     if bad.size:
-        line = int(bad[0]) + 2
+        line = table.index[bad[0]]
         more = f" ({bad.size - 1} more such cells)" if bad.size > 1 else ""
         raise InputError(
             f"{path}: line {line}, column {column!r}: {table[column].iloc[bad[0]]!r} is not a finite number{more}"
@@ -57,5 +85,7 @@ def integers(path: Path, table: pd.DataFrame, column: str) -> list[int]:
     values = numbers(path, table, column)
     bad = np.flatnonzero(values != np.round(values))
     if bad.size:
-        raise InputError(f"{path}: line {int(bad[0]) + 2}, column {column!r}: {values[bad[0]]} is not a whole number")
+        raise InputError(
+            f"{path}: line {table.index[bad[0]]}, column {column!r}: {values[bad[0]]} is not a whole number"
+        )
     return [int(value) for value in values]

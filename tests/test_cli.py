@@ -57,7 +57,17 @@ def test_evaluation_writes_the_three_tables(evaluation):
 
 
 def test_validation_agrees_with_pandapower_and_exits_0(run, two_days, tmp_path):
-    arguments = ("validate", "--policies", run, "--profiles", two_days, "--power-flow", "ac", "--output", tmp_path / "v")
+    arguments = (
+        "validate",
+        "--policies",
+        run,
+        "--profiles",
+        two_days,
+        "--power-flow",
+        "ac",
+        "--output",
+        tmp_path / "v",
+    )
     assert neomflex(*arguments) == 0
     report = json.loads((tmp_path / "v" / "report.json").read_text())
     assert report["verdict"] == "PASS"
@@ -65,7 +75,17 @@ def test_validation_agrees_with_pandapower_and_exits_0(run, two_days, tmp_path):
 
 
 def test_validation_of_a_method_that_hides_the_voltages_exits_1(run, two_days, tmp_path):
-    arguments = ("validate", "--policies", run, "--profiles", two_days, "--power-flow", "dc", "--output", tmp_path / "v")
+    arguments = (
+        "validate",
+        "--policies",
+        run,
+        "--profiles",
+        two_days,
+        "--power-flow",
+        "dc",
+        "--output",
+        tmp_path / "v",
+    )
     assert neomflex(*arguments) == 1
 
 

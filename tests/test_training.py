@@ -122,9 +122,9 @@ def test_a_checkpoint_of_other_sizes_does_not_load(run):
     other = dataclasses.replace(options(3), sac=dataclasses.replace(SAC, hidden_sizes=(8,)))
     env = make(other.scenario)
     from neomflex_jax.training.loop import start
-    from neomflex_jax.training.train import _learner
+    from neomflex_jax.training.train import learner_for
 
-    template = jax.eval_shape(lambda e, k: start(e, _learner(env, other), k), env, jax.random.key(0))
+    template = jax.eval_shape(lambda e, k: start(e, learner_for(env, other), k), env, jax.random.key(0))
     checkpoints = Checkpoints(run[0] / "checkpoints")
     with pytest.warns(UserWarning), pytest.raises(InputError, match="no checkpoint that loads"):
         checkpoints.restore_newest(template)

@@ -15,6 +15,8 @@ import numpy as np
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 
+COLLAPSED_VM_PU = 0.5
+
 
 def local_cost(
     scenario: Scenario,
@@ -30,8 +32,8 @@ def local_cost(
     Parameters
     ----------
     vm_pu
-        (n, n_bus); a row with a value that is not finite is a failed power flow: it costs the penalty, and its unknown
-        voltages and losses nothing.
+        (n, n_bus); a row with a value that is not finite is a failed power flow: it costs the penalty and what a
+        collapsed grid would, 0.5 pu at every bus; its unknown losses cost nothing.
     loss_mw
         (n,)
     battery_p_mw
@@ -41,7 +43,7 @@ def local_cost(
     """
     reward, limits = scenario.reward, scenario.limits
     failed = ~(np.isfinite(vm_pu).all(axis=1) & np.isfinite(loss_mw))
-    known_vm_pu = np.where(failed[:, None], limits.band_min_pu, vm_pu)
+    known_vm_pu = np.where(failed[:, None], COLLAPSED_VM_PU, vm_pu)
     known_loss_mw = np.where(failed, 0.0, loss_mw)
     violated = failed | ((known_vm_pu < limits.hard_min_pu) | (known_vm_pu > limits.hard_max_pu)).any(axis=1)
     excess_pu = np.clip(limits.band_min_pu - known_vm_pu, 0.0, None) + np.clip(

@@ -20,11 +20,14 @@ from neomflex_jax.environment.injections import bus_injections
 from neomflex_jax.environment.observations import observation_slots, observe
 from neomflex_jax.environment.rewards import local_reward, reward_terms, shared_reward
 from neomflex_jax.environment.state import State, TimeStep
+from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
+
+COLLAPSED_VM_PU = 0.5  # about where the power that a line can carry has its maximum
 
 
 @jax.tree_util.register_dataclass
@@ -112,6 +115,10 @@ class Environment:
 
     def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
         """Play one step with actions (n_agents, action_size) in [-1, 1]; no auto-reset."""
+        if jnp.shape(action) != self.action_mask.shape:
+            raise InputError(
+                f"action has shape {jnp.shape(action)}; expected (n_agents, action_size) {self.action_mask.shape}"
+            )
         scenario, layout = self.scenario, self.layout
         n_battery, n_pv = len(scenario.batteries), len(scenario.pv_inverters)
         row = state.day_row + state.step
@@ -196,7 +203,13 @@ class Environment:
         observation = self._observe(day_row, vm_pu, battery_soc)
         no_reward, no = jnp.zeros(self.n_agents), jnp.zeros((), bool)
         state = State(key, day_row, jnp.zeros((), jnp.int32), battery_soc, battery_soc, no)
-        info = {"vm_pu": flow.vm_pu, "battery_soc": battery_soc, "converged": flow.converged, "dataset_index": day_row}
+        measured_vm_pu = jnp.where(flow.converged, flow.vm_pu, jnp.nan)
+        info = {
+            "vm_pu": measured_vm_pu,
+            "battery_soc": battery_soc,
+            "converged": flow.converged,
+            "dataset_index": day_row,
+        }
         return state, TimeStep(observation, no_reward, no, no, observation, info)
 
     def _observe(self, row: Array, vm_pu: Array, battery_soc: Array) -> Array:
@@ -213,10 +226,11 @@ class Environment:
     def _checked_voltages(self, flow: PowerFlowResult) -> tuple[Array, Array]:
         """Finite voltages for observation and reward, and whether the hard limits are broken.
 
-        A power flow that failed has no voltages: the slack's stands in for them, and the step is a violation.
+        A power flow that failed has no voltages: a collapsed grid's stand in for them, so that failing is never better
+        than a deep under-voltage, and the step is a violation.
         """
         limits = self.scenario.limits
-        vm_pu = jnp.where(flow.converged, flow.vm_pu, self.power_flow.grid.slack_vm)
+        vm_pu = jnp.where(flow.converged, flow.vm_pu, COLLAPSED_VM_PU)
         outside = jnp.any((vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu))
         return vm_pu, outside | ~flow.converged
 

@@ -65,6 +65,7 @@ def make(
         solver = calibrate(feeder, *sample_injections(chosen, feeder, layout, training))
     else:
         solver = bind(feeder, chosen.power_flow)
+    feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     return Environment(feeder, training, solver, _day_start_flow(feeder, training, solver), chosen, layout)
 
 

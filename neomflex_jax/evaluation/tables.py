@@ -142,7 +142,8 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
         bad = np.flatnonzero(~text[column].isin(["True", "False"]))
         if bad.size:
             raise InputError(
-                f"{path}: line {bad[0] + 2}, column {column!r}: {text[column].iloc[bad[0]]!r} is not True or False"
+                f"{path}: line {text.index[bad[0]]}, column {column!r}: "
+                f"{text[column].iloc[bad[0]]!r} is not True or False"
             )
         steps[column] = text[column] == "True"
     for column in COUNTS:
@@ -154,8 +155,10 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
         steps[column] = np.where(empty, np.nan, numbers(path, filled, column))
     twice = np.flatnonzero(steps.duplicated(["run", "day", "step"]))
     if twice.size:
-        raise InputError(f"{path}: line {twice[0] + 2}: this run, day and step stand on an earlier line already")
-    return steps
+        raise InputError(
+            f"{path}: line {text.index[twice[0]]}: this run, day and step stand on an earlier line already"
+        )
+    return steps.reset_index(drop=True)
 
 
 def columns_of(table: pd.DataFrame, prefix: str, suffix: str = "") -> list[str]:

@@ -143,10 +143,17 @@ def build_feeder(
                 f"feeder {name!r}: branch {from_label}-{to_label} has r_ohm={r[index]}, x_ohm={x[index]}; "
                 "both must be at least 0 and one of them above (merge the two buses of a zero-impedance branch)"
             )
+    ratings = np.full(len(branches), np.nan) if max_i_ka is None else np.asarray(max_i_ka, np.float64)
+    for (from_label, to_label), rating in zip(branches, ratings, strict=True):
+        if rating <= 0:
+            raise InputError(
+                f"feeder {name!r}: branch {from_label}-{to_label} has max_i_ka = {rating}; a rating is above 0 "
+                "(leave the column out where ratings are not known)"
+            )
     feeder = Feeder(
         r_ohm=r,
         x_ohm=x,
-        max_i_ka=np.full(len(branches), np.nan) if max_i_ka is None else np.asarray(max_i_ka, np.float64),
+        max_i_ka=ratings,
         load_p_mw=np.asarray(load_p_mw, np.float64),
         load_q_mvar=np.asarray(load_q_mvar, np.float64),
         vn_kv=np.float64(vn_kv[0]),

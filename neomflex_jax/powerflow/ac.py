@@ -20,9 +20,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder, ac_mismatch_mva, assemble, injected_current
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder, assemble, injected_current, root, sweep_mismatch_mva
 from neomflex_jax.powerflow.result import PowerFlowResult
-
 
 UNTESTED_SWEEPS = 4  # a loaded feeder needs more; under vmap each tested sweep costs a select besides
 
@@ -81,9 +80,9 @@ def solve_ac(
         loss=loss,
         slack_p=loss - jnp.sum(p),
         slack_q=q_loss - jnp.sum(q),
-        current=jnp.sqrt(squared_current),
+        current=root(squared_current),
         converged=step <= config.tolerance(p.dtype),
-        residual_mva=ac_mismatch_mva(grid, p, q, vr, vi),
+        residual_mva=sweep_mismatch_mva(grid, p, q, vr, vi),
         iterations=iterations.astype(jnp.int32),
     )
 

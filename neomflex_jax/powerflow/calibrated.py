@@ -21,7 +21,7 @@ from jax import Array
 
 from neomflex_jax.powerflow.ac import AcConfig, solve_ac
 from neomflex_jax.powerflow.lindistflow import solve_lindistflow
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder, linear_result
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder, linear_result, root_or_nan
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 RIDGE = 1e-4  # relative to each feature's variance: keeps the 64 x 64 system well-conditioned in float32
@@ -62,7 +62,7 @@ def solve_calibrated(
         grid,
         p,
         q,
-        vm=jnp.sqrt(vm_squared),
+        vm=root_or_nan(vm_squared),
         va=(grid.x_bus @ p - grid.r_bus @ q) / grid.slack_vm**2,
         loss=losses[0],
         q_loss=losses[1],
@@ -70,8 +70,14 @@ def solve_calibrated(
 
 
 @jax.jit
-def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -> CalibratedFit:
-    """Fit on sampled injections, shapes (n_samples, n_bus); samples without an AC solution are left out."""
+def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -> tuple[CalibratedFit, Array]:
+    """Fit on sampled injections, shapes (n_samples, n_bus); those without an AC solution are left out.
+
+    Returns
+    -------
+    fit, n_used
+        The coefficients and the number of samples they rest on.
+    """
     exact = jax.vmap(lambda p, q: solve_ac(grid, p, q, AcConfig()))(p_samples_mw, q_samples_mvar)
     linear = jax.vmap(lambda p, q: solve_lindistflow(grid, p, q))(p_samples_mw, q_samples_mvar)
     p = jax.vmap(grid.without_slack)(p_samples_mw)
@@ -86,7 +92,7 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
     loss_error = exact_losses / grid.s_base_mva - jax.vmap(lambda p, q: _linear_losses(grid, p, q))(p, q)
     features = jax.vmap(lambda p, q: _loss_features(grid, p, q))(p, q)
     loss_matrix, loss_offset = _ridge_regression(features, loss_error, keep)
-    return CalibratedFit(vm_matrix, vm_offset, loss_matrix, loss_offset)
+    return CalibratedFit(vm_matrix, vm_offset, loss_matrix, loss_offset), keep.sum()
 
 
 def _ridge_regression(features: Array, targets: Array, keep: Array) -> tuple[Array, Array]:
@@ -97,7 +103,8 @@ def _ridge_regression(features: Array, targets: Array, keep: Array) -> tuple[Arr
     feature_mean, target_mean = weight @ features, weight @ targets
     centred = features - feature_mean
     scale = jnp.sqrt(weight @ centred**2)
-    inverse_scale = jnp.where(scale > 1e-6, 1.0 / jnp.maximum(scale, 1e-6), 0.0)  # a constant feature gets no say
+    varies = scale > 1e-5 * jnp.abs(feature_mean)  # a constant feature gets no say, whatever its size
+    inverse_scale = jnp.where(varies, 1.0 / jnp.where(varies, scale, 1.0), 0.0)
     scaled = centred * inverse_scale
     gram = (scaled * weight[:, None]).T @ scaled + RIDGE * jnp.eye(features.shape[1], dtype=features.dtype)
     moment = (scaled * weight[:, None]).T @ (targets - target_mean)

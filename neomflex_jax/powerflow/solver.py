@@ -71,17 +71,22 @@ def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
     Raises
     ------
     InputError
-        If the samples have another shape or hold NaN or infinite values.
+        If the samples have another shape, hold NaN or infinite values, or none of them has an AC solution.
     """
-    p, q = jnp.asarray(p_samples_mw), jnp.asarray(q_samples_mvar)
+    p, q = (np.asarray(samples, dtype=float) for samples in (p_samples_mw, q_samples_mvar))
     for name, samples in (("p_samples_mw", p), ("q_samples_mvar", q)):
         if samples.ndim != 2 or samples.shape[1] != feeder.n_bus or samples.shape != p.shape:
             raise InputError(f"{name} has shape {samples.shape}; expected (n_samples, {feeder.n_bus})")
-        if not bool(jnp.isfinite(samples).all()):
+        if not np.isfinite(samples).all():
             raise InputError(f"{name} holds NaN or infinite values")
+    if len(p) == 0:
+        raise InputError("there is no sample to fit to; give some hundreds at least")
     grid = per_unit(feeder)
     with jax.default_matmul_precision("highest"):
-        return PowerFlow(grid, fit_to_ac(grid, p, q), "calibrated")
+        fit, n_used = fit_to_ac(grid, p, q)
+    if not isinstance(n_used, jax.core.Tracer) and n_used == 0:
+        raise InputError(f"none of the {len(p)} samples has an AC solution; give injections that the feeder can carry")
+    return PowerFlow(grid, fit, "calibrated")
 
 
 def power_flow(
@@ -114,7 +119,11 @@ def power_flow(
     InputError
         On an unknown method or a last axis of another length; outside jit also on NaN or infinite injections.
     """
-    p, q = jnp.broadcast_arrays(jnp.asarray(p_injection_mw), jnp.asarray(q_injection_mvar))
+    p, q = jnp.asarray(p_injection_mw), jnp.asarray(q_injection_mvar)
+    try:
+        p, q = jnp.broadcast_arrays(p, q)
+    except ValueError:
+        raise InputError(f"p_injection_mw {p.shape} and q_injection_mvar {q.shape} do not fit together") from None
     if p.ndim == 0 or p.shape[-1] != feeder.n_bus:
         raise InputError(f"injections have shape {p.shape}; the last axis must be n_bus = {feeder.n_bus}")
     for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
@@ -122,6 +131,8 @@ def power_flow(
             where = np.argwhere(~np.isfinite(np.asarray(values)))[0].tolist()
             raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
     solver = method if isinstance(method, PowerFlow) else bind(feeder, method, ac_config)
+    if solver.grid.topology != feeder.topology:
+        raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
     dtype = jnp.result_type(p, q, float)
     flat = _solve_batch(solver, p.reshape(-1, feeder.n_bus).astype(dtype), q.reshape(-1, feeder.n_bus).astype(dtype))
     return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flat)
@@ -132,10 +143,7 @@ def _solve_batch(solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Arr
     return jax.vmap(solver)(p_injection_mw, q_injection_mvar)
 
 
-def _samples_around_loads(feeder: Feeder, n_samples: int = 4096) -> tuple[Array, Array]:
+def _samples_around_loads(feeder: Feeder, n_samples: int = 4096) -> tuple[np.ndarray, np.ndarray]:
     """Every load scaled by itself, -1 to 2 times its nominal value (reverse flow included), by a fixed seed."""
-    key_p, key_q = jax.random.split(jax.random.key(0))
-    shape = (n_samples, feeder.n_bus)
-    factor_p = jax.random.uniform(key_p, shape, minval=-1.0, maxval=2.0)
-    factor_q = jax.random.uniform(key_q, shape, minval=-1.0, maxval=2.0)
-    return -factor_p * jnp.asarray(feeder.load_p_mw), -factor_q * jnp.asarray(feeder.load_q_mvar)
+    factors = np.random.default_rng(0).uniform(-1.0, 2.0, (2, n_samples, feeder.n_bus))
+    return -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar

@@ -113,7 +113,7 @@ def train(
     env = make(options.scenario) if env is None else env
     folder.prepare(overwrite=overwrite)
     folder.write_config(_config(options))
-    sac = _learner(env, options)
+    sac = learner_for(env, options)
     state = _warm_start(sac, env, jax.random.key(options.seed))
     return _train_on(env, sac, state, options, folder, on_progress, started)
 
@@ -138,7 +138,7 @@ def resume(
         changes["total_steps"] = total_steps
     options = dataclasses.replace(options, **changes)
     env = make(options.scenario)
-    sac = _learner(env, options)
+    sac = learner_for(env, options)
     template = jax.eval_shape(lambda env, key: start(env, sac, key), env, jax.random.key(0))
     checkpoints = Checkpoints(folder.checkpoints)
     state = checkpoints.restore_newest(template)
@@ -161,7 +161,8 @@ def read_options(folder: RunFolder) -> TrainOptions:
     return TrainOptions(scenario=scenario, sac=sac, **rest)
 
 
-def _learner(env: Environment, options: TrainOptions) -> Sac:
+def learner_for(env: Environment, options: TrainOptions) -> Sac:
+    """Bind the options' learner to the environment's sizes."""
     sizes = (tuple(int(size) for size in mask.sum(axis=1)) for mask in (env.observation_mask, env.action_mask))
     return Sac(options.sac, *sizes)
 

@@ -1,0 +1,109 @@
+"""What the original NeomFlex's quirks change, in numbers.
+
+``python benchmarks/quirks.py [--run results/demo/run]``
+
+On the 84 testing days in AC: the load's q held at the day's first value against q following the demand, without
+control; how far the day's replay after a violation lets random actions get through the file; and, with a trained run,
+the day cost of actions sampled from the policy against its mode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jax import Array
+
+import neomflex_jax as nf
+from neomflex_jax.agents.policy import NoControl
+from neomflex_jax.environment import evaluation_environment
+from neomflex_jax.evaluation import record
+from neomflex_jax.training.checkpoint import Checkpoints
+from neomflex_jax.training.loop import TrainState, start
+from neomflex_jax.training.run_folder import RunFolder
+from neomflex_jax.training.train import learner_for, read_options
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure the quirks."""
+
+    run: Path | None = None
+    """A training's output folder, for sampled against mode."""
+    days: int = 280
+
+
+def held_reactive_load() -> None:
+    """Compare day cost and lowest voltage without control, q held and q following."""
+    for rule in ("held_from_day_start", "follows_demand"):
+        env = evaluation_environment(nf.make("neom33", power_flow="ac", load_q=rule))
+        idle = record(env, NoControl(env.action_size), rule)
+        cost = idle.cost.sum() / env.profiles.n_days
+        print(f"load_q = {rule:<20s} no control: day cost {cost:7.1f}, lowest voltage {idle.vm_pu.min():.4f} pu")
+
+
+def replayed_days(days: int) -> None:
+    """Count the days of the file that uniformly random actions see in the time of `days` days."""
+    for rule in ("end_day", "continue"):
+        env = nf.AutoReset(nf.make("neom33-original", profiles="training", on_violation=rule))
+
+        @jax.jit
+        def play(env: nf.AutoReset, key: Array) -> tuple[Array, Array]:
+            def body(state: nf.State, key: Array) -> tuple[nf.State, tuple[Array, Array]]:
+                action = jax.random.uniform(key, (env.n_agents, env.action_size), minval=-1.0, maxval=1.0)
+                state, timestep = env.step(state, action)
+                return state, (timestep.info["dataset_index"], timestep.info["violated"])
+
+            state, _ = env.reset(key)
+            return jax.lax.scan(body, state, jax.random.split(key, 48 * days))[1]
+
+        rows, violated = jax.device_get(play(env, jax.random.key(0)))
+        print(
+            f"on_violation = {rule:<9s} random actions, {48 * days} steps: {len(np.unique(rows // 48))} different days "
+            f"seen, {violated.mean():.1%} of the steps violate"
+        )
+
+
+def sampled_against_mode(folder: Path) -> None:
+    """Compare the day cost of sampled actions, of the actor's mode and of the averaged actor's mode."""
+    options = read_options(RunFolder(folder))
+    env = evaluation_environment(nf.make(options.scenario, power_flow="ac"))
+    sac = learner_for(env, options)
+    checkpoints = Checkpoints(RunFolder(folder).checkpoints)
+    template = jax.eval_shape(partial(start, env, sac), jax.random.key(0))
+    learner = checkpoints.restore_newest(template).learner
+    checkpoints.close()
+    copy = nf.AutoReset(env)
+
+    @jax.jit
+    def play_sampled(learner: TrainState, key: Array) -> Array:
+        def body(carry: tuple[nf.State, Array], key: Array) -> tuple[tuple[nf.State, Array], Array]:
+            state, observation = carry
+            state, timestep = copy.step(state, sac.act(learner, observation, key))
+            return (state, timestep.observation), -timestep.info["local_reward"].sum()
+
+        state, first = copy.reset(key)
+        keys = jax.random.split(key, env.profiles.n_rows)
+        return jnp.sum(jax.lax.scan(body, (state, first.observation), keys)[1]) / env.profiles.n_days
+
+    mode = record(env, nf.load_policies(folder).as_policy(env.scenario.observation_layout(), env.scenario.name), "mode")
+    print(f"actions sampled from the policy: day cost {play_sampled(learner, jax.random.key(0)):.1f}")
+    print(f"the mode:                        day cost {mode.cost.sum() / env.profiles.n_days:.1f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    options = tyro.cli(Options)
+    held_reactive_load()
+    replayed_days(options.days)
+    if options.run is not None:
+        sampled_against_mode(options.run)
+
+
+if __name__ == "__main__":
+    main()
