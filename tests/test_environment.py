@@ -149,7 +149,7 @@ def test_set_points_reach_the_grid_where_the_devices_are(
     np.testing.assert_allclose(info["battery_p_mw"], [0.2, -0.1, 0.3], atol=1e-6)  # buses 23, 7, 14
     np.testing.assert_allclose(info["pv_p_mw"], [solar] * 3, atol=1e-6)  # buses 20, 16, 31
     np.testing.assert_allclose(info["pv_q_mvar"], np.array([-0.5, 0.3, 0.8]) * room, atol=1e-6)
-    p, q = -env.feeder.load_p_mw * demand, -env.feeder.load_q_mvar * demand
+    p, q = (-demand * np.asarray(load, float) for load in (env.feeder.load_p_mw, env.feeder.load_q_mvar))
     for bus, value in ((23, 0.2), (7, -0.1), (14, 0.3), (20, solar), (16, solar), (31, solar)):
         p[bus] += value
     for bus, value in ((20, -0.5), (16, 0.3), (31, 0.8)):

@@ -31,7 +31,7 @@ def reward_terms(
     excess_pu = jnp.maximum(vm_pu - limits.band_max_pu, 0.0) + jnp.maximum(limits.band_min_pu - vm_pu, 0.0)
     terms: dict[str, Array] = {
         "voltage": -config.voltage_weight * (jnp.asarray(layout.membership) @ excess_pu),
-        "losses": -config.loss_weight * loss_mw * layout.bus_share,
+        "losses": -config.loss_weight * loss_mw * jnp.asarray(layout.bus_share),
         "violation": -config.violation_penalty * violated * jnp.ones(layout.n_agents),
     }
     if config.solar_penalty:
