@@ -273,3 +273,15 @@ def test_dc_angles_become_exact_as_the_load_vanishes(case33bw: nf.Feeder) -> Non
     exact, dc = nf.power_flow(case33bw, p, 0 * p), nf.power_flow(case33bw, p, 0 * p, method="dc")
     error = np.abs(np.asarray(dc.va_degree - exact.va_degree)).max(1)
     np.testing.assert_allclose(error[:-1] / error[1:], 100, rtol=0.05)
+
+
+@pytest.mark.parametrize("method", ["ac", "lindistflow"])
+def test_what_is_at_the_slacks_bus_moves_its_import_alone(case33bw: nf.Feeder, method: str) -> None:
+    p, q = -case33bw.load_p_mw, -case33bw.load_q_mvar
+    at_slack = np.zeros(33)
+    at_slack[0] = 0.5
+    plain = nf.power_flow(case33bw, p, q, method=method)
+    fed = nf.power_flow(case33bw, p + at_slack, q - at_slack, method=method)
+    np.testing.assert_array_equal(fed.vm_pu, plain.vm_pu)
+    assert float(fed.slack_p_mw) == pytest.approx(float(plain.slack_p_mw) - 0.5, abs=1e-6)
+    assert float(fed.slack_q_mvar) == pytest.approx(float(plain.slack_q_mvar) + 0.5, abs=1e-6)

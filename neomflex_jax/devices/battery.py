@@ -5,6 +5,7 @@ hours, ``e`` the capacity in MWh and ``soc`` the fraction 0 to 1 of it. Delivere
 rating and to what the window ``soc_min .. soc_max`` leaves.
 """
 
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ class Battery:
 
     def __post_init__(self) -> None:
         for name in ("capacity_mwh", "power_mw"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"battery at bus {self.bus}: {name} = {getattr(self, name)} must be above 0")
         if not 0 <= self.soc_min < self.soc_max <= 1:
             raise InputError(

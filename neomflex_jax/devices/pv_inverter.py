@@ -4,6 +4,7 @@
 into the grid** (positive q raises the voltage). ``solar`` is per unit of ``p_max``. Active power has priority.
 """
 
+import math
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ class PvInverter:
 
     def __post_init__(self) -> None:
         for name in ("p_max_mw", "s_mva"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"PV inverter at bus {self.bus}: {name} = {getattr(self, name)} must be above 0")
 
 

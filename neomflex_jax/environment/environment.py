@@ -1,7 +1,7 @@
 """The task as pure functions: `reset`, `step`, `next_day`. Write for one copy; `jax.vmap` makes thousands.
 
 The environment is a pytree: profiles, power flow and loads are its leaves, the scenario is static. So it can be
-passed through jit, and other values of the same shapes cause no new trace.
+passed through jit, and other values of the same shapes cause no new trace (names of files are part of the scenario).
 """
 
 from __future__ import annotations
@@ -120,23 +120,10 @@ class Environment:
                 f"action has shape {jnp.shape(action)}; expected (n_agents, action_size) {self.action_mask.shape}"
             )
         scenario, layout = self.scenario, self.layout
-        n_battery, n_pv = len(scenario.batteries), len(scenario.pv_inverters)
         row = state.day_row + state.step
         demand, solar = self.profiles.demand[row], self.profiles.solar[row]
 
-        battery_fraction, pv_fraction = requested_fractions(action, self._actions[0], n_battery, n_pv)
-        battery_p_mw, battery_soc = deliver_battery_power(
-            battery_fraction * self._battery("power_mw"),
-            state.battery_soc,
-            capacity_mwh=self._battery("capacity_mwh"),
-            power_mw=self._battery("power_mw"),
-            soc_min=self._battery("soc_min"),
-            soc_max=self._battery("soc_max"),
-            step_hours=scenario.step_hours,
-        )
-        pv_p_mw, pv_q_mvar = deliver_pv_power(
-            pv_fraction, solar, p_max_mw=self._pv("p_max_mw"), s_mva=self._pv("s_mva")
-        )
+        battery_p_mw, battery_soc, pv_p_mw, pv_q_mvar = self._deliver(action, state.battery_soc, solar)
         held = scenario.rules.load_q == "held_from_day_start"
         load_q_factor = self.profiles.demand[state.day_row] if held else demand
         p_mw, q_mvar = bus_injections(
@@ -179,6 +166,26 @@ class Environment:
         )
 
     # ---- parts ----
+
+    def _deliver(self, action: Array, soc: Array, solar: Array) -> tuple[Array, Array, Array, Array]:
+        """Give what the devices make of the actions: battery p_mw and next soc, PV p_mw and q_mvar."""
+        scenario = self.scenario
+        battery_fraction, pv_fraction = requested_fractions(
+            action, self._actions[0], len(scenario.batteries), len(scenario.pv_inverters)
+        )
+        battery_p_mw, next_soc = deliver_battery_power(
+            battery_fraction * self._battery("power_mw"),
+            soc,
+            capacity_mwh=self._battery("capacity_mwh"),
+            power_mw=self._battery("power_mw"),
+            soc_min=self._battery("soc_min"),
+            soc_max=self._battery("soc_max"),
+            step_hours=scenario.step_hours,
+        )
+        pv_p_mw, pv_q_mvar = deliver_pv_power(
+            pv_fraction, solar, p_max_mw=self._pv("p_max_mw"), s_mva=self._pv("s_mva")
+        )
+        return battery_p_mw, next_soc, pv_p_mw, pv_q_mvar
 
     def _battery(self, name: str) -> np.ndarray:
         return np.array([getattr(battery, name) for battery in self.scenario.batteries], float)

@@ -137,19 +137,8 @@ def build_feeder(
         in_service=tuple(bool(closed) for closed in in_service),
     )
     r, x = np.asarray(r_ohm, np.float64), np.asarray(x_ohm, np.float64)
-    for index, (from_label, to_label) in enumerate(branches):
-        if not (r[index] >= 0 and x[index] >= 0 and r[index] + x[index] > 0):
-            raise InputError(
-                f"feeder {name!r}: branch {from_label}-{to_label} has r_ohm={r[index]}, x_ohm={x[index]}; "
-                "both must be at least 0 and one of them above (merge the two buses of a zero-impedance branch)"
-            )
     ratings = np.full(len(branches), np.nan) if max_i_ka is None else np.asarray(max_i_ka, np.float64)
-    for (from_label, to_label), rating in zip(branches, ratings, strict=True):
-        if rating <= 0:
-            raise InputError(
-                f"feeder {name!r}: branch {from_label}-{to_label} has max_i_ka = {rating}; a rating is above 0 "
-                "(leave the column out where ratings are not known)"
-            )
+    _check_branches(name, branches, r, x, ratings)
     feeder = Feeder(
         r_ohm=r,
         x_ohm=x,
@@ -164,6 +153,22 @@ def build_feeder(
     )
     _check_tree(feeder)
     return feeder
+
+
+def _check_branches(
+    name: str, branches: Sequence[tuple[int, int]], r_ohm: np.ndarray, x_ohm: np.ndarray, max_i_ka: np.ndarray
+) -> None:
+    for (a, b), r, x, rating in zip(branches, r_ohm, x_ohm, max_i_ka, strict=True):
+        if not (r >= 0 and x >= 0 and r + x > 0):
+            raise InputError(
+                f"feeder {name!r}: branch {a}-{b} has r_ohm={r}, x_ohm={x}; "
+                "both must be at least 0 and one of them above (merge the two buses of a zero-impedance branch)"
+            )
+        if rating <= 0:
+            raise InputError(
+                f"feeder {name!r}: branch {a}-{b} has max_i_ka = {rating}; a rating is above 0 "
+                "(leave the column out where ratings are not known)"
+            )
 
 
 def _check_tree(feeder: Feeder) -> None:

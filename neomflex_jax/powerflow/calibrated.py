@@ -24,7 +24,7 @@ from neomflex_jax.powerflow.lindistflow import solve_lindistflow
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder, linear_result, root_or_nan
 from neomflex_jax.powerflow.result import PowerFlowResult
 
-RIDGE = 1e-4  # relative to each feature's variance: keeps the 64 x 64 system well-conditioned in float32
+RIDGE = 1e-2  # relative to each feature's variance: keeps the normal equations well-conditioned in float32
 
 
 @jax.tree_util.register_dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -35,14 +35,23 @@ class PowerFlow:
     def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case: injections positive into the grid, shapes (n_bus,)."""
         with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
-            if self.method == "ac":
-                return solve_ac(self.grid, p_injection_mw, q_injection_mvar, self.ac_config)
-            if self.method == "lindistflow":
-                return solve_lindistflow(self.grid, p_injection_mw, q_injection_mvar)
-            if self.method == "dc":
-                return solve_dc(self.grid, p_injection_mw, q_injection_mvar)
-            assert self.fit is not None  # `bind` and `calibrate` see to it
-            return solve_calibrated(self.grid, self.fit, p_injection_mw, q_injection_mvar)
+            flow = self._solve(p_injection_mw, q_injection_mvar)
+        slack = self.grid.topology.slack  # what is at the slack's bus moves its import and nothing else
+        return replace(
+            flow,
+            slack_p_mw=flow.slack_p_mw - p_injection_mw[slack],
+            slack_q_mvar=flow.slack_q_mvar - q_injection_mvar[slack],
+        )
+
+    def _solve(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        if self.method == "ac":
+            return solve_ac(self.grid, p_injection_mw, q_injection_mvar, self.ac_config)
+        if self.method == "lindistflow":
+            return solve_lindistflow(self.grid, p_injection_mw, q_injection_mvar)
+        if self.method == "dc":
+            return solve_dc(self.grid, p_injection_mw, q_injection_mvar)
+        assert self.fit is not None  # `bind` and `calibrate` see to it
+        return solve_calibrated(self.grid, self.fit, p_injection_mw, q_injection_mvar)
 
 
 def check_method(method: str) -> str:
@@ -84,8 +93,11 @@ def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
     grid = per_unit(feeder)
     with jax.default_matmul_precision("highest"):
         fit, n_used = fit_to_ac(grid, p, q)
-    if not isinstance(n_used, jax.core.Tracer) and n_used == 0:
+    concrete = not isinstance(n_used, jax.core.Tracer)
+    if concrete and n_used == 0:
         raise InputError(f"none of the {len(p)} samples has an AC solution; give injections that the feeder can carry")
+    if concrete and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(fit)):
+        raise InputError(f"the fit to {len(p)} samples is not finite; give more, or more different, samples")
     return PowerFlow(grid, fit, "calibrated")
 
 
@@ -103,7 +115,8 @@ def power_flow(
     feeder
         The grid; its nominal loads are not added to the injections.
     p_injection_mw, q_injection_mvar
-        Net injections, positive into the grid, shape (..., n_bus); the slack's entry is ignored.
+        Net injections, positive into the grid, shape (..., n_bus); the slack's own entry moves the
+        slack's import alone.
     method
         `ac`, `calibrated`, `lindistflow`, `dc`, or a bound method from `calibrate`.
     ac_config

@@ -128,68 +128,26 @@ class Sac:
 
     def update(self, state: LearnerState, batch: Transition, key: Array) -> tuple[LearnerState, dict[str, Array]]:
         """Make one gradient step of every critic, actor and temperature on a batch (batch, ...)."""
-        config, mask = self.config, jnp.asarray(self.action_mask)
-        observation, next_observation = (
-            self._normalise(state, batch.observation),
-            self._normalise(state, batch.next_observation),
+        config = self.config
+        batch = replace(
+            batch,
+            observation=self._normalise(state, batch.observation),
+            next_observation=self._normalise(state, batch.next_observation),
+            action=batch.action * self.action_mask,
         )
         noise, next_noise = jax.random.normal(key, (2, *batch.action.shape))
-        temperature = jnp.exp(state.log_temperature)
-        per_agent = jax.vmap(self._actor_apply, in_axes=(0, -2), out_axes=-2)
-        twins = jax.vmap(self._critic_apply, in_axes=(0, None))
 
-        # critics: everyone's next actions, then each agent's target and step
-        next_mean, next_log_std = per_agent(state.actor, next_observation)
-        next_action, next_log_probability = sample(next_mean, next_log_std, mask, next_noise)
-        next_inputs = self._critic_inputs(next_observation, next_action)
-        inputs = self._critic_inputs(observation, batch.action * mask)
+        critic_losses, gradients = self._critic_gradients(state, batch, next_noise)
+        critic, critic_optimiser = _apply(self._optimiser, gradients, state.critic_optimiser, state.critic)
 
-        def critic_step(
-            critic: Params, target: Params, inputs: Array, next_inputs: Array, reward: Array, log_p: Array, temp: Array
-        ) -> tuple[Array, Params]:
-            soft = soft_target(
-                config.reward_scale * reward, batch.terminated, twins(target, next_inputs), log_p, temp, config.gamma
-            )
-            return jax.value_and_grad(critic_loss)(critic, twins, inputs, soft)
+        actor_losses, log_probability, gradients = self._actor_gradients(state, critic, batch.observation, noise)
+        actor, actor_optimiser = _apply(self._optimiser, gradients, state.actor_optimiser, state.actor)
 
-        critic_losses, critic_gradients = jax.vmap(critic_step, in_axes=(0, 0, -2, -2, -1, -1, 0))(
-            state.critic,
-            state.target_critic,
-            inputs,
-            next_inputs,
-            batch.reward,
-            next_log_probability,
-            temperature,
-        )
-        critic, critic_optimiser = _apply(self._optimiser, critic_gradients, state.critic_optimiser, state.critic)
-
-        # actors: each agent's own action is new, the others' are what their policies do now
-        mean, log_std = per_agent(state.actor, observation)
-        fresh_action = jax.lax.stop_gradient(sample(mean, log_std, mask, noise)[0])
-
-        def actor_step(
-            actor: Params, critic: Params, own: Array, observation_i: Array, mask_i: Array, noise_i: Array, temp: Array
-        ) -> tuple[tuple[Array, Array], Params]:
-            def value(action: Array) -> Array:
-                joint = jnp.where(own[:, None], action[:, None, :], fresh_action)
-                return twins(critic, self._own_inputs(observation, joint, observation_i, action))
-
-            return jax.value_and_grad(actor_loss, has_aux=True)(
-                actor, self._actor_apply, value, observation_i, temp, mask_i, noise_i
-            )
-
-        (actor_losses, log_probability), actor_gradients = jax.vmap(actor_step, in_axes=(0, 0, 0, -2, 0, -2, 0))(
-            state.actor, critic, jnp.eye(self.n_agents, dtype=bool), observation, mask, noise, temperature
-        )
-        actor, actor_optimiser = _apply(self._optimiser, actor_gradients, state.actor_optimiser, state.actor)
-
-        # temperatures: the target entropy counts real action dimensions only
-        target_entropy = config.target_entropy_per_action * mask.sum(axis=-1)
-        temperature_gradients = jax.vmap(jax.grad(temperature_loss))(
-            state.log_temperature, log_probability, target_entropy
-        )
+        # the target entropy counts real action dimensions only
+        target_entropy = config.target_entropy_per_action * jnp.asarray(self.action_sizes)
+        gradients = jax.vmap(jax.grad(temperature_loss))(state.log_temperature, log_probability, target_entropy)
         log_temperature, temperature_optimiser = _apply(
-            self._temperature_optimiser, temperature_gradients, state.temperature_optimiser, state.log_temperature
+            self._temperature_optimiser, gradients, state.temperature_optimiser, state.log_temperature
         )
         updated = replace(
             state,
@@ -206,9 +164,70 @@ class Sac:
             "critic_loss": critic_losses,
             "actor_loss": actor_losses,
             "entropy": -log_probability.mean(axis=-1),
-            "temperature": temperature,
+            "temperature": jnp.exp(state.log_temperature),
         }
         return updated, metrics
+
+    def _critic_gradients(self, state: LearnerState, batch: Transition, noise: Array) -> tuple[Array, Params]:
+        """Losses (n_agents,) and gradients of the twin critics, against everyone's next actions."""
+        next_action, next_log_probability = self._sample(state.actor, batch.next_observation, noise)
+
+        def one_agent(
+            critic: Params, target: Params, inputs: Array, next_inputs: Array, reward: Array, log_p: Array, temp: Array
+        ) -> tuple[Array, Params]:
+            reward, next_values = self.config.reward_scale * reward, self._twins(target, next_inputs)
+            soft = soft_target(reward, batch.terminated, next_values, log_p, temp, self.config.gamma)
+            return jax.value_and_grad(critic_loss)(critic, self._twins, inputs, soft)
+
+        return jax.vmap(one_agent, in_axes=(0, 0, -2, -2, -1, -1, 0))(
+            state.critic,
+            state.target_critic,
+            self._critic_inputs(batch.observation, batch.action),
+            self._critic_inputs(batch.next_observation, next_action),
+            batch.reward,
+            next_log_probability,
+            jnp.exp(state.log_temperature),
+        )
+
+    def _actor_gradients(
+        self, state: LearnerState, critic: Params, observation: Array, noise: Array
+    ) -> tuple[Array, Array, Params]:
+        """Losses (n_agents,), log-probabilities (n_agents, batch) and gradients of the actors.
+
+        Each agent's own action is differentiated; the others' are what their policies do now.
+        """
+        others_action = jax.lax.stop_gradient(self._sample(state.actor, observation, noise)[0])
+
+        def one_agent(
+            actor: Params, critic: Params, own: Array, observation_i: Array, mask_i: Array, noise_i: Array, temp: Array
+        ) -> tuple[tuple[Array, Array], Params]:
+            def value(action: Array) -> Array:
+                joint = jnp.where(own[:, None], action[:, None, :], others_action)
+                return self._twins(critic, self._own_inputs(observation, joint, observation_i, action))
+
+            return jax.value_and_grad(actor_loss, has_aux=True)(
+                actor, self._actor_apply, value, observation_i, temp, mask_i, noise_i
+            )
+
+        (losses, log_probability), gradients = jax.vmap(one_agent, in_axes=(0, 0, 0, -2, 0, -2, 0))(
+            state.actor,
+            critic,
+            jnp.eye(self.n_agents, dtype=bool),
+            observation,
+            jnp.asarray(self.action_mask),
+            noise,
+            jnp.exp(state.log_temperature),
+        )
+        return losses, log_probability, gradients
+
+    def _sample(self, actor: Params, observation: Array, noise: Array) -> tuple[Array, Array]:
+        """Everyone's actions and log-probabilities for normalised observations (batch, n_agents, ...)."""
+        mean, log_std = jax.vmap(self._actor_apply, in_axes=(0, -2), out_axes=-2)(actor, observation)
+        return sample(mean, log_std, jnp.asarray(self.action_mask), noise)
+
+    def _twins(self, critic: Params, inputs: Array) -> Array:
+        """Values (2, batch) of one agent's twin critics."""
+        return jax.vmap(self._critic_apply, in_axes=(0, None))(critic, inputs)
 
     def networks(self, state: LearnerState) -> tuple[ActorNetwork, ...]:
         """Give the trained policy: the averaged actors' modes, one unpadded network an agent, in NumPy."""
