@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
 from neomflex_jax.training.checkpoint import Checkpoints
+from neomflex_jax.training.interrupt import deferred_interrupt
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.train import CHUNK_STEPS, TrainOptions, read_options, resume, train
 
@@ -66,6 +68,17 @@ def test_an_interrupted_run_saves_what_it_has_learned(tmp_path):
         train(options(3), tmp_path / "run", on_progress=interrupt)
     assert (tmp_path / "run" / "policies" / "agent_1.safetensors").exists()
     assert int(resume(tmp_path / "run").steps) == SAC.warmup_steps + 3 * CHUNK_STEPS
+
+
+def test_ctrl_c_takes_effect_after_the_chunk_and_then_as_usual():
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as stop_if_interrupted:
+        stop_if_interrupted()
+        signal.raise_signal(signal.SIGINT)
+        finished = True
+        stop_if_interrupted()
+    assert finished
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_a_broken_newest_checkpoint_is_skipped_with_a_warning(tmp_path):

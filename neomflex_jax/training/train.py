@@ -24,6 +24,7 @@ from neomflex_jax.fields import build, check_choice
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.scenario import Scenario, scenario_from_dict
 from neomflex_jax.training.checkpoint import Checkpoints
+from neomflex_jax.training.interrupt import deferred_interrupt
 from neomflex_jax.training.loop import TrainState, start, train_steps, warm_up
 from neomflex_jax.training.run_folder import RunFolder
 
@@ -191,31 +192,38 @@ def _train_on(
     n_copies = sac.config.n_copies
     saved = time.monotonic()
     try:
-        while True:
-            steps = int(state.steps) * n_copies
-            out_of_time = options.max_seconds is not None and time.monotonic() - started >= options.max_seconds
-            if steps >= options.total_steps or out_of_time:
-                break
-            before = time.monotonic()
-            state, metrics = _chunk(sac, env, state)
-            row = _row(env.agents, jax.device_get(metrics))
-            now = time.monotonic()
-            rate = CHUNK_STEPS * n_copies / (now - before)
-            progress = Progress(int(state.steps) * n_copies, options.total_steps, now - started, rate, row)
-            _append(folder.metrics, progress)
-            _check_finite(row)
-            if on_progress is not None:
-                on_progress(progress)
-            if now - saved > CHECKPOINT_SECONDS:
-                checkpoints.save(state)
-                saved = time.monotonic()
-    finally:  # also on Ctrl-C: what was learned is kept
-        if not any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
-            checkpoints.save(state)
-            networks = dict(zip(env.agents, sac.networks(state.learner), strict=True))
-            save_policies(folder.policies, networks, env.scenario.name, env.scenario.observation_layout())
+        with deferred_interrupt() as stop_if_interrupted:
+            while int(state.steps) * n_copies < options.total_steps and not _out_of_time(options, started):
+                before = time.monotonic()
+                state, metrics = _chunk(sac, env, state)
+                row = _row(env.agents, jax.device_get(metrics))
+                now = time.monotonic()
+                rate = CHUNK_STEPS * n_copies / (now - before)
+                progress = Progress(int(state.steps) * n_copies, options.total_steps, now - started, rate, row)
+                _append(folder.metrics, progress)
+                _check_finite(row)
+                if on_progress is not None:
+                    on_progress(progress)
+                if now - saved > CHECKPOINT_SECONDS:
+                    checkpoints.save(state)
+                    saved = time.monotonic()
+                stop_if_interrupted()
+    finally:  # also after Ctrl-C: what was learned is kept
+        _save(env, sac, state, folder, checkpoints)
         checkpoints.close()
     return state
+
+
+def _out_of_time(options: TrainOptions, started: float) -> bool:
+    return options.max_seconds is not None and time.monotonic() - started >= options.max_seconds
+
+
+def _save(env: Environment, sac: Sac, state: TrainState, folder: RunFolder, checkpoints: Checkpoints) -> None:
+    if any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
+        return  # a chunk was cut off after it took the state's memory: the last checkpoint is what there is
+    checkpoints.save(state)
+    networks = dict(zip(env.agents, sac.networks(state.learner), strict=True))
+    save_policies(folder.policies, networks, env.scenario.name, env.scenario.observation_layout())
 
 
 @partial(jax.jit, static_argnums=0)
