@@ -1,8 +1,9 @@
 # Two commands: `make demo` and `make test`. Each sets up its own .venv first and reuses it afterwards.
 PYTHON ?= python3.11
 VENV := .venv
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 BIN := $(VENV)/bin
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .PHONY: demo test lint types check clean
 
@@ -21,10 +22,11 @@ types: $(VENV)/installed-test
 
 check: lint types test
 
-$(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+$(VENV)/created:
+	$(PYTHON) -m venv --clear $(VENV)
+	touch $@
 
-$(VENV)/installed: $(BIN)/python pyproject.toml constraints.txt
+$(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
 	$(INSTALL) --editable .
 	touch $@
 

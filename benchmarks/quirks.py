@@ -9,7 +9,7 @@ the day cost of actions sampled from the policy against its mode.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +20,13 @@ import tyro
 from jax import Array
 
 import neomflex_jax as nf
+from neomflex_jax.agents.networks import NetworkPolicy
 from neomflex_jax.agents.policy import NoControl
+from neomflex_jax.agents.sac import LearnerState
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import record
 from neomflex_jax.training.checkpoint import Checkpoints
-from neomflex_jax.training.loop import TrainState, start
+from neomflex_jax.training.loop import start
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.train import learner_for, read_options
 
@@ -59,8 +61,9 @@ def replayed_days(days: int) -> None:
                 state, timestep = env.step(state, action)
                 return state, (timestep.info["dataset_index"], timestep.info["violated"])
 
-            state, _ = env.reset(key)
-            return jax.lax.scan(body, state, jax.random.split(key, 48 * days))[1]
+            reset_key, act_key = jax.random.split(key)
+            state, _ = env.reset(reset_key)
+            return jax.lax.scan(body, state, jax.random.split(act_key, 48 * days))[1]
 
         rows, violated = jax.device_get(play(env, jax.random.key(0)))
         print(
@@ -81,19 +84,22 @@ def sampled_against_mode(folder: Path) -> None:
     copy = nf.AutoReset(env)
 
     @jax.jit
-    def play_sampled(learner: TrainState, key: Array) -> Array:
+    def play_sampled(learner: LearnerState, key: Array) -> Array:
         def body(carry: tuple[nf.State, Array], key: Array) -> tuple[tuple[nf.State, Array], Array]:
             state, observation = carry
             state, timestep = copy.step(state, sac.act(learner, observation, key))
             return (state, timestep.observation), -timestep.info["local_reward"].sum()
 
-        state, first = copy.reset(key)
-        keys = jax.random.split(key, env.profiles.n_rows)
+        reset_key, act_key = jax.random.split(key)
+        state, first = copy.reset(reset_key)
+        keys = jax.random.split(act_key, env.profiles.n_rows)
         return jnp.sum(jax.lax.scan(body, (state, first.observation), keys)[1]) / env.profiles.n_days
 
-    mode = record(env, nf.load_policies(folder).as_policy(env.scenario.observation_layout(), env.scenario.name), "mode")
-    print(f"actions sampled from the policy: day cost {play_sampled(learner, jax.random.key(0)):.1f}")
-    print(f"the mode:                        day cost {mode.cost.sum() / env.profiles.n_days:.1f}")
+    print(f"sampled from the last actor:     day cost {play_sampled(learner, jax.random.key(0)):.1f}")
+    last = replace(learner, averaged_actor=learner.actor)
+    for name, state in (("last actor", last), ("averaged actor", learner)):
+        mode = record(env, NetworkPolicy(sac.networks(state)), "mode")
+        print(f"mode of the {name + ':':<21s}day cost {mode.cost.sum() / env.profiles.n_days:.1f}")
 
 
 def main() -> None:

@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = command.execute(started)
     except InputError as error:
-        console.print(f"error: {error}", style="red", markup=False)
+        console.print(f"error: {error}", style="red")
         status = 2
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        status = 130
     sys.exit(status)

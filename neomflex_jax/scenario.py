@@ -183,7 +183,7 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name in ("feeder", "profiles", "evaluation_profiles"):
         given = resolved.get(name)
         if isinstance(given, str) and (folder / given).exists():
-            resolved[name] = str(folder / given)
+            resolved[name] = str((folder / given).resolve())
     return resolved
 
 

@@ -20,6 +20,10 @@ def test_the_python_example_runs_and_prints_what_it_says():
     assert "0.9130" in done.stdout
 
 
+def test_nothing_is_left_to_fill_in():
+    assert not re.findall(r"@[A-Z]+@", README)
+
+
 def test_every_file_it_links_to_exists():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):

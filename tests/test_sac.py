@@ -119,7 +119,8 @@ def test_agents_learn_independently_with_local_critics():
     first, losses = update(state, batch, jax.random.key(2))
     second, other_losses = update(state, other, jax.random.key(2))
     for left, right in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
-        np.testing.assert_allclose(left[0], right[0], rtol=1e-5, atol=1e-7)
+        if left.ndim:  # the number of updates has no agents
+            np.testing.assert_allclose(left[0], right[0], rtol=1e-5, atol=1e-7)
     same, different = np.asarray(losses["critic_loss"]) / np.asarray(other_losses["critic_loss"])
     assert same == pytest.approx(1.0, rel=1e-5)
     assert different != pytest.approx(1.0, rel=1e-2)

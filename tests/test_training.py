@@ -15,8 +15,17 @@ from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.interrupt import deferred_interrupt
+from neomflex_jax.training.loop import start
 from neomflex_jax.training.run_folder import RunFolder
-from neomflex_jax.training.train import CHUNK_STEPS, TrainOptions, read_options, resume, train
+from neomflex_jax.training.train import (
+    CHUNK_STEPS,
+    DivergedError,
+    TrainOptions,
+    learner_for,
+    read_options,
+    resume,
+    train,
+)
 
 SAC = SacConfig(n_copies=8, batch_size=16, updates_per_step=1, buffer_size=512, warmup_steps=8, hidden_sizes=(16,))
 CHUNK = CHUNK_STEPS * SAC.n_copies
@@ -117,6 +126,39 @@ def test_a_folder_that_holds_a_run_is_refused_and_untouched(run):
     assert (run[0] / "config.json").read_bytes() == before
 
 
+def test_folders_that_merely_look_like_a_runs_are_not_overwritten(tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies" / "mine.txt").write_text("insurance")
+    with pytest.raises(InputError, match=r"holds policies but no config\.json"):
+        RunFolder(tmp_path).prepare(overwrite=True)
+    assert (tmp_path / "policies" / "mine.txt").exists()
+
+
+def test_learning_that_leaves_the_finite_numbers_keeps_the_last_good_state(tmp_path):
+    bad = dataclasses.replace(options(50), sac=dataclasses.replace(SAC, learning_rate=1e30, reward_scale=1e30))
+    with pytest.raises(DivergedError, match="is not finite"):
+        train(bad, tmp_path / "run")
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
+    state = checkpoints.restore_newest(jax.eval_shape(lambda: train_state(bad)))
+    checkpoints.close()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.learner.actor))
+
+
+def train_state(given):
+    env = make(given.scenario)
+    return start(env, learner_for(env, given), jax.random.key(0))
+
+
+def test_a_run_whose_profiles_have_changed_is_not_resumed(tmp_path):
+    profiles = tmp_path / "mine.csv"
+    profiles.write_text("Demand,Solar\n" + "0.5,0.1\n" * 48)
+    scenario = load_scenario("neom33", power_flow="lindistflow", profiles=str(profiles))
+    train(dataclasses.replace(options(1), scenario=scenario), tmp_path / "run")
+    profiles.write_text("Demand,Solar\n" + "0.6,0.1\n" * 48)
+    with pytest.raises(InputError, match=r"mine\.csv: changed since"):
+        resume(tmp_path / "run")
+
+
 def test_overwriting_a_run_leaves_other_files_alone(tmp_path):
     folder = RunFolder(tmp_path)
     (tmp_path / "thesis.tex").write_text("years of work")
@@ -134,9 +176,6 @@ def test_resuming_where_there_is_no_run_says_so(tmp_path):
 def test_a_checkpoint_of_other_sizes_does_not_load(run):
     other = dataclasses.replace(options(3), sac=dataclasses.replace(SAC, hidden_sizes=(8,)))
     env = make(other.scenario)
-    from neomflex_jax.training.loop import start
-    from neomflex_jax.training.train import learner_for
-
     template = jax.eval_shape(lambda e, k: start(e, learner_for(env, other), k), env, jax.random.key(0))
     checkpoints = Checkpoints(run[0] / "checkpoints")
     with pytest.warns(UserWarning), pytest.raises(InputError, match="no checkpoint that loads"):

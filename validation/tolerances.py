@@ -49,9 +49,9 @@ class Tolerances:
 BY_METHOD = {
     # measured vm 2e-7 / 4e-7 pu, losses 9e-8 / 3e-7 MW, slack p 1e-6 / 2e-6 MW
     "ac": Tolerances(),
-    # measured vm 0.0024 / 0.0066 pu, losses 0.005 / 0.040 MW, slack q 0.004 / 0.029 Mvar. Policies act inside the range
-    # of random actions: a voltage error above a tenth of the band's width (0.06 pu) means that they left the region of
-    # the fit; losses and slack power get the random actions' error and a quarter to spare.
+    # measured vm 0.0024 / 0.0066 pu, losses 0.005 / 0.040 MW, slack q 0.004 / 0.029 Mvar. Deliberately tighter
+    # than the random actions' error: a tenth of the band's width (0.06 pu), within which a trained policy's days are to
+    # stay for its results to be believed; losses and slack power get the random actions' error and a quarter to spare.
     "calibrated": Tolerances(vm_max_pu=0.006, loss_max_mw=0.05, slack_p_max_mw=0.05, slack_q_max_mvar=0.04),
     # measured vm 0.0028 / 0.0144 pu (always too high: it hides under-voltage), losses 0.026 / 0.139 MW, slack q 0.018 /
     # 0.100 Mvar; the random actions' error and a quarter to spare

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True)
+console = Console(highlight=False, soft_wrap=True, markup=False)
 
 
 @contextmanager
@@ -37,8 +37,8 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     console.print(table)
 
 
-def short(value: float) -> str:
+def short(value: float | None) -> str:
     """Write a number with four significant digits, no exponent where it can be helped."""
-    if value != value:  # NaN
+    if value is None or value != value:  # NaN
         return "n/a"
     return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

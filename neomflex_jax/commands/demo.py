@@ -95,9 +95,13 @@ def print_results(folder: Path) -> None:
 def _column(run: dict[str, Any], side: str) -> list[str]:
     metrics = run["metrics"]
     return [
-        short(-metrics["mean_day_cost"][side]),
-        short(metrics["losses_mwh"][side] / metrics["n_days"]),
-        short(100 * metrics["share_outside_band"][side]),
+        short(_scaled(metrics["mean_day_cost"][side], -1)),
+        short(_scaled(metrics["losses_mwh"][side], 1 / metrics["n_days"])),
+        short(_scaled(metrics["share_outside_band"][side], 100)),
         short(metrics["voltage_min_pu"][side]),
         short(metrics["voltage_max_pu"][side]),
     ]
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

@@ -52,6 +52,8 @@ class EvaluateCommand:
         refuse_existing(self.output, TABLES, self.overwrite)
         with console.status("playing the days"):
             trajectories, _ = record_runs(self.policies, self.profiles, self.power_flow, self.baseline)
+        for stale in self.output.glob("trajectory_*.npz"):
+            stale.unlink()
         write_tables(trajectories, self.output)
         for trajectory in trajectories:
             trajectory.save(self.output / f"trajectory_{trajectory.run}.npz")

@@ -12,6 +12,7 @@ import tyro
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.console import console, progress_bar, short
 from neomflex_jax.errors import InputError
+from neomflex_jax.resources import PROFILES
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class TrainCommand:
                 if self.max_seconds is not None:
                     share = max(share, progress.seconds / self.max_seconds)
                 note = (
-                    f"{progress.steps_per_second:,.0f} steps/s  day cost {short(progress.metrics['day_cost'])}  "
+                    f"{progress.steps_per_second:,.0f} steps/s  day reward {short(-progress.metrics['day_cost'])}  "
                     f"outside band {100 * progress.metrics['share_outside_band']:.1f} %"
                 )
                 bar.update(task, description="training", completed=min(share, 1.0), note=note)
@@ -80,7 +81,9 @@ class TrainCommand:
                 else:
                     train(options, self.output, overwrite=self.overwrite, on_progress=on_progress, started=started)
             except KeyboardInterrupt:
-                console.print(f"interrupted; saved. Go on with: neomflex train --resume --output {self.output}")
+                saved = any(RunFolder(self.output).checkpoints.glob("*"))
+                after = f"saved; go on with: neomflex train --resume --output {self.output}"
+                console.print(f"interrupted; {after if saved else 'nothing was learned yet'}")
                 return 130
         console.print(f"policies: {RunFolder(self.output).policies}    {time.monotonic() - started:.0f} s")
         return 0
@@ -89,7 +92,10 @@ class TrainCommand:
         from neomflex_jax.scenario import load_scenario
         from neomflex_jax.training.train import TrainOptions
 
-        overrides = {"power_flow": self.power_flow, "profiles": self.profiles}
+        profiles = self.profiles  # absolute, so that the run can be resumed and evaluated from anywhere
+        if profiles is not None and profiles not in PROFILES:
+            profiles = str(Path(profiles).resolve())
+        overrides = {"power_flow": self.power_flow, "profiles": profiles}
         scenario = load_scenario(
             self.scenario or "neom33", **{name: value for name, value in overrides.items() if value is not None}
         )
@@ -108,6 +114,7 @@ class TrainCommand:
             "--seed": self.seed is not None,
             "--power-flow": self.power_flow is not None,
             "--profiles": self.profiles is not None,
+            "--algorithm": self.algorithm != "sac",
             "--sac.*": self.sac != SacConfig(),
         }
         changed = [flag for flag, given in fixed.items() if given]

@@ -16,7 +16,7 @@ class ValidateCommand:
     """Replay trained policies in pandapower, step by step, and pass or fail them.
 
     Plays the policies and no control on days they have not seen, solves every step again with pandapower's full AC
-    power flow, and compares. Exit status: 0 PASS, 1 FAIL, 2 unusable input.
+    power flow, and compares. Exit status: 0 if the policies PASS, 1 if not, 2 on unusable input.
     """
 
     policies: Path
@@ -40,10 +40,11 @@ class ValidateCommand:
         with progress_bar() as bar:
             task = bar.add_task("replaying in pandapower", total=None, note="")
 
-            def on_step(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total, note=f"{done}/{total} steps")
+            def on_step(solved: int, total: int) -> None:
+                bar.update(task, completed=solved, total=total, note=f"{solved}/{total} steps")
 
             report = validate(trajectories, self.output, metadata=used, on_step=on_step)
-        console.print(render_table(report), markup=False)
+        console.print(render_table(report))
         console.print(f"report: {self.output / 'report.md'}")
-        return 0 if report.verdict == "PASS" else 1
+        policy = next(run for run in report.runs if run.run == "controlled")
+        return 0 if policy.verdict == "PASS" else 1

@@ -18,7 +18,7 @@ from neomflex_jax.devices import deliver_battery_power, deliver_pv_power
 from neomflex_jax.environment.actions import action_slots, requested_fractions
 from neomflex_jax.environment.injections import bus_injections
 from neomflex_jax.environment.observations import observation_slots, observe
-from neomflex_jax.environment.rewards import local_reward, reward_terms, shared_reward
+from neomflex_jax.environment.rewards import local_reward, reward_terms, shared_reward, term_names
 from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import STATIC, Feeder
@@ -206,17 +206,16 @@ class Environment:
 
     def _start_day(self, key: Array, day_row: Array, battery_soc: Array) -> tuple[State, TimeStep]:
         flow = jax.tree.map(lambda leaf: leaf[day_row // self.scenario.steps_per_day], self.day_start_flow)
-        vm_pu, _ = self._checked_voltages(flow)
+        vm_pu, violated = self._checked_voltages(flow)
         observation = self._observe(day_row, vm_pu, battery_soc)
         no_reward, no = jnp.zeros(self.n_agents), jnp.zeros((), bool)
         state = State(key, day_row, jnp.zeros((), jnp.int32), battery_soc, battery_soc, no)
-        measured_vm_pu = jnp.where(flow.converged, flow.vm_pu, jnp.nan)
-        info = {
-            "vm_pu": measured_vm_pu,
-            "battery_soc": battery_soc,
-            "converged": flow.converged,
-            "dataset_index": day_row,
-        }
+        idle = jnp.zeros(len(self.scenario.pv_inverters))
+        demand = self.profiles.demand[day_row]
+        p_mw, q_mvar = (-jnp.asarray(load) * demand for load in (self.feeder.load_p_mw, self.feeder.load_q_mvar))
+        info = self._info(flow, p_mw, q_mvar, jnp.zeros_like(battery_soc), battery_soc, idle, idle, day_row)
+        info |= {"load_q_factor": demand, "local_reward": no_reward, "violated": violated}
+        info |= {f"reward_{name}": no_reward for name in term_names(self.scenario)}
         return state, TimeStep(observation, no_reward, no, no, observation, info)
 
     def _observe(self, row: Array, vm_pu: Array, battery_soc: Array) -> Array:

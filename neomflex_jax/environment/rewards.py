@@ -30,13 +30,19 @@ def reward_terms(
     config, limits = scenario.reward, scenario.limits
     excess_pu = jnp.maximum(vm_pu - limits.band_max_pu, 0.0) + jnp.maximum(limits.band_min_pu - vm_pu, 0.0)
     terms: dict[str, Array] = {
-        "voltage": -config.voltage_weight * (jnp.asarray(layout.membership) @ excess_pu),
+        "voltage": -config.voltage_weight * jnp.sum(jnp.asarray(layout.membership) * excess_pu, axis=1),
         "losses": -config.loss_weight * loss_mw * jnp.asarray(layout.bus_share),
         "violation": -config.violation_penalty * violated * jnp.ones(layout.n_agents),
     }
     if config.solar_penalty:
         terms["solar"] = _solar_term(scenario, config, layout, battery_p_mw, step)
     return terms
+
+
+def term_names(scenario: Scenario) -> tuple[str, ...]:
+    """Names of the terms that `reward_terms` gives for this scenario."""
+    names = ("voltage", "losses", "violation")
+    return (*names, "solar") if scenario.reward.solar_penalty else names
 
 
 def _solar_term(
@@ -46,7 +52,7 @@ def _solar_term(
     owned = np.array([np.isin(np.arange(len(power_mw)), own) for own in layout.batteries], float)
     in_solar_hours = (step >= config.solar_first_step) & (step <= config.solar_last_step)
     shortfall = jnp.where(battery_p_mw >= 0, (power_mw - battery_p_mw) / power_mw, 0.0)
-    return -config.solar_penalty_weight * in_solar_hours * (owned @ shortfall)
+    return -config.solar_penalty_weight * in_solar_hours * jnp.sum(jnp.asarray(owned) * shortfall, axis=1)
 
 
 def local_reward(scenario: Scenario, terms: dict[str, Array], violated: Array) -> Array:

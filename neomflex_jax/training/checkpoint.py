@@ -37,7 +37,7 @@ class Checkpoints:
         """Write a checkpoint named by the state's step count and wait until it is whole."""
         step = int(state.steps)
         if step not in self._manager.all_steps():
-            self._manager.save(step, args=self._ocp.args.StandardSave(_named_arrays(state)))
+            self._manager.save(step, args=self._ocp.args.StandardSave(_named_arrays(state)), force=True)
             self._manager.wait_until_finished()
 
     def restore_newest(self, template: TrainState) -> TrainState:
@@ -54,13 +54,17 @@ class Checkpoints:
             If none can be loaded.
         """
         abstract = jax.eval_shape(_named_arrays, template)
+        broken: list[int] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 stored = self._manager.restore(step, args=self._ocp.args.StandardRestore(abstract))
             except (ValueError, KeyError, TypeError, OSError) as error:
                 reason = str(error).splitlines()[0] if str(error) else type(error).__name__
                 warnings.warn(f"checkpoint {self._folder / str(step)} does not load, skipped: {reason}", stacklevel=2)
+                broken.append(step)
                 continue
+            for newer in broken:  # they would stand in the way of the checkpoints to come
+                self._manager.delete(newer)
             return _from_named_arrays(stored, template)
         raise InputError(f"{self._folder}: no checkpoint that loads; train anew with --overwrite")
 

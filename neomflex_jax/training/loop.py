@@ -15,6 +15,7 @@ from neomflex_jax.agents.sac.replay_buffer import ReplayBuffer, Transition, add,
 from neomflex_jax.environment import AutoReset, Environment, State
 
 Metrics = dict[str, Array]
+COUNTS = ("violations", "failed_power_flows")
 
 
 @jax.tree_util.register_dataclass
@@ -65,7 +66,7 @@ def warm_up(env: Environment, sac: Sac, state: TrainState) -> TrainState:
 
 
 def train_steps(env: Environment, sac: Sac, state: TrainState, n_steps: int) -> tuple[TrainState, Metrics]:
-    """Make `n_steps` steps of every copy, each followed by the updates; metrics are means over the steps."""
+    """Make `n_steps` steps of every copy, each followed by the updates; metrics are means, counts are sums."""
 
     def act(state: TrainState, key: Array) -> Array:
         keys = jax.random.split(key, sac.config.n_copies)
@@ -77,7 +78,8 @@ def train_steps(env: Environment, sac: Sac, state: TrainState, n_steps: int) -> 
         return state, metrics | learning
 
     state, metrics = jax.lax.scan(body, state, None, length=n_steps)
-    return state, jax.tree.map(lambda values: jnp.mean(values, axis=0), metrics)
+    means = {name: jnp.mean(values, axis=0) for name, values in metrics.items() if name not in COUNTS}
+    return state, means | {name: jnp.sum(metrics[name]) for name in COUNTS}
 
 
 def _step(
@@ -94,13 +96,14 @@ def _step(
         next_observation=timestep.final_observation,
     )
     info, limits = timestep.info, env.scenario.limits
-    outside = (info["vm_pu"] < limits.band_min_pu) | (info["vm_pu"] > limits.band_max_pu)
+    inside = (info["vm_pu"] >= limits.band_min_pu) & (info["vm_pu"] <= limits.band_max_pu)  # NaN is outside
+    solved = info["converged"]
     metrics = {
         "day_cost": -info["local_reward"].sum(-1).mean() * env.scenario.steps_per_day,
-        "loss_mw": jnp.nanmean(info["loss_mw"]),
-        "share_outside_band": outside.mean(),
+        "loss_mw": jnp.where(solved, info["loss_mw"], 0.0).sum() / jnp.maximum(solved.sum(), 1),
+        "share_outside_band": 1.0 - inside.mean(),
         "violations": info["violated"].sum(),
-        "failed_power_flows": (~info["converged"]).sum(),
+        "failed_power_flows": (~solved).sum(),
     }
     advanced = replace(
         state,

@@ -45,12 +45,17 @@ class RunFolder:
         Raises
         ------
         InputError
-            If it holds a run and `overwrite` is false, or holds anything that is not a run's.
+            If it holds a run and `overwrite` is false, or things named like a run's that are none. Other files stay.
         """
         own = {self.config.name, self.metrics.name, self.checkpoints.name, self.policies.name}
         present = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; give an output folder")
+        if present & own and overwrite and self.config.name not in present:
+            raise InputError(
+                f"{self.root}: holds {sorted(present & own)[0]} but no {self.config.name}, so it is no run "
+                "to be overwritten; give another --output"
+            )
         if present & own and not overwrite:
             raise InputError(
                 f"{self.root}: already holds a run; give --resume to continue it, --overwrite to replace it, "

@@ -43,6 +43,10 @@ METRICS = (
 )
 
 
+class DivergedError(InputError):
+    """Learning has left the finite numbers; the settings, not the program, have to change."""
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """What a training run is told; `total_steps` counts the steps of all copies together."""
@@ -138,6 +142,9 @@ def resume(
     if total_steps is not None:
         changes["total_steps"] = total_steps
     options = dataclasses.replace(options, **changes)
+    trained_on = folder.read_config().get("profiles_sha256")
+    if trained_on != profiles_hash(resolve_profiles(options.scenario.profiles)):
+        raise InputError(f"{options.scenario.profiles}: changed since {output} was trained on it; train anew")
     env = make(options.scenario)
     sac = learner_for(env, options)
     template = jax.eval_shape(lambda env, key: start(env, sac, key), env, jax.random.key(0))
@@ -150,7 +157,7 @@ def resume(
 
 
 def read_options(folder: RunFolder) -> TrainOptions:
-    """Read the options that a run was made with; refuses a run whose version differs in a way that matters."""
+    """Read the options that a run was made with."""
     config = folder.read_config()
     where = str(folder.config)
     try:
@@ -191,6 +198,7 @@ def _train_on(
     checkpoints = Checkpoints(folder.checkpoints)
     n_copies = sac.config.n_copies
     saved = time.monotonic()
+    checkpoints.save(state)
     try:
         with deferred_interrupt() as stop_if_interrupted:
             while int(state.steps) * n_copies < options.total_steps and not _out_of_time(options, started):
@@ -208,9 +216,15 @@ def _train_on(
                     checkpoints.save(state)
                     saved = time.monotonic()
                 stop_if_interrupted()
-    finally:  # also after Ctrl-C: what was learned is kept
+    except DivergedError:
+        checkpoints.close()  # a state that is not finite must not replace the last good one
+        raise
+    except BaseException:  # also Ctrl-C: what was learned is kept
         _save(env, sac, state, folder, checkpoints)
         checkpoints.close()
+        raise
+    _save(env, sac, state, folder, checkpoints)
+    checkpoints.close()
     return state
 
 
@@ -256,7 +270,7 @@ def _append(path: Path, progress: Progress) -> None:
     }
     new = not path.exists()
     with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
+        writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
         if new:
             writer.writeheader()
         writer.writerow(row)
@@ -274,7 +288,7 @@ def _drop_rows_after(path: Path, steps: int) -> None:
 def _check_finite(row: dict[str, float]) -> None:
     broken = [name for name, value in row.items() if not math.isfinite(value)]
     if broken:
-        raise FloatingPointError(
-            f"{broken[0]} is not finite: training stopped, its state is saved; "
+        raise DivergedError(
+            f"training stopped: {broken[0]} is not finite. --resume goes back to the last checkpoint; "
             "a smaller learning_rate or reward_scale usually helps"
         )

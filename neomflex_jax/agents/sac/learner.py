@@ -39,6 +39,7 @@ class LearnerState:
     actor_optimiser: optax.OptState
     critic_optimiser: optax.OptState
     temperature_optimiser: optax.OptState
+    updates: Array  # () int32 made so far
     observation_mean: Array  # (n_agents, observation_size)
     observation_scale: Array  # (n_agents, observation_size) reciprocal of the standard deviation
 
@@ -111,6 +112,7 @@ class Sac:
             actor_optimiser=_start(self._optimiser, actor),
             critic_optimiser=_start(self._optimiser, critic),
             temperature_optimiser=_start(self._temperature_optimiser, log_temperature),
+            updates=jnp.zeros((), jnp.int32),
             observation_mean=jnp.zeros((n, observation_size)),
             observation_scale=jnp.ones((n, observation_size)),
         )
@@ -149,10 +151,12 @@ class Sac:
         log_temperature, temperature_optimiser = _apply(
             self._temperature_optimiser, gradients, state.temperature_optimiser, state.log_temperature
         )
+        average = jnp.maximum(config.actor_average, 1.0 / (state.updates + 1))  # a plain mean at first
         updated = replace(
             state,
             actor=actor,
-            averaged_actor=optax.incremental_update(actor, state.averaged_actor, config.actor_average),
+            averaged_actor=optax.incremental_update(actor, state.averaged_actor, average),
+            updates=state.updates + 1,
             critic=critic,
             target_critic=optax.incremental_update(critic, state.target_critic, config.tau),
             log_temperature=log_temperature,

@@ -24,16 +24,17 @@ class Transition:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class ReplayBuffer:
-    """The last `capacity` transitions; `count` is how many were ever added."""
+    """The last `capacity` transitions."""
 
     storage: Transition  # (capacity, ...)
-    count: Array  # () int32
+    position: Array  # () int32 where the next ones go
+    filled: Array  # () int32 how many there are
 
 
 def empty_buffer(example: Transition, capacity: int) -> ReplayBuffer:
     """Make an empty buffer for transitions like `example` (one, without batch axes)."""
     storage = jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), example)
-    return ReplayBuffer(storage, jnp.zeros((), jnp.int32))
+    return ReplayBuffer(storage, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
 
 def add(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
@@ -42,15 +43,15 @@ def add(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
     capacity = buffer.storage.terminated.shape[0]
     if capacity % n_new:
         raise ValueError(f"capacity {capacity} is not a multiple of the {n_new} transitions added at once")
-    start = buffer.count % capacity
     storage = jax.tree.map(
-        lambda kept, new: jax.lax.dynamic_update_slice_in_dim(kept, new, start, axis=0), buffer.storage, transitions
+        lambda kept, new: jax.lax.dynamic_update_slice_in_dim(kept, new, buffer.position, axis=0),
+        buffer.storage,
+        transitions,
     )
-    return ReplayBuffer(storage, buffer.count + n_new)
+    return ReplayBuffer(storage, (buffer.position + n_new) % capacity, jnp.minimum(buffer.filled + n_new, capacity))
 
 
 def sample_transitions(buffer: ReplayBuffer, key: Array, shape: tuple[int, ...]) -> Transition:
     """Draw uniformly, with replacement, from what has been added; gives leading axes `shape`."""
-    filled = jnp.minimum(buffer.count, buffer.storage.terminated.shape[0])
-    index = jax.random.randint(key, shape, 0, filled)
+    index = jax.random.randint(key, shape, 0, buffer.filled)
     return jax.tree.map(lambda leaf: leaf[index], buffer.storage)
