@@ -43,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except InputError as error:
         console.print(f"error: {error}", style="red")
         status = 2
+    except OSError as error:  # a path that cannot be read, made or written
+        console.print(f"error: {error.filename}: {error.strerror}; give another path", style="red")
+        status = 2
     except KeyboardInterrupt:
         console.print("interrupted")
         status = 130

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -192,6 +193,8 @@ def _check_territories(scenario: Scenario) -> None:
         raise InputError(f"scenario {scenario.name!r} has no territories; add [[territories]] with agent and buses")
     owner: dict[int, str] = {}
     for part in scenario.territories:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", part.agent):
+            raise InputError(f"agent = {part.agent!r}: names of agents are made of letters, digits, _ and -")
         if scenario.agents.count(part.agent) > 1:
             raise InputError(f"scenario {scenario.name!r}: agent {part.agent!r} has two territories; merge them")
         for bus in part.buses:

@@ -25,6 +25,8 @@ def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     InputError
         If the file is missing or no text, a column is missing or given twice, or a row is longer than the header.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; give a CSV file in it")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:

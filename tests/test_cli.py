@@ -113,6 +113,9 @@ def test_a_resumed_run_keeps_its_settings(run, capsys):
         (("train", "--scenario", "neom34", "--output", "OUT"), "known: neom33"),
         (("train", "--power-flow", "exact", "--output", "OUT"), "known: ac, calibrated, dc, lindistflow"),
         (("train", "--profiles", "nowhere.csv", "--output", "OUT"), "no such file"),
+        (("train", "--output", "TABLE/run"), "give another path"),
+        (("plot", "voltage", "RUN", "--output", "x.png"), "is a folder"),
+        (("train", "--resume", "--output", "OUT", "--seed", "1"), "holds no training run"),
         (("train", "--resume", "--overwrite", "--output", "OUT"), "contradict"),
         (("train", "--output", "RUN"), "already holds a run"),
         (("evaluate", "--policies", "OUT", "--output", "OUT"), "holds no training run"),
@@ -126,7 +129,12 @@ def test_a_resumed_run_keeps_its_settings(run, capsys):
 )
 def test_unusable_input_exits_2_with_a_sentence(arguments, message, run, evaluation, tmp_path, capsys):
     places = {"OUT": tmp_path / "out", "RUN": run, "EVALUATION": evaluation, "TABLE": evaluation / "step_metrics.csv"}
-    assert neomflex(*(places.get(argument, argument) for argument in arguments)) == 2
+
+    def placed(argument):
+        first, *rest = argument.split("/")
+        return "/".join([str(places.get(first, first)), *rest])
+
+    assert neomflex(*(placed(argument) for argument in arguments)) == 2
     printed = " ".join(capsys.readouterr().out.split())
     assert message in printed
     assert "Traceback" not in printed
@@ -138,6 +146,22 @@ def test_bad_profiles_leave_no_run_behind(tmp_path, capsys):
     assert neomflex("train", "--profiles", bad, "--output", tmp_path / "run") == 2
     assert "line 48, column 'Solar'" in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_failed_power_flows_are_trained_through_counted_and_shown(two_days, tmp_path, capsys):
+    days = pd.read_csv(two_days)
+    days.loc[days.index % 48 == 20, "Demand"] = 9.0
+    heavy = tmp_path / "heavy.csv"
+    days.to_csv(heavy, index=False)
+    run = tmp_path / "run"
+    assert neomflex("train", "--profiles", heavy, "--power-flow", "ac", "--output", run, *SMALL) == 0
+    metrics = pd.read_csv(run / "metrics.csv")
+    assert metrics["failed_power_flows"].sum() > 0
+    assert np.isfinite(metrics.to_numpy()).all()
+    evaluate = ("evaluate", "--policies", run, "--profiles", heavy, "--output", tmp_path / "evaluation")
+    assert neomflex(*evaluate) == 0
+    assert "2 power flows failed" in capsys.readouterr().out
+    assert neomflex("validate", "--policies", run, "--profiles", heavy, "--output", tmp_path / "validation") == 1
 
 
 def test_every_command_has_help(capsys):

@@ -152,6 +152,7 @@ def test_the_hash_of_equal_scenarios_is_equal(neom33: Scenario) -> None:
         ({"batteries": [Battery(99, 2.0, 0.5)]}, ["battery at bus 99", "nobody's territory"]),
         ({"batteries": [Battery(23, 2.0, 0.5)] * 2}, ["two devices (battery) at bus 23"]),
         ({"territories": []}, ["no territories"]),
+        ({"territories": [{"agent": "../evil", "buses": list(range(33))}]}, ["'../evil'", "letters, digits"]),
         ({"pv_inverters": []}, ["agent_3", "no device"]),
         ({"voltage_weight": -1.0}, ["voltage_weight", "-1"]),
         ({"solar_first_step": 40}, ["solar_first_step", "40"]),

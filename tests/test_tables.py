@@ -15,7 +15,7 @@ from neomflex_jax.devices import Battery, PvInverter
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.evaluation.tables import daily_summary, read_step_metrics, run_summary, step_metrics, write_tables
-from neomflex_jax.scenario import Scenario, Territory, load_scenario
+from neomflex_jax.scenario import Rules, Scenario, Territory, load_scenario
 
 NAN = np.nan
 TOTALS = ["min_voltage_pu", "max_voltage_pu", "mean_voltage_pu", "total_losses_mw", "voltage_violations"]
@@ -27,6 +27,7 @@ TINY = Scenario(
     batteries=(Battery(20, capacity_mwh=4.0, power_mw=1.0),),
     pv_inverters=(PvInverter(30, p_max_mw=1.0, s_mva=1.0),),
     steps_per_day=2,
+    rules=Rules(on_violation="end_day"),
 )
 
 
@@ -77,6 +78,11 @@ def test_columns_of_neom33() -> None:
     rewards = ["total_reward_agent_1", "total_reward_agent_2", "total_reward_agent_3"]
     assert list(daily_summary(steps).columns)[:10] == ["run", "day", *TOTALS, *rewards]
     assert list(run_summary(steps).columns)[:9] == ["run", *TOTALS, *rewards]
+
+
+def test_a_violation_ends_the_day_early_only_where_the_rules_say_so() -> None:
+    going_on = dataclasses.replace(TINY, rules=Rules(on_violation="continue"))
+    assert not step_metrics(make_trajectory(scenario=going_on))["terminated_early"].any()
 
 
 def test_steps_say_what_was_recorded() -> None:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -137,7 +139,7 @@ def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, Any]) 
 
     built.write(set_points)
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):  # iwamoto_nr prints
             warnings.simplefilter("ignore")  # a diverging Newton overflows, which the status says
             pandapower.runpp(built.net, **options)
     except pandapower.LoadflowNotConverged:

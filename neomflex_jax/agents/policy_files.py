@@ -171,7 +171,7 @@ def _network(path: Path, tensors: Mapping[str, np.ndarray], sizes: Mapping[str, 
         raise InputError(f"{path}: holds {sorted(set(tensors) ^ names)[0]!r} too much or lacks it")
     for name, tensor in tensors.items():
         if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
-            raise InputError(f"{path}: {name} must hold finite float32 numbers (it is {tensor.dtype})")
+            raise InputError(f"{path}: {name} must hold float32 numbers, all finite (NaN: training diverged)")
     expected = sizes["observation_size"]
     shapes_fit = tensors["observation_mean"].shape == tensors["observation_scale"].shape == (expected,)
     layers = []

@@ -19,6 +19,7 @@ COLUMNS = {
     "max_voltage_pu": "highest\npu",
     "share_outside_band": "share\nout of band",
     "voltage_violations": "hard\nviolations",
+    "failed_power_flows": "failed\nflows",
 }
 TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 
@@ -35,9 +36,9 @@ class EvaluateCommand:
     output: Path
     """Folder for step_metrics.csv, daily_summary.csv and run_summary.csv."""
     profiles: Path | None = None
-    """CSV file with Demand and Solar. Default: the scenario's evaluation profiles."""
+    """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
     power_flow: str | None = None
-    """ac, calibrated, lindistflow or dc. Default: what the policies were trained on."""
+    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on."""
     baseline: bool = False
     """Also play zero actions, as run `baseline`."""
     overwrite: bool = False
@@ -62,6 +63,9 @@ class EvaluateCommand:
         title = f"{summary['n_days'].iloc[0]} days, power flow: {trajectories[0].power_flow}"
         print_table(title, ["run", *COLUMNS.values()], rows)
         console.print(f"from: {self.output}/run_summary.csv")
+        failed = int(summary["failed_power_flows"].sum())
+        if failed:
+            console.print(f"warning: {failed} power flows failed; losses and voltages leave them out", style="yellow")
         console.print(f"not validated yet: neomflex validate --policies {self.policies} --output ...")
         return 0
 

@@ -26,9 +26,9 @@ class PlotCommand:
     run: str = "controlled"
     """Which run to draw."""
     days: tuple[int, ...] | None = None
-    """Days to draw, counted from 0. Default: the first two (all of them in comparison)."""
+    """Days to draw, counted from 0, for example --days 0 1. If not given: the first two (comparison: all)."""
     output: Path | None = None
-    """Image file (.png, .pdf or .svg). Default: show it."""
+    """Image file (.png, .pdf or .svg). If not given: shown by what opens pictures here."""
 
     def execute(self, started: float) -> int:
         """Draw; gives the exit status."""
@@ -50,8 +50,8 @@ class PlotCommand:
         if self.output is None:
             shown = Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
             save(figure, shown)
-            if not webbrowser.open(shown.as_uri()):
-                raise InputError(f"nothing here can show a picture; it is in {shown}, or give --output")
+            webbrowser.open(shown.as_uri())
+            console.print(f"figure: {shown}")
             return 0
         self.output.parent.mkdir(parents=True, exist_ok=True)
         save(figure, self.output)

@@ -17,7 +17,7 @@ from neomflex_jax.resources import PROFILES
 
 @dataclass(frozen=True)
 class TrainCommand:
-    """Train one policy an agent on a scenario.
+    """Train one policy per agent on a scenario.
 
     Writes config.json, metrics.csv, checkpoints and policies/<agent>.safetensors into the output folder. Ctrl-C saves;
     --resume goes on from there.
@@ -26,19 +26,19 @@ class TrainCommand:
     output: Path
     """Folder for the run; refused if it holds one, unless --overwrite or --resume."""
     scenario: str | None = None
-    """A packaged scenario's name or a TOML file. Default: neom33."""
+    """A packaged scenario's name or a TOML file. If not given: neom33."""
     algorithm: str = "sac"
     """How to learn: sac."""
     seed: int | None = None
-    """Equal seeds on equal machines give identical policies. Default: 0."""
+    """Equal seeds on equal machines give identical policies. If not given: 0."""
     total_steps: int | None = None
-    """Environment steps, all copies together. Default: 500000."""
+    """Environment steps, all copies together, rounded up to whole chunks of 24 steps a copy. If not given: 500000."""
     max_seconds: float | None = None
     """Stop after this many seconds from the command's start, compilation included."""
     power_flow: str | None = None
-    """ac, calibrated, lindistflow or dc. Default: the scenario's."""
+    """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
     profiles: str | None = None
-    """CSV file with Demand and Solar to train on. Default: the scenario's."""
+    """CSV file with Demand and Solar to train on. If not given: the scenario's."""
     resume: bool = False
     """Continue the run in the output folder from its newest checkpoint."""
     overwrite: bool = False
@@ -54,6 +54,7 @@ class TrainCommand:
             raise InputError("--resume and --overwrite contradict each other; give one")
         options = None if self.resume else self._options()
         if options is None:
+            RunFolder(self.output).read_config()
             self._refuse_changes()
         console.print(_device_line())
         with progress_bar() as bar:

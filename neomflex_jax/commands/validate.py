@@ -24,9 +24,9 @@ class ValidateCommand:
     output: Path
     """Folder for report.json, report.md and pandapower_steps.csv."""
     profiles: Path | None = None
-    """CSV file with Demand and Solar. Default: the scenario's evaluation profiles."""
+    """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
     power_flow: str | None = None
-    """ac, calibrated, lindistflow or dc. Default: what the policies were trained on."""
+    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on."""
     overwrite: bool = False
     """Replace the report in the output folder."""
 

@@ -60,7 +60,7 @@ def step_metrics(trajectory: Trajectory) -> pd.DataFrame:
     columns |= _by_column("pv_bus_{}_q_mvar", inverters, trajectory.pv_q_mvar)
     columns |= _by_column("voltage_bus_{}_pu", trajectory.bus_labels, vm_pu)
     columns |= {
-        "terminated_early": trajectory.violated,  # where the rule on_violation = end_day ends the day
+        "terminated_early": trajectory.violated & (trajectory.scenario.rules.on_violation == "end_day"),
         "buses_outside_band": _buses_outside(vm_pu, limits.band_min_pu, limits.band_max_pu),
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,

@@ -39,8 +39,8 @@ class RunFolder:
         """One file an agent."""
         return self.root / "policies"
 
-    def prepare(self, *, overwrite: bool) -> None:
-        """Make the folder ready for a new run.
+    def check(self, *, overwrite: bool) -> None:
+        """Make sure that a new run may be written here; changes nothing.
 
         Raises
         ------
@@ -61,8 +61,12 @@ class RunFolder:
                 f"{self.root}: already holds a run; give --resume to continue it, --overwrite to replace it, "
                 "or another --output"
             )
-        if overwrite:
-            for path in (self.root / name for name in present & own):
+
+    def prepare(self, *, overwrite: bool) -> None:
+        """Check, remove a run that may be overwritten, and make the folder."""
+        self.check(overwrite=overwrite)
+        for path in (self.config, self.metrics, self.checkpoints, self.policies):
+            if path.exists():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.root.mkdir(parents=True, exist_ok=True)
 

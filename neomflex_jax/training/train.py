@@ -22,7 +22,7 @@ from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import build, check_choice
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
-from neomflex_jax.scenario import Scenario, scenario_from_dict
+from neomflex_jax.scenario import Scenario
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.interrupt import deferred_interrupt
 from neomflex_jax.training.loop import TrainState, start, train_steps, warm_up
@@ -115,11 +115,12 @@ def train(
     """
     started = time.monotonic() if started is None else started
     folder = RunFolder(output)
+    folder.check(overwrite=overwrite)
     env = make(options.scenario) if env is None else env
-    folder.prepare(overwrite=overwrite)
-    folder.write_config(_config(options))
     sac = learner_for(env, options)
     state = _warm_start(sac, env, jax.random.key(options.seed))
+    folder.prepare(overwrite=overwrite)  # not before: what fails or is interrupted until here costs no old run
+    folder.write_config(_config(options))
     return _train_on(env, sac, state, options, folder, on_progress, started)
 
 
@@ -151,8 +152,11 @@ def resume(
     checkpoints = Checkpoints(folder.checkpoints)
     state = checkpoints.restore_newest(template)
     checkpoints.close()
+    made = int(state.steps) * sac.config.n_copies
+    if made >= options.total_steps:
+        raise InputError(f"{output} has its {made} steps already; give --total-steps above that to go on")
     folder.write_config(_config(options))
-    _drop_rows_after(folder.metrics, int(state.steps) * sac.config.n_copies)
+    _drop_rows_after(folder.metrics, made)
     return _train_on(env, sac, state, options, folder, on_progress, started)
 
 
@@ -160,13 +164,8 @@ def read_options(folder: RunFolder) -> TrainOptions:
     """Read the options that a run was made with."""
     config = folder.read_config()
     where = str(folder.config)
-    try:
-        scenario = scenario_from_dict(config["scenario"], f"{where}: scenario")
-        sac = build(SacConfig, config["sac"], f"{where}: sac")
-        rest = {name: config[name] for name in ("seed", "total_steps", "max_seconds", "algorithm")}
-    except KeyError as error:
-        raise InputError(f"{where}: field {error} is missing; train again with this version") from error
-    return TrainOptions(scenario=scenario, sac=sac, **rest)
+    names = {field.name for field in dataclasses.fields(TrainOptions)}
+    return build(TrainOptions, {name: value for name, value in config.items() if name in names}, where)
 
 
 def learner_for(env: Environment, options: TrainOptions) -> Sac:
@@ -268,7 +267,7 @@ def _append(path: Path, progress: Progress) -> None:
         "steps_per_second": round(progress.steps_per_second, 1),
         **progress.metrics,
     }
-    new = not path.exists()
+    new = not path.exists() or path.stat().st_size == 0
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(row), lineterminator="\n")
         if new:
@@ -281,7 +280,10 @@ def _drop_rows_after(path: Path, steps: int) -> None:
     if not path.exists():
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= steps]
+    try:
+        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= steps]
+    except ValueError as error:
+        raise InputError(f"{path}: a row does not begin with its steps ({error}); move the file away") from error
     path.write_text("".join(lines[:1] + kept), encoding="utf-8")
 
 

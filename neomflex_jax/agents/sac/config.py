@@ -10,14 +10,20 @@ from neomflex_jax.fields import check_choice
 
 @dataclass(frozen=True)
 class SacConfig:
-    """Static under jit.
+    """Settings of the SAC learner.
 
     Attributes
     ----------
     n_copies
         Copies of the environment stepped side by side; each step adds as many transitions.
+    batch_size, buffer_size
+        Transitions a gradient update learns from, and kept; one step of one copy is one transition.
     updates_per_step
         Gradient updates after each step of all copies.
+    warmup_steps
+        Steps of every copy with random actions before learning starts; they also fix the observation normalisation.
+    gamma, tau
+        Discount of a step, and step size of the target critics.
     critics
         `local`: a critic sees its own agent's observation and action; `joint`: everyone's, in training only.
     target_entropy_per_action
@@ -53,9 +59,10 @@ class SacConfig:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.buffer_size % self.n_copies:
             lower = self.buffer_size // self.n_copies * self.n_copies
+            nearest = [str(size) for size in (lower, lower + self.n_copies) if size]
             raise InputError(
                 f"buffer_size = {self.buffer_size} must be a multiple of n_copies = {self.n_copies}; "
-                f"nearest: {lower or self.n_copies} or {lower + self.n_copies}"
+                f"nearest: {' or '.join(nearest)}"
             )
         if self.warmup_steps * self.n_copies > self.buffer_size:
             raise InputError(
