@@ -160,16 +160,6 @@ def test_import_is_consumption_plus_losses(case33bw: nf.Feeder, method: str) -> 
     np.testing.assert_allclose(flow.slack_p_mw, flow.loss_mw - p.sum(1), atol=1e-10)
 
 
-def test_the_slacks_own_injection_changes_nothing(case33bw: nf.Feeder) -> None:
-    p, q = -case33bw.load_p_mw, -case33bw.load_q_mvar
-    busy = p.copy()
-    busy[case33bw.topology.slack] = 5.0
-    for method in ("ac", "lindistflow", "dc"):
-        quiet, loud = nf.power_flow(case33bw, p, q, method=method), nf.power_flow(case33bw, busy, q, method=method)
-        np.testing.assert_array_equal(quiet.vm_pu, loud.vm_pu)
-        np.testing.assert_array_equal(quiet.slack_p_mw, loud.slack_p_mw)
-
-
 def test_no_injection_means_no_flow(case33bw: nf.Feeder) -> None:
     for method in ("ac", "lindistflow", "dc"):
         flow = nf.power_flow(case33bw, np.zeros(33), np.zeros(33), method=method)
