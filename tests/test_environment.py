@@ -347,7 +347,7 @@ def test_make_takes_a_method_bound_elsewhere(env: Environment, three_days: Path)
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"power_flow": "newton"}, "known: ac, calibrated, dc, lindistflow"),
+        ({"power_flow": "newton"}, "known: ac, calibrated, dc, lindistflow, newton"),
         ({"feeder": "case34"}, "known: case33bw"),
         ({"profiles": "gone.csv"}, "gone.csv: no such file"),
         ({"bogus": 1}, "unknown field 'bogus'; known:"),

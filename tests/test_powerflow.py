@@ -11,9 +11,10 @@ import pytest
 from jax.test_util import check_grads
 
 import neomflex_jax as nf
-from neomflex_jax.grid.feeder import build_feeder, path_matrix
+from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.grid.topology import path_matrix
 from neomflex_jax.powerflow import METHODS, PowerFlow, bind
-from neomflex_jax.powerflow.solver import _solve_batch
+from neomflex_jax.powerflow.batch import _solve_at_once
 
 pytestmark = pytest.mark.usefixtures("float64")
 FIELDS = [field.name for field in dataclasses.fields(nf.PowerFlowResult)]
@@ -167,9 +168,9 @@ def test_a_feeder_used_in_single_precision_still_works_in_double() -> None:
 
 def test_solving_again_compiles_nothing_new(case33bw: nf.Feeder) -> None:
     nf.power_flow(case33bw, *injections(case33bw, 4), method="lindistflow")
-    before = _solve_batch._cache_size()
+    before = _solve_at_once._cache_size()
     nf.power_flow(nf.load_feeder("case33bw"), *injections(case33bw, 4, seed=1), method="lindistflow")
-    assert _solve_batch._cache_size() == before
+    assert _solve_at_once._cache_size() == before
 
 
 # ---- names, order and bases ----
@@ -182,7 +183,7 @@ def renumbered(feeder: nf.Feeder, order: np.ndarray, flipped: np.ndarray) -> nf.
     return build_feeder(
         name="renumbered",
         bus_labels=labels,
-        vn_kv=[float(feeder.vn_kv)] * feeder.n_bus,
+        vn_kv=feeder.vn_kv[order],
         load_p_mw=feeder.load_p_mw[order].tolist(),
         load_q_mvar=feeder.load_q_mvar[order].tolist(),
         branches=[(1000 + 7 * b, 1000 + 7 * a) if flip else (1000 + 7 * a, 1000 + 7 * b) for a, b, flip in ends],
@@ -251,8 +252,8 @@ def test_injections_whose_shapes_do_not_fit_together_are_refused(case33bw: nf.Fe
 
 
 def test_an_unknown_method_lists_the_known_ones(case33bw: nf.Feeder) -> None:
-    with pytest.raises(nf.InputError, match=r"'newton'; known: ac, calibrated, dc, lindistflow"):
-        nf.power_flow(case33bw, np.zeros(33), np.zeros(33), method="newton")
+    with pytest.raises(nf.InputError, match=r"'gauss'; known: ac, calibrated, dc, lindistflow, newton"):
+        nf.power_flow(case33bw, np.zeros(33), np.zeros(33), method="gauss")
 
 
 def test_a_method_bound_to_another_feeder_is_refused(case33bw: nf.Feeder, solvers: dict[str, PowerFlow]) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import neomflex_jax as nf
-from neomflex_jax.grid.feeder import build_feeder
+from neomflex_jax.grid.build import build_feeder
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -70,7 +70,7 @@ def test_lindistflow_on_two_buses_is_its_formula(p: float, q: float) -> None:
 def test_dc_on_two_buses_is_an_angle_and_nothing_else(p: float, q: float) -> None:
     flow = nf.power_flow(two_buses(), [0.0, -p], [0.0, -q], method="dc")
     np.testing.assert_allclose(flow.vm_pu, SLACK_VM_PU)
-    assert np.deg2rad(float(flow.va_degree[1])) == pytest.approx(-X_PU * p, rel=1e-12)
+    assert np.deg2rad(float(flow.va_degree[1])) == pytest.approx(-X_PU * p / SLACK_VM_PU**2, rel=1e-12)
     assert float(flow.loss_mw) == 0.0
     assert float(flow.slack_p_mw) == pytest.approx(p, rel=1e-12)
 
@@ -86,7 +86,7 @@ def test_without_a_rating_the_loading_is_not_available() -> None:
 
 def sweep(feeder: nf.Feeder, p_mw: np.ndarray, q_mvar: np.ndarray, tolerance: float = 1e-13) -> dict:
     """Solve by collecting currents from the leaves and carrying voltages from the slack."""
-    topology, z_base = feeder.topology, feeder.vn_kv**2
+    topology, z_base = feeder.topology, feeder.vn_kv[0] ** 2
     z = (feeder.r_ohm + 1j * feeder.x_ohm) / z_base
     order, parent, frontier = [], {}, [topology.slack]
     while frontier:
@@ -120,7 +120,7 @@ def sweep(feeder: nf.Feeder, p_mw: np.ndarray, q_mvar: np.ndarray, tolerance: fl
         "loss_mw": (np.abs(current) ** 2 * z.real).sum(),
         "slack_p_mw": slack.real,
         "slack_q_mvar": slack.imag,
-        "branch_i_ka": np.abs(current) / (np.sqrt(3) * feeder.vn_kv),
+        "branch_i_ka": np.abs(current) / (np.sqrt(3) * feeder.vn_kv[0]),
         "converged": change < tolerance,
     }
 
@@ -198,7 +198,7 @@ def test_the_residual_is_the_largest_bus_mismatch(case33bw: nf.Feeder) -> None:
     flow = nf.power_flow(case33bw, p, q, method="lindistflow")
     v = np.asarray(flow.vm_pu) * np.exp(1j * np.deg2rad(np.asarray(flow.va_degree)))
     topology, admittance = case33bw.topology, np.zeros((33, 33), complex)
-    y = case33bw.vn_kv**2 / (case33bw.r_ohm + 1j * case33bw.x_ohm)
+    y = case33bw.vn_kv[0] ** 2 / (case33bw.r_ohm + 1j * case33bw.x_ohm)
     for a, b, y_branch, closed in zip(topology.from_bus, topology.to_bus, y, topology.in_service, strict=True):
         if closed:
             admittance[a, b] -= y_branch
@@ -223,7 +223,7 @@ def test_impossible_stop_tests_are_refused() -> None:
 
 # ---- how far the linear methods are from AC ----
 
-# load scale, largest voltage error in pu, relative error of the losses, sweeps to 1e-13 pu: by an independent sweep
+# load scale, largest voltage error in pu, relative error of the losses, plain sweeps to 1e-13 pu: by an independent sweep
 LINDISTFLOW_ERRORS = [
     (0.5, 6.2e-4, -0.06, 9),
     (1.0, 2.8e-3, -0.13, 12),
@@ -244,7 +244,7 @@ def test_lindistflow_errs_by_the_published_amount_and_hides_under_voltage(
     assert error.min() >= -1e-12
     assert error.max() == pytest.approx(voltage_error, rel=0.03)
     assert float(linear.loss_mw / exact.loss_mw) - 1 == pytest.approx(loss_error, abs=0.006)
-    assert abs(int(exact.iterations) - sweeps) <= 1
+    assert int(exact.iterations) < sweeps
 
 
 def test_lindistflow_becomes_exact_as_the_load_vanishes(case33bw: nf.Feeder) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+FEEDERS = ("case33bw", "case69", "case85", "case141")
+FILES = ("buses.csv", "branches.csv", "feeder.toml")
 
 PROGRAM = """
 import jax, jax.numpy as jnp, neomflex_jax as nf, validation
@@ -40,7 +42,8 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(wheel):
     for needed in (
         "neomflex_jax/scenarios/neom33.toml",
         "neomflex_jax/scenarios/neom33-original.toml",
-        "neomflex_jax/feeders/case33bw/branches.csv",
+        "neomflex_jax/feeders/NOTICE.md",
+        *(f"neomflex_jax/feeders/{name}/{file}" for name in FEEDERS for file in FILES),
         "neomflex_jax/data/training_profiles.csv",
         "neomflex_jax/data/testing_profiles.csv",
         "neomflex_jax/py.typed",

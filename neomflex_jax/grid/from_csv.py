@@ -1,49 +1,120 @@
-"""A feeder from a folder of plain files.
+"""A feeder from a folder of plain files; the columns are the arguments of `grid.build.build_feeder`.
 
-``buses.csv``: ``bus,vn_kv,p_mw,q_mvar`` (nominal consumption). ``branches.csv``: ``from_bus,to_bus,r_ohm,x_ohm,
-in_service[,max_i_ka]``. ``feeder.toml``, optional: ``slack_bus`` (default: the first row) and ``slack_vm_pu`` (1.0).
+``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar]``, nominal consumption. ``branches.csv``: ``from_bus,
+to_bus,r_ohm,x_ohm,in_service[,max_i_ka,g_us,b_us,ratio,shift_degree,rated_ratio]``; an empty ``max_i_ka`` is a rating
+that is not known. ``feeder.toml``, optional: ``slack_bus`` (default: the first row) and ``slack_vm_pu`` (1.0).
+
+Further columns are the user's own (names, remarks), unless they look like one of the above that is not there: a
+misspelt rating must not silently mean "no rating".
 """
 
 import tomllib
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
-from neomflex_jax.grid.feeder import Feeder, build_feeder
+from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.tables import integers, numbers, read_table
 
-SETTINGS = {"slack_bus", "slack_vm_pu"}
+BUSES, BRANCHES, SETTINGS = "buses.csv", "branches.csv", "feeder.toml"
+BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
+BRANCH_COLUMNS = ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service")
+SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
+CHARGING_COLUMNS = ("g_us", "b_us")
+TRANSFORMER_COLUMNS = ("ratio", "shift_degree", "rated_ratio")
+RATING = "max_i_ka"
+SETTING_NAMES = ("slack_bus", "slack_vm_pu")
 
 
 def read_feeder(folder: Path) -> Feeder:
     """Read and validate the feeder in `folder`; raises `InputError` naming file, line and column."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such feeder folder")
-    settings = _read_settings(folder / "feeder.toml")
-    buses_path, branches_path = folder / "buses.csv", folder / "branches.csv"
-    buses = read_table(buses_path, ("bus", "vn_kv", "p_mw", "q_mvar"))
-    branches = read_table(branches_path, ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service"))
-    vn_kv = numbers(buses_path, buses, "vn_kv")
-    if len(buses) < 2 or (vn_kv <= 0).any():
-        raise InputError(f"{buses_path}: a feeder needs at least two buses, each with vn_kv above 0")
-    ends = zip(integers(branches_path, branches, "from_bus"), integers(branches_path, branches, "to_bus"), strict=True)
-    rated = "max_i_ka" in branches.columns
-    return build_feeder(
-        name=folder.name,
-        bus_labels=integers(buses_path, buses, "bus"),
-        vn_kv=vn_kv.tolist(),
-        load_p_mw=numbers(buses_path, buses, "p_mw").tolist(),
-        load_q_mvar=numbers(buses_path, buses, "q_mvar").tolist(),
-        branches=list(ends),
-        r_ohm=numbers(branches_path, branches, "r_ohm").tolist(),
-        x_ohm=numbers(branches_path, branches, "x_ohm").tolist(),
-        in_service=[value != 0 for value in integers(branches_path, branches, "in_service")],
-        max_i_ka=numbers(branches_path, branches, "max_i_ka").tolist() if rated else None,
-        slack_bus=settings.get("slack_bus"),
-        slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
-    )
+    settings = _read_settings(folder / SETTINGS)
+    buses = _Table(folder / BUSES, BUS_COLUMNS, SHUNT_COLUMNS)
+    branches = _Table(folder / BRANCHES, BRANCH_COLUMNS, (RATING, *CHARGING_COLUMNS, *TRANSFORMER_COLUMNS))
+    ends = zip(branches.integers("from_bus"), branches.integers("to_bus"), strict=True)
+    columns: dict[str, Any] = {
+        "bus_labels": buses.integers("bus"),
+        "vn_kv": buses.numbers("vn_kv"),
+        "load_p_mw": buses.numbers("p_mw"),
+        "load_q_mvar": buses.numbers("q_mvar"),
+        "branches": list(ends),
+        "r_ohm": branches.numbers("r_ohm"),
+        "x_ohm": branches.numbers("x_ohm"),
+        "in_service": [value != 0 for value in branches.integers("in_service")],
+        RATING: branches.numbers_or_empty(RATING),
+    }
+    for name in SHUNT_COLUMNS:
+        columns[name] = buses.optional_numbers(name)
+    for name in (*CHARGING_COLUMNS, *TRANSFORMER_COLUMNS):
+        columns[name] = branches.optional_numbers(name)
+    try:
+        return build_feeder(
+            name=folder.resolve().name,
+            slack_bus=settings.get("slack_bus"),
+            slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
+            **columns,
+        )
+    except InputError as error:
+        raise InputError(f"{folder}: {error}") from error
 
 
-def _read_settings(path: Path) -> dict[str, int]:
+class _Table:
+    """One of the two files, its header checked."""
+
+    def __init__(self, path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> None:
+        self.path = path
+        self.rows: pd.DataFrame = read_table(path, required)
+        header = list(self.rows.columns)
+        twice = [name for name in optional if header.count(name) > 1]
+        if twice:
+            raise InputError(f"{path}: column {twice[0]!r} is given {header.count(twice[0])} times; keep one")
+        absent = [name for name in optional if name not in header]
+        for name in header:
+            meant = _meant(name, absent) if name not in (*required, *optional) else None
+            if meant is not None:
+                raise InputError(
+                    f"{path}: line 1, column {name!r} is none that is read; did you mean {meant!r}? "
+                    f"Columns: {', '.join(required)}, optional {', '.join(optional)}"
+                )
+
+    def integers(self, name: str) -> list[int]:
+        return integers(self.path, self.rows, name)
+
+    def numbers(self, name: str) -> np.ndarray:
+        return numbers(self.path, self.rows, name)
+
+    def optional_numbers(self, name: str) -> np.ndarray | None:
+        return self.numbers(name) if name in self.rows.columns else None
+
+    def numbers_or_empty(self, name: str) -> np.ndarray | None:
+        """NaN where the cell is empty; None without the column."""
+        if name not in self.rows.columns:
+            return None
+        stated = (self.rows[name].str.strip() != "").to_numpy()
+        values = np.full(len(self.rows), np.nan)
+        values[stated] = numbers(self.path, self.rows[stated], name)
+        return values
+
+
+def _meant(name: str, absent: list[str]) -> str | None:
+    """Find the absent column that `name` looks like: another case or spelling, a word more or less."""
+    words = set(name.lower().split("_"))
+    for column in absent:
+        own = set(column.split("_"))
+        if words <= own or own <= words:
+            return column
+    close = get_close_matches(name.lower(), absent, n=1, cutoff=0.75)
+    return close[0] if close else None
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
@@ -51,8 +122,8 @@ def _read_settings(path: Path) -> dict[str, int]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a TOML file ({error})") from error
     for name, value in settings.items():
-        if name not in SETTINGS:
-            raise unknown_name(f"field in {path}", name, SETTINGS)
+        if name not in SETTING_NAMES:
+            raise unknown_name(f"field in {path}", name, SETTING_NAMES)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"{path}: {name} = {value!r} must be a number")
     if not 0.5 <= settings.get("slack_vm_pu", 1.0) <= 1.5:

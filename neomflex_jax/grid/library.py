@@ -1,4 +1,4 @@
-"""The feeders that come with the package."""
+"""The feeders that come with the package, and one way to open any feeder by what the user calls it."""
 
 from pathlib import Path
 
@@ -15,15 +15,17 @@ def feeder_names() -> tuple[str, ...]:
 
 
 def load_feeder(name: str | Path) -> Feeder:
-    """Load a packaged feeder by name, or a feeder folder by path.
+    """Load a packaged feeder by name, a feeder folder by path, or a pandapower ``net.json`` by path.
 
     Raises
     ------
     InputError
-        If `name` is neither, or the folder holds no valid feeder.
+        If `name` is none of these, or what is there is no valid feeder.
     """
     if str(name) in feeder_names():
         return read_feeder(_FOLDER / str(name))
     if Path(name).is_dir():
         return read_feeder(Path(name))
-    raise unknown_name("feeder (and no such folder)", str(name), feeder_names())
+    if Path(name).is_file() or Path(name).suffix == ".json":
+        return Feeder.from_pandapower(Path(name))
+    raise unknown_name("feeder (and no such folder or file)", str(name), feeder_names())

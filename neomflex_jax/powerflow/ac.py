@@ -1,29 +1,33 @@
-"""Exact AC power flow by fixed-point iteration on the bus impedance matrix, in real arithmetic.
+"""Exact AC power flow by fixed-point iteration on the network's impedances, in real arithmetic.
 
-``v <- v0 + Z conj(s / v)`` per unit, started flat, with ``s = p + jq`` positive into the grid and ``v0`` the slack's
-voltage. Source: the implicit Z-bus Gauss method (T.-H. Chen et al., IEEE Trans. Power Delivery 6, 1991); it
-contracts to the operating point for any load well below voltage collapse (C. Wang et al., IEEE Trans. Smart Grid 9,
-2018) and for case33bw up to about 3.4 times its nominal load.
+``u <- w + Z (conj(s / u) - y u)`` per unit, started without load, with ``s = p + jq`` positive into the grid, ``w`` the
+voltages without load and ``y`` shunts and charging. Source: the implicit Z-bus Gauss method (T.-H. Chen et al., IEEE
+Trans. Power Delivery 6, 1991); it contracts to the operating point for any load well below voltage collapse (C. Wang et
+al., IEEE Trans. Smart Grid 9, 2018), for case33bw up to about 3.4 times its nominal load. `fixed_point.py` has the loop
+and its stop test; nearer to collapse take `newton`.
 
-Nothing is neglected but line charging. A case that does not meet the stop test (largest voltage change of a sweep
-below the tolerance) within `max_iterations` comes back with ``converged`` false; its numbers mean nothing. Derivatives
-come from the implicit function theorem at the solution, in forward and reverse mode, at a memory cost that does not
-depend on the number of sweeps.
+Nothing is neglected. A case that does not stop within `max_iterations` comes back with ``converged`` false; its numbers
+mean nothing. Derivatives come from the implicit function theorem at the solution, in forward and reverse mode, at a
+memory cost that does not depend on the iterations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder, assemble, injected_current, root, sweep_mismatch_mva
+from neomflex_jax.powerflow.answer import exact_answer
+from neomflex_jax.powerflow.fixed_point import evaluate, solve_batch
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
-UNTESTED_SWEEPS = 4  # a loaded feeder needs more; under vmap each tested sweep costs a select besides
+Voltage = tuple[Array, Array]  # real and imaginary part
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,9 @@ class AcConfig:
     Attributes
     ----------
     tolerance_pu
-        Largest voltage change of the last sweep; None takes 2e-6 in float32 and 1e-11 in float64. The error left is
-        smaller by the feeder's contraction rate (about 0.1 for case33bw at nominal load).
+        Largest error of a voltage, as the iteration estimates it; None takes 1e-6 in float32 and 1e-11 in float64.
     max_iterations
-        Sweeps after which a case counts as not converged.
+        Evaluations of the map (`ac`), or Newton steps (`newton`), after which a case counts as not converged.
     """
 
     tolerance_pu: float | None = None
@@ -52,7 +55,7 @@ class AcConfig:
         """Give the tolerance in use for voltages of `dtype`."""
         if self.tolerance_pu is not None:
             return self.tolerance_pu
-        return 1e-11 if dtype == jnp.float64 else 2e-6
+        return 1e-11 if dtype == jnp.float64 else 1e-6
 
 
 def solve_ac(
@@ -60,66 +63,70 @@ def solve_ac(
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,)."""
     p, q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
-    n = p.shape[0]
-    z = jnp.block([[grid.r_bus, grid.x_bus], [-grid.x_bus, grid.r_bus]]).astype(p.dtype)
-    flat = jnp.concatenate([jnp.full(n, grid.slack_vm, p.dtype), jnp.zeros(n, p.dtype)])
+    enter = grid.network.enter
+    inner_p, inner_q = enter(p), enter(q)
 
-    def sweep(v: Array) -> Array:
-        current = jnp.concatenate(injected_current(p, q, v[:n], v[n:]))
-        return flat + current @ z
+    def unbalance(u: Voltage) -> Voltage:
+        gr, gi = evaluate(grid, inner_p, inner_q, *u)
+        return u[0] - gr, u[1] - gi
 
-    v, (iterations, step) = fixed_point(sweep, flat, config)
-    vr, vi = v[:n], v[n:]
-    ir, ii = injected_current(p, q, vr, vi)
-    squared_current = grid.branch_flow(ir) ** 2 + grid.branch_flow(ii) ** 2
-    loss, q_loss = squared_current @ grid.r, squared_current @ grid.x
-    return assemble(
-        grid,
-        vm=jnp.sqrt(vr * vr + vi * vi),
-        va=jnp.arctan2(vi, vr),
-        loss=loss,
-        slack_p=loss - jnp.sum(p),
-        slack_q=q_loss - jnp.sum(q),
-        current=root(squared_current),
-        converged=step <= config.tolerance(p.dtype),
-        residual_mva=sweep_mismatch_mva(grid, p, q, vr, vi),
-        iterations=iterations.astype(jnp.int32),
+    def solve(_: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
+        ur, ui, converged, evaluations = _batched(config)(jax.lax.stop_gradient(grid), p, q)
+        # floats, because custom_root differentiates what it returns
+        return (ur, ui), (converged.astype(ur.dtype), evaluations.astype(ur.dtype))
+
+    start = (jnp.zeros_like(inner_p), jnp.zeros_like(inner_q))
+    (ur, ui), (converged, evaluations) = lax.custom_root(
+        unbalance, start, solve, contraction_solve(config.tolerance(p.dtype), config.max_iterations), has_aux=True
+    )
+    return exact_answer(
+        grid, inner_p, inner_q, ur, ui, converged=converged > 0, iterations=evaluations.astype(jnp.int32)
     )
 
 
-def fixed_point(
-    function: Callable[[Array], Array], start: Array, config: AcConfig
-) -> tuple[Array, tuple[Array, Array]]:
-    """Solve ``v = function(v)``; gives v, the sweeps made and the last change. Differentiable through the solution."""
-    tolerance = config.tolerance(start.dtype)
+def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array]]:
+    """Solve for one case, in such a way that `vmap` over the injections becomes one loop over the whole batch."""
 
-    def iterate(
-        update: Callable[[Array], Array], v: Array, tolerance: Array | float
-    ) -> tuple[Array, tuple[Array, Array]]:
-        def keep_going(carry: tuple[Array, Array, Array]) -> Array:
+    def solve(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
+        enter = grid.network.enter
+        return solve_batch(grid, enter(p), enter(q), config.tolerance(p.dtype), config.max_iterations)
+
+    one = jax.custom_batching.custom_vmap(solve)
+
+    @one.def_vmap
+    def rule(axis_size: int, in_batched: Any, grid: PerUnitFeeder, p: Array, q: Array) -> Any:
+        grid_batched, p_batched, q_batched = in_batched
+        if any(jax.tree.leaves(grid_batched)):  # every case its own impedances
+            axes = jax.tree.map(lambda batched: 0 if batched else None, (grid_batched, p_batched, q_batched))
+            return jax.vmap(solve, in_axes=axes)(grid, p, q), (True,) * 4
+        p = p if p_batched else jnp.broadcast_to(p, (axis_size, *p.shape))
+        q = q if q_batched else jnp.broadcast_to(q, (axis_size, *q.shape))
+        ur, ui, converged, evaluations = solve(grid, p, q)
+        batch_axis = grid.network.batch_axis
+        return (jnp.moveaxis(ur, batch_axis, 0), jnp.moveaxis(ui, batch_axis, 0), converged, evaluations), (True,) * 4
+
+    return one
+
+
+def contraction_solve(
+    tolerance: float, max_iterations: int
+) -> Callable[[Callable[[Voltage], Voltage], Voltage], Voltage]:
+    """Give a solver of ``x - J x = right_side`` for a contraction J, transposed or not, by the same iteration."""
+
+    def iterate(residual: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
+        size = jnp.maximum(*(jnp.max(jnp.abs(part)) for part in right_side))  # cotangents have no natural scale
+
+        def keep_going(carry: tuple[Voltage, Array, Array]) -> Array:
             _, count, step = carry
-            return (count < config.max_iterations) & (step > tolerance)  # a NaN step stops, and is not converged
+            return (count < max_iterations) & (step > tolerance * size)  # a NaN step stops
 
-        def body(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            v, count, _ = carry
-            new = update(v)
-            return new, count + 1, jnp.max(jnp.abs(new - v))
+        def body(carry: tuple[Voltage, Array, Array]) -> tuple[Voltage, Array, Array]:
+            x, count, _ = carry
+            missing = jax.tree.map(jnp.subtract, right_side, residual(x))
+            step = jnp.maximum(*(jnp.max(jnp.abs(part)) for part in missing))
+            return jax.tree.map(jnp.add, x, missing), count + 1, step
 
-        # the count is a float because custom_root differentiates what it returns
-        carry = (v, jnp.zeros_like(v[0]), jnp.full_like(v[0], jnp.inf))
-        for _ in range(min(UNTESTED_SWEEPS, config.max_iterations)):
-            carry = body(carry)
-        v, count, step = lax.while_loop(keep_going, body, carry)
-        return v, (count, step)
+        start = (right_side, jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, right_side[0].dtype))
+        return lax.while_loop(keep_going, body, start)[0]
 
-    def linear_solve(residual: Callable[[Array], Array], right_side: Array) -> Array:
-        # residual is v - J v with J the contraction's Jacobian, so the same iteration inverts it, transposed or not
-        def solve(residual: Callable[[Array], Array], right_side: Array) -> Array:
-            size = jnp.max(jnp.abs(right_side))  # cotangents have no natural scale
-            return iterate(lambda v: right_side + v - residual(v), right_side, tolerance * size)[0]
-
-        return lax.custom_linear_solve(residual, right_side, solve, transpose_solve=solve)
-
-    return lax.custom_root(
-        lambda v: v - function(v), start, lambda _, v: iterate(function, v, tolerance), linear_solve, has_aux=True
-    )
+    return lambda residual, right_side: lax.custom_linear_solve(residual, right_side, iterate, transpose_solve=iterate)

@@ -20,8 +20,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.powerflow.ac import AcConfig, solve_ac
-from neomflex_jax.powerflow.lindistflow import solve_lindistflow
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder, linear_result, root_or_nan
+from neomflex_jax.powerflow.answer import root_or_nan
+from neomflex_jax.powerflow.dense import DenseNetwork
+from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows
+from neomflex_jax.powerflow.lindistflow import solve_lindistflow, squared_voltages
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 RIDGE = 1e-2  # relative to each feature's variance: keeps the normal equations well-conditioned in float32
@@ -30,21 +33,22 @@ RIDGE = 1e-2  # relative to each feature's variance: keeps the normal equations 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class CalibratedFit:
-    """Coefficients of the corrections; n = n_bus - 1."""
+    """Coefficients of the corrections to LinDistFlow."""
 
-    vm_squared_matrix: Array  # (n, 2 n) on [p; q]
-    vm_squared_offset: Array  # (n,)
-    loss_matrix: Array  # (2, 4 n_branch) active and reactive losses on `_loss_features`
+    vm_squared_matrix: Array  # (2 n_padded, n_padded) on [p, q] in the dense network's layout
+    vm_squared_offset: Array  # (n_padded,)
+    loss_matrix: Array  # (4 n_branch, 2) active and reactive losses on `_loss_features`
     loss_offset: Array  # (2,)
 
 
 def _loss_features(grid: PerUnitFeeder, p: Array, q: Array) -> Array:
-    flow_p, flow_q = grid.branch_flow(p), grid.branch_flow(q)
+    flow_p, flow_q = linear_flows(grid, p, q)
     return jnp.concatenate([flow_p**2, flow_q**2, flow_p, flow_q])
 
 
 def _linear_losses(grid: PerUnitFeeder, p: Array, q: Array) -> Array:
-    squared_current = (grid.branch_flow(p) ** 2 + grid.branch_flow(q) ** 2) / grid.slack_vm**2
+    flow_p, flow_q = linear_flows(grid, p, q)
+    squared_current = flow_p**2 + flow_q**2
     return jnp.stack([squared_current @ grid.r, squared_current @ grid.x])
 
 
@@ -52,18 +56,21 @@ def solve_calibrated(
     grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,)."""
-    p, q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
-    lindistflow = 2.0 * jnp.concatenate([grid.r_bus, grid.x_bus], axis=1)
+    network = grid.network
+    assert isinstance(network, DenseNetwork)  # `calibrate` sees to it
+    p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
+    wr, wi = network.no_load
+    lindistflow = 2.0 * jnp.concatenate([network.r, network.x])
     vm_squared = (
-        grid.slack_vm**2 + fit.vm_squared_offset + (lindistflow + fit.vm_squared_matrix) @ jnp.concatenate([p, q])
+        wr**2 + wi**2 + fit.vm_squared_offset + jnp.concatenate([p, q]) @ (lindistflow + fit.vm_squared_matrix)
     )
-    losses = _linear_losses(grid, p, q) + fit.loss_matrix @ _loss_features(grid, p, q) + fit.loss_offset
-    return linear_result(
+    losses = _linear_losses(grid, p, q) + _loss_features(grid, p, q) @ fit.loss_matrix + fit.loss_offset
+    return linear_answer(
         grid,
-        p,
-        q,
-        vm=root_or_nan(vm_squared),
-        va=(grid.x_bus @ p - grid.r_bus @ q) / grid.slack_vm**2,
+        p_injection_mw,
+        q_injection_mvar,
+        vm=root_or_nan(network.leave(vm_squared)),
+        va=squared_voltages(grid, p, q)[1],
         loss=losses[0],
         q_loss=losses[1],
     )
@@ -80,23 +87,23 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
     """
     exact = jax.vmap(lambda p, q: solve_ac(grid, p, q, AcConfig()))(p_samples_mw, q_samples_mvar)
     linear = jax.vmap(lambda p, q: solve_lindistflow(grid, p, q))(p_samples_mw, q_samples_mvar)
-    p = jax.vmap(grid.without_slack)(p_samples_mw)
-    q = jax.vmap(grid.without_slack)(q_samples_mvar)
+    p, q = jax.vmap(lambda p, q: enter_linear(grid, p, q))(p_samples_mw, q_samples_mvar)
     keep = exact.converged & linear.converged
 
-    others = grid.topology.non_slack
-    vm_squared_error = exact.vm_pu[:, others] ** 2 - linear.vm_pu[:, others] ** 2
-    vm_matrix, vm_offset = _ridge_regression(jnp.concatenate([p, q], axis=1), vm_squared_error, keep)
+    u_scale = 1.0 if grid.scale is None else grid.scale[0]
+    error = (u_scale * exact.vm_pu) ** 2 - (u_scale * linear.vm_pu) ** 2
+    error = grid.network.enter(error[:, grid.topology.non_slack])
+    vm_matrix, vm_offset = _ridge_regression(jnp.concatenate([p, q], axis=1), error, keep)
 
-    exact_losses = jnp.stack([exact.loss_mw, exact.slack_q_mvar + q_samples_mvar[:, others].sum(1)], axis=1)
-    loss_error = exact_losses / grid.s_base_mva - jax.vmap(lambda p, q: _linear_losses(grid, p, q))(p, q)
+    # the same charging and shunts are in both, at voltages a little apart: the fit takes up the difference
+    loss_error = jnp.stack([exact.loss_mw - linear.loss_mw, exact.slack_q_mvar - linear.slack_q_mvar], axis=1)
     features = jax.vmap(lambda p, q: _loss_features(grid, p, q))(p, q)
-    loss_matrix, loss_offset = _ridge_regression(features, loss_error, keep)
+    loss_matrix, loss_offset = _ridge_regression(features, loss_error / grid.s_base_mva, keep)
     return CalibratedFit(vm_matrix, vm_offset, loss_matrix, loss_offset), keep.sum()
 
 
 def _ridge_regression(features: Array, targets: Array, keep: Array) -> tuple[Array, Array]:
-    """Coefficients (n_targets, n_features) and offsets of a weighted ridge fit on standardised features."""
+    """Coefficients (n_features, n_targets) and offsets of a weighted ridge fit on standardised features."""
     weight = keep / jnp.maximum(keep.sum(), 1)
     features = jnp.where(keep[:, None], features, 0.0)
     targets = jnp.where(keep[:, None], targets, 0.0)
@@ -108,5 +115,5 @@ def _ridge_regression(features: Array, targets: Array, keep: Array) -> tuple[Arr
     scaled = centred * inverse_scale
     gram = (scaled * weight[:, None]).T @ scaled + RIDGE * jnp.eye(features.shape[1], dtype=features.dtype)
     moment = (scaled * weight[:, None]).T @ (targets - target_mean)
-    matrix = (jax.scipy.linalg.solve(gram, moment, assume_a="pos") * inverse_scale[:, None]).T
-    return matrix, target_mean - matrix @ feature_mean
+    matrix = jax.scipy.linalg.solve(gram, moment, assume_a="pos") * inverse_scale[:, None]
+    return matrix, target_mean - feature_mean @ matrix

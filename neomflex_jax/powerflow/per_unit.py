@@ -1,179 +1,184 @@
 """A feeder in per unit, in the shape that all methods share.
 
-For a radial feeder with path matrix ``T`` (buses x branches, see `grid.feeder.path_matrix`) and branch impedances
-``z = r + jx``, the bus impedance matrix without the slack is ``Z = T diag(z) T'``, and the branch currents are
-``-T' i`` for bus current injections ``i`` (positive into the grid). Source: R. D. Zimmerman, "Comprehensive
-distribution power flow", PhD thesis, Cornell, 1995; the matrix is the BIBC/BCBV product of J.-H. Teng, IEEE Trans.
-Power Delivery 18(3), 2003.
+Transformers vanish by scaling: with ``k`` the product of the complex ratios on the way from the slack, the voltages
+``u = k v`` obey a network of plain impedances ``|k|^2 z``, and powers stay what they are. So every method works on u,
+and `answer.py` turns it back. Shunts and line charging are admittances ``y`` at the buses; they draw ``y u``. Source: the
+per-unit system for off-nominal ratios, J. J. Grainger, W. D. Stevenson, "Power System Analysis", 1994, chapter 2, here
+carried along the whole tree.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
-from neomflex_jax.grid.feeder import STATIC, Feeder, HostArray, Topology, path_matrix
-from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.feeder import STATIC, Feeder, HostArray
+from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
+from neomflex_jax.powerflow.dense import DenseNetwork, dense_network
+from neomflex_jax.powerflow.tree import TreeNetwork, tree_network
+
+NETWORKS = ("auto", "dense", "tree")
+TREE_FROM_BUSES = 200  # where the tree's sums overtake the dense products on a CPU (benchmarks/power_flow.py)
+Pair = tuple[HostArray, HostArray]  # real and imaginary part
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class PerUnitFeeder:
-    """Per-unit impedances and the matrices made from them; n = n_bus - 1 buses without the slack."""
+    """Per-unit values, scaled as the module says. None stands for what the feeder does not have."""
 
+    network: DenseNetwork | TreeNetwork
     r: HostArray  # (n_branch,)
     x: HostArray  # (n_branch,)
-    r_bus: HostArray  # (n, n) real part of the bus impedance matrix
-    x_bus: HostArray  # (n, n) imaginary part
-    path: HostArray  # (n, n_branch)
+    charging: Pair | None  # (n_branch,) half-admittances g and b of the branches, one at each end
+    from_ratio: Pair | None  # (n_branch,) voltage behind the ideal transformer at the from end over u of that bus
+    shunt: Pair | None  # (n_bus,) admittances of the bus shunts alone
+    bus_admittance: Pair | None  # network layout: shunts and charging
+    scale: Pair | None  # (n_bus,) magnitude of k, and its angle in rad
+    from_current: HostArray | None  # (n_branch,) from-end current, as a share of its rating, per to-end current
     slack_vm: HostArray  # ()
-    i_base_ka: HostArray  # ()
+    i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
 
     def without_slack(self, injection: Array) -> Array:
-        """Bus injections in per unit, without the slack's entry, shape (n,)."""
+        """Bus injections in per unit, without the slack's entry, shape (..., n_bus - 1)."""
         slack = self.topology.slack
-        return jnp.concatenate([injection[:slack], injection[slack + 1 :]]) / self.s_base_mva
+        return jnp.concatenate([injection[..., :slack], injection[..., slack + 1 :]], axis=-1) / self.s_base_mva
 
-    def with_slack(self, values: Array, slack_value: ArrayLike) -> Array:
-        """Put the slack's value back in its place, shape (n_bus,)."""
+    def with_slack(self, values: Array, slack_value: Any) -> Array:
+        """Put the slack's value back in its place, shape (..., n_bus)."""
         slack = self.topology.slack
-        parts = (values[:slack], jnp.asarray(slack_value, values.dtype)[None], values[slack:])
-        return jnp.concatenate(parts)
-
-    def branch_flow(self, injection: Array) -> Array:
-        """Flow in each branch, from -> to, that balances the bus injections below it, shape (n_branch,)."""
-        return -(injection @ self.path)
+        at_slack = jnp.broadcast_to(jnp.asarray(slack_value, values.dtype), (*values.shape[:-1], 1))
+        return jnp.concatenate([values[..., :slack], at_slack, values[..., slack:]], axis=-1)
 
 
-def per_unit(feeder: Feeder) -> PerUnitFeeder:
+def per_unit(feeder: Feeder, network: str = "auto") -> PerUnitFeeder:
     """Convert to per unit once, at the entrance of the power flow.
 
     Computes in float64 on the host while the feeder's arrays are NumPy arrays, and inside jit when they are traced; the
-    result is in JAX's precision of the moment.
+    result is in JAX's precision of the moment. `network` chooses its form: `dense` for any topology, `tree` for a
+    radial one, `auto` for the faster.
+
+    Raises
+    ------
+    InputError
+        If a tree is asked for and the feeder has a loop, naming the branch that closes it.
     """
-    z_base_ohm = feeder.vn_kv**2 / feeder.s_base_mva
-    path = path_matrix(feeder.topology)
+    if network not in NETWORKS:
+        raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
+    topology, tree = feeder.topology, spanning_tree(feeder.topology)
+    if network == "tree" and not topology.is_radial:
+        branch = tree.loop_branches[0]
+        a, b = (feeder.bus_labels[ends[branch]] for ends in (topology.from_bus, topology.to_bus))
+        raise InputError(
+            f"feeder {feeder.name!r} is not radial: branch {a}-{b} closes a loop; open a branch of it, or ask for the "
+            "network 'dense'"
+        )
+    start, end = np.array(topology.from_bus), np.array(topology.to_bus)
+    z_base_ohm = feeder.vn_kv[end] ** 2 / feeder.s_base_mva
     r, x = feeder.r_ohm / z_base_ohm, feeder.x_ohm / z_base_ohm
+    magnitude = angle = from_ratio = from_current = None
+    if feeder.transformers is not None:
+        magnitude, angle = _scales(feeder)
+        ratio, shift = feeder.transformers.ratio, feeder.transformers.shift_degree * (np.pi / 180.0)
+        r, x = r * magnitude[end] ** 2, x * magnitude[end] ** 2
+        if not topology.is_radial:
+            from_ratio = (magnitude[end] / (magnitude[start] * ratio), angle[end] - angle[start] - shift)  # polar
+        from_current = feeder.transformers.rated_ratio * feeder.vn_kv[end] / feeder.vn_kv[start] / ratio
+    charging = _charging(feeder, z_base_ohm, magnitude)
+    shunt = _shunt(feeder, magnitude)
+    form = _network(feeder, network, r, x, from_ratio)
+    admittance = _bus_admittance(topology, charging, shunt, from_ratio)
     grid = PerUnitFeeder(
+        network=form,
         r=r,
         x=x,
-        r_bus=path @ (r[:, None] * path.T),
-        x_bus=path @ (x[:, None] * path.T),
-        path=path,
+        charging=charging,
+        from_ratio=None if from_ratio is None else _cartesian(*from_ratio),
+        shunt=shunt,
+        bus_admittance=None if admittance is None else (form.enter(admittance[0]), form.enter(admittance[1])),
+        scale=None if magnitude is None else (magnitude, angle),
+        from_current=from_current,
         slack_vm=feeder.slack_vm_pu,
-        i_base_ka=feeder.s_base_mva / (np.sqrt(3.0) * feeder.vn_kv),
+        i_base_ka=feeder.s_base_mva / (np.sqrt(3.0) * feeder.vn_kv[end]) * (1.0 if magnitude is None else magnitude[end]),
         max_i_ka=feeder.max_i_ka,
-        topology=feeder.topology,
+        topology=topology,
         s_base_mva=feeder.s_base_mva,
     )
     return jax.tree.map(jnp.asarray, grid)
 
 
-def injected_current(p: Array, q: Array, vr: Array, vi: Array) -> tuple[Array, Array]:
-    """Real and imaginary current of a constant-power injection: i = conj(s / v)."""
-    scale = 1.0 / (vr * vr + vi * vi)
-    return (p * vr + q * vi) * scale, (p * vi - q * vr) * scale
+def _scales(feeder: Feeder) -> Pair:
+    """Magnitude and angle of every bus's k: the product of the ratios on its way from the slack."""
+    assert feeder.transformers is not None
+    ratio, shift = feeder.transformers.ratio, feeder.transformers.shift_degree * (np.pi / 180.0)
+    topology, tree = feeder.topology, spanning_tree(feeder.topology)
+    if isinstance(ratio, np.ndarray):
+        magnitude, angle = np.ones(topology.n_bus), np.zeros(topology.n_bus)
+        for bus in tree.order[1:]:
+            branch, sign, above = tree.parent_branch[bus], tree.direction[bus], tree.parent[bus]
+            magnitude[bus] = magnitude[above] * ratio[branch] ** sign
+            angle[bus] = angle[above] + sign * shift[branch]
+        return magnitude, angle
+    path = np.insert(path_matrix(topology), topology.slack, 0.0, axis=0)
+    return jnp.exp(path @ jnp.log(ratio)), path @ shift
 
 
-def root(squared: Array) -> Array:
-    """Square root with a derivative of 0 at 0 (an open branch, an unloaded one) instead of an infinite one."""
-    positive = squared > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squared, 1.0)), 0.0)
+def _charging(feeder: Feeder, z_base_ohm: HostArray, magnitude: HostArray | None) -> Pair | None:
+    if feeder.charging is None:
+        return None
+    half = 0.5e-6 * z_base_ohm
+    if magnitude is not None:
+        half = half / magnitude[np.array(feeder.topology.to_bus)] ** 2
+    half = half * np.array(feeder.topology.in_service)
+    return feeder.charging.g_us * half, feeder.charging.b_us * half
 
 
-def root_or_nan(squared: Array) -> Array:
-    """Square root, NaN below 0; derivatives there are 0, so that a caller who masks the NaN gets finite gradients."""
-    return jnp.where(squared > 0, root(squared), jnp.nan)
+def _shunt(feeder: Feeder, magnitude: HostArray | None) -> Pair | None:
+    if feeder.shunts is None:
+        return None
+    base = feeder.s_base_mva * (1.0 if magnitude is None else magnitude**2)
+    return feeder.shunts.p_mw / base, -feeder.shunts.q_mvar / base
 
 
-def sweep_mismatch_mva(grid: PerUnitFeeder, p: Array, q: Array, vr: Array, vi: Array) -> Array:
-    """Largest bus power that is out of balance after a fixed-point sweep from a voltage profile v.
-
-    The currents ``i = conj(s / v)`` and the voltages ``v' = v0 + Z i`` that they produce satisfy the network's
-    equations exactly; the bus powers ``v' conj(i)`` miss the given s by ``(v' - v) conj(i)``.
-    """
-    ir, ii = injected_current(p, q, vr, vi)
-    dr = grid.slack_vm + grid.r_bus @ ir - grid.x_bus @ ii - vr
-    di = grid.x_bus @ ir + grid.r_bus @ ii - vi
-    return jnp.max(jnp.sqrt((dr * dr + di * di) * (ir * ir + ii * ii))) * grid.s_base_mva
-
-
-def voltage_mismatch_mva(grid: PerUnitFeeder, p: Array, q: Array, vm: Array, va: Array) -> Array:
-    """Largest bus mismatch ``|s - v conj(Y v)|`` of a given voltage profile, branch by branch.
-
-    In float32 rounding of v alone makes about 1e-4 MVA on short branches; the linear methods miss by more.
-    """
-    topology = grid.topology
-    vr = grid.with_slack(vm * jnp.cos(va), grid.slack_vm)
-    vi = grid.with_slack(vm * jnp.sin(va), 0.0)
-    closed = np.array(topology.in_service)
-    ends = np.eye(topology.n_bus)[list(topology.from_bus)] - np.eye(topology.n_bus)[list(topology.to_bus)]
-    ends = ends * closed[:, None]
-    squared = jnp.where(closed, grid.r**2 + grid.x**2, 1.0)
-    dr, di = ends @ vr, ends @ vi
-    ir = ends.T @ ((dr * grid.r + di * grid.x) / squared)
-    ii = ends.T @ ((di * grid.r - dr * grid.x) / squared)
-    others = topology.non_slack
-    missing_p = p - (vr * ir + vi * ii)[others]
-    missing_q = q - (vi * ir - vr * ii)[others]
-    return jnp.max(jnp.sqrt(missing_p**2 + missing_q**2)) * grid.s_base_mva
+def _bus_admittance(topology: Topology, charging: Pair | None, shunt: Pair | None, ratio: Pair | None) -> Pair | None:
+    """Sum of what hangs on every bus but the slack, shapes (n_bus - 1,)."""
+    if charging is None and shunt is None:
+        return None
+    start, end = np.array(topology.from_bus), np.array(topology.to_bus)
+    total = []
+    for part in (0, 1):
+        at_bus = jnp.zeros(topology.n_bus) if shunt is None else jnp.asarray(shunt[part])
+        if charging is not None:
+            at_start = charging[part] if ratio is None else charging[part] * ratio[0] ** 2
+            at_bus = at_bus.at[start].add(at_start).at[end].add(charging[part])
+        total.append(at_bus[topology.non_slack])
+    return total[0], total[1]
 
 
-def linear_result(
-    grid: PerUnitFeeder, p: Array, q: Array, *, vm: Array, va: Array, loss: Array, q_loss: Array
-) -> PowerFlowResult:
-    """Assemble the answer of a method that does not iterate, from voltages and losses in per unit.
-
-    Branch currents come from the lossless flows at the slack's voltage, as in LinDistFlow.
-    """
-    flow_p, flow_q = grid.branch_flow(p), grid.branch_flow(q)
-    current = root(flow_p**2 + flow_q**2) / grid.slack_vm
-    return assemble(
-        grid,
-        vm=vm,
-        va=va,
-        loss=loss,
-        slack_p=loss - jnp.sum(p),
-        slack_q=q_loss - jnp.sum(q),
-        current=current,
-        converged=jnp.all(jnp.isfinite(vm)) & jnp.isfinite(loss) & jnp.all(vm > 0),
-        residual_mva=voltage_mismatch_mva(grid, p, q, vm, va),
-        iterations=jnp.zeros((), jnp.int32),
-    )
+def _network(
+    feeder: Feeder, network: str, r: HostArray, x: HostArray, from_ratio: Pair | None
+) -> DenseNetwork | TreeNetwork:
+    topology = feeder.topology
+    big = topology.n_bus >= TREE_FROM_BUSES
+    if network == "tree" or (network == "auto" and big and topology.is_radial):
+        return tree_network(topology, r, x, feeder.slack_vm_pu)
+    loops = spanning_tree(topology).loop_branches
+    loop_ratio = None
+    if from_ratio is not None and len(loops):
+        real, imaginary = _cartesian(from_ratio[0][loops], from_ratio[1][loops])
+        loop_ratio = real + 1j * imaginary
+    return dense_network(topology, r, x, feeder.slack_vm_pu, loop_ratio)
 
 
-def assemble(
-    grid: PerUnitFeeder,
-    *,
-    vm: Array,
-    va: Array,
-    loss: Array,
-    slack_p: Array,
-    slack_q: Array,
-    current: Array,
-    converged: Array,
-    residual_mva: Array,
-    iterations: Array,
-) -> PowerFlowResult:
-    """Turn per-unit answers, slack left out, into a `PowerFlowResult`."""
-    branch_i_ka = current * grid.i_base_ka
-    return PowerFlowResult(
-        vm_pu=grid.with_slack(vm, grid.slack_vm),
-        va_degree=grid.with_slack(jnp.rad2deg(va), 0.0),
-        loss_mw=loss * grid.s_base_mva,
-        slack_p_mw=slack_p * grid.s_base_mva,
-        slack_q_mvar=slack_q * grid.s_base_mva,
-        branch_i_ka=branch_i_ka,
-        branch_loading_percent=100.0 * branch_i_ka / grid.max_i_ka,
-        converged=converged,
-        residual_mva=residual_mva,
-        iterations=iterations,
-    )
+def _cartesian(magnitude: HostArray, angle: HostArray) -> Pair:
+    xp = np if isinstance(magnitude, np.ndarray) and isinstance(angle, np.ndarray) else jnp
+    return magnitude * xp.cos(angle), magnitude * xp.sin(angle)

@@ -13,13 +13,16 @@ from jax.typing import ArrayLike
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.powerflow.ac import AcConfig, solve_ac
+from neomflex_jax.powerflow.batch import solve_cases
 from neomflex_jax.powerflow.calibrated import CalibratedFit, fit_to_ac, solve_calibrated
 from neomflex_jax.powerflow.dc import solve_dc
 from neomflex_jax.powerflow.lindistflow import solve_lindistflow
+from neomflex_jax.powerflow.newton import solve_newton
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder, per_unit
 from neomflex_jax.powerflow.result import PowerFlowResult
 
-METHODS = ("ac", "calibrated", "dc", "lindistflow")
+METHODS = ("ac", "calibrated", "dc", "lindistflow", "newton")
+CALIBRATED_MOST_BUSES = 1000  # its correction is a dense matrix
 
 
 @jax.tree_util.register_dataclass
@@ -46,6 +49,8 @@ class PowerFlow:
     def _solve(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         if self.method == "ac":
             return solve_ac(self.grid, p_injection_mw, q_injection_mvar, self.ac_config)
+        if self.method == "newton":
+            return solve_newton(self.grid, p_injection_mw, q_injection_mvar, self.ac_config)
         if self.method == "lindistflow":
             return solve_lindistflow(self.grid, p_injection_mw, q_injection_mvar)
         if self.method == "dc":
@@ -61,17 +66,23 @@ def check_method(method: str) -> str:
     return method
 
 
-def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig()) -> PowerFlow:
+def bind(
+    feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *, network: str = "auto"
+) -> PowerFlow:
     """Bind a method, by name, to a feeder; `calibrated` is fitted around the feeder's own loads.
+
+    `network` is the form of the impedances: `dense`, `tree` (radial feeders), or `auto` for the faster of them.
 
     Raises
     ------
     InputError
-        If there is no such method.
+        If there is no such method or form, or a tree is asked for and the feeder has a loop.
     """
     if check_method(method) == "calibrated":
         return calibrate(feeder, *_samples_around_loads(feeder))
-    return PowerFlow(per_unit(feeder), None, method, ac_config)
+    if method == "dc":
+        feeder = replace(feeder, r_ohm=0.0 * feeder.r_ohm)  # its network is one of reactances alone
+    return PowerFlow(per_unit(feeder, network), None, method, ac_config)
 
 
 def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike) -> PowerFlow:
@@ -90,7 +101,12 @@ def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
             raise InputError(f"{name} holds NaN or infinite values")
     if len(p) == 0:
         raise InputError("there is no sample to fit to; give some hundreds at least")
-    grid = per_unit(feeder)
+    if feeder.n_bus > CALIBRATED_MOST_BUSES:
+        raise InputError(
+            f"`calibrated` needs a matrix of all buses; feeder {feeder.name!r} has {feeder.n_bus}, the most is "
+            f"{CALIBRATED_MOST_BUSES}. Take `lindistflow` or `ac`, whose cost grows linearly"
+        )
+    grid = per_unit(feeder, "dense")
     with jax.default_matmul_precision("highest"):
         fit, n_used = fit_to_ac(grid, p, q)
     concrete = not isinstance(n_used, jax.core.Tracer)
@@ -147,13 +163,8 @@ def power_flow(
     if solver.grid.topology != feeder.topology:
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
     dtype = jnp.result_type(p, q, float)
-    flat = _solve_batch(solver, p.reshape(-1, feeder.n_bus).astype(dtype), q.reshape(-1, feeder.n_bus).astype(dtype))
+    flat = solve_cases(solver, p.reshape(-1, feeder.n_bus).astype(dtype), q.reshape(-1, feeder.n_bus).astype(dtype))
     return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flat)
-
-
-@jax.jit
-def _solve_batch(solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
-    return jax.vmap(solver)(p_injection_mw, q_injection_mvar)
 
 
 def _samples_around_loads(feeder: Feeder, n_samples: int = 4096) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,24 @@
+"""A feeder from a pandapower net: what the net says in physical units, the way `pandapower.runpp` reads it by default.
+
+Modelled, each exactly as in pandapower 3.5 with its default options:
+
+- buses; closed bus-bus switches fuse them, those with ``z_ohm > 0`` are branches;
+- lines, with charging, conductance, ``parallel``; two-winding transformers with taps, shift and the T model;
+- open switches of lines and transformers: an end that hangs open leaves its charging behind as a shunt;
+- loads, storages (both consumption) and sgens (production), with ``scaling``; together they are the feeder's load,
+  so that injecting ``-load_p_mw`` and ``-load_q_mvar`` reproduces ``runpp``;
+- shunts with ``step`` and ``vn_kv``, and one external grid.
+
+Labels are the net's own bus numbers, ascending whatever the order of its rows. Fused buses go by the smallest of their
+labels, or by the external grid's; `fused_buses` tells which. Left out: what is out of service, and buses that nothing
+connects to the external grid, unless something there consumes or produces, which is refused. Lines and transformers
+that are open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
+lines, transformers, switches with impedance, each by its number.
+
+Angles are relative to the external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``, limits,
+costs, measurements and results have no influence. A net holding anything else in service is refused by name.
+"""
+
+from neomflex_jax.grid.from_pandapower.convert import convert, fused_buses
+
+__all__ = ["convert", "fused_buses"]

@@ -1,0 +1,131 @@
+"""Lines and switches of a net as two-ports, and what an element leaves behind that hangs open.
+
+A line of length l and n parallel systems: ``z = (r + jx) l / n``, ``y = (g + j 2 pi f c) l n``. An open end carries no
+current, so that a two-port that hangs on one end is the shunt ``y/2 + (y/2) / (1 + z y/2)`` there, seen through
+the ratio at the `from` end. A bus-bus switch with ``z_ohm`` is a branch of r/x = 2, `runpp`'s default.
+Source: pandapower 3.5, build_branch.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.build import SAME_LEVEL
+from neomflex_jax.grid.from_pandapower.rows import Rows
+
+NO_RATING_KA = 9999.0  # from here on a rating is a placeholder: pandapower's nets hold 99999 where none is known
+SWITCH_R_OVER_X = 2.0
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A two-port between two buses of the net, in the terms of `grid.feeder`."""
+
+    number: int  # of the element, in its table
+    title: str
+    from_bus: int  # the net's own bus number
+    to_bus: int
+    z_ohm: complex
+    y_siemens: complex = 0.0
+    ratio: float = 1.0
+    shift_degree: float = 0.0
+    rated_ratio: float = 1.0
+    max_i_ka: float = math.nan
+    is_line: bool = True
+    from_closed: bool = True
+    to_closed: bool = True
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether both ends are connected."""
+        return self.from_closed and self.to_closed
+
+    def hanging_y_siemens(self) -> complex:
+        """Return the admittance, at the voltage level of the `to` bus, of the branch with one end open."""
+        half = self.y_siemens / 2
+        return half + half / (1 + self.z_ohm * half)
+
+    def defect(self, vn_kv: dict[int, float]) -> str | None:
+        """Say why this cannot be a branch of a feeder, continuing "... has"; None if it can."""
+        if self.is_line and abs(vn_kv[self.from_bus] / vn_kv[self.to_bus] - 1) > SAME_LEVEL:
+            return f"ends of {vn_kv[self.from_bus]:g} and {vn_kv[self.to_bus]:g} kV; it needs one voltage level"
+        if not (np.isfinite([self.z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):
+            return "values that are not finite"
+        r, x = self.z_ohm.real, self.z_ohm.imag
+        if r < 0 or x < 0 or r + x <= 0:
+            advice = "neither may be below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"
+            return f"an impedance of r = {r:g} and x = {x:g} ohm; {advice}"
+        if not 0.5 <= self.ratio <= 2:
+            return f"an off-nominal ratio of {self.ratio:g}; its vn_hv_kv and vn_lv_kv must fit the vn_kv of its buses"
+        return None
+
+
+def line_branches(net: Any) -> Iterator[Branch]:
+    """Take every line: those in service, then those out of service."""
+    rows = Rows.of(net, "line")
+    f_hz = net.get("f_hz", 50.0)
+    if not isinstance(f_hz, int | float) or not f_hz > 0:
+        raise InputError(f"net.f_hz = {f_hz!r}; it must be a number above 0")
+    open_ends = open_switches(net, "l", rows, ("from_bus", "to_bus"))
+    for part, closed in ((rows.in_service(), True), (rows.out_of_service(), False)):
+        length_km, parallel = part.numbers("length_km"), part.numbers("parallel", absent=1.0)
+        if closed:
+            part.refuse(parallel <= 0, lambda _: "parallel of 0 or less; it must be above 0")
+        parallel[parallel <= 0] = np.nan
+        r_ohm, x_ohm = (part.numbers(name) * length_km / parallel for name in ("r_ohm_per_km", "x_ohm_per_km"))
+        capacitance_f = part.numbers("c_nf_per_km") * 1e-9 * length_km * parallel
+        g_siemens = part.numbers("g_us_per_km", absent=0.0) * 1e-6 * length_km * parallel
+        b_siemens = 2 * math.pi * f_hz * capacitance_f
+        rating_ka = part.numbers("max_i_ka", absent=np.nan, or_empty=True)
+        rated = (rating_ka > 0) & (rating_ka < NO_RATING_KA)
+        max_i_ka = np.where(rated, rating_ka * part.numbers("df", absent=1.0, or_empty=True) * parallel, np.nan)
+        ends = zip(part.numbers_of_rows, part.labels("from_bus"), part.labels("to_bus"), strict=True)
+        for row, (number, from_bus, to_bus) in enumerate(ends):
+            yield Branch(
+                number=number,
+                title=part.title(row),
+                from_bus=from_bus,
+                to_bus=to_bus,
+                z_ohm=complex(r_ohm[row], x_ohm[row]),
+                y_siemens=complex(g_siemens[row], b_siemens[row]),
+                max_i_ka=float(max_i_ka[row]),
+                from_closed=closed and (number, "from_bus") not in open_ends,
+                to_closed=closed and (number, "to_bus") not in open_ends,
+            )
+
+
+def switch_branches(net: Any) -> Iterator[Branch]:
+    """Take the closed bus-bus switches that have an impedance."""
+    rows = Rows.of(net, "switch")
+    rows = rows.where(np.array([kind == "b" for kind in rows.texts("et")], bool) & rows.flags("closed"))
+    z_ohm = rows.numbers("z_ohm", absent=0.0)
+    angle = math.atan2(1.0, SWITCH_R_OVER_X)
+    for row, (from_bus, to_bus) in enumerate(zip(rows.labels("bus"), rows.labels("element"), strict=True)):
+        if z_ohm[row] > 0:
+            impedance = z_ohm[row] * complex(math.cos(angle), math.sin(angle))
+            number = rows.numbers_of_rows[row]
+            yield Branch(number=number, title=rows.title(row), from_bus=from_bus, to_bus=to_bus, z_ohm=impedance)
+
+
+def open_switches(net: Any, kind: str, elements: Rows, ends: tuple[str, str]) -> set[tuple[int, str]]:
+    """Find the ends (number of the element, column of the bus) at which an open switch of that kind stands."""
+    switches = Rows.of(net, "switch")
+    of_kind = np.array([value == kind for value in switches.texts("et")], bool)
+    switches = switches.where(of_kind & ~switches.flags("closed"))
+    known = elements.where(np.ones(len(elements), bool), lenient=True)
+    at = {end: dict(zip(known.numbers_of_rows, known.labels(end), strict=True)) for end in ends}
+    found = set()
+    for row, (bus, element) in enumerate(zip(switches.labels("bus"), switches.labels("element"), strict=True)):
+        end = next((end for end in ends if at[end].get(element) == bus), None)
+        if end is None:
+            raise InputError(
+                f"{switches.title(row)} stands at bus {bus} of {elements.table} {element}, which does not end there"
+            )
+        found.add((element, end))
+    return found

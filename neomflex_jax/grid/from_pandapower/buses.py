@@ -1,0 +1,98 @@
+"""Electrical buses of a net: its buses in service, those joined by closed switches as one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.build import SAME_LEVEL
+from neomflex_jax.grid.from_pandapower.branches import Branch
+from neomflex_jax.grid.from_pandapower.rows import Rows
+
+
+@dataclass(frozen=True)
+class Slack:
+    """The external grid."""
+
+    bus: int  # the net's own bus number
+    vm_pu: float
+
+
+def slack_of(net: Any) -> Slack:
+    """Find the one external grid in service."""
+    rows = Rows.of(net, "ext_grid").in_service()
+    if len(rows) != 1:
+        titles = ", ".join(rows.title(row) for row in range(len(rows))[:3]) or "none"
+        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+        raise InputError(
+            f"a feeder has one slack; external grids in service: {titles}{more}. Keep one in service; of a net of "
+            "several islands, pandapower.select_subnet(net, buses) takes one"
+        )
+    return Slack(rows.labels("bus")[0], float(rows.numbers("vm_pu")[0]))
+
+
+def bus_levels(net: Any) -> tuple[dict[int, float], set[int]]:
+    """Return the nominal voltage of every bus, kV, by its number, and which buses are in service."""
+    rows = Rows.of(net, "bus")
+    active = rows.in_service()
+    levels = active.numbers("vn_kv")
+    active.refuse(levels <= 0, lambda row: f"vn_kv = {levels[row]:g}; it must be above 0")
+    every = Rows("bus", rows.frame, lenient=True).numbers("vn_kv")
+    every[~(every > 0)] = np.nan  # of buses out of service
+    return dict(zip(rows.numbers_of_rows, every.tolist(), strict=True)), set(active.numbers_of_rows)
+
+
+def fuse(net: Any, vn_kv: dict[int, float], active: set[int], slack: Slack) -> dict[int, int]:
+    """Find the electrical bus of every bus in service: the smallest label of those joined, or the slack's."""
+    joined = {bus: bus for bus in active}
+
+    def root(bus: int) -> int:
+        while joined[bus] != bus:
+            joined[bus] = joined[joined[bus]]
+            bus = joined[bus]
+        return bus
+
+    rows = Rows.of(net, "switch")
+    rows = rows.where(np.array([kind == "b" for kind in rows.texts("et")], bool) & rows.flags("closed"))
+    z_ohm = rows.numbers("z_ohm", absent=0.0)
+    for row, (a, b) in enumerate(zip(rows.labels("bus"), rows.labels("element"), strict=True)):
+        check_buses(rows.title(row), (a, b), vn_kv)
+        if z_ohm[row] <= 0 and a in active and b in active:
+            if abs(vn_kv[a] / vn_kv[b] - 1) > SAME_LEVEL:
+                levels = f"{vn_kv[a]:g} and {vn_kv[b]:g} kV"
+                raise InputError(f"{rows.title(row)} joins buses {a} and {b} of {levels}; it needs one voltage level")
+            joined[max(root(a), root(b))] = min(root(a), root(b))
+    electrical = {bus: root(bus) for bus in active}
+    if slack.bus not in electrical:
+        raise InputError(f"the external grid feeds bus {slack.bus}, which is not in service; a feeder needs its slack")
+    smallest = electrical[slack.bus]
+    return {bus: slack.bus if label == smallest else label for bus, label in electrical.items()}
+
+
+def check_buses(title: str, buses: Iterable[int], known: dict[int, float]) -> None:
+    """Refuse an element at a bus that the net does not have."""
+    for bus in buses:
+        if bus not in known:
+            raise InputError(f"{title} stands at bus {bus}, which net.bus does not have")
+
+
+def supplied_from(slack_bus: int, branches: Iterable[Branch], electrical: dict[int, int]) -> set[int]:
+    """Find the electrical buses that closed branches connect to the slack."""
+    neighbours: dict[int, list[int]] = {}
+    for branch in branches:
+        if branch.is_closed:
+            a, b = electrical[branch.from_bus], electrical[branch.to_bus]
+            neighbours.setdefault(a, []).append(b)
+            neighbours.setdefault(b, []).append(a)
+    reached, frontier = {slack_bus}, deque([slack_bus])
+    while frontier:
+        for other in neighbours.get(frontier.popleft(), []):
+            if other not in reached:
+                reached.add(other)
+                frontier.append(other)
+    return reached

@@ -1,0 +1,190 @@
+"""From the parts of a net to a `Feeder`; what is modelled and left out is said in the package's docstring."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
+from neomflex_jax.grid.from_pandapower.buses import Slack, bus_levels, check_buses, fuse, slack_of, supplied_from
+from neomflex_jax.grid.from_pandapower.json_file import read_net
+from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
+from neomflex_jax.grid.from_pandapower.rows import Rows
+from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
+
+CONSUMPTION = {"load": 1.0, "storage": 1.0, "sgen": -1.0}  # a storage that charges has p_mw above 0
+
+
+def convert(net: Any, name: str | None = None) -> Feeder:
+    """Convert a pandapower net, or the ``net.json`` at a path, without changing it.
+
+    Raises
+    ------
+    InputError
+        If the net holds something that is not modelled or not sound, naming the element and what to do; if a file is
+        none that `pandapower.to_json` writes, naming the file.
+    """
+    with _opened(net) as (opened, own_name):
+        return _feeder(_read_grid(opened), name or own_name)
+
+
+def fused_buses(net: Any) -> dict[int, int]:
+    """Say for every supplied bus of a pandapower net, or ``net.json``, as which of the feeder's buses it appears."""
+    with _opened(net) as (opened, _):
+        grid = _read_grid(opened)
+        return {bus: label for bus, label in sorted(grid.electrical.items()) if label in grid.supplied}
+
+
+@contextmanager
+def _opened(net: Any) -> Iterator[tuple[Any, str]]:
+    """Yield the net and its name; an error that leaves the block says which net or file it is about."""
+    if isinstance(net, str | Path):
+        yield from _prefixing(str(net), read_net(Path(net)), Path(net).stem)
+    elif isinstance(net, dict) and isinstance(net.get("bus"), pd.DataFrame):
+        name = net.get("name")
+        named = isinstance(name, str) and bool(name)
+        where = f"pandapower net {name!r}" if named else "pandapower net"
+        yield from _prefixing(where, net, str(name) if named else "pandapower_net")
+    else:
+        raise InputError(f"a pandapower net or the path of a net.json is needed; got a {type(net).__name__}")
+
+
+def _prefixing(where: str, net: Any, name: str) -> Iterator[tuple[Any, str]]:
+    try:
+        yield net, name
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Grid:
+    net: Any
+    slack: Slack
+    vn_kv: dict[int, float]  # by the net's own bus numbers, as everything here
+    electrical: dict[int, int]  # label in the feeder of every bus in service
+    supplied: set[int]  # labels of the feeder
+    branches: list[Branch]  # an end at a bus out of service is open
+
+    def vn_of(self, buses: list[int]) -> np.ndarray:
+        return np.array([self.vn_kv[bus] for bus in buses], np.float64)
+
+
+def _read_grid(net: Any) -> _Grid:
+    refuse_unsupported(net)
+    slack = slack_of(net)
+    vn_kv, active = bus_levels(net)
+    electrical = fuse(net, vn_kv, active, slack)
+    branches = []
+    for branch in _all_branches(net, vn_kv):
+        if branch.from_closed or branch.to_closed:
+            check_buses(branch.title, (branch.from_bus, branch.to_bus), vn_kv)
+        ends_active = branch.from_bus in active, branch.to_bus in active
+        if not branch.is_line and not all(ends_active):  # pandapower switches such a transformer off altogether
+            ends_active = False, False
+        from_closed, to_closed = branch.from_closed and ends_active[0], branch.to_closed and ends_active[1]
+        branches.append(replace(branch, from_closed=from_closed, to_closed=to_closed))
+    return _Grid(net, slack, vn_kv, electrical, supplied_from(slack.bus, branches, electrical), branches)
+
+
+def _all_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
+    """Walk through the lines, the transformers, then the switches, each in the order of their numbers."""
+    for kind in (line_branches(net), transformer_branches(net, vn_kv), switch_branches(net)):
+        yield from sorted(kind, key=lambda branch: branch.number)
+
+
+def _feeder(grid: _Grid, name: str) -> Feeder:
+    labels = sorted(grid.supplied)
+    position = {label: index for index, label in enumerate(labels)}
+    of_bus = {bus: position[label] for bus, label in grid.electrical.items() if label in position}
+    kept, shunts_mva = _sort_branches(grid, of_bus, np.zeros(len(labels), complex))
+    load_mva = np.zeros(len(labels), complex)
+    for table, sign in CONSUMPTION.items():
+        rows = Rows.of(grid.net, table).in_service()
+        scale = sign * rows.numbers("scaling", absent=1.0)
+        _add(load_mva, grid, of_bus, rows, scale * (rows.numbers("p_mw") + 1j * rows.numbers("q_mvar")))
+    rows = Rows.of(grid.net, "shunt").in_service()
+    _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
+    ends = [(labels[of_bus[branch.from_bus]], labels[of_bus[branch.to_bus]]) for branch in kept]
+    y_us = np.array([branch.y_siemens for branch in kept], complex) * 1e6
+    return build_feeder(
+        name=name,
+        bus_labels=labels,
+        vn_kv=grid.vn_of(labels),
+        load_p_mw=load_mva.real,
+        load_q_mvar=load_mva.imag,
+        branches=ends,
+        r_ohm=[branch.z_ohm.real for branch in kept],
+        x_ohm=[branch.z_ohm.imag for branch in kept],
+        in_service=[branch.is_closed for branch in kept],
+        max_i_ka=[branch.max_i_ka for branch in kept],
+        g_us=y_us.real,
+        b_us=y_us.imag,
+        ratio=[branch.ratio for branch in kept],
+        shift_degree=[branch.shift_degree for branch in kept],
+        rated_ratio=[branch.rated_ratio for branch in kept],
+        shunt_p_mw=shunts_mva.real,
+        shunt_q_mvar=shunts_mva.imag,
+        slack_bus=grid.slack.bus,
+        slack_vm_pu=grid.slack.vm_pu,
+    )
+
+
+def _sort_branches(grid: _Grid, of_bus: dict[int, int], shunts_mva: np.ndarray) -> tuple[list[Branch], np.ndarray]:
+    """Branches that the feeder has, and the shunts of those that hang open at one end or lie between fused buses."""
+    kept = []
+    for branch in grid.branches:
+        a, b = of_bus.get(branch.from_bus), of_bus.get(branch.to_bus)
+        live_from, live_to = branch.from_closed and a is not None, branch.to_closed and b is not None
+        joins_two = a is not None and b is not None and a != b
+        defect = branch.defect(grid.vn_kv) if joins_two or live_from or live_to else None
+        if defect and (live_from or live_to):
+            raise InputError(f"{branch.title} has {defect}")
+        if joins_two and not defect:
+            kept.append(branch)
+        if live_from and live_to and a == b:
+            if not branch.is_line:
+                raise InputError(f"{branch.title} joins two buses that closed switches make one; open a switch")
+            shunts_mva[a] += _at_1_pu(branch.y_siemens, grid.vn_kv[branch.to_bus])
+        elif live_from and not branch.to_closed:
+            hanging = _at_1_pu(branch.hanging_y_siemens(), grid.vn_kv[branch.to_bus])
+            shunts_mva[a] += hanging / branch.ratio**2
+        elif live_to and not branch.from_closed:
+            shunts_mva[b] += _at_1_pu(branch.hanging_y_siemens(), grid.vn_kv[branch.to_bus])
+    return kept, shunts_mva
+
+
+def _at_1_pu(y_siemens: complex, vn_kv: float) -> complex:
+    """Consumption of an admittance at nominal voltage, MVA."""
+    return y_siemens.conjugate() * vn_kv**2
+
+
+def _shunt_mva(grid: _Grid, rows: Rows) -> np.ndarray:
+    buses = rows.labels("bus")
+    for row, bus in enumerate(buses):
+        check_buses(rows.title(row), (bus,), grid.vn_kv)
+    own_kv = rows.numbers("vn_kv", absent=np.nan, or_empty=True)
+    bus_kv = grid.vn_of(buses)
+    power = (rows.numbers("p_mw") + 1j * rows.numbers("q_mvar")) * rows.numbers("step", absent=1.0)
+    return power * (bus_kv / np.where(np.isnan(own_kv), bus_kv, own_kv)) ** 2
+
+
+def _add(total_mva: np.ndarray, grid: _Grid, of_bus: dict[int, int], rows: Rows, power_mva: np.ndarray) -> None:
+    """Add what each row consumes at its bus; nothing at a bus out of service, an error at one without supply."""
+    for row, bus in enumerate(rows.labels("bus")):
+        check_buses(rows.title(row), (bus,), grid.vn_kv)
+        if bus in of_bus:
+            total_mva[of_bus[bus]] += power_mva[row]
+        elif bus in grid.electrical and power_mva[row] != 0:
+            advice = "close a switch or a branch, or take it out of service"
+            raise InputError(
+                f"{rows.title(row)} is at bus {bus}, which nothing connects to the external grid; {advice}"
+            )

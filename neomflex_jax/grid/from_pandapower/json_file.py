@@ -1,0 +1,148 @@
+"""A pandapower net from a file, which may come from anybody.
+
+pandapower's JSON names classes that its reader looks up and builds, and old readers built any class at all; a pickle
+runs whatever its author wished. So only JSON is read, and its text is checked here before pandapower sees it: nothing
+but the plain data classes that `pandapower.to_json` writes for a net of tables, no table that is a path or a link
+instead of data, no name twice in an object (readers differ in which one they take). The text that was checked is the
+text that is read, by `pandapower.from_json` with its own checks on.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from neomflex_jax.errors import InputError
+
+MAX_BYTES = 200_000_000
+OLDEST_PANDAPOWER = (3, 5, 4)  # the first whose reader checks classes
+PICKLES = (".p", ".pkl", ".pickle")
+OTHER_READERS = {".xlsx": "from_excel", ".xls": "from_excel", ".sqlite": "from_sqlite", ".db": "from_sqlite"}
+MAGIC_OF_PICKLE = b"\x80"
+
+NET = ("pandapower.auxiliary", "pandapowerNet")
+TABLES = {
+    *(("pandas", "DataFrame"), ("pandas.core.frame", "DataFrame")),
+    *(("pandas", "Series"), ("pandas.core.series", "Series")),
+}
+NUMBERS = {"float16", "float32", "float64"} | {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+PLAIN_DATA = {
+    *(("builtins", name) for name in ("complex", "tuple", "set", "frozenset")),
+    *(("numpy", name) for name in ("array", "bool", "bool_", "complex128", *NUMBERS)),
+    *(("pandas", name) for name in ("Index", "RangeIndex")),
+    *(("shapely", name) for name in ("Point", "LineString", "Polygon")),
+}
+TABLE_FIELDS = {
+    *("_module", "_class", "_object", "orient", "typ", "dtype", "is_multiindex", "is_multicolumn"),
+    *("index_name", "index_names", "column_name", "column_names"),
+}
+RESAVE = "build a net of plain tables in pandapower and save it with pandapower.to_json(net, 'net.json')"
+
+
+def read_net(path: Path) -> Any:
+    """Read a ``net.json``.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it is no JSON of a pandapower net, or holds more than plain data.
+    """
+    text = _text(path)
+    _check_content(path, _parse(f"{path}", text))
+    import pandapower  # slow to import, and needed for nets alone
+
+    version = tuple(int(part) for part in re.findall(r"\d+", pandapower.__version__)[:3])
+    if version < OLDEST_PANDAPOWER:
+        wanted = ".".join(str(part) for part in OLDEST_PANDAPOWER)
+        raise InputError(
+            f"{path}: pandapower {pandapower.__version__} reads JSON without checking it; install {wanted} or later"
+        )
+    try:
+        net = pandapower.from_json(io.StringIO(text))
+    except Exception as error:  # its reader raises whatever the content makes pandas raise
+        raise InputError(f"{path}: pandapower cannot read this net ({type(error).__name__}: {error})") from error
+    if not isinstance(net, pandapower.pandapowerNet):
+        raise InputError(f"{path}: no pandapower net; {RESAVE}")
+    return net
+
+
+def _text(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a pandapower net is read from the file of pandapower.to_json")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if suffix in PICKLES or content.startswith(MAGIC_OF_PICKLE):
+        raise InputError(
+            f"{path}: a pickle runs code of whoever wrote it when it is opened, so it is not read. If you trust it, "
+            "convert it once yourself: pandapower.to_json(pandapower.from_pickle(file), 'net.json')"
+        )
+    if suffix != ".json":
+        reader = OTHER_READERS.get(suffix, "from_...")
+        raise InputError(
+            f"{path}: only .json is read; pandapower.to_json(pandapower.{reader}(file), 'net.json') converts"
+        )
+    if len(content) > MAX_BYTES:
+        raise InputError(
+            f"{path}: larger than {MAX_BYTES // 1_000_000} MB; pass the net itself, pandapower's from_json(file)"
+        )
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: no JSON of a pandapower net, which is UTF-8 text ({error}); {RESAVE}") from error
+
+
+def _parse(where: str, text: str) -> Any:
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            raise InputError(f"{where}: an object holds one name twice; {RESAVE}")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON, or cut short ({error}); {RESAVE}") from error
+
+
+def _check_content(path: Path, tree: Any) -> None:
+    """Refuse every class but the plain ones, however deep."""
+    is_net = isinstance(tree, dict) and (tree.get("_module"), tree.get("_class")) == NET
+    tables = tree.get("_object") if is_net else None
+    if not isinstance(tables, dict) or not {"bus", "line", "ext_grid"} <= tables.keys():
+        raise InputError(f"{path}: no pandapower net, or one of an old format; {RESAVE}")
+    beside = [(where, value) for where, value in tree.items() if where != "_object"]
+    pending: list[tuple[str, Any]] = [*tables.items(), *beside]
+    while pending:
+        where, value = pending.pop()
+        if isinstance(value, dict):
+            if {"_module", "_class", "_object", "_state"} & value.keys():
+                pending += _check_class(f"{path}: {where}", value)
+            pending += [(where, inner) for inner in value.values()]
+        elif isinstance(value, list):
+            pending += [(where, inner) for inner in value]
+
+
+def _check_class(where: str, value: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Refuse what is no plain data class; return what a table's text holds."""
+    named = str(value.get("_module")), str(value.get("_class"))
+    if not ("_object" in value and "_state" not in value and (named in TABLES or named in PLAIN_DATA)):
+        raise InputError(
+            f"{where} names the class {named[0]}.{named[1]}, which is no plain data; the file is not used. {RESAVE}"
+        )
+    if named not in TABLES:
+        return []
+    text, extra = value["_object"], value.keys() - TABLE_FIELDS
+    if extra:
+        raise InputError(
+            f"{where} holds a table with a field {sorted(extra)[0]!r} that pandapower does not write; {RESAVE}"
+        )
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
+        raise InputError(f"{where} holds no table but {str(text)[:60]!r}, a path or a link for all we know; {RESAVE}")
+    name = where.rpartition(": ")[2]
+    return [(name, _parse(where, text))]

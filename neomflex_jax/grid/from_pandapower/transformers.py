@@ -1,0 +1,173 @@
+"""Two-winding transformers of a net as two-ports, from `hv_bus` to `lv_bus`.
+
+With v_hv and v_lv the rated voltages, taps applied, s the rated power and n transformers in parallel::
+
+    z = |z| from vk:  r = vkr/100 v_lv^2/s,  x = sqrt((vk/100 v_lv^2/s)^2 - r^2),  both over n
+    y = n (pfe - j sqrt((i0/100 s)^2 - pfe^2)) / v_lv^2
+    ratio = (v_hv / v_lv) / (vn_kv of hv_bus / vn_kv of lv_bus)
+
+The magnetising branch y stands in the middle of z (``trafo_model="t"``, the default); as a pi with the same behaviour
+this is ``z (1 + z y / 4)`` in series and ``y / (1 + z y / 4)`` across, half of it at each end.
+
+A tap away from neutral by d steps adds to the winding's voltage u, for ``Ratio`` and ``Symmetrical``,
+``d step_percent/100 u`` at the angle ``step_degree``; ``Ideal`` turns it by ``d step_degree``, or by
+``2 asin(d step_percent/200)``. A winding at lv turns the other way. Without a ``tap_changer_type``, or a ``tap_side``,
+pandapower 3 applies no tap. Source: pandapower 3.5, build_branch.py.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.from_pandapower.branches import Branch, open_switches
+from neomflex_jax.grid.from_pandapower.rows import Rows
+
+SIDES = ("hv", "lv")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a tap changer stands: `number` of steps away from neutral, and what one step is."""
+
+    number: float
+    percent: float
+    degree: float
+
+
+@dataclass(frozen=True)
+class Winding:
+    """What taps do to one side: a factor on its rated voltage and a turn."""
+
+    factor: float = 1.0
+    shift_degree: float = 0.0
+
+
+NAMEPLATE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent")
+OPTIONAL = {"shift_degree": 0.0, "parallel": 1.0, "df": 1.0}
+POSITIVE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df")
+
+
+def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
+    """Take every two-winding transformer: those in service, then those out of service; `vn_kv` by bus number."""
+    rows = Rows.of(net, "trafo")
+    open_ends = open_switches(net, "t", rows, ("hv_bus", "lv_bus"))
+    for part, closed in ((_checked(rows.in_service()), True), (_sound(rows.out_of_service()), False)):
+        taps = [_taps(part, tap) for tap in ("", "2")]
+        plates = _plates(part)
+        ends = zip(part.numbers_of_rows, part.labels("hv_bus"), part.labels("lv_bus"), strict=True)
+        for row, (number, hv_bus, lv_bus) in enumerate(ends):
+            yield _two_port(
+                {name: float(values[row]) for name, values in plates.items()},
+                [tap[row] for tap in taps],
+                level_ratio=vn_kv.get(hv_bus, math.nan) / vn_kv.get(lv_bus, math.nan),
+                number=number,
+                title=part.title(row),
+                from_bus=hv_bus,
+                to_bus=lv_bus,
+                from_closed=closed and (number, "hv_bus") not in open_ends,
+                to_closed=closed and (number, "lv_bus") not in open_ends,
+            )
+
+
+def _plates(rows: Rows) -> dict[str, np.ndarray]:
+    optional = {name: rows.numbers(name, absent=value) for name, value in OPTIONAL.items()}
+    return {name: rows.numbers(name) for name in NAMEPLATE} | optional
+
+
+def _two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_ratio: float, **ends: Any) -> Branch:
+    v_hv = plate["vn_hv_kv"] * math.prod(tap["hv"].factor for tap in taps)
+    v_lv = plate["vn_lv_kv"] * math.prod(tap["lv"].factor for tap in taps)
+    s_mva, parallel = plate["sn_mva"], plate["parallel"]
+    r, z = (plate[name] / 100 * v_lv**2 / s_mva for name in ("vkr_percent", "vk_percent"))
+    z_ohm = complex(r, math.sqrt(max(z**2 - r**2, 0.0))) / parallel
+    p_iron_mw = plate["pfe_kw"] * 1e-3
+    q_magnetising_mvar = math.sqrt(max((plate["i0_percent"] / 100 * s_mva) ** 2 - p_iron_mw**2, 0.0))
+    y_siemens = complex(p_iron_mw, -q_magnetising_mvar) / v_lv**2 * parallel
+    wye_to_delta = 1 + z_ohm * y_siemens / 4
+    return Branch(
+        z_ohm=z_ohm * wye_to_delta,
+        y_siemens=y_siemens / wye_to_delta,
+        ratio=v_hv / v_lv / level_ratio,
+        shift_degree=plate["shift_degree"] + sum(tap[side].shift_degree for tap in taps for side in SIDES),
+        rated_ratio=plate["vn_hv_kv"] / plate["vn_lv_kv"],
+        max_i_ka=s_mva * plate["df"] * parallel / (math.sqrt(3) * plate["vn_lv_kv"]),
+        is_line=False,
+        **ends,
+    )
+
+
+def _checked(rows: Rows) -> Rows:
+    plates = _plates(rows)
+    for name in POSITIVE:
+        _refuse_not_positive(rows, name, plates[name])
+    vk, vkr = plates["vk_percent"], plates["vkr_percent"]
+    rows.refuse((vkr < 0) | (vkr > vk), lambda row: f"vkr_percent = {vkr[row]:g}; it must lie in 0 to vk_percent")
+    if "tap_phase_shifter" in rows.frame and "tap_changer_type" not in rows.frame and len(rows):
+        raise InputError("net.trafo has tap_phase_shifter of pandapower 2; pandapower.convert_format(net) updates it")
+    return rows
+
+
+def _refuse_not_positive(rows: Rows, name: str, values: np.ndarray) -> None:
+    rows.refuse(values <= 0, lambda row: f"{name} = {values[row]:g}; it must be above 0")
+
+
+def _sound(rows: Rows) -> Rows:
+    """Take the transformers that would be branches if they were in service."""
+    plates = _plates(rows)
+    finite = np.all([np.isfinite(values) for values in plates.values()], axis=0)
+    return rows.where(finite & np.all([plates[name] > 0 for name in POSITIVE], axis=0), lenient=True)
+
+
+def _taps(rows: Rows, tap: str) -> list[dict[str, Winding]]:
+    """Read what tap changer `tap` ("" or "2") does to the windings of each transformer."""
+    kinds, sides = rows.texts(f"tap{tap}_changer_type"), rows.texts(f"tap{tap}_side")
+    position, neutral, percent, degree = (
+        rows.numbers(f"tap{tap}_{name}", absent=absent, or_empty=True)
+        for name, absent in (("pos", np.nan), ("neutral", np.nan), ("step_percent", 0.0), ("step_degree", 0.0))
+    )
+    found = []
+    for row, (kind, side) in enumerate(zip(kinds, sides, strict=True)):
+        windings = dict.fromkeys(SIDES, Winding())
+        step = Step(float(position[row] - neutral[row]), float(percent[row]), float(degree[row]))
+        defect = _tap_defect(tap, kind, side, step) if kind and side else None
+        if defect and not rows.lenient:
+            raise InputError(f"{rows.title(row)} has {defect}")
+        if kind and side and not defect and math.isfinite(step.number):
+            windings[side] = CHANGERS[kind](step, 1.0 if side == "hv" else -1.0)
+        found.append(windings)
+    return found
+
+
+def _tap_defect(tap: str, kind: str, side: str, step: Step) -> str | None:
+    if side not in SIDES:
+        return f"tap{tap}_side = {side!r}; it must be hv or lv"
+    if kind not in CHANGERS:
+        return f"tap{tap}_changer_type = {kind!r}; modelled are {', '.join(sorted(CHANGERS))} and none"
+    if kind == "Ideal" and step.percent and step.degree:
+        return f"tap{tap}_step_percent and tap{tap}_step_degree at an Ideal tap changer; one of them must be 0"
+    if kind == "Ideal" and not math.isfinite(step.number):
+        return f"an Ideal tap changer without tap{tap}_pos or tap{tap}_neutral"
+    if abs(step.number * step.percent) >= 100:
+        return f"a tap{tap}_pos that changes the voltage by all of it or more"
+    return None
+
+
+def _voltage_step(step: Step, direction: float) -> Winding:
+    turned = 1 + step.number * step.percent / 100 * cmath.exp(1j * math.radians(step.degree))
+    return Winding(abs(turned), direction * math.degrees(cmath.phase(turned)))
+
+
+def _turn(step: Step, direction: float) -> Winding:
+    if step.degree:
+        return Winding(shift_degree=direction * step.number * step.degree)
+    return Winding(shift_degree=direction * math.degrees(2 * math.asin(step.number * step.percent / 200)))
+
+
+CHANGERS = {"Ratio": _voltage_step, "Symmetrical": _voltage_step, "Ideal": _turn}

@@ -1,0 +1,78 @@
+"""A feeder into the folder of plain files that `grid.from_csv` reads.
+
+Numbers are written with the digits that give the same float64 back, so reading gives the identical feeder; its name is
+the folder's. Columns of what a feeder does not have are left out, and so is a rating that is not known.
+"""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid import from_csv as files
+from neomflex_jax.grid.feeder import Feeder
+
+FILES = (files.BUSES, files.BRANCHES, files.SETTINGS)
+
+
+def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
+    """Write ``buses.csv``, ``branches.csv`` and ``feeder.toml`` into `folder`, replacing those three; gives the folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds anything else: it may be somebody's data, and would look like a part of the feeder.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give a folder")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.exists() else []
+    if others:
+        raise InputError(f"{folder}: holds {others[0]} already, which is no part of a feeder; give an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_table(folder / files.BUSES, _bus_columns(feeder))
+    _write_table(folder / files.BRANCHES, _branch_columns(feeder))
+    slack = feeder.bus_labels[feeder.topology.slack]
+    settings = f"slack_bus = {slack}\nslack_vm_pu = {_text(feeder.slack_vm_pu)}\n"
+    (folder / files.SETTINGS).write_text(settings, encoding="utf-8", newline="\n")
+    return folder
+
+
+def _bus_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
+    values = (feeder.bus_labels, feeder.vn_kv, feeder.load_p_mw, feeder.load_q_mvar)
+    columns: dict[str, Sequence[Any]] = dict(zip(files.BUS_COLUMNS, values, strict=True))
+    if feeder.shunts is not None:
+        columns |= zip(files.SHUNT_COLUMNS, (feeder.shunts.p_mw, feeder.shunts.q_mvar), strict=True)
+    return columns
+
+
+def _branch_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
+    labels, topology = feeder.bus_labels, feeder.topology
+    ends = ([labels[bus] for bus in side] for side in (topology.from_bus, topology.to_bus))
+    in_service = [int(closed) for closed in topology.in_service]
+    values = (*ends, feeder.r_ohm, feeder.x_ohm, in_service)
+    columns: dict[str, Sequence[Any]] = dict(zip(files.BRANCH_COLUMNS, values, strict=True))
+    if not np.isnan(feeder.max_i_ka).all():
+        columns[files.RATING] = feeder.max_i_ka
+    for part, names in ((feeder.charging, files.CHARGING_COLUMNS), (feeder.transformers, files.TRANSFORMER_COLUMNS)):
+        if part is not None:
+            columns |= {name: getattr(part, name) for name in names}
+    return columns
+
+
+def _write_table(path: Path, columns: dict[str, Sequence[Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(zip(*([_text(value) for value in column] for column in columns.values()), strict=True))
+
+
+def _text(value: Any) -> str:
+    """Shortest text that reads back as the same number; nothing for NaN."""
+    if isinstance(value, int):
+        return str(value)
+    number = float(value)
+    return "" if np.isnan(number) else repr(number)

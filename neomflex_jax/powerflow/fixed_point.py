@@ -1,0 +1,85 @@
+"""The iteration behind `ac`: ``u <- G(u) = w + Z (conj(s / u) - y u)``, a whole batch at a time.
+
+The plain map contracts by about the relative voltage drop. Most of that is undone bus by bus: were all voltages to
+move with bus k's own, its rise ``d = G(w) - w`` would answer with ``dG_k / d conj(u_k) = -d_k``. So every update solves ``y =
+f - d conj(y)`` to first order, ``u <- u + f - d conj(f)`` with ``f = G(u) - u``, at the cost of a few operations a
+bus; on case33bw four evaluations of G then do the work of six. It is a Newton step with the Jacobian's rows lumped, after
+the simplified Newton methods in J. M. Ortega, W. C. Rheinboldt, "Iterative Solution of Nonlinear Equations in Several
+Variables", 1970, chapter 7.
+
+A case stops when its estimated error, ``|f| min(1, |f| / |f before|)``, is below the tolerance. Cases of a batch iterate
+together until all have stopped or `max_iterations` is reached: one that diverges changes no other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from neomflex_jax.powerflow.answer import bus_current
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+
+UNTESTED = 3  # a loaded feeder needs four evaluations or more; a test costs a pass over all voltages
+
+
+class Iterate(NamedTuple):
+    """Where a batch stands: bus values in the network's layout, case values in the batch's shape."""
+
+    ur: Array
+    ui: Array
+    off: Array  # squared largest |f| of the last evaluation
+    evaluations: Array
+    stopped: Array
+
+
+def evaluate(grid: PerUnitFeeder, p: Array, q: Array, ur: Array, ui: Array) -> tuple[Array, Array]:
+    """``G(u)``, all in the network's layout."""
+    dr, di = grid.network.drop(*bus_current(grid, p, q, ur, ui))
+    wr, wi = (grid.network.between(part, ur) for part in grid.network.no_load)
+    return wr + dr, wi + di
+
+
+def solve_batch(
+    grid: PerUnitFeeder, p: Array, q: Array, tolerance: float, max_iterations: int
+) -> tuple[Array, Array, Array, Array]:
+    """Solve cases with injections in the network's layout.
+
+    Returns
+    -------
+    ur, ui, converged, evaluations
+        Voltages in the network's layout, the rest in the batch's shape.
+    """
+    network = grid.network
+    wr, wi = (jnp.broadcast_to(network.between(part, p), p.shape) for part in network.no_load)
+    gr, gi = evaluate(grid, p, q, wr, wi)
+    rise_r, rise_i = gr - wr, gi - wi
+
+    def advance(ur: Array, ui: Array) -> tuple[Array, Array, Array]:
+        gr, gi = evaluate(grid, p, q, ur, ui)
+        fr, fi = gr - ur, gi - ui
+        new_r = gr - (rise_r * fr + rise_i * fi)
+        new_i = gi - (rise_i * fr - rise_r * fi)
+        return new_r, new_i, network.largest(fr * fr + fi * fi)
+
+    def tested(state: Iterate) -> Iterate:
+        ur, ui, off = advance(state.ur, state.ui)
+        error = jnp.sqrt(off * jnp.minimum(off / state.off, 1.0))
+        stopped = state.stopped | (error <= tolerance) | (off == 0.0)
+        return Iterate(ur, ui, off, state.evaluations + ~state.stopped, stopped)
+
+    ur, ui = gr - (rise_r * rise_r + rise_i * rise_i), gi  # where u = w + d / conj(u / w) leads to, to second order
+    off = network.largest(rise_r * rise_r + rise_i * rise_i)
+    first = max(1, min(UNTESTED, max_iterations))
+    for _ in range(first - 1):
+        ur, ui, off = advance(ur, ui)
+    state = Iterate(ur, ui, off, jnp.full(off.shape, first, jnp.int32), jnp.zeros(off.shape, bool))
+
+    def keep_going(state: Iterate) -> Array:
+        given_up = ~jnp.isfinite(state.off)
+        return ~jnp.all(state.stopped | given_up) & (jnp.max(state.evaluations) < max_iterations)
+
+    if max_iterations > first:
+        state = lax.while_loop(keep_going, tested, tested(state))
+    return state.ur, state.ui, state.stopped, state.evaluations
