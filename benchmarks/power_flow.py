@@ -1,7 +1,7 @@
 """How many power flows a second, against batch size and against buses, beside three other solvers in the same run.
 
 ``python benchmarks/power_flow.py [--buses 33 141] [--batch-sizes 1 4096] [--methods ac pgm_newton_raphson]
-[--seconds-per-row 1] [--output FOLDER]``; the other solvers come with ``pip install -e ".[benchmark]"``.
+[--seconds-per-row 1] [--output FOLDER]``; the other solvers come with ``pip install -e ".[benchmarks]"``.
 
 Every solver gets the same cases (each bus's nominal load times its own random factors between 0 and 2 for p and q), all
 cores, its inputs in its own format beforehand, and must deliver the voltage magnitude at every bus of every case and
@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jax import Array
 from machine import call_with_memory, matrix_product_gflops
+from network_products import products_alone
 from other_solvers import SOLVER_NAMES, Answer, Solver, other_solver
 from power_flow_report import Row, print_report, write_report
 from sparse_reference import solve_reference
@@ -30,11 +30,11 @@ from synthetic_feeder import benchmark_feeder
 
 import neomflex_jax as nf
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.powerflow import METHODS, PowerFlow, bind
+from neomflex_jax.powerflow import METHODS, bind
 
 AGREES_PU = 1e-6
 EXACT_METHODS = ("ac", "newton")
-DENSE_METHODS = ("ac", "newton", "calibrated", "lindistflow", "dc")  # they hold (n_bus x n_bus) matrices
+FIELDS = ("vm_pu", "converged", "iterations")
 TOLERANCES = tuple(factor * 10.0**power for power in range(-4, -11, -1) for factor in (1.0, 0.3))
 ONE_BY_ONE_CASES = 20
 CHECKED_ELEMENTS = 2_500_000  # buses times cases compared with the reference
@@ -52,37 +52,31 @@ class Options:
     """Time for repeating one solver's calls on one batch, warming up left out."""
     max_elements: int = 12_000_000
     """Largest buses x batch size; larger batches are skipped (about 200 bytes each with all solvers at once)."""
-    max_dense_buses: int = 600
-    """Our methods that hold dense matrices are skipped above this size."""
+    newton_max_buses: int = 600
+    """`newton` is for single stressed cases: large feeders' batches would take minutes, and are skipped."""
     output: Path | None = None
     """Folder for power_flow.json and power_flow.png."""
 
 
 class OurMethod:
-    """A method of this package, compiled for each batch size, in JAX's default precision."""
+    """A method of this package as `nf.power_flow` runs it, in JAX's default precision."""
 
     one_by_one = False
 
     def __init__(self, feeder: Feeder, name: str) -> None:
         self.name, self.exact = name, name in EXACT_METHODS
         self.tolerance: float | None = None  # the method's own
-        self.bound = bind(feeder, name)
-
-        @jax.jit
-        def solve(bound: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array) -> Answer:
-            flow = nf.power_flow(feeder, p_injection_mw, q_injection_mvar, method=bound)
-            angles = flow.va_degree if name == "dc" else None  # its magnitudes are constant: no work without these
-            return Answer(flow.vm_pu, flow.converged, flow.iterations, angles)
-
-        self.solve = solve
+        self.feeder, self.bound = feeder, bind(feeder, name)
+        self.fields = (*FIELDS, "va_degree") if name == "dc" else FIELDS  # its magnitudes alone are no work
 
     def prepare(self, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> Callable[[], Answer]:
         """Give the function to time."""
         p, q = jnp.asarray(p_injection_mw, float), jnp.asarray(q_injection_mvar, float)
 
         def solve() -> Answer:
-            answer: Answer = jax.block_until_ready(self.solve(self.bound, p, q))  # type: ignore[no-untyped-call]
-            return answer
+            flow = nf.power_flow(self.feeder, p, q, method=self.bound, fields=self.fields)
+            jax.block_until_ready(flow)  # type: ignore[no-untyped-call]
+            return Answer(flow.vm_pu, flow.converged, flow.iterations, flow.va_degree)
 
         return solve
 
@@ -127,12 +121,12 @@ def make_solvers(feeder: Feeder, cases: Cases, options: Options, skipped: list[s
     """Make the solvers asked for, tolerances chosen; notes down what is left out and why."""
     solvers: list[Solver] = []
     for name in options.methods:
-        if name in DENSE_METHODS and feeder.n_bus > options.max_dense_buses:
-            skipped.append(f"{name} at {feeder.n_bus} buses: dense matrices above {options.max_dense_buses} buses")
+        if name == "newton" and feeder.n_bus > options.newton_max_buses:
+            skipped.append(f"newton at {feeder.n_bus} buses: more than {options.newton_max_buses}")
             continue
         try:
             solver: Solver = OurMethod(feeder, name) if name in METHODS else other_solver(name, feeder)
-        except ImportError as error:
+        except (ImportError, nf.InputError) as error:
             skipped.append(f"{name}: {error}")
             continue
         choose_tolerance(solver, cases)
@@ -140,7 +134,7 @@ def make_solvers(feeder: Feeder, cases: Cases, options: Options, skipped: list[s
     return solvers
 
 
-def measure(solver: Solver, call: Callable[[], Answer], cases: Cases, batch: int, row_gflops: float) -> Row:
+def measure(solver: Solver, call: Callable[[], Answer], cases: Cases, batch: int) -> Row:
     """Check the answer and measure what is not a rate: the first call (which compiles), memory, sweeps."""
     before = time.perf_counter()
     answer, extra_mib = call_with_memory(call)
@@ -148,9 +142,12 @@ def measure(solver: Solver, call: Callable[[], Answer], cases: Cases, batch: int
     error_pu, converged = cases.error_pu(answer), float(np.mean(answer.converged))
     sweeps = None if answer.iterations is None else float(np.mean(answer.iterations))
     n_cases = len(answer.vm_pu)
+    products = None
     if isinstance(solver, OurMethod):
         del answer
         _, extra_mib = call_with_memory(call)  # without the compiler's memory
+        if solver.name == "ac":
+            products = products_alone(solver.bound.grid, n_cases)
     return Row(
         buses=cases.feeder.n_bus,
         feeder=cases.feeder.name,
@@ -165,7 +162,7 @@ def measure(solver: Solver, call: Callable[[], Answer], cases: Cases, batch: int
         sweeps=sweeps,
         first_call_s=first_s,
         peak_extra_mib=extra_mib,
-        same_shape_gflops=row_gflops,
+        products=products,
     )
 
 
@@ -185,13 +182,11 @@ def time_in_turns(calls: list[Callable[[], Answer]], seconds: float, turns: int 
 
 def measure_batch(solvers: list[Solver], cases: Cases, batch: int, options: Options, square_gflops: float) -> list[Row]:
     """Rows of all solvers on the first `batch` cases."""
-    size = 2 * (cases.feeder.n_bus - 1)
-    row_gflops = matrix_product_gflops(batch, size) if cases.feeder.n_bus <= options.max_dense_buses else float("nan")
     calls, rows = [], []
     for solver in solvers:
         n = min(ONE_BY_ONE_CASES, len(cases.p_injection_mw)) if solver.one_by_one else batch
         calls.append(solver.prepare(cases.p_injection_mw[:n], cases.q_injection_mvar[:n]))
-        rows.append(measure(solver, calls[-1], cases, batch, row_gflops))
+        rows.append(measure(solver, calls[-1], cases, batch))
     for row, seconds in zip(rows, time_in_turns(calls, options.seconds_per_row), strict=True):
         row.finish(seconds, square_gflops)
     return rows

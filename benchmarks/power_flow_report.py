@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from machine import describe_machine, package_versions
+from network_products import Products
 from rich.console import Console
 from rich.table import Table
 
@@ -32,30 +33,21 @@ class Row:
     sweeps: float | None  # mean over the cases
     first_call_s: float
     peak_extra_mib: float | None  # most host memory in a call (ours: the second) beyond that before
-    same_shape_gflops: float  # measured rate of (batch, 2n) @ (2n, 2n) with n = buses - 1
+    products: Products | None  # of `ac`: its matrix products alone, run the same way
     seconds: float = math.nan  # best time of a call
     flows_per_second: float = math.nan
     compile_s: float = math.nan  # first call less the best
     product_share_of_square: float | None = None  # of the rate of a large square product
-    product_share_of_same_shape: float | None = None
+    product_share_alone: float | None = None  # of the rate at which the products alone run
 
     def finish(self, seconds: float, square_gflops: float) -> None:
         """Fill in what follows from the best time of a call."""
         self.seconds, self.flows_per_second = seconds, self.cases / seconds
         self.compile_s = max(0.0, self.first_call_s - seconds)
-        flops = product_flops(self.solver, self.buses, self.sweeps)
-        if flops is not None:
-            gflops = 1e-9 * flops * self.flows_per_second
-            self.product_share_of_square = gflops / square_gflops
-            self.product_share_of_same_shape = gflops / self.same_shape_gflops
-
-
-def product_flops(solver: str, n_bus: int, sweeps: float | None) -> float | None:
-    """Operations of a flow's matrix products: 2n x 2n a sweep of `ac`, one of n x 2n or less in the linear ones."""
-    n = n_bus - 1
-    if solver == "ac" and sweeps is not None:
-        return 2.0 * (2 * n) ** 2 * sweeps
-    return {"calibrated": 4.0 * n * n, "lindistflow": 4.0 * n * n, "dc": 2.0 * n * n}.get(solver)
+        if self.products is not None and self.sweeps is not None:
+            evaluations = self.sweeps * self.flows_per_second
+            self.product_share_of_square = 1e-9 * self.products.flops * evaluations / square_gflops
+            self.product_share_alone = evaluations / self.products.per_second
 
 
 def best_rows(rows: list[Row]) -> dict[int, dict[str, Row]]:
@@ -94,7 +86,7 @@ def print_report(rows: list[Row], skipped: list[str], square_gflops: float) -> N
 
 def _table_of_rows(rows: list[Row]) -> Table:
     table = Table(title="Power flows a second")
-    headings = "buses|solver|batch|flows/s|max error pu|agrees|sweeps|% of square|% of same shape|compile s|extra MiB"
+    headings = "buses|solver|batch|flows/s|max error pu|agrees|sweeps|% of square|% of products|compile s|extra MiB"
     for heading in (*headings.split("|"), "tolerance"):
         table.add_column(heading, justify="left" if heading == "solver" else "right", no_wrap=heading == "solver")
     for row in rows:
@@ -107,7 +99,7 @@ def _table_of_rows(rows: list[Row]) -> Table:
             {True: "yes", False: "[bold red]no[/]", None: "-"}[row.agrees],
             _number(row.sweeps, ".1f"),
             _percent(row.product_share_of_square),
-            _percent(row.product_share_of_same_shape),
+            _percent(row.product_share_alone),
             f"{row.compile_s:.2f}",
             _number(row.peak_extra_mib, ",.0f"),
             _number(row.tolerance, ".0e"),

@@ -4,6 +4,7 @@ from neomflex_jax._version import __version__
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.environment import AutoReset, Environment, State, TimeStep, make
 from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.fidelity import fidelity
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.powerflow import AcConfig, PowerFlow, PowerFlowResult, calibrate, power_flow
 from neomflex_jax.scenario import Scenario, load_scenario
@@ -21,6 +22,7 @@ __all__ = [
     "TimeStep",
     "__version__",
     "calibrate",
+    "fidelity",
     "load_feeder",
     "load_policies",
     "load_scenario",

@@ -1,4 +1,4 @@
-"""The command line: ``neomflex train | evaluate | validate | plot | demo``."""
+"""The command line: ``neomflex train | evaluate | validate | plot | demo | feeder | fidelity``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import tyro
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.demo import DemoCommand
 from neomflex_jax.commands.evaluate import EvaluateCommand
+from neomflex_jax.commands.feeder import FeederCommand
+from neomflex_jax.commands.fidelity import FidelityCommand
 from neomflex_jax.commands.plot import PlotCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
@@ -24,6 +26,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "validate": ValidateCommand,
     "plot": PlotCommand,
     "demo": DemoCommand,
+    "feeder": FeederCommand,
+    "fidelity": FidelityCommand,
 }
 
 

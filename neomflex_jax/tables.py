@@ -4,6 +4,7 @@ Lines are counted as a text editor counts them: the header is line 1.
 """
 
 import csv
+import math
 from itertools import islice
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
     InputError
         On the first cell that is empty, not a number, NaN, infinite or beyond float32, naming line and column.
     """
-    values = pd.to_numeric(table[column].str.strip(), errors="coerce").to_numpy(np.float64)
+    values = np.array([_number(cell) for cell in table[column]], np.float64)
     bad = np.flatnonzero(~(np.abs(values) <= np.finfo(np.float32).max))  # arrays are float32 by default
     if bad.size:
         line = table.index[bad[0]]
@@ -80,6 +81,14 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
             f"{path}: line {line}, column {column!r}: {table[column].iloc[bad[0]]!r} is not a finite number{more}"
         )
     return values
+
+
+def _number(cell: str) -> float:
+    """Return the float64 nearest to the text (pandas' own reader may be one digit off), NaN if it is no number."""
+    try:
+        return math.nan if "_" in cell else float(cell)
+    except ValueError:
+        return math.nan
 
 
 def integers(path: Path, table: pd.DataFrame, column: str) -> list[int]:

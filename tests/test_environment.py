@@ -347,8 +347,8 @@ def test_make_takes_a_method_bound_elsewhere(env: Environment, three_days: Path)
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"power_flow": "newton"}, "known: ac, calibrated, dc, lindistflow, newton"),
-        ({"feeder": "case34"}, "known: case33bw"),
+        ({"power_flow": "gauss"}, "known: ac, calibrated, dc, lindistflow, newton"),
+        ({"feeder": "case34"}, "known: case141, case33bw"),
         ({"profiles": "gone.csv"}, "gone.csv: no such file"),
         ({"bogus": 1}, "unknown field 'bogus'; known:"),
         ({"steps_per_day": 100}, "144 rows make no whole number of days of 100 rows"),

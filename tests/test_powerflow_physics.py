@@ -223,7 +223,7 @@ def test_impossible_stop_tests_are_refused() -> None:
 
 # ---- how far the linear methods are from AC ----
 
-# load scale, largest voltage error in pu, relative error of the losses, plain sweeps to 1e-13 pu: by an independent sweep
+# load scale, largest voltage error in pu, relative error of the losses, plain sweeps to 1e-13 pu (independent sweep)
 LINDISTFLOW_ERRORS = [
     (0.5, 6.2e-4, -0.06, 9),
     (1.0, 2.8e-3, -0.13, 12),

@@ -139,7 +139,7 @@ def test_the_hash_of_equal_scenarios_is_equal(neom33: Scenario) -> None:
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
-        ({"power_flow": "newton"}, ["power-flow method 'newton'", "ac, calibrated, dc, lindistflow"]),
+        ({"power_flow": "gauss"}, ["power-flow method 'gauss'", "ac, calibrated, dc, lindistflow, newton"]),
         ({"voltage_wieght": 1.0}, ["unknown field 'voltage_wieght'", "known:", "Did you mean 'voltage_weight'?"]),
         ({"sharing": "all"}, ["sharing = 'all'", "'team', 'local'"]),
         ({"load_q": "none"}, ["load_q = 'none'", "'follows_demand', 'held_from_day_start'"]),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from validation.feeder_net import is_transformer
 
 RELATIVE = 1e-9  # both are decimal numbers from the same publication, apart by rounding of conversions alone
 NEUTRAL: dict[
@@ -15,14 +17,16 @@ NEUTRAL: dict[
 ] = {  # columns that silently change what an element does, with the value that leaves it alone
     "load": {"scaling": 1.0, "in_service": True, "const_z_p_percent": 0.0, "const_i_p_percent": 0.0}
     | {"const_z_q_percent": 0.0, "const_i_q_percent": 0.0},
-    "line": {"parallel": 1, "c_nf_per_km": 0.0, "g_us_per_km": 0.0},
+    "line": {"parallel": 1},
+    "trafo": {"parallel": 1, "tap_side": "hv", "tap_changer_type": "Ratio", "tap_neutral": 0, "tap_pos": 1},
+    "shunt": {"step": 1, "in_service": True},
     "bus": {"in_service": True},
     "ext_grid": {"in_service": True, "va_degree": 0.0},
 }
 
 
 def check_agreement(net: Any, feeder: Feeder) -> None:
-    """Compare buses, slack, loads and branches by bus label.
+    """Compare buses, slack, loads, shunts and branches by bus label.
 
     Raises
     ------
@@ -40,23 +44,91 @@ def check_agreement(net: Any, feeder: Feeder) -> None:
     if list(net.ext_grid["bus"]) != [slack]:
         raise InputError(f"{where} is supplied at buses {list(net.ext_grid['bus'])}, the feeder at {slack}")
     _compare(where, "slack voltage in pu", {slack: net.ext_grid["vm_pu"].iloc[0]}, {slack: feeder.slack_vm_pu})
-    for name, column, own in (("p_mw", "p_mw", feeder.load_p_mw), ("q_mvar", "q_mvar", feeder.load_q_mvar)):
-        theirs = dict.fromkeys(feeder.bus_labels, 0.0) | net.load.groupby("bus")[column].sum().to_dict()
-        _compare(where, f"load {name} at bus", theirs, dict(zip(feeder.bus_labels, own, strict=True)))
-    _compare(where, "vn_kv of bus", net.bus["vn_kv"].to_dict(), dict.fromkeys(feeder.bus_labels, float(feeder.vn_kv)))
-    _compare_branches(where, net, feeder)
+    _compare(where, "vn_kv of bus", net.bus["vn_kv"].to_dict(), dict(zip(feeder.bus_labels, feeder.vn_kv, strict=True)))
+    nothing = np.zeros(feeder.n_bus)
+    shunts = feeder.shunts
+    _compare_consumption(where, net, feeder, "load", feeder.load_p_mw, feeder.load_q_mvar)
+    _compare_consumption(
+        where,
+        net,
+        feeder,
+        "shunt",
+        nothing if shunts is None else shunts.p_mw,
+        nothing if shunts is None else shunts.q_mvar,
+    )
+    transformers = is_transformer(feeder)
+    _compare_branches(where, "branch", net.line, ("from_bus", "to_bus"), _of_lines(net), feeder, ~transformers)
+    _compare_branches(where, "transformer", net.trafo, ("hv_bus", "lv_bus"), _of_trafos(net), feeder, transformers)
 
 
-def _compare_branches(where: str, net: Any, feeder: Feeder) -> None:
+def _compare_consumption(where: str, net: Any, feeder: Feeder, element: str, p_mw: Any, q_mvar: Any) -> None:
+    for column, own in (("p_mw", p_mw), ("q_mvar", q_mvar)):
+        theirs = dict.fromkeys(feeder.bus_labels, 0.0) | net[element].groupby("bus")[column].sum().to_dict()
+        _compare(where, f"{element} {column} at bus", theirs, dict(zip(feeder.bus_labels, own, strict=True)))
+
+
+def _compare_branches(
+    where: str, what: str, table: Any, ends: tuple[str, str], theirs: dict[str, Any], feeder: Feeder, which: np.ndarray
+) -> None:
     topology, labels = feeder.topology, feeder.bus_labels
-    ends = [_ends(labels[a], labels[b]) for a, b in zip(topology.from_bus, topology.to_bus, strict=True)]
-    their_ends = [_ends(a, b) for a, b in zip(net.line["from_bus"], net.line["to_bus"], strict=True)]
-    for quantity, theirs, own in (
-        ("r_ohm", net.line["r_ohm_per_km"] * net.line["length_km"], feeder.r_ohm),
-        ("x_ohm", net.line["x_ohm_per_km"] * net.line["length_km"], feeder.x_ohm),
-        ("in_service", net.line["in_service"].astype(float), np.asarray(topology.in_service, float)),
-    ):
-        _compare(where, f"{quantity} of branch", dict(_numbered(their_ends, theirs)), dict(_numbered(ends, own)))
+    own = _of_feeder(feeder)
+    named = [_ends(labels[topology.from_bus[row]], labels[topology.to_bus[row]]) for row in np.flatnonzero(which)]
+    their_named = [_ends(a, b) for a, b in zip(table[ends[0]], table[ends[1]], strict=True)]
+    for quantity, values in theirs.items():
+        stated = dict(_numbered(their_named, values))
+        _compare(where, f"{quantity} of {what}", stated, dict(_numbered(named, own[quantity][which])))
+
+
+def _of_feeder(feeder: Feeder) -> dict[str, np.ndarray]:
+    """Every quantity of the branches by which a net's elements are compared, (n_branch,)."""
+    nothing = np.zeros(feeder.topology.n_branch)
+    charging, parts = feeder.charging, feeder.transformers
+    g_us = nothing if charging is None else charging.g_us
+    b_us = nothing if charging is None else charging.b_us
+    own = {
+        "r_ohm": feeder.r_ohm,
+        "x_ohm": feeder.x_ohm,
+        "|z| in ohm": np.hypot(feeder.r_ohm, feeder.x_ohm),
+        "g_us": g_us,
+        "b_us": b_us,
+        "|y| in us": np.hypot(g_us, b_us),
+        "in_service": np.asarray(feeder.topology.in_service, float),
+    }
+    if parts is not None:
+        own |= {"ratio": parts.ratio, "shift_degree": parts.shift_degree, "rated_ratio": parts.rated_ratio}
+    return own
+
+
+def _of_lines(net: Any) -> dict[str, Any]:
+    line = net.line
+    length_km = line["length_km"]
+    return {
+        "r_ohm": line["r_ohm_per_km"] * length_km,
+        "x_ohm": line["x_ohm_per_km"] * length_km,
+        "g_us": line["g_us_per_km"] * length_km,
+        "b_us": line["c_nf_per_km"] * length_km * 2e-3 * math.pi * net.f_hz,
+        "in_service": line["in_service"].astype(float),
+    }
+
+
+def _of_trafos(net: Any) -> dict[str, Any]:
+    """Magnitudes instead of reactances: a reactance far below its resistance has few digits in vk and vkr."""
+    trafo, vn_kv = net.trafo, net.bus["vn_kv"]
+    if trafo.empty:
+        return {}
+    at_lv_ohm = trafo["vn_lv_kv"] ** 2 / trafo["sn_mva"] / 100
+    rated_ratio = trafo["vn_hv_kv"] / trafo["vn_lv_kv"]
+    level_ratio = vn_kv[trafo["hv_bus"]].to_numpy() / vn_kv[trafo["lv_bus"]].to_numpy()
+    return {
+        "r_ohm": trafo["vkr_percent"] * at_lv_ohm,
+        "|z| in ohm": trafo["vk_percent"] * at_lv_ohm,
+        "g_us": trafo["pfe_kw"] * 1e3 / trafo["vn_lv_kv"] ** 2,
+        "|y| in us": trafo["i0_percent"] * 1e2 / at_lv_ohm,
+        "ratio": rated_ratio * (1 + trafo["tap_step_percent"] / 100) / level_ratio,
+        "shift_degree": trafo["shift_degree"],
+        "rated_ratio": rated_ratio,
+        "in_service": trafo["in_service"].astype(float),
+    }
 
 
 def _ends(a: int, b: int) -> str:

@@ -17,12 +17,15 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
+from validation.feeder_net import net_from_feeder, runpp_needs
 from validation.net_agreement import check_agreement
 
 PANDAPOWER_FEEDERS = ("case33bw",)  # packaged feeders whose data pandapower ships too, under the same name
 BUS_COLUMNS = {
     "bus": (),
     "line": ("from_bus", "to_bus"),
+    "trafo": ("hv_bus", "lv_bus"),
+    "shunt": ("bus",),
     "load": ("bus",),
     "ext_grid": ("bus",),
     "storage": ("bus",),
@@ -78,6 +81,7 @@ class PandapowerNet:
     bus_rows: np.ndarray  # (n_copies, n_bus) rows of the bus table in the feeder's bus order
     load_p_mw: np.ndarray  # (n_load,) nominal, by row of one copy's load table
     load_q_mvar: np.ndarray  # (n_load,)
+    needs: dict[str, Any]  # options of runpp that this grid needs
 
     def write(self, set_points: SetPoints) -> None:
         """Write one step's set-points into each copy, in place; `set_points` has n_copies rows."""
@@ -94,11 +98,14 @@ class PandapowerNet:
         """Read the results of the last power flow."""
         net, shape = self.net, (self.n_copies, -1)
         vm_pu = net.res_bus["vm_pu"].reindex(net.bus.index).to_numpy()
-        branch_loss_mw = net.res_line["pl_mw"].to_numpy().reshape(shape)
-        closed = net.line["in_service"].to_numpy(bool).reshape(shape)
+        loss_mw = np.zeros(self.n_copies)
+        for branches in ("line", "trafo"):
+            closed = net[branches]["in_service"].to_numpy(bool)
+            each_mw = np.where(closed, net[f"res_{branches}"]["pl_mw"].to_numpy(), 0.0)
+            loss_mw += each_mw.reshape(shape).sum(axis=1) if len(each_mw) else 0.0
         return GridResults(
             vm_pu=vm_pu[self.bus_rows],
-            loss_mw=np.where(closed, branch_loss_mw, 0.0).sum(axis=1),
+            loss_mw=loss_mw,
             slack_p_mw=net.res_ext_grid["p_mw"].to_numpy().copy(),
             slack_q_mvar=net.res_ext_grid["q_mvar"].to_numpy().copy(),
         )
@@ -116,7 +123,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
     """
     import pandapower
 
-    one = _shipped_net(feeder) if scenario.feeder in PANDAPOWER_FEEDERS else _net_from_feeder(feeder)
+    one = _shipped_net(feeder) if scenario.feeder in PANDAPOWER_FEEDERS else net_from_feeder(feeder)
     one.user_pf_options = {}  # options stored in a net would overrule the ones given to runpp
     _check_elements(one)
     check_agreement(one, feeder)
@@ -130,6 +137,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         bus_rows=one.bus.index.get_indexer(list(feeder.bus_labels))[None],
         load_p_mw=one.load["p_mw"].to_numpy(float).copy(),
         load_q_mvar=one.load["q_mvar"].to_numpy(float).copy(),
+        needs=runpp_needs(feeder),
     )
 
 
@@ -158,33 +166,6 @@ def _shipped_net(feeder: Feeder) -> Any:
     import pandapower.networks
 
     return getattr(pandapower.networks, feeder.name)()
-
-
-def _net_from_feeder(feeder: Feeder) -> Any:
-    """Element by element; a line has length 1 km and no charging, so its impedance is the branch's."""
-    import pandapower
-
-    net = pandapower.create_empty_network(name=feeder.name, sn_mva=feeder.s_base_mva)
-    labels, topology = feeder.bus_labels, feeder.topology
-    for label in labels:
-        pandapower.create_bus(net, vn_kv=float(feeder.vn_kv), index=label)
-    pandapower.create_ext_grid(net, labels[topology.slack], vm_pu=float(feeder.slack_vm_pu))
-    for branch in range(topology.n_branch):
-        pandapower.create_line_from_parameters(
-            net,
-            from_bus=labels[topology.from_bus[branch]],
-            to_bus=labels[topology.to_bus[branch]],
-            length_km=1.0,
-            r_ohm_per_km=float(feeder.r_ohm[branch]),
-            x_ohm_per_km=float(feeder.x_ohm[branch]),
-            c_nf_per_km=0.0,
-            max_i_ka=float(feeder.max_i_ka[branch]),
-            in_service=topology.in_service[branch],
-        )
-    for label, p_mw, q_mvar in zip(labels, feeder.load_p_mw, feeder.load_q_mvar, strict=True):
-        if p_mw or q_mvar:
-            pandapower.create_load(net, label, p_mw=float(p_mw), q_mvar=float(q_mvar))
-    return net
 
 
 def _check_elements(net: Any) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from validation.checks import check_trajectory, set_points_of
+from validation.feeder_net import TOLERANCE_MVA
 from validation.pandapower_net import GridResults, PandapowerNet, SetPoints, build_net, side_by_side, unsupplied
 
 OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED = "ok", "not_converged", "non_finite", "unsupplied"
@@ -29,10 +30,9 @@ RUNPP_OPTIONS: dict[str, Any] = {
     "algorithm": "nr",
     "init": "flat",
     "max_iteration": 10,
-    # pandapower compares the mismatch per unit of the net's sn_mva, 10 MVA for case33bw: 1e-8 MVA and a digit to spare
-    "tolerance_mva": 1e-10,
+    "tolerance_mva": TOLERANCE_MVA,  # this and `init`: unless the grid needs others, see `runpp_needs`
     "calculate_voltage_angles": True,
-    "trafo_model": "t",
+    "trafo_model": "pi",  # as `grid.feeder` and `feeder_net` state transformers
     "trafo_loading": "current",
     "trafo3w_losses": "hv",
     "switch_rx_ratio": 2,
@@ -138,6 +138,7 @@ def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, Any]) 
     import pandapower
 
     built.write(set_points)
+    options = options | built.needs
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):  # iwamoto_nr prints
             warnings.simplefilter("ignore")  # a diverging Newton overflows, which the status says

@@ -19,6 +19,8 @@ import pandas as pd
 from neomflex_jax._version import __version__
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid import load_feeder
+from validation.feeder_net import runpp_needs
 from validation.metrics import Metrics, Series, compare
 from validation.render import render_markdown
 from validation.replay import RETRY_LADDER, RUNPP_OPTIONS, Replay, replay
@@ -37,6 +39,7 @@ class RunReport:
     scenario_hash: str
     power_flow: str
     profiles_sha256: str
+    runpp_needs: Mapping[str, Any]  # what its grid puts in place of the general options of `runpp`
     verdict: str
     criteria: tuple[Criterion, ...]
     metrics: Metrics
@@ -166,6 +169,7 @@ def _run_report(trajectory: Trajectory, metrics: Metrics, series: Series, tolera
         scenario_hash=trajectory.scenario.hash(),
         power_flow=trajectory.power_flow,
         profiles_sha256=trajectory.profiles_sha256,
+        runpp_needs=runpp_needs(load_feeder(trajectory.scenario.feeder)),
         verdict=verdict_of(criteria),
         criteria=criteria,
         metrics=metrics,

@@ -5,8 +5,8 @@ Every branch, a line or a two-winding transformer, is the same two-port::
     from --( ratio e^{j shift} : 1 )--+--[ r + jx ]--+-- to
                                     y/2              y/2
 
-with ``r_ohm + j x_ohm`` and ``y = g_us + j b_us`` (in microsiemens) at the voltage level of the `to` bus, and `ratio` the
-off-nominal voltage ratio in per unit of the two buses' `vn_kv`. Source: MATPOWER User's Manual, section 3.2.
+with ``r_ohm + j x_ohm`` and ``y = g_us + j b_us`` (in microsiemens) at the voltage level of the `to` bus, and `ratio`
+the off-nominal voltage ratio in per unit of the two buses' `vn_kv`. Source: MATPOWER User's Manual, section 3.2.
 
 What may change without recompiling (impedances, loads, voltages, ratings) is an array leaf; the topology is static. A
 part that a feeder does not have (charging, transformers, shunts) is None and costs nothing. Loads and shunts are
@@ -63,7 +63,7 @@ class Shunts:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Feeder:
-    """A whole grid with one slack. Build it with `load_feeder`, a `Feeder.from_...` or `build_feeder`, which validate."""
+    """A whole grid with one slack. `load_feeder`, `Feeder.from_...` and `build_feeder` make and validate it."""
 
     r_ohm: HostArray  # (n_branch,)
     x_ohm: HostArray  # (n_branch,)

@@ -56,7 +56,7 @@ def read_feeder(folder: Path) -> Feeder:
         columns[name] = branches.optional_numbers(name)
     try:
         return build_feeder(
-            name=folder.resolve().name,
+            name=folder.name or folder.resolve().name,
             slack_bus=settings.get("slack_bus"),
             slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
             **columns,

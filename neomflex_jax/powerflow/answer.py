@@ -65,9 +65,7 @@ def exact_answer(
     )
 
 
-def branch_losses(
-    grid: PerUnitFeeder, ur: Array, ui: Array, jr: Array, ji: Array
-) -> tuple[Array, Array, Array]:
+def branch_losses(grid: PerUnitFeeder, ur: Array, ui: Array, jr: Array, ji: Array) -> tuple[Array, Array, Array]:
     """Branch currents, the larger end's, and the branches' summed active and reactive consumption.
 
     From voltages u (n_bus,) and the currents j of the series impedances, from -> to, (n_branch,), all per unit.

@@ -2,18 +2,21 @@
 
 An accelerator takes a batch whole. A CPU would stream every array of a large batch through memory at every iteration,
 and hand the cores slices of operations too small to share; instead it gets chunks of cases, each solved to its end in
-the cache of one core. Inside somebody's jit the chunks run one after another, at the top level on a thread for each core.
+the cache of one core: one after another inside somebody's jit, on a thread for each core outside. (So no method may
+call LAPACK: its batched kernels wait for the threads that the other cores' chunks hold, for ever.)
 """
 
 from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -21,44 +24,60 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 if TYPE_CHECKING:
     from neomflex_jax.powerflow.solver import PowerFlow
 
-CHUNK_VALUES = 8192  # bus values of one kind in a chunk: about ten such arrays live at a time, 330 kB in float32
-FEWEST_CASES = 16  # fewer leave vector units idle
+CHUNK_VALUES = 32768  # bus values of one kind in a chunk, 130 kB in float32; about ten such arrays live at a time
+FEWEST_CASES = 8  # fewer leave vector units idle
 
 
 def chunk_cases(n_bus: int) -> int:
     """Cases of a chunk, a power of two."""
-    return max(FEWEST_CASES, 1 << (CHUNK_VALUES // n_bus).bit_length() - 1) if n_bus < CHUNK_VALUES else FEWEST_CASES
+    cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
+    return 1 << (cases.bit_length() - 1)
 
 
-def solve_cases(solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
-    """Solve cases of shape (n_cases, n_bus)."""
+def solve_cases(
+    solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None = None
+) -> PowerFlowResult:
+    """Solve cases of shape (n_cases, n_bus); `fields` as in `power_flow`."""
     n_cases, n_bus = p_injection_mw.shape
     size = chunk_cases(n_bus)
     if jax.default_backend() != "cpu" or n_cases <= size:
-        return _solve_at_once(solver, p_injection_mw, q_injection_mvar)
+        return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
     if isinstance(p_injection_mw, jax.core.Tracer) or isinstance(q_injection_mvar, jax.core.Tracer):
-        return _solve_chunks(solver, p_injection_mw, q_injection_mvar, size)
+        return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
     workers = min(_cores(), -(-n_cases // size))
     share = -(-n_cases // (size * workers)) * size
     parts = [slice(start, min(start + share, n_cases)) for start in range(0, n_cases, share)]
-
-    x64, device = jax.config.jax_enable_x64, jax.config.jax_default_device
+    x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+    device = p_injection_mw.device
 
     def solve(part: slice) -> PowerFlowResult:
         with jax.enable_x64(x64), jax.default_device(device):  # what the caller's thread has set, ours has not
-            return jax.block_until_ready(_solve_chunks(solver, p_injection_mw[part], q_injection_mvar[part], size))
+            solved = _solve_chunks(solver, p_injection_mw[part], q_injection_mvar[part], fields, size)
+            return jax.block_until_ready(solved)  # type: ignore[no-untyped-call]
 
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *_pool().map(solve, parts))
 
 
-@jax.jit
-def _solve_at_once(solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
-    return jax.vmap(solver)(p_injection_mw, q_injection_mvar)
+@jax.jit(static_argnames="fields")
+def _solve_at_once(
+    solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None
+) -> PowerFlowResult:
+    return jax.vmap(lambda p, q: _keep(solver(p, q), fields))(p_injection_mw, q_injection_mvar)
 
 
-@jax.jit(static_argnames="size")
-def _solve_chunks(solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, size: int) -> PowerFlowResult:
-    return lax.map(lambda case: solver(*case), (p_injection_mw, q_injection_mvar), batch_size=size)
+@jax.jit(static_argnames=("fields", "size"))
+def _solve_chunks(
+    solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None, size: int
+) -> PowerFlowResult:
+    return lax.map(lambda case: _keep(solver(*case), fields), (p_injection_mw, q_injection_mvar), batch_size=size)
+
+
+def _keep(flow: PowerFlowResult, fields: tuple[str, ...] | None) -> PowerFlowResult:
+    """Drop what is not asked for, so that XLA computes none of it."""
+    if fields is None:
+        return flow
+    left_out: dict[str, Any] = {name: None for name in vars(flow) if name not in fields}
+    return replace(flow, **left_out)
 
 
 def _cores() -> int:

@@ -22,8 +22,8 @@ from jax import Array
 from neomflex_jax.powerflow.ac import AcConfig, solve_ac
 from neomflex_jax.powerflow.answer import root_or_nan
 from neomflex_jax.powerflow.dense import DenseNetwork
-from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows
 from neomflex_jax.powerflow.lindistflow import solve_lindistflow, squared_voltages
+from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -61,9 +61,7 @@ def solve_calibrated(
     p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
     wr, wi = network.no_load
     lindistflow = 2.0 * jnp.concatenate([network.r, network.x])
-    vm_squared = (
-        wr**2 + wi**2 + fit.vm_squared_offset + jnp.concatenate([p, q]) @ (lindistflow + fit.vm_squared_matrix)
-    )
+    vm_squared = wr**2 + wi**2 + fit.vm_squared_offset + jnp.concatenate([p, q]) @ (lindistflow + fit.vm_squared_matrix)
     losses = _linear_losses(grid, p, q) + _loss_features(grid, p, q) @ fit.loss_matrix + fit.loss_offset
     return linear_answer(
         grid,

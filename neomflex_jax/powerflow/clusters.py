@@ -51,7 +51,7 @@ def cluster_tree(parent: np.ndarray, order: np.ndarray, size: int) -> Clusters:
 
 
 def _cuts(parent: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:
-    """Mark the nodes that start a new fragment: where a fragment would outgrow `size`, its largest branches come off."""
+    """Mark the nodes that start a fragment: where one would outgrow `size`, its largest branches come off."""
     children: list[list[int]] = [[] for _ in parent]
     weight, cut = np.ones(len(parent), int), np.zeros(len(parent), bool)
     for node in order[::-1]:

@@ -12,6 +12,7 @@ Arrays of bus values are (..., n_padded): buses without the slack in ascending p
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,8 +80,8 @@ def dense_network(
 ) -> DenseNetwork:
     """Build the matrices from per-unit impedances of the branches, shapes (n_branch,).
 
-    `loop_ratio`, complex, (n_loop,): what is left of a loop branch's ratio when the buses are scaled along the tree; None
-    where it is 1. Computes in float64 on the host for NumPy arrays, inside jit for traced ones.
+    `loop_ratio`, complex, (n_loop,): what is left of a loop branch's ratio when the buses are scaled along the tree;
+    None where it is 1. Computes in float64 on the host for NumPy arrays, inside jit for traced ones.
     """
     xp = np if all(isinstance(a, np.ndarray | np.generic) for a in (r, x, slack_vm)) else jnp
     path, n = path_matrix(topology), topology.n_bus - 1
@@ -111,7 +112,16 @@ def dense_network(
     return _padded(xp, full.real, full.imag, flows.real, flows.imag, per_loop @ circulating, (w.real, w.imag), n)
 
 
-def _padded(xp, z_r, z_x, flow_r, flow_x, loop_flow, no_load, n) -> DenseNetwork:  # type: ignore[no-untyped-def]
+def _padded(
+    xp: Any,
+    z_r: HostArray,
+    z_x: HostArray,
+    flow_r: HostArray,
+    flow_x: HostArray | None,
+    loop_flow: HostArray | None,
+    no_load: tuple[HostArray, HostArray],
+    n: int,
+) -> DenseNetwork:
     more = -n % LANES
     square, rows = ((0, more), (0, more)), ((0, more), (0, 0))
     return DenseNetwork(

@@ -1,13 +1,14 @@
 """The iteration behind `ac`: ``u <- G(u) = w + Z (conj(s / u) - y u)``, a whole batch at a time.
 
-The plain map contracts by about the relative voltage drop. Most of that is undone bus by bus: were all voltages to
-move with bus k's own, its rise ``d = G(w) - w`` would answer with ``dG_k / d conj(u_k) = -d_k``. So every update solves ``y =
-f - d conj(y)`` to first order, ``u <- u + f - d conj(f)`` with ``f = G(u) - u``, at the cost of a few operations a
-bus; on case33bw four evaluations of G then do the work of six. It is a Newton step with the Jacobian's rows lumped, after
-the simplified Newton methods in J. M. Ortega, W. C. Rheinboldt, "Iterative Solution of Nonlinear Equations in Several
-Variables", 1970, chapter 7.
+The plain map contracts by about the relative voltage drop. Most of that is undone bus by bus: were all voltages to move
+with bus k's own, its rise ``d = G(w) - w`` would answer with ``dG_k / d conj(u_k) = -d_k``. So every update solves
+``y = f - d conj(y)`` to first order, ``u <- u + f - d conj(f)`` with ``f = G(u) - u``, at the cost of a few operations a
+bus; on case33bw four evaluations of G then do the work of six. It is a Newton step with the Jacobian's rows lumped,
+after the simplified Newton methods in J. M. Ortega, W. C. Rheinboldt, "Iterative Solution of Nonlinear Equations in
+Several Variables", 1970, chapter 7.
 
-A case stops when its estimated error, ``|f| min(1, |f| / |f before|)``, is below the tolerance. Cases of a batch iterate
+A case stops when its estimated error, ``2 |f| min(1, |f| / |f before|)``, is below the tolerance; without the 2 the
+estimate fell short on one of 10,000 cases of case33bw, by a factor of up to 2.3. Cases of a batch iterate
 together until all have stopped or `max_iterations` is reached: one that diverges changes no other.
 """
 
@@ -65,7 +66,7 @@ def solve_batch(
 
     def tested(state: Iterate) -> Iterate:
         ur, ui, off = advance(state.ur, state.ui)
-        error = jnp.sqrt(off * jnp.minimum(off / state.off, 1.0))
+        error = 2.0 * jnp.sqrt(off * jnp.minimum(off / state.off, 1.0))
         stopped = state.stopped | (error <= tolerance) | (off == 0.0)
         return Iterate(ur, ui, off, state.evaluations + ~state.stopped, stopped)
 

@@ -4,12 +4,15 @@
 
     dF/du = I + Z (dI/du),   I = y u - conj(s / u),
 
-and is halved until it lowers |F|. Source: W. F. Tinney, C. E. Hart, "Power flow solution by Newton's method", IEEE Trans.
-Power Apparatus and Systems 86, 1967, here on the impedance form, whose Jacobian is close to the identity far from collapse;
-the step rule, J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization", 1983, section 6.3.
+and is halved until it lowers |F|. Source: W. F. Tinney, C. E. Hart, "Power flow solution by Newton's method", IEEE
+Trans. Power Apparatus and Systems 86, 1967, here on the impedance form, whose Jacobian is close to the identity far
+from collapse; the step rule, J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization", 1983,
+section 6.3.
 
-A dense network's step is a direct solve, a tree's is GMRES without any matrix. It finds solutions that the fixed point
-misses, at several times its cost; at and beyond collapse there is none, and `converged` is false. Derivatives as in `ac`.
+It starts from a few evaluations of `ac`'s fixed point, which is all that an ordinary case needs. Steps are solved by
+BiCGSTAB (H. A. van der Vorst, SIAM J. Sci. Stat. Comput. 13(2), 1992) without writing the Jacobian down, so that it runs
+on any network's form. It finds solutions that the fixed point misses; at and beyond collapse there is none, and
+`converged` is false. `iterations` counts the evaluations and the steps. Derivatives as in `ac`.
 """
 
 from __future__ import annotations
@@ -19,17 +22,16 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
-from jax.flatten_util import ravel_pytree
 
 from neomflex_jax.powerflow.ac import AcConfig, Voltage
 from neomflex_jax.powerflow.answer import exact_answer
-from neomflex_jax.powerflow.dense import DenseNetwork
-from neomflex_jax.powerflow.fixed_point import evaluate
+from neomflex_jax.powerflow.fixed_point import evaluate, solve_batch
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
+FIRST_EVALUATIONS = 8  # of the fixed point
 HALVINGS = 6  # a step shorter than 1/64 of Newton's means that there is no solution to go to
-KRYLOV = 30  # vectors kept by GMRES
+MOST_PRODUCTS = 100  # pairs of them, in a linear solve
 
 
 def solve_newton(
@@ -39,7 +41,6 @@ def solve_newton(
     enter = grid.network.enter
     p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
     wr, wi = (part.astype(p.dtype) for part in grid.network.no_load)
-    solve_linear = direct_solve if isinstance(grid.network, DenseNetwork) else krylov_solve
     tolerance = config.tolerance(p.dtype)
 
     def unbalance(u: Voltage) -> Voltage:
@@ -47,22 +48,24 @@ def solve_newton(
         return u[0] - gr, u[1] - gi
 
     def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
-        def keep_going(carry: tuple[Voltage, Voltage, Array, Array]) -> Array:
-            _, off, count, moved = carry
-            return (_norm(off) > tolerance) & (count < config.max_iterations) & (moved > 0)
+        ur, ui, converged, count = solve_batch(grid, p, q, tolerance, FIRST_EVALUATIONS)
+        start = jax.tree.map(lambda found, no_load: jnp.where(jnp.isfinite(found), found, no_load), (ur, ui), start)
 
-        def body(carry: tuple[Voltage, Voltage, Array, Array]) -> tuple[Voltage, Voltage, Array, Array]:
-            u, off, count, _ = carry
+        def keep_going(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> Array:
+            _, _, count, moved, converged = carry
+            return ~converged & (count < config.max_iterations) & (moved > 0)
+
+        def body(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> tuple[Voltage, Voltage, Array, Array, Array]:
+            u, off, count, _, _ = carry
             _, jacobian = jax.linearize(function, u)
-            step = solve_linear(jacobian, off)
-            u, off, share = _shortened(function, u, off, step)
-            return u, off, count + 1, share
+            u, off, share = _shortened(function, u, off, krylov_solve(jacobian, off))
+            return u, off, count + 1, share, _norm(off) <= tolerance
 
-        carry = (start, function(start), jnp.zeros((), p.dtype), jnp.ones((), p.dtype))
-        u, off, count, _ = lax.while_loop(keep_going, body, carry)
-        return u, ((_norm(off) <= tolerance).astype(p.dtype), count)
+        carry = (start, function(start), count.astype(p.dtype), jnp.ones((), p.dtype), converged)
+        u, _, count, _, converged = lax.while_loop(keep_going, body, carry)
+        return u, (converged.astype(p.dtype), count)
 
-    (ur, ui), (converged, count) = lax.custom_root(unbalance, (wr, wi), solve, solve_linear, has_aux=True)
+    (ur, ui), (converged, count) = lax.custom_root(unbalance, (wr, wi), solve, krylov_solve, has_aux=True)
     return exact_answer(grid, p, q, ur, ui, converged=converged > 0, iterations=count.astype(jnp.int32))
 
 
@@ -91,17 +94,10 @@ def _shortened(
     return u, off, jnp.where(lower, share, 0.0)
 
 
-def direct_solve(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
-    """Solve by writing the linear map down as a matrix."""
-    flat, unravel = ravel_pytree(right_side)
-    matrix = jax.vmap(lambda column: ravel_pytree(linear(unravel(column)))[0], out_axes=1)(jnp.eye(flat.size, dtype=flat.dtype))
-    return unravel(jnp.linalg.solve(matrix, flat))
-
-
 def krylov_solve(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
-    """Solve by GMRES, which needs products with the map alone."""
+    """Solve a linear system by BiCGSTAB, which needs products with the map alone."""
     precise = right_side[0].dtype == jnp.float64
-    solution, _ = jax.scipy.sparse.linalg.gmres(
-        linear, right_side, tol=1e-12 if precise else 1e-6, restart=KRYLOV, maxiter=10, solve_method="batched"
+    solution, _ = jax.scipy.sparse.linalg.bicgstab(  # type: ignore[no-untyped-call]
+        linear, right_side, tol=1e-12 if precise else 1e-6, maxiter=MOST_PRODUCTS
     )
     return solution

@@ -2,8 +2,8 @@
 
 Transformers vanish by scaling: with ``k`` the product of the complex ratios on the way from the slack, the voltages
 ``u = k v`` obey a network of plain impedances ``|k|^2 z``, and powers stay what they are. So every method works on u,
-and `answer.py` turns it back. Shunts and line charging are admittances ``y`` at the buses; they draw ``y u``. Source: the
-per-unit system for off-nominal ratios, J. J. Grainger, W. D. Stevenson, "Power System Analysis", 1994, chapter 2, here
+and `answer.py` turns it back. Shunts and line charging are admittances ``y`` at the buses; they draw ``y u``. Source:
+the per-unit system for off-nominal ratios, J. J. Grainger, W. D. Stevenson, "Power System Analysis", 1994, chapter 2, here
 carried along the whole tree.
 """
 
@@ -108,7 +108,9 @@ def per_unit(feeder: Feeder, network: str = "auto") -> PerUnitFeeder:
         scale=None if magnitude is None else (magnitude, angle),
         from_current=from_current,
         slack_vm=feeder.slack_vm_pu,
-        i_base_ka=feeder.s_base_mva / (np.sqrt(3.0) * feeder.vn_kv[end]) * (1.0 if magnitude is None else magnitude[end]),
+        i_base_ka=feeder.s_base_mva
+        / (np.sqrt(3.0) * feeder.vn_kv[end])
+        * (1.0 if magnitude is None else magnitude[end]),
         max_i_ka=feeder.max_i_ka,
         topology=topology,
         s_base_mva=feeder.s_base_mva,

@@ -1,8 +1,8 @@
 """The network as a radial tree: backward and forward sums at a cost linear in the buses, no n x n array.
 
 Backward: the current of the branch above a bus is the sum of the injections below it, ``J = T' i``. Forward: a bus's
-voltage rise is the sum of ``z J`` on its way from the slack, ``u - w = T (z J)``. Source: the backward/forward sweep, D.
-Shirmohammadi et al., IEEE Trans. Power Systems 3(2), 1988.
+voltage rise is the sum of ``z J`` on its way from the slack, ``u - w = T (z J)``. Source: the backward/forward sweep,
+D. Shirmohammadi et al., IEEE Trans. Power Systems 3(2), 1988.
 
 The sums run over pieces of the tree (`clusters.py`): inside a piece as one small dense product, between the pieces on
 the tree that the pieces form, cut again until one product is left. Arrays of bus values are (n_cluster, ..., size) with
@@ -34,7 +34,9 @@ class TreeSums:
     hanging: HostArray  # (n_hanging,) int32, the pieces that hang on another
     parent: HostArray  # (n_hanging,) int32, on which piece
     parent_slot: HostArray  # (n_hanging,) int32, on which of its slots
-    above: TreeSums | HostArray  # the same for the tree of the pieces; at the end its (n_cluster, n_cluster) path matrix
+    above: (
+        TreeSums | HostArray
+    )  # the same for the tree of the pieces; at the end its (n_cluster, n_cluster) path matrix
     order: HostArray  # (n_node,) int32, flat slot of each node
     nodes: HostArray  # (n_cluster * size,) int32, node in each flat slot, n_node where empty
 
@@ -51,7 +53,7 @@ class TreeSums:
         return inside + self._of_pieces(entry, below=False)[..., None]
 
     def _of_pieces(self, values: Array, *, below: bool) -> Array:
-        """The same sums on the tree of the pieces, values of shape (n_cluster, ...)."""
+        """Sum likewise on the tree of the pieces, values of shape (n_cluster, ...)."""
         if not isinstance(self.above, TreeSums):
             return jnp.einsum("ji,j...->i..." if below else "ij,j...->i...", self.above, values)
         inner = self.above.enter(values)
@@ -66,7 +68,7 @@ class TreeSums:
     def leave(self, values: Array) -> Array:
         """Undo `enter`."""
         flat = jnp.moveaxis(values, -1, 1)
-        return flat.reshape((-1,) + flat.shape[2:])[self.order]
+        return flat.reshape((-1, *flat.shape[2:]))[self.order]
 
 
 def tree_sums(parent: np.ndarray, order: np.ndarray, size: int = SIZE) -> TreeSums:

@@ -1,0 +1,131 @@
+"""``neomflex feeder show | import | check``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from neomflex_jax.commands.console import console, print_table, progress_bar
+from neomflex_jax.commands.evaluate import refuse_existing
+from neomflex_jax.errors import InputError
+
+AGREE_PU = 1e-6  # pandapower's own bar against commercial programs
+IMAGES = (".png", ".pdf", ".svg")
+
+
+@dataclass(frozen=True)
+class ShowFeeder:
+    """Say what a feeder holds, and what the power flow at nominal load gives."""
+
+    feeder: tyro.conf.Positional[str]
+    """A packaged feeder's name, a feeder folder, or a pandapower net.json."""
+    output: Path | None = None
+    """Image file (.png, .pdf or .svg) for a drawing of the feeder, coloured by voltage."""
+
+    def execute(self, started: float) -> int:
+        """Print; gives the exit status."""
+        from neomflex_jax.commands.feeder_text import contents, nominal_answer, nominal_flow
+        from neomflex_jax.grid import load_feeder
+
+        if self.output is not None and self.output.suffix not in IMAGES:
+            raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
+        feeder = load_feeder(self.feeder)
+        flow = nominal_flow(feeder)
+        print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))
+        print_table("nominal load, method ac", ("quantity", "value"), nominal_answer(feeder, flow))
+        if self.output is not None:
+            from neomflex_jax.plots import save
+            from neomflex_jax.plots.feeder import draw_feeder
+
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            save(draw_feeder(feeder, np.asarray(flow.vm_pu)), self.output)
+            console.print(f"figure: {self.output}")
+        return 0
+
+
+@dataclass(frozen=True)
+class ImportFeeder:
+    """Convert a pandapower net into a feeder folder: buses.csv, branches.csv and feeder.toml."""
+
+    net: tyro.conf.Positional[Path]
+    """A net.json, as pandapower.to_json writes it."""
+    output: Path
+    """Folder for the feeder; its name becomes the feeder's."""
+    overwrite: bool = False
+    """Replace the feeder in the output folder."""
+
+    def execute(self, started: float) -> int:
+        """Convert; gives the exit status."""
+        from neomflex_jax.commands.feeder_text import changes, conversion
+        from neomflex_jax.grid.from_pandapower import fused_buses
+        from neomflex_jax.grid.from_pandapower.convert import convert
+        from neomflex_jax.grid.from_pandapower.json_file import read_net
+        from neomflex_jax.grid.to_csv import FILES, write_feeder
+
+        feeder, net = convert(self.net), read_net(self.net)
+        refuse_existing(self.output, FILES, self.overwrite)
+        write_feeder(feeder, self.output)
+        print_table(f"imported {self.net.name}", ("elements", "net", "feeder"), conversion(net, feeder))
+        for line in changes(net, feeder, fused_buses(net)):
+            console.print(line)
+        console.print(f"feeder: {self.output}    check it: neomflex feeder check {self.net}")
+        return 0
+
+
+@dataclass(frozen=True)
+class CheckFeeder:
+    """Compare our AC power flow with pandapower's, at nominal load and under random injections.
+
+    The referee is the net itself where a net.json is given, and otherwise the feeder rebuilt in pandapower. Exit
+    status: 0 if all voltages agree within 1e-6 pu, 1 if not, 2 on unusable input.
+    """
+
+    feeder: tyro.conf.Positional[str]
+    """A packaged feeder's name, a feeder folder, or a pandapower net.json."""
+    samples: int = 50
+    """Random cases beside the nominal one."""
+    seed: int = 0
+    """Seed of the random injections."""
+
+    def execute(self, started: float) -> int:
+        """Compare; gives the exit status."""
+        from neomflex_jax.commands.feeder_text import comparison, verdict
+        from neomflex_jax.grid import feeder_names, load_feeder
+        from validation.feeder_check import check_feeder
+
+        feeder = load_feeder(self.feeder)
+        is_net = self.feeder not in feeder_names() and Path(self.feeder).is_file()
+        with progress_bar() as bar:
+            task = bar.add_task("solving in pandapower", total=None, note="")
+
+            def on_case(solved: int, total: int) -> None:
+                bar.update(task, completed=solved, total=total, note=f"{solved}/{total} cases")
+
+            check = check_feeder(
+                feeder, Path(self.feeder) if is_net else None, n_samples=self.samples, seed=self.seed, on_case=on_case
+            )
+        referee = "the net itself" if is_net else "the feeder, rebuilt"
+        print_table(f"feeder {feeder.name}; referee: {referee} in pandapower", *comparison(check))
+        agrees = check.agrees(AGREE_PU)
+        console.print(verdict(check, AGREE_PU), style="green" if agrees else "red")
+        return 0 if agrees else 1
+
+
+@dataclass(frozen=True)
+class FeederCommand:
+    """Look at a feeder, convert a pandapower net into one, check it against pandapower."""
+
+    what: Annotated[
+        Annotated[ShowFeeder, tyro.conf.subcommand("show")]
+        | Annotated[ImportFeeder, tyro.conf.subcommand("import")]
+        | Annotated[CheckFeeder, tyro.conf.subcommand("check")],
+        tyro.conf.arg(name=""),
+    ]
+
+    def execute(self, started: float) -> int:
+        """Run what was asked for; gives the exit status."""
+        return self.what.execute(started)

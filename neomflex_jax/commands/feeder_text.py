@@ -1,0 +1,159 @@
+"""What ``neomflex feeder`` prints, as rows and sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from neomflex_jax.commands.console import short
+from neomflex_jax.grid.feeder import Feeder, summarise_labels
+from neomflex_jax.grid.topology import spanning_tree
+from neomflex_jax.powerflow import PowerFlowResult, power_flow
+
+if TYPE_CHECKING:
+    from validation.feeder_check import FeederCheck
+
+Rows = list[tuple[str, ...]]
+QUANTITIES = {
+    "vm_pu": "voltage, pu",
+    "loss_mw": "losses, MW",
+    "slack_p_mw": "slack p, MW",
+    "slack_q_mvar": "slack q, Mvar",
+}
+NET_ELEMENTS = ("bus", "line", "trafo", "switch", "load", "sgen", "storage", "shunt")
+
+
+def contents(feeder: Feeder) -> Rows:
+    """Say what the feeder is made of."""
+    topology = feeder.topology
+    n_closed, n_branch = sum(topology.in_service), topology.n_branch
+    rated = np.isfinite(feeder.max_i_ka)
+    levels = np.unique(np.round(feeder.vn_kv, 6))[::-1]
+    loaded = (feeder.load_p_mw != 0) | (feeder.load_q_mvar != 0)
+    slack = feeder.bus_labels[topology.slack]
+    return [
+        ("buses", f"{feeder.n_bus}, numbered {min(feeder.bus_labels)} to {max(feeder.bus_labels)}"),
+        ("branches in service", str(n_closed)),
+        ("branches open", str(n_branch - n_closed)),
+        ("loops", str(len(spanning_tree(topology).loop_branches))),
+        ("voltage levels", ", ".join(f"{level:g} kV" for level in levels)),
+        ("transformers", _transformers(feeder)),
+        ("line charging", "no" if feeder.charging is None else "yes"),
+        ("shunts", _shunts(feeder)),
+        ("ratings known", f"{int(rated.sum())} of {n_branch} branches"),
+        ("slack", f"bus {slack} at {float(feeder.slack_vm_pu):g} pu"),
+        (
+            "loads",
+            f"{int(loaded.sum())} buses, {short(feeder.load_p_mw.sum())} MW, {short(feeder.load_q_mvar.sum())} Mvar",
+        ),
+    ]
+
+
+def _transformers(feeder: Feeder) -> str:
+    parts = feeder.transformers
+    if parts is None:
+        return "none"
+    own = (parts.ratio != 1) | (parts.shift_degree != 0) | (parts.rated_ratio != 1)
+    return str(int(own.sum()))
+
+
+def _shunts(feeder: Feeder) -> str:
+    if feeder.shunts is None:
+        return "none"
+    count = int(((feeder.shunts.p_mw != 0) | (feeder.shunts.q_mvar != 0)).sum())
+    return f"{count} buses, {short(feeder.shunts.p_mw.sum())} MW, {short(feeder.shunts.q_mvar.sum())} Mvar at 1 pu"
+
+
+def nominal_flow(feeder: Feeder) -> PowerFlowResult:
+    """Solve the nominal loads in double precision."""
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, "ac"))
+
+
+def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
+    """Lowest and highest voltage, losses, import and the highest loading."""
+    if not bool(flow.converged):
+        return [("no solution", f"residual {short(float(flow.residual_mva))} MVA; the feeder cannot carry its loads")]
+    lowest, highest = int(flow.vm_pu.argmin()), int(flow.vm_pu.argmax())
+    rows = [
+        ("lowest voltage", f"{flow.vm_pu[lowest]:.6f} pu at bus {feeder.bus_labels[lowest]}"),
+        ("highest voltage", f"{flow.vm_pu[highest]:.6f} pu at bus {feeder.bus_labels[highest]}"),
+        ("losses", f"{1e3 * float(flow.loss_mw):.4f} kW"),
+        ("slack", f"{float(flow.slack_p_mw):.6f} MW, {float(flow.slack_q_mvar):.6f} Mvar"),
+    ]
+    loading = np.where(np.isfinite(feeder.max_i_ka), flow.branch_loading_percent, -np.inf)
+    branch = int(loading.argmax())
+    if not np.isfinite(loading[branch]):
+        return [*rows, ("highest loading", "not available: no ratings")]
+    topology = feeder.topology
+    ends = (feeder.bus_labels[side[branch]] for side in (topology.from_bus, topology.to_bus))
+    return [*rows, ("highest loading", f"{loading[branch]:.2f} % in branch {'-'.join(str(label) for label in ends)}")]
+
+
+def conversion(net: Any, feeder: Feeder) -> Rows:
+    """Elements of the net, in service and in all, beside what the feeder has of them."""
+    n_transformers = _transformers(feeder) if feeder.transformers is not None else "0"
+    of_feeder = {
+        "bus": f"{feeder.n_bus} buses",
+        "line": f"{feeder.topology.n_branch - int(n_transformers)} branches that are no transformer",
+        "trafo": f"{n_transformers} branches",
+        **dict.fromkeys(("sgen", "storage"), "in the load"),
+        "load": f"{short(feeder.load_p_mw.sum())} MW, {short(feeder.load_q_mvar.sum())} Mvar in all",
+        "shunt": _shunts(feeder),
+    }
+    rows: Rows = []
+    for element in NET_ELEMENTS:
+        table = net.get(element)
+        if table is None or table.empty:
+            continue
+        stated = str(len(table))
+        if "in_service" in table:
+            off = int((~table["in_service"].astype(bool)).sum())
+            stated += f" ({off} out of service)" if off else ""
+        rows.append((element, stated, of_feeder.get(element, "")))
+    return rows
+
+
+def changes(net: Any, feeder: Feeder, fused: dict[int, int]) -> list[str]:
+    """Say which buses of the net closed switches made one, and what is left out."""
+    lines = []
+    joined = [bus for bus, label in fused.items() if bus != label]
+    if joined:
+        pairs = ", ".join(f"{bus} as {fused[bus]}" for bus in joined[:8])
+        lines.append(f"fused by closed switches: {len(joined)} buses ({pairs}{', ...' if len(joined) > 8 else ''})")
+    lost = sorted({int(bus) for bus in net.bus.index} - set(fused))
+    if lost:
+        lines.append(f"left out, not connected or out of service: bus {summarise_labels(lost)}")
+    dropped = len(net["line"]) + len(net["trafo"]) - feeder.topology.n_branch
+    if dropped > 0:
+        lines.append(
+            f"no branch of the feeder: {dropped} lines or transformers (the charging of those hanging open stays)"
+        )
+    return lines
+
+
+def comparison(check: FeederCheck) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows: nominal answers of both, and the largest difference over all cases."""
+    rows: Rows = []
+    for quantity, title in QUANTITIES.items():
+        own, theirs = (getattr(answers, quantity)[0] for answers in (check.own, check.pandapower))
+        if quantity == "vm_pu":
+            title, own, theirs = "lowest voltage, pu", own.min(), theirs.min()
+        rows.append((title, f"{float(own):.9f}", f"{float(theirs):.9f}", f"{check.largest(quantity):.2g}"))
+    return ("", "ours,\nnominal", "pandapower,\nnominal", "largest difference,\nall cases"), rows
+
+
+def verdict(check: FeederCheck, within_pu: float) -> str:
+    """One sentence or two."""
+    n, both = len(check.compared), int(check.compared.sum())
+    said = f"{both} of {n} cases solved by both"
+    if check.disputed:
+        said += f", {check.disputed} by one of the two only"
+    if not both:
+        return f"DIFFERS: {said}; nothing to compare"
+    where = f"max |dV| = {check.largest('vm_pu'):.2g} pu, at bus {check.worst_bus}"
+    if not check.compared[0]:
+        return f"DIFFERS: {said}, and the nominal loads not; {where}"
+    return f"{'AGREES' if check.agrees(within_pu) else 'DIFFERS'}: {said}; {where} (allowed: {within_pu:g} pu)"

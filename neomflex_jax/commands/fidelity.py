@@ -1,0 +1,161 @@
+"""``neomflex fidelity``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from neomflex_jax.commands.console import console
+from neomflex_jax.commands.evaluate import record_runs, refuse_existing
+from neomflex_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from neomflex_jax.evaluation.fidelity_report import Fidelity
+
+FILES = ("fidelity.csv", "fidelity.json", "fidelity.png")
+SECTIONS = {  # what the table shows of the columns in fidelity.csv
+    "voltage, pu": {
+        "vm_error_max_pu": "error, largest",
+        "vm_error_p99_pu": "error, 99 % below",
+        "vm_error_mean_pu": "error, mean",
+        "vm_bias_pu": "bias (+ too high)",
+    },
+    "losses, MW": {
+        "loss_error_max_mw": "error, largest",
+        "loss_error_p99_mw": "error, 99 % below",
+        "loss_error_mean_mw": "error, mean",
+        "loss_bias_mw": "bias (+ too high)",
+    },
+    "losses, % of the mean loss": {
+        "loss_error_max_percent": "error, largest",
+        "loss_error_mean_percent": "error, mean",
+        "loss_bias_percent": "bias (+ too high)",
+    },
+    "branch current, kA": {
+        "branch_i_error_max_ka": "error, largest",
+        "branch_i_error_p99_ka": "error, 99 % below",
+        "branch_i_error_mean_ka": "error, mean",
+        "branch_i_bias_ka": "bias (+ too high)",
+    },
+    "branch loading, % points": {
+        "branch_loading_error_max_percent": "error, largest",
+        "branch_loading_error_mean_percent": "error, mean",
+        "branch_loading_bias_percent": "bias (+ too high)",
+    },
+    "outside hard limits, voltages": {
+        "hard_missed": "missed",
+        "hard_missed_percent_of_true": "missed, % of true",
+        "hard_invented": "invented",
+        "hard_invented_percent_of_true": "invented, % of true",
+    },
+    "outside the band, voltages": {
+        "band_missed": "missed",
+        "band_missed_percent_of_true": "missed, % of true",
+        "band_invented": "invented",
+        "band_invented_percent_of_true": "invented, % of true",
+    },
+    "": {"n_failed": "samples without an answer", "flows_per_second": "flows/s"},
+}
+
+
+@dataclass(frozen=True)
+class FidelityCommand:
+    """State each power-flow method's error against exact AC, and its speed, on a scenario's own injections.
+
+    Draws random rows of the profiles and random actions of all devices (or takes a policy's own steps), lets every
+    method answer, and compares with AC in double precision: voltages, losses, currents, violations.
+    """
+
+    scenario: str | None = None
+    """A packaged scenario's name or a TOML file. If not given: neom33, or the policies'."""
+    power_flow_methods: tuple[str, ...] | None = None
+    """Some of dc, lindistflow, calibrated, ac and newton. If not given: all."""
+    samples: int | None = None
+    """How many injections to draw. If not given: 4096."""
+    seed: int = 0
+    """Seed of the draw; no seed draws the samples that `calibrated` is fitted to."""
+    profiles: Path | None = None
+    """CSV file with Demand and Solar. If not given: the scenario's for training; with --policies, for evaluation."""
+    policies: Path | None = None
+    """Output folder of a training: compare on every step of its policies' evaluation instead of on random actions."""
+    batch_size: int | None = None
+    """Power flows at once when the speed is measured. If not given: 4096, fewer on large feeders."""
+    output: Path | None = None
+    """Folder for fidelity.csv, fidelity.json and fidelity.png. If not given: nothing is written."""
+    overwrite: bool = False
+    """Replace the files in the output folder."""
+
+    def execute(self, started: float) -> int:
+        """Compare; gives the exit status."""
+        if self.output is not None:
+            refuse_existing(self.output, FILES, self.overwrite)
+        with console.status("solving"):
+            report = self._on_policies() if self.policies is not None else self._on_random_actions()
+        print_report(report)
+        if self.output is not None:
+            from neomflex_jax.plots import save
+            from neomflex_jax.plots.fidelity import draw
+
+            report.write(self.output)
+            save(draw(report), self.output / "fidelity.png")
+            console.print(f"files: {', '.join(str(self.output / name) for name in FILES)}")
+        return 0
+
+    def _on_random_actions(self) -> Fidelity:
+        from neomflex_jax.evaluation.fidelity import fidelity
+
+        return fidelity(
+            self.scenario or "neom33",
+            self.power_flow_methods,
+            4096 if self.samples is None else self.samples,
+            self.seed,
+            profiles=self.profiles,
+            batch_size=self.batch_size,
+        )
+
+    def _on_policies(self) -> Fidelity:
+        from neomflex_jax.evaluation.fidelity import fidelity
+
+        if self.scenario is not None or self.samples is not None:
+            raise InputError("--policies brings its own scenario and samples; leave out --scenario and --samples")
+        assert self.policies is not None
+        trajectory = record_runs(self.policies, self.profiles, None, baseline=False)[0][0]
+        report = fidelity(
+            trajectory.scenario,
+            self.power_flow_methods,
+            injections=(trajectory.p_injection_mw, trajectory.q_injection_mvar),
+            batch_size=self.batch_size,
+        )
+        return replace(report, samples_from=f"every step of the policies in {self.policies} on their evaluation")
+
+
+def print_report(report: Fidelity) -> None:
+    """Print methods side by side, and under them what the numbers rest on."""
+    rows = report.rows()
+    table = Table(title=f"{report.scenario.name}: error against exact AC", title_justify="left", title_style="bold")
+    table.add_column("")
+    for row in rows:
+        table.add_column(str(row["method"]), justify="right")
+    for section, lines in SECTIONS.items():
+        if all(row[name] != row[name] for row in rows for name in lines):
+            continue  # all NaN: a feeder without ratings
+        table.add_section()
+        if section:
+            table.add_row(section, style="bold")
+        for name, label in lines.items():
+            table.add_row(("  " if section else "") + label, *(number(row[name]) for row in rows))
+    console.print(table)
+    for note in report.notes():
+        console.print(note, soft_wrap=False)
+
+
+def number(value: float) -> str:
+    """Write a count in full and anything else with three significant digits."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value != value:
+        return "n/a"
+    return f"{value:.3g}" if not abs(value) >= 1000 else f"{float(f'{value:.3g}'):,.0f}"

@@ -1,0 +1,163 @@
+"""What each power-flow method gets wrong on a scenario, and how fast it is: the numbers to choose a surrogate by.
+
+Every method answers the same injections as the environment would let it, in JAX's precision of the moment (float32 by
+default); the reference is `ac` in float64. `calibrated` is fitted as `make` fits it, and the samples are others than
+those of the fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax.typing import ArrayLike
+
+from neomflex_jax.environment import Environment, make
+from neomflex_jax.environment.make import sample_injections
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.deviation import Answers, compare, count_violations
+from neomflex_jax.evaluation.fidelity_report import Fidelity
+from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
+from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, calibrate, check_method, power_flow
+from neomflex_jax.powerflow.solver import CALIBRATED_MOST_BUSES
+from neomflex_jax.profiles import read_profiles, resolve_profiles
+from neomflex_jax.scenario import Scenario, load_scenario
+
+CHEAPEST_FIRST = ("dc", "lindistflow", "calibrated", "ac", "newton")
+FIRST_SEED = 1  # the fit of `calibrated` draws with seed 0; ours follow it, so that no seed repeats its samples
+
+
+def fidelity(
+    scenario: str | Path | Scenario = "neom33",
+    power_flow_methods: Sequence[str] | None = None,
+    samples: int = 4096,
+    seed: int = 0,
+    *,
+    profiles: str | Path | None = None,
+    injections: tuple[ArrayLike, ArrayLike] | None = None,
+    batch_size: int | None = None,
+    seconds_per_method: float = 0.5,
+) -> Fidelity:
+    """State every method's error against exact AC, and its speed, on a scenario's own injections.
+
+    Parameters
+    ----------
+    scenario
+        A packaged scenario's name, a TOML file, or a `Scenario`.
+    power_flow_methods
+        Names of methods; None takes all that the feeder admits.
+    samples, seed
+        How many injections to draw, each from a random row of the profiles and uniformly random actions of all devices.
+    profiles
+        Profiles to draw rows from: `training`, `testing` or a CSV file; None takes the scenario's for training.
+    injections
+        p in MW and q in Mvar, shapes (n_samples, n_bus), positive into the grid, instead of drawing any.
+    batch_size, seconds_per_method
+        Of the measurement of speed; None takes 4096, fewer on feeders of more than 64 buses.
+
+    Raises
+    ------
+    InputError
+        If an argument is not usable, or no sample has an AC solution.
+    """
+    chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
+    for name, value, least in (("samples", samples, 1), ("seed", seed, 0), ("batch_size", batch_size, 1)):
+        if value is not None and value < least:
+            raise InputError(f"{name} = {value} must be at least {least}")
+    feeder = load_feeder(chosen.feeder)
+    methods = _choose_methods(power_flow_methods, feeder)
+    env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
+    drawn: tuple[ArrayLike, ArrayLike]
+    if injections is None:
+        source = chosen.profiles if profiles is None else profiles
+        rows_from = read_profiles(resolve_profiles(source), chosen.steps_per_day)
+        drawn = sample_injections(chosen, feeder, env.layout, rows_from, samples, FIRST_SEED + seed)
+        samples_from = f"random rows of profiles {Path(source).name!r} under random actions of all devices, seed {seed}"
+    else:
+        drawn, samples_from = _given(injections, feeder.n_bus), "given injections"
+    p, q = _as_computed(drawn)
+    exact, residual_mva = _solve_reference(chosen, p, q)
+    solved = exact.converged
+    if not solved.any():
+        raise InputError(
+            f"none of the {len(p):,} samples has an AC solution; give injections that the feeder can carry"
+        )
+    solvers = {method: _bind(env, feeder, method) for method in methods}
+    batch_size = default_batch_size(feeder.n_bus) if batch_size is None else batch_size
+    speed = flows_per_second(solvers, p, q, batch_size, seconds_per_method)
+    rows = []
+    for method, solver in solvers.items():
+        answers = Answers.of(_solve(feeder, solver, p, q), feeder)
+        errors = compare(answers, exact, chosen.limits)
+        rows.append({"method": method, **errors, "batch_size": batch_size, "flows_per_second": speed[method]})
+    limits, vm_pu = chosen.limits, exact.vm_pu[solved]
+    return Fidelity(
+        scenario=chosen,
+        table=pd.DataFrame(rows),
+        samples_from=samples_from,
+        n_samples=len(p),
+        n_solved=int(solved.sum()),
+        n_bus=vm_pu.shape[1],
+        n_branch=exact.branch_i_ka.shape[1],
+        mean_loss_mw=float(exact.loss_mw[solved].mean()),
+        residual_mva=residual_mva,
+        hard_violations=count_violations(vm_pu, vm_pu, limits.hard_min_pu, limits.hard_max_pu).true,
+        band_violations=count_violations(vm_pu, vm_pu, limits.band_min_pu, limits.band_max_pu).true,
+        precision=str(jnp.zeros(0).dtype),
+        batch_size=batch_size,
+        device=jax.devices()[0].device_kind,
+    )
+
+
+def _choose_methods(names: Sequence[str] | None, feeder: Feeder) -> tuple[str, ...]:
+    if names is None:
+        fits = feeder.n_bus <= CALIBRATED_MOST_BUSES
+        return tuple(name for name in CHEAPEST_FIRST if name in METHODS and (fits or name != "calibrated"))
+    if not names:
+        raise InputError(f"no power-flow method was given; known: {', '.join(METHODS)}")
+    return tuple(dict.fromkeys(check_method(name) for name in names))
+
+
+def _given(injections: tuple[ArrayLike, ArrayLike], n_bus: int) -> tuple[ArrayLike, ArrayLike]:
+    for name, values in zip(("p", "q"), injections, strict=True):
+        if np.ndim(values) != 2 or np.shape(values)[1] != n_bus or len(np.asarray(values)) == 0:
+            raise InputError(f"injections: {name} has shape {np.shape(values)}; expected (n_samples, {n_bus})")
+    return injections
+
+
+def _as_computed(injections: tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    """Injections in float64, rounded to JAX's precision of the moment: all answer exactly the same question."""
+    p, q = (np.array(jnp.asarray(values, float), np.float64) for values in injections)
+    return p, q
+
+
+def _solve_reference(scenario: Scenario, p: np.ndarray, q: np.ndarray) -> tuple[Answers, float]:
+    """Exact answers in float64, and their largest bus mismatch in MVA.
+
+    Nothing here is shared with the methods under test: JAX may hold single-precision copies of NumPy arrays that it
+    has seen, so the feeder is read anew and the injections are copied.
+    """
+    with jax.enable_x64(True):
+        feeder = load_feeder(scenario.feeder)
+        flow = _solve(feeder, bind(feeder, "ac"), p, q)
+        answers = Answers.of(flow, feeder)
+        residual_mva = np.array(flow.residual_mva)
+    return answers, float(residual_mva[answers.converged].max(initial=0.0))
+
+
+def _solve(feeder: Feeder, solver: PowerFlow, p: np.ndarray, q: np.ndarray) -> PowerFlowResult:
+    """Solve all samples in one compiled program, piece by piece, as inside a training."""
+    solve = jax.jit(lambda solver, p, q: power_flow(feeder, p, q, solver))
+    return solve(solver, jnp.array(p, float), jnp.array(q, float))
+
+
+def _bind(env: Environment, feeder: Feeder, method: str) -> PowerFlow:
+    """Bind a method as `make` does."""
+    if method == "calibrated":
+        return calibrate(feeder, *sample_injections(env.scenario, feeder, env.layout, env.profiles))
+    return bind(feeder, method)

@@ -1,0 +1,179 @@
+"""Whether our AC power flow answers as pandapower does, on any feeder: nominal load, then random injections.
+
+The referee is the user's own pandapower net where there is one, and otherwise the net that `feeder_net` builds. In
+both, a further load at every bus of the feeder carries the difference between a case's injection and the nominal one,
+consumption ``nominal injection - injection``, so that what the net itself holds stays as it is. Losses are those of
+lines and transformers; what a cable that hangs open at one end loses counts as a shunt's consumption in the feeder.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.from_pandapower.json_file import read_net
+from neomflex_jax.powerflow import power_flow
+from validation.feeder_net import net_from_feeder, runpp_needs
+from validation.net_agreement import check_agreement
+from validation.replay import RUNPP_OPTIONS
+
+LOAD_FACTORS = (0.0, 1.5)  # on every load's p by itself
+Q_FACTORS = (-0.5, 1.5)
+GENERATION = 2.0  # in every second random case: up to this many times the mean load of a bus, at every bus
+MOST_SAMPLES = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Answers to the cases, float64; NaN where there is none; first axis: cases, nominal load first."""
+
+    vm_pu: np.ndarray  # (n, n_bus)
+    loss_mw: np.ndarray  # (n,)
+    slack_p_mw: np.ndarray  # (n,) import
+    slack_q_mvar: np.ndarray  # (n,)
+
+    @property
+    def solved(self) -> np.ndarray:
+        """Cases with an answer, (n,)."""
+        return np.isfinite(self.vm_pu).all(axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class FeederCheck:
+    """Our answers and pandapower's, side by side."""
+
+    feeder: Feeder
+    own: Answers
+    pandapower: Answers
+
+    @property
+    def compared(self) -> np.ndarray:
+        """Cases that both solve, (n,)."""
+        return self.own.solved & self.pandapower.solved
+
+    @property
+    def disputed(self) -> int:
+        """Cases that one solves and the other does not."""
+        return int((self.own.solved != self.pandapower.solved).sum())
+
+    def largest(self, quantity: str) -> float:
+        """Largest difference of a field of `Answers`; NaN if nothing could be compared."""
+        both = self.compared
+        difference = np.abs(getattr(self.own, quantity)[both] - getattr(self.pandapower, quantity)[both])
+        return float(difference.max()) if both.any() else float("nan")
+
+    @property
+    def worst_bus(self) -> int | None:
+        """Label of the bus at which voltages differ most."""
+        both = self.compared
+        if not both.any():
+            return None
+        difference = np.abs(self.own.vm_pu[both] - self.pandapower.vm_pu[both]).max(axis=0)
+        return self.feeder.bus_labels[int(difference.argmax())]
+
+    def agrees(self, within_pu: float) -> bool:
+        """Whether the same cases are solved, the nominal one among them, with voltages that differ by no more."""
+        return bool(self.compared[0]) and self.disputed == 0 and self.largest("vm_pu") <= within_pu
+
+
+def check_feeder(
+    feeder: Feeder,
+    net_path: Path | None = None,
+    *,
+    n_samples: int = 50,
+    seed: int = 0,
+    on_case: Callable[[int, int], None] = lambda done, total: None,
+) -> FeederCheck:
+    """Solve nominal load and `n_samples` random cases with `ac` in float64 and with pandapower.
+
+    Parameters
+    ----------
+    feeder
+        The feeder to check.
+    net_path
+        A ``net.json`` that the feeder was read from: the referee then. Otherwise a net is built from the feeder.
+    n_samples, seed
+        How many random cases, and from which seed.
+    on_case
+        Called with the number of cases that pandapower has solved, and the number of all.
+
+    Raises
+    ------
+    InputError
+        If there are too many or too few samples, or pandapower cannot express the feeder.
+    """
+    if not 0 <= n_samples <= MOST_SAMPLES:
+        raise InputError(f"samples = {n_samples} must lie in 0 to {MOST_SAMPLES}")
+    if seed < 0:
+        raise InputError(f"seed = {seed} must be at least 0")
+    if net_path is None:
+        net, trafo_model = net_from_feeder(feeder), "pi"
+        check_agreement(net, feeder)
+    else:
+        net, trafo_model = read_net(net_path), "t"
+        net.user_pf_options = {}  # options stored in a net would overrule the ones given to runpp
+    p_mw, q_mvar = random_injections(feeder, n_samples, seed)
+    theirs = _by_pandapower(feeder, net, trafo_model, p_mw, q_mvar, on_case)
+    with jax.enable_x64(True):
+        flow = power_flow(feeder, p_mw, q_mvar, "ac")
+        ok = np.asarray(flow.converged)
+        own = {name: np.asarray(getattr(flow, name), np.float64).copy() for name in Answers.__annotations__}
+    for values in own.values():
+        values[~ok] = np.nan
+    return FeederCheck(feeder, Answers(**own), theirs)
+
+
+def random_injections(feeder: Feeder, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Injections (1 + n_samples, n_bus), positive into the grid: the nominal loads first."""
+    random = np.random.default_rng(seed)
+    size = (n_samples, feeder.n_bus)
+    p_mw = -random.uniform(*LOAD_FACTORS, size) * feeder.load_p_mw
+    q_mvar = -random.uniform(*Q_FACTORS, size) * feeder.load_q_mvar
+    generation_mw = random.uniform(0.0, GENERATION, size) * np.abs(feeder.load_p_mw).mean()
+    p_mw[1::2] += generation_mw[1::2]
+    return np.vstack([-feeder.load_p_mw, p_mw]), np.vstack([-feeder.load_q_mvar, q_mvar])
+
+
+def _by_pandapower(
+    feeder: Feeder,
+    net: Any,
+    trafo_model: str,
+    p_mw: np.ndarray,
+    q_mvar: np.ndarray,
+    on_case: Callable[[int, int], None],
+) -> Answers:
+    import pandapower
+
+    labels = list(feeder.bus_labels)
+    added = [pandapower.create_load(net, label, p_mw=0.0, q_mvar=0.0, name="difference") for label in labels]
+    options = RUNPP_OPTIONS | runpp_needs(feeder) | {"trafo_model": trafo_model}
+    rows = []
+    for case, (p, q) in enumerate(zip(p_mw, q_mvar, strict=True)):
+        net.load.loc[added, "p_mw"], net.load.loc[added, "q_mvar"] = p_mw[0] - p, q_mvar[0] - q
+        rows.append(_solve(net, labels, options))
+        on_case(case + 1, len(p_mw))
+    vm_pu, loss_mw, slack_p_mw, slack_q_mvar = (np.array(values) for values in zip(*rows, strict=True))
+    return Answers(vm_pu, loss_mw, slack_p_mw, slack_q_mvar)
+
+
+def _solve(net: Any, labels: list[int], options: dict[str, Any]) -> tuple[np.ndarray, float, float, float]:
+    import pandapower
+
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # a diverging Newton overflows, which its status says
+            pandapower.runpp(net, **options)
+    except (pandapower.LoadflowNotConverged, FloatingPointError):  # the latter where a start from DC divides by x = 0
+        nothing = float("nan")
+        return np.full(len(labels), np.nan), nothing, nothing, nothing
+    loss_mw = sum(float(net[f"res_{branches}"]["pl_mw"].sum()) for branches in ("line", "trafo"))
+    slack = net.res_ext_grid.sum()
+    return net.res_bus["vm_pu"].loc[labels].to_numpy(), loss_mw, float(slack["p_mw"]), float(slack["q_mvar"])
