@@ -165,6 +165,6 @@ def test_failed_power_flows_are_trained_through_counted_and_shown(two_days, tmp_
 
 
 def test_every_command_has_help(capsys):
-    for command in ("train", "evaluate", "validate", "plot", "demo"):
+    for command in ("train", "evaluate", "validate", "plot", "demo", "fidelity", "feeder"):
         assert neomflex(command, "--help") == 0
         assert "usage: neomflex" in capsys.readouterr().out

@@ -116,12 +116,12 @@ def test_beyond_the_collapse_a_case_is_flagged_and_the_rest_of_the_batch_is_unha
 
 
 def limited(feeder: nf.Feeder, network: str, most: int) -> nf.PowerFlowResult:
-    """Solve at 3.4 times the nominal load with an iteration limit."""
-    (p,), (q,) = loads(feeder, 3.4)
+    """Solve next to the collapse, where it takes some 13 iterations, with a limit on them."""
+    (p,), (q,) = loads(feeder, 0.999 * COLLAPSE)
     return nf.power_flow(feeder, p, q, method=bind(feeder, "newton", nf.AcConfig(max_iterations=most), network=network))
 
 
-@pytest.mark.parametrize("network", FORMS)
+@pytest.mark.parametrize("network", ["dense", pytest.param("tree", marks=pytest.mark.slow)])
 def test_too_few_iterations_are_flagged_and_the_residual_says_how_far_off(
     case33bw: nf.Feeder, network: str, float64: None
 ) -> None:
@@ -132,7 +132,7 @@ def test_too_few_iterations_are_flagged_and_the_residual_says_how_far_off(
     assert residuals[1] > 1e-9
 
 
-@pytest.mark.parametrize("most", [1, 2, 9])
+@pytest.mark.parametrize("most", [1, 9])
 def test_newton_keeps_to_any_iteration_limit(case33bw: nf.Feeder, most: int, float64: None) -> None:
     flow = limited(case33bw, "dense", most)
     assert not bool(flow.converged)

@@ -20,7 +20,7 @@ from reference_flow import ReferenceFlow, branch_admittances, solve_reference
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
-from neomflex_jax.powerflow import PowerFlow, bind
+from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.fixed_point import evaluate
 
 N_CASES = 3
@@ -28,7 +28,7 @@ TIGHT = nf.AcConfig(tolerance_pu=1e-13, max_iterations=200)
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 LEVELS_KV = (110.0, 20.0, 0.4)
 SHIFT_DEGREE = (0.0, 150.0)  # of the transformers down to each level but the first
-RADIAL, MESHED = (0, 7, 8, 10, 11), (101, 104, 105, 108)  # structures of the quick run
+RADIAL, MESHED = (7, 10, 11), (101, 105)  # structures of the quick run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,6 +55,7 @@ class Structure(NamedTuple):
     far: np.ndarray
     flipped: np.ndarray
     closed: np.ndarray
+    tapped: np.ndarray
     has_charging: bool
     has_taps: bool
     has_shunts: bool
@@ -87,6 +88,7 @@ def structure(seed: int) -> Structure:
         far=np.concatenate([np.arange(1, n_bus), np.array([b for _, b in ties], int)]),
         flipped=random.random(len(near)) < 0.4,
         closed=np.concatenate([np.ones(n_bus - 1, bool), closed_ties]),
+        tapped=random.random(len(near)) < 0.5,
         has_charging=random.random() < 0.6,
         has_taps=random.random() < 0.6 or bool((level != level[0]).any()),
         has_shunts=random.random() < 0.6,
@@ -111,7 +113,7 @@ def build(drawn: Structure, seed: int, plain: bool = False) -> nf.Feeder:
     kv = np.array(LEVELS_KV)[drawn.level]
     base_ohm = kv[listed_to] ** 2
     away = np.where(drawn.flipped, -1, 1)
-    tap = 1.0 + random.uniform(-0.01, 0.01, n_branch) * (random.random(n_branch) < 0.5)
+    tap = 1.0 + random.uniform(-0.01, 0.01, n_branch) * drawn.tapped
     down = drawn.level[drawn.far] - drawn.level[drawn.near]
     shift = np.array(SHIFT_DEGREE)[np.clip(drawn.level[drawn.far] - 1, 0, 1)] * (down == 1)
     taps, charging, shunts = (has and not plain for has in (drawn.has_taps, drawn.has_charging, drawn.has_shunts))
@@ -149,7 +151,7 @@ def injections(feeder: nf.Feeder, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 SEEDS = st.integers(0, 2**32 - 1)
-PROPERTY = settings(max_examples=30, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
 ANY_STRUCTURE = st.integers(0, 99) | st.integers(100, 10**6)
 
 
@@ -249,7 +251,7 @@ def assert_second_order(off: np.ndarray) -> None:
 
 
 @PROPERTY
-@given(structure_seed=st.sampled_from([7, 10, 11, 104, 105]), value_seed=SEEDS)
+@given(structure_seed=st.sampled_from([7, 10, 104]), value_seed=SEEDS)
 def test_linear_methods_become_exact_as_the_load_vanishes(structure_seed: int, value_seed: int) -> None:
     feeder = build(structure(structure_seed), value_seed, plain=True)
     (p, *_), (q, *_) = injections(feeder, value_seed)
@@ -272,7 +274,7 @@ def test_linear_methods_become_exact_as_the_load_vanishes(structure_seed: int, v
 def redrawn(drawn: Structure) -> Structure:
     """The same feeder: buses in another order with other labels, plain lines listed from the other end."""
     random = np.random.default_rng(drawn.n_bus)
-    plain = drawn.level[drawn.near] == drawn.level[drawn.far]
+    plain = (drawn.level[drawn.near] == drawn.level[drawn.far]) & ~drawn.tapped
     return drawn._replace(
         order=random.permutation(drawn.n_bus),
         labels=1000 + random.permutation(drawn.n_bus) * 3,
@@ -281,7 +283,7 @@ def redrawn(drawn: Structure) -> Structure:
 
 
 @PROPERTY
-@given(structure_seed=st.sampled_from([7, 11, 104]), value_seed=SEEDS)
+@given(structure_seed=st.sampled_from([7, 104]), value_seed=SEEDS)
 def test_order_names_and_direction_do_not_matter(structure_seed: int, value_seed: int) -> None:
     drawn = structure(structure_seed)
     one, other = build(drawn, value_seed), build(redrawn(drawn), value_seed)
@@ -351,7 +353,6 @@ def wanted(feeder: nf.Feeder, method: str, network: str) -> Wanted:
     [
         (0, "ac", "dense"),
         (0, "ac", "tree"),
-        (0, "newton", "dense"),
         (0, "newton", "tree"),
         (101, "ac", "dense"),
         (101, "newton", "dense"),
@@ -376,7 +377,9 @@ def test_derivatives_equal_finite_differences_forward_and_reverse(
         return jax.vmap(lambda *along: jax.jvp(number, point, along)[1])(*directions)
 
     step = 1e-5
-    shifted = [np.stack([value + step * along, value - step * along]) for value, along in zip(point, directions)]
+    shifted = [
+        np.stack([value + step * along, value - step * along]) for value, along in zip(point, directions, strict=True)
+    ]
     ahead, behind = jax.jit(jax.vmap(jax.vmap(number)))(*shifted)
     expected = (ahead - behind) / (2 * step)
     assert (np.abs(expected) > 1e-4).all()
@@ -386,7 +389,7 @@ def test_derivatives_equal_finite_differences_forward_and_reverse(
     np.testing.assert_allclose(reverse, forward(directions), rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize(("structure_seed", "network"), [(11, "tree"), (7, "dense"), (104, "dense")])
+@pytest.mark.parametrize(("structure_seed", "network"), [(11, "tree"), (101, "dense")])
 def test_the_derivative_is_that_of_an_unrolled_iteration(structure_seed: int, network: str) -> None:
     feeder = build(structure(structure_seed), 0)
     solver = bind(feeder, "ac", TIGHT, network=network)
@@ -401,7 +404,9 @@ def test_the_derivative_is_that_of_an_unrolled_iteration(structure_seed: int, ne
         own_p, own_q = (grid.network.enter(grid.without_slack(values)) for values in (p, q))
         start = tuple(jnp.broadcast_to(part, own_p.shape) for part in grid.network.no_load)
         (ur, ui), _ = lax.scan(lambda u, _: (evaluate(grid, own_p, own_q, *u), None), start, length=80)
-        return squares(grid.with_slack(grid.network.leave(ur), grid.slack_vm), grid.with_slack(grid.network.leave(ui), 0))
+        return squares(
+            grid.with_slack(grid.network.leave(ur), grid.slack_vm), grid.with_slack(grid.network.leave(ui), 0)
+        )
 
     def implicit(p: jax.Array, q: jax.Array) -> jax.Array:
         return jnp.sum(solver(p, q).vm_pu ** 3)
@@ -423,20 +428,18 @@ def temporary_bytes(function: Callable[[jax.Array], jax.Array], at: np.ndarray) 
     return int(analysis.temp_size_in_bytes)
 
 
-@pytest.mark.parametrize("network", ["dense", "tree"])
+@pytest.mark.parametrize("network", ["dense", pytest.param("tree", marks=pytest.mark.slow)])
 def test_memory_of_a_gradient_does_not_depend_on_the_iterations(case33bw: nf.Feeder, network: str) -> None:
     p, q = -case33bw.load_p_mw, -case33bw.load_q_mvar
 
-    def solver(most: int) -> PowerFlow:
-        return bind(case33bw, "ac", nf.AcConfig(tolerance_pu=1e-15, max_iterations=most), network=network)
+    def implicit(most: int) -> Callable[[jax.Array], jax.Array]:
+        solver = bind(case33bw, "ac", nf.AcConfig(tolerance_pu=1e-15, max_iterations=most), network=network)
+        return lambda p: solver(p, jnp.asarray(q)).loss_mw
 
-    few, many = (
-        temporary_bytes(lambda p, own=solver(most): own(p, jnp.asarray(q)).loss_mw, p) for most in (20, 200)
-    )
-    assert few == many
+    assert temporary_bytes(implicit(20), p) == temporary_bytes(implicit(200), p)
 
     def unrolled(length: int) -> Callable[[jax.Array], jax.Array]:
-        grid = solver(20).grid
+        grid = bind(case33bw, "ac", network=network).grid
 
         def last(p: jax.Array) -> jax.Array:
             own_p, own_q = (grid.network.enter(grid.without_slack(values)) for values in (p, jnp.asarray(q)))

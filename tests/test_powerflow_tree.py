@@ -126,22 +126,30 @@ def assert_sums_are_right(sums: TreeSums, parent: np.ndarray, order: np.ndarray,
     on_the_way = paths(parent, order)
     sums = jax.tree.map(jnp.asarray, sums)
     values = random.normal(size=(len(parent), 2))
-    inner = sums.enter(jnp.asarray(values))
-    np.testing.assert_array_equal(sums.leave(inner), values)
-    np.testing.assert_allclose(sums.leave(sums.below(inner)), on_the_way.T @ values, atol=1e-10)
-    np.testing.assert_allclose(sums.leave(sums.along(inner)), on_the_way @ values, atol=1e-10)
+
+    @jax.jit
+    def all_of_them(sums: TreeSums, values: jax.Array) -> tuple[jax.Array, ...]:
+        inner = sums.enter(values)
+        return sums.leave(inner), sums.leave(sums.below(inner)), sums.leave(sums.along(inner))
+
+    same, below, along = all_of_them(sums, values)
+    np.testing.assert_array_equal(same, values)
+    np.testing.assert_allclose(below, on_the_way.T @ values, atol=1e-10)
+    np.testing.assert_allclose(along, on_the_way @ values, atol=1e-10)
 
 
-@pytest.mark.parametrize("size", [2, 3, 8, SIZE])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_sums_below_and_along_are_those_of_the_tree(shape: Shape, size: int, float64: None) -> None:
+@pytest.mark.parametrize(
+    ("size", "n"),
+    [(8, 61), *(pytest.param(size, n, marks=pytest.mark.slow) for size in (2, 3, SIZE) for n in (1, 2, 61, 300))],
+)
+def test_sums_below_and_along_are_those_of_the_tree(shape: Shape, size: int, n: int, float64: None) -> None:
     random = np.random.default_rng(size)
-    for n in (1, 2, 61):
-        parent, order = shuffled(shape(n, random), random)
-        assert_sums_are_right(tree_sums(parent, order, size), parent, order, random)
+    parent, order = shuffled(shape(n, random), random)
+    assert_sums_are_right(tree_sums(parent, order, size), parent, order, random)
 
 
-@pytest.mark.parametrize(("size", "levels"), [(2, 4), (4, 3), (SIZE, 1)])
+@pytest.mark.parametrize(("size", "levels"), [pytest.param(2, 4, marks=pytest.mark.slow), (4, 3), (SIZE, 1)])
 def test_sums_are_right_at_every_depth_of_the_recursion(size: int, levels: int, float64: None) -> None:
     random = np.random.default_rng(size)
     parent, order = shuffled(any_tree(500, random), random)
@@ -196,12 +204,12 @@ def assert_tree_equals_dense(feeder: nf.Feeder) -> None:
         np.testing.assert_allclose(tree, dense, rtol=1e-9, atol=1e-8, err_msg=name)
 
 
-@pytest.mark.parametrize("name", ["case33bw", "case69", "case141"])
+@pytest.mark.parametrize("name", ["case69", "case141"])
 def test_published_feeders_have_the_same_flow_in_both_forms(name: str, float64: None) -> None:
     assert_tree_equals_dense(nf.load_feeder(name))
 
 
-@pytest.mark.parametrize(("shape", "n"), [(chain, 1), (star, 40), (all_at_the_slack, 33), (any_tree, 150)])
+@pytest.mark.parametrize(("shape", "n"), [(chain, 1), (any_tree, 150)])
 def test_drawn_feeders_have_the_same_flow_in_both_forms(shape: Shape, n: int, float64: None) -> None:
     assert_tree_equals_dense(radial_feeder(shape(n, np.random.default_rng(n)), seed=n))
 

@@ -24,7 +24,6 @@ from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, calibrate, check_method, power_flow
-from neomflex_jax.powerflow.solver import CALIBRATED_MOST_BUSES
 from neomflex_jax.profiles import read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, load_scenario
 
@@ -50,7 +49,7 @@ def fidelity(
     scenario
         A packaged scenario's name, a TOML file, or a `Scenario`.
     power_flow_methods
-        Names of methods; None takes all that the feeder admits.
+        Names of methods; None takes all.
     samples, seed
         How many injections to draw, each from a random row of the profiles and uniformly random actions of all devices.
     profiles
@@ -70,7 +69,7 @@ def fidelity(
         if value is not None and value < least:
             raise InputError(f"{name} = {value} must be at least {least}")
     feeder = load_feeder(chosen.feeder)
-    methods = _choose_methods(power_flow_methods, feeder)
+    methods = _choose_methods(power_flow_methods)
     env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
     drawn: tuple[ArrayLike, ArrayLike]
     if injections is None:
@@ -114,10 +113,9 @@ def fidelity(
     )
 
 
-def _choose_methods(names: Sequence[str] | None, feeder: Feeder) -> tuple[str, ...]:
+def _choose_methods(names: Sequence[str] | None) -> tuple[str, ...]:
     if names is None:
-        fits = feeder.n_bus <= CALIBRATED_MOST_BUSES
-        return tuple(name for name in CHEAPEST_FIRST if name in METHODS and (fits or name != "calibrated"))
+        return CHEAPEST_FIRST
     if not names:
         raise InputError(f"no power-flow method was given; known: {', '.join(METHODS)}")
     return tuple(dict.fromkeys(check_method(name) for name in names))

@@ -13,7 +13,7 @@ from jax import Array
 from neomflex_jax.powerflow import PowerFlow
 
 BATCH_SIZE = 4096
-MOST_VALUES = 2**18  # buses x cases of a batch: `newton` keeps a matrix for each case
+MOST_VALUES = 2**18  # buses x cases of a batch
 TURNS = 4
 
 

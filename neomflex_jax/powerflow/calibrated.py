@@ -2,13 +2,14 @@
 
 ``v^2 = lindistflow(p, q) + A [p; q] + b`` stays affine in the injections. Losses stay quadratic: LinDistFlow's plus
 ``sum_b (w_b P_b^2 + u_b Q_b^2) + affine(P_b, Q_b)`` in the lossless branch flows. All coefficients minimise the squared
-error against `ac` on given injections, with a ridge that keeps LinDistFlow in directions the samples do not show
-(all loads moving together, say). Per unit, injections positive into the grid.
+error against `ac` on given injections, with a ridge that keeps LinDistFlow in directions the samples do not show (all
+loads moving together, say). On feeders of more than `RANK` buses ``A = F G`` has that rank, for the errors of all buses
+move together. Per unit, injections positive into the grid. Branch currents and angles are LinDistFlow's.
 Source of the idea: affine fits of power-flow data, Y. Liu et al., "Data-driven power flow linearization", IEEE Trans.
-Smart Grid 10(3), 2019.
+Smart Grid 10(3), 2019; of the low rank, reduced-rank regression, A. J. Izenman, J. Multivariate Analysis 5, 1975.
 
 Good on injections like those it was fitted to, and nowhere else: fit it on the scenario's own. Its errors have both
-signs. Not for final numbers; validate against AC.
+signs, and an optimiser finds those that flatter it. Not for final numbers; validate against AC.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_fl
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
+RANK = 64  # of the correction on large feeders
 RIDGE = 1e-2  # relative to each feature's variance: keeps the normal equations well-conditioned in float32
 
 
@@ -35,8 +37,8 @@ RIDGE = 1e-2  # relative to each feature's variance: keeps the normal equations 
 class CalibratedFit:
     """Coefficients of the corrections to LinDistFlow."""
 
-    vm_squared_matrix: Array  # (2 n_padded, n_padded) on [p, q] in the dense network's layout
-    vm_squared_offset: Array  # (n_padded,)
+    vm_squared_factors: tuple[Array, Array]  # F (2 n, rank) on [p, q] and G (rank, n), n = n_bus - 1
+    vm_squared_offset: Array  # (n,)
     loss_matrix: Array  # (4 n_branch, 2) active and reactive losses on `_loss_features`
     loss_offset: Array  # (2,)
 
@@ -56,19 +58,24 @@ def solve_calibrated(
     grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,)."""
-    network = grid.network
-    assert isinstance(network, DenseNetwork)  # `calibrate` sees to it
+    network, (factor, spread) = grid.network, fit.vm_squared_factors
     p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
-    wr, wi = network.no_load
-    lindistflow = 2.0 * jnp.concatenate([network.r, network.x])
-    vm_squared = wr**2 + wi**2 + fit.vm_squared_offset + jnp.concatenate([p, q]) @ (lindistflow + fit.vm_squared_matrix)
+    linear_vm_squared, va = squared_voltages(grid, p, q)
+    plain = jnp.concatenate([network.leave(p), network.leave(q)])
+    if isinstance(network, DenseNetwork):  # one matrix and one product
+        n = network.n
+        matrix = 2.0 * jnp.concatenate([network.r[:n, :n], network.x[:n, :n]]) + factor @ spread
+        wr, wi = (network.leave(part) for part in network.no_load)
+        vm_squared = wr**2 + wi**2 + fit.vm_squared_offset + plain @ matrix
+    else:
+        vm_squared = linear_vm_squared + fit.vm_squared_offset + (plain @ factor) @ spread
     losses = _linear_losses(grid, p, q) + _loss_features(grid, p, q) @ fit.loss_matrix + fit.loss_offset
     return linear_answer(
         grid,
         p_injection_mw,
         q_injection_mvar,
-        vm=root_or_nan(network.leave(vm_squared)),
-        va=squared_voltages(grid, p, q)[1],
+        vm=root_or_nan(vm_squared),
+        va=va,
         loss=losses[0],
         q_loss=losses[1],
     )
@@ -89,15 +96,28 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
     keep = exact.converged & linear.converged
 
     u_scale = 1.0 if grid.scale is None else grid.scale[0]
-    error = (u_scale * exact.vm_pu) ** 2 - (u_scale * linear.vm_pu) ** 2
-    error = grid.network.enter(error[:, grid.topology.non_slack])
-    vm_matrix, vm_offset = _ridge_regression(jnp.concatenate([p, q], axis=1), error, keep)
+    error = ((u_scale * exact.vm_pu) ** 2 - (u_scale * linear.vm_pu) ** 2)[:, grid.topology.non_slack]
+    error = jnp.where(keep[:, None], error, 0.0)
+    leave = jax.vmap(grid.network.leave)
+    spread = _main_directions(error, RANK)
+    factor, offset = _ridge_regression(jnp.concatenate([leave(p), leave(q)], axis=1), error @ spread.T, keep)
 
     # the same charging and shunts are in both, at voltages a little apart: the fit takes up the difference
     loss_error = jnp.stack([exact.loss_mw - linear.loss_mw, exact.slack_q_mvar - linear.slack_q_mvar], axis=1)
     features = jax.vmap(lambda p, q: _loss_features(grid, p, q))(p, q)
     loss_matrix, loss_offset = _ridge_regression(features, loss_error / grid.s_base_mva, keep)
-    return CalibratedFit(vm_matrix, vm_offset, loss_matrix, loss_offset), keep.sum()
+    return CalibratedFit((factor, spread), offset @ spread, loss_matrix, loss_offset), keep.sum()
+
+
+def _main_directions(errors: Array, rank: int) -> Array:
+    """Orthonormal rows (rank or n, n) that span most of the errors (n_samples, n): a subspace iteration."""
+    n = errors.shape[1]
+    if n <= rank:
+        return jnp.eye(n, dtype=errors.dtype)
+    start = jax.random.normal(jax.random.key(0), (n, rank), errors.dtype)
+    for _ in range(2):
+        start, _ = jnp.linalg.qr(errors.T @ (errors @ start))
+    return start.T
 
 
 def _ridge_regression(features: Array, targets: Array, keep: Array) -> tuple[Array, Array]:
@@ -110,8 +130,13 @@ def _ridge_regression(features: Array, targets: Array, keep: Array) -> tuple[Arr
     scale = jnp.sqrt(weight @ centred**2)
     varies = scale > 1e-5 * jnp.abs(feature_mean)  # a constant feature gets no say, whatever its size
     inverse_scale = jnp.where(varies, 1.0 / jnp.where(varies, scale, 1.0), 0.0)
-    scaled = centred * inverse_scale
-    gram = (scaled * weight[:, None]).T @ scaled + RIDGE * jnp.eye(features.shape[1], dtype=features.dtype)
-    moment = (scaled * weight[:, None]).T @ (targets - target_mean)
-    matrix = jax.scipy.linalg.solve(gram, moment, assume_a="pos") * inverse_scale[:, None]
+    root_weight = jnp.sqrt(weight)[:, None]
+    scaled, missing = root_weight * centred * inverse_scale, root_weight * (targets - target_mean)
+    n_samples, n_features = scaled.shape
+    ridge = RIDGE * jnp.eye(min(n_samples, n_features), dtype=features.dtype)
+    if n_features <= n_samples:
+        matrix = jax.scipy.linalg.solve(scaled.T @ scaled + ridge, scaled.T @ missing, assume_a="pos")
+    else:  # the same coefficients from the smaller system
+        matrix = scaled.T @ jax.scipy.linalg.solve(scaled @ scaled.T + ridge, missing, assume_a="pos")
+    matrix = matrix * inverse_scale[:, None]
     return matrix, target_mean - feature_mean @ matrix

@@ -4,9 +4,9 @@
 positive into the grid. Source: B. Stott, J. Jardim, O. Alsac, "DC power flow revisited", IEEE Trans. Power Systems
 24(3), 2009.
 
-Neglected: resistance, losses, reactive power, voltage magnitude. Active flows are too small by the losses below them. On
-a distribution feeder (r about x) it says nothing of voltages, so it hides every violation; it is here as the bottom of
-the ladder and for active flows. Losses are reported as 0; reactive
+Neglected: resistance, losses, reactive power, voltage magnitude. Active flows are too small by the losses below them.
+On a distribution feeder (r about x) it says nothing of voltages, so it hides every violation; it is here as the bottom
+of the ladder and for active flows. Losses are reported as 0; reactive
 power flows to the slack unchanged. Not for anything where a voltage matters.
 """
 

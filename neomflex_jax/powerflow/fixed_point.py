@@ -2,8 +2,8 @@
 
 The plain map contracts by about the relative voltage drop. Most of that is undone bus by bus: were all voltages to move
 with bus k's own, its rise ``d = G(w) - w`` would answer with ``dG_k / d conj(u_k) = -d_k``. So every update solves
-``y = f - d conj(y)`` to first order, ``u <- u + f - d conj(f)`` with ``f = G(u) - u``, at the cost of a few operations a
-bus; on case33bw four evaluations of G then do the work of six. It is a Newton step with the Jacobian's rows lumped,
+``y = f - d conj(y)`` to first order, ``u <- u + f - d conj(f)`` with ``f = G(u) - u``, at the cost of a few operations
+a bus; on case33bw four evaluations of G then do the work of six. It is a Newton step with the Jacobian's rows lumped,
 after the simplified Newton methods in J. M. Ortega, W. C. Rheinboldt, "Iterative Solution of Nonlinear Equations in
 Several Variables", 1970, chapter 7.
 

@@ -10,8 +10,8 @@ from collapse; the step rule, J. E. Dennis, R. B. Schnabel, "Numerical Methods f
 section 6.3.
 
 It starts from a few evaluations of `ac`'s fixed point, which is all that an ordinary case needs. Steps are solved by
-BiCGSTAB (H. A. van der Vorst, SIAM J. Sci. Stat. Comput. 13(2), 1992) without writing the Jacobian down, so that it runs
-on any network's form. It finds solutions that the fixed point misses; at and beyond collapse there is none, and
+BiCGSTAB (H. A. van der Vorst, SIAM J. Sci. Stat. Comput. 13(2), 1992) without writing the Jacobian down, so that it
+runs on any network's form. It finds solutions that the fixed point misses; at and beyond collapse there is none, and
 `converged` is false. `iterations` counts the evaluations and the steps. Derivatives as in `ac`.
 """
 
@@ -95,9 +95,13 @@ def _shortened(
 
 
 def krylov_solve(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
-    """Solve a linear system by BiCGSTAB, which needs products with the map alone."""
-    precise = right_side[0].dtype == jnp.float64
-    solution, _ = jax.scipy.sparse.linalg.bicgstab(  # type: ignore[no-untyped-call]
-        linear, right_side, tol=1e-12 if precise else 1e-6, maxiter=MOST_PRODUCTS
-    )
-    return solution
+    """Solve a linear system, or its transpose, by BiCGSTAB, which needs products with the map alone."""
+
+    def iterate(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
+        precise = right_side[0].dtype == jnp.float64
+        solution: Voltage = jax.scipy.sparse.linalg.bicgstab(  # type: ignore[no-untyped-call]
+            linear, right_side, tol=1e-12 if precise else 1e-6, maxiter=MOST_PRODUCTS
+        )[0]
+        return solution
+
+    return lax.custom_linear_solve(linear, right_side, iterate, transpose_solve=iterate)

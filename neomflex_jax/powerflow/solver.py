@@ -22,8 +22,8 @@ from neomflex_jax.powerflow.newton import solve_newton
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder, per_unit
 from neomflex_jax.powerflow.result import PowerFlowResult
 
+SAMPLE_VALUES = 2_000_000  # buses times samples of a fit around the loads: some 100 MB of features
 METHODS = ("ac", "calibrated", "dc", "lindistflow", "newton")
-CALIBRATED_MOST_BUSES = 1000  # its correction is a dense matrix
 
 
 @jax.tree_util.register_dataclass
@@ -78,14 +78,18 @@ def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *
         If there is no such method or form, or a tree is asked for and the feeder has a loop.
     """
     if check_method(method) == "calibrated":
-        return calibrate(feeder, *_samples_around_loads(feeder))
+        return calibrate(feeder, *_samples_around_loads(feeder), network=network)
     if method == "dc":
         feeder = replace(feeder, r_ohm=0.0 * feeder.r_ohm)  # its network is one of reactances alone
     return PowerFlow(per_unit(feeder, network), None, method, ac_config)
 
 
-def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike) -> PowerFlow:
+def calibrate(
+    feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike, *, network: str = "auto"
+) -> PowerFlow:
     """Fit the `calibrated` method to AC on sampled injections, shapes (n_samples, n_bus), positive into the grid.
+
+    `network` as in `bind`.
 
     Raises
     ------
@@ -100,12 +104,7 @@ def calibrate(feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
             raise InputError(f"{name} holds NaN or infinite values")
     if len(p) == 0:
         raise InputError("there is no sample to fit to; give some hundreds at least")
-    if feeder.n_bus > CALIBRATED_MOST_BUSES:
-        raise InputError(
-            f"`calibrated` needs a matrix of all buses; feeder {feeder.name!r} has {feeder.n_bus}, the most is "
-            f"{CALIBRATED_MOST_BUSES}. Take `lindistflow` or `ac`, whose cost grows linearly"
-        )
-    grid = per_unit(feeder, "dense")
+    grid = per_unit(feeder, network)
     with jax.default_matmul_precision("highest"):
         fit, n_used = fit_to_ac(grid, p, q)
     concrete = not isinstance(n_used, jax.core.Tracer)
@@ -151,30 +150,43 @@ def power_flow(
     InputError
         On an unknown method or field, or a last axis of another length; outside jit also on NaN or infinite injections.
     """
-    p, q = jnp.asarray(p_injection_mw), jnp.asarray(q_injection_mvar)
-    try:
-        p, q = jnp.broadcast_arrays(p, q)
-    except ValueError:
-        raise InputError(f"p_injection_mw {p.shape} and q_injection_mvar {q.shape} do not fit together") from None
-    if p.ndim == 0 or p.shape[-1] != feeder.n_bus:
-        raise InputError(f"injections have shape {p.shape}; the last axis must be n_bus = {feeder.n_bus}")
-    for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
-        if not isinstance(values, jax.core.Tracer) and not bool(jnp.isfinite(values).all()):
-            where = np.argwhere(~np.isfinite(np.asarray(values)))[0].tolist()
-            raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
+    p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
     for name in fields or ():
         if name not in PowerFlowResult.__dataclass_fields__:
             raise unknown_name("field of the result", name, PowerFlowResult.__dataclass_fields__)
     solver = method if isinstance(method, PowerFlow) else bind(feeder, method, ac_config)
     if solver.grid.topology != feeder.topology:
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
-    dtype = jnp.result_type(p, q, float)
-    p_cases, q_cases = (values.reshape(-1, feeder.n_bus).astype(dtype) for values in (p, q))
-    flat = solve_cases(solver, p_cases, q_cases, None if fields is None else tuple(fields))
+    chosen = None if fields is None else tuple(fields)
+    if p.ndim == 2:  # nothing to reshape, and a reshape at the top level is a copy
+        return solve_cases(solver, p, q, chosen)
+    flat = solve_cases(solver, p.reshape(-1, feeder.n_bus), q.reshape(-1, feeder.n_bus), chosen)
     return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flat)
 
 
-def _samples_around_loads(feeder: Feeder, n_samples: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_mvar: ArrayLike) -> tuple[Array, Array]:
+    """Bring injections to one shape and precision; `power_flow` says what is refused."""
+    p, q = jnp.asarray(p_injection_mw), jnp.asarray(q_injection_mvar)
+    if p.shape != q.shape:
+        try:
+            p, q = jnp.broadcast_arrays(p, q)
+        except ValueError:
+            raise InputError(f"p_injection_mw {p.shape} and q_injection_mvar {q.shape} do not fit together") from None
+    if p.ndim == 0 or p.shape[-1] != feeder.n_bus:
+        raise InputError(f"injections have shape {p.shape}; the last axis must be n_bus = {feeder.n_bus}")
+    for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
+        # a sum is one quick pass; where it is not finite, by an overflow perhaps, look closer
+        if not isinstance(values, jax.core.Tracer) and not np.isfinite(jnp.sum(values)):
+            bad = ~np.isfinite(np.asarray(values))
+            if bad.any():
+                where = np.argwhere(bad)[0].tolist()
+                raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
+    dtype = jnp.result_type(p, q, float)
+    return p.astype(dtype), q.astype(dtype)
+
+
+def _samples_around_loads(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
     """Every load scaled by itself, -1 to 2 times its nominal value (reverse flow included), by a fixed seed."""
+    n_samples = min(4096, max(512, SAMPLE_VALUES // feeder.n_bus))
     factors = np.random.default_rng(0).uniform(-1.0, 2.0, (2, n_samples, feeder.n_bus))
     return -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar
