@@ -39,7 +39,7 @@ class AcConfig:
     tolerance_pu
         Largest error of a voltage, as the iteration estimates it; None takes 1e-6 in float32 and 1e-11 in float64.
     max_iterations
-        Evaluations of the map (`ac`), or Newton steps (`newton`), after which a case counts as not converged.
+        Evaluations of the map (in `newton` also Newton steps) after which a case counts as not converged.
     """
 
     tolerance_pu: float | None = None

@@ -79,7 +79,7 @@ def solve_batch(
 
     def keep_going(state: Iterate) -> Array:
         given_up = ~jnp.isfinite(state.off)
-        return ~jnp.all(state.stopped | given_up) & (jnp.max(state.evaluations) < max_iterations)
+        return ~jnp.all(state.stopped | given_up) & (jnp.max(state.evaluations, initial=0) < max_iterations)
 
     if max_iterations > first:
         state = lax.while_loop(keep_going, tested, tested(state))

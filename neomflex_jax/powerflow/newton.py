@@ -41,14 +41,14 @@ def solve_newton(
     enter = grid.network.enter
     p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
     wr, wi = (part.astype(p.dtype) for part in grid.network.no_load)
-    tolerance = config.tolerance(p.dtype)
+    tolerance, first = config.tolerance(p.dtype), min(FIRST_EVALUATIONS, config.max_iterations)
 
     def unbalance(u: Voltage) -> Voltage:
         gr, gi = evaluate(grid, p, q, *u)
         return u[0] - gr, u[1] - gi
 
     def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
-        ur, ui, converged, count = solve_batch(grid, p, q, tolerance, FIRST_EVALUATIONS)
+        ur, ui, converged, count = solve_batch(grid, p, q, tolerance, first)
         start = jax.tree.map(lambda found, no_load: jnp.where(jnp.isfinite(found), found, no_load), (ur, ui), start)
 
         def keep_going(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> Array:
