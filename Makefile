@@ -5,13 +5,16 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types check clean
+.PHONY: demo test test-slow lint types check clean
 
 demo: $(VENV)/installed
 	$(BIN)/neomflex demo --output results/demo --overwrite
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests
+
+test-slow: $(VENV)/installed-test
+	$(BIN)/python -m pytest -n 2 -m slow tests
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

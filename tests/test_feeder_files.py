@@ -154,7 +154,7 @@ def feeders(draw: Any) -> nf.Feeder:
         x_ohm=column(positive, n_branch),
         in_service=[True] * len(ends) + column(st.booleans(), len(ties)),
         max_i_ka=maybe(positive | st.just(float("nan")), n_branch),
-        g_us=maybe(numbers, n_branch),
+        g_us=maybe(positive, n_branch),
         b_us=maybe(numbers, n_branch),
         ratio=ratio,
         shift_degree=maybe(st.floats(-180, 180), n_branch),

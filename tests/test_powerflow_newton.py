@@ -159,6 +159,7 @@ def summary(solver: PowerFlow, feeder: nf.Feeder) -> Callable[[jax.Array], jax.A
     return at
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [jax.jacfwd, jax.jacrev], ids=["forward", "reverse"])
 @pytest.mark.parametrize("network", FORMS)
 def test_derivatives_next_to_the_collapse_equal_finite_differences(

@@ -354,8 +354,8 @@ def wanted(feeder: nf.Feeder, method: str, network: str) -> Wanted:
         (0, "ac", "dense"),
         (0, "ac", "tree"),
         (0, "newton", "tree"),
-        (101, "ac", "dense"),
-        (101, "newton", "dense"),
+        pytest.param(101, "ac", "dense", marks=pytest.mark.slow),
+        pytest.param(101, "newton", "dense", marks=pytest.mark.slow),
     ],
 )
 def test_derivatives_equal_finite_differences_forward_and_reverse(

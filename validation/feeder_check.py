@@ -80,8 +80,17 @@ class FeederCheck:
         return self.feeder.bus_labels[int(difference.argmax())]
 
     def agrees(self, within_pu: float) -> bool:
-        """Whether the same cases are solved, the nominal one among them, with voltages that differ by no more."""
-        return bool(self.compared[0]) and self.disputed == 0 and self.largest("vm_pu") <= within_pu
+        """Whether the same cases are solved, the nominal one among them, with voltages that differ by no more.
+
+        And with slack powers that differ by no more of the largest: a shunt at the slack moves no voltage.
+        """
+        if not self.compared[0] or self.disputed:
+            return False
+        both, within = self.compared, self.largest("vm_pu") <= within_pu
+        for quantity in ("slack_p_mw", "slack_q_mvar"):
+            scale = max(1.0, float(np.abs(getattr(self.pandapower, quantity)[both]).max()))
+            within = within and self.largest(quantity) <= within_pu * scale
+        return within
 
 
 def check_feeder(

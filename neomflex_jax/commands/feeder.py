@@ -81,7 +81,7 @@ class CheckFeeder:
     """Compare our AC power flow with pandapower's, at nominal load and under random injections.
 
     The referee is the net itself where a net.json is given, and otherwise the feeder rebuilt in pandapower. Exit
-    status: 0 if all voltages agree within 1e-6 pu, 1 if not, 2 on unusable input.
+    status: 0 if all voltages and slack powers agree within 1e-6, 1 if not, 2 on unusable input.
     """
 
     feeder: tyro.conf.Positional[str]

@@ -49,7 +49,7 @@ def build_feeder(
         two voltage levels, an impedance that is not positive, or a feeder that is not connected, naming bus or branch.
     """
     where = f"feeder {name!r}"
-    labels = tuple(int(label) for label in bus_labels)
+    labels = tuple(_whole(where, label) for label in bus_labels)
     topology = _topology(where, labels, branches, in_service, slack_bus)
     bus = _Columns(where, tuple(f"bus {label}" for label in labels))
     branch = _Columns(where, tuple(f"branch {a}-{b}" for a, b in branches))
@@ -68,6 +68,7 @@ def build_feeder(
     _check_values(where, bus, branch, feeder)
     level_ratio = feeder.vn_kv[list(topology.from_bus)] / feeder.vn_kv[list(topology.to_bus)]
     charging = Charging(branch("g_us", g_us, absent=0.0), branch("b_us", b_us, absent=0.0))
+    branch.refuse(charging.g_us < -1e-3, "g_us", charging.g_us, "a branch's conductance is at least 0; it loses power")
     transformers = Transformers(
         ratio=branch("ratio", ratio, absent=1.0),
         shift_degree=branch("shift_degree", shift_degree, absent=0.0),
@@ -111,6 +112,12 @@ class _Columns:
             raise InputError(f"{self.where}: {self.rows[row]} has {name} = {column[row]:g}; {why}")
 
 
+def _whole(where: str, label: float | str) -> int:
+    if isinstance(label, str) or label != int(label):
+        raise InputError(f"{where}: bus label {label!r} must be a whole number")
+    return int(label)
+
+
 def _topology(
     where: str,
     labels: tuple[int, ...],
@@ -133,6 +140,9 @@ def _topology(
     slack = labels[0] if slack_bus is None else slack_bus
     if slack not in position:
         raise InputError(f"{where}: slack_bus {slack} is not a bus; buses: {summarise_labels(labels)}")
+    for value in in_service if in_service is not None else ():
+        if value not in (0, 1):
+            raise InputError(f"{where}: in_service = {value!r} must be 0 or 1")
     closed = (True,) * len(branches) if in_service is None else tuple(bool(value) for value in in_service)
     if len(closed) != len(branches):
         raise InputError(f"{where}: in_service has {len(closed)} entries for {len(branches)} branches")
@@ -152,7 +162,10 @@ def _check_values(where: str, bus: _Columns, branch: _Columns, feeder: Feeder) -
     branch.refuse(r < 0, "r_ohm", r, merge)
     branch.refuse((x < 0) | (r + x <= 0), "x_ohm", x, merge)
     ratings = feeder.max_i_ka
-    branch.refuse(ratings <= 0, "max_i_ka", ratings, "a rating is above 0 (leave it empty where it is not known)")
+    unusable = (ratings <= 0) | np.isinf(ratings)
+    branch.refuse(
+        unusable, "max_i_ka", ratings, "a rating is above 0 and finite (leave it empty where it is not known)"
+    )
     if not 0.5 <= feeder.slack_vm_pu <= 1.5:
         raise InputError(f"{where}: slack_vm_pu = {feeder.slack_vm_pu} must lie in 0.5 to 1.5")
 

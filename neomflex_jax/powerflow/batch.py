@@ -42,13 +42,15 @@ def solve_cases(
     size = chunk_cases(n_bus)
     if jax.default_backend() != "cpu" or n_cases <= size:
         return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
-    if isinstance(p_injection_mw, jax.core.Tracer) or isinstance(q_injection_mvar, jax.core.Tracer):
+    device = getattr(p_injection_mw, "device", None)
+    leaves = jax.tree.leaves((solver, p_injection_mw, q_injection_mvar))
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or not jax.core.trace_ctx.is_top_level()
+    if traced or not isinstance(device, jax.Device):  # inside jit, or spread over devices
         return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
     workers = min(_cores(), -(-n_cases // size))
     share = -(-n_cases // (size * workers)) * size
     parts = [slice(start, min(start + share, n_cases)) for start in range(0, n_cases, share)]
     x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-    device = p_injection_mw.device
 
     def solve(part: slice) -> PowerFlowResult:
         with jax.enable_x64(x64), jax.default_device(device):  # what the caller's thread has set, ours has not

@@ -6,8 +6,9 @@ positive into the grid. Source: B. Stott, J. Jardim, O. Alsac, "DC power flow re
 
 Neglected: resistance, losses, reactive power, voltage magnitude. Active flows are too small by the losses below them.
 On a distribution feeder (r about x) it says nothing of voltages, so it hides every violation; it is here as the bottom
-of the ladder and for active flows. Losses are reported as 0; reactive
-power flows to the slack unchanged. Not for anything where a voltage matters.
+of the ladder and for active flows. Series losses are reported as 0, line charging and shunts as they draw at the
+slack's voltage; ratios that differ around a loop drive their current, although the voltages do not show it. Not for
+anything where a voltage matters.
 """
 
 import jax.numpy as jnp
@@ -22,7 +23,8 @@ def solve_dc(grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array
     """Solve one case, shapes (n_bus,), on a grid whose network was built without resistances."""
     p, _ = enter_linear(grid, p_injection_mw, jnp.zeros_like(q_injection_mvar))
     _, turn = grid.network.linear_drop(p, jnp.zeros_like(p))
-    va = grid.network.leave(turn) / grid.slack_vm**2
+    wr, wi = grid.network.no_load
+    va = grid.network.leave(jnp.arctan2(wi, wr) + turn / grid.slack_vm**2)
     zero = jnp.zeros((), va.dtype)
     return linear_answer(
         grid,

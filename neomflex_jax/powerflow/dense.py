@@ -83,13 +83,15 @@ def dense_network(
     `loop_ratio`, complex, (n_loop,): what is left of a loop branch's ratio when the buses are scaled along the tree;
     None where it is 1. Computes in float64 on the host for NumPy arrays, inside jit for traced ones.
     """
-    xp = np if all(isinstance(a, np.ndarray | np.generic) for a in (r, x, slack_vm)) else jnp
+    known = all(isinstance(a, np.ndarray | np.generic) for a in (r, x, slack_vm, loop_ratio) if a is not None)
+    xp = np if known else jnp
     path, n = path_matrix(topology), topology.n_bus - 1
     loops = spanning_tree(topology).loop_branches
     no_load = slack_vm * xp.ones(n)
     if len(loops) == 0:
         z_r, z_x = path @ (r[:, None] * path.T), path @ (x[:, None] * path.T)
-        return _padded(xp, z_r, z_x, -path, None, None, (no_load, xp.zeros(n)), n)
+        # both parts depend on the slack's voltage, or custom_linear_solve cannot be transposed
+        return _padded(xp, z_r, z_x, -path, None, None, (no_load, 0.0 * no_load), n)
 
     z_branch = r + 1j * x
     z = path @ (z_branch[:, None] * path.T)

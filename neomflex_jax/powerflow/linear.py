@@ -21,9 +21,8 @@ def enter_linear(grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: A
 
 
 def linear_flows(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array]:
-    """Branch currents ``(P, -Q) / v0`` of the lossless flows, shapes (n_branch,)."""
-    flow_r, flow_i = grid.network.flows(p, -q)
-    return flow_r / grid.slack_vm, flow_i / grid.slack_vm
+    """Branch currents of the injections ``(p, -q) / v0`` without any losses, shapes (n_branch,)."""
+    return grid.network.flows(p / grid.slack_vm, -q / grid.slack_vm)
 
 
 def linear_answer(

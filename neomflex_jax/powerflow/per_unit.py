@@ -60,28 +60,34 @@ class PerUnitFeeder:
         return jnp.concatenate([values[..., :slack], at_slack, values[..., slack:]], axis=-1)
 
 
-def per_unit(feeder: Feeder, network: str = "auto") -> PerUnitFeeder:
+def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -> PerUnitFeeder:
     """Convert to per unit once, at the entrance of the power flow.
 
     Computes in float64 on the host while the feeder's arrays are NumPy arrays, and inside jit when they are traced; the
     result is in JAX's precision of the moment. `network` chooses its form: `dense` for any topology, `tree` for a
-    radial one, `auto` for the faster.
+    radial one, `auto` for the faster. A `lossless` network is one of the reactances alone, for `dc`.
 
     Raises
     ------
     InputError
-        If a tree is asked for and the feeder has a loop, naming the branch that closes it.
+        If a tree is asked for and the feeder has a loop, or a lossless network and a loop has no reactance, naming the
+        branch that closes it.
     """
     if network not in NETWORKS:
         raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
     topology, tree = feeder.topology, spanning_tree(feeder.topology)
     if network == "tree" and not topology.is_radial:
-        branch = tree.loop_branches[0]
-        a, b = (feeder.bus_labels[ends[branch]] for ends in (topology.from_bus, topology.to_bus))
         raise InputError(
-            f"feeder {feeder.name!r} is not radial: branch {a}-{b} closes a loop; open a branch of it, or ask for the "
-            "network 'dense'"
+            f"feeder {feeder.name!r} is not radial: branch {_branch_name(feeder, tree.loop_branches[0])} closes a "
+            "loop; open a branch of it, or ask for the network 'dense'"
         )
+    if lossless and isinstance(feeder.x_ohm, np.ndarray):
+        bare = [branch for branch in tree.loop_branches if feeder.x_ohm[branch] == 0]
+        if bare:
+            raise InputError(
+                f"feeder {feeder.name!r}: branch {_branch_name(feeder, bare[0])} closes a loop with x_ohm = 0, on "
+                "which `dc` has no answer; give it a reactance, or take `lindistflow` or `ac`"
+            )
     start, end = np.array(topology.from_bus), np.array(topology.to_bus)
     z_base_ohm = feeder.vn_kv[end] ** 2 / feeder.s_base_mva
     r, x = feeder.r_ohm / z_base_ohm, feeder.x_ohm / z_base_ohm
@@ -95,7 +101,7 @@ def per_unit(feeder: Feeder, network: str = "auto") -> PerUnitFeeder:
         from_current = feeder.transformers.rated_ratio * feeder.vn_kv[end] / feeder.vn_kv[start] / ratio
     charging = _charging(feeder, z_base_ohm, magnitude)
     shunt = _shunt(feeder, magnitude)
-    form = _network(feeder, network, r, x, from_ratio)
+    form = _network(feeder, network, 0.0 * r if lossless else r, x, from_ratio)
     admittance = _bus_admittance(topology, charging, shunt, from_ratio)
     grid = PerUnitFeeder(
         network=form,
@@ -123,7 +129,7 @@ def _scales(feeder: Feeder) -> Pair:
     assert feeder.transformers is not None
     ratio, shift = feeder.transformers.ratio, feeder.transformers.shift_degree * (np.pi / 180.0)
     topology, tree = feeder.topology, spanning_tree(feeder.topology)
-    if isinstance(ratio, np.ndarray):
+    if isinstance(ratio, np.ndarray) and isinstance(shift, np.ndarray):
         magnitude, angle = np.ones(topology.n_bus), np.zeros(topology.n_bus)
         for bus in tree.order[1:]:
             branch, sign, above = tree.parent_branch[bus], tree.direction[bus], tree.parent[bus]
@@ -158,12 +164,25 @@ def _bus_admittance(topology: Topology, charging: Pair | None, shunt: Pair | Non
     start, end = np.array(topology.from_bus), np.array(topology.to_bus)
     total = []
     for part in (0, 1):
-        at_bus = jnp.zeros(topology.n_bus) if shunt is None else jnp.asarray(shunt[part])
+        at_bus: HostArray = 0.0 if shunt is None else shunt[part]
         if charging is not None:
             at_start = charging[part] if ratio is None else charging[part] * ratio[0] ** 2
-            at_bus = at_bus.at[start].add(at_start).at[end].add(charging[part])
+            at_bus = (
+                at_bus + _at_buses(start, at_start, topology.n_bus) + _at_buses(end, charging[part], topology.n_bus)
+            )
         total.append(at_bus[topology.non_slack])
     return total[0], total[1]
+
+
+def _at_buses(bus: np.ndarray, values: HostArray, n_bus: int) -> HostArray:
+    if isinstance(values, np.ndarray):
+        return np.bincount(bus, values, n_bus)
+    return jnp.zeros(n_bus).at[bus].add(values)
+
+
+def _branch_name(feeder: Feeder, branch: int) -> str:
+    ends = feeder.topology.from_bus[branch], feeder.topology.to_bus[branch]
+    return "-".join(str(feeder.bus_labels[bus]) for bus in ends)
 
 
 def _network(

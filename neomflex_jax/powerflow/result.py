@@ -20,7 +20,7 @@ class PowerFlowResult:
     loss_mw: Array  # () active line losses
     slack_p_mw: Array  # () drawn from the slack
     slack_q_mvar: Array  # ()
-    branch_i_ka: Array  # (n_branch,) 0 in open branches
+    branch_i_ka: Array  # (n_branch,) larger end's, a transformer's from end by its rated ratio; 0 in open branches
     branch_loading_percent: Array  # (n_branch,) NaN without a rating: "not available", never 0
     converged: Array  # () bool: finite, and for an iterative method the stop test was met
     residual_mva: Array  # () largest bus mismatch of the AC equations at this answer

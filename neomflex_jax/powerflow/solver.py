@@ -79,9 +79,7 @@ def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *
     """
     if check_method(method) == "calibrated":
         return calibrate(feeder, *_samples_around_loads(feeder), network=network)
-    if method == "dc":
-        feeder = replace(feeder, r_ohm=0.0 * feeder.r_ohm)  # its network is one of reactances alone
-    return PowerFlow(per_unit(feeder, network), None, method, ac_config)
+    return PowerFlow(per_unit(feeder, network, lossless=method == "dc"), None, method, ac_config)
 
 
 def calibrate(
@@ -96,6 +94,10 @@ def calibrate(
     InputError
         If the samples have another shape, hold NaN or infinite values, or none of them has an AC solution.
     """
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((feeder, p_samples_mw, q_samples_mvar))):
+        raise InputError(
+            "`calibrated` is fitted outside jit, grad and vmap: calibrate first, then pass the fitted method"
+        )
     p, q = (np.asarray(samples, dtype=float) for samples in (p_samples_mw, q_samples_mvar))
     for name, samples in (("p_samples_mw", p), ("q_samples_mvar", q)):
         if samples.ndim != 2 or samples.shape[1] != feeder.n_bus or samples.shape != p.shape:
@@ -107,7 +109,7 @@ def calibrate(
     grid = per_unit(feeder, network)
     with jax.default_matmul_precision("highest"):
         fit, n_used = fit_to_ac(grid, p, q)
-    concrete = not isinstance(n_used, jax.core.Tracer)
+    concrete = not isinstance(n_used, jax.core.Tracer)  # no tracer among the samples, and yet inside a jit
     if concrete and n_used == 0:
         raise InputError(f"none of the {len(p)} samples has an AC solution; give injections that the feeder can carry")
     if concrete and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(fit)):
@@ -133,7 +135,8 @@ def power_flow(
         Net injections, positive into the grid, shape (..., n_bus); the slack's own entry moves the
         slack's import alone.
     method
-        `ac`, `newton`, `calibrated`, `lindistflow`, `dc`, or a bound method from `bind` or `calibrate`.
+        `ac`, `newton`, `calibrated`, `lindistflow`, `dc`, or a bound method from `bind` or `calibrate`, which
+        answers for the impedances and in the precision that it was bound with.
     ac_config
         Tolerance and iteration limit of `ac` and `newton`.
     fields
@@ -151,6 +154,7 @@ def power_flow(
         On an unknown method or field, or a last axis of another length; outside jit also on NaN or infinite injections.
     """
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
+    fields = (fields,) if isinstance(fields, str) else fields
     for name in fields or ():
         if name not in PowerFlowResult.__dataclass_fields__:
             raise unknown_name("field of the result", name, PowerFlowResult.__dataclass_fields__)
@@ -158,6 +162,9 @@ def power_flow(
     if solver.grid.topology != feeder.topology:
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
     chosen = None if fields is None else tuple(fields)
+    # never below the precision of the impedances, nor half precision
+    dtype = jax.dtypes.canonicalize_dtype(jnp.promote_types(jnp.result_type(p, q, jnp.float32), solver.grid.r.dtype))
+    p, q = p.astype(dtype), q.astype(dtype)
     if p.ndim == 2:  # nothing to reshape, and a reshape at the top level is a copy
         return solve_cases(solver, p, q, chosen)
     flat = solve_cases(solver, p.reshape(-1, feeder.n_bus), q.reshape(-1, feeder.n_bus), chosen)
@@ -175,14 +182,16 @@ def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_m
     if p.ndim == 0 or p.shape[-1] != feeder.n_bus:
         raise InputError(f"injections have shape {p.shape}; the last axis must be n_bus = {feeder.n_bus}")
     for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
-        # a sum is one quick pass; where it is not finite, by an overflow perhaps, look closer
-        if not isinstance(values, jax.core.Tracer) and not np.isfinite(jnp.sum(values)):
+        if jnp.iscomplexobj(values):
+            raise InputError(f"{name} is complex; give its real numbers, p and q apart")
+        # a sum is one quick pass (in a trace it has no value); where it is not finite, an overflow perhaps, look closer
+        total = jnp.sum(values)
+        if not isinstance(total, jax.core.Tracer) and not np.isfinite(total):
             bad = ~np.isfinite(np.asarray(values))
             if bad.any():
                 where = np.argwhere(bad)[0].tolist()
                 raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
-    dtype = jnp.result_type(p, q, float)
-    return p.astype(dtype), q.astype(dtype)
+    return p, q
 
 
 def _samples_around_loads(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:

@@ -157,12 +157,13 @@ def tree_network(topology: Topology, r: HostArray, x: HostArray, slack_vm: HostA
     branch_sign = np.zeros(topology.n_branch)
     branch_bus[tree.parent_branch[others]] = np.arange(len(others))
     branch_sign[tree.parent_branch[others]] = -tree.direction[others]
+    no_load = xp.where(filled, slack_vm, 1.0).reshape(shape)
     return TreeNetwork(
         sums=sums,
         r=(r[above] * filled).reshape(shape),
         x=(x[above] * filled).reshape(shape),
         branch_bus=branch_bus,
         branch_sign=branch_sign,
-        no_load=(xp.where(filled, slack_vm, 1.0).reshape(shape), np.zeros(shape)),
+        no_load=(no_load, 0.0 * no_load),  # both depend on the slack's voltage, see `dense_network`
         n=len(others),
     )
