@@ -219,7 +219,7 @@ def test_an_unknown_field_lists_the_known_ones(feeder: nf.Feeder, fields: tuple[
 # ---- compilation ----
 
 
-@pytest.mark.parametrize(("n_cases", "jitted"), [(5, "_solve_at_once"), (2 * CHUNK, "_solve_chunks")])
+@pytest.mark.parametrize(("n_cases", "jitted"), [(5, "_solve_at_once"), (2 * CHUNK, "_solve_share")])
 def test_other_values_of_the_same_shape_compile_nothing_new(feeder: nf.Feeder, n_cases: int, jitted: str) -> None:
     p, q = injections(feeder, n_cases)
     nf.power_flow(feeder, p, q)

@@ -49,15 +49,16 @@ def solve_cases(
         return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
     workers = min(_cores(), -(-n_cases // size))
     share = -(-n_cases // (size * workers)) * size
-    parts = [slice(start, min(start + share, n_cases)) for start in range(0, n_cases, share)]
+    starts = range(0, n_cases, share)
     x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
 
-    def solve(part: slice) -> PowerFlowResult:
+    def solve(start: int) -> PowerFlowResult:
         with jax.enable_x64(x64), jax.default_device(device):  # what the caller's thread has set, ours has not
-            solved = _solve_chunks(solver, p_injection_mw[part], q_injection_mvar[part], fields, size)
+            count = min(share, n_cases - start)
+            solved = _solve_share(solver, p_injection_mw, q_injection_mvar, start, fields, size, count)
             return jax.block_until_ready(solved)  # type: ignore[no-untyped-call]
 
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *_pool().map(solve, parts))
+    return _joined(list(_pool().map(solve, starts)))
 
 
 @jax.jit(static_argnames="fields")
@@ -72,6 +73,26 @@ def _solve_chunks(
     solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None, size: int
 ) -> PowerFlowResult:
     return lax.map(lambda case: _keep(solver(*case), fields), (p_injection_mw, q_injection_mvar), batch_size=size)
+
+
+@jax.jit(static_argnames=("fields", "size", "count"))
+def _solve_share(
+    solver: PowerFlow,
+    p_injection_mw: Array,
+    q_injection_mvar: Array,
+    start: Array | int,
+    fields: tuple[str, ...] | None,
+    size: int,
+    count: int,
+) -> PowerFlowResult:
+    """Solve `count` cases from `start` on; cut out in here, for at the top level every slice is a call of its own."""
+    p, q = (lax.dynamic_slice_in_dim(values, start, count) for values in (p_injection_mw, q_injection_mvar))
+    return lax.map(lambda case: _keep(solver(*case), fields), (p, q), batch_size=size)
+
+
+@jax.jit
+def _joined(shares: list[PowerFlowResult]) -> PowerFlowResult:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *shares)
 
 
 def _keep(flow: PowerFlowResult, fields: tuple[str, ...] | None) -> PowerFlowResult:
