@@ -44,7 +44,8 @@ def solve_cases(
         return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
     device = getattr(p_injection_mw, "device", None)
     leaves = jax.tree.leaves((solver, p_injection_mw, q_injection_mvar))
-    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in leaves) or not jax.core.trace_ctx.is_top_level()
+    here = jnp.zeros(())  # a tracer inside a jit, even where all inputs are closed over
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in (here, *leaves))
     if traced or not isinstance(device, jax.Device):  # inside jit, or spread over devices
         return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
     workers = min(_cores(), -(-n_cases // size))
