@@ -88,7 +88,8 @@ def _solve_share(
 ) -> PowerFlowResult:
     """Solve `count` cases from `start` on; cut out in here, for at the top level every slice is a call of its own."""
     p, q = (lax.dynamic_slice_in_dim(values, start, count) for values in (p_injection_mw, q_injection_mvar))
-    return lax.map(lambda case: _keep(solver(*case), fields), (p, q), batch_size=size)
+    solved: PowerFlowResult = _solve_chunks(solver, p, q, fields, size)
+    return solved
 
 
 @jax.jit
