@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import warnings
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ class Profiles:
     demand: Array  # (n_rows,)
     solar: Array  # (n_rows,)
     steps_per_day: int = field(metadata=STATIC)
+    price: Array | None = None  # (n_rows,) of energy, per MWh
 
     @property
     def n_rows(self) -> int:
@@ -42,6 +44,10 @@ class Profiles:
         """Number of days in the series."""
         return self.n_rows // self.steps_per_day
 
+    def scaled(self, demand_factor: float, solar_factor: float) -> Profiles:
+        """Scale every row; the factors 1 change nothing."""
+        return dataclasses.replace(self, demand=self.demand * demand_factor, solar=self.solar * solar_factor)
+
 
 def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
     """Path of a series: the packaged `training` or `testing`, or a file, relative ones to `folder` first."""
@@ -52,8 +58,10 @@ def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
     return Path(source)
 
 
-def read_profiles(path: Path, steps_per_day: int = 48) -> Profiles:
+def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") -> Profiles:
     """Read a CSV file with columns `Demand` and `Solar` and whole days of rows; other columns are ignored.
+
+    `tariff_column` names one more to read, the price of energy.
 
     Negative Solar (a pyranometer's night offset) is set to 0 with one warning.
 
@@ -63,7 +71,7 @@ def read_profiles(path: Path, steps_per_day: int = 48) -> Profiles:
         On a missing file or column, a cell that is not a finite number, Solar above 1.2, or rows that make no whole
         days, naming line and column.
     """
-    table = read_table(path, ("Demand", "Solar"))
+    table = read_table(path, ("Demand", "Solar", *([tariff_column] if tariff_column else [])))
     demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
     if len(table) == 0 or len(table) % steps_per_day:
         raise InputError(
@@ -83,7 +91,8 @@ def read_profiles(path: Path, steps_per_day: int = 48) -> Profiles:
             f"{path}: {negative.sum()} negative Solar values (lowest {solar.min():g}) are taken as 0", stacklevel=2
         )
         solar = np.maximum(solar, 0.0)
-    return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day)
+    price = jnp.asarray(numbers(path, table, tariff_column), float) if tariff_column else None
+    return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day, price)
 
 
 def profiles_hash(path: Path) -> str:

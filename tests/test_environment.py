@@ -202,12 +202,20 @@ def test_padded_observation_entries_are_zero(env: Environment, step: Step, start
 
 def test_actions_beyond_one_are_clipped(env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]) -> None:
     action = 1000.0 * random_action(env)
-    chex.assert_trees_all_equal(step(start[0], action), step(start[0], jnp.sign(action)))
+    after, timestep = step(start[0], action)
+    expected_after, expected = step(start[0], jnp.sign(action))
+    np.testing.assert_array_equal(timestep.info.pop("clipped_actions"), env.action_mask.sum(1))
+    np.testing.assert_array_equal(expected.info.pop("clipped_actions"), 0)
+    chex.assert_trees_all_equal((after, timestep), (expected_after, expected))
 
 
 def test_a_nan_action_counts_as_zero(env: Environment, step: Step, start: tuple[nf.State, nf.TimeStep]) -> None:
     action = random_action(env).at[1, 0].set(0.0)
-    chex.assert_trees_all_equal(step(start[0], action), step(start[0], action.at[1, 0].set(jnp.nan)))
+    after, timestep = step(start[0], action.at[1, 0].set(jnp.nan))
+    expected_after, expected = step(start[0], action)
+    np.testing.assert_array_equal(timestep.info.pop("nan_actions"), [0, 1, 0])
+    np.testing.assert_array_equal(expected.info.pop("nan_actions"), 0)
+    chex.assert_trees_all_equal((after, timestep), (expected_after, expected))
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (2, 3), (3,), (4, 3, 3), (3, 18)])
@@ -363,7 +371,7 @@ def test_make_names_what_it_cannot_use(three_days: Path, fields: dict, says: str
 def test_make_refuses_a_device_on_a_bus_that_does_not_exist(env: Environment) -> None:
     last = env.scenario.territories[2]
     longer = [*env.scenario.territories[:2], dataclasses.replace(last, buses=(*last.buses, 33))]
-    devices = [*env.scenario.batteries, nf.scenario.Battery(33, 2.0, 0.5)]
+    devices = [*env.scenario.batteries, nf.devices.Battery(33, 2.0, 0.5)]
     with pytest.raises(nf.InputError, match=r"agent_3 names bus 33, which feeder 'case33bw' does not have"):
         nf.make(env.scenario, territories=longer, batteries=devices)
 

@@ -69,7 +69,14 @@ def test_each_device_has_the_owner_of_its_bus(neom33: Scenario) -> None:
     layout = neom33.observation_layout()
     assert layout["agent_1"]["batteries"] == [23]
     assert layout["agent_2"]["batteries"] == [7, 14]
-    assert layout["agent_3"] == {"buses": list(range(25, 33)), "batteries": [], "pv_inverters": [31]}
+    assert layout["agent_3"] == {
+        "buses": list(range(25, 33)),
+        "batteries": [],
+        "pv_inverters": [31],
+        "flexible_loads": [],
+        "actions": ["pv_31 pv_q"],
+        "observation": {"scope": "territory", "history": 1, "forecast_steps": 0, "tariff": False},
+    }
 
 
 # ---- overrides, round trip, hash ----
@@ -141,7 +148,7 @@ def test_the_hash_of_equal_scenarios_is_equal(neom33: Scenario) -> None:
     [
         ({"power_flow": "gauss"}, ["power-flow method 'gauss'", "ac, calibrated, dc, lindistflow, newton"]),
         ({"voltage_wieght": 1.0}, ["unknown field 'voltage_wieght'", "known:", "Did you mean 'voltage_weight'?"]),
-        ({"sharing": "all"}, ["sharing = 'all'", "'team', 'local'"]),
+        ({"sharing": "all"}, ["sharing = 'all'", "'team', 'local', 'mixed'"]),
         ({"load_q": "none"}, ["load_q = 'none'", "'follows_demand', 'held_from_day_start'"]),
         ({"on_violation": "stop"}, ["on_violation = 'stop'", "'continue', 'end_day'"]),
         ({"day_order": "backwards"}, ["day_order = 'backwards'", "'random', 'file'"]),

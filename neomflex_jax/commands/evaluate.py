@@ -77,8 +77,9 @@ def record_runs(
     from neomflex_jax.agents.policy import NoControl
     from neomflex_jax.agents.policy_files import load_policies
     from neomflex_jax.environment import evaluation_environment, make
+    from neomflex_jax.environment.make import scenario_profiles
     from neomflex_jax.evaluation import record
-    from neomflex_jax.profiles import profiles_hash, read_profiles, resolve_profiles
+    from neomflex_jax.profiles import profiles_hash, resolve_profiles
     from neomflex_jax.training.run_folder import RunFolder
     from neomflex_jax.training.train import read_options
 
@@ -86,8 +87,7 @@ def record_runs(
     trained = load_policies(policies)
     policy = trained.as_policy(scenario.observation_layout(), scenario.name)
     path = resolve_profiles(profiles if profiles is not None else scenario.evaluation_profiles)
-    days = read_profiles(path, scenario.steps_per_day)
-    env = evaluation_environment(make(scenario, power_flow=power_flow), days)
+    env = evaluation_environment(make(scenario, power_flow=power_flow), scenario_profiles(scenario, path))
     sha256 = profiles_hash(path)
     trajectories = [record(env, policy, "controlled", profiles_sha256=sha256)]
     if baseline:

@@ -1,35 +1,92 @@
-"""Actions to requested set-points.
+"""Actions to requests.
 
-An agent's vector in [-1, 1] holds its batteries first (share of the power rating, positive discharging), then its PV
-inverters (share of the reactive power that the apparent-power circle leaves). Padded entries are never read.
+An agent's vector in [-1, 1] holds the controls of its devices in the order of `scenario/controls.py`: its batteries
+first, then its PV inverters, then what options add. Padded entries are never read.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.grid.territories import TerritoryLayout, pad
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.territories import pad
+from neomflex_jax.scenario import Scenario
+from neomflex_jax.scenario.controls import KINDS, Control, controls_of
 
 
-def action_slots(layout: TerritoryLayout) -> tuple[np.ndarray, np.ndarray]:
-    """Slots (n_agents, action_size) by device number, batteries before PV inverters, and the mask of real ones."""
-    n_battery, n_pv = len(layout.battery_bus), len(layout.pv_bus)
+@dataclass(frozen=True, eq=False)
+class ActionLayout:
+    """Where every control stands in the padded actions."""
+
+    controls: tuple[Control, ...]
+    slots: np.ndarray  # (n_agents, action_size) control of each entry, n_control where padded
+    mask: np.ndarray  # (n_agents, action_size) True where real
+    by_device: dict[str, np.ndarray]  # for each kind in use, (n_device,) its control, n_control where it has none
+
+
+def lay_out_actions(scenario: Scenario) -> ActionLayout:
+    """Lay out the actions of a scenario."""
+    controls = controls_of(scenario)
     rows = [
-        np.concatenate([own, n_battery + pv]).astype(int)
-        for own, pv in zip(layout.batteries, layout.pv_inverters, strict=True)
+        np.array([index for index, control in enumerate(controls) if control.bus in part.buses], int)
+        for part in scenario.territories
     ]
-    return pad(rows, fill=n_battery + n_pv)
+    slots, mask = pad(rows, fill=len(controls))
+    sizes = {"battery": len(scenario.batteries), "pv": len(scenario.pv_inverters), "load": len(scenario.flexible_loads)}
+    by_device = {}
+    for kind in KINDS:
+        own = [(control.number, index) for index, control in enumerate(controls) if control.kind == kind]
+        if own or kind in ("battery_p", "pv_q"):
+            by_device[kind] = np.full(sizes[kind.split("_")[0]], len(controls))
+            for number, index in own:
+                by_device[kind][number] = index
+    return ActionLayout(controls, slots, mask, by_device)
 
 
-def requested_fractions(action: Array, slots: np.ndarray, n_battery: int, n_pv: int) -> tuple[Array, Array]:
-    """Give the requests in [-1, 1] by device: batteries (n_battery,), PV inverters (n_pv,).
+def requests_of(action: Array, layout: ActionLayout) -> dict[str, Array]:
+    """Give the requests in [-1, 1] by kind of control and device, each (n_device,), 0 for devices without the control.
 
     Values outside [-1, 1] are clipped; NaN counts as 0, so that a broken policy cannot poison the state.
     """
-    where = [np.argwhere(slots == device)[0] for device in range(n_battery + n_pv)]
-    index = np.array(where, int).reshape(-1, 2)
-    fractions = action[index[:, 0], index[:, 1]]
+    where = np.array([np.argwhere(layout.slots == index)[0] for index in range(len(layout.controls))], int)
+    fractions = action[where.reshape(-1, 2)[:, 0], where.reshape(-1, 2)[:, 1]]
     fractions = jnp.clip(jnp.where(jnp.isnan(fractions), 0.0, fractions), -1.0, 1.0)
-    return fractions[:n_battery], fractions[n_battery:]
+    padded = None
+    requests = {}
+    for kind, index in layout.by_device.items():
+        if len(index) and (np.diff(index) == 1).all() and index[-1] < len(layout.controls):  # a slice is no gather
+            requests[kind] = fractions[index[0] : index[-1] + 1]
+        else:
+            padded = jnp.append(fractions, 0.0) if padded is None else padded
+            requests[kind] = padded[index]
+    return requests
+
+
+def misuse_of(action: Array, layout: ActionLayout) -> dict[str, Array]:
+    """Count, for every agent, the real entries that were clipped and those that were NaN, (n_agents,) each."""
+    clipped = (jnp.abs(action) > 1.0) & layout.mask
+    return {
+        "clipped_actions": jnp.sum(clipped, axis=-1, dtype=jnp.int32),
+        "nan_actions": jnp.sum(jnp.isnan(action) & layout.mask, axis=-1, dtype=jnp.int32),
+    }
+
+
+def check_action(action: Array, layout: ActionLayout, agents: tuple[str, ...]) -> None:
+    """Raise `InputError` on another shape; outside jit, where values are known, on NaN too, naming agent and entry."""
+    if jnp.shape(action) != layout.mask.shape:
+        raise InputError(f"action has shape {jnp.shape(action)}; expected (n_agents, action_size) {layout.mask.shape}")
+    if isinstance(action, jax.core.Tracer):
+        return
+    bad = np.argwhere(np.isnan(np.asarray(action)) & layout.mask)
+    if bad.size:
+        agent, entry = bad[0]
+        control = layout.controls[layout.slots[agent, entry]]
+        raise InputError(
+            f"the action of {agents[agent]}, entry {entry} ({control.device} {control.kind}), is NaN; "
+            "actions are numbers in [-1, 1]"
+        )

@@ -6,26 +6,33 @@ passed through jit, and other values of the same shapes cause no new trace (name
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices import deliver_battery_power, deliver_pv_power
-from neomflex_jax.environment.actions import action_slots, requested_fractions
+from neomflex_jax.environment.actions import ActionLayout, check_action, lay_out_actions, misuse_of, requests_of
+from neomflex_jax.environment.costs import constraint_costs, constraint_names
+from neomflex_jax.environment.days import Draw, draw_day
+from neomflex_jax.environment.dispatch import Delivered, Stores, deliver, rating
+from neomflex_jax.environment.disturbances import Today, available, demand_and_solar
 from neomflex_jax.environment.injections import bus_injections
-from neomflex_jax.environment.observations import observation_slots, observe
-from neomflex_jax.environment.rewards import local_reward, reward_terms, shared_reward, term_names
+from neomflex_jax.environment.measurements import measure
+from neomflex_jax.environment.observations import ObservationLayout, lay_out_observations, observe, remember
+from neomflex_jax.environment.rewards import Outcome, local_reward, reward_terms, shared_reward, terms_of
 from neomflex_jax.environment.state import State, TimeStep
-from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLLAPSED_VM_PU = 0.5  # about where the power that a line can carry has its maximum
 
@@ -38,9 +45,10 @@ class Environment:
     feeder: Feeder
     profiles: Profiles
     power_flow: PowerFlow
-    day_start_flow: PowerFlowResult  # (n_days, ...) of every day's first row, all devices at zero
+    day_start_flow: PowerFlowResult  # (n_days, ...) of every day's first row, undisturbed, all devices at zero
     scenario: Scenario = field(metadata=STATIC)
     layout: TerritoryLayout = field(metadata=STATIC)
+    has_ratings: bool = field(metadata=STATIC)  # whether the feeder states what any branch may carry
 
     # ---- sizes and names, all static ----
 
@@ -55,22 +63,24 @@ class Environment:
         return len(self.agents)
 
     @cached_property
-    def _actions(self) -> tuple[np.ndarray, np.ndarray]:
-        return action_slots(self.layout)
+    def action_layout(self) -> ActionLayout:
+        """What every action entry sets."""
+        return lay_out_actions(self.scenario)
 
     @cached_property
-    def _observations(self) -> tuple[np.ndarray, np.ndarray]:
-        return observation_slots(self.layout, self.feeder.n_bus)
+    def observation_layout(self) -> ObservationLayout:
+        """What every observation entry is."""
+        return lay_out_observations(self.scenario, self.layout, self.feeder)
 
     @property
     def action_mask(self) -> np.ndarray:
         """True where an action entry is real, (n_agents, action_size)."""
-        return self._actions[1]
+        return self.action_layout.mask
 
     @property
     def observation_mask(self) -> np.ndarray:
         """True where an observation entry is real, (n_agents, observation_size)."""
-        return self._observations[1]
+        return self.observation_layout.mask
 
     @property
     def action_size(self) -> int:
@@ -82,6 +92,11 @@ class Environment:
         """Length of an agent's padded observation."""
         return int(self.observation_mask.shape[1])
 
+    @property
+    def constraint_names(self) -> tuple[str, ...]:
+        """Names of the last axis of ``info["constraint_cost"]``."""
+        return constraint_names(has_ratings=self.has_ratings)
+
     def split(self, values: Array) -> dict[str, Array]:
         """Split padded rows (..., n_agents, size), observations or actions, into unpadded arrays by agent."""
         masks = {self.observation_size: self.observation_mask, self.action_size: self.action_mask}
@@ -90,144 +105,183 @@ class Environment:
         mask = masks[values.shape[-1]]
         return {agent: values[..., index, mask[index]] for index, agent in enumerate(self.agents)}
 
+    def describe(self) -> pd.DataFrame:
+        """Give size and meaning of every entry: a table with kind, agent, index, name, unit, low and high."""
+        from neomflex_jax.environment.describe import describe
+
+        return describe(self)
+
+    def with_power_flow(self, power_flow: str | PowerFlow) -> Environment:
+        """Give the same task on another power flow, by a method's name or bound: surrogate first, `ac` to finish."""
+        from neomflex_jax.environment.make import with_power_flow
+
+        return with_power_flow(self, power_flow)
+
     # ---- the task ----
 
     def reset(self, key: Array) -> tuple[State, TimeStep]:
         """Start a first day: random or the file's first, with random or initial energies, as the rules say."""
-        next_key, day_key, soc_key = jax.random.split(key, 3)
-        return self._start_day(
-            next_key, self._draw_day(day_key, 0), self._draw_soc(soc_key, self._battery("soc_initial"))
-        )
+        draw = draw_day(self, key)
+        nothing_owed = jnp.zeros(len(self.scenario.flexible_loads))
+        row, soc = self._chosen(draw, 0, rating(self.scenario, "batteries")["soc_initial"])
+        return self._start_day(draw, row, soc, nothing_owed)
 
-    def next_day(self, state: State) -> tuple[State, TimeStep]:
+    def next_day(self, state: State, draw: Draw | None = None) -> tuple[State, TimeStep]:
         """Start the day that follows: random, or the file's next with the energies carried over.
 
         Under `end_day` a violated day is played again with the energies it began with; after the file's last day
-        comes its first, at the initial energies.
+        comes its first, at the initial energies. `draw` is what chance decides, from the state's key if not given.
         """
-        next_key, day_key, soc_key = jax.random.split(state.key, 3)
+        draw = draw_day(self, state.key) if draw is None else draw
         replay = state.violated if self.scenario.rules.on_violation == "end_day" else jnp.zeros((), bool)
         following_row = (state.day_row + self.scenario.steps_per_day) % self.profiles.n_rows
-        carried = jnp.where(following_row == 0, self._battery("soc_initial"), state.battery_soc)
-        row = jnp.where(replay, state.day_row, self._draw_day(day_key, following_row))
-        soc = jnp.where(replay, state.day_battery_soc, self._draw_soc(soc_key, carried))
-        return self._start_day(next_key, row, soc)
+        first = following_row == 0
+        carried = jnp.where(first, rating(self.scenario, "batteries")["soc_initial"], state.battery_soc)
+        row, soc = self._chosen(draw, following_row, carried)
+        owed = jnp.where(first, 0.0, state.load_owed_mwh)
+        if self.scenario.rules.energies == "random":
+            owed = jnp.zeros_like(owed)
+        return self._start_day(
+            draw,
+            jnp.where(replay, state.day_row, row),
+            jnp.where(replay, state.day_battery_soc, soc),
+            jnp.where(replay, state.day_load_owed_mwh, owed),
+        )
 
     def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
-        """Play one step with actions (n_agents, action_size) in [-1, 1]; no auto-reset."""
-        if jnp.shape(action) != self.action_mask.shape:
-            raise InputError(
-                f"action has shape {jnp.shape(action)}; expected (n_agents, action_size) {self.action_mask.shape}"
-            )
-        scenario, layout = self.scenario, self.layout
+        """Play one step with actions (n_agents, action_size) in [-1, 1]; no auto-reset.
+
+        Raises
+        ------
+        InputError
+            On actions of another shape; outside jit also on NaN, which inside counts as 0.
+        """
+        check_action(action, self.action_layout, self.agents)
+        scenario, layout, today = self.scenario, self.layout, state.today
         row = state.day_row + state.step
-        demand, solar = self.profiles.demand[row], self.profiles.solar[row]
 
-        battery_p_mw, battery_soc, pv_p_mw, pv_q_mvar = self._deliver(action, state.battery_soc, solar)
-        held = scenario.rules.load_q == "held_from_day_start"
-        load_q_factor = self.profiles.demand[state.day_row] if held else demand
-        p_mw, q_mvar = bus_injections(
-            self.feeder,
-            layout,
-            demand=demand,
-            load_q_factor=load_q_factor,
-            battery_p_mw=battery_p_mw,
-            pv_p_mw=pv_p_mw,
-            pv_q_mvar=pv_q_mvar,
-        )
-        flow = self.power_flow(p_mw, q_mvar)
-
-        vm_pu, violated = self._checked_voltages(flow)
-        terms = reward_terms(
+        requests = self._present(requests_of(action, self.action_layout), today)
+        demand, solar = demand_and_solar(self.profiles, scenario, today, row, state.step)
+        load_q_factor = self._load_q_factor(state, demand)
+        delivered, stores = deliver(
             scenario,
             layout,
-            vm_pu=vm_pu,
-            loss_mw=jnp.where(flow.converged, flow.loss_mw, 0.0),
-            battery_p_mw=battery_p_mw,
-            violated=violated,
-            step=state.step,
+            requests,
+            Stores(state.battery_soc, state.battery_p_mw, state.load_owed_mwh),
+            load_p_mw=self._load("load_p_mw", demand, today),
+            load_q_mvar=self._load("load_q_mvar", load_q_factor, today),
+            solar=solar,
+            in_service=available(today, scenario, state.step),
         )
+        p_mw, q_mvar = bus_injections(delivered, layout, battery_q="battery_q" in requests)
+        flow = self._solver(today)(p_mw, q_mvar)
+
+        vm_pu, violated = self._checked_voltages(flow)
+        outcome = self._outcome(state, row, flow, vm_pu, delivered, violated)
+        terms = reward_terms(scenario, layout, outcome)
         local = local_reward(scenario, terms, violated)
 
         terminated = violated if scenario.rules.on_violation == "end_day" else jnp.zeros((), bool)
-        next_state = State(state.key, state.day_row, state.step + 1, battery_soc, state.day_battery_soc, violated)
         next_row = jnp.where(terminated, row, (row + 1) % self.profiles.n_rows)
-        observation = self._observe(next_row, vm_pu, battery_soc)
-        info = self._info(flow, p_mw, q_mvar, battery_p_mw, battery_soc, pv_p_mw, pv_q_mvar, row)
-        info |= {"load_q_factor": load_q_factor, "local_reward": local, "violated": violated}
+        values = measure(self, today, next_row, state.step + 1, vm_pu, stores.battery_soc, stores.load_owed_mwh)
+        observation = observe(self.observation_layout, values, state.history, today.missing)
+        next_state = replace(
+            state,
+            step=state.step + 1,
+            battery_soc=stores.battery_soc,
+            battery_p_mw=stores.battery_p_mw,
+            load_owed_mwh=stores.load_owed_mwh,
+            violated=violated,
+            history=remember(values, state.history),
+        )
+        info = self._info(flow, vm_pu, p_mw, q_mvar, delivered, stores, row)
+        info |= {"demand": demand, "solar": solar, "load_q_factor": load_q_factor, "local_reward": local}
         info |= {f"reward_{name}": value for name, value in terms.items()}
+        info |= misuse_of(action, self.action_layout)
         return next_state, TimeStep(
             observation=observation,
             reward=shared_reward(scenario, local),
             terminated=terminated,
             truncated=(next_state.step >= scenario.steps_per_day) & ~terminated,
             final_observation=observation,
-            info=info,
+            info=info | {"violated": violated},
         )
 
     # ---- parts ----
 
-    def _deliver(self, action: Array, soc: Array, solar: Array) -> tuple[Array, Array, Array, Array]:
-        """Give what the devices make of the actions: battery p_mw and next soc, PV p_mw and q_mvar."""
-        scenario = self.scenario
-        battery_fraction, pv_fraction = requested_fractions(
-            action, self._actions[0], len(scenario.batteries), len(scenario.pv_inverters)
-        )
-        battery_p_mw, next_soc = deliver_battery_power(
-            battery_fraction * self._battery("power_mw"),
-            soc,
-            capacity_mwh=self._battery("capacity_mwh"),
-            power_mw=self._battery("power_mw"),
-            soc_min=self._battery("soc_min"),
-            soc_max=self._battery("soc_max"),
-            step_hours=scenario.step_hours,
-        )
-        pv_p_mw, pv_q_mvar = deliver_pv_power(
-            pv_fraction, solar, p_max_mw=self._pv("p_max_mw"), s_mva=self._pv("s_mva")
-        )
-        return battery_p_mw, next_soc, pv_p_mw, pv_q_mvar
+    def _present(self, requests: dict[str, Array], today: Today) -> dict[str, Array]:
+        """Set to 0 what missing agents ask for."""
+        if today.missing is None:
+            return requests
+        layout = self.layout
+        owned = {"battery": layout.batteries, "pv": layout.pv_inverters, "load": layout.flexible_loads}
+        owners = {kind: np.argmax(layout.owns(own), axis=0) for kind, own in owned.items()}
+        gone = {kind: today.missing[owner] for kind, owner in owners.items()}
+        return {kind: jnp.where(gone[kind.split("_")[0]], 0.0, asked) for kind, asked in requests.items()}
 
-    def _battery(self, name: str) -> np.ndarray:
-        return np.array([getattr(battery, name) for battery in self.scenario.batteries], float)
+    def _load_q_factor(self, state: State, demand: Array) -> Array:
+        if self.scenario.rules.load_q == "follows_demand":
+            return demand
+        first_step = jnp.zeros_like(state.step)
+        return demand_and_solar(self.profiles, self.scenario, state.today, state.day_row, first_step)[0]
 
-    def _pv(self, name: str) -> np.ndarray:
-        return np.array([getattr(inverter, name) for inverter in self.scenario.pv_inverters], float)
+    def _load(self, name: str, factor: Array, today: Today) -> Array:
+        load = jnp.asarray(getattr(self.feeder, name)) * factor
+        return load if today.load_factor is None else load * today.load_factor
 
-    def _draw_day(self, key: Array, in_file_order: Array | int) -> Array:
-        if self.scenario.rules.day_order == "file":
-            return jnp.asarray(in_file_order, jnp.int32)
-        return self.scenario.steps_per_day * jax.random.randint(key, (), 0, self.profiles.n_days)
+    def _solver(self, today: Today) -> PowerFlow:
+        """Give the power flow of today's grid: its impedances may be others than the ones that are known."""
+        if today.impedance_factor is None:
+            return self.power_flow
+        r_ohm, x_ohm = (jnp.asarray(part) for part in (self.feeder.r_ohm, self.feeder.x_ohm))
+        r_factor, x_factor = today.impedance_factor
+        return self.power_flow.on(replace(self.feeder, r_ohm=r_ohm * r_factor, x_ohm=x_ohm * x_factor))
 
-    def _draw_soc(self, key: Array, carried: Array | np.ndarray) -> Array:
-        if self.scenario.rules.energies == "carried":
-            return jnp.asarray(carried, float)
-        low, high = self._battery("soc_min"), self._battery("soc_max")
-        return low + (high - low) * jax.random.uniform(key, (len(low),))
+    def _chosen(self, draw: Draw, in_file_order: Array | int, carried: Array | np.ndarray) -> tuple[Array, Array]:
+        """Choose a day's first row and charge by the rules: by chance, or as they come."""
+        rules, battery = self.scenario.rules, rating(self.scenario, "batteries")
+        row = jnp.asarray(in_file_order, jnp.int32) if rules.day_order == "file" else draw.day_row
+        low, high = battery["soc_min"], battery["soc_max"]
+        return row, jnp.asarray(carried, float) if rules.energies == "carried" else low + (high - low) * draw.soc
 
-    def _start_day(self, key: Array, day_row: Array, battery_soc: Array) -> tuple[State, TimeStep]:
-        flow = jax.tree.map(lambda leaf: leaf[day_row // self.scenario.steps_per_day], self.day_start_flow)
+    def _start_day(self, draw: Draw, day_row: Array, battery_soc: Array, owed_mwh: Array) -> tuple[State, TimeStep]:
+        """Start a day; its first observation rests on the flow of its first row without disturbances."""
+        scenario, today = self.scenario, draw.today
+        flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], self.day_start_flow)
         vm_pu, violated = self._checked_voltages(flow)
-        observation = self._observe(day_row, vm_pu, battery_soc)
-        no_reward, no = jnp.zeros(self.n_agents), jnp.zeros((), bool)
-        state = State(key, day_row, jnp.zeros((), jnp.int32), battery_soc, battery_soc, no)
-        idle = jnp.zeros(len(self.scenario.pv_inverters))
-        demand = self.profiles.demand[day_row]
-        p_mw, q_mvar = (-jnp.asarray(load) * demand for load in (self.feeder.load_p_mw, self.feeder.load_q_mvar))
-        info = self._info(flow, p_mw, q_mvar, jnp.zeros_like(battery_soc), battery_soc, idle, idle, day_row)
-        info |= {"load_q_factor": demand, "local_reward": no_reward, "violated": violated}
-        info |= {f"reward_{name}": no_reward for name in term_names(self.scenario)}
-        return state, TimeStep(observation, no_reward, no, no, observation, info)
-
-    def _observe(self, row: Array, vm_pu: Array, battery_soc: Array) -> Array:
-        steps = self.scenario.steps_per_day
-        return observe(
-            self._observations[0],
-            vm_pu=vm_pu,
-            demand=self.profiles.demand[row],
-            solar=self.profiles.solar[row],
+        no_reward, no, first_step = jnp.zeros(self.n_agents), jnp.zeros((), bool), jnp.zeros((), jnp.int32)
+        values = measure(self, today, day_row, first_step, vm_pu, battery_soc, owed_mwh)
+        history = jnp.broadcast_to(values, (scenario.observation.history - 1, *values.shape))
+        observation = observe(self.observation_layout, values, history, today.missing)
+        idle = jnp.zeros_like(battery_soc)
+        state = State(
+            key=draw.key,
+            day_row=day_row,
+            step=first_step,
             battery_soc=battery_soc,
-            time_of_day=(row % steps) / (steps - 1),
+            battery_p_mw=idle,
+            load_owed_mwh=owed_mwh,
+            day_battery_soc=battery_soc,
+            day_load_owed_mwh=owed_mwh,
+            violated=no,
+            history=history,
+            today=today,
         )
+        demand, solar = self.profiles.demand[day_row], self.profiles.solar[day_row]
+        delivered = self._nothing_delivered(demand, idle)
+        p_mw, q_mvar = -delivered.load_p_mw, -delivered.load_q_mvar
+        info = self._info(flow, vm_pu, p_mw, q_mvar, delivered, Stores(battery_soc, idle, owed_mwh), day_row)
+        info |= {"demand": demand, "solar": solar, "load_q_factor": demand, "local_reward": no_reward}
+        info |= {f"reward_{name}": no_reward for name in terms_of(scenario)}
+        info |= {name: jnp.zeros(self.n_agents, jnp.int32) for name in ("clipped_actions", "nan_actions")}
+        return state, TimeStep(observation, no_reward, no, no, observation, info | {"violated": violated})
+
+    def _nothing_delivered(self, demand: Array, idle: Array) -> Delivered:
+        off = jnp.zeros(len(self.scenario.pv_inverters))
+        load_p_mw, load_q_mvar = (self._load(name, demand, Today()) for name in ("load_p_mw", "load_q_mvar"))
+        nothing_shed = jnp.zeros(len(self.scenario.flexible_loads))
+        clipped = jnp.zeros(len(self.scenario.devices))
+        return Delivered(idle, idle, off, off, off, load_p_mw, load_q_mvar, nothing_shed, clipped)
 
     def _checked_voltages(self, flow: PowerFlowResult) -> tuple[Array, Array]:
         """Finite voltages for observation and reward, and whether the hard limits are broken.
@@ -240,33 +294,44 @@ class Environment:
         outside = jnp.any((vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu))
         return vm_pu, outside | ~flow.converged
 
+    def _outcome(
+        self, state: State, row: Array, flow: PowerFlowResult, vm_pu: Array, delivered: Delivered, violated: Array
+    ) -> Outcome:
+        return Outcome(
+            vm_pu=vm_pu,
+            loss_mw=jnp.where(flow.converged, flow.loss_mw, 0.0),
+            slack_p_mw=jnp.where(flow.converged, flow.slack_p_mw, 0.0),
+            delivered=delivered,
+            violated=violated,
+            step=state.step,
+            price=None if self.profiles.price is None else self.profiles.price[row],
+        )
+
     def _info(
         self,
         flow: PowerFlowResult,
+        vm_pu: Array,
         p_mw: Array,
         q_mvar: Array,
-        battery_p_mw: Array,
-        battery_soc: Array,
-        pv_p_mw: Array,
-        pv_q_mvar: Array,
+        delivered: Delivered,
+        stores: Stores,
         row: Array,
     ) -> dict[str, Array]:
         """Answers of the step; grid quantities are NaN where the power flow failed."""
-        valid = flow.converged
+        grid = {name: getattr(flow, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")}
+        set_points = {name: value for name, value in vars(delivered).items() if name != "clipped"}
+        max_i_ka = jnp.asarray(self.feeder.max_i_ka) if self.has_ratings else None
         return {
-            "vm_pu": jnp.where(valid, flow.vm_pu, jnp.nan),
-            "loss_mw": jnp.where(valid, flow.loss_mw, jnp.nan),
-            "slack_p_mw": jnp.where(valid, flow.slack_p_mw, jnp.nan),
-            "slack_q_mvar": jnp.where(valid, flow.slack_q_mvar, jnp.nan),
+            **{name: jnp.where(flow.converged, value, jnp.nan) for name, value in grid.items()},
+            **set_points,
             "converged": flow.converged,
             "residual_mva": flow.residual_mva,
             "p_injection_mw": p_mw,
             "q_injection_mvar": q_mvar,
-            "battery_p_mw": battery_p_mw,
-            "battery_soc": battery_soc,
-            "pv_p_mw": pv_p_mw,
-            "pv_q_mvar": pv_q_mvar,
-            "demand": self.profiles.demand[row],
-            "solar": self.profiles.solar[row],
+            "battery_soc": stores.battery_soc,
+            "load_owed_mwh": stores.load_owed_mwh,
             "dataset_index": row,
+            "constraint_cost": constraint_costs(
+                self.scenario, self.layout, flow, vm_pu=vm_pu, delivered=delivered, max_i_ka=max_i_ka
+            ),
         }

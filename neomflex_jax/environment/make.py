@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices import deliver_pv_power
+from neomflex_jax.environment.actions import lay_out_actions, requests_of
+from neomflex_jax.environment.dispatch import Stores, deliver, rating
 from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.injections import bus_injections
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
+from neomflex_jax.grid.territories import layout_territories
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate
 from neomflex_jax.profiles import Profiles, read_profiles, resolve_profiles
-from neomflex_jax.scenario import Scenario, load_scenario
+from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 
 CALIBRATION_SAMPLES = 4096
 
@@ -55,24 +57,76 @@ def make(
         [(part.agent, part.buses) for part in chosen.territories],
         [battery.bus for battery in chosen.batteries],
         [inverter.bus for inverter in chosen.pv_inverters],
+        [load.bus for load in chosen.flexible_loads],
     )
-    training = read_profiles(resolve_profiles(chosen.profiles), chosen.steps_per_day)
-    if isinstance(power_flow, PowerFlow):
-        if power_flow.grid.topology != feeder.topology:
-            raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
-        solver = power_flow
-    elif chosen.power_flow == "calibrated":
-        solver = calibrate(feeder, *sample_injections(chosen, feeder, layout, training))
-    else:
-        solver = bind(feeder, chosen.power_flow)
+    _check_loads(chosen, feeder)
+    training = scenario_profiles(chosen, chosen.profiles)
+    has_ratings = bool(np.isfinite(feeder.max_i_ka).any())
+    solver = _solver(power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
-    return Environment(feeder, training, solver, _day_start_flow(feeder, training, solver), chosen, layout)
+    start_flow = _day_start_flow(feeder, training, solver)
+    return Environment(feeder, training, solver, start_flow, chosen, layout, has_ratings)
 
 
-def evaluation_environment(env: Environment, profiles: Profiles | None = None) -> Environment:
+def scenario_profiles(scenario: Scenario, source: str | Path) -> Profiles:
+    """Read the days that a scenario plays from a series: its price column, its variant's factors, enough for it.
+
+    Raises
+    ------
+    InputError
+        As `read_profiles`; also if a forecast looks further ahead than the series is long.
+    """
+    path = resolve_profiles(source)
+    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
+    ahead = scenario.observation.forecast_steps
+    if ahead >= profiles.n_rows:
+        raise InputError(
+            f"forecast_steps = {ahead} is longer than the data: {path} has {profiles.n_rows} rows; "
+            f"give at most {profiles.n_rows - 1}"
+        )
+    variant = scenario.chosen_variant
+    return profiles.scaled(variant.demand_factor, variant.solar_factor)
+
+
+def with_power_flow(env: Environment, power_flow: str | PowerFlow) -> Environment:
+    """Give the same task on another power flow; see `Environment.with_power_flow`.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, or a bound one belongs to another feeder.
+    """
+    scenario = env.scenario
+    name = power_flow if isinstance(power_flow, str) else power_flow.method
+    scenario = with_overrides(scenario, {"power_flow": name})
+    solver = _solver(power_flow, load_feeder(scenario.feeder), scenario, env.profiles)
+    start_flow = _day_start_flow(env.feeder, env.profiles, solver)
+    return replace(env, power_flow=solver, day_start_flow=start_flow, scenario=scenario)
+
+
+def _solver(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
+    if isinstance(power_flow, str):
+        if power_flow == "calibrated":
+            return calibrate(feeder, *sample_injections(scenario, feeder, profiles))
+        return bind(feeder, power_flow)
+    if power_flow.grid.topology != feeder.topology:
+        raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
+    return power_flow
+
+
+def _check_loads(scenario: Scenario, feeder: Feeder) -> None:
+    for load in scenario.flexible_loads:
+        if not feeder.load_p_mw[feeder.bus_position(load.bus)] > 0:
+            raise InputError(f"flexible load {load.label!r}: bus {load.bus} of feeder {feeder.name!r} has no load to flex")
+
+
+def evaluation_environment(
+    env: Environment, profiles: Profiles | None = None, *, disturbed: bool = False
+) -> Environment:
     """Make the environment that policies are judged in: the days in file order, energies carried over, never stopping.
 
-    The power flow stays the given environment's: a surrogate fitted to the training days is judged as it is.
+    The power flow stays the given environment's: a surrogate fitted to the training days is judged as it is. The
+    scenario's random disturbances are left out unless `disturbed`; a noisy forecast stays noisy.
 
     Parameters
     ----------
@@ -82,21 +136,24 @@ def evaluation_environment(env: Environment, profiles: Profiles | None = None) -
         The days; None takes the scenario's `evaluation_profiles`.
     """
     scenario = with_overrides(env.scenario, {"day_order": "file", "energies": "carried", "on_violation": "continue"})
+    if not disturbed:
+        scenario = replace(
+            scenario,
+            uncertainty=Uncertainty(),
+            observation=replace(scenario.observation, sensor_noise_pu=0.0, missing_probability=0.0),
+        )
     if profiles is None:
-        profiles = read_profiles(resolve_profiles(scenario.evaluation_profiles), scenario.steps_per_day)
-    day_start_flow = _day_start_flow(env.feeder, profiles, env.power_flow)
-    return Environment(env.feeder, profiles, env.power_flow, day_start_flow, scenario, env.layout)
+        profiles = scenario_profiles(scenario, scenario.evaluation_profiles)
+    start_flow = _day_start_flow(env.feeder, profiles, env.power_flow)
+    return replace(env, profiles=profiles, day_start_flow=start_flow, scenario=scenario)
 
 
 def sample_injections(
-    scenario: Scenario,
-    feeder: Feeder,
-    layout: TerritoryLayout,
-    profiles: Profiles,
-    n_samples: int = CALIBRATION_SAMPLES,
-    seed: int = 0,
+    scenario: Scenario, feeder: Feeder, profiles: Profiles, n_samples: int = CALIBRATION_SAMPLES, seed: int = 0
 ) -> tuple[Array, Array]:
-    """Injections that the scenario can produce: random rows of the profiles, device set-points uniform in their ranges.
+    """Injections that the scenario can produce: random rows of the profiles, actions uniform in their ranges.
+
+    Batteries are half full for it, and flexible loads owe half of what they may.
 
     Returns
     -------
@@ -104,27 +161,38 @@ def sample_injections(
         Shapes (n_samples, n_bus), positive into the grid.
     """
     random = np.random.default_rng(seed)  # on the host: drawing with JAX would compile for longer than the fit takes
+    actions = lay_out_actions(scenario)
+    layout = layout_territories(
+        feeder,
+        [(part.agent, part.buses) for part in scenario.territories],
+        [battery.bus for battery in scenario.batteries],
+        [inverter.bus for inverter in scenario.pv_inverters],
+        [load.bus for load in scenario.flexible_loads],
+    )
     rows = random.integers(0, profiles.n_rows, n_samples)
-    power_mw = np.array([battery.power_mw for battery in scenario.batteries], float)
-    battery_p_mw = random.uniform(-1.0, 1.0, (n_samples, len(power_mw))) * power_mw
-    pv_fraction = random.uniform(-1.0, 1.0, (n_samples, len(scenario.pv_inverters)))
-    p_max_mw = np.array([inverter.p_max_mw for inverter in scenario.pv_inverters], float)
-    s_mva = np.array([inverter.s_mva for inverter in scenario.pv_inverters], float)
+    action = random.uniform(-1.0, 1.0, (n_samples, *actions.mask.shape))
+    battery, loads = rating(scenario, "batteries"), rating(scenario, "flexible_loads")
+    half_full = Stores(
+        jnp.asarray((battery["soc_min"] + battery["soc_max"]) / 2.0),
+        jnp.zeros(len(scenario.batteries)),
+        jnp.asarray(loads["buffer_mwh"] / 2.0),
+    )
 
-    def injections(row: Array, battery_p_mw: Array, pv_fraction: Array) -> tuple[Array, Array]:
-        pv_p_mw, pv_q_mvar = deliver_pv_power(pv_fraction, profiles.solar[row], p_max_mw=p_max_mw, s_mva=s_mva)
+    def injections(row: Array, action: Array) -> tuple[Array, Array]:
         demand = profiles.demand[row]
-        return bus_injections(
-            feeder,
+        delivered, _ = deliver(
+            scenario,
             layout,
-            demand=demand,
-            load_q_factor=demand,
-            battery_p_mw=battery_p_mw,
-            pv_p_mw=pv_p_mw,
-            pv_q_mvar=pv_q_mvar,
+            requests_of(action, actions),
+            half_full,
+            load_p_mw=jnp.asarray(feeder.load_p_mw) * demand,
+            load_q_mvar=jnp.asarray(feeder.load_q_mvar) * demand,
+            solar=profiles.solar[row],
+            in_service=(True, True, True),
         )
+        return bus_injections(delivered, layout, battery_q="battery_q" in actions.by_device)
 
-    return jax.jit(jax.vmap(injections))(rows, battery_p_mw, pv_fraction)
+    return jax.jit(jax.vmap(injections))(rows, jnp.asarray(action, float))
 
 
 @jax.jit

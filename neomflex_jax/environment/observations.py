@@ -1,34 +1,113 @@
-"""What each agent sees: its own territory, and nothing else of the grid.
+"""What each agent sees: measurements of its part of the feeder, and nothing else of the grid.
 
-``[vm_pu - 1 at its buses, Demand, Solar, state of charge of its batteries, time of day k / (steps_per_day - 1)]``.
-Voltages and charge are those after the action; Demand, Solar and time are the next step's.
+``[vm_pu - 1 at its buses, Demand, Solar, forecasts, price, state of charge of its batteries, energy its flexible loads
+owe, time of day k / (steps_per_day - 1)]``, then the same of earlier steps if it has a history. Voltages, charge and
+debts are those after the action; Demand, Solar, price and time are the next step's. "Its" buses and devices: by scope
+`local` those where it has devices, `territory` its territory's, `neighbours` also those of adjacent territories,
+`global` all.
+
+All that can be seen of a step is one vector of values; an agent's observation is a selection from it.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, pad
+from neomflex_jax.scenario import Scenario
 
 
-def observation_slots(layout: TerritoryLayout, n_bus: int) -> tuple[np.ndarray, np.ndarray]:
-    """Index of every observation entry in `observe`'s list of values, (n_agents, observation_size), and the mask."""
-    demand, solar, first_soc = n_bus, n_bus + 1, n_bus + 2
-    time = first_soc + len(layout.battery_bus)
-    rows = [
-        np.concatenate([buses, [demand, solar], first_soc + batteries, [time]]).astype(int)
-        for buses, batteries in zip(layout.buses, layout.batteries, strict=True)
-    ]
-    return pad(rows, fill=time + 1)
+class Value(NamedTuple):
+    """Meaning of one entry of the values of a step."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    owner: int | None  # agent that measures it; None for what everybody knows
 
 
-def observe(
-    slots: np.ndarray, *, vm_pu: Array, demand: Array, solar: Array, battery_soc: Array, time_of_day: Array
-) -> Array:
-    """Observations of all agents, (n_agents, observation_size), zero where padded."""
-    scalars = jnp.stack([demand, solar])
-    ending = jnp.stack([time_of_day, jnp.zeros_like(time_of_day)])
-    values = jnp.concatenate([vm_pu - 1.0, scalars, battery_soc, ending])
-    return values[slots]
+@dataclass(frozen=True, eq=False)
+class ObservationLayout:
+    """Which values every agent sees."""
+
+    values: tuple[Value, ...]  # (n_values,) of one step
+    slots: np.ndarray  # (n_agents, observation_size) index into the values of all frames, their number where padded
+    mask: np.ndarray  # (n_agents, observation_size) True where real
+    n_frames: int
+
+
+def lay_out_observations(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> ObservationLayout:
+    """Lay out the observations of a scenario."""
+    values = _values(scenario, feeder)
+    n_values, n_frames = len(values), scenario.observation.history
+    rows = []
+    for agent in range(layout.n_agents):
+        frame = np.array([index for index in _visible(scenario, layout, agent)], int)
+        rows.append(np.concatenate([frame + n_values * age for age in range(n_frames)]))
+    slots, mask = pad(rows, fill=n_values * n_frames)
+    return ObservationLayout(values, slots, mask, n_frames)
+
+
+def _values(scenario: Scenario, feeder: Feeder) -> tuple[Value, ...]:
+    inf = float("inf")
+    ahead = range(2, scenario.observation.forecast_steps + 2)
+    hours = [f"{scenario.step_hours * step:g} h ahead" for step in ahead]
+    values = [Value(f"vm_pu - 1 at bus {bus}", "pu", -1.0, inf, scenario.owner(bus)) for bus in feeder.bus_labels]
+    values += [Value("Demand of the next step", "of nominal load", 0.0, inf, None)]
+    values += [Value("Solar of the next step", "of rating", 0.0, inf, None)]
+    values += [Value(f"Demand forecast, {when}", "of nominal load", 0.0, inf, None) for when in hours]
+    values += [Value(f"Solar forecast, {when}", "of rating", 0.0, inf, None) for when in hours]
+    if scenario.tariff_column:
+        values += [Value("price of the next step", "per MWh", -inf, inf, None)]
+        values += [Value(f"price, {when}", "per MWh", -inf, inf, None) for when in hours]
+    for device in scenario.batteries:
+        values += [Value(f"soc of {device.label}", "of capacity", 0.0, 1.0, scenario.owner(device.bus))]
+    for load in scenario.flexible_loads:
+        values += [Value(f"owed by {load.label}", "of buffer", 0.0, 1.0, scenario.owner(load.bus))]
+    return (*values, Value("time of day", "of the day", 0.0, 1.0, None))
+
+
+def _visible(scenario: Scenario, layout: TerritoryLayout, agent: int) -> list[int]:
+    """Indices of the values of one step that an agent sees, in their order in its observation."""
+    scope, n_bus = scenario.observation.scope, len(np.concatenate(layout.buses))
+    everyone = np.arange(layout.n_agents)
+    others = {"neighbours": np.flatnonzero(layout.adjacent[agent]), "global": everyone}.get(scope, np.array([agent]))
+    seen = [agent, *(other for other in others if other != agent)]  # one's own first
+    buses = np.concatenate([layout.buses[other] for other in seen])
+    if scope == "local":
+        devices = (layout.battery_bus, layout.pv_bus, layout.flexible_bus)
+        buses = buses[np.isin(buses, np.concatenate(devices))]
+    n_shared = (2 + bool(scenario.tariff_column)) * (1 + scenario.observation.forecast_steps)
+    first_battery = n_bus + n_shared
+    first_load = first_battery + len(layout.battery_bus)
+    batteries = first_battery + np.concatenate([layout.batteries[other] for other in seen])
+    loads = first_load + np.concatenate([layout.flexible_loads[other] for other in seen])
+    time = first_load + len(layout.flexible_bus)
+    return [int(i) for i in (*buses, *range(n_bus, first_battery), *batteries, *loads, time)]
+
+
+def observe(layout: ObservationLayout, values: Array, history: Array, missing: Array | None) -> Array:
+    """Observations of all agents, (n_agents, observation_size), zero where padded or the agent is missing.
+
+    `values` (n_values,) are the present's, `history` (history - 1, n_values) earlier ones; `missing` (n_agents,) bool.
+    """
+    seen = jnp.concatenate([values, history.ravel(), jnp.zeros(1, values.dtype)])[layout.slots]
+    return seen if missing is None else jnp.where(missing[:, None], 0.0, seen)
+
+
+def remember(values: Array, history: Array) -> Array:
+    """Push the present's values into the history."""
+    return jnp.concatenate([values[None], history])[: history.shape[0]]
+
+
+def hide_missing(layout: ObservationLayout, values: Array, missing: Array) -> Array:
+    """Set to 0 what missing agents would have measured."""
+    owner = np.array([len(missing) if value.owner is None else value.owner for value in layout.values])
+    return jnp.where(jnp.append(missing, False)[owner], 0.0, values)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import jax
 from jax import Array
 
+from neomflex_jax.environment.disturbances import Today
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -17,8 +19,13 @@ class State:
     day_row: Array  # () int32 row of the profiles where the day starts
     step: Array  # () int32 steps made today
     battery_soc: Array  # (n_battery,) fraction of the capacity
+    battery_p_mw: Array  # (n_battery,) of the last step, for ramps
+    load_owed_mwh: Array  # (n_flexible,) consumption that was deferred and not caught up
     day_battery_soc: Array  # (n_battery,) as the day began
+    day_load_owed_mwh: Array  # (n_flexible,) as the day began
     violated: Array  # () bool: the last step broke a hard limit
+    history: Array  # (history - 1, n_values) what could be measured before, the newest first
+    today: Today  # what the day drew at random
 
 
 @jax.tree_util.register_dataclass

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from neomflex_jax.environment.days import draw_day_if
 from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.state import State, TimeStep
 
@@ -32,11 +33,15 @@ class AutoReset:
     def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
         """Step, then start the next day if this one ended."""
         stepped, timestep = self.env.step(state, action)
-        started, first = self.env.next_day(stepped)
         ended = timestep.terminated | timestep.truncated
+        started, first = self.env.next_day(stepped, draw_day_if(self.env, ended, stepped))
         next_state = jax.tree.map(lambda new, old: jnp.where(ended, new, old), started, stepped)
         observation = jnp.where(ended, first.observation, timestep.observation)
         return next_state, dataclasses.replace(timestep, observation=observation)
+
+    def with_power_flow(self, power_flow: Any) -> AutoReset:
+        """Give the same task on another power flow."""
+        return AutoReset(self.env.with_power_flow(power_flow))
 
     def __getattr__(self, name: str) -> Any:
         if name == "env":  # not set yet, while unpickling or copying

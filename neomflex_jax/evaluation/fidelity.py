@@ -17,14 +17,13 @@ import pandas as pd
 from jax.typing import ArrayLike
 
 from neomflex_jax.environment import Environment, make
-from neomflex_jax.environment.make import sample_injections
+from neomflex_jax.environment.make import sample_injections, scenario_profiles
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.deviation import Answers, compare, count_violations
 from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, calibrate, check_method, power_flow
-from neomflex_jax.profiles import read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, load_scenario
 
 CHEAPEST_FIRST = ("dc", "lindistflow", "calibrated", "ac", "newton")
@@ -74,8 +73,8 @@ def fidelity(
     drawn: tuple[ArrayLike, ArrayLike]
     if injections is None:
         source = chosen.profiles if profiles is None else profiles
-        rows_from = read_profiles(resolve_profiles(source), chosen.steps_per_day)
-        drawn = sample_injections(chosen, feeder, env.layout, rows_from, samples, FIRST_SEED + seed)
+        rows_from = scenario_profiles(chosen, source)
+        drawn = sample_injections(chosen, feeder, rows_from, samples, FIRST_SEED + seed)
         samples_from = f"random rows of profiles {Path(source).name!r} under random actions of all devices, seed {seed}"
     else:
         drawn, samples_from = _given(injections, feeder.n_bus), "given injections"
@@ -157,5 +156,5 @@ def _solve(feeder: Feeder, solver: PowerFlow, p: np.ndarray, q: np.ndarray) -> P
 def _bind(env: Environment, feeder: Feeder, method: str) -> PowerFlow:
     """Bind a method as `make` does."""
     if method == "calibrated":
-        return calibrate(feeder, *sample_injections(env.scenario, feeder, env.layout, env.profiles))
+        return calibrate(feeder, *sample_injections(env.scenario, feeder, env.profiles))
     return bind(feeder, method)

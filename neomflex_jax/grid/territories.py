@@ -14,6 +14,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder, summarise_labels
+from neomflex_jax.grid.topology import Topology
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +24,23 @@ class TerritoryLayout:
     buses: tuple[np.ndarray, ...]  # each agent's bus positions
     batteries: tuple[np.ndarray, ...]  # each agent's batteries, by their order in the scenario
     pv_inverters: tuple[np.ndarray, ...]
+    flexible_loads: tuple[np.ndarray, ...]
     membership: np.ndarray  # (n_agents, n_bus) 1 where the bus is the agent's and not the slack
     bus_share: np.ndarray  # (n_agents,) share of all buses, slack included
     battery_bus: np.ndarray  # (n_battery,)
     pv_bus: np.ndarray  # (n_pv,)
+    flexible_bus: np.ndarray  # (n_flexible,)
+    adjacent: np.ndarray  # (n_agents, n_agents) bool, True for oneself and where a branch in service joins two
 
     @property
     def n_agents(self) -> int:
         """Number of agents."""
         return len(self.buses)
+
+    def owns(self, per_agent: Sequence[np.ndarray]) -> np.ndarray:
+        """Give 1 where the agent has the device, (n_agents, n_device), of `batteries`, say."""
+        n_device = sum(len(own) for own in per_agent)
+        return np.stack([np.isin(np.arange(n_device), own) for own in per_agent]).astype(float)
 
 
 def layout_territories(
@@ -39,6 +48,7 @@ def layout_territories(
     territories: Sequence[tuple[str, Sequence[int]]],
     battery_buses: Sequence[int],
     pv_buses: Sequence[int],
+    flexible_buses: Sequence[int] = (),
 ) -> TerritoryLayout:
     """Turn bus labels into positions.
 
@@ -62,8 +72,8 @@ def layout_territories(
         tuple(tuple(feeder.bus_position(label) for label in labels) for _, labels in territories),
         tuple(feeder.bus_position(label) for label in battery_buses),
         tuple(feeder.bus_position(label) for label in pv_buses),
-        feeder.n_bus,
-        feeder.topology.slack,
+        tuple(feeder.bus_position(label) for label in flexible_buses),
+        feeder.topology,
     )
 
 
@@ -72,22 +82,32 @@ def _layout(
     territories: tuple[tuple[int, ...], ...],
     battery_bus: tuple[int, ...],
     pv_bus: tuple[int, ...],
-    n_bus: int,
-    slack: int,
+    flexible_bus: tuple[int, ...],
+    topology: Topology,
 ) -> TerritoryLayout:
-    membership = np.zeros((len(territories), n_bus))
+    membership = np.zeros((len(territories), topology.n_bus))
     for index, own in enumerate(territories):
         membership[index, list(own)] = 1.0
-    bus_share = membership.sum(1) / n_bus
-    membership[:, slack] = 0.0
+    bus_share = membership.sum(1) / topology.n_bus
+    closed = np.array(topology.in_service)
+    start, end = (membership[:, np.array(bus)[closed]] for bus in (topology.from_bus, topology.to_bus))
+    joined = start @ end.T
+    membership[:, topology.slack] = 0.0
+
+    def owned(device_bus: tuple[int, ...]) -> tuple[np.ndarray, ...]:
+        return tuple(np.flatnonzero(np.isin(np.array(device_bus, int), own)) for own in territories)
+
     return TerritoryLayout(
         buses=tuple(np.array(own) for own in territories),
-        batteries=tuple(np.flatnonzero(np.isin(np.array(battery_bus, int), own)) for own in territories),
-        pv_inverters=tuple(np.flatnonzero(np.isin(np.array(pv_bus, int), own)) for own in territories),
+        batteries=owned(battery_bus),
+        pv_inverters=owned(pv_bus),
+        flexible_loads=owned(flexible_bus),
         membership=membership,
         bus_share=bus_share,
         battery_bus=np.array(battery_bus, int),
         pv_bus=np.array(pv_bus, int),
+        flexible_bus=np.array(flexible_bus, int),
+        adjacent=(joined + joined.T > 0) | np.eye(len(territories), dtype=bool),
     )
 
 

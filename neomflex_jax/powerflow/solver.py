@@ -21,6 +21,7 @@ from neomflex_jax.powerflow.lindistflow import solve_lindistflow
 from neomflex_jax.powerflow.newton import solve_newton
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder, per_unit
 from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.tree import TreeNetwork
 
 SAMPLE_VALUES = 2_000_000  # buses times samples of a fit around the loads: some 100 MB of features
 METHODS = ("ac", "calibrated", "dc", "lindistflow", "newton")
@@ -46,6 +47,11 @@ class PowerFlow:
             slack_p_mw=flow.slack_p_mw - p_injection_mw[slack],
             slack_q_mvar=flow.slack_q_mvar - q_injection_mvar[slack],
         )
+
+    def on(self, feeder: Feeder) -> PowerFlow:
+        """Give the same method on other impedances, traced ones perhaps, of the same topology; a fit stays as it is."""
+        form = "tree" if isinstance(self.grid.network, TreeNetwork) else "dense"
+        return replace(self, grid=per_unit(feeder, form, lossless=self.method == "dc"))
 
     def _solve(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         if self.method == "ac":

@@ -1,0 +1,89 @@
+"""What a day draws at random, from its key and inside jit; what a scenario does not ask for is None and costs nothing.
+
+Factors of growth, of buses' loads and of branches' impedances are uniform and hold a day. Profile noise is drawn anew
+every step: ``value (1 + sigma n)`` with n standard normal, not below 0. An outage takes a device away from a random
+step on; a missing agent is away all day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.grid import Feeder
+from neomflex_jax.profiles import Profiles
+from neomflex_jax.scenario import Scenario
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Today:
+    """One day's draw."""
+
+    growth: Array | None = None  # (2,) factors on Demand and Solar
+    load_factor: Array | None = None  # (n_bus,)
+    impedance_factor: Array | None = None  # (2, n_branch) on r and x
+    outage_step: Array | None = None  # (n_device,) int32 first step without the device, after the day's last if none
+    missing: Array | None = None  # (n_agents,) bool
+    noise_key: Array | None = None  # () of everything that is drawn step by step
+
+
+def draw_today(key: Array, scenario: Scenario, feeder: Feeder) -> Today:
+    """Draw a day's disturbances."""
+    config, seen, steps = scenario.uncertainty, scenario.observation, scenario.steps_per_day
+    growth_key, load_key, line_key, outage_key, missing_key, noise_key = jax.random.split(key, 6)
+    growth = load_factor = impedance_factor = outage_step = missing = None
+    if config.varies_growth:
+        low, high = (jnp.array(ends) for ends in zip(config.load_growth, config.pv_growth, strict=True))
+        growth = low + (high - low) * jax.random.uniform(growth_key, (2,))
+    if config.varies_loads:
+        load_factor = 1.0 + config.demand_spread * jax.random.uniform(load_key, (feeder.n_bus,), minval=-1.0)
+    if config.line_error > 0:
+        shape = (2, feeder.topology.n_branch)
+        impedance_factor = 1.0 + config.line_error * jax.random.uniform(line_key, shape, minval=-1.0)
+    if config.outage_probability > 0:
+        which_key, when_key = jax.random.split(outage_key)
+        n_device = len(scenario.devices)
+        fails = jax.random.bernoulli(which_key, config.outage_probability, (n_device,))
+        outage_step = jnp.where(fails, jax.random.randint(when_key, (n_device,), 0, steps), steps)
+    if seen.missing_probability > 0:
+        missing = jax.random.bernoulli(missing_key, seen.missing_probability, (len(scenario.agents),))
+    return Today(growth, load_factor, impedance_factor, outage_step, missing, noise_key if _draws(scenario) else None)
+
+
+def _draws(scenario: Scenario) -> bool:
+    seen = scenario.observation
+    noisy_forecast = seen.forecast_steps > 0 and seen.forecast == "noisy"
+    return scenario.uncertainty.profile_noise > 0 or seen.sensor_noise_pu > 0 or noisy_forecast
+
+
+PROFILE_NOISE, SENSOR_NOISE, FORECAST_NOISE = range(3)
+
+
+def step_key(today: Today, purpose: int, step: Array) -> Array:
+    """Key of one purpose at one step of the day."""
+    assert today.noise_key is not None
+    return jax.random.fold_in(jax.random.fold_in(today.noise_key, purpose), step)
+
+
+def demand_and_solar(profiles: Profiles, scenario: Scenario, today: Today, row: Array, step: Array) -> Array:
+    """Demand and Solar, (2,), of a row that is the day's `step`."""
+    values = jnp.stack([profiles.demand[row], profiles.solar[row]])
+    if today.growth is not None:
+        values = values * today.growth
+    if scenario.uncertainty.profile_noise > 0:
+        noise = jax.random.normal(step_key(today, PROFILE_NOISE, step), (2,))
+        values = jnp.maximum(values * (1.0 + scenario.uncertainty.profile_noise * noise), 0.0)
+    return values
+
+
+def available(today: Today, scenario: Scenario, step: Array) -> tuple[Array | bool, ...]:
+    """Whether batteries, PV inverters and flexible loads are in service, (n_device,) each, or True for all of them."""
+    if today.outage_step is None:
+        return True, True, True
+    out = (step >= today.outage_step) & (step < today.outage_step + scenario.uncertainty.outage_steps)
+    ends = (len(scenario.batteries), len(scenario.batteries) + len(scenario.pv_inverters))
+    return ~out[: ends[0]], ~out[ends[0] : ends[1]], ~out[ends[1] :]

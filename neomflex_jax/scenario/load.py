@@ -1,0 +1,58 @@
+"""Scenarios from TOML files (see `scenarios/neom33.toml`), by packaged name or path."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.fields import build, with_overrides
+from neomflex_jax.resources import scenario_folder
+from neomflex_jax.scenario.scenario import Scenario
+
+
+def scenario_names() -> tuple[str, ...]:
+    """Names of the packaged scenarios."""
+    return tuple(sorted(path.stem for path in scenario_folder().glob("*.toml")))
+
+
+def load_scenario(source: str | Path, **overrides: Any) -> Scenario:
+    """Load a packaged scenario by name or a TOML file by path; any field can be overridden by keyword.
+
+    Raises
+    ------
+    InputError
+        On an unknown scenario, field or value, naming file, line, field, value and what is allowed.
+    """
+    if str(source) in scenario_names():
+        path = scenario_folder() / f"{source}.toml"
+    elif Path(source).suffix == ".toml":
+        path = Path(source)
+    else:
+        raise unknown_name("scenario (and no .toml file)", str(source), scenario_names())
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a TOML file ({error})") from error
+    values = _resolve_paths(values, path.parent)
+    return with_overrides(build(Scenario, values, str(path)), overrides)
+
+
+def scenario_from_dict(values: Mapping[str, Any], where: str) -> Scenario:
+    """Rebuild a scenario from `Scenario.as_dict`."""
+    return build(Scenario, values, where)
+
+
+def _resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Make files named in a scenario file relative to that file, where they exist there."""
+    resolved = dict(values)
+    for name in ("feeder", "profiles", "evaluation_profiles"):
+        given = resolved.get(name)
+        if isinstance(given, str) and (folder / given).exists():
+            resolved[name] = str((folder / given).resolve())
+    return resolved

@@ -1,0 +1,83 @@
+"""The small tables of a scenario: territories, limits, rules, variants for stress tests."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.fields import check_choice
+
+NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True)
+class Territory:
+    """The part of the feeder that one agent controls, and by default what it observes."""
+
+    agent: str
+    buses: tuple[int, ...]  # labels
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.agent):
+            raise InputError(f"agent = {self.agent!r}: names of agents are made of letters, digits, _ and -")
+        twice = [bus for bus in self.buses if self.buses.count(bus) > 1]
+        if twice:
+            raise InputError(f"the territory of {self.agent} names bus {twice[0]} twice; name it once")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Voltage limits: the band that the reward asks for, and the hard limits whose breach is a violation."""
+
+    band_min_pu: float = 0.97
+    band_max_pu: float = 1.03
+    hard_min_pu: float = 0.9
+    hard_max_pu: float = 1.1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.hard_min_pu <= self.band_min_pu < self.band_max_pu <= self.hard_max_pu:
+            raise InputError(
+                "limits must rise: 0 < hard_min_pu <= band_min_pu < band_max_pu <= hard_max_pu; they are "
+                f"{self.hard_min_pu}, {self.band_min_pu}, {self.band_max_pu}, {self.hard_max_pu}"
+            )
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How load, violations and days behave."""
+
+    load_q: str = "follows_demand"
+    on_violation: str = "continue"
+    day_order: str = "random"
+    energies: str = "random"
+
+    def __post_init__(self) -> None:
+        check_choice("load_q", self.load_q, ("follows_demand", "held_from_day_start"))
+        check_choice("on_violation", self.on_violation, ("continue", "end_day"))
+        check_choice("day_order", self.day_order, ("random", "file"))
+        check_choice("energies", self.energies, ("random", "carried"))
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The same days under stress: Demand and Solar of every row times a factor."""
+
+    name: str
+    demand_factor: float = 1.0
+    solar_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise InputError(f"variant {self.name!r}: names are made of letters, digits, _ and -")
+        for field in ("demand_factor", "solar_factor"):
+            if not 0 <= getattr(self, field) < math.inf:
+                raise InputError(f"variant {self.name!r}: {field} = {getattr(self, field)} must be at least 0")
+
+
+VARIANTS = (
+    Variant("high_load", demand_factor=1.2),
+    Variant("low_sun", solar_factor=0.4),
+    Variant("growth", demand_factor=1.1, solar_factor=1.3),
+)

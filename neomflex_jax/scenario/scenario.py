@@ -1,0 +1,141 @@
+"""The scenario itself. Anything here is static under jit; arrays made from it live in the environment."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
+from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.powerflow import check_method
+from neomflex_jax.scenario.controls import controls_of
+from neomflex_jax.scenario.observation import ObservationConfig
+from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
+from neomflex_jax.scenario.reward import RewardConfig
+from neomflex_jax.scenario.uncertainty import Uncertainty
+
+KINDS = {"batteries": "battery", "pv_inverters": "PV inverter", "flexible_loads": "flexible load"}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Everything that defines a task but the numbers of its feeder and profiles."""
+
+    name: str
+    feeder: str
+    territories: tuple[Territory, ...]
+    batteries: tuple[Battery, ...] = ()
+    pv_inverters: tuple[PvInverter, ...] = ()
+    flexible_loads: tuple[FlexibleLoad, ...] = ()
+    description: str = ""
+    power_flow: str = "calibrated"
+    profiles: str = "training"
+    evaluation_profiles: str = "testing"
+    tariff_column: str = ""  # of the profiles: price of energy in money per MWh; none if empty
+    variant: str = ""  # which of the variants is played; the plain days if empty
+    step_hours: float = 0.5
+    steps_per_day: int = 48
+    limits: Limits = Limits()
+    reward: RewardConfig = RewardConfig()
+    observation: ObservationConfig = ObservationConfig()
+    uncertainty: Uncertainty = Uncertainty()
+    rules: Rules = Rules()
+    variants: tuple[Variant, ...] = VARIANTS
+
+    def __post_init__(self) -> None:
+        check_method(self.power_flow)
+        if not 0 < self.step_hours <= 24:
+            raise InputError(f"step_hours = {self.step_hours} must lie above 0 and at most at 24")
+        if self.steps_per_day < 2:
+            raise InputError(f"steps_per_day = {self.steps_per_day} must be at least 2")
+        if self.variant and self.variant not in [variant.name for variant in self.variants]:
+            raise unknown_name("variant", self.variant, [variant.name for variant in self.variants])
+        names = [variant.name for variant in self.variants]
+        if len(set(names)) < len(names):
+            raise InputError(f"variants: two have one name, {', '.join(names)}; rename one")
+        if self.reward.price_weight > 0 and not self.tariff_column:
+            raise InputError(
+                f"price_weight = {self.reward.price_weight} needs a price: name the profiles' column in tariff_column"
+            )
+        _check_territories(self)
+        _check_devices(self)
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Agent names in order."""
+        return tuple(territory.agent for territory in self.territories)
+
+    @property
+    def chosen_variant(self) -> Variant:
+        """The variant that is played."""
+        return next((variant for variant in self.variants if variant.name == self.variant), Variant("plain"))
+
+    @property
+    def devices(self) -> tuple[Battery | PvInverter | FlexibleLoad, ...]:
+        """All devices: batteries, then PV inverters, then flexible loads."""
+        return (*self.batteries, *self.pv_inverters, *self.flexible_loads)
+
+    def owner(self, bus: int) -> int | None:
+        """Index of the agent whose territory holds the bus, None if nobody's does."""
+        return next((index for index, part in enumerate(self.territories) if bus in part.buses), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain nested values, as in the TOML file."""
+        return dataclasses.asdict(self)
+
+    def hash(self) -> str:
+        """SHA-256 of all fields: equal hashes mean the same task."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+    def observation_layout(self) -> dict[str, dict[str, Any]]:
+        """Say what a policy's input and output entries mean: a policy fits a scenario if and only if these agree."""
+        seen = {name: getattr(self.observation, name) for name in ("scope", "history", "forecast_steps")}
+        seen["tariff"] = bool(self.tariff_column)
+        controls = controls_of(self)
+        layout: dict[str, dict[str, Any]] = {}
+        for part in self.territories:
+            own: dict[str, Any] = {"buses": list(part.buses)}
+            own |= {kind: [each.bus for each in getattr(self, kind) if each.bus in part.buses] for kind in KINDS}
+            own["actions"] = [f"{control.device} {control.kind}" for control in controls if control.bus in part.buses]
+            layout[part.agent] = own | {"observation": seen}
+        return layout
+
+
+def _check_territories(scenario: Scenario) -> None:
+    if not scenario.territories:
+        raise InputError(f"scenario {scenario.name!r} has no territories; add [[territories]] with agent and buses")
+    owner: dict[int, str] = {}
+    for part in scenario.territories:
+        if scenario.agents.count(part.agent) > 1:
+            raise InputError(f"scenario {scenario.name!r}: agent {part.agent!r} has two territories; merge them")
+        for bus in part.buses:
+            if bus in owner:
+                raise InputError(
+                    f"scenario {scenario.name!r}: bus {bus} is in the territories of {owner[bus]} and {part.agent}"
+                )
+            owner[bus] = part.agent
+
+
+def _check_devices(scenario: Scenario) -> None:
+    where = f"scenario {scenario.name!r}"
+    owned = {bus for part in scenario.territories for bus in part.buses}
+    for field, kind in KINDS.items():
+        taken = [device.bus for device in getattr(scenario, field)]
+        for bus in taken:
+            if bus not in owned:
+                raise InputError(
+                    f"{where}: the {kind} at bus {bus} is in nobody's territory; "
+                    f"add bus {bus} to one, or move the device"
+                )
+            if taken.count(bus) > 1:
+                raise InputError(f"{where}: two devices ({kind}) at bus {bus}; merge them")
+    labels = [device.label for device in scenario.devices]
+    twice = [label for label in labels if labels.count(label) > 1]
+    if twice:
+        raise InputError(f"{where}: two devices are called {twice[0]!r}; give one another name")
+    for part in scenario.territories:
+        if not any(device.bus in part.buses for device in scenario.devices):
+            raise InputError(f"{where}: agent {part.agent!r} has no device to act with")

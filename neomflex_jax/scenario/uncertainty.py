@@ -1,0 +1,44 @@
+"""What a day draws at random from the reset key; `environment/disturbances.py` draws it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from neomflex_jax.errors import InputError
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """Sizes of the random disturbances; all zero (ranges at 1) by default, which costs nothing."""
+
+    demand_spread: float = 0.0  # every bus's load times a factor uniform in 1 +- this, a day long
+    line_error: float = 0.0  # every branch's r and x times factors uniform in 1 +- this, a day long
+    load_growth: tuple[float, ...] = (1.0, 1.0)  # Demand times a factor uniform in this range, a day long
+    pv_growth: tuple[float, ...] = (1.0, 1.0)  # Solar likewise
+    profile_noise: float = 0.0  # relative standard deviation of Demand and Solar, drawn anew every step
+    outage_probability: float = 0.0  # of each device and day
+    outage_steps: int = 8  # how long an outage lasts, from a random step on, at most to the day's end
+
+    def __post_init__(self) -> None:
+        for name in ("demand_spread", "line_error", "profile_noise"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)} must lie in 0..1 (1 left out)")
+        for name in ("load_growth", "pv_growth"):
+            span = getattr(self, name)
+            if len(span) != 2 or not 0 <= span[0] <= span[1] < math.inf:
+                raise InputError(f"{name} = {list(span)} must be a range [lowest, highest] of factors, 0 or above")
+        if not 0 <= self.outage_probability <= 1:
+            raise InputError(f"outage_probability = {self.outage_probability} must lie in 0..1")
+        if self.outage_steps < 1:
+            raise InputError(f"outage_steps = {self.outage_steps} must be at least 1")
+
+    @property
+    def varies_loads(self) -> bool:
+        """Whether buses' loads are no common multiple of their nominal ones."""
+        return self.demand_spread > 0
+
+    @property
+    def varies_growth(self) -> bool:
+        """Whether Demand or Solar of a day is scaled."""
+        return self.load_growth != (1.0, 1.0) or self.pv_growth != (1.0, 1.0)
