@@ -90,6 +90,7 @@ def test_islands_side_by_side_answer_as_each_alone(feeder) -> None:
         bus_rows=net.bus.index.get_indexer(labels)[None],
         load_p_mw=net.load["p_mw"].to_numpy(float),
         load_q_mvar=net.load["q_mvar"].to_numpy(float),
+        load_bus=np.array([feeder.bus_position(bus) for bus in net.load["bus"]]),
         needs=runpp_needs(feeder),
     )
     demand = np.array([0.2, 0.7, 1.3])

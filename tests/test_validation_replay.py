@@ -132,7 +132,7 @@ def test_element_by_element_net_equals_pandapowers_own(scenario, random_run: Tra
     shipped = build_net(scenario, feeder)
     assert len(own.net.line) == 37 and int(own.net.line["in_service"].sum()) == 32
     for built in (own, shipped):
-        built.write(set_points_of(random_run).rows(slice(20, 21)))
+        built.write(set_points_of(random_run, nf.load_feeder("case33bw")).rows(slice(20, 21)))
         pandapower.runpp(built.net, **RUNPP_OPTIONS)
     np.testing.assert_allclose(own.read().vm_pu, shipped.read().vm_pu, rtol=0, atol=1e-10)
 
@@ -140,7 +140,7 @@ def test_element_by_element_net_equals_pandapowers_own(scenario, random_run: Tra
 def test_steps_solved_together_equal_plain_cold_runpp(random_run: Trajectory, scenario) -> None:
     fast = replay(random_run)
     built = build_net(scenario, nf.load_feeder("case33bw"))
-    points = set_points_of(random_run)
+    points = set_points_of(random_run, nf.load_feeder("case33bw"))
     for row in range(0, random_run.n_steps, 3):
         built.write(points.rows(slice(row, row + 1)))
         pandapower.runpp(built.net, algorithm="nr", init="flat", tolerance_mva=1e-10)

@@ -1,7 +1,8 @@
 """What can be said of a trajectory without a power flow: its shapes, and whether its records fit together.
 
-``p_injection = sum of batteries + sum of PV - load_p demand`` and ``q_injection = sum of PV - load_q load_q_factor`` at
-each bus, positive into the grid, worked out here from the scenario's own bus labels.
+``injection = sum of batteries + sum of PV - load`` at each bus, positive into the grid, worked out here from the
+scenario's own bus labels. Loads are their nominal p times Demand and nominal q times `load_q_factor`; only where the
+scenario makes them flexible or random is their recorded consumption taken.
 """
 
 from __future__ import annotations
@@ -31,16 +32,23 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
     n_agents = len(scenario.agents)
     width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_bus)
-    width |= dict.fromkeys(("battery_p_mw", "battery_soc"), len(scenario.batteries))
-    width |= dict.fromkeys(("pv_p_mw", "pv_q_mvar"), len(scenario.pv_inverters)) | {"local_reward": n_agents}
-    plain = ("demand", "solar", "load_q_factor", "loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
+    width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_bus) | {"local_reward": n_agents}
+    battery = ("battery_p_mw", "battery_q_mvar", "battery_soc_before", "battery_soc")
+    width |= dict.fromkeys(battery, len(scenario.batteries))
+    width |= dict.fromkeys(("pv_p_mw", "pv_q_mvar", "pv_available_mw"), len(scenario.pv_inverters))
+    flexible = ("load_curtailed_mw", "load_owed_before_mwh", "load_owed_mwh")
+    width |= dict.fromkeys(flexible, len(scenario.flexible_loads))
+    plain = ("demand", "solar", "load_q_factor", "price", "loss_mw", "slack_p_mw", "slack_q_mvar")
+    plain = (*plain, "converged", "violated")
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in width.items()}
     shapes |= dict.fromkeys(plain, (n,))
     for name, shape in shapes.items():
         if getattr(trajectory, name).shape != shape:
             raise InputError(f"{where}: {name} has shape {getattr(trajectory, name).shape}, expected {shape}")
     _check_days(where, trajectory)
-    for name, values in vars(set_points_of(trajectory)).items():
+    for name, values in vars(set_points_of(trajectory, feeder)).items():
+        if values is None:
+            continue
         bad = np.argwhere(~np.isfinite(values))
         if bad.size:
             raise InputError(f"{where}: {name} at step {bad[0][0]} is not finite; it cannot be replayed")
@@ -63,22 +71,60 @@ def _check_days(where: str, trajectory: Trajectory) -> None:
         )
 
 
-def set_points_of(trajectory: Trajectory) -> SetPoints:
+def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     """Take the recorded set-points in double precision."""
-    return SetPoints(**{name: np.asarray(getattr(trajectory, name), np.float64) for name in SetPoints.__annotations__})
+    scenario = trajectory.scenario
+    names = ("demand", "load_q_factor", "battery_p_mw", "battery_q_mvar", "pv_p_mw", "pv_q_mvar")
+    points = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
+    flexible = np.isin(feeder.bus_labels, [load.bus for load in scenario.flexible_loads])
+    flexible |= scenario.uncertainty.varies_loads
+    if flexible.any():
+        nominal_p_mw = np.outer(points["demand"], feeder.load_p_mw)
+        nominal_q_mvar = np.outer(points["load_q_factor"], feeder.load_q_mvar)
+        points["load_p_extra_mw"] = np.where(flexible, trajectory.load_p_mw - nominal_p_mw, 0.0)
+        points["load_q_extra_mvar"] = np.where(flexible, trajectory.load_q_mvar - nominal_q_mvar, 0.0)
+    return SetPoints(**points)
 
 
 def implied_injections(trajectory: Trajectory, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
     """Net p and q injections (n, n_bus) that the recorded set-points mean on the feeder."""
-    points, scenario = set_points_of(trajectory), trajectory.scenario
+    points, scenario = set_points_of(trajectory, feeder), trajectory.scenario
     p_mw = -np.outer(points.demand, feeder.load_p_mw)
     q_mvar = -np.outer(points.load_q_factor, feeder.load_q_mvar)
+    if points.load_p_extra_mw is not None and points.load_q_extra_mvar is not None:
+        p_mw, q_mvar = p_mw - points.load_p_extra_mw, q_mvar - points.load_q_extra_mvar
+    assert points.battery_q_mvar is not None  # a trajectory always has it
     for number, battery in enumerate(scenario.batteries):
         p_mw[:, feeder.bus_labels.index(battery.bus)] += points.battery_p_mw[:, number]
+        q_mvar[:, feeder.bus_labels.index(battery.bus)] += points.battery_q_mvar[:, number]
     for number, inverter in enumerate(scenario.pv_inverters):
         p_mw[:, feeder.bus_labels.index(inverter.bus)] += points.pv_p_mw[:, number]
         q_mvar[:, feeder.bus_labels.index(inverter.bus)] += points.pv_q_mvar[:, number]
     return p_mw, q_mvar
+
+
+def energy_gaps_mwh(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
+    """What is missing in the energy balance of every battery and flexible load, (n, n_battery + n_flexible).
+
+    ``e' - e + h (p / eta_d if p > 0 else eta_c p)``, and for a flexible load with nominal consumption p0
+    ``h (p0 - curtailed - p) - (owed' - owed)``; its p0 is unknown, and not judged, where loads are random.
+    """
+    scenario, h = trajectory.scenario, trajectory.scenario.step_hours
+    gaps = np.zeros((trajectory.n_steps, len(scenario.batteries) + len(scenario.flexible_loads)))
+    for number, battery in enumerate(scenario.batteries):
+        p_mw = np.asarray(trajectory.battery_p_mw[:, number], float)
+        from_store = np.where(p_mw > 0, p_mw / battery.discharge_efficiency, p_mw * battery.charge_efficiency)
+        soc = np.asarray(trajectory.battery_soc[:, number], float) - trajectory.battery_soc_before[:, number]
+        gaps[:, number] = soc * battery.capacity_mwh + h * from_store
+    if scenario.uncertainty.varies_loads:
+        return gaps
+    for number, load in enumerate(scenario.flexible_loads):
+        bus = feeder.bus_labels.index(load.bus)
+        nominal_mw = np.asarray(trajectory.demand, float) * feeder.load_p_mw[bus]
+        missing_mw = nominal_mw - trajectory.load_curtailed_mw[:, number] - trajectory.load_p_mw[:, bus]
+        owed_mwh = np.asarray(trajectory.load_owed_mwh[:, number], float) - trajectory.load_owed_before_mwh[:, number]
+        gaps[:, len(scenario.batteries) + number] = h * missing_mw - owed_mwh
+    return gaps
 
 
 def ruled_load_q_factor(trajectory: Trajectory) -> np.ndarray:

@@ -1,10 +1,13 @@
-"""The scenario's reward, worked out again in NumPy from voltages and losses: a cross-check of the environment's.
+"""The scenario's reward, worked out again in NumPy from voltages and powers: a cross-check of the environment's.
 
 Every agent's cost of a step, the negative of its local reward, is the sum of
-``voltage_weight x sum over its buses without the slack of the excess outside the band in pu``,
+``voltage_weight x sum over its buses without the slack of the voltage barrier``,
 ``loss_weight x losses in MW x (number of its buses) / (number of all buses)``,
 ``solar_penalty_weight x (rating - p) / rating`` for each of its batteries with p >= 0 in the solar hours, if asked for,
-``violation_penalty`` if any voltage is outside the hard limits or the power flow failed.
+``violation_penalty`` if any voltage is outside the hard limits or the power flow failed,
+``reactive_weight x sum |q|``, ``(throughput_weight + throughput_cost) |p| h``, ``curtailment_weight x MWh not fed in or
+not served`` of its devices, and of the whole feeder's import, by its share of the buses, ``price_weight x price x MWh``
+and ``peak_weight x MW above peak_import_mw``.
 Where the rules end the day on a violation, the penalty stands alone.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.scenario import Scenario
+from neomflex_jax.scenario import Limits, Scenario, Territory
 
 COLLAPSED_VM_PU = 0.5
 
@@ -26,6 +29,8 @@ def local_cost(
     loss_mw: np.ndarray,
     battery_p_mw: np.ndarray,
     step: np.ndarray,
+    slack_p_mw: np.ndarray | None = None,
+    **operation: np.ndarray,
 ) -> np.ndarray:
     """Cost of every step and agent, (n, n_agents).
 
@@ -33,34 +38,101 @@ def local_cost(
     ----------
     vm_pu
         (n, n_bus); a row with a value that is not finite is a failed power flow: it costs the penalty and what a
-        collapsed grid would, 0.5 pu at every bus; its unknown losses cost nothing.
+        collapsed grid would, 0.5 pu at every bus; its unknown losses and import cost nothing.
     loss_mw
         (n,)
     battery_p_mw
         (n, n_battery) positive discharging.
     step
         (n,) step of the day.
+    slack_p_mw
+        (n,) import; needed where energy or its peak has a price.
+    **operation
+        What the other terms need, as recorded: battery_q_mvar, pv_p_mw, pv_q_mvar, pv_available_mw,
+        load_curtailed_mw, price.
     """
     reward, limits = scenario.reward, scenario.limits
     failed = ~(np.isfinite(vm_pu).all(axis=1) & np.isfinite(loss_mw))
     known_vm_pu = np.where(failed[:, None], COLLAPSED_VM_PU, vm_pu)
     known_loss_mw = np.where(failed, 0.0, loss_mw)
     violated = failed | ((known_vm_pu < limits.hard_min_pu) | (known_vm_pu > limits.hard_max_pu)).any(axis=1)
-    excess_pu = np.clip(limits.band_min_pu - known_vm_pu, 0.0, None) + np.clip(
-        known_vm_pu - limits.band_max_pu, 0.0, None
-    )
-    excess_pu[:, feeder.topology.slack] = 0.0
+    barrier = voltage_barrier(reward.voltage_barrier, known_vm_pu, limits)
+    barrier[:, feeder.topology.slack] = 0.0
+    whole = _import_cost(scenario, slack_p_mw, failed, operation)
     costs = []
     for part in scenario.territories:
         own = [feeder.bus_labels.index(label) for label in part.buses]
-        cost = reward.voltage_weight * excess_pu[:, own].sum(axis=1)
-        cost += reward.loss_weight * known_loss_mw * len(own) / feeder.n_bus
+        share = len(own) / feeder.n_bus
+        cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
+        cost += reward.loss_weight * known_loss_mw * share + whole * share
+        cost += _device_cost(scenario, part, battery_p_mw, operation)
         if reward.solar_penalty:
             cost += _solar_cost(scenario, part.buses, battery_p_mw, step)
         penalty = reward.violation_penalty * violated
         stands_alone = violated & (scenario.rules.on_violation == "end_day")
         costs.append(np.where(stands_alone, penalty, cost + penalty))
     return np.stack(costs, axis=1)
+
+
+def voltage_barrier(name: str, vm_pu: np.ndarray, limits: Limits) -> np.ndarray:
+    """Cost of each voltage, shape as given: the scenario's barrier as MAPDN's program defines it, or `band`."""
+    above, below = vm_pu - limits.band_max_pu, limits.band_min_pu - vm_pu
+    if name == "band":
+        return np.clip(above, 0.0, None) + np.clip(below, 0.0, None)
+    if name == "courant_beltrami":
+        return np.clip(above, 0.0, None) ** 2 + np.clip(below, 0.0, None) ** 2
+    off = np.abs(vm_pu - 1.0)
+    if name == "l1":
+        return off
+    if name == "l2":
+        return 2.0 * off**2
+    if name == "bowl":
+        density = np.exp(-(off**2) / 0.02) / np.sqrt(0.02 * np.pi)
+        return np.where(off > 0.05, 2.0 * off - 0.095, 0.04 - 0.01 * density)
+    assert name == "bump", name
+    result = np.zeros_like(vm_pu)
+    for sign, centre in ((vm_pu < 1.0, 0.0), (vm_pu > 1.0, 2.0)):
+        inside = sign & (np.abs(vm_pu - centre) < 1.0)
+        result[inside] = np.exp(-1.0 / (1.0 - (vm_pu[inside] - centre) ** 4))
+    return result
+
+
+def _device_cost(
+    scenario: Scenario, part: Territory, battery_p_mw: np.ndarray, operation: dict[str, np.ndarray]
+) -> np.ndarray:
+    reward, h = scenario.reward, scenario.step_hours
+    cost = np.zeros(len(battery_p_mw))
+    for number, battery in enumerate(scenario.batteries):
+        if battery.bus in part.buses:
+            per_mwh = reward.throughput_weight + battery.throughput_cost
+            cost += per_mwh * h * np.abs(battery_p_mw[:, number])
+            if reward.reactive_weight:
+                cost += reward.reactive_weight * np.abs(operation["battery_q_mvar"][:, number])
+    for number, inverter in enumerate(scenario.pv_inverters):
+        if inverter.bus in part.buses:
+            if reward.reactive_weight:
+                cost += reward.reactive_weight * np.abs(operation["pv_q_mvar"][:, number])
+            if reward.curtailment_weight:
+                lost_mw = operation["pv_available_mw"][:, number] - operation["pv_p_mw"][:, number]
+                cost += reward.curtailment_weight * h * lost_mw
+    for number, load in enumerate(scenario.flexible_loads):
+        if load.bus in part.buses and reward.curtailment_weight:
+            cost += reward.curtailment_weight * h * operation["load_curtailed_mw"][:, number]
+    return cost
+
+
+def _import_cost(
+    scenario: Scenario, slack_p_mw: np.ndarray | None, failed: np.ndarray, operation: dict[str, np.ndarray]
+) -> np.ndarray:
+    reward = scenario.reward
+    cost = np.zeros(len(failed))
+    if reward.price_weight or reward.peak_weight:
+        assert slack_p_mw is not None, "energy has a price: give slack_p_mw"
+        import_mw = np.where(failed, 0.0, slack_p_mw)
+        cost += reward.peak_weight * np.clip(import_mw - reward.peak_import_mw, 0.0, None)
+        if reward.price_weight:
+            cost += reward.price_weight * operation["price"] * import_mw * scenario.step_hours
+    return cost
 
 
 def _solar_cost(scenario: Scenario, buses: tuple[int, ...], battery_p_mw: np.ndarray, step: np.ndarray) -> np.ndarray:

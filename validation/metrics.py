@@ -13,7 +13,7 @@ import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
-from validation.checks import implied_injections, ruled_load_q_factor
+from validation.checks import energy_gaps_mwh, implied_injections, ruled_load_q_factor
 from validation.cost import local_cost
 from validation.replay import Replay
 from validation.statistics import Confusion, ErrorSummary, confusion, outside, summarise
@@ -63,6 +63,7 @@ class Metrics:
     p_injection_max_mw: float  # recorded against implied by the set-points
     q_injection_max_mvar: float
     load_q_factor_max: float  # recorded against the scenario's rule
+    energy_max_mwh: float  # of batteries and flexible loads: stored against delivered, by step
     power_balance_max_mw: float  # pandapower: import + injections - losses
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
 
@@ -84,18 +85,19 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
     """Compare a run with its replay."""
     scenario, limits = trajectory.scenario, trajectory.scenario.limits
     feeder = load_feeder(scenario.feeder)
-    recorded_vm_pu, recorded_loss_mw = (np.asarray(a, float) for a in (trajectory.vm_pu, trajectory.loss_mw))
+    recorded_vm_pu = np.asarray(trajectory.vm_pu, float)
     step = np.asarray(trajectory.dataset_index) % scenario.steps_per_day
-    battery_p_mw = np.asarray(trajectory.battery_p_mw, float)
+    names = ("battery_p_mw", "battery_q_mvar", "pv_p_mw", "pv_q_mvar", "pv_available_mw", "load_curtailed_mw", "price")
+    operation = {name: np.asarray(getattr(trajectory, name), float) for name in names}
 
-    def cost(vm_pu: np.ndarray, loss_mw: np.ndarray) -> np.ndarray:
-        by_agent = local_cost(scenario, feeder, vm_pu=vm_pu, loss_mw=loss_mw, battery_p_mw=battery_p_mw, step=step)
-        return by_agent.sum(axis=1)
+    def cost(answer: Trajectory | Replay) -> np.ndarray:
+        grid = {name: np.asarray(getattr(answer, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
+        return local_cost(scenario, feeder, **grid, **operation, step=step).sum(axis=1)
 
     hard, band = (limits.hard_min_pu, limits.hard_max_pu), (limits.band_min_pu, limits.band_max_pu)
     series = Series(
         recorded_cost=np.asarray(trajectory.cost, float),
-        cost=cost(replayed.vm_pu, replayed.loss_mw),
+        cost=cost(replayed),
         vm_error_pu=recorded_vm_pu - replayed.vm_pu,
         recorded_outside_hard=outside(recorded_vm_pu, *hard),
         outside_hard=outside(replayed.vm_pu, *hard),
@@ -103,7 +105,7 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
         outside_band=outside(replayed.vm_pu, *band),
     )
     p_mw, q_mvar = implied_injections(trajectory, feeder)
-    cost_error = series.recorded_cost - cost(recorded_vm_pu, recorded_loss_mw)
+    cost_error = series.recorded_cost - cost(trajectory)
     return Metrics(
         **_counts(trajectory, replayed),
         **_errors(trajectory, replayed),
@@ -114,6 +116,7 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
         p_injection_max_mw=_max_abs(trajectory.p_injection_mw - p_mw),
         q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - q_mvar),
         load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
+        energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
         power_balance_max_mw=summarise(replayed.slack_p_mw + p_mw.sum(axis=1), replayed.loss_mw).max_abs,
         cost_max=_max_abs(cost_error),
     ), series
@@ -170,4 +173,4 @@ def _worst_voltage(trajectory: Trajectory, vm_error_pu: np.ndarray) -> WorstVolt
 
 def _max_abs(error: np.ndarray) -> float:
     """Largest absolute value; NaN if any is, so that an undefined record cannot pass."""
-    return float(np.abs(error).max())
+    return float(np.max(np.abs(error), initial=0.0))

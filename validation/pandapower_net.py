@@ -44,22 +44,28 @@ class SetPoints:
     battery_p_mw: np.ndarray  # (n, n_battery) positive discharging
     pv_p_mw: np.ndarray  # (n, n_pv)
     pv_q_mvar: np.ndarray  # (n, n_pv)
+    battery_q_mvar: np.ndarray | None = None  # (n, n_battery) into the grid
+    load_p_extra_mw: np.ndarray | None = None  # (n, n_bus) consumption beside nominal p x demand
+    load_q_extra_mvar: np.ndarray | None = None  # (n, n_bus)
 
     def __len__(self) -> int:
         return len(self.demand)
 
     def rows(self, which: slice) -> SetPoints:
         """Take some of the steps."""
-        return SetPoints(**{name: values[which] for name, values in vars(self).items()})
+        return SetPoints(**{name: values[which] for name, values in self._given()})
 
     def padded(self, n_more: int) -> SetPoints:
         """Append steps in which everything is zero."""
         return SetPoints(
             **{
                 name: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))])
-                for name, values in vars(self).items()
+                for name, values in self._given()
             }
         )
+
+    def _given(self) -> list[tuple[str, np.ndarray]]:
+        return [(name, values) for name, values in vars(self).items() if values is not None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,15 +87,23 @@ class PandapowerNet:
     bus_rows: np.ndarray  # (n_copies, n_bus) rows of the bus table in the feeder's bus order
     load_p_mw: np.ndarray  # (n_load,) nominal, by row of one copy's load table
     load_q_mvar: np.ndarray  # (n_load,)
+    load_bus: np.ndarray  # (n_load,) position of its bus in the feeder's order
     needs: dict[str, Any]  # options of runpp that this grid needs
 
     def write(self, set_points: SetPoints) -> None:
         """Write one step's set-points into each copy, in place; `set_points` has n_copies rows."""
         net = self.net
-        net.load["p_mw"] = np.outer(set_points.demand, self.load_p_mw).ravel()
-        net.load["q_mvar"] = np.outer(set_points.load_q_factor, self.load_q_mvar).ravel()
+        p_mw = np.outer(set_points.demand, self.load_p_mw)
+        q_mvar = np.outer(set_points.load_q_factor, self.load_q_mvar)
+        if set_points.load_p_extra_mw is not None and set_points.load_q_extra_mvar is not None:
+            _, first = np.unique(self.load_bus, return_index=True)  # at the first of a bus's loads
+            p_mw[:, first] += set_points.load_p_extra_mw[:, self.load_bus[first]]
+            q_mvar[:, first] += set_points.load_q_extra_mvar[:, self.load_bus[first]]
+        net.load["p_mw"], net.load["q_mvar"] = p_mw.ravel(), q_mvar.ravel()
         if len(net.storage):
             net.storage["p_mw"] = -_flat(set_points.battery_p_mw)
+            if set_points.battery_q_mvar is not None:
+                net.storage["q_mvar"] = -_flat(set_points.battery_q_mvar)
         if len(net.sgen):
             net.sgen["p_mw"] = _flat(set_points.pv_p_mw)
             net.sgen["q_mvar"] = _flat(set_points.pv_q_mvar)
@@ -137,6 +151,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         bus_rows=one.bus.index.get_indexer(list(feeder.bus_labels))[None],
         load_p_mw=one.load["p_mw"].to_numpy(float).copy(),
         load_q_mvar=one.load["q_mvar"].to_numpy(float).copy(),
+        load_bus=np.array([feeder.bus_position(bus) for bus in one.load["bus"]], int),
         needs=runpp_needs(feeder),
     )
 

@@ -93,7 +93,7 @@ def replay(trajectory: Trajectory, *, on_step: Callable[[int, int], None] | None
     """
     feeder = load_feeder(trajectory.scenario.feeder)
     check_trajectory(trajectory, feeder)
-    set_points = set_points_of(trajectory)
+    set_points = set_points_of(trajectory, feeder)
     n_copies = min(trajectory.scenario.steps_per_day, max(1, MAX_BUSES // feeder.n_bus))
     single = build_net(trajectory.scenario, feeder)
     together = side_by_side(single, n_copies)

@@ -34,6 +34,8 @@ class Tolerances:
     q_injection_max_mvar: float = 1e-5
     # a copy of a profile value
     load_q_factor_max: float = 1e-6
+    # energies of MWh size in float32
+    energy_max_mwh: float = 1e-5
     # step costs up to some hundreds in float32, of a sum of weights of 100 times differences of voltages near 1
     cost_max: float = 5e-3
     # pandapower's own stop is a mismatch below 1e-8 MVA a bus

@@ -44,6 +44,7 @@ def judge(metrics: Metrics, tolerances: Tolerances) -> tuple[Criterion, ...]:
         "p_injection_max_mw": metrics.p_injection_max_mw,
         "q_injection_max_mvar": metrics.q_injection_max_mvar,
         "load_q_factor_max": metrics.load_q_factor_max,
+        "energy_max_mwh": metrics.energy_max_mwh,
         "cost_max": metrics.cost_max,
         "power_balance_max_mw": metrics.power_balance_max_mw,
     }

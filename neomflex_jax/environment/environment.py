@@ -319,6 +319,7 @@ class Environment:
     ) -> dict[str, Array]:
         """Answers of the step; grid quantities are NaN where the power flow failed."""
         grid = {name: getattr(flow, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")}
+        price = jnp.zeros(()) if self.profiles.price is None else self.profiles.price[row]
         set_points = {name: value for name, value in vars(delivered).items() if name != "clipped"}
         max_i_ka = jnp.asarray(self.feeder.max_i_ka) if self.has_ratings else None
         return {
@@ -331,6 +332,7 @@ class Environment:
             "battery_soc": stores.battery_soc,
             "load_owed_mwh": stores.load_owed_mwh,
             "dataset_index": row,
+            "price": price,
             "constraint_cost": constraint_costs(
                 self.scenario, self.layout, flow, vm_pu=vm_pu, delivered=delivered, max_i_ka=max_i_ka
             ),

@@ -21,10 +21,17 @@ FROM_INFO = [
     "load_q_factor",
     "p_injection_mw",
     "q_injection_mvar",
+    "load_p_mw",
+    "load_q_mvar",
+    "load_curtailed_mw",
+    "load_owed_mwh",
     "battery_p_mw",
+    "battery_q_mvar",
     "battery_soc",
     "pv_p_mw",
     "pv_q_mvar",
+    "pv_available_mw",
+    "price",
     "vm_pu",
     "loss_mw",
     "slack_p_mw",
@@ -79,8 +86,9 @@ def _play(env: Environment, policy: Policy, n_steps: int) -> dict[str, Array]:
     def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], dict[str, Array]]:
         state, observation = carry
         action = policy(observation)
+        kept = {"battery_soc_before": state.battery_soc, "load_owed_before_mwh": state.load_owed_mwh}
         state, timestep = copy.step(state, action)
-        kept = {name: timestep.info[name] for name in FROM_INFO}
+        kept |= {name: timestep.info[name] for name in FROM_INFO}
         kept |= {"observation": observation, "action": action, "reward": timestep.reward}
         return (state, timestep.observation), kept
 

@@ -30,6 +30,12 @@ FAMILIES = (
     ("pv_bus_", "_p_mw"),
     ("pv_bus_", "_q_mvar"),
     ("voltage_bus_", "_pu"),
+    ("battery_before_bus_", "_mwh"),
+    ("battery_bus_", "_q_mvar"),
+    ("pv_bus_", "_curtailed_mw"),
+    ("load_bus_", "_p_mw"),
+    ("load_bus_", "_curtailed_mw"),
+    ("load_bus_", "_owed_mwh"),
 )
 
 
@@ -65,8 +71,30 @@ def step_metrics(trajectory: Trajectory) -> pd.DataFrame:
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,
     }
+    columns |= _optional_columns(trajectory)
     table = pd.DataFrame(columns, index=pd.RangeIndex(trajectory.n_steps))
     return table.astype({name: np.float64 for name, dtype in table.dtypes.items() if dtype == np.float32})
+
+
+def _optional_columns(trajectory: Trajectory) -> dict[str, np.ndarray]:
+    """Columns that only some devices have."""
+    scenario, columns = trajectory.scenario, {}
+    for index, battery in enumerate(scenario.batteries):
+        if battery.charge_efficiency < 1 or battery.discharge_efficiency < 1:
+            before_mwh = trajectory.battery_soc_before[:, index] * battery.capacity_mwh
+            columns[f"battery_before_bus_{battery.bus}_mwh"] = before_mwh
+        if battery.s_mva is not None:
+            columns[f"battery_bus_{battery.bus}_q_mvar"] = trajectory.battery_q_mvar[:, index]
+    for index, inverter in enumerate(scenario.pv_inverters):
+        if inverter.curtailable or inverter.priority == "q" or inverter.export_limit_mw is not None:
+            curtailed_mw = trajectory.pv_available_mw[:, index] - trajectory.pv_p_mw[:, index]
+            columns[f"pv_bus_{inverter.bus}_curtailed_mw"] = curtailed_mw
+    for index, load in enumerate(scenario.flexible_loads):
+        position = trajectory.bus_labels.index(load.bus)
+        columns[f"load_bus_{load.bus}_p_mw"] = trajectory.load_p_mw[:, position]
+        columns[f"load_bus_{load.bus}_curtailed_mw"] = trajectory.load_curtailed_mw[:, index]
+        columns[f"load_bus_{load.bus}_owed_mwh"] = trajectory.load_owed_mwh[:, index]
+    return columns
 
 
 def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
@@ -80,9 +108,9 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
     table["day_cost"] = -_team_reward(table)
     for soc in columns_of(steps, "battery_soc_bus_"):
         bus = soc.removeprefix("battery_soc_bus_")
-        delivered_mwh = steps[f"battery_power_bus_{bus}_mw"] * steps["step_hours"]
-        before = (steps[soc] + delivered_mwh).groupby([steps["run"], steps["day"]], sort=False)
-        table[f"battery_soc_start_bus_{bus}_mwh"] = before.first()  # batteries are lossless
+        before_mwh = steps[soc] + steps[f"battery_power_bus_{bus}_mw"] * steps["step_hours"]  # lossless
+        before_mwh = steps.get(f"battery_before_bus_{bus}_mwh", before_mwh)
+        table[f"battery_soc_start_bus_{bus}_mwh"] = before_mwh.groupby([steps["run"], steps["day"]], sort=False).first()
         table[f"battery_soc_end_bus_{bus}_mwh"] = groups[soc].last()
     table["terminated_early"] = groups["terminated_early"].any()
     return table.reset_index()

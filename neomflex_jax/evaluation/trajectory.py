@@ -15,7 +15,7 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.scenario import Scenario, scenario_from_dict
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +35,19 @@ class Trajectory:
     action: np.ndarray  # (n, n_agents, action_size) padded
     p_injection_mw: np.ndarray  # (n, n_bus) net, positive into the grid
     q_injection_mvar: np.ndarray  # (n, n_bus)
+    load_p_mw: np.ndarray  # (n, n_bus) consumption, after curtailing and shifting
+    load_q_mvar: np.ndarray  # (n, n_bus)
+    load_curtailed_mw: np.ndarray  # (n, n_flexible) not served
+    load_owed_before_mwh: np.ndarray  # (n, n_flexible) deferred and not caught up, before the step
+    load_owed_mwh: np.ndarray  # (n, n_flexible) after the step
     battery_p_mw: np.ndarray  # (n, n_battery) positive discharging
+    battery_q_mvar: np.ndarray  # (n, n_battery)
+    battery_soc_before: np.ndarray  # (n, n_battery) before the step
     battery_soc: np.ndarray  # (n, n_battery) after the step
     pv_p_mw: np.ndarray  # (n, n_pv)
     pv_q_mvar: np.ndarray  # (n, n_pv)
+    pv_available_mw: np.ndarray  # (n, n_pv) before any curtailment
+    price: np.ndarray  # (n,) per MWh, 0 without a tariff
     vm_pu: np.ndarray  # (n, n_bus)
     loss_mw: np.ndarray  # (n,)
     slack_p_mw: np.ndarray  # (n,) import
