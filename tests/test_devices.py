@@ -1,148 +1,224 @@
-"""Batteries and PV inverters: the laws that hold for every request, and what their ratings may be."""
+"""What holds for every device: options that are off cost nothing, transformations change nothing, slopes are finite."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from jax.test_util import check_grads
 
 import neomflex_jax as nf
-from neomflex_jax.devices import Battery, PvInverter, deliver_battery_power, deliver_pv_power
-
-SIZE = 64  # one shape, so that every example runs what is compiled already
-PROPERTY = settings(max_examples=40, deadline=None)
-ROUNDING = 4e-7  # of a state of charge in float32
-
-
-def numbers(low: float, high: float) -> st.SearchStrategy[np.ndarray]:
-    """Give arrays of float32 numbers, the ends included; processors take subnormal ones for zero."""
-    return arrays(np.float32, SIZE, elements=st.floats(low, high, width=32, allow_subnormal=False))
-
-
-def window(low: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Give a window of the state of charge inside 0..1."""
-    soc_max = np.minimum(low + width, np.float32(1.0))
-    return low, soc_max
-
-
-@PROPERTY
-@given(
-    requested=numbers(-4.0, 4.0),
-    within=numbers(0.0, 1.0),
-    low=numbers(0.0, 0.5),
-    width=numbers(0.125, 0.5),
-    capacity=numbers(0.25, 8.0),
-    power=numbers(0.0625, 4.0),
-    step_hours=st.sampled_from([0.25, 0.5, 1.0]),
+from neomflex_jax.devices import (
+    Battery,
+    FlexibleLoad,
+    PvInverter,
+    deliver_battery_power,
+    deliver_battery_q,
+    deliver_flexible_load,
+    deliver_pv_power,
+    export_room_mw,
 )
-def test_a_battery_keeps_its_energy_its_window_and_its_rating(
-    requested: np.ndarray,
-    within: np.ndarray,
-    low: np.ndarray,
-    width: np.ndarray,
-    capacity: np.ndarray,
-    power: np.ndarray,
-    step_hours: float,
-) -> None:
-    soc_min, soc_max = window(low, width)
-    soc = soc_min + within * (soc_max - soc_min)
-    delivered, after = (
-        np.asarray(value, np.float64)
-        for value in deliver_battery_power(
-            requested,
-            soc,
-            capacity_mwh=capacity,
-            power_mw=power,
-            soc_min=soc_min,
-            soc_max=soc_max,
-            step_hours=step_hours,
-        )
-    )
-    np.testing.assert_allclose(after, soc - delivered * step_hours / capacity, atol=ROUNDING)  # energy balance
-    assert (after >= soc_min - ROUNDING).all()
-    assert (after <= soc_max + ROUNDING).all()
-    assert (np.abs(delivered) <= power).all()
-    assert (np.abs(delivered) <= np.abs(requested)).all()
-    assert (delivered * requested >= 0).all()  # never the other direction
-    room = np.where(requested > 0, soc - soc_min, soc_max - soc) * capacity / step_hours
-    possible = (np.abs(requested) <= power) & (np.abs(requested) < room * (1 - 1e-5))
-    np.testing.assert_array_equal(delivered[possible], requested[possible])
+from neomflex_jax.devices.options import is_off
+
+# Values of every argument: the ends, where limits meet, and some between.
+CORNERS: dict[str, tuple[Callable[..., Any], dict[str, list[Any]]]] = {
+    "battery_power": (
+        deliver_battery_power,
+        {
+            "p_requested_mw": [-0.5, -0.4, 0.0, 0.3, 0.5, 0.7],
+            "soc": [0.0, 0.2, 0.5, 0.7, 0.9, 1.0],
+            "capacity_mwh": [2.0, 0.5],
+            "power_mw": [0.5],
+            "soc_min": [0.0, 0.2],
+            "soc_max": [0.9, 1.0],
+            "step_hours": [0.5],
+            "charge_efficiency": [1.0, 0.9],
+            "discharge_efficiency": [1.0, 0.8],
+            "previous_p_mw": [-0.5, 0.0, 0.3],
+            "ramp_mw": [math.inf, 0.2, 0.8],
+            "available": [True, True, False],
+        },
+    ),
+    "battery_q": (
+        deliver_battery_q,
+        {
+            "q_fraction": [-1.0, -0.3, 0.0, 1.0],
+            "p_mw": [-0.5, -0.2, 0.0, 0.5],
+            "s_mva": [0.0, 0.5, 0.6],
+            "available": [True, True, False],
+        },
+    ),
+    "pv_power": (
+        deliver_pv_power,
+        {
+            "q_fraction": [-1.0, -0.3, 0.0, 1.0],
+            "solar": [0.0, 0.4, 1.0, 1.2],
+            "p_max_mw": [1.0, 0.8],
+            "s_mva": [1.0, 0.4, 1.1],
+            "curtail_fraction": [0.0, 0.5, 1.0],
+            "q_priority": [True, False],
+            "p_limit_mw": [math.inf, 0.0, 0.4],
+            "available": [True, True, False],
+        },
+    ),
+    "export_room": (
+        export_room_mw,
+        {"export_limit_mw": [math.inf, 0.0, 0.5], "load_p_mw": [0.0, 0.5, -0.2], "battery_p_mw": [-0.5, 0.0, 0.5]},
+    ),
+    "flexible_load": (
+        deliver_flexible_load,
+        {
+            "curtail_fraction": [0.0, 0.4, 1.0],
+            "shift_fraction": [-1.0, -0.3, 0.0, 0.5, 1.0],
+            "p_load_mw": [-0.2, 0.0, 0.1, 0.6],
+            "owed_mwh": [0.0, 0.05, 0.2, 0.3],
+            "curtail_share": [0.0, 0.5, 1.0],
+            "shift_mw": [0.0, 0.3],
+            "buffer_mwh": [0.0, 0.2],
+            "step_hours": [0.5],
+            "available": [True, True, False],
+        },
+    ),
+}
+BATTERY = {
+    "capacity_mwh": 2.1,
+    "power_mw": 0.5,
+    "soc_min": 0.2,
+    "soc_max": 0.9,
+    "step_hours": 0.5,
+    "charge_efficiency": 0.93,
+    "discharge_efficiency": 0.95,
+}
+PV = {"q_fraction": 0.6, "solar": 0.9, "p_max_mw": 1.1, "s_mva": 1.2, "curtail_fraction": 0.3}
+LOAD = {
+    "curtail_fraction": 0.4,
+    "p_load_mw": 0.6,
+    "curtail_share": 0.3,
+    "shift_mw": 0.2,
+    "buffer_mwh": 0.4,
+    "step_hours": 0.5,
+}
+SMOOTH: dict[str, dict[str, float]] = {  # points where no limit is near, one for every branch of the laws
+    "battery_power discharging": BATTERY | {"p_requested_mw": 0.31, "soc": 0.52, "previous_p_mw": 0.1, "ramp_mw": 0.4},
+    "battery_power on its ramp": BATTERY | {"p_requested_mw": -0.4, "soc": 0.52, "previous_p_mw": 0.0, "ramp_mw": 0.2},
+    "battery_power running empty": BATTERY | {"p_requested_mw": 0.45, "soc": 0.24},
+    "battery_power running full": BATTERY | {"p_requested_mw": -0.45, "soc": 0.86},
+    "battery_q": {"q_fraction": -0.7, "p_mw": 0.3, "s_mva": 0.6},
+    "pv_power": PV,
+    "pv_power at its limit": PV | {"p_limit_mw": 0.5},
+    "pv_power with q first": PV | {"q_fraction": 0.95, "q_priority": 1.0},
+    "export_room": {"export_limit_mw": 0.3, "load_p_mw": 0.4, "battery_p_mw": -0.2},
+    "flexible_load deferring": LOAD | {"shift_fraction": 0.5, "owed_mwh": 0.05},
+    "flexible_load catching up": LOAD | {"shift_fraction": -0.5, "owed_mwh": 0.15},
+    "flexible_load with a full buffer": LOAD | {"shift_fraction": 0.9, "owed_mwh": 0.37},
+}
 
 
-def test_a_positive_request_discharges() -> None:
-    sizes = {"capacity_mwh": 2.0, "power_mw": 0.5, "soc_min": 0.2, "soc_max": 0.9, "step_hours": 0.5}
-    delivered, after = deliver_battery_power(0.4, 0.5, **sizes)
-    assert float(delivered) == pytest.approx(0.4)
-    assert float(after) == pytest.approx(0.4)
-    delivered, after = deliver_battery_power(-0.4, 0.5, **sizes)
-    assert float(delivered) == pytest.approx(-0.4)
-    assert float(after) == pytest.approx(0.6)
+def draw(name: str, n: int) -> tuple[Callable[..., Any], dict[str, jax.Array]]:
+    """Give a device's law, as a function of keywords, and n random mixtures of its corners."""
+    law, corners = CORNERS[name]
+    random = np.random.default_rng(7)
+    return law, {key: jnp.asarray(random.choice(values, n)) for key, values in corners.items()}
 
 
-@pytest.mark.parametrize(("requested", "soc", "delivered"), [(1.0, 0.22, 0.08), (-1.0, 0.89, -0.04), (1.0, 0.5, 0.5)])
-def test_what_the_window_or_rating_leaves_is_delivered(requested: float, soc: float, delivered: float) -> None:
-    sizes = {"capacity_mwh": 2.0, "power_mw": 0.5, "soc_min": 0.2, "soc_max": 0.9, "step_hours": 0.5}
-    assert float(deliver_battery_power(requested, soc, **sizes)[0]) == pytest.approx(delivered, abs=1e-6)
+def outputs(law: Callable[..., Any], arguments: dict[str, Any]) -> list[np.ndarray]:
+    """Give every output of a law as NumPy arrays."""
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(law(**arguments))]
 
 
-@pytest.mark.parametrize(("requested", "soc"), [(0.3, 0.1), (-0.3, 0.95)])
-def test_a_battery_outside_its_window_is_not_pushed_further_out(requested: float, soc: float) -> None:
-    sizes = {"capacity_mwh": 2.0, "power_mw": 0.5, "soc_min": 0.2, "soc_max": 0.9, "step_hours": 0.5}
-    delivered, after = deliver_battery_power(requested, soc, **sizes)
-    assert float(delivered) == 0.0
-    assert float(after) == pytest.approx(soc)
+@pytest.mark.parametrize("name", CORNERS)
+def test_jit_and_eager_agree(name: str) -> None:
+    law, arguments = draw(name, 256)
+    for eager, jitted in zip(outputs(law, arguments), outputs(jax.jit(law), arguments), strict=True):
+        # On the circle's edge the root of one rounding error of s^2 = 1 is 3e-4.
+        np.testing.assert_allclose(jitted, eager, atol=5e-4 if "pv" in name or name == "battery_q" else 1e-6)
 
 
-@PROPERTY
-@given(
-    fraction=numbers(-1.0, 1.0),
-    solar=numbers(0.0, 1.1875),
-    p_max=numbers(0.125, 4.0),
-    s=numbers(0.125, 4.0),
-)
-def test_an_inverter_stays_inside_its_circle(
-    fraction: np.ndarray, solar: np.ndarray, p_max: np.ndarray, s: np.ndarray
-) -> None:
-    p, q = (np.asarray(value, np.float64) for value in deliver_pv_power(fraction, solar, p_max_mw=p_max, s_mva=s))
-    assert (np.hypot(p, q) <= s * (1 + 1e-6)).all()
-    assert (p >= 0).all()
-    assert (p <= solar * p_max * (1 + 1e-6)).all()
-    assert (q * fraction >= 0).all()  # the request's sign
-    room = np.sqrt(np.maximum(s.astype(float) ** 2 - p**2, 0.0))
-    np.testing.assert_allclose(q, fraction * room, atol=1e-3 * s.max())
+@pytest.mark.parametrize("name", CORNERS)
+def test_jit_and_eager_agree_in_double_precision(name: str, float64: None) -> None:
+    law, arguments = draw(name, 256)
+    for eager, jitted in zip(outputs(law, arguments), outputs(jax.jit(law), arguments), strict=True):
+        np.testing.assert_allclose(jitted, eager, atol=5e-8)
 
 
-def test_active_power_has_priority_over_reactive_power() -> None:
-    p, q = deliver_pv_power(1.0, 1.2, p_max_mw=1.0, s_mva=1.0)
-    assert float(p) == 1.0
-    assert float(q) == 0.0
-    assert math.isclose(float(deliver_pv_power(-0.5, 0.6, p_max_mw=1.0, s_mva=1.0)[1]), -0.4, abs_tol=1e-6)
+@pytest.mark.parametrize("name", CORNERS)
+def test_vmap_and_elementwise_calls_equal_a_loop(name: str) -> None:
+    law, arguments = draw(name, 24)
+    single = [outputs(law, {key: value[index] for key, value in arguments.items()}) for index in range(24)]
+    looped = [np.stack(values) for values in zip(*single, strict=True)]
+    mapped = outputs(jax.vmap(lambda keywords: law(**keywords)), {"keywords": arguments})
+    for whole, one_by_one, by_vmap in zip(outputs(law, arguments), looped, mapped, strict=True):
+        np.testing.assert_array_equal(whole, one_by_one)
+        np.testing.assert_array_equal(by_vmap, one_by_one)
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_slopes_are_finite_in_every_corner(name: str) -> None:
+    law, arguments = draw(name, 4096)
+    fixed = {key: value for key, value in arguments.items() if value.dtype == bool}
+    moving = {key: value for key, value in arguments.items() if key not in fixed}
+    slopes = jax.jit(jax.vmap(jax.jacrev(lambda moving, fixed: law(**moving, **fixed))))(moving, fixed)
+    for slope in jax.tree.leaves(slopes):
+        assert np.isfinite(np.asarray(slope)).all()
+
+
+@pytest.mark.parametrize("point", SMOOTH)
+def test_slopes_equal_finite_differences(point: str, float64: None) -> None:
+    law, _ = CORNERS[point.split()[0]]
+    values = SMOOTH[point]
+    fixed = {key: value for key, value in values.items() if key in ("q_priority", "step_hours")}
+    moving = {key: jnp.asarray(value) for key, value in values.items() if key not in fixed}
+    check_grads(lambda moving: law(**moving, **fixed), (moving,), order=1, atol=1e-7, rtol=1e-7, eps=1e-5)
+
+
+BROKEN = [(point, name) for point in SMOOTH for name in SMOOTH[point] if name != "q_priority"]
+
+
+@pytest.mark.parametrize(("point", "broken"), BROKEN)
+def test_what_is_not_a_number_stays_visible(point: str, broken: str) -> None:
+    law, _ = CORNERS[point.split()[0]]
+    assert any(np.isnan(value).any() for value in outputs(law, SMOOTH[point] | {broken: math.nan}))
 
 
 @pytest.mark.parametrize(
-    ("fields", "says"),
+    ("value", "neutral", "like", "off"),
     [
-        ({"capacity_mwh": 0.0}, "capacity_mwh = 0.0 must be above 0"),
-        ({"power_mw": -0.5}, "power_mw = -0.5 must be above 0"),
-        ({"capacity_mwh": math.nan}, "capacity_mwh = nan"),
-        ({"capacity_mwh": math.inf}, "capacity_mwh = inf"),
-        ({"power_mw": math.inf}, "power_mw = inf"),
-        ({"soc_min": 0.9, "soc_max": 0.2}, "soc_min = 0.9, soc_max = 0.2"),
-        ({"soc_max": 1.1}, "soc_max = 1.1"),
-        ({"soc_min": -0.1}, "soc_min = -0.1"),
-        ({"soc_initial": 0.1}, "soc_initial = 0.1 must lie in"),
+        (1.0, 1.0, 0.3, True),
+        (1, 1.0, 0.3, True),
+        (np.ones(3), 1.0, np.zeros(3), True),
+        (np.ones(3), 1.0, np.zeros((2, 3)), True),
+        (np.ones(3), 1.0, np.zeros(()), False),  # the result has three entries
+        (np.array([1.0, 0.9]), 1.0, np.zeros(2), False),
+        (math.inf, math.inf, 0.3, True),
+        (True, True, np.zeros(2), True),
+        (np.array([True, False]), True, np.zeros(2), False),
     ],
 )
-def test_impossible_batteries_are_refused_by_bus_field_and_value(fields: dict[str, float], says: str) -> None:
-    with pytest.raises(nf.InputError, match="battery at bus 7") as caught:
-        Battery(**({"bus": 7, "capacity_mwh": 2.0, "power_mw": 0.5} | fields))
-    assert says in str(caught.value)
+def test_an_option_is_off_if_it_changes_neither_values_nor_shape(
+    value: Any, neutral: Any, like: Any, off: bool
+) -> None:
+    assert is_off(value, neutral, like) is off
+    assert not is_off(jnp.asarray(value), neutral, like)  # may be traced
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
-@pytest.mark.parametrize("name", ["p_max_mw", "s_mva"])
-def test_impossible_inverters_are_refused_by_bus_field_and_value(name: str, value: float) -> None:
-    with pytest.raises(nf.InputError, match=rf"PV inverter at bus 16: {name} = {value}"):
-        PvInverter(**({"bus": 16, "p_max_mw": 1.0, "s_mva": 1.0} | {name: value}))
+DEVICES = {
+    "battery": lambda **fields: Battery(7, 2.0, 0.5, **fields),
+    "pv": lambda **fields: PvInverter(7, 1.0, 1.0, **fields),
+    "load": lambda **fields: FlexibleLoad(7, curtail_share=0.1, **fields),
+}
+
+
+@pytest.mark.parametrize("kind", DEVICES)
+def test_a_devices_label_is_its_name_or_made_of_its_bus(kind: str) -> None:
+    assert DEVICES[kind]().label == f"{kind}_7"
+    assert DEVICES[kind](name="School-2_b").label == "School-2_b"
+
+
+@pytest.mark.parametrize("kind", DEVICES)
+@pytest.mark.parametrize("name", ["a b", "a,b", "ä", "a\n"])
+def test_names_that_are_not_fit_for_a_column_are_refused(kind: str, name: str) -> None:
+    with pytest.raises(nf.InputError, match=r"at bus 7: name = .* must be made of letters, digits, _ and -"):
+        DEVICES[kind](name=name)

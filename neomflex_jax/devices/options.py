@@ -1,8 +1,8 @@
 """Arithmetic that the devices share: options that are off trace nothing, and the apparent-power circle."""
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax import numpy as jnp
 from jax.typing import ArrayLike
 
 
