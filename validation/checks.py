@@ -38,8 +38,8 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
     width |= dict.fromkeys(("pv_p_mw", "pv_q_mvar", "pv_available_mw"), len(scenario.pv_inverters))
     flexible = ("load_curtailed_mw", "load_owed_before_mwh", "load_owed_mwh")
     width |= dict.fromkeys(flexible, len(scenario.flexible_loads))
-    plain = ("demand", "solar", "load_q_factor", "price", "loss_mw", "slack_p_mw", "slack_q_mvar")
-    plain = (*plain, "converged", "violated")
+    grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
+    plain = ("demand", "solar", "load_q_factor", "price", *grid)
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in width.items()}
     shapes |= dict.fromkeys(plain, (n,))
     for name, shape in shapes.items():
@@ -104,7 +104,7 @@ def implied_injections(trajectory: Trajectory, feeder: Feeder) -> tuple[np.ndarr
 
 
 def energy_gaps_mwh(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
-    """What is missing in the energy balance of every battery and flexible load, (n, n_battery + n_flexible).
+    """Give what is missing in the energy balance of every battery and flexible load, (n, n_battery + n_flexible).
 
     ``e' - e + h (p / eta_d if p > 0 else eta_c p)``, and for a flexible load with nominal consumption p0
     ``h (p0 - curtailed - p) - (owed' - owed)``; its p0 is unknown, and not judged, where loads are random.

@@ -58,10 +58,7 @@ class SetPoints:
     def padded(self, n_more: int) -> SetPoints:
         """Append steps in which everything is zero."""
         return SetPoints(
-            **{
-                name: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))])
-                for name, values in self._given()
-            }
+            **{name: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))]) for name, values in self._given()}
         )
 
     def _given(self) -> list[tuple[str, np.ndarray]]:

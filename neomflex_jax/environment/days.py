@@ -64,4 +64,4 @@ def draw_day_if(env: Environment, needed: Array, state: State) -> Draw:
 
 
 def _zeros(leaf: Any, key: Array) -> Array:
-    return key if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.zeros(leaf.shape, leaf.dtype)
+    return key if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.zeros(leaf.shape, leaf.dtype)

@@ -135,7 +135,7 @@ def _flex(
     load_q_mvar: Array,
     in_service: Array | bool,
 ) -> tuple[Array, Array, Array, Array, Array]:
-    """Loads after curtailing and shifting, what was shed, what is owed, and the missing share of the shift."""
+    """Give loads after curtailing and shifting, what was shed, what is owed, and the missing share of the shift."""
     nothing = jnp.zeros_like(stores.load_owed_mwh)
     if not scenario.flexible_loads:
         return load_p_mw, load_q_mvar, nothing, stores.load_owed_mwh, nothing

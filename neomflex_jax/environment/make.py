@@ -117,7 +117,10 @@ def _solver(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, pro
 def _check_loads(scenario: Scenario, feeder: Feeder) -> None:
     for load in scenario.flexible_loads:
         if not feeder.load_p_mw[feeder.bus_position(load.bus)] > 0:
-            raise InputError(f"flexible load {load.label!r}: bus {load.bus} of feeder {feeder.name!r} has no load to flex")
+            raise InputError(
+                f"flexible load {load.label!r}: bus {load.bus} of feeder {feeder.name!r} has no load; "
+                "move it to a bus that has one"
+            )
 
 
 def evaluation_environment(

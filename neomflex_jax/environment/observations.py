@@ -75,7 +75,7 @@ def _values(scenario: Scenario, feeder: Feeder) -> tuple[Value, ...]:
 
 
 def _visible(scenario: Scenario, layout: TerritoryLayout, agent: int) -> list[int]:
-    """Indices of the values of one step that an agent sees, in their order in its observation."""
+    """Give the values of one step that an agent sees, by index, in their order in its observation."""
     scope, n_bus = scenario.observation.scope, len(np.concatenate(layout.buses))
     everyone = np.arange(layout.n_agents)
     others = {"neighbours": np.flatnonzero(layout.adjacent[agent]), "global": everyone}.get(scope, np.array([agent]))

@@ -96,7 +96,7 @@ def _peak(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Arra
     return -scenario.reward.peak_weight * above_mw * jnp.asarray(layout.bus_share)
 
 
-def _summed(owns: np.ndarray, values: Array) -> Array:
+def _summed(owns: np.ndarray, values: Array | np.ndarray) -> Array:
     """Sum device values (n_device,) by agent; elementwise, for a product would round on accelerators."""
     return jnp.sum(jnp.asarray(owns) * values, axis=1)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
+
 if TYPE_CHECKING:
     from neomflex_jax.scenario.scenario import Scenario
 
@@ -33,12 +35,12 @@ class Control(NamedTuple):
 def controls_of(scenario: Scenario) -> tuple[Control, ...]:
     """Give all controls of a scenario in the order of their kinds."""
     batteries, inverters, loads = scenario.batteries, scenario.pv_inverters, scenario.flexible_loads
-    having = {
-        "battery_p": [(number, device) for number, device in enumerate(batteries)],
-        "pv_q": [(number, device) for number, device in enumerate(inverters)],
-        "battery_q": [(number, device) for number, device in enumerate(batteries) if device.s_mva is not None],
-        "pv_curtailment": [(number, device) for number, device in enumerate(inverters) if device.curtailable],
-        "load_curtailment": [(number, device) for number, device in enumerate(loads) if device.curtail_share > 0],
-        "load_shift": [(number, device) for number, device in enumerate(loads) if device.shift_mw > 0],
+    having: dict[str, list[tuple[int, Battery | PvInverter | FlexibleLoad]]] = {
+        "battery_p": [(number, each) for number, each in enumerate(batteries)],
+        "pv_q": [(number, each) for number, each in enumerate(inverters)],
+        "battery_q": [(number, each) for number, each in enumerate(batteries) if each.s_mva is not None],
+        "pv_curtailment": [(number, each) for number, each in enumerate(inverters) if each.curtailable],
+        "load_curtailment": [(number, each) for number, each in enumerate(loads) if each.curtail_share > 0],
+        "load_shift": [(number, each) for number, each in enumerate(loads) if each.shift_mw > 0],
     }
     return tuple(Control(kind, number, device.bus, device.label) for kind in KINDS for number, device in having[kind])
