@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ class EvaluateCommand:
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
     power_flow: str | None = None
     """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on."""
+    variant: str | None = None
+    """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     baseline: bool = False
     """Also play zero actions, as run `baseline`."""
     overwrite: bool = False
@@ -52,7 +54,9 @@ class EvaluateCommand:
 
         refuse_existing(self.output, TABLES, self.overwrite)
         with console.status("playing the days"):
-            trajectories, _ = record_runs(self.policies, self.profiles, self.power_flow, self.baseline)
+            trajectories, _ = record_runs(
+                self.policies, self.profiles, self.power_flow, self.baseline, variant=self.variant
+            )
         for stale in self.output.glob("trajectory_*.npz"):
             stale.unlink()
         write_tables(trajectories, self.output)
@@ -61,6 +65,7 @@ class EvaluateCommand:
         summary = pd.read_csv(self.output / "run_summary.csv")
         rows = [[str(row["run"]), *(short(float(row[name])) for name in COLUMNS)] for _, row in summary.iterrows()]
         title = f"{summary['n_days'].iloc[0]} days, power flow: {trajectories[0].power_flow}"
+        title += f", variant: {self.variant}" if self.variant else ""
         print_table(title, ["run", *COLUMNS.values()], rows)
         console.print(f"from: {self.output}/run_summary.csv")
         failed = int(summary["failed_power_flows"].sum())
@@ -71,7 +76,7 @@ class EvaluateCommand:
 
 
 def record_runs(
-    policies: Path, profiles: Path | None, power_flow: str | None, baseline: bool
+    policies: Path, profiles: Path | None, power_flow: str | None, baseline: bool, *, variant: str | None = None
 ) -> tuple[list[Trajectory], dict[str, Any]]:
     """Play `controlled` and, if asked for, `baseline`; also says which files were used, by hash."""
     from neomflex_jax.agents.policy import NoControl
@@ -79,15 +84,18 @@ def record_runs(
     from neomflex_jax.environment import evaluation_environment, make
     from neomflex_jax.environment.make import scenario_profiles
     from neomflex_jax.evaluation import record
+    from neomflex_jax.fields import with_overrides
     from neomflex_jax.profiles import profiles_hash, resolve_profiles
     from neomflex_jax.training.run_folder import RunFolder
     from neomflex_jax.training.train import read_options
 
     scenario = read_options(RunFolder(policies)).scenario
+    played = scenario if variant is None else with_overrides(scenario, {"variant": variant})
     trained = load_policies(policies)
     policy = trained.as_policy(scenario.observation_layout(), scenario.name)
     path = resolve_profiles(profiles if profiles is not None else scenario.evaluation_profiles)
-    env = evaluation_environment(make(scenario, power_flow=power_flow), scenario_profiles(scenario, path))
+    env = evaluation_environment(make(scenario, power_flow=power_flow), scenario_profiles(played, path))
+    env = replace(env, scenario=with_overrides(env.scenario, {"variant": played.variant}))  # on the plain days' fit
     sha256 = profiles_hash(path)
     trajectories = [record(env, policy, "controlled", profiles_sha256=sha256)]
     if baseline:

@@ -27,6 +27,8 @@ class ValidateCommand:
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
     power_flow: str | None = None
     """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on."""
+    variant: str | None = None
+    """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     overwrite: bool = False
     """Replace the report in the output folder."""
 
@@ -36,7 +38,9 @@ class ValidateCommand:
 
         refuse_existing(self.output, REPORTS, self.overwrite)
         with console.status("playing the days"):
-            trajectories, used = record_runs(self.policies, self.profiles, self.power_flow, baseline=True)
+            trajectories, used = record_runs(
+                self.policies, self.profiles, self.power_flow, baseline=True, variant=self.variant
+            )
         with progress_bar() as bar:
             task = bar.add_task("replaying in pandapower", total=None, note="")
 

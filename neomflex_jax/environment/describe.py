@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def describe(env: Environment) -> pd.DataFrame:
     """One row an entry: kind (observation, action), agent, index (of the unpadded vector), name, unit, low, high."""
-    rows = []
+    rows: list[tuple[str, str, int, str, str, float, float]] = []
     seen, acts = env.observation_layout, env.action_layout
     for number, agent in enumerate(env.agents):
         for index, slot in enumerate(seen.slots[number][seen.mask[number]]):

@@ -83,6 +83,16 @@ class Environment:
         return self.observation_layout.mask
 
     @property
+    def observation_low(self) -> np.ndarray:
+        """Lowest value of every observation entry, (n_agents, observation_size)."""
+        return self.observation_layout.bounds()[0]
+
+    @property
+    def observation_high(self) -> np.ndarray:
+        """Highest value of every observation entry, (n_agents, observation_size)."""
+        return self.observation_layout.bounds()[1]
+
+    @property
     def action_size(self) -> int:
         """Length of an agent's padded action."""
         return int(self.action_mask.shape[1])

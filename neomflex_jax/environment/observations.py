@@ -42,6 +42,14 @@ class ObservationLayout:
     mask: np.ndarray  # (n_agents, observation_size) True where real
     n_frames: int
 
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest value of every entry, (n_agents, observation_size) each, 0 where padded."""
+        low, high = (
+            np.array([*(getattr(value, end) for value in self.values)] * self.n_frames + [0.0], np.float32)[self.slots]
+            for end in ("low", "high")
+        )
+        return low, high
+
 
 def lay_out_observations(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> ObservationLayout:
     """Lay out the observations of a scenario."""
@@ -60,9 +68,9 @@ def _values(scenario: Scenario, feeder: Feeder) -> tuple[Value, ...]:
     ahead = range(2, scenario.observation.forecast_steps + 2)
     hours = [f"{scenario.step_hours * step:g} h ahead" for step in ahead]
     values = [Value(f"vm_pu - 1 at bus {bus}", "pu", -1.0, inf, scenario.owner(bus)) for bus in feeder.bus_labels]
-    values += [Value("Demand of the next step", "of nominal load", 0.0, inf, None)]
+    values += [Value("Demand of the next step", "of nominal load", -inf, inf, None)]
     values += [Value("Solar of the next step", "of rating", 0.0, inf, None)]
-    values += [Value(f"Demand forecast, {when}", "of nominal load", 0.0, inf, None) for when in hours]
+    values += [Value(f"Demand forecast, {when}", "of nominal load", -inf, inf, None) for when in hours]
     values += [Value(f"Solar forecast, {when}", "of rating", 0.0, inf, None) for when in hours]
     if scenario.tariff_column:
         values += [Value("price of the next step", "per MWh", -inf, inf, None)]
