@@ -54,7 +54,7 @@ def test_demand_spread_is_each_buses_own_and_lasts_a_day(three_days: Path) -> No
 
 def test_growth_scales_a_whole_day(three_days: Path) -> None:
     env = make(three_days, load_growth=[1.0, 1.5], pv_growth=[0.5, 0.5])
-    states, info = first_steps(dataclasses.replace(env), 2)
+    _, info = first_steps(env, 2)
     factor = info["demand"] / np.asarray(env.profiles.demand)[:2, None]
     np.testing.assert_allclose(factor[0], factor[1], rtol=1e-5)
     assert factor.min() >= 1.0 - 1e-5 and factor.max() <= 1.5 + 1e-5 and np.ptp(factor) > 0.4

@@ -124,7 +124,7 @@ def test_history_stacks_what_was_seen_before_the_newest_first(three_days: Path) 
 
 def test_a_perfect_forecast_is_what_comes(three_days: Path) -> None:
     env = make(three_days, forecast_steps=3)
-    state, timestep, _ = stepped(env, 2)
+    _, timestep, _ = stepped(env, 2)
     values = np.asarray(env.split(timestep.observation)["agent_3"])[8:-1]
     rows = 2 + np.array([0, 1, 2, 3])
     demand, solar = np.asarray(env.profiles.demand)[rows], np.asarray(env.profiles.solar)[rows]
