@@ -90,7 +90,7 @@ class Episode:
         return self._diagram.frame(self.timestep.info)
 
     def _keep(self, state: State, timestep: TimeStep) -> TimeStep:
-        self._state, self._timestep = state, jax.device_get(timestep)
+        self._state, self._timestep = state, jax.tree.map(np.asarray, timestep)
         return self._timestep
 
 

@@ -17,17 +17,22 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 from jax import Array
 
 from neomflex_jax.adapters.episode import N_SEEDS, checked_render_mode, keys_of, one_line
+from neomflex_jax.adapters.extras import missing
 from neomflex_jax.adapters.gymnasium import TEAM_REWARDS, NeomFlexEnv, joint_spaces
 from neomflex_jax.adapters.joint import checked_joint_action, join, spread
 from neomflex_jax.environment import Environment, State, TimeStep, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 from neomflex_jax.scenario import Scenario
+
+try:
+    from gymnasium.vector import AutoresetMode, VectorEnv
+    from gymnasium.vector.utils import batch_space
+except ImportError as error:
+    raise missing("gymnasium", "adapters") from error
 
 
 @jax.jit
