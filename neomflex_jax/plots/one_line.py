@@ -1,8 +1,8 @@
 """One-line diagram of an environment at one moment: voltages, batteries, PV, and whose territory is whose.
 
 Buses are coloured by voltage on a scale that is the scenario's hard limits, so colours mean the same in every frame.
-Batteries fill with their state of charge, suns with their power; both state what they do in MW and Mvar. A bus outside
-the hard limits is ringed; a power flow that failed has no voltages, and its frame says so.
+Batteries fill with their state of charge, suns with their power; where there is room both state it in MW and Mvar.
+A bus outside the hard limits is ringed; a power flow that failed has no voltages, and its frame says so.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ INCH_PER_ROW, ROOM_INCH, MOST_INCH = 0.95, 1.6, 18.0  # height: of a row of the 
 BUS_SIZE, RING_SIZE, SLACK_SIZE = 58.0, 150.0, 150.0  # square points
 LABEL_ABOVE = 8.0  # points
 TERRITORY_STRENGTH = 0.2
-MOST_DEVICES_WITH_TEXT = 40  # more would cover each other
+LEAST_INCH_WITH_TEXT = 0.75  # of a row; else a device's text would cover the bus below it
+BAR_INCH = 5.0
 FAILED, FAILED_COLOUR = "power flow failed: there are no voltages", "white"
 
 
@@ -54,7 +55,7 @@ class OneLine:
         self._buses, self._rings = self._draw_buses(self._axes)
         scenario, layout = env.scenario, env.layout
         shared = set(layout.battery_bus) & set(layout.pv_bus)
-        with_text = len(layout.battery_bus) + len(layout.pv_bus) <= MOST_DEVICES_WITH_TEXT
+        with_text = height - ROOM_INCH >= LEAST_INCH_WITH_TEXT * n_rows
         self._batteries = [
             BatterySymbol(self._axes, self._place[bus], -1 if bus in shared else 0, with_text)
             for bus in layout.battery_bus
@@ -142,7 +143,9 @@ class OneLine:
             zorder=4,
             plotnonfinite=True,
         )
-        bar = self.figure.colorbar(buses, ax=axes, label="voltage (pu)", extend="both", pad=0.01, aspect=30)
+        shrink = min(1.0, BAR_INCH / self.figure.get_figheight())
+        size: dict[str, Any] = {"fraction": 0.025, "aspect": 30, "shrink": shrink, "anchor": (0.0, 1.0)}
+        bar = self.figure.colorbar(buses, ax=axes, label="voltage (pu)", extend="both", pad=0.01, **size)
         bar.set_ticks([limits.hard_min_pu, limits.band_min_pu, middle, limits.band_max_pu, limits.hard_max_pu])
         return buses, rings
 
@@ -156,7 +159,13 @@ class OneLine:
         )
         labels.append("outside the hard limits")
         self.figure.legend(
-            handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8, handlelength=1.6
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=min(len(labels), 9),
+            frameon=False,
+            fontsize=8,
+            handlelength=1.6,
         )
 
     # ---- what does ----
