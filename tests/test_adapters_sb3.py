@@ -25,6 +25,7 @@ def mean_day_return(env: gymnasium.Env, act: Callable[[np.ndarray], np.ndarray],
 @pytest.mark.slow
 def test_soft_actor_critic_improves_on_doing_nothing() -> None:
     sb3 = pytest.importorskip("stable_baselines3")
+    pytest.importorskip("torch").set_num_threads(1)  # networks this small only wait for each other's threads
     judge = gymnasium.make("NeomFlex/neom33-v0")
     env = gymnasium.wrappers.TransformReward(gymnasium.make("NeomFlex/neom33-v0"), lambda reward: 0.01 * reward)
     learner = sb3.SAC(
