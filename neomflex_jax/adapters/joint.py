@@ -1,0 +1,92 @@
+"""Joint vectors: the real entries of all agents in one row, in agent order, nothing padded.
+
+All in NumPy, on the host: what a user hands over is checked here, before anything is compiled for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.environment import Environment
+from neomflex_jax.errors import InputError
+
+
+def join(mask: np.ndarray, padded: np.ndarray) -> np.ndarray:
+    """Real entries (..., n) of padded rows (..., n_agents, size), as float32; always a new array."""
+    return np.asarray(padded)[..., mask].astype(np.float32)
+
+
+def spread(mask: np.ndarray, joint: np.ndarray) -> np.ndarray:
+    """Give the padded rows (..., n_agents, size) of a joint vector (..., n), zero where padded."""
+    padded = np.zeros((*joint.shape[:-1], *mask.shape), np.float32)
+    padded[..., mask] = joint
+    return padded
+
+
+def observation_bounds(env: Environment) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest value of every observation entry, (n_agents, observation_size) each; infinite if unknown."""
+    unbounded = np.full(env.observation_mask.shape, np.inf, np.float32)
+    low, high = getattr(env, "observation_low", -unbounded), getattr(env, "observation_high", unbounded)
+    return np.asarray(low, np.float32), np.asarray(high, np.float32)
+
+
+def checked_joint_action(env: Environment, action: Any, copies: tuple[int, ...] = ()) -> np.ndarray:
+    """Give the joint action (*copies, n) as float32.
+
+    Values outside [-1, 1] pass: the environment clips them.
+
+    Raises
+    ------
+    InputError
+        If it is no array of numbers of that shape, or an entry is NaN; the message names copy, agent and entry.
+    """
+    values = _numbers("action", action)
+    expected = (*copies, int(env.action_mask.sum()))
+    if values.shape != expected:
+        parts = ", ".join(f"{n} of {agent}" for agent, n in zip(env.agents, env.action_mask.sum(1), strict=True))
+        raise InputError(f"action has shape {values.shape}; expected {expected}, entries in this order: {parts}")
+    _refuse_nan(env, values)
+    return values
+
+
+def checked_agent_actions(env: Environment, actions: Mapping[str, Any]) -> np.ndarray:
+    """Give the joint action (n,) of actions by agent.
+
+    Raises
+    ------
+    InputError
+        If an agent is missing or unknown, an action is no array of the agent's shape, or an entry is NaN.
+    """
+    unknown = sorted(set(actions) - set(env.agents))
+    if unknown:
+        raise InputError(f"actions name {', '.join(map(repr, unknown))}; the agents are {', '.join(env.agents)}")
+    parts = []
+    for agent, size in zip(env.agents, env.action_mask.sum(1), strict=True):
+        if agent not in actions:
+            raise InputError(f"actions: {agent} is missing; every agent acts in every step of a day")
+        values = _numbers(f"action of {agent}", actions[agent])
+        if values.shape != (size,):
+            raise InputError(f"action of {agent} has shape {values.shape}; expected ({size},)")
+        parts.append(values)
+    joint = np.concatenate(parts)
+    _refuse_nan(env, joint)
+    return joint
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} is not an array of numbers ({error})") from error
+
+
+def _refuse_nan(env: Environment, joint: np.ndarray) -> None:
+    if not np.isnan(joint).any():
+        return
+    *copy, place = np.argwhere(np.isnan(joint))[0]
+    agent, entry = np.argwhere(env.action_mask)[place]
+    which = f" of copy {copy[0]}" if copy else ""
+    raise InputError(f"action{which}: entry {entry} of {env.agents[agent]} is NaN; give a number in [-1, 1]")

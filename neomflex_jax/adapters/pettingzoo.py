@@ -1,0 +1,154 @@
+"""PettingZoo's parallel interface: every agent for itself, all at once.
+
+action        by agent: Box(-1, 1) of its real entries, unpadded
+observation   by agent: Box of its real entries, unpadded
+reward        by agent: `timestep.reward`, what the scenario gives learners (its own, or the team's mean)
+terminated    by the task, truncated by the clock; for all agents at once, and then `agents` is empty
+info          by agent: its own buses', batteries', PV inverters' and rewards' values, and the feeder's scalars;
+              arrays over the rest of the feeder are nobody's (`episode.timestep.info` holds all)
+state()       the joint observation: all agents' entries, in agent order
+reset(seed)   as in `adapters/gymnasium.py`: the day of ``env.reset(jax.random.key(seed))``; without a seed the
+              scenario's next day if the last has ended, else a first day by a generator that the last seed set up
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from neomflex_jax.adapters.episode import FRAMES_PER_SECOND, RENDER_MODES, Episode, checked_render_mode
+from neomflex_jax.adapters.extras import missing
+from neomflex_jax.adapters.joint import checked_agent_actions, join, observation_bounds
+from neomflex_jax.environment import Environment, TimeStep, make
+from neomflex_jax.scenario import Scenario
+
+try:
+    from gymnasium.spaces import Box
+    from gymnasium.utils.seeding import np_random
+    from pettingzoo import ParallelEnv
+except ImportError as error:
+    raise missing("pettingzoo", "adapters") from error
+
+BUS_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar")
+
+
+class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc]
+    """One copy; `parallel_env` makes it."""
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "neomflex_v0",
+        "render_modes": list(RENDER_MODES),
+        "render_fps": FRAMES_PER_SECOND,
+        "is_parallelizable": True,
+    }
+
+    def __init__(self, env: Environment, render_mode: str | None = None) -> None:
+        self.render_mode = checked_render_mode(render_mode)
+        self.episode = Episode(env)
+        self.possible_agents = list(env.agents)
+        self.agents: list[str] = []
+        low, high = observation_bounds(env)
+        seen = env.observation_mask
+        self.observation_spaces = {
+            agent: Box(low[i, seen[i]], high[i, seen[i]], dtype=np.float32) for i, agent in enumerate(env.agents)
+        }
+        self.action_spaces = {
+            agent: Box(-1.0, 1.0, (int(env.action_mask[i].sum()),), np.float32) for i, agent in enumerate(env.agents)
+        }
+        self.state_space = Box(join(seen, low), join(seen, high), dtype=np.float32)
+        self._np_random: np.random.Generator | None = None
+
+    def observation_space(self, agent: str) -> Box:
+        """Give the observation space of an agent, the same object in every call."""
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> Box:
+        """Give the action space of an agent, the same object in every call."""
+        return self.action_spaces[agent]
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+        """Begin a day, by the module's rule; there are no options."""
+        if seed is not None or self._np_random is None:
+            self._np_random, _ = np_random(seed)
+        self.agents = list(self.possible_agents)
+        timestep = self.episode.start(seed, self._np_random)
+        return self._observations(timestep), self._infos(timestep)
+
+    def step(
+        self, actions: dict[str, np.ndarray]
+    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        """Play half an hour.
+
+        Raises
+        ------
+        InputError
+            If an agent's action is missing, has another shape or holds NaN, or the day has ended.
+        """
+        timestep = self.episode.step(checked_agent_actions(self.episode.env, actions))
+        if self.episode.ended:
+            self.agents = []
+        return (
+            self._observations(timestep),
+            {agent: float(timestep.reward[i]) for i, agent in enumerate(self.possible_agents)},
+            dict.fromkeys(self.possible_agents, bool(timestep.terminated)),
+            dict.fromkeys(self.possible_agents, bool(timestep.truncated)),
+            self._infos(timestep),
+        )
+
+    def render(self) -> np.ndarray | None:
+        """Draw the last answer, (height, width, 3) uint8; None without a render mode."""
+        return self.episode.frame() if self.render_mode else None
+
+    def state(self) -> np.ndarray:
+        """Give the joint observation of the last answer."""
+        return join(self.episode.env.observation_mask, np.asarray(self.episode.timestep.observation))
+
+    def _observations(self, timestep: TimeStep) -> dict[str, np.ndarray]:
+        rows, mask = np.asarray(timestep.observation), self.episode.env.observation_mask
+        return {agent: join(mask[i], rows[i]) for i, agent in enumerate(self.possible_agents)}
+
+    def _infos(self, timestep: TimeStep) -> dict[str, dict[str, Any]]:
+        return {agent: _own_info(self.episode.env, i, timestep.info) for i, agent in enumerate(self.possible_agents)}
+
+
+def parallel_env(
+    scenario: str | Path | Scenario = "neom33", *, render_mode: str | None = None, **fields: Any
+) -> NeomFlexParallelEnv:
+    """Build the environment.
+
+    Parameters
+    ----------
+    scenario
+        A packaged scenario's name, a TOML file, or a `Scenario`.
+    render_mode
+        ``"rgb_array"``: `render` gives a one-line diagram (height, width, 3).
+    **fields
+        As for `neomflex_jax.make`, for example ``power_flow="ac"``, ``profiles="my.csv"``.
+
+    Raises
+    ------
+    InputError
+        As `neomflex_jax.make`; on an unknown `render_mode`.
+    """
+    return NeomFlexParallelEnv(make(scenario, **fields), render_mode)
+
+
+def _own_info(env: Environment, index: int, info: dict[str, Any]) -> dict[str, Any]:
+    """Pick what is one agent's of `timestep.info`."""
+    layout, own = env.layout, {}
+    for name, value in info.items():
+        if np.ndim(value) == 0:
+            own[name] = value
+        elif name in BUS_VALUES:
+            own[name] = value[layout.buses[index]]
+        elif name.startswith("battery_"):
+            own[name] = value[layout.batteries[index]]
+        elif name.startswith("pv_"):
+            own[name] = value[layout.pv_inverters[index]]
+        elif name == "local_reward" or name.startswith("reward_"):
+            own[name] = value[index]
+    return own

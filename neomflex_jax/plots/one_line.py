@@ -1,0 +1,181 @@
+"""One-line diagram of an environment at one moment: voltages, batteries, PV, and whose territory is whose.
+
+Buses are coloured by voltage on a scale that is the scenario's hard limits, so colours mean the same in every frame.
+Batteries fill with their state of charge, suns with their power; where there is room both state it in MW and Mvar.
+A bus outside the hard limits is ringed; a power flow that failed has no voltages, and its frame says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.colors import TwoSlopeNorm, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from neomflex_jax.environment import Environment
+from neomflex_jax.grid.topology import spanning_tree
+from neomflex_jax.plots import style
+from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
+from neomflex_jax.plots.symbols import BatterySymbol, Sun
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH_INCH, DPI = 11.0, 100
+INCH_PER_ROW, ROOM_INCH, MOST_INCH = 0.95, 1.6, 18.0  # height: of a row of the tree, of what stands around, at most
+BUS_SIZE, RING_SIZE, SLACK_SIZE = 58.0, 150.0, 150.0  # square points
+LABEL_ABOVE = 8.0  # points
+TERRITORY_STRENGTH = 0.2
+LEAST_INCH_WITH_TEXT = 0.75  # of a row; else a device's text would cover the bus below it
+BAR_INCH = 5.0
+FAILED, FAILED_COLOUR = "power flow failed: there are no voltages", "white"
+
+
+class OneLine:
+    """The diagram of one environment: what never changes is drawn once, every frame only changes the rest."""
+
+    def __init__(self, env: Environment) -> None:
+        self.env = env
+        self._place = bus_places(env.feeder.topology)
+        n_rows = np.ptp(self._place[:, 1]) + 1
+        height = min(ROOM_INCH + INCH_PER_ROW * n_rows, MOST_INCH)
+        self.figure = Figure(
+            figsize=(WIDTH_INCH, round(height, 1)), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+        )
+        self._canvas: Any = FigureCanvasAgg(self.figure)
+        self._axes = self.figure.add_subplot()
+        self._draw_grid(self._axes)
+        self._buses, self._rings = self._draw_buses(self._axes)
+        scenario, layout = env.scenario, env.layout
+        shared = set(layout.battery_bus) & set(layout.pv_bus)
+        with_text = height - ROOM_INCH >= LEAST_INCH_WITH_TEXT * n_rows
+        self._batteries = [
+            BatterySymbol(self._axes, self._place[bus], -1 if bus in shared else 0, with_text)
+            for bus in layout.battery_bus
+        ]
+        self._suns = [
+            Sun(self._axes, self._place[bus], 1 if bus in shared else 0, with_text, inverter.p_max_mw)
+            for bus, inverter in zip(layout.pv_bus, scenario.pv_inverters, strict=True)
+        ]
+        self._title = self._axes.set_title(" ", loc="left", fontsize=11, color=style.INK)
+        self._summary = self._axes.set_title(" ", loc="right", fontsize=10, color=style.INK)
+        self._draw_legend()
+
+    def draw(self, info: Mapping[str, Any]) -> Figure:
+        """Show one answer of the environment.
+
+        Parameters
+        ----------
+        info
+            A `TimeStep.info` of one copy.
+
+        Returns
+        -------
+        figure
+            The same object in every call.
+        """
+        vm_pu = np.asarray(info["vm_pu"], float)
+        solved = bool(info["converged"])
+        limits = self.env.scenario.limits
+        self._buses.set_array(np.ma.masked_invalid(vm_pu))
+        self._buses.set_edgecolor(style.INK if solved else style.VERMILLION)
+        outside = (vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu)
+        self._rings.set_offsets(np.where(outside[:, None], self._place, np.nan))
+        for index, battery in enumerate(self._batteries):
+            battery.show(float(info["battery_soc"][index]), float(info["battery_p_mw"][index]))
+        for index, sun in enumerate(self._suns):
+            sun.show(float(info["pv_p_mw"][index]), float(info["pv_q_mvar"][index]))
+        self._title.set_text(f"{self.env.scenario.name}: {self._moment(int(info['dataset_index']))}")
+        self._summary.set_text(self._summarise(vm_pu, float(info["loss_mw"])) if solved else FAILED)
+        self._summary.set_color(style.INK if solved and not outside.any() else style.VERMILLION)
+        return self.figure
+
+    def frame(self, info: Mapping[str, Any]) -> np.ndarray:
+        """Show one answer as an image, (height, width, 3) uint8."""
+        self.draw(info)
+        self._canvas.draw()
+        self.figure.set_layout_engine("none")  # frames stay where the first one put them
+        return np.array(self._canvas.buffer_rgba())[..., :3]
+
+    # ---- what never changes ----
+
+    def _draw_grid(self, axes: Axes) -> None:
+        feeder, layout = self.env.feeder, self.env.layout
+        parent = spanning_tree(feeder.topology).parent
+        for index, (agent, buses) in enumerate(zip(self.env.agents, layout.buses, strict=True)):
+            inner = np.isin(parent[buses], buses)  # a line to another territory is nobody's
+            ends = self._place[np.stack([buses, np.where(inner, parent[buses], buses)], axis=1)]
+            colour = to_rgb(style.COLOURS[index % len(style.COLOURS)])
+            pale = 1.0 - TERRITORY_STRENGTH * (1.0 - np.array(colour))
+            axes.add_collection(
+                LineCollection(list(ends), colors=[pale], linewidths=15, capstyle="round", zorder=0, label=agent)
+            )
+        draw_branches(axes, feeder.topology, self._place, SLACK_SIZE)
+        draw_labels(axes, feeder, self._place, LABEL_ABOVE)
+        axes.set_ylim(self._place[:, 1].min() - 0.75, self._place[:, 1].max() + 0.35)
+        axes.set_xlim(-0.6, self._place[:, 0].max() + 0.6)
+        axes.set_xticks([])
+        axes.spines[:].set_visible(False)
+
+    def _draw_buses(self, axes: Axes) -> tuple[Any, Any]:
+        limits = self.env.scenario.limits
+        middle = 0.5 * (limits.band_min_pu + limits.band_max_pu)
+        x, y = self._place.T
+        rings = axes.scatter(
+            x, y, s=RING_SIZE, facecolors="none", edgecolors=style.VERMILLION, linewidths=1.8, zorder=3
+        )
+        buses = axes.scatter(
+            x,
+            y,
+            c=np.full(len(x), middle),
+            cmap=colormaps["RdYlBu"].with_extremes(bad=FAILED_COLOUR),
+            norm=TwoSlopeNorm(middle, limits.hard_min_pu, limits.hard_max_pu),
+            s=BUS_SIZE,
+            edgecolors=style.INK,
+            linewidths=0.8,
+            zorder=4,
+            plotnonfinite=True,
+        )
+        shrink = min(1.0, BAR_INCH / self.figure.get_figheight())
+        size: dict[str, Any] = {"fraction": 0.025, "aspect": 30, "shrink": shrink, "anchor": (0.0, 1.0)}
+        bar = self.figure.colorbar(buses, ax=axes, label="voltage (pu)", extend="both", pad=0.01, **size)
+        bar.set_ticks([limits.hard_min_pu, limits.band_min_pu, middle, limits.band_max_pu, limits.hard_max_pu])
+        return buses, rings
+
+    def _draw_legend(self) -> None:
+        handles, labels = self._axes.get_legend_handles_labels()
+        for symbol, name in ((BatterySymbol.HANDLE, "battery, filled by charge"), (Sun.HANDLE, "PV, filled by power")):
+            handles.append(symbol)
+            labels.append(name)
+        handles.append(
+            Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=style.VERMILLION, markersize=10)
+        )
+        labels.append("outside the hard limits")
+        self.figure.legend(
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=min(len(labels), 9),
+            frameon=False,
+            fontsize=8,
+            handlelength=1.6,
+        )
+
+    # ---- what does ----
+
+    def _moment(self, row: int) -> str:
+        scenario = self.env.scenario
+        day, step = divmod(row, scenario.steps_per_day)
+        minutes = round(60 * step * scenario.step_hours)
+        return f"day {day}, {minutes // 60:02d}:{minutes % 60:02d}"
+
+    def _summarise(self, vm_pu: np.ndarray, loss_mw: float) -> str:
+        low, high = (self.env.feeder.bus_labels[bus] for bus in (np.argmin(vm_pu), np.argmax(vm_pu)))
+        return f"lowest {vm_pu.min():.3f} pu at bus {low}, highest {vm_pu.max():.3f} at {high}, losses {loss_mw:.3f} MW"
