@@ -21,6 +21,8 @@ from neomflex_jax.grid.feeder import STATIC
 from neomflex_jax.resources import PROFILES, packaged_profiles
 from neomflex_jax.tables import numbers, read_table
 
+MAX_DEMAND = 100.0  # above this the column holds MW or per cent, no multiple of the nominal load
+MAX_PRICE = 1e6  # per MWh
 MAX_SOLAR = 1.2  # above this the column is no per-unit series (a percentage or W/m2, most likely)
 
 
@@ -73,11 +75,19 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
     """
     table = read_table(path, ("Demand", "Solar", *([tariff_column] if tariff_column else [])))
     demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
+    price = numbers(path, table, tariff_column) if tariff_column else np.zeros(0)
     if len(table) == 0 or len(table) % steps_per_day:
         raise InputError(
             f"{path}: {len(table)} rows make no whole number of days of {steps_per_day} rows; "
             f"add or remove rows ({len(table) // steps_per_day} whole days and {len(table) % steps_per_day} rows)"
         )
+    for column, values, most in (("Demand", demand, MAX_DEMAND), (tariff_column, price, MAX_PRICE)):
+        too_much = np.flatnonzero(np.abs(values) > most)
+        if too_much.size:
+            raise InputError(
+                f"{path}: line {table.index[too_much[0]]}, column {column!r}: {values[too_much[0]]:g} is beyond "
+                f"{most:g}; Demand multiplies every load's nominal power, prices are per MWh"
+            )
     too_bright = np.flatnonzero(solar > MAX_SOLAR)
     if too_bright.size:
         raise InputError(
@@ -91,8 +101,8 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
             f"{path}: {negative.sum()} negative Solar values (lowest {solar.min():g}) are taken as 0", stacklevel=2
         )
         solar = np.maximum(solar, 0.0)
-    price = jnp.asarray(numbers(path, table, tariff_column), float) if tariff_column else None
-    return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day, price)
+    known = jnp.asarray(price, float) if tariff_column else None
+    return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day, known)
 
 
 def profiles_hash(path: Path) -> str:

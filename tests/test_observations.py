@@ -95,21 +95,6 @@ def test_a_scope_says_whose_measurements_are_seen(
             assert value == pytest.approx(float(charge[name]), abs=1e-6)
 
 
-def test_an_actor_sees_nothing_of_what_its_scope_leaves_out(three_days: Path) -> None:
-    env = make(three_days, scope="territory")
-    jacobian = jax.jacobian(lambda v: env.step(*stepped_with(env, v))[1].observation)(jnp.zeros(3))
-    assert np.abs(jacobian[0, :12]).max() > 0  # its own battery moves its own voltages
-    charge_rows = {agent: own(env, agent).name.str.startswith("soc").sum() for agent in env.agents}
-    assert charge_rows == {"agent_1": 1, "agent_2": 2, "agent_3": 0}
-
-
-def stepped_with(env: nf.Environment, battery: jax.Array) -> tuple[nf.State, jax.Array]:
-    """A state and an action whose batteries are given."""
-    state, _ = env.reset(jax.random.key(0))
-    action = jnp.zeros((3, 3)).at[0, 0].set(battery[0]).at[1, 0].set(battery[1]).at[1, 1].set(battery[2])
-    return state, action
-
-
 def test_history_stacks_what_was_seen_before_the_newest_first(three_days: Path) -> None:
     plain, env = make(three_days), make(three_days, history=3)
     _, _, seen = stepped(plain, 4)

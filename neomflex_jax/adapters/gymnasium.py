@@ -23,7 +23,7 @@ import numpy as np
 
 from neomflex_jax.adapters.episode import FRAMES_PER_SECOND, RENDER_MODES, Episode, checked_render_mode
 from neomflex_jax.adapters.extras import missing
-from neomflex_jax.adapters.joint import checked_joint_action, join, observation_bounds
+from neomflex_jax.adapters.joint import checked_joint_action, join
 from neomflex_jax.environment import Environment, TimeStep, make
 from neomflex_jax.fields import check_choice
 from neomflex_jax.scenario import Scenario, scenario_names
@@ -108,7 +108,7 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 def joint_spaces(env: Environment) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Box]:
     """Spaces of the joint observation and action."""
-    low, high = (join(env.observation_mask, bound) for bound in observation_bounds(env))
+    low, high = (join(env.observation_mask, bound) for bound in (env.observation_low, env.observation_high))
     actions = gymnasium.spaces.Box(-1.0, 1.0, (int(env.action_mask.sum()),), np.float32)
     return gymnasium.spaces.Box(low, high, dtype=np.float32), actions
 

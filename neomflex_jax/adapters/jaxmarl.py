@@ -28,7 +28,6 @@ from jax import Array
 
 from neomflex_jax import environment as core
 from neomflex_jax.adapters.extras import missing
-from neomflex_jax.adapters.joint import observation_bounds
 from neomflex_jax.errors import InputError
 from neomflex_jax.scenario import Scenario
 
@@ -68,7 +67,7 @@ class NeomFlex(base.MultiAgentEnv):
         self._acts, self._sees = np.copy(env.action_mask), np.copy(env.observation_mask)
         if padded:
             self._acts[:], self._sees[:] = True, True
-        low, high = (self._seen(jnp.asarray(bound)) for bound in observation_bounds(env))
+        low, high = (self._seen(jnp.asarray(bound)) for bound in (env.observation_low, env.observation_high))
         self.observation_spaces = {
             agent: spaces.Box(low[agent], high[agent], low[agent].shape) for agent in self.agents
         }

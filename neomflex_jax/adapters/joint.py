@@ -26,13 +26,6 @@ def spread(mask: np.ndarray, joint: np.ndarray) -> np.ndarray:
     return padded
 
 
-def observation_bounds(env: Environment) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest value of every observation entry, (n_agents, observation_size) each; infinite if unknown."""
-    unbounded = np.full(env.observation_mask.shape, np.inf, np.float32)
-    low, high = getattr(env, "observation_low", -unbounded), getattr(env, "observation_high", unbounded)
-    return np.asarray(low, np.float32), np.asarray(high, np.float32)
-
-
 def checked_joint_action(env: Environment, action: Any, copies: tuple[int, ...] = ()) -> np.ndarray:
     """Give the joint action (*copies, n) as float32.
 

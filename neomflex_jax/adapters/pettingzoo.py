@@ -4,7 +4,7 @@ action        by agent: Box(-1, 1) of its real entries, unpadded
 observation   by agent: Box of its real entries, unpadded
 reward        by agent: `timestep.reward`, what the scenario gives learners (its own, or the team's mean)
 terminated    by the task, truncated by the clock; for all agents at once, and then `agents` is empty
-info          by agent: its own buses', batteries', PV inverters' and rewards' values, and the feeder's scalars;
+info          by agent: its own buses', devices', rewards' and costs' values, and the feeder's scalars;
               arrays over the rest of the feeder are nobody's (`episode.timestep.info` holds all)
 state()       the joint observation: all agents' entries, in agent order
 reset(seed)   as in `adapters/gymnasium.py`: the day of ``env.reset(jax.random.key(seed))``; without a seed the
@@ -20,7 +20,7 @@ import numpy as np
 
 from neomflex_jax.adapters.episode import FRAMES_PER_SECOND, RENDER_MODES, Episode, checked_render_mode
 from neomflex_jax.adapters.extras import missing
-from neomflex_jax.adapters.joint import checked_agent_actions, join, observation_bounds
+from neomflex_jax.adapters.joint import checked_agent_actions, join
 from neomflex_jax.environment import Environment, TimeStep, make
 from neomflex_jax.scenario import Scenario
 
@@ -31,7 +31,9 @@ try:
 except ImportError as error:
     raise missing("pettingzoo", "adapters") from error
 
-BUS_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar")
+BUS_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar")
+FLEXIBLE_LOADS = ("load_curtailed_mw", "load_owed_mwh")
+BY_AGENT = ("local_reward", "constraint_cost", "clipped_actions", "nan_actions")
 
 
 class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc]
@@ -49,7 +51,7 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
         self.episode = Episode(env)
         self.possible_agents = list(env.agents)
         self.agents: list[str] = []
-        low, high = observation_bounds(env)
+        low, high = env.observation_low, env.observation_high
         seen = env.observation_mask
         self.observation_spaces = {
             agent: Box(low[i, seen[i]], high[i, seen[i]], dtype=np.float32) for i, agent in enumerate(env.agents)
@@ -149,6 +151,8 @@ def _own_info(env: Environment, index: int, info: dict[str, Any]) -> dict[str, A
             own[name] = value[layout.batteries[index]]
         elif name.startswith("pv_"):
             own[name] = value[layout.pv_inverters[index]]
-        elif name == "local_reward" or name.startswith("reward_"):
+        elif name in FLEXIBLE_LOADS:
+            own[name] = value[layout.flexible_loads[index]]
+        elif name in BY_AGENT or name.startswith("reward_"):
             own[name] = value[index]
     return own

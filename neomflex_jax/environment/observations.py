@@ -20,6 +20,7 @@ from jax import Array
 
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, pad
+from neomflex_jax.profiles import MAX_DEMAND, MAX_PRICE
 from neomflex_jax.scenario import Scenario
 
 
@@ -64,17 +65,15 @@ def lay_out_observations(scenario: Scenario, layout: TerritoryLayout, feeder: Fe
 
 
 def _values(scenario: Scenario, feeder: Feeder) -> tuple[Value, ...]:
-    inf = float("inf")
     ahead = range(2, scenario.observation.forecast_steps + 2)
     hours = [f"{scenario.step_hours * step:g} h ahead" for step in ahead]
-    values = [Value(f"vm_pu - 1 at bus {bus}", "pu", -1.0, inf, scenario.owner(bus)) for bus in feeder.bus_labels]
-    values += [Value("Demand of the next step", "of nominal load", -inf, inf, None)]
-    values += [Value("Solar of the next step", "of rating", 0.0, inf, None)]
-    values += [Value(f"Demand forecast, {when}", "of nominal load", -inf, inf, None) for when in hours]
-    values += [Value(f"Solar forecast, {when}", "of rating", 0.0, inf, None) for when in hours]
+    values = [Value(f"vm_pu - 1 at bus {bus}", "pu", -1.0, 1.0, scenario.owner(bus)) for bus in feeder.bus_labels]
+    shared = [("Demand", "of nominal load", -MAX_DEMAND, MAX_DEMAND), ("Solar", "of rating", 0.0, MAX_DEMAND)]
+    values += [Value(f"{name} of the next step", *rest, None) for name, *rest in shared]
+    values += [Value(f"{name} forecast, {when}", *rest, None) for name, *rest in shared for when in hours]
     if scenario.tariff_column:
-        values += [Value("price of the next step", "per MWh", -inf, inf, None)]
-        values += [Value(f"price, {when}", "per MWh", -inf, inf, None) for when in hours]
+        when_known = ["of the next step", *hours]
+        values += [Value(f"price {when}", "per MWh", -MAX_PRICE, MAX_PRICE, None) for when in when_known]
     for device in scenario.batteries:
         values += [Value(f"soc of {device.label}", "of capacity", 0.0, 1.0, scenario.owner(device.bus))]
     for load in scenario.flexible_loads:
