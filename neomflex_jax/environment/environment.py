@@ -107,6 +107,11 @@ class Environment:
         """Names of the last axis of ``info["constraint_cost"]``."""
         return constraint_names(has_ratings=self.has_ratings)
 
+    @property
+    def loads_vary(self) -> bool:
+        """Whether loads are anything else than their nominal ones times one factor."""
+        return bool(self.scenario.flexible_loads) or self.scenario.uncertainty.varies_loads
+
     def split(self, values: Array) -> dict[str, Array]:
         """Split padded rows (..., n_agents, size), observations or actions, into unpadded arrays by agent."""
         masks = {self.observation_size: self.observation_mask, self.action_size: self.action_mask}
@@ -183,7 +188,13 @@ class Environment:
             solar=solar,
             in_service=available(today, scenario, state.step),
         )
-        p_mw, q_mvar = bus_injections(delivered, layout, battery_q="battery_q" in requests)
+        p_mw, q_mvar = bus_injections(
+            delivered,
+            layout,
+            self.feeder,
+            battery_q="battery_q" in requests,
+            load_factors=None if self.loads_vary else (demand, load_q_factor),
+        )
         flow = self._solver(today)(p_mw, q_mvar)
 
         vm_pu, violated = self._checked_voltages(flow)

@@ -193,7 +193,7 @@ def sample_injections(
             solar=profiles.solar[row],
             in_service=(True, True, True),
         )
-        return bus_injections(delivered, layout, battery_q="battery_q" in actions.by_device)
+        return bus_injections(delivered, layout, feeder, battery_q="battery_q" in actions.by_device)
 
     return jax.jit(jax.vmap(injections))(rows, jnp.asarray(action, float))
 

@@ -68,9 +68,10 @@ def _values(scenario: Scenario, feeder: Feeder) -> tuple[Value, ...]:
     ahead = range(2, scenario.observation.forecast_steps + 2)
     hours = [f"{scenario.step_hours * step:g} h ahead" for step in ahead]
     values = [Value(f"vm_pu - 1 at bus {bus}", "pu", -1.0, 1.0, scenario.owner(bus)) for bus in feeder.bus_labels]
-    shared = [("Demand", "of nominal load", -MAX_DEMAND, MAX_DEMAND), ("Solar", "of rating", 0.0, MAX_DEMAND)]
-    values += [Value(f"{name} of the next step", *rest, None) for name, *rest in shared]
-    values += [Value(f"{name} forecast, {when}", *rest, None) for name, *rest in shared for when in hours]
+    for name, unit, low in (("Demand", "of nominal load", -MAX_DEMAND), ("Solar", "of rating", 0.0)):
+        values.append(Value(f"{name} of the next step", unit, low, MAX_DEMAND, None))
+    for name, unit, low in (("Demand", "of nominal load", -MAX_DEMAND), ("Solar", "of rating", 0.0)):
+        values += [Value(f"{name} forecast, {when}", unit, low, MAX_DEMAND, None) for when in hours]
     if scenario.tariff_column:
         when_known = ["of the next step", *hours]
         values += [Value(f"price {when}", "per MWh", -MAX_PRICE, MAX_PRICE, None) for when in when_known]
