@@ -48,10 +48,14 @@ def _loss_features(grid: PerUnitFeeder, p: Array, q: Array) -> Array:
     return jnp.concatenate([flow_p**2, flow_q**2, flow_p, flow_q])
 
 
-def _linear_losses(grid: PerUnitFeeder, p: Array, q: Array) -> Array:
+def _losses(grid: PerUnitFeeder, fit: CalibratedFit, p: Array, q: Array, kind: int) -> Array:
+    """Active (kind 0) or reactive (1) losses: LinDistFlow's and their correction, in one pass over the branches."""
     flow_p, flow_q = linear_flows(grid, p, q)
-    squared_current = flow_p**2 + flow_q**2
-    return jnp.stack([squared_current @ grid.r, squared_current @ grid.x])
+    of_p_squared, of_q_squared, of_p, of_q = fit.loss_matrix[:, kind].reshape(4, -1)
+    impedance = (grid.r, grid.x)[kind]
+    by_branch = flow_p * (flow_p * (impedance + of_p_squared) + of_p)
+    by_branch += flow_q * (flow_q * (impedance + of_q_squared) + of_q)
+    return jnp.sum(by_branch) + fit.loss_offset[kind]
 
 
 def solve_calibrated(
@@ -69,15 +73,14 @@ def solve_calibrated(
         vm_squared = wr**2 + wi**2 + fit.vm_squared_offset + plain @ matrix
     else:
         vm_squared = linear_vm_squared + fit.vm_squared_offset + (plain @ factor) @ spread
-    losses = _linear_losses(grid, p, q) + _loss_features(grid, p, q) @ fit.loss_matrix + fit.loss_offset
     return linear_answer(
         grid,
         p_injection_mw,
         q_injection_mvar,
         vm=root_or_nan(vm_squared),
         va=va,
-        loss=losses[0],
-        q_loss=losses[1],
+        loss=_losses(grid, fit, p, q, 0),
+        q_loss=_losses(grid, fit, p, q, 1),
     )
 
 

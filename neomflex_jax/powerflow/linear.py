@@ -22,7 +22,8 @@ def enter_linear(grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: A
 
 def linear_flows(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array]:
     """Branch currents of the injections ``(p, -q) / v0`` without any losses, shapes (n_branch,)."""
-    return grid.network.flows(p / grid.slack_vm, -q / grid.slack_vm)
+    per_volt = 1.0 / grid.slack_vm  # one division, not one a bus
+    return grid.network.flows(p * per_volt, -q * per_volt)
 
 
 def linear_answer(
