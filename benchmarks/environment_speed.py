@@ -76,7 +76,7 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[[]
 
 
 def measure(scenario: str, method: str, copies: int, repetitions: int) -> dict[str, float]:
-    """Steps and bare power flows a second, and the share that the step costs beyond its power flow."""
+    """Give steps and bare power flows a second, and the share that the step costs beyond its power flow."""
     env = nf.AutoReset(nf.make(scenario, power_flow=method))
     state, _ = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), copies))
     shape = (STEPS, copies, env.n_agents, env.action_size)

@@ -22,7 +22,7 @@ def env() -> Environment:
 @pytest.fixture(scope="module")
 def unseen(env: Environment) -> Injections:
     """Draw injections of the scenario that the fit has not seen."""
-    p, q = sample_injections(env.scenario, env.feeder, env.layout, env.profiles, n_samples=4096, seed=123)
+    p, q = sample_injections(env.scenario, env.feeder, env.profiles, n_samples=4096, seed=123)
     return np.asarray(p), np.asarray(q)
 
 
