@@ -94,7 +94,7 @@ def place_devices(
 
 
 def _heaviest_first(feeder: Feeder, own: list[int]) -> list[int]:
-    """Labels of a territory's buses, by load; among equals the last of the feeder's first, the slack never if it can."""
+    """Labels of the buses with load, heaviest first, of equal ones the later first; the slack only if it is all."""
     load_mva, slack = nominal_load_mva(feeder), feeder.topology.slack
     ranked = sorted(own, key=lambda bus: (bus == slack, -load_mva[bus], -bus))
     usable = [bus for bus in ranked if load_mva[bus] > 0 and bus != slack] or ranked[:1]
