@@ -19,7 +19,7 @@ MOST_LABELS = 150  # more would cover each other
 def draw_feeder(feeder: Feeder, vm_pu: np.ndarray) -> Figure:
     """Draw the feeder with the voltages `vm_pu` (n_bus,)."""
     topology = feeder.topology
-    place = _places(topology)
+    place = tree_places(topology)
     ends = np.array([topology.from_bus, topology.to_bus]).T
     closed = np.array(topology.in_service, bool)
     in_tree = closed.copy()
@@ -52,7 +52,7 @@ def draw_feeder(feeder: Feeder, vm_pu: np.ndarray) -> Figure:
     return figure
 
 
-def _places(topology: Topology) -> np.ndarray:
+def tree_places(topology: Topology) -> np.ndarray:
     """Depth in the tree and height of every bus, (n_bus, 2); an inner bus stands at its children's middle."""
     tree = spanning_tree(topology)
     depth = np.zeros(topology.n_bus, int)
