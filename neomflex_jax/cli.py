@@ -1,4 +1,4 @@
-"""The command line: ``neomflex train | evaluate | validate | plot | demo | feeder | fidelity``."""
+"""The command line: ``neomflex train | evaluate | validate | plot | demo | feeder | scenario | fidelity``."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.feeder import FeederCommand
 from neomflex_jax.commands.fidelity import FidelityCommand
 from neomflex_jax.commands.plot import PlotCommand
+from neomflex_jax.commands.scenario import ScenarioCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.errors import InputError
@@ -27,6 +28,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "plot": PlotCommand,
     "demo": DemoCommand,
     "feeder": FeederCommand,
+    "scenario": ScenarioCommand,
     "fidelity": FidelityCommand,
 }
 

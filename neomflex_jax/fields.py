@@ -1,63 +1,176 @@
-"""Frozen dataclasses from plain values (a TOML or JSON tree), with errors that name file, field, value and type."""
+"""Frozen dataclasses from plain values (a TOML or JSON tree), with errors that name file, line, field, value and type.
+
+Fields may be dataclasses, ``str``, ``int``, ``float``, ``bool``, ``Literal``, ``X | Y``, tuples, and tables of named
+values (``Mapping[str, X]``, which arrive as `FrozenDict`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
-from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from neomflex_jax.errors import InputError, unknown_name
 
 T = TypeVar("T")
+KeyPath = tuple[str | int, ...]  # names of tables and fields, positions in lists
 
 
-def build(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+class FieldError(InputError):
+    """A dataclass refuses one of its fields, or something deeper: ``FieldError(message, "batteries", 2, "bus")``.
+
+    Raised in ``__post_init__``; `build` then knows the line. The path adds nothing to the message.
+    """
+
+    def __init__(self, message: str, *path: str | int) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class FrozenDict(dict[str, Any]):
+    """A dict that hashes by its contents, as fields of a frozen dataclass should; do not change one."""
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+
+def build(
+    kind: type[T], values: Mapping[str, Any], where: str, *, lines: Callable[[KeyPath], int | None] | None = None
+) -> T:
     """Build the dataclass `kind` from nested plain values.
+
+    Parameters
+    ----------
+    kind, values
+        The dataclass, and its fields by name.
+    where
+        What errors begin with: a file's name.
+    lines
+        Line of a field by its path, for files that have lines; see `toml_lines.TomlLines`.
 
     Raises
     ------
     InputError
         On an unknown or missing field, a value of another type, or one that the dataclass refuses.
     """
+    return _build(kind, values, _Place(where, (), lines))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a value stands."""
+
+    where: str
+    path: KeyPath = ()
+    lines: Callable[[KeyPath], int | None] | None = None
+
+    def __truediv__(self, key: str | int) -> _Place:
+        return dataclasses.replace(self, path=(*self.path, key))
+
+    def refuse(self, message: str, joint: str = " ", deeper: KeyPath = ()) -> NoReturn:
+        """Raise with file, line and path before the message; the line is that of `deeper` if it has one."""
+        line = None
+        for end in range(len(deeper), -1, -1) if self.lines is not None else ():
+            line = line or self.lines((*self.path, *deeper[:end]))  # type: ignore[misc]
+        path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).lstrip(".")
+        before = [self.where] * bool(self.where) + ([f"line {line}"] if line is not None else [])
+        raise InputError(": ".join([*before, f"{path}{joint}{message}" if path else message])) from None
+
+
+def _build(kind: type[T], values: Any, place: _Place) -> T:
     if not isinstance(values, Mapping):
-        raise InputError(f"{where} must be a table of fields, not {values!r}")
+        place.refuse(f"must be a table of fields, not {values!r}")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     hints = get_type_hints(kind)
     for name in values:
         if name not in fields:
-            raise unknown_name(f"field in {where}", name, fields)
+            place.refuse(str(unknown_name("field", name, fields)), ": ", (name,))
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
-            raise InputError(f"{where}: field {name!r} is missing")
-    converted = {name: _convert(hints[name], value, f"{where}: {name}") for name, value in values.items()}
+            place.refuse(f"field {name!r} is missing", ": ")
+    converted = {name: _convert(hints[name], value, place / name) for name, value in values.items()}
     try:
         return kind(**converted)
+    except FieldError as error:
+        place.refuse(str(error), ": ", error.path)
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        place.refuse(str(error), ": ", _first_named(str(error), converted))
 
 
-def _convert(kind: Any, value: Any, where: str) -> Any:
+def _first_named(message: str, given: Mapping[str, Any]) -> KeyPath:
+    """Find the given field whose value the message states first, as ``name = ...``."""
+    stated = [name for name in re.findall(r"\b(\w+) = ", message) if name in given]
+    return tuple(stated[:1])
+
+
+def _convert(kind: Any, value: Any, place: _Place) -> Any:
+    origin = get_origin(kind)
     if dataclasses.is_dataclass(kind):
-        if isinstance(value, kind):  # type: ignore[arg-type]
-            return value
-        return build(kind, value, where)  # type: ignore[arg-type]
-    if get_origin(kind) is tuple:
-        if not isinstance(value, list | tuple):
-            raise InputError(f"{where} = {value!r} must be a list")
-        item = get_args(kind)[0]
-        return tuple(_convert(item, entry, f"{where}[{index}]") for index, entry in enumerate(value))
-    if get_origin(kind) is types.UnionType:
-        return None if value is None else _convert(get_args(kind)[0], value, where)
+        return value if isinstance(value, kind) else _build(kind, value, place)  # type: ignore[arg-type]
+    if origin is tuple:
+        return _convert_list(get_args(kind), value, place)
+    if origin in (types.UnionType, Union):
+        return _convert_choice(get_args(kind), value, place)
+    if origin is Literal:
+        if (type(value), value) not in [(type(choice), choice) for choice in get_args(kind)]:
+            place.refuse(f"= {value!r} is not one of {', '.join(map(repr, get_args(kind)))}")
+        return value
+    if origin is not None and issubclass(origin, Mapping):
+        if not isinstance(value, Mapping):
+            place.refuse(f"must be a table of named values, not {value!r}")
+        return FrozenDict(
+            {str(name): _convert(get_args(kind)[1], entry, place / name) for name, entry in value.items()}
+        )
+    if kind is Any:
+        return _frozen(value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise InputError(f"{where} = {value!r} must be of type {kind.__name__}")
+        place.refuse(f"= {value!r} must be of type {_type_name(kind)}")
     if kind is float and not math.isfinite(value):
-        raise InputError(f"{where} is {'NaN' if math.isnan(value) else 'infinite'}; give a number")
+        place.refuse(f"is {'NaN' if math.isnan(value) else 'infinite'}; give a number")
     return value
+
+
+def _convert_list(items: tuple[Any, ...], value: Any, place: _Place) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        place.refuse(f"= {value!r} must be a list")
+    if len(items) == 2 and items[1] is Ellipsis:
+        items = (items[0],) * len(value)
+    if len(value) != len(items):
+        place.refuse(f"= {value!r} must be a list of {len(items)}")
+    return tuple(
+        _convert(kind, entry, place / index) for index, (kind, entry) in enumerate(zip(items, value, strict=True))
+    )
+
+
+def _convert_choice(kinds: tuple[Any, ...], value: Any, place: _Place) -> Any:
+    """Convert to the first of several kinds that takes the value."""
+    if value is None and type(None) in kinds:
+        return None
+    others = [kind for kind in kinds if kind is not type(None)]
+    for kind in others:
+        try:
+            return _convert(kind, value, place)
+        except InputError:
+            if kind is others[-1] and (len(others) == 1 or isinstance(value, list | tuple | Mapping)):
+                raise  # it says what is wrong inside
+    place.refuse(f"= {value!r} must be of type {' or '.join(map(_type_name, others))}")
+
+
+def _frozen(value: Any) -> Any:
+    """Make a free value hashable: lists become tuples, tables `FrozenDict`."""
+    if isinstance(value, Mapping):
+        return FrozenDict({str(name): _frozen(entry) for name, entry in value.items()})
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+
+
+def _type_name(kind: Any) -> str:
+    return "list" if get_origin(kind) is tuple else getattr(kind, "__name__", str(kind))
 
 
 def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
@@ -75,14 +188,14 @@ def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
         if name not in own and name not in holders:
             raise unknown_name("field", name, own | set(holders))
     hints = get_type_hints(type(instance))
-    changes = {name: _convert(hints[name], value, name) for name, value in overrides.items() if name in own}
+    top = _Place("")
+    changes = {name: _convert(hints[name], value, top / name) for name, value in overrides.items() if name in own}
     for holder in {holders[name] for name in overrides if name not in own}:  # all of a part's fields at once
         part = changes.get(holder, parts[holder])
         inner = get_type_hints(type(part))
         given = {name: value for name, value in overrides.items() if name not in own and holders[name] == holder}
-        changes[holder] = dataclasses.replace(
-            part, **{name: _convert(inner[name], value, name) for name, value in given.items()}
-        )
+        converted = {name: _convert(inner[name], value, top / name) for name, value in given.items()}
+        changes[holder] = dataclasses.replace(part, **converted)
     return dataclasses.replace(instance, **changes) if changes else instance  # type: ignore[type-var]
 
 

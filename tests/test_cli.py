@@ -110,7 +110,7 @@ def test_a_resumed_run_keeps_its_settings(run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "--scenario", "neom34", "--output", "OUT"), "known: neom33"),
+        (("train", "--scenario", "neom34", "--output", "OUT"), "Did you mean 'neom33'"),
         (("train", "--power-flow", "exact", "--output", "OUT"), "known: ac, calibrated, dc, lindistflow"),
         (("train", "--profiles", "nowhere.csv", "--output", "OUT"), "no such file"),
         (("train", "--output", "TABLE/run"), "give another path"),
@@ -165,6 +165,6 @@ def test_failed_power_flows_are_trained_through_counted_and_shown(two_days, tmp_
 
 
 def test_every_command_has_help(capsys):
-    for command in ("train", "evaluate", "validate", "plot", "demo", "fidelity", "feeder"):
+    for command in ("train", "evaluate", "validate", "plot", "demo", "fidelity", "feeder", "scenario"):
         assert neomflex(command, "--help") == 0
         assert "usage: neomflex" in capsys.readouterr().out

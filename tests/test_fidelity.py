@@ -183,7 +183,7 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--scenario", "neom34"), "known: neom33"),
+        (("--scenario", "neom34"), "Did you mean 'neom33'"),
         (("--power-flow-methods", "ac", "exact"), "unknown power-flow method 'exact'; known: ac, calibrated, dc"),
         (("--samples", "0"), "samples = 0 must be at least 1"),
         (("--seed", "-1"), "seed = -1 must be at least 0"),

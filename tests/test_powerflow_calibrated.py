@@ -89,7 +89,7 @@ def test_sampling_and_fitting_take_less_than_two_seconds(env: Environment) -> No
     best = np.inf
     for seed in range(3):  # the first may share the machine with something else
         begin = time.perf_counter()
-        injections = sample_injections(env.scenario, env.feeder, env.layout, env.profiles, seed=seed)
+        injections = sample_injections(env.scenario, env.feeder, env.profiles, seed=seed)
         np.asarray(nf.calibrate(env.feeder, *injections).fit.loss_matrix)
         best = min(best, time.perf_counter() - begin)
     assert best < 2.0

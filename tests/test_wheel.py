@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FEEDERS = ("case33bw", "case69", "case85", "case141")
+FEEDERS = ("case33bw", "case69", "case85", "case141", "kerber_dorfnetz")
 FILES = ("buses.csv", "branches.csv", "feeder.toml")
 
 PROGRAM = """

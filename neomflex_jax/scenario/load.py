@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.errors import unknown_name
 from neomflex_jax.fields import build, with_overrides
 from neomflex_jax.resources import scenario_folder
 from neomflex_jax.scenario.scenario import Scenario
+from neomflex_jax.toml_lines import read_toml
 
 
 def scenario_names() -> tuple[str, ...]:
@@ -32,15 +32,9 @@ def load_scenario(source: str | Path, **overrides: Any) -> Scenario:
         path = Path(source)
     else:
         raise unknown_name("scenario (and no .toml file)", str(source), scenario_names())
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from error
+    values, lines = read_toml(path)
     values = _resolve_paths(values, path.parent)
-    return with_overrides(build(Scenario, values, str(path)), overrides)
+    return with_overrides(build(Scenario, values, str(path), lines=lines), overrides)
 
 
 def scenario_from_dict(values: Mapping[str, Any], where: str) -> Scenario:

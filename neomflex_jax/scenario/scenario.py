@@ -10,6 +10,7 @@ from typing import Any
 
 from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.fields import FieldError
 from neomflex_jax.powerflow import check_method
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.observation import ObservationConfig
@@ -108,13 +109,15 @@ def _check_territories(scenario: Scenario) -> None:
     if not scenario.territories:
         raise InputError(f"scenario {scenario.name!r} has no territories; add [[territories]] with agent and buses")
     owner: dict[int, str] = {}
-    for part in scenario.territories:
-        if scenario.agents.count(part.agent) > 1:
-            raise InputError(f"scenario {scenario.name!r}: agent {part.agent!r} has two territories; merge them")
-        for bus in part.buses:
+    for number, part in enumerate(scenario.territories):
+        if part.agent in scenario.agents[:number]:
+            message = f"scenario {scenario.name!r}: agent {part.agent!r} has two territories; merge them"
+            raise FieldError(message, "territories", number, "agent")
+        for place, bus in enumerate(part.buses):
             if bus in owner:
-                raise InputError(
-                    f"scenario {scenario.name!r}: bus {bus} is in the territories of {owner[bus]} and {part.agent}"
+                raise FieldError(
+                    f"scenario {scenario.name!r}: bus {bus} is in the territories of {owner[bus]} and {part.agent}",
+                    *("territories", number, "buses", place),
                 )
             owner[bus] = part.agent
 
@@ -123,19 +126,27 @@ def _check_devices(scenario: Scenario) -> None:
     where = f"scenario {scenario.name!r}"
     owned = {bus for part in scenario.territories for bus in part.buses}
     for field, kind in KINDS.items():
-        taken = [device.bus for device in getattr(scenario, field)]
-        for bus in taken:
+        taken: list[int] = []
+        for number, device in enumerate(getattr(scenario, field)):
+            bus = device.bus
             if bus not in owned:
-                raise InputError(
+                raise FieldError(
                     f"{where}: the {kind} at bus {bus} is in nobody's territory; "
-                    f"add bus {bus} to one, or move the device"
+                    f"add bus {bus} to one, or move the device",
+                    *(field, number, "bus"),
                 )
-            if taken.count(bus) > 1:
-                raise InputError(f"{where}: two devices ({kind}) at bus {bus}; merge them")
-    labels = [device.label for device in scenario.devices]
-    twice = [label for label in labels if labels.count(label) > 1]
-    if twice:
-        raise InputError(f"{where}: two devices are called {twice[0]!r}; give one another name")
-    for part in scenario.territories:
+            if bus in taken:
+                message = f"{where}: two devices ({kind}) at bus {bus}; merge them"
+                raise FieldError(message, field, number, "bus")
+            taken.append(bus)
+    labels: set[str] = set()
+    for field in KINDS:
+        for number, device in enumerate(getattr(scenario, field)):
+            if device.label in labels:
+                message = f"{where}: two devices are called {device.label!r}; give one another name"
+                raise FieldError(message, field, number, "name")
+            labels.add(device.label)
+    for number, part in enumerate(scenario.territories):
         if not any(device.bus in part.buses for device in scenario.devices):
-            raise InputError(f"{where}: agent {part.agent!r} has no device to act with")
+            message = f"{where}: agent {part.agent!r} has no device to act with; give it one"
+            raise FieldError(message, "territories", number)

@@ -1,0 +1,109 @@
+"""A scenario as a TOML file that a person can read and go on writing: every section with its remarks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.placement import Placement
+from neomflex_jax.scenario import Limits, RewardConfig, Rules
+
+WIDTH = 34  # where remarks begin
+REMARKS = {
+    "power_flow": "ac | calibrated | lindistflow | dc; calibrated is affine, fitted to AC on this scenario",
+    "profiles": "packaged training or testing profiles, or a CSV file with Demand and Solar",
+    "evaluation_profiles": "days that training does not see",
+    "steps_per_day": "rows of the profiles that make a day",
+    "band_min_pu": "the band that the reward asks for",
+    "hard_min_pu": "outside: a violation",
+    "voltage_weight": "per pu outside the band, summed over an agent's buses",
+    "voltage_barrier": "band | l1 | l2 | bowl | bump | courant_beltrami",
+    "reactive_weight": "per Mvar of reactive effort",
+    "throughput_weight": "per MWh through the batteries",
+    "curtailment_weight": "per MWh of PV not fed in and load not served",
+    "price_weight": "times price times import; name the price's column of the profiles in tariff_column",
+    "peak_weight": "per MW of import above peak_import_mw",
+    "team_share": "for sharing = mixed: own reward + team_share x (team's mean - own)",
+    "loss_weight": "per MW of losses, shared by number of buses",
+    "violation_penalty": "when a hard limit is broken or the power flow fails",
+    "solar_penalty": "ask batteries to charge in the solar hours",
+    "sharing": "team: every learner gets the mean of the local rewards; local: its own; mixed",
+    "load_q": "or held_from_day_start: the load's q stays at the day's first value",
+    "on_violation": "penalty added, the day goes on; or end_day: reward is the penalty alone, day replayed",
+    "day_order": "or file",
+    "energies": "at a day's start; or carried: as the day before left them",
+    "capacity_mwh": "soc_min, soc_max and soc_initial are 0.2, 0.9 and 0.5 unless stated",
+    "power_mw": "positive discharging",
+    "p_max_mw": "active power under full sun",
+    "s_mva": "p_mw and q_mvar together; active power comes first",
+}
+
+
+def write_scenario_text(
+    name: str, feeder: Feeder, feeder_field: str, territories: Sequence[Sequence[int]], devices: Placement
+) -> str:
+    """Give the file's text; `feeder_field` is a packaged feeder's name or a path from the file's folder."""
+    n_agents, n_pv, n_batteries = len(territories), len(devices.pv_inverters), len(devices.batteries)
+    counts = f"{feeder.n_bus} buses, {n_agents} agents, {n_batteries} batteries, {n_pv} PV inverters"
+    load_mw = feeder.load_p_mw.clip(min=0)
+    pv_mw = sum(device.p_max_mw for device in devices.pv_inverters)
+    battery_mw = sum(device.power_mw for device in devices.batteries)
+    lines = [
+        f"# {counts}, on feeder {feeder.name}.",
+        "# Territories: by electrical distance, balanced by load; devices: sized by load. A suggestion to edit.",
+        "# docs/scenarios.md has every field, also of [observation], [uncertainty], [[flexible_loads]], [[variants]].",
+        f"# Nominal load {load_mw.sum():.4g} MW, PV {pv_mw:.4g} MW, batteries {battery_mw:.4g} MW.",
+        field("name", name),
+        field("description", counts),
+        field("feeder", feeder_field),
+        *fields(power_flow="calibrated", profiles="training", evaluation_profiles="testing"),
+        *fields(step_hours=0.5, steps_per_day=48),
+    ]
+    for index, buses in enumerate(territories):
+        own = [feeder.bus_position(bus) for bus in buses]
+        lines += ["", "[[territories]]", f"# {len(buses)} buses, {load_mw[own].sum():.4g} MW of nominal load"]
+        lines += [field("agent", f"agent_{index + 1}"), field("buses", list(buses))]
+    for index, battery in enumerate(devices.batteries):
+        lines += ["", "[[batteries]]", field("bus", battery.bus)]
+        lines += fields(index == 0, capacity_mwh=battery.capacity_mwh, power_mw=battery.power_mw)
+    for index, inverter in enumerate(devices.pv_inverters):
+        lines += ["", "[[pv_inverters]]", field("bus", inverter.bus)]
+        lines += fields(index == 0, p_max_mw=inverter.p_max_mw, s_mva=inverter.s_mva)
+    for table, part in (("limits", Limits()), ("reward", RewardConfig()), ("rules", Rules())):
+        lines += ["", f"[{table}]", *fields(**dataclasses.asdict(part))]
+    return "\n".join(lines) + "\n"
+
+
+def fields(remarks: bool = True, **values: Any) -> list[str]:
+    """Lines ``name = value``, with the remark that there is for the name; what TOML has no word for is left out."""
+    return [
+        field(name, value, REMARKS.get(name, "") if remarks else "")
+        for name, value in values.items()
+        if isinstance(value, bool | int | float | str)
+    ]
+
+
+def field(name: str, value: Any, remark: str = "") -> str:
+    """One line ``name = value  # remark``; long lists of numbers are wrapped."""
+    if isinstance(value, list):
+        text = ", ".join(_text(item) for item in value)
+        if len(text) <= 100:
+            return f"{name} = [{text}]"
+        wrapped = textwrap.fill(text, 112, initial_indent="    ", subsequent_indent="    ")
+        return f"{name} = [\n{wrapped},\n]"
+    line = f"{name} = {_text(value)}"
+    return f"{line:<{WIDTH}}# {remark}" if remark else line
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)  # JSON's escapes are TOML's
+    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)

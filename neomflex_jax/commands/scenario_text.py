@@ -1,0 +1,124 @@
+"""What ``neomflex scenario`` prints, as rows and sentences."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from neomflex_jax.commands.console import short
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario
+
+if TYPE_CHECKING:
+    from neomflex_jax.environment import Environment
+    from neomflex_jax.evaluation import Trajectory
+    from validation import Criterion
+
+Rows = list[tuple[str, ...]]
+
+
+def ranges(labels: Sequence[int]) -> str:
+    """Labels as text, runs of neighbours joined: 0-4, 18."""
+    runs: list[list[int]] = []
+    for label in sorted(labels):
+        if runs and label == runs[-1][-1] + 1:
+            runs[-1].append(label)
+        else:
+            runs.append([label])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def list_row(scenario: Scenario) -> tuple[str, ...]:
+    """Sizes and description, for the list of all."""
+    n_bus = sum(len(part.buses) for part in scenario.territories)  # every bus is somebody's
+    sizes = (n_bus, len(scenario.agents), len(scenario.batteries), len(scenario.pv_inverters))
+    return (scenario.name, *(str(size) for size in sizes), scenario.description)
+
+
+def contents(scenario: Scenario, feeder: Feeder) -> Rows:
+    """Say what the scenario is made of."""
+    load_mw = float(np.maximum(feeder.load_p_mw, 0.0).sum())
+    pv_mw = sum(device.p_max_mw for device in scenario.pv_inverters)
+    power_mw = sum(device.power_mw for device in scenario.batteries)
+    capacity_mwh = sum(device.capacity_mwh for device in scenario.batteries)
+    batteries = f"{len(scenario.batteries)}, {short(power_mw)} MW, {short(capacity_mwh)} MWh in all"
+    inverters = f"{len(scenario.pv_inverters)}, {short(pv_mw)} MW in all"
+    share = f" ({pv_mw / load_mw:.0%} of nominal load)" if load_mw else ""
+    return [
+        ("feeder", f"{feeder.name}, {feeder.n_bus} buses, {short(load_mw)} MW of nominal load"),
+        ("agents", str(len(scenario.agents))),
+        ("batteries", batteries if scenario.batteries else "none"),
+        ("PV inverters", inverters + share if scenario.pv_inverters else "none"),
+        ("days", f"{scenario.steps_per_day} steps of {scenario.step_hours:g} h"),
+        ("profiles", f"{scenario.profiles}; evaluation: {scenario.evaluation_profiles}"),
+        ("power flow", scenario.power_flow),
+    ]
+
+
+def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows: what each agent has, sees and sets."""
+    rows: Rows = []
+    for index, part in enumerate(scenario.territories):
+        own = [feeder.bus_position(bus) for bus in part.buses]
+        batteries = [device for device in scenario.batteries if device.bus in part.buses]
+        inverters = [device for device in scenario.pv_inverters if device.bus in part.buses]
+        rows.append(
+            (
+                part.agent,
+                ranges(part.buses),
+                short(float(feeder.load_p_mw[own].sum())),
+                "\n".join(f"{one.bus}: {one.power_mw:g} MW, {one.capacity_mwh:g} MWh" for one in batteries) or "none",
+                "\n".join(f"{one.bus}: {one.p_max_mw:g} MW, {one.s_mva:g} MVA" for one in inverters) or "none",
+                str(int(env.action_mask[index].sum())),
+                str(int(env.observation_mask[index].sum())),
+            )
+        )
+    return ("agent", "buses", "load\nMW", "batteries at bus", "PV at bus", "action\nsize", "observation\nsize"), rows
+
+
+def settings(scenario: Scenario) -> Rows:
+    """Limits, reward, rules and whatever other part the scenario has, field by field."""
+    rows: Rows = []
+    for one in dataclasses.fields(scenario):
+        part = getattr(scenario, one.name)
+        if dataclasses.is_dataclass(part) and not isinstance(part, type):
+            rows += [(f"{one.name}.{name}", _plain(value)) for name, value in vars(part).items()]
+    return rows
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def idle_days(trajectory: Trajectory) -> Rows:
+    """Say what the grid does when nothing is done; days are counted as in the profiles."""
+    limits, labels = trajectory.scenario.limits, trajectory.bus_labels
+    vm_pu, solved = trajectory.vm_pu, trajectory.converged
+    n_days = trajectory.n_steps // trajectory.scenario.steps_per_day
+    file_day = trajectory.dataset_index // trajectory.scenario.steps_per_day
+    rows: Rows = [("power flows failed", f"{int((~solved).sum())} of {trajectory.n_steps}")]
+    if not solved.any():
+        return rows
+    for name, best, nothing in (("lowest", np.argmin, np.inf), ("highest", np.argmax, -np.inf)):
+        step, bus = np.unravel_index(int(best(np.where(np.isfinite(vm_pu), vm_pu, nothing))), vm_pu.shape)
+        when = f"day {file_day[step]}, step {trajectory.step[step]}"
+        rows.append((f"{name} voltage", f"{vm_pu[step, bus]:.4f} pu at bus {labels[bus]}, {when}"))
+    for name, low, high in (
+        ("band", limits.band_min_pu, limits.band_max_pu),
+        ("hard limits", limits.hard_min_pu, limits.hard_max_pu),
+    ):
+        outside = (vm_pu < low) | (vm_pu > high)  # NaN of a failed flow is in neither
+        days = len(set(trajectory.day[outside.any(axis=1)].tolist()))
+        share = f"{outside.mean():.2%} of voltages, on {days} of {n_days} days"
+        rows.append((f"outside {low:g}..{high:g} pu ({name})", share if days else "never"))
+    rows.append(("mean losses", f"{short(float(trajectory.loss_mw[solved].mean()))} MW"))
+    return rows
+
+
+def against_pandapower(criteria: Sequence[Criterion]) -> Rows:
+    """Rows of the comparison: what, how much, and what is allowed."""
+    verdicts = {True: "ok", False: "FAILED", None: "no value"}
+    return [(one.name, short(one.value), short(one.limit), verdicts[one.passed]) for one in criteria]

@@ -1,0 +1,71 @@
+"""Who controls what: a feeder as a tree from its slack, buses in their agents' colours, devices marked.
+
+To the right: branches between a bus and the slack. Upwards: room for every end of the tree, nothing geographic.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.transforms import offset_copy
+
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.plots import style
+from neomflex_jax.plots.feeder import MOST_LABELS, bus_places
+from neomflex_jax.scenario import Scenario
+
+SHAPES = ("o", "D", "^", "v", "p", "h")  # the next one when the colours begin again
+DEVICES = {  # marker, colour, points above the bus; both fit at one bus
+    "PV inverter": ("*", style.ORANGE, 7.0),
+    "battery": ("s", style.INK, -7.0),
+}
+
+
+def draw_territories(scenario: Scenario, feeder: Feeder) -> Figure:
+    """Draw the scenario's territories and devices on its feeder."""
+    place = bus_places(feeder.topology)
+    figure, axes = style.new_figure(f"{scenario.name}: territories and devices", "")
+    figure.set_figheight(min(3.0 + 0.12 * len(np.unique(place[:, 1])), 16.0))
+    ends = np.array([feeder.topology.from_bus, feeder.topology.to_bus]).T
+    closed = np.array(feeder.topology.in_service, bool)
+    for which, dashes, name in ((closed, "-", None), (~closed, ":", "open branch")):
+        if which.any():
+            lines = LineCollection(
+                list(place[ends[which]]), colors=style.GREY, linestyles=dashes, linewidths=1.0, label=name
+            )
+            axes.add_collection(lines)
+    slack_x, slack_y = place[feeder.topology.slack]
+    axes.scatter(slack_x, slack_y, marker="s", s=90, color=style.INK, zorder=2, label="slack")
+    for index, part in enumerate(scenario.territories):
+        own = place[[feeder.bus_position(bus) for bus in part.buses]]
+        shape = SHAPES[index // len(style.COLOURS) % len(SHAPES)]
+        colour = style.COLOURS[index % len(style.COLOURS)]
+        axes.scatter(own[:, 0], own[:, 1], marker=shape, s=30, color=colour, zorder=3, linewidths=0, label=part.agent)
+    buses = {
+        "PV inverter": [device.bus for device in scenario.pv_inverters],
+        "battery": [device.bus for device in scenario.batteries],
+    }
+    for name, (shape, colour, above) in DEVICES.items():
+        if buses[name]:
+            at = place[[feeder.bus_position(bus) for bus in buses[name]]]
+            beside = offset_copy(axes.transData, figure, y=above, units="points")
+            axes.scatter(
+                at[:, 0],
+                at[:, 1],
+                marker=shape,
+                s=26,
+                color=colour,
+                transform=beside,
+                zorder=4,
+                linewidths=0,
+                label=name,
+            )
+    if feeder.n_bus <= MOST_LABELS:
+        for label, (x, y) in zip(feeder.bus_labels, place, strict=True):
+            axes.annotate(str(label), (x, y), (4, 2), textcoords="offset points", fontsize=5.5, color=style.INK)
+    axes.set_xlabel("branches from the slack")
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
+    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    return figure
