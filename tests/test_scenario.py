@@ -185,14 +185,14 @@ def packaged_text() -> str:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('sharing = "team"', 'sharring = "team"', ["mine.toml: reward", "'sharring'", "Did you mean 'sharing'?"]),
+        ('sharing = "team"', 'sharring = "team"', ["mine.toml: line ", ": reward", "'sharring'", "Did you mean 'sharing'?"]),
         ('feeder = "case33bw"', "", ["mine.toml", "field 'feeder' is missing"]),
-        ("capacity_mwh = 2.0", 'capacity_mwh = "2"', ["mine.toml: batteries[0]", "capacity_mwh = '2'", "float"]),
+        ("capacity_mwh = 2.0", 'capacity_mwh = "2"', ["mine.toml: line ", "batteries[0].", "capacity_mwh = '2'", "float"]),
         ("buses = [0, 1,", "buses = [0.5, 1,", ["territories[0]", "buses[0] = 0.5", "int"]),
         ("buses = [0, 1,", "buses = [0, 5,", ["mine.toml", "bus 5", "agent_1 and agent_2"]),
         ('agent = "agent_2"', 'agent = "agent_1"', ["'agent_1' has two territories"]),
         ("bus = 23", "bus = 33", ["the battery at bus 33 is in nobody's territory"]),
-        ("s_mva = 1.0", "s_mva = 0.0", ["mine.toml: pv_inverters[0]", "bus 20", "s_mva = 0.0"]),
+        ("s_mva = 1.0", "s_mva = 0.0", ["mine.toml: line ", ": pv_inverters[0]", "bus 20", "s_mva = 0.0"]),
         ("[limits]", "[limits", ["mine.toml", "not a TOML file"]),
     ],
 )

@@ -16,10 +16,11 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.environment.actions import ActionLayout, check_action, lay_out_actions, misuse_of, requests_of
-from neomflex_jax.environment.costs import constraint_costs, constraint_names
+from neomflex_jax.environment.costs import constraint_names
 from neomflex_jax.environment.days import Draw, draw_day
 from neomflex_jax.environment.dispatch import Delivered, Stores, deliver, rating
 from neomflex_jax.environment.disturbances import Today, available, demand_and_solar
+from neomflex_jax.environment.info import grid_info
 from neomflex_jax.environment.injections import bus_injections
 from neomflex_jax.environment.measurements import measure
 from neomflex_jax.environment.observations import ObservationLayout, lay_out_observations, observe, remember
@@ -215,7 +216,7 @@ class Environment:
             violated=violated,
             history=remember(values, state.history),
         )
-        info = self._info(flow, vm_pu, p_mw, q_mvar, delivered, stores, row)
+        info = grid_info(self, flow, vm_pu, p_mw, q_mvar, delivered, stores, row)
         info |= {"demand": demand, "solar": solar, "load_q_factor": load_q_factor, "local_reward": local}
         info |= {f"reward_{name}": value for name, value in terms.items()}
         info |= misuse_of(action, self.action_layout)
@@ -291,7 +292,7 @@ class Environment:
         demand, solar = self.profiles.demand[day_row], self.profiles.solar[day_row]
         delivered = self._nothing_delivered(demand, idle)
         p_mw, q_mvar = -delivered.load_p_mw, -delivered.load_q_mvar
-        info = self._info(flow, vm_pu, p_mw, q_mvar, delivered, Stores(battery_soc, idle, owed_mwh), day_row)
+        info = grid_info(self, flow, vm_pu, p_mw, q_mvar, delivered, Stores(battery_soc, idle, owed_mwh), day_row)
         info |= {"demand": demand, "solar": solar, "load_q_factor": demand, "local_reward": no_reward}
         info |= {f"reward_{name}": no_reward for name in terms_of(scenario)}
         info |= {name: jnp.zeros(self.n_agents, jnp.int32) for name in ("clipped_actions", "nan_actions")}
@@ -327,34 +328,3 @@ class Environment:
             step=state.step,
             price=None if self.profiles.price is None else self.profiles.price[row],
         )
-
-    def _info(
-        self,
-        flow: PowerFlowResult,
-        vm_pu: Array,
-        p_mw: Array,
-        q_mvar: Array,
-        delivered: Delivered,
-        stores: Stores,
-        row: Array,
-    ) -> dict[str, Array]:
-        """Answers of the step; grid quantities are NaN where the power flow failed."""
-        grid = {name: getattr(flow, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")}
-        price = jnp.zeros(()) if self.profiles.price is None else self.profiles.price[row]
-        set_points = {name: value for name, value in vars(delivered).items() if name != "clipped"}
-        max_i_ka = jnp.asarray(self.feeder.max_i_ka) if self.has_ratings else None
-        return {
-            **{name: jnp.where(flow.converged, value, jnp.nan) for name, value in grid.items()},
-            **set_points,
-            "converged": flow.converged,
-            "residual_mva": flow.residual_mva,
-            "p_injection_mw": p_mw,
-            "q_injection_mvar": q_mvar,
-            "battery_soc": stores.battery_soc,
-            "load_owed_mwh": stores.load_owed_mwh,
-            "dataset_index": row,
-            "price": price,
-            "constraint_cost": constraint_costs(
-                self.scenario, self.layout, flow, vm_pu=vm_pu, delivered=delivered, max_i_ka=max_i_ka
-            ),
-        }
