@@ -185,9 +185,17 @@ def packaged_text() -> str:
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
-        ('sharing = "team"', 'sharring = "team"', ["mine.toml: line ", ": reward", "'sharring'", "Did you mean 'sharing'?"]),
+        (
+            'sharing = "team"',
+            'sharring = "team"',
+            ["mine.toml: line 67: reward", "'sharring'", "Did you mean 'sharing'?"],
+        ),
         ('feeder = "case33bw"', "", ["mine.toml", "field 'feeder' is missing"]),
-        ("capacity_mwh = 2.0", 'capacity_mwh = "2"', ["mine.toml: line ", "batteries[0].", "capacity_mwh = '2'", "float"]),
+        (
+            "capacity_mwh = 2.0",
+            'capacity_mwh = "2"',
+            ["mine.toml: line 25: batteries[0].capacity_mwh = '2'", "float"],
+        ),
         ("buses = [0, 1,", "buses = [0.5, 1,", ["territories[0]", "buses[0] = 0.5", "int"]),
         ("buses = [0, 1,", "buses = [0, 5,", ["mine.toml", "bus 5", "agent_1 and agent_2"]),
         ('agent = "agent_2"', 'agent = "agent_1"', ["'agent_1' has two territories"]),

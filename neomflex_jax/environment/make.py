@@ -23,7 +23,7 @@ from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate
 from neomflex_jax.profiles import Profiles, read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 
-CALIBRATION_SAMPLES = 4096
+CALIBRATION_SAMPLES, MILD_SHARE = 4096, 0.5
 
 
 def make(
@@ -62,7 +62,8 @@ def make(
     _check_loads(chosen, feeder)
     training = scenario_profiles(chosen, chosen.profiles)
     has_ratings = bool(np.isfinite(feeder.max_i_ka).any())
-    solver = _solver(power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow, feeder, chosen, training)
+    method = power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow
+    solver = bound_power_flow(method, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = _day_start_flow(feeder, training, solver)
     return Environment(feeder, training, solver, start_flow, chosen, layout, has_ratings)
@@ -99,15 +100,16 @@ def with_power_flow(env: Environment, power_flow: str | PowerFlow) -> Environmen
     scenario = env.scenario
     name = power_flow if isinstance(power_flow, str) else power_flow.method
     scenario = with_overrides(scenario, {"power_flow": name})
-    solver = _solver(power_flow, load_feeder(scenario.feeder), scenario, env.profiles)
+    solver = bound_power_flow(power_flow, load_feeder(scenario.feeder), scenario, env.profiles)
     start_flow = _day_start_flow(env.feeder, env.profiles, solver)
     return replace(env, power_flow=solver, day_start_flow=start_flow, scenario=scenario)
 
 
-def _solver(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
+def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
+    """Bind a method to a scenario's feeder, `calibrated` by a fit to its own injections on these days."""
     if isinstance(power_flow, str):
         if power_flow == "calibrated":
-            return calibrate(feeder, *sample_injections(scenario, feeder, profiles))
+            return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))
         return bind(feeder, power_flow)
     if power_flow.grid.topology != feeder.topology:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
@@ -152,11 +154,18 @@ def evaluation_environment(
 
 
 def sample_injections(
-    scenario: Scenario, feeder: Feeder, profiles: Profiles, n_samples: int = CALIBRATION_SAMPLES, seed: int = 0
+    scenario: Scenario,
+    feeder: Feeder,
+    profiles: Profiles,
+    n_samples: int = CALIBRATION_SAMPLES,
+    seed: int = 0,
+    *,
+    mild_share: float = 0.0,
 ) -> tuple[Array, Array]:
     """Injections that the scenario can produce: random rows of the profiles, actions uniform in their ranges.
 
-    Batteries are half full for it, and flexible loads owe half of what they may.
+    Batteries are half full for it, and flexible loads owe half of what they may. In a `mild_share` of the samples all
+    actions are scaled down by one more random factor: trained policies act mildly for much of the day.
 
     Returns
     -------
@@ -174,6 +183,8 @@ def sample_injections(
     )
     rows = random.integers(0, profiles.n_rows, n_samples)
     action = random.uniform(-1.0, 1.0, (n_samples, *actions.mask.shape))
+    mild = random.random((n_samples, 1, 1)) < mild_share
+    action = np.where(mild, action * random.random((n_samples, 1, 1)), action)
     battery, loads = rating(scenario, "batteries"), rating(scenario, "flexible_loads")
     half_full = Stores(
         jnp.asarray((battery["soc_min"] + battery["soc_max"]) / 2.0),

@@ -17,13 +17,13 @@ import pandas as pd
 from jax.typing import ArrayLike
 
 from neomflex_jax.environment import Environment, make
-from neomflex_jax.environment.make import sample_injections, scenario_profiles
+from neomflex_jax.environment.make import bound_power_flow, sample_injections, scenario_profiles
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.deviation import Answers, compare, count_violations
 from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, calibrate, check_method, power_flow
+from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, check_method, power_flow
 from neomflex_jax.scenario import Scenario, load_scenario
 
 CHEAPEST_FIRST = ("dc", "lindistflow", "calibrated", "ac", "newton")
@@ -155,6 +155,4 @@ def _solve(feeder: Feeder, solver: PowerFlow, p: np.ndarray, q: np.ndarray) -> P
 
 def _bind(env: Environment, feeder: Feeder, method: str) -> PowerFlow:
     """Bind a method as `make` does."""
-    if method == "calibrated":
-        return calibrate(feeder, *sample_injections(env.scenario, feeder, env.profiles))
-    return bind(feeder, method)
+    return bound_power_flow(method, feeder, env.scenario, env.profiles)
