@@ -19,7 +19,8 @@ from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.clusters import cluster_tree
 from neomflex_jax.powerflow.dense import DenseNetwork
 from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES
-from neomflex_jax.powerflow.tree import SIZE, TreeNetwork, TreeSums, tree_sums
+from neomflex_jax.powerflow.tree import TreeNetwork
+from neomflex_jax.powerflow.tree_sums import SIZE, TreeSums, tree_sums
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 

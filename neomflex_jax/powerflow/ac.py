@@ -22,8 +22,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.powerflow.answer import exact_answer
-from neomflex_jax.powerflow.fixed_point import evaluate, solve_batch
+from neomflex_jax.powerflow.answer import bus_current, exact_answer
+from neomflex_jax.powerflow.batch import cases_at_once
+from neomflex_jax.powerflow.fixed_point import solve_batch
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -63,33 +64,35 @@ def solve_ac(
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,)."""
     p, q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
-    enter = grid.network.enter
-    inner_p, inner_q = enter(p), enter(q)
 
-    def unbalance(u: Voltage) -> Voltage:
-        gr, gi = evaluate(grid, inner_p, inner_q, *u)
-        return u[0] - gr, u[1] - gi
+    def unbalance(rise: Voltage) -> Voltage:
+        network = grid.network
+        wr, wi = network.no_load
+        inner_p, inner_q, dr, di = (network.enter(values) for values in (p, q, *rise))
+        gr, gi = network.drop(*bus_current(grid, inner_p, inner_q, wr + dr, wi + di))
+        return rise[0] - network.leave(gr), rise[1] - network.leave(gi)
 
     def solve(_: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
-        ur, ui, converged, evaluations = _batched(config)(jax.lax.stop_gradient(grid), p, q)
+        rise_r, rise_i, converged, evaluations = _batched(config)(jax.lax.stop_gradient(grid), p, q)
         # floats, because custom_root differentiates what it returns
-        return (ur, ui), (converged.astype(ur.dtype), evaluations.astype(ur.dtype))
+        return (rise_r, rise_i), (converged.astype(p.dtype), evaluations.astype(p.dtype))
 
-    start = (jnp.zeros_like(inner_p), jnp.zeros_like(inner_q))
-    (ur, ui), (converged, evaluations) = lax.custom_root(
+    start = (jnp.zeros_like(p), jnp.zeros_like(q))
+    rise, (converged, evaluations) = lax.custom_root(
         unbalance, start, solve, contraction_solve(config.tolerance(p.dtype), config.max_iterations), has_aux=True
     )
-    return exact_answer(
-        grid, inner_p, inner_q, ur, ui, converged=converged > 0, iterations=evaluations.astype(jnp.int32)
-    )
+    return exact_answer(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
 
 
 def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array]]:
     """Solve for one case, in such a way that `vmap` over the injections becomes one loop over the whole batch."""
 
     def solve(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
-        enter = grid.network.enter
-        return solve_batch(grid, enter(p), enter(q), config.tolerance(p.dtype), config.max_iterations)
+        """Solve for (..., n_bus - 1) injections; the same axes come back."""
+        enter, leave = grid.network.enter, grid.network.leave
+        tolerance = config.tolerance(p.dtype)
+        rise_r, rise_i, *stop = solve_batch(grid, enter(p), enter(q), tolerance, config.max_iterations)
+        return leave(rise_r), leave(rise_i), stop[0], stop[1]
 
     one = jax.custom_batching.custom_vmap(solve)
 
@@ -101,9 +104,10 @@ def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array
             return jax.vmap(solve, in_axes=axes)(grid, p, q), (True,) * 4
         p = p if p_batched else jnp.broadcast_to(p, (axis_size, *p.shape))
         q = q if q_batched else jnp.broadcast_to(q, (axis_size, *q.shape))
-        ur, ui, converged, evaluations = solve(grid, p, q)
-        batch_axis = grid.network.batch_axis
-        return (jnp.moveaxis(ur, batch_axis, 0), jnp.moveaxis(ui, batch_axis, 0), converged, evaluations), (True,) * 4
+        size = cases_at_once(grid)
+        if axis_size <= size:
+            return solve(grid, p, q), (True,) * 4
+        return lax.map(lambda case: one(grid, *case), (p, q), batch_size=size), (True,) * 4
 
     return one
 

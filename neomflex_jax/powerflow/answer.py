@@ -37,27 +37,35 @@ def root_or_nan(squared: Array) -> Array:
 
 
 def exact_answer(
-    grid: PerUnitFeeder, p: Array, q: Array, ur: Array, ui: Array, *, converged: Array, iterations: Array
+    grid: PerUnitFeeder, p: Array, q: Array, rise_r: Array, rise_i: Array, *, converged: Array, iterations: Array
 ) -> PowerFlowResult:
-    """Answer of a method that solves the AC equations; p, q, u of one case in the network's layout."""
+    """Answer of a method that solves the AC equations; p, q and u - w of one case, without the slack, (n_bus - 1,)."""
     network = grid.network
-    ir, ii = bus_current(grid, p, q, ur, ui)
-    jr, ji = network.flows(ir, ii)
-    dr, di = network.drop(ir, ii)
-    off = (dr + network.no_load[0] - ur) ** 2 + (di + network.no_load[1] - ui) ** 2
-    own_r, own_i = injected_current(p, q, ur, ui)
-    full_r = grid.with_slack(network.leave(ur), grid.slack_vm)
-    full_i = grid.with_slack(network.leave(ui), 0.0)
-    current, loss, q_loss = branch_losses(grid, full_r, full_i, jr, ji)
+    wr, wi = (network.leave(part) for part in network.no_load)
+    ur, ui = wr + rise_r, wi + rise_i
+    ir, ii = own_r, own_i = injected_current(p, q, ur, ui)
+    if grid.bus_admittance is not None:
+        g, b = (network.leave(part) for part in grid.bus_admittance)
+        ir, ii = own_r - (g * ur - b * ui), own_i - (g * ui + b * ur)
+    inner_r, inner_i = network.enter(ir), network.enter(ii)
+    jr, ji = network.flows(inner_r, inner_i)
+    dr, di = (network.leave(part) for part in network.drop(inner_r, inner_i))
+    off = (dr - rise_r) ** 2 + (di - rise_i) ** 2
+    full_r, full_i = grid.with_slack(ur, grid.slack_vm), grid.with_slack(ui, 0.0)
+    if grid.topology.is_radial:  # what the branches take is the power that enters less what the slack takes of it
+        loss, q_loss = jnp.sum(rise_r * ir + rise_i * ii), jnp.sum(rise_i * ir - rise_r * ii)
+    else:
+        loss, q_loss = series_losses(grid, jr, ji)
+    charging_loss, charging_q = charging_losses(grid, full_r, full_i)
     return assemble(
         grid,
         vm=jnp.sqrt(full_r**2 + full_i**2),
         va=jnp.arctan2(full_i, full_r),
-        loss=loss,
-        q_loss=q_loss,
+        loss=loss + charging_loss,
+        q_loss=q_loss + charging_q,
         p_total=jnp.sum(p),
         q_total=jnp.sum(q),
-        current=current,
+        current=branch_currents(grid, full_r, full_i, jr, ji),
         converged=converged,
         # u' = w + Z i obeys the network; its bus powers u' conj(i) miss s by (u' - u) conj(i)
         residual_mva=jnp.max(jnp.sqrt(off * (own_r**2 + own_i**2))) * grid.s_base_mva,
@@ -65,28 +73,46 @@ def exact_answer(
     )
 
 
-def branch_losses(grid: PerUnitFeeder, ur: Array, ui: Array, jr: Array, ji: Array) -> tuple[Array, Array, Array]:
-    """Branch currents, the larger end's, and the branches' summed active and reactive consumption.
+def series_losses(grid: PerUnitFeeder, jr: Array, ji: Array) -> tuple[Array, Array]:
+    """Active and reactive consumption of the series impedances from their currents, (n_branch,), per unit."""
+    series = jr**2 + ji**2
+    return series @ grid.r, series @ grid.x
+
+
+def charging_losses(grid: PerUnitFeeder, ur: Array, ui: Array) -> tuple[Array, Array]:
+    """Active and reactive consumption of the branches' charging at voltages u, (n_bus,), per unit."""
+    if grid.charging is None:
+        return jnp.zeros_like(ur[0]), jnp.zeros_like(ur[0])
+    fr, fi, tr, ti = _branch_voltages(grid, ur, ui)
+    squared = fr**2 + fi**2 + tr**2 + ti**2
+    return squared @ grid.charging[0], -squared @ grid.charging[1]
+
+
+def branch_currents(grid: PerUnitFeeder, ur: Array, ui: Array, jr: Array, ji: Array) -> Array:
+    """Magnitude of the larger end's current, (n_branch,).
 
     From voltages u (n_bus,) and the currents j of the series impedances, from -> to, (n_branch,), all per unit.
     """
-    series = jr**2 + ji**2
-    loss, q_loss = series @ grid.r, series @ grid.x
     if grid.charging is None:
         factor = 1.0 if grid.from_current is None else jnp.maximum(1.0, grid.from_current)
-        return root(series) * factor, loss, q_loss
+        return root(jr**2 + ji**2) * factor
     g, b = grid.charging
-    start, end = np.array(grid.topology.from_bus), np.array(grid.topology.to_bus)
-    fr, fi, tr, ti = ur[start], ui[start], ur[end], ui[end]
-    if grid.from_ratio is not None:
-        cr, ci = grid.from_ratio
-        fr, fi = fr * cr - fi * ci, fi * cr + fr * ci
-    squared = fr**2 + fi**2 + tr**2 + ti**2
+    fr, fi, tr, ti = _branch_voltages(grid, ur, ui)
     from_end = root((jr + g * fr - b * fi) ** 2 + (ji + g * fi + b * fr) ** 2)
     to_end = root((jr - g * tr + b * ti) ** 2 + (ji - g * ti - b * tr) ** 2)
     if grid.from_current is not None:
         from_end = from_end * grid.from_current
-    return jnp.maximum(from_end, to_end), loss + squared @ g, q_loss - squared @ b
+    return jnp.maximum(from_end, to_end)
+
+
+def _branch_voltages(grid: PerUnitFeeder, ur: Array, ui: Array) -> tuple[Array, Array, Array, Array]:
+    """Voltages of the branches' ends, the from end's behind its transformer: real and imaginary, from and to."""
+    start, end = np.array(grid.topology.from_bus), np.array(grid.topology.to_bus)
+    fr, fi = ur[start], ui[start]
+    if grid.from_ratio is not None:
+        cr, ci = grid.from_ratio
+        fr, fi = fr * cr - fi * ci, fi * cr + fr * ci
+    return fr, fi, ur[end], ui[end]
 
 
 def assemble(

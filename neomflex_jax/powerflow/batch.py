@@ -9,6 +9,7 @@ call LAPACK: its batched kernels wait for the threads that the other cores' chun
 from __future__ import annotations
 
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
@@ -19,6 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from neomflex_jax.powerflow.dense import DenseNetwork
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 if TYPE_CHECKING:
@@ -32,6 +35,13 @@ def chunk_cases(n_bus: int) -> int:
     """Cases of a chunk, a power of two."""
     cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
     return 1 << (cases.bit_length() - 1)
+
+
+def cases_at_once(grid: PerUnitFeeder) -> int:
+    """Cases to iterate together inside somebody's jit and vmap, everything else of a batch being whole."""
+    if jax.default_backend() != "cpu" or isinstance(grid.network, DenseNetwork):
+        return sys.maxsize
+    return chunk_cases(grid.topology.n_bus)
 
 
 def solve_cases(

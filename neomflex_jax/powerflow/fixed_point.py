@@ -28,8 +28,8 @@ UNTESTED = 3  # a loaded feeder needs four evaluations or more; a test costs a p
 class Iterate(NamedTuple):
     """Where a batch stands: bus values in the network's layout, case values in the batch's shape."""
 
-    ur: Array
-    ui: Array
+    rise_r: Array
+    rise_i: Array
     off: Array  # squared largest |f| of the last evaluation
     evaluations: Array
     stopped: Array
@@ -49,33 +49,34 @@ def solve_batch(
 
     Returns
     -------
-    ur, ui, converged, evaluations
-        Voltages in the network's layout, the rest in the batch's shape.
+    rise_r, rise_i, converged, evaluations
+        Voltages' rises ``u - w`` in the network's layout, the rest in the batch's shape. The rises are what is iterated
+        too: next to 1, float32 would round them to 1e-7 each time.
     """
     network = grid.network
     wr, wi = (jnp.broadcast_to(network.between(part, p), p.shape) for part in network.no_load)
-    gr, gi = evaluate(grid, p, q, wr, wi)
-    rise_r, rise_i = gr - wr, gi - wi
+    first_r, first_i = network.drop(*bus_current(grid, p, q, wr, wi))
 
-    def advance(ur: Array, ui: Array) -> tuple[Array, Array, Array]:
-        gr, gi = evaluate(grid, p, q, ur, ui)
-        fr, fi = gr - ur, gi - ui
-        new_r = gr - (rise_r * fr + rise_i * fi)
-        new_i = gi - (rise_i * fr - rise_r * fi)
+    def advance(rise_r: Array, rise_i: Array) -> tuple[Array, Array, Array]:
+        gr, gi = network.drop(*bus_current(grid, p, q, wr + rise_r, wi + rise_i))
+        fr, fi = gr - rise_r, gi - rise_i
+        new_r = gr - (first_r * fr + first_i * fi)
+        new_i = gi - (first_i * fr - first_r * fi)
         return new_r, new_i, network.largest(fr * fr + fi * fi)
 
     def tested(state: Iterate) -> Iterate:
-        ur, ui, off = advance(state.ur, state.ui)
+        rise_r, rise_i, off = advance(state.rise_r, state.rise_i)
         error = 2.0 * jnp.sqrt(off * jnp.minimum(off / state.off, 1.0))
         stopped = state.stopped | (error <= tolerance) | (off == 0.0)
-        return Iterate(ur, ui, off, state.evaluations + ~state.stopped, stopped)
+        return Iterate(rise_r, rise_i, off, state.evaluations + ~state.stopped, stopped)
 
-    ur, ui = gr - (rise_r * rise_r + rise_i * rise_i), gi  # where u = w + d / conj(u / w) leads to, to second order
-    off = network.largest(rise_r * rise_r + rise_i * rise_i)
+    # where u = w + d / conj(u / w) leads to, to second order
+    rise_r, rise_i = first_r - (first_r * first_r + first_i * first_i), first_i
+    off = network.largest(first_r * first_r + first_i * first_i)
     first = max(1, min(UNTESTED, max_iterations))
     for _ in range(first - 1):
-        ur, ui, off = advance(ur, ui)
-    state = Iterate(ur, ui, off, jnp.full(off.shape, first, jnp.int32), jnp.zeros(off.shape, bool))
+        rise_r, rise_i, off = advance(rise_r, rise_i)
+    state = Iterate(rise_r, rise_i, off, jnp.full(off.shape, first, jnp.int32), jnp.zeros(off.shape, bool))
 
     def keep_going(state: Iterate) -> Array:
         given_up = ~jnp.isfinite(state.off)
@@ -83,4 +84,4 @@ def solve_batch(
 
     if max_iterations > first:
         state = lax.while_loop(keep_going, tested, tested(state))
-    return state.ur, state.ui, state.stopped, state.evaluations
+    return state.rise_r, state.rise_i, state.stopped, state.evaluations

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.powerflow.answer import assemble, branch_losses
+from neomflex_jax.powerflow.answer import assemble, branch_currents, charging_losses
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -41,9 +41,8 @@ def linear_answer(
     own_p, own_q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
     full_vm, full_va = grid.with_slack(vm, grid.slack_vm), grid.with_slack(va, 0.0)
     jr, ji = linear_flows(grid, p, q)
-    no_current = jnp.zeros_like(jr)
-    current = branch_losses(grid, full_vm, jnp.zeros_like(full_vm), jr, ji)[0]
-    _, charging_p, charging_q = branch_losses(grid, full_vm, jnp.zeros_like(full_vm), no_current, no_current)
+    flat = jnp.zeros_like(full_vm)
+    charging_p, charging_q = charging_losses(grid, full_vm, flat)
     return assemble(
         grid,
         vm=full_vm,
@@ -52,7 +51,7 @@ def linear_answer(
         q_loss=q_loss + charging_q,
         p_total=jnp.sum(own_p),
         q_total=jnp.sum(own_q),
-        current=current,
+        current=branch_currents(grid, full_vm, flat, jr, ji),
         converged=jnp.all(jnp.isfinite(vm) & (vm > 0)),
         residual_mva=mismatch_mva(grid, own_p, own_q, full_vm * jnp.cos(full_va), full_vm * jnp.sin(full_va)),
         iterations=jnp.zeros((), jnp.int32),

@@ -48,8 +48,8 @@ def solve_newton(
         return u[0] - gr, u[1] - gi
 
     def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
-        ur, ui, converged, count = solve_batch(grid, p, q, tolerance, first)
-        start = jax.tree.map(lambda found, no_load: jnp.where(jnp.isfinite(found), found, no_load), (ur, ui), start)
+        *rise, converged, count = solve_batch(grid, p, q, tolerance, first)
+        start = jax.tree.map(lambda w, d: jnp.where(jnp.isfinite(d), w + d, w), start, tuple(rise))
 
         def keep_going(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> Array:
             _, _, count, moved, converged = carry
@@ -66,7 +66,16 @@ def solve_newton(
         return u, (converged.astype(p.dtype), count)
 
     (ur, ui), (converged, count) = lax.custom_root(unbalance, (wr, wi), solve, krylov_solve, has_aux=True)
-    return exact_answer(grid, p, q, ur, ui, converged=converged > 0, iterations=count.astype(jnp.int32))
+    leave = grid.network.leave
+    return exact_answer(
+        grid,
+        leave(p),
+        leave(q),
+        leave(ur - wr),
+        leave(ui - wi),
+        converged=converged > 0,
+        iterations=count.astype(jnp.int32),
+    )
 
 
 def _norm(off: Voltage) -> Array:

@@ -24,7 +24,7 @@ from neomflex_jax.powerflow.dense import DenseNetwork, dense_network
 from neomflex_jax.powerflow.tree import TreeNetwork, tree_network
 
 NETWORKS = ("auto", "dense", "tree")
-TREE_FROM_BUSES = 200  # where the tree's sums overtake the dense products on a CPU (benchmarks/power_flow.py)
+TREE_FROM_BUSES = 100  # where the tree's sums overtake the dense products on a CPU (benchmarks/power_flow.py)
 Pair = tuple[HostArray, HostArray]  # real and imaginary part
 
 
