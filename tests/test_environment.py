@@ -14,6 +14,7 @@ from jax.test_util import check_grads
 import neomflex_jax as nf
 from neomflex_jax.environment import Environment, evaluation_environment
 from neomflex_jax.profiles import Profiles
+from neomflex_jax.resources import scenario_folder
 
 Step = Callable[[nf.State, jax.Array], tuple[nf.State, nf.TimeStep]]
 KEY = 3
@@ -381,6 +382,49 @@ def test_make_refuses_a_bus_in_nobodys_territory(env: Environment) -> None:
     shorter = [dataclasses.replace(first, buses=first.buses[1:]), *env.scenario.territories[1:]]
     with pytest.raises(nf.InputError, match=r"bus 0 of feeder 'case33bw' is in nobody's territory"):
         nf.make(env.scenario, territories=shorter)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "buses = [0, 1,",
+            "buses = [1,",
+            "mine.toml: bus 0 of feeder 'case33bw' is in nobody's territory; add it to one",
+        ),
+        ("buses = [0, 1,", "buses = [0, 0, 1,", "line 11: territories[0]: the territory of agent_1 names bus 0 twice"),
+        ("buses = [0, 1,", "buses = [0, 1, 77,", "mine.toml: the territory of agent_1 names bus 77, which feeder"),
+        (
+            "bus = 23",
+            "bus = 23\nsoc_min = 0.9",
+            "line 25: batteries[0]: battery at bus 23: soc_min = 0.9, soc_max = 0.9 must",
+        ),
+        (
+            "bus = 7",
+            'bus = 7\nname = "pv_20"',
+            "line 39: scenario 'neom33': two devices are called 'pv_20'",
+        ),
+        (
+            "[limits]",
+            "[[flexible_loads]]\nbus = 0\ncurtail_share = 0.5\n[limits]",
+            "flexible load 'load_0': bus 0 of feeder",
+        ),
+    ],
+)
+def test_make_names_file_and_value_of_what_does_not_fit(tmp_path: Path, old: str, new: str, says: str) -> None:
+    text = (scenario_folder() / "neom33.toml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(nf.InputError) as caught:
+        nf.make(tmp_path / "mine.toml", power_flow="lindistflow")
+    assert says in str(caught.value) and "mine.toml" in str(caught.value)
+
+
+def test_a_nan_action_is_refused_outside_jit_by_name(env: Environment, start: tuple[nf.State, nf.TimeStep]) -> None:
+    action = jnp.zeros((3, 3)).at[1, 1].set(jnp.nan).at[0, 2].set(jnp.nan)  # the latter is padding
+    with pytest.raises(nf.InputError, match=r"action of agent_2, entry 1 \(battery_14 battery_p\), is NaN"):
+        env.step(start[0], action)
+    env.step(start[0], jnp.zeros((3, 3)).at[0, 2].set(jnp.nan))
 
 
 def test_make_refuses_a_power_flow_of_another_feeder(env: Environment) -> None:

@@ -18,7 +18,7 @@ from neomflex_jax.environment.injections import bus_injections
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.grid.territories import layout_territories
+from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate
 from neomflex_jax.profiles import Profiles, read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
@@ -52,14 +52,11 @@ def make(
         with_overrides(scenario, overrides) if isinstance(scenario, Scenario) else load_scenario(scenario, **overrides)
     )
     feeder = load_feeder(chosen.feeder)
-    layout = layout_territories(
-        feeder,
-        [(part.agent, part.buses) for part in chosen.territories],
-        [battery.bus for battery in chosen.batteries],
-        [inverter.bus for inverter in chosen.pv_inverters],
-        [load.bus for load in chosen.flexible_loads],
-    )
-    _check_loads(chosen, feeder)
+    try:
+        layout = _layout(chosen, feeder)
+        _check_loads(chosen, feeder)
+    except InputError as error:  # what only scenario and feeder together show
+        raise InputError(f"scenario {_named(scenario)}: {error}") from None
     training = scenario_profiles(chosen, chosen.profiles)
     has_ratings = bool(np.isfinite(feeder.max_i_ka).any())
     method = power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow
@@ -67,6 +64,20 @@ def make(
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = _day_start_flow(feeder, training, solver)
     return Environment(feeder, training, solver, start_flow, chosen, layout, has_ratings)
+
+
+def _layout(scenario: Scenario, feeder: Feeder) -> TerritoryLayout:
+    return layout_territories(
+        feeder,
+        [(part.agent, part.buses) for part in scenario.territories],
+        [battery.bus for battery in scenario.batteries],
+        [inverter.bus for inverter in scenario.pv_inverters],
+        [load.bus for load in scenario.flexible_loads],
+    )
+
+
+def _named(scenario: str | Path | Scenario) -> str:
+    return repr(scenario.name) if isinstance(scenario, Scenario) else str(scenario)
 
 
 def scenario_profiles(scenario: Scenario, source: str | Path) -> Profiles:
@@ -174,13 +185,7 @@ def sample_injections(
     """
     random = np.random.default_rng(seed)  # on the host: drawing with JAX would compile for longer than the fit takes
     actions = lay_out_actions(scenario)
-    layout = layout_territories(
-        feeder,
-        [(part.agent, part.buses) for part in scenario.territories],
-        [battery.bus for battery in scenario.batteries],
-        [inverter.bus for inverter in scenario.pv_inverters],
-        [load.bus for load in scenario.flexible_loads],
-    )
+    layout = _layout(scenario, feeder)
     rows = random.integers(0, profiles.n_rows, n_samples)
     action = random.uniform(-1.0, 1.0, (n_samples, *actions.mask.shape))
     mild = random.random((n_samples, 1, 1)) < mild_share

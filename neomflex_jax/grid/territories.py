@@ -67,7 +67,9 @@ def layout_territories(
     owned = {label for _, labels in territories for label in labels}
     orphans = [label for label in feeder.bus_labels if label not in owned]
     if orphans:
-        raise InputError(f"bus {summarise_labels(orphans)} of feeder {feeder.name!r} is in nobody's territory")
+        raise InputError(
+            f"bus {summarise_labels(orphans)} of feeder {feeder.name!r} is in nobody's territory; add it to one"
+        )
     return _layout(
         tuple(tuple(feeder.bus_position(label) for label in labels) for _, labels in territories),
         tuple(feeder.bus_position(label) for label in battery_buses),
