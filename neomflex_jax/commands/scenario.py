@@ -41,6 +41,8 @@ class ShowScenario:
 
     scenario: tyro.conf.Positional[str]
     """A packaged scenario's name or a TOML file."""
+    entries: bool = False
+    """Also name every entry of observations and actions."""
     output: Path | None = None
     """Image file (.png, .pdf or .svg) for a drawing of the feeder: territories in colours, devices marked."""
 
@@ -61,6 +63,8 @@ class ShowScenario:
             console.print(scenario.description)
         print_table("agents", *text.agents(scenario, feeder, env))
         print_table("settings", ("field", "value"), text.settings(scenario))
+        if self.entries:
+            print_table("entries", *text.entries(env))
         if self.output is not None:
             from neomflex_jax.plots import save
             from neomflex_jax.plots.territories import draw_territories

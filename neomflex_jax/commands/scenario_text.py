@@ -52,9 +52,11 @@ def contents(scenario: Scenario, feeder: Feeder) -> Rows:
         ("agents", str(len(scenario.agents))),
         ("batteries", batteries if scenario.batteries else "none"),
         ("PV inverters", inverters + share if scenario.pv_inverters else "none"),
+        ("flexible loads", ", ".join(str(load.bus) for load in scenario.flexible_loads) or "none"),
         ("days", f"{scenario.steps_per_day} steps of {scenario.step_hours:g} h"),
         ("profiles", f"{scenario.profiles}; evaluation: {scenario.evaluation_profiles}"),
         ("power flow", scenario.power_flow),
+        ("variants", ", ".join(variant.name for variant in scenario.variants)),
     ]
 
 
@@ -77,6 +79,13 @@ def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[
             )
         )
     return ("agent", "buses", "load\nMW", "batteries at bus", "PV at bus", "action\nsize", "observation\nsize"), rows
+
+
+def entries(env: Environment) -> tuple[tuple[str, ...], Rows]:
+    """Header and rows: every entry of observations and actions."""
+    table = env.describe()
+    rows = [tuple(_plain(value) for value in row) for row in table.itertuples(index=False)]
+    return tuple(str(name) for name in table.columns), rows
 
 
 def settings(scenario: Scenario) -> Rows:
