@@ -12,7 +12,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_python_example_runs_and_prints_what_it_says():
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    example, other_interfaces = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", other_interfaces], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "(1000, 3)" in done.stdout
