@@ -27,7 +27,7 @@ class Products:
 
 def products_alone(grid: PerUnitFeeder, n_cases: int, seconds: float = 0.3) -> Products:
     """Measure on all cores, in the chunks and threads in which a batch of `n_cases` is solved."""
-    size = min(n_cases, chunk_cases(grid.topology.n_bus))
+    size = min(n_cases, chunk_cases(grid))
     per_core = max(1, n_cases // (size * available_cores())) if n_cases > size else 1
     cores = available_cores() if n_cases > size else 1
 

@@ -29,6 +29,7 @@ def quick_compilation() -> Iterator[None]:
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of `CHUNK` cases of six buses, so that small batches span several, on two threads at least."""
     monkeypatch.setattr(batch, "CHUNK_VALUES", 6 * CHUNK)
+    monkeypatch.setattr(batch, "TREE_CASES", (CHUNK, CHUNK))
     monkeypatch.setattr(batch, "_cores", lambda: 2)
 
 
@@ -79,12 +80,15 @@ def solved(feeder: nf.Feeder) -> tuple[PowerFlow, nf.PowerFlowResult]:
         return solver, one_by_one(solver, *injections(feeder, max(SIZES)))
 
 
-def test_a_chunk_is_a_power_of_two_and_fills_the_cache() -> None:
-    assert batch.chunk_cases(6) == CHUNK
-    for n_bus in (2, 33, 69, 141, 10_000):
-        cases = batch.chunk_cases(n_bus)
-        assert cases & (cases - 1) == 0
-        assert cases == batch.FEWEST_CASES or cases * n_bus <= batch.CHUNK_VALUES < 2 * cases * n_bus
+@pytest.mark.parametrize("name", ["case33bw", "case69", "case141"])
+def test_a_chunk_is_a_power_of_two_and_fills_the_cache(feeder: nf.Feeder, name: str) -> None:
+    assert batch.chunk_cases(bind(feeder).grid) == CHUNK
+    published = nf.load_feeder(name)
+    n_bus = published.n_bus
+    cases, of_tree = (batch.chunk_cases(bind(published, network=form).grid) for form in ("dense", "tree"))
+    assert cases & (cases - 1) == of_tree & (of_tree - 1) == 0
+    assert cases == batch.FEWEST_CASES or cases * n_bus <= batch.CHUNK_VALUES < 2 * cases * n_bus
+    assert of_tree in batch.TREE_CASES or of_tree * n_bus <= batch.TREE_CHUNK_VALUES < 2 * of_tree * n_bus
 
 
 @pytest.mark.parametrize("n_cases", SIZES)
@@ -93,6 +97,15 @@ def test_a_batch_of_any_length_is_the_same_as_one_by_one(
 ) -> None:
     solver, expected = solved
     assert_same(nf.power_flow(feeder, *injections(feeder, n_cases), method=solver), expected, n_cases)
+
+
+@pytest.mark.parametrize("n_cases", SIZES)
+def test_a_long_batch_inside_jit_and_vmap_iterates_in_chunks(feeder: nf.Feeder, n_cases: int, float64: None) -> None:
+    solver = bind(feeder, "ac", network="tree")
+    p, q = injections(feeder, n_cases)
+    traced = jax.make_jaxpr(jax.vmap(solver))(p, q)
+    assert (" scan[" in str(traced)) == (n_cases > CHUNK)
+    assert_same(jax.jit(jax.vmap(solver))(p, q), one_by_one(solver, p, q), n_cases)
 
 
 @pytest.mark.parametrize(("method", "network"), [("ac", "tree"), ("newton", "dense"), ("lindistflow", "dense")])

@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.powerflow import bind
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -275,3 +277,32 @@ def test_what_is_at_the_slacks_bus_moves_its_import_alone(case33bw: nf.Feeder, m
     np.testing.assert_array_equal(fed.vm_pu, plain.vm_pu)
     assert float(fed.slack_p_mw) == pytest.approx(float(plain.slack_p_mw) - 0.5, abs=1e-6)
     assert float(fed.slack_q_mvar) == pytest.approx(float(plain.slack_q_mvar) + 0.5, abs=1e-6)
+
+
+# ---- losses: of a radial grid from the buses' rises, with no branch flow ----
+
+
+@pytest.mark.parametrize("network", ["dense", "tree"])
+@pytest.mark.parametrize("name", ["case33bw", "case69", "case141"])
+def test_losses_of_a_radial_grid_are_those_of_its_branch_currents(name: str, network: str, float64: None) -> None:
+    feeder = nf.load_feeder(name)
+    factors = np.random.default_rng(0).uniform(-1.0, 1.5, (2, 20, feeder.n_bus))
+    p, q = -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar
+    flow = nf.power_flow(feeder, p, q, method=bind(feeder, "ac", network=network))
+    squared = 3.0 * np.asarray(flow.branch_i_ka) ** 2
+    np.testing.assert_allclose(flow.loss_mw, squared @ feeder.r_ohm, rtol=1e-8)
+    np.testing.assert_allclose(flow.slack_q_mvar + q.sum(1), squared @ feeder.x_ohm, rtol=1e-8)
+
+
+@pytest.mark.parametrize("name", ["case33bw", "case141"])
+@pytest.mark.parametrize("load", [0.01, 0.1, 1.0, 1.5])
+def test_losses_keep_five_digits_in_single_precision(name: str, load: float) -> None:
+    feeder = nf.load_feeder(name)
+    factors = load * np.random.default_rng(0).uniform(0.0, 2.0, (2, 200, feeder.n_bus))
+    p, q = -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar
+    double = nf.power_flow(feeder, p, q)
+    assert bool(double.converged.all())
+    with jax.enable_x64(False):
+        single = np.asarray(nf.power_flow(feeder, p, q).loss_mw)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, double.loss_mw, rtol=1e-5)

@@ -18,8 +18,8 @@ from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.clusters import cluster_tree
 from neomflex_jax.powerflow.dense import DenseNetwork
-from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES
-from neomflex_jax.powerflow.tree import TreeNetwork
+from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES, TREE_FROM_BUSES_OTHERWISE
+from neomflex_jax.powerflow.tree import Links, TreeNetwork, pieces_with_hooks
 from neomflex_jax.powerflow.tree_sums import SIZE, TreeSums, tree_sums
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -159,6 +159,53 @@ def test_sums_are_right_at_every_depth_of_the_recursion(size: int, levels: int, 
     assert_sums_are_right(sums, parent, order, random)
 
 
+# ---- the pieces' impedances ----
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(shape=st.sampled_from(SHAPES), n=st.integers(1, 300), size=st.integers(2, SIZE), seed=st.integers(0, 2**32 - 1))
+def test_pieces_leave_room_for_a_hook_wherever_another_hangs(shape: Shape, n: int, size: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    pieces, hooked = pieces_with_hooks(*shuffled(shape(n, random), random), size)
+    assert pieces.nodes.shape[1] + max(len(slots) for slots in hooked) <= size
+    expected = {
+        (int(a), int(b)) for a, b in zip(pieces.parent, pieces.parent_slot, strict=True) if a >= 0
+    }  # where pieces hang
+    assert {(piece, slot) for piece, slots in enumerate(hooked) for slot in slots} == expected
+    assert sum(len(slots) for slots in hooked) == len(expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n", [1, 60, pytest.param(700, marks=pytest.mark.slow)])
+def test_currents_make_the_rises_and_flows_of_the_dense_matrix(shape: Shape, n: int, float64: None) -> None:
+    feeder = radial_feeder(shape(n, np.random.default_rng(n)), seed=n)
+    dense, tree = (bind(feeder, "ac", network=form).grid.network for form in ("dense", "tree"))
+    assert isinstance(tree, TreeNetwork)
+    assert n < 700 or isinstance(tree.links, Links)
+    current = np.random.default_rng(0).normal(size=(2, 3, n))
+
+    def answers(network: Any) -> list[jax.Array]:
+        real, imaginary = (network.enter(part) for part in current)
+        rises = (*network.drop(real, imaginary), *network.linear_drop(real, imaginary))
+        return [network.leave(rise) for rise in rises] + list(network.flows(real, imaginary))
+
+    for own, other in zip(jax.jit(answers)(tree), jax.jit(answers)(dense), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-9, atol=1e-11 * float(jnp.abs(other).max()))
+
+
+def test_what_lies_in_hooks_and_empty_slots_is_nobodys_current(float64: None) -> None:
+    """Derivatives put numbers there."""
+    feeder = radial_feeder(any_tree(60, np.random.default_rng(3)), seed=3)
+    network = bind(feeder, "ac", network="tree").grid.network
+    assert isinstance(network, TreeNetwork)
+    assert network.hooks > 0
+    current = jnp.asarray(np.random.default_rng(0).normal(size=feeder.n_bus - 1))
+    inside = network.enter(current)
+    strewn = inside.at[:, SIZE - network.hooks :].set(7.0)
+    for clean, other in zip(network.drop(inside, -inside), network.drop(strewn, -strewn), strict=True):
+        np.testing.assert_array_equal(network.leave(clean), network.leave(other))
+
+
 # ---- the same answers as the dense form ----
 
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
@@ -235,15 +282,18 @@ def test_linear_methods_have_the_same_flow_in_both_forms(method: str, float64: N
 
 
 def test_auto_takes_the_tree_for_big_radial_feeders_alone() -> None:
-    small, big = (
-        radial_feeder(any_tree(n_bus - 1, np.random.default_rng(0)), seed=0)
-        for n_bus in (TREE_FROM_BUSES - 1, TREE_FROM_BUSES)
-    )
+    def drawn(n_bus: int) -> nf.Feeder:
+        return radial_feeder(any_tree(n_bus - 1, np.random.default_rng(0)), seed=0)
+
+    small, big = drawn(TREE_FROM_BUSES - 1), drawn(TREE_FROM_BUSES)
     assert isinstance(bind(small).grid.network, DenseNetwork)
     assert isinstance(bind(big).grid.network, TreeNetwork)
     assert isinstance(bind(small, network="tree").grid.network, TreeNetwork)
     assert isinstance(bind(big, network="dense").grid.network, DenseNetwork)
     assert isinstance(bind(meshed(big)).grid.network, DenseNetwork)
+    for method in ("newton", "lindistflow", "dc"):
+        assert isinstance(bind(big, method).grid.network, DenseNetwork)
+        assert isinstance(bind(drawn(TREE_FROM_BUSES_OTHERWISE), method).grid.network, TreeNetwork)
 
 
 def meshed(feeder: nf.Feeder) -> nf.Feeder:

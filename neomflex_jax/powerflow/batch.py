@@ -3,7 +3,9 @@
 An accelerator takes a batch whole. A CPU would stream every array of a large batch through memory at every iteration,
 and hand the cores slices of operations too small to share; instead it gets chunks of cases, each solved to its end in
 the cache of one core: one after another inside somebody's jit, on a thread for each core outside. (So no method may
-call LAPACK: its batched kernels wait for the threads that the other cores' chunks hold, for ever.)
+call LAPACK: its batched kernels wait for the threads that the other cores' chunks hold, for ever.) Where somebody maps
+`ac` over a batch inside a jit, nothing but its iteration is cut, and on a tree alone: dense products of a whole batch
+use all cores.
 """
 
 from __future__ import annotations
@@ -29,27 +31,34 @@ if TYPE_CHECKING:
 
 CHUNK_VALUES = 32768  # bus values of one kind in a chunk, 130 kB in float32; about ten such arrays live at a time
 FEWEST_CASES = 8  # fewer leave vector units idle
+TREE_CASES = (32, 128)  # a tree's slots are rows of cases: short rows cost time, and long ones cache
+TREE_CHUNK_VALUES = 65536  # its operations are small, and each costs time of its own
 
 
-def chunk_cases(n_bus: int) -> int:
+def chunk_cases(grid: PerUnitFeeder) -> int:
     """Cases of a chunk, a power of two."""
-    cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
+    n_bus = grid.topology.n_bus
+    if isinstance(grid.network, DenseNetwork):
+        cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
+    else:
+        fewest, most = TREE_CASES
+        cases = min(max(fewest, TREE_CHUNK_VALUES // n_bus), most)
     return 1 << (cases.bit_length() - 1)
 
 
 def cases_at_once(grid: PerUnitFeeder) -> int:
-    """Cases to iterate together inside somebody's jit and vmap, everything else of a batch being whole."""
+    """Cases to iterate together inside somebody's jit and vmap, where what is not iterated stays whole."""
     if jax.default_backend() != "cpu" or isinstance(grid.network, DenseNetwork):
         return sys.maxsize
-    return chunk_cases(grid.topology.n_bus)
+    return chunk_cases(grid)
 
 
 def solve_cases(
     solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None = None
 ) -> PowerFlowResult:
     """Solve cases of shape (n_cases, n_bus); `fields` as in `power_flow`."""
-    n_cases, n_bus = p_injection_mw.shape
-    size = chunk_cases(n_bus)
+    n_cases = p_injection_mw.shape[0]
+    size = chunk_cases(solver.grid)
     if jax.default_backend() != "cpu" or n_cases <= size:
         return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
     device = getattr(p_injection_mw, "device", None)

@@ -38,8 +38,6 @@ class DenseNetwork:
     no_load: tuple[HostArray, HostArray]  # (n_padded,) voltages w without any injection, 1 in the padding
     n: int = field(metadata=STATIC)
 
-    batch_axis = 0
-
     def enter(self, values: Array) -> Array:
         """Take bus values without the slack, (..., n), into this network's layout."""
         return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, self.r.shape[0] - self.n)])

@@ -24,7 +24,10 @@ from neomflex_jax.powerflow.dense import DenseNetwork, dense_network
 from neomflex_jax.powerflow.tree import TreeNetwork, tree_network
 
 NETWORKS = ("auto", "dense", "tree")
-TREE_FROM_BUSES = 100  # where the tree's sums overtake the dense products on a CPU (benchmarks/power_flow.py)
+# where a tree's small products overtake the dense ones on a CPU (benchmarks/power_flow.py): in `ac`, which iterates a
+# batch in the tree's own layout, and in the other methods
+TREE_FROM_BUSES = 50
+TREE_FROM_BUSES_OTHERWISE = 200
 Pair = tuple[HostArray, HostArray]  # real and imaginary part
 
 
@@ -60,12 +63,15 @@ class PerUnitFeeder:
         return jnp.concatenate([values[..., :slack], at_slack, values[..., slack:]], axis=-1)
 
 
-def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -> PerUnitFeeder:
+def per_unit(
+    feeder: Feeder, network: str = "auto", *, lossless: bool = False, tree_from: int = TREE_FROM_BUSES_OTHERWISE
+) -> PerUnitFeeder:
     """Convert to per unit once, at the entrance of the power flow.
 
     Computes in float64 on the host while the feeder's arrays are NumPy arrays, and inside jit when they are traced; the
     result is in JAX's precision of the moment. `network` chooses its form: `dense` for any topology, `tree` for a
-    radial one, `auto` for the faster. A `lossless` network is one of the reactances alone, for `dc`.
+    radial one, `auto` for the faster: a tree for radial feeders of `tree_from` buses or more. A `lossless` network is
+    one of the reactances alone, for `dc`.
 
     Raises
     ------
@@ -101,6 +107,8 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
         from_current = feeder.transformers.rated_ratio * feeder.vn_kv[end] / feeder.vn_kv[start] / ratio
     charging = _charging(feeder, z_base_ohm, magnitude)
     shunt = _shunt(feeder, magnitude)
+    if network == "auto":
+        network = "tree" if topology.is_radial and topology.n_bus >= tree_from else "dense"
     form = _network(feeder, network, 0.0 * r if lossless else r, x, from_ratio)
     admittance = _bus_admittance(topology, charging, shunt, from_ratio)
     grid = PerUnitFeeder(
@@ -189,8 +197,7 @@ def _network(
     feeder: Feeder, network: str, r: HostArray, x: HostArray, from_ratio: Pair | None
 ) -> DenseNetwork | TreeNetwork:
     topology = feeder.topology
-    big = topology.n_bus >= TREE_FROM_BUSES
-    if network == "tree" or (network == "auto" and big and topology.is_radial):
+    if network == "tree":
         return tree_network(topology, r, x, feeder.slack_vm_pu)
     loops = spanning_tree(topology).loop_branches
     loop_ratio = None

@@ -19,7 +19,7 @@ from neomflex_jax.powerflow.calibrated import CalibratedFit, fit_to_ac, solve_ca
 from neomflex_jax.powerflow.dc import solve_dc
 from neomflex_jax.powerflow.lindistflow import solve_lindistflow
 from neomflex_jax.powerflow.newton import solve_newton
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES, TREE_FROM_BUSES_OTHERWISE, PerUnitFeeder, per_unit
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.tree import TreeNetwork
 
@@ -85,7 +85,9 @@ def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *
     """
     if check_method(method) == "calibrated":
         return calibrate(feeder, *_samples_around_loads(feeder), network=network)
-    return PowerFlow(per_unit(feeder, network, lossless=method == "dc"), None, method, ac_config)
+    tree_from = TREE_FROM_BUSES if method == "ac" else TREE_FROM_BUSES_OTHERWISE
+    grid = per_unit(feeder, network, lossless=method == "dc", tree_from=tree_from)
+    return PowerFlow(grid, None, method, ac_config)
 
 
 def calibrate(

@@ -42,13 +42,13 @@ class Links:
     slot_node: HostArray  # (n_piece * hooks,) int32, node of the tree in a hook slot, any where it is empty
 
     def below(self, total: Array) -> Array:
-        """Sums at the hook slots, (n_piece * hooks, ...), from the pieces' own, (n_piece, ...)."""
+        """Sum what lies below each hook slot, (n_piece * hooks, ...), of the pieces' totals, (n_piece, ...)."""
         nothing = jnp.zeros((len(self.hook_slot), *total.shape[1:]), total.dtype)
         sums = self.sums
         return sums.leave(sums.below(sums.enter(jnp.concatenate([total, nothing]))))[self.slot_node]
 
     def along(self, rise: Array) -> Array:
-        """Sums at the pieces, (n_piece, ...), over the hook slots above, (n_piece * hooks, ...)."""
+        """Sum what lies above each piece, (n_piece, ...), of the hook slots' rises, (n_piece * hooks, ...)."""
         n_piece = len(self.sums.order) - len(self.hook_slot)
         nothing = jnp.zeros((n_piece, *rise.shape[1:]), rise.dtype)
         sums = self.sums
@@ -70,8 +70,6 @@ class TreeNetwork:
     branch_sign: HostArray  # (n_branch,) -1 where from -> to leads away from the slack, 1 towards, 0 open
     no_load: tuple[HostArray, HostArray]  # (n_piece, SIZE), 1 in empty slots
     hooks: int = field(metadata=STATIC)  # of a piece, at most
-
-    batch_axis = 2
 
     def enter(self, values: Array) -> Array:
         """Take bus values without the slack, (..., n), into this network's layout."""
@@ -194,7 +192,7 @@ def pieces_with_hooks(parent: np.ndarray, order: np.ndarray, size: int = SIZE) -
 
 
 def _links(pieces: Clusters, hooked: list[list[int]], hooks: int) -> Links | np.ndarray:
-    """Sums on the tree in which every piece hangs on a hook and every hook on its piece."""
+    """Prepare the sums on the tree in which every piece hangs on a hook and every hook on its piece."""
     n_piece = len(pieces.parent)
     slot_of = {
         (piece, slot): piece * hooks + hook for piece, slots in enumerate(hooked) for hook, slot in enumerate(slots)
@@ -204,8 +202,8 @@ def _links(pieces: Clusters, hooked: list[list[int]], hooks: int) -> Links | np.
     if n_piece * hooks <= DENSE_LINKS:
         matrix = np.zeros((n_piece * hooks, n_piece))
         at_or_below = path_sums(pieces.parent)
-        for piece in np.flatnonzero(hangs_on >= 0):
-            matrix[hangs_on[piece]] += at_or_below[:, piece]
+        for hanging in np.flatnonzero(hangs_on >= 0):
+            matrix[hangs_on[hanging]] += at_or_below[:, hanging]
         return matrix
     hook_slot = np.array(sorted(slot_of.values()))
     node = np.zeros(n_piece * hooks, np.int32)
@@ -213,5 +211,5 @@ def _links(pieces: Clusters, hooked: list[list[int]], hooks: int) -> Links | np.
     parent = np.concatenate([np.where(hangs_on >= 0, node[hangs_on], -1), hook_slot // hooks])
     order: list[int] = []
     for piece in range(n_piece):  # a piece comes after the one it hangs on
-        order += [piece, *(node[piece * hooks + hook] for hook in range(len(hooked[piece])))]
+        order += [piece, *(int(node[piece * hooks + hook]) for hook in range(len(hooked[piece])))]
     return Links(tree_sums(parent, np.array(order)), hook_slot.astype(np.int32), node)

@@ -17,7 +17,7 @@ from jax import Array
 from neomflex_jax.grid.feeder import HostArray
 from neomflex_jax.powerflow.clusters import cluster_tree
 
-SIZE = 32  # slots of a piece: tuned on CPUs with wide vector units
+SIZE = 24  # slots of a piece: 16 is better for the smallest feeders, 32 for the largest, by a tenth each
 
 
 @jax.tree_util.register_dataclass
