@@ -1,7 +1,7 @@
 """Checkpoints of a whole training run, by Orbax: written completely or not at all, the last few kept.
 
 A checkpoint holds every array of the `TrainState` by name (PRNG keys as their data), so that a resumed run continues
-bit for bit. No Python objects are stored.
+bit for bit; Orbax refuses arrays without entries, and they need no storing. No Python objects are stored.
 """
 
 from __future__ import annotations
@@ -75,11 +75,13 @@ class Checkpoints:
 
 def _named_arrays(state: TrainState) -> dict[str, Array]:
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): _as_data(leaf) for path, leaf in leaves}
+    return {jax.tree_util.keystr(path): _as_data(leaf) for path, leaf in leaves if leaf.size}
 
 
 def _from_named_arrays(stored: dict[str, Any], template: TrainState) -> TrainState:
     def rebuild(path: Any, leaf: Array) -> Array:
+        if not leaf.size:
+            return jnp.zeros(leaf.shape, leaf.dtype)
         value = jnp.asarray(stored[jax.tree_util.keystr(path)])
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(value)
