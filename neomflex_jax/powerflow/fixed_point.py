@@ -56,7 +56,7 @@ def solve_batch(
         too: next to 1, float32 would round them to 1e-7 each time.
     """
     network = grid.network
-    wr, wi = (jnp.broadcast_to(network.between(part, p), p.shape) for part in network.no_load)
+    wr, wi = (network.between(part, p) for part in network.no_load)
     first_r, first_i = network.drop(*bus_current(grid, p, q, wr, wi))
 
     def advance(rise_r: Array, rise_i: Array) -> tuple[Array, Array, Array]:
