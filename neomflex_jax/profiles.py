@@ -46,6 +46,12 @@ class Profiles:
         """Number of days in the series."""
         return self.n_rows // self.steps_per_day
 
+    def rows(self, which: np.ndarray) -> Profiles:
+        """Take some rows, whole days of them."""
+        price = None if self.price is None else jnp.asarray(self.price)[which]
+        demand, solar = jnp.asarray(self.demand)[which], jnp.asarray(self.solar)[which]
+        return dataclasses.replace(self, demand=demand, solar=solar, price=price)
+
     def scaled(self, demand_factor: float, solar_factor: float) -> Profiles:
         """Scale every row; the factors 1 change nothing."""
         return dataclasses.replace(self, demand=self.demand * demand_factor, solar=self.solar * solar_factor)

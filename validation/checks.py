@@ -28,6 +28,11 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
     scenario, n = trajectory.scenario, trajectory.n_steps
     if n == 0:
         raise InputError(f"{where} has no steps; record at least one day")
+    if scenario.uncertainty.line_error > 0:
+        raise InputError(
+            f"{where} was recorded with line_error = {scenario.uncertainty.line_error}: its impedances are random, and "
+            "the referee's are not; record it in `evaluation_environment(env)`, which leaves disturbances out"
+        )
     if trajectory.bus_labels != feeder.bus_labels:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
     n_agents = len(scenario.agents)
@@ -107,24 +112,27 @@ def energy_gaps_mwh(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
     """Give what is missing in the energy balance of every battery and flexible load, (n, n_battery + n_flexible).
 
     ``e' - e + h (p / eta_d if p > 0 else eta_c p)``, and for a flexible load with nominal consumption p0
-    ``h (p0 - curtailed - p) - (owed' - owed)``; its p0 is unknown, and not judged, where loads are random.
+    ``h (p0 - curtailed - p) - (owed' - owed)``; its p0 is unknown, and not judged, where loads are random. Of a store
+    above 1 MWh the gap is a share of its size: a state of charge is kept in float32.
     """
     scenario, h = trajectory.scenario, trajectory.scenario.step_hours
     gaps = np.zeros((trajectory.n_steps, len(scenario.batteries) + len(scenario.flexible_loads)))
+    sizes = [battery.capacity_mwh for battery in scenario.batteries]
+    rounding = np.maximum([*sizes, *(load.buffer_mwh for load in scenario.flexible_loads)], 1.0)
     for number, battery in enumerate(scenario.batteries):
         p_mw = np.asarray(trajectory.battery_p_mw[:, number], float)
         from_store = np.where(p_mw > 0, p_mw / battery.discharge_efficiency, p_mw * battery.charge_efficiency)
         soc = np.asarray(trajectory.battery_soc[:, number], float) - trajectory.battery_soc_before[:, number]
         gaps[:, number] = soc * battery.capacity_mwh + h * from_store
     if scenario.uncertainty.varies_loads:
-        return gaps
+        return gaps / rounding
     for number, load in enumerate(scenario.flexible_loads):
         bus = feeder.bus_labels.index(load.bus)
         nominal_mw = np.asarray(trajectory.demand, float) * feeder.load_p_mw[bus]
         missing_mw = nominal_mw - trajectory.load_curtailed_mw[:, number] - trajectory.load_p_mw[:, bus]
         owed_mwh = np.asarray(trajectory.load_owed_mwh[:, number], float) - trajectory.load_owed_before_mwh[:, number]
         gaps[:, len(scenario.batteries) + number] = h * missing_mw - owed_mwh
-    return gaps
+    return gaps / rounding
 
 
 def ruled_load_q_factor(trajectory: Trajectory) -> np.ndarray:

@@ -161,11 +161,11 @@ def step_table(trajectory: Trajectory, replayed: Replay, series: Series) -> pd.D
 
 
 def _run_report(trajectory: Trajectory, metrics: Metrics, series: Series, tolerances: Tolerances) -> RunReport:
-    criteria = judge(metrics, tolerances)
+    criteria, variant = judge(metrics, tolerances), trajectory.scenario.variant
     by_day = (-1, trajectory.scenario.steps_per_day)
     return RunReport(
         run=trajectory.run,
-        scenario=trajectory.scenario.name,
+        scenario=trajectory.scenario.name + (f", variant {variant}" if variant else ""),
         scenario_hash=trajectory.scenario.hash(),
         power_flow=trajectory.power_flow,
         profiles_sha256=trajectory.profiles_sha256,

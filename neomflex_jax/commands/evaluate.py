@@ -71,7 +71,9 @@ class EvaluateCommand:
         failed = int(summary["failed_power_flows"].sum())
         if failed:
             console.print(f"warning: {failed} power flows failed; losses and voltages leave them out", style="yellow")
-        console.print(f"not validated yet: neomflex validate --policies {self.policies} --output ...")
+        same = {"--profiles": self.profiles, "--power-flow": self.power_flow, "--variant": self.variant}
+        flags = "".join(f" {flag} {value}" for flag, value in same.items() if value is not None)
+        console.print(f"not validated yet: neomflex validate --policies {self.policies}{flags} --output ...")
         return 0
 
 
@@ -104,6 +106,7 @@ def record_runs(
         "policies": {agent: info.sha256 for agent, info in trained.info.items()},
         "profiles": path.name,
         "profiles_sha256": sha256,
+        "variant": played.variant or "plain",
     }
     return trajectories, used
 

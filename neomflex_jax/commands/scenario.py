@@ -125,13 +125,11 @@ class CheckScenario:
 
 def play_idle(source: str, days: int) -> Trajectory:
     """Play days spread evenly over the profiles with zero actions and exact AC."""
-    import jax.numpy as jnp
     import numpy as np
 
     from neomflex_jax.agents.policy import NoControl
     from neomflex_jax.environment import evaluation_environment, make
     from neomflex_jax.evaluation import record
-    from neomflex_jax.profiles import Profiles
 
     if days < 1:
         raise InputError(f"days = {days} must be at least 1")
@@ -139,8 +137,7 @@ def play_idle(source: str, days: int) -> Trajectory:
     steps, n_days = env.profiles.steps_per_day, env.profiles.n_days
     chosen = np.unique(np.linspace(0, n_days - 1, min(days, n_days)).round().astype(int))
     rows = (chosen[:, None] * steps + np.arange(steps)).ravel()
-    some = Profiles(jnp.asarray(env.profiles.demand)[rows], jnp.asarray(env.profiles.solar)[rows], steps)
-    env = evaluation_environment(env, some)
+    env = evaluation_environment(env, env.profiles.rows(rows))
     trajectory = record(env, NoControl(env.action_size), "idle")
     return dataclasses.replace(trajectory, dataset_index=rows)  # of the file, not of the days chosen from it
 

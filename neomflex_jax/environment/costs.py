@@ -2,7 +2,7 @@
 
 voltage   sum over the agent's buses of the distance outside the hard limits, in pu; a collapsed grid's where the power
           flow failed
-clipping  sum over its devices of the share of the rating that was asked for and could not be delivered
+clipping  sum over its devices in service of the share of the rating that was asked for and could not be delivered
 loading   sum over the branches of the loading above 100 %, as a fraction, times the agent's share of all buses; only
           where the feeder states ratings, and branches without one do not count
 """

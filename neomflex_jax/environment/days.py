@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from neomflex_jax.environment.dispatch import Stores, rating
 from neomflex_jax.environment.disturbances import Today, draw_today
+from neomflex_jax.scenario import Scenario
 
 if TYPE_CHECKING:
     from neomflex_jax.environment.environment import Environment
@@ -27,17 +29,28 @@ class Draw:
 
     key: Array  # () for the day after
     day_row: Array  # () int32 a random day's first row
-    soc: Array  # (n_battery,) uniform in 0..1, of each battery's window
+    stores: Stores  # energies uniform in their windows, batteries at rest
     today: Today
 
 
 def draw_day(env: Environment, key: Array) -> Draw:
     """Draw a day."""
     scenario = env.scenario
-    next_key, day_key, soc_key, today_key = jax.random.split(key, 4)
+    next_key, day_key, soc_key, owed_key, today_key = jax.random.split(key, 5)
     day = jax.random.randint(day_key, (), 0, env.profiles.n_days)
-    soc = jax.random.uniform(soc_key, (len(scenario.batteries),))
-    return Draw(next_key, scenario.steps_per_day * day, soc, draw_today(today_key, scenario, env.feeder))
+    first = first_stores(scenario)
+    low, high = (rating(scenario, "batteries")[name] for name in ("soc_min", "soc_max"))
+    soc = low + (high - low) * jax.random.uniform(soc_key, first.battery_soc.shape)
+    owed_share = jax.random.uniform(owed_key, first.load_owed_mwh.shape)
+    owed_mwh = owed_share * rating(scenario, "flexible_loads")["buffer_mwh"]
+    stores = first._replace(battery_soc=soc, load_owed_mwh=owed_mwh)
+    return Draw(next_key, scenario.steps_per_day * day, stores, draw_today(today_key, scenario, env.feeder))
+
+
+def first_stores(scenario: Scenario) -> Stores:
+    """Give the energies of a file's first day: batteries at rest at `soc_initial`, nothing owed."""
+    soc = jnp.asarray(rating(scenario, "batteries")["soc_initial"], float)
+    return Stores(soc, jnp.zeros_like(soc), jnp.zeros(len(scenario.flexible_loads)))
 
 
 def draw_day_if(env: Environment, needed: Array, state: State) -> Draw:

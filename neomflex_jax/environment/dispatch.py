@@ -117,7 +117,7 @@ def deliver(
         load_curtailed_mw=curtailed_mw,
         clipped=jnp.concatenate(
             [
-                jnp.abs(asked_mw - battery_p_mw) / battery["power_mw"],
+                jnp.where(battery_works, jnp.abs(asked_mw - battery_p_mw), 0.0) / battery["power_mw"],
                 (available_mw * (1.0 - curtail) - pv_p_mw) / inverter["p_max_mw"],
                 load_clipped,
             ]
@@ -164,7 +164,7 @@ def _flex(
         load_q_mvar + sum_at_bus(q_mvar - before_q_mvar, bus, n_bus),
         curtailed_mw,
         owed_mwh,
-        jnp.abs(shift * sizes["shift_mw"] - shifted_mw) / scale,
+        jnp.where(in_service, jnp.abs(shift * sizes["shift_mw"] - shifted_mw), 0.0) / scale,
     )
 
 

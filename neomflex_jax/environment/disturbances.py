@@ -1,7 +1,7 @@
 """What a day draws at random, from its key and inside jit; what a scenario does not ask for is None and costs nothing.
 
 Factors of growth, of buses' loads and of branches' impedances are uniform and hold a day. Profile noise is drawn anew
-every step: ``value (1 + sigma n)`` with n standard normal, not below 0. An outage takes a device away from a random
+every step: ``value max(1 + sigma n, 0)`` with n standard normal. An outage takes a device away from a random
 step on; a missing agent is away all day.
 """
 
@@ -70,14 +70,15 @@ def step_key(today: Today, purpose: int, step: Array) -> Array:
 
 
 def demand_and_solar(profiles: Profiles, scenario: Scenario, today: Today, row: Array, step: Array) -> Array:
-    """Demand and Solar, (2,), of a row that is the day's `step`."""
+    """Demand and Solar, (2,), of a row that is the day's `step`; beyond midnight, on another day, undisturbed."""
     values = jnp.stack([profiles.demand[row], profiles.solar[row]])
+    disturbed = values
     if today.growth is not None:
-        values = values * today.growth
+        disturbed = disturbed * today.growth
     if scenario.uncertainty.profile_noise > 0:
         noise = jax.random.normal(step_key(today, PROFILE_NOISE, step), (2,))
-        values = jnp.maximum(values * (1.0 + scenario.uncertainty.profile_noise * noise), 0.0)
-    return values
+        disturbed = disturbed * jnp.maximum(1.0 + scenario.uncertainty.profile_noise * noise, 0.0)
+    return values if disturbed is values else jnp.where(step < scenario.steps_per_day, disturbed, values)
 
 
 def available(today: Today, scenario: Scenario, step: Array) -> tuple[Array | bool, ...]:

@@ -17,8 +17,8 @@ from jax import Array
 
 from neomflex_jax.environment.actions import ActionLayout, check_action, lay_out_actions, misuse_of, requests_of
 from neomflex_jax.environment.costs import constraint_names
-from neomflex_jax.environment.days import Draw, draw_day
-from neomflex_jax.environment.dispatch import Delivered, Stores, deliver, rating
+from neomflex_jax.environment.days import Draw, draw_day, first_stores
+from neomflex_jax.environment.dispatch import Delivered, Stores, deliver
 from neomflex_jax.environment.disturbances import Today, available, demand_and_solar
 from neomflex_jax.environment.info import grid_info
 from neomflex_jax.environment.injections import bus_injections
@@ -26,6 +26,8 @@ from neomflex_jax.environment.measurements import measure
 from neomflex_jax.environment.observations import ObservationLayout, lay_out_observations, observe, remember
 from neomflex_jax.environment.rewards import Outcome, local_reward, reward_terms, shared_reward, terms_of
 from neomflex_jax.environment.state import State, TimeStep
+from neomflex_jax.errors import InputError
+from neomflex_jax.fields import check_choice
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult
@@ -113,12 +115,21 @@ class Environment:
         """Whether loads are anything else than their nominal ones times one factor."""
         return bool(self.scenario.flexible_loads) or self.scenario.uncertainty.varies_loads
 
-    def split(self, values: Array) -> dict[str, Array]:
-        """Split padded rows (..., n_agents, size), observations or actions, into unpadded arrays by agent."""
-        masks = {self.observation_size: self.observation_mask, self.action_size: self.action_mask}
-        if values.shape[-1] not in masks:
-            raise ValueError(f"last axis is {values.shape[-1]}; expected one of {sorted(masks)}")
-        mask = masks[values.shape[-1]]
+    def split(self, values: Array, kind: str | None = None) -> dict[str, Array]:
+        """Split padded rows (..., n_agents, size), observations or actions, into unpadded arrays by agent.
+
+        `kind`, ``"observation"`` or ``"action"``, is only needed where both have one size.
+        """
+        masks = {"observation": self.observation_mask, "action": self.action_mask}
+        if kind is not None:
+            check_choice("kind", kind, tuple(masks))
+        fitting = [name for name, mask in masks.items() if kind in (None, name) and mask.shape[1] == values.shape[-1]]
+        if not fitting:
+            sizes = f"observations {self.observation_size}, actions {self.action_size}"
+            raise InputError(f"last axis is {values.shape[-1]}; expected {sizes}")
+        if len(fitting) > 1:
+            raise InputError("observations and actions have one size here; say kind='observation' or kind='action'")
+        mask = masks[fitting[0]]
         return {agent: values[..., index, mask[index]] for index, agent in enumerate(self.agents)}
 
     def describe(self) -> pd.DataFrame:
@@ -138,31 +149,27 @@ class Environment:
     def reset(self, key: Array) -> tuple[State, TimeStep]:
         """Start a first day: random or the file's first, with random or initial energies, as the rules say."""
         draw = draw_day(self, key)
-        nothing_owed = jnp.zeros(len(self.scenario.flexible_loads))
-        row, soc = self._chosen(draw, 0, rating(self.scenario, "batteries")["soc_initial"])
-        return self._start_day(draw, row, soc, nothing_owed)
+        first = first_stores(self.scenario)
+        return self._start_day(draw, *self._chosen(draw, 0, first))
 
     def next_day(self, state: State, draw: Draw | None = None) -> tuple[State, TimeStep]:
         """Start the day that follows: random, or the file's next with the energies carried over.
 
         Under `end_day` a violated day is played again with the energies it began with; after the file's last day
-        comes its first, at the initial energies. `draw` is what chance decides, from the state's key if not given.
+        comes its first, at the initial energies. Batteries' ramps go on over midnight where energies are carried.
+        `draw` is what chance decides, from the state's key if not given.
         """
         draw = draw_day(self, state.key) if draw is None else draw
         replay = state.violated if self.scenario.rules.on_violation == "end_day" else jnp.zeros((), bool)
         following_row = (state.day_row + self.scenario.steps_per_day) % self.profiles.n_rows
-        first = following_row == 0
-        carried = jnp.where(first, rating(self.scenario, "batteries")["soc_initial"], state.battery_soc)
-        row, soc = self._chosen(draw, following_row, carried)
-        owed = jnp.where(first, 0.0, state.load_owed_mwh)
-        if self.scenario.rules.energies == "random":
-            owed = jnp.zeros_like(owed)
-        return self._start_day(
-            draw,
-            jnp.where(replay, state.day_row, row),
-            jnp.where(replay, state.day_battery_soc, soc),
-            jnp.where(replay, state.day_load_owed_mwh, owed),
-        )
+        carried = Stores(state.battery_soc, state.battery_p_mw, state.load_owed_mwh)
+        if self.scenario.rules.day_order == "file":
+            again = following_row == 0
+            carried = jax.tree.map(lambda new, old: jnp.where(again, new, old), first_stores(self.scenario), carried)
+        row, stores = self._chosen(draw, following_row, carried)
+        began = Stores(state.day_battery_soc, jnp.zeros_like(state.battery_p_mw), state.day_load_owed_mwh)
+        stores = jax.tree.map(lambda old, new: jnp.where(replay, old, new), began, stores)
+        return self._start_day(draw, jnp.where(replay, state.day_row, row), stores)
 
     def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
         """Play one step with actions (n_agents, action_size) in [-1, 1]; no auto-reset.
@@ -172,6 +179,7 @@ class Environment:
         InputError
             On actions of another shape; outside jit also on NaN, which inside counts as 0.
         """
+        action = jnp.asarray(action)
         check_action(action, self.action_layout, self.agents)
         scenario, layout, today = self.scenario, self.layout, state.today
         row = state.day_row + state.step
@@ -259,19 +267,19 @@ class Environment:
         r_factor, x_factor = today.impedance_factor
         return self.power_flow.on(replace(self.feeder, r_ohm=r_ohm * r_factor, x_ohm=x_ohm * x_factor))
 
-    def _chosen(self, draw: Draw, in_file_order: Array | int, carried: Array | np.ndarray) -> tuple[Array, Array]:
-        """Choose a day's first row and charge by the rules: by chance, or as they come."""
-        rules, battery = self.scenario.rules, rating(self.scenario, "batteries")
+    def _chosen(self, draw: Draw, in_file_order: Array | int, carried: Stores) -> tuple[Array, Stores]:
+        """Choose a day's first row and energies by the rules: by chance, or as they come."""
+        rules = self.scenario.rules
         row = jnp.asarray(in_file_order, jnp.int32) if rules.day_order == "file" else draw.day_row
-        low, high = battery["soc_min"], battery["soc_max"]
-        return row, jnp.asarray(carried, float) if rules.energies == "carried" else low + (high - low) * draw.soc
+        return row, carried if rules.energies == "carried" else draw.stores
 
-    def _start_day(self, draw: Draw, day_row: Array, battery_soc: Array, owed_mwh: Array) -> tuple[State, TimeStep]:
+    def _start_day(self, draw: Draw, day_row: Array, stores: Stores) -> tuple[State, TimeStep]:
         """Start a day; its first observation rests on the flow of its first row without disturbances."""
         scenario, today = self.scenario, draw.today
         flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], self.day_start_flow)
         vm_pu, violated = self._checked_voltages(flow)
         no_reward, no, first_step = jnp.zeros(self.n_agents), jnp.zeros((), bool), jnp.zeros((), jnp.int32)
+        battery_soc, owed_mwh = stores.battery_soc, stores.load_owed_mwh
         values = measure(self, today, day_row, first_step, vm_pu, battery_soc, owed_mwh)
         history = jnp.broadcast_to(values, (scenario.observation.history - 1, *values.shape))
         observation = observe(self.observation_layout, values, history, today.missing)
@@ -281,7 +289,7 @@ class Environment:
             day_row=day_row,
             step=first_step,
             battery_soc=battery_soc,
-            battery_p_mw=idle,
+            battery_p_mw=stores.battery_p_mw,
             load_owed_mwh=owed_mwh,
             day_battery_soc=battery_soc,
             day_load_owed_mwh=owed_mwh,
@@ -292,7 +300,7 @@ class Environment:
         demand, solar = self.profiles.demand[day_row], self.profiles.solar[day_row]
         delivered = self._nothing_delivered(demand, idle)
         p_mw, q_mvar = -delivered.load_p_mw, -delivered.load_q_mvar
-        info = grid_info(self, flow, vm_pu, p_mw, q_mvar, delivered, Stores(battery_soc, idle, owed_mwh), day_row)
+        info = grid_info(self, flow, vm_pu, p_mw, q_mvar, delivered, stores, day_row)
         info |= {"demand": demand, "solar": solar, "load_q_factor": demand, "local_reward": no_reward}
         info |= {f"reward_{name}": no_reward for name in terms_of(scenario)}
         info |= {name: jnp.zeros(self.n_agents, jnp.int32) for name in ("clipped_actions", "nan_actions")}

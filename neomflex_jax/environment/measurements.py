@@ -2,7 +2,8 @@
 
 A sensor's noise is normal and additive, on voltages. Forecasts of Demand and Solar, for the steps beyond the next:
 `perfect` is what will come while the day lasts, and beyond midnight the file's rows; `persistence` repeats the same
-hours of the day before in the file; `noisy` is perfect times ``1 + sigma sqrt(lead / furthest) n``, drawn every step.
+hours of the file's last day that is over by then; `noisy` is perfect times ``1 + sigma sqrt(lead / furthest) n``, not
+below 0, drawn every step.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def measure(
         parts.append(_forecast(env, today, row, step, ahead).ravel())
     if env.profiles.price is not None:
         parts.append(env.profiles.price[(row + jnp.append(jnp.zeros(1, int), ahead)) % env.profiles.n_rows])
-    parts.append(battery_soc)
+    parts.append(jnp.clip(battery_soc, 0.0, 1.0))  # rounding may leave an empty battery a hair below
     if scenario.flexible_loads:
         parts.append(_share(owed_mwh, jnp.array([load.buffer_mwh for load in scenario.flexible_loads])))
     steps = scenario.steps_per_day
@@ -50,7 +51,7 @@ def _forecast(env: Environment, today: Today, row: Array, step: Array, ahead: Ar
     config = scenario.observation
     rows = (row + ahead) % profiles.n_rows
     if config.forecast == "persistence":
-        rows = (rows - scenario.steps_per_day) % profiles.n_rows
+        rows = (rows - scenario.steps_per_day * (1 + ahead // scenario.steps_per_day)) % profiles.n_rows
         return jnp.stack([profiles.demand[rows], profiles.solar[rows]])
     values = jax.vmap(lambda row, step: demand_and_solar(profiles, scenario, today, row, step), out_axes=1)(
         rows, step + ahead
@@ -59,7 +60,7 @@ def _forecast(env: Environment, today: Today, row: Array, step: Array, ahead: Ar
         return values
     noise = jax.random.normal(step_key(today, FORECAST_NOISE, step), values.shape, values.dtype)
     spread = config.forecast_noise * jnp.sqrt(ahead / config.forecast_steps)
-    return jnp.maximum(values * (1.0 + spread * noise), 0.0)
+    return values * jnp.maximum(1.0 + spread * noise, 0.0)
 
 
 def _share(part: Array, whole: Array) -> Array:

@@ -8,7 +8,8 @@ from typing import Any
 
 from neomflex_jax.errors import unknown_name
 from neomflex_jax.fields import build, with_overrides
-from neomflex_jax.resources import scenario_folder
+from neomflex_jax.grid import feeder_names
+from neomflex_jax.resources import PROFILES, scenario_folder
 from neomflex_jax.scenario.scenario import Scenario
 from neomflex_jax.toml_lines import read_toml
 
@@ -43,10 +44,11 @@ def scenario_from_dict(values: Mapping[str, Any], where: str) -> Scenario:
 
 
 def _resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Make files named in a scenario file relative to that file, where they exist there."""
+    """Make files named in a scenario file relative to it, where they exist there and nothing packaged is meant."""
     resolved = dict(values)
     for name in ("feeder", "profiles", "evaluation_profiles"):
         given = resolved.get(name)
-        if isinstance(given, str) and (folder / given).exists():
+        packaged = feeder_names() if name == "feeder" else PROFILES
+        if isinstance(given, str) and given not in packaged and (folder / given).exists():
             resolved[name] = str((folder / given).resolve())
     return resolved

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
+MAX_FACTOR = 10.0  # on Demand and Solar
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -72,8 +72,9 @@ class Variant:
         if not NAME.fullmatch(self.name):
             raise InputError(f"variant {self.name!r}: names are made of letters, digits, _ and -")
         for field in ("demand_factor", "solar_factor"):
-            if not 0 <= getattr(self, field) < math.inf:
-                raise InputError(f"variant {self.name!r}: {field} = {getattr(self, field)} must be at least 0")
+            if not 0 <= getattr(self, field) <= MAX_FACTOR:
+                value = getattr(self, field)
+                raise InputError(f"variant {self.name!r}: {field} = {value} must lie in 0..{MAX_FACTOR:g}")
 
 
 VARIANTS = (

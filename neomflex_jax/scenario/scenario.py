@@ -61,6 +61,14 @@ class Scenario:
             raise InputError(
                 f"price_weight = {self.reward.price_weight} needs a price: name the profiles' column in tariff_column"
             )
+        if self.uncertainty.outage_probability > 0 and self.uncertainty.outage_steps > self.steps_per_day:
+            raise InputError(
+                f"outage_steps = {self.uncertainty.outage_steps} must be at most steps_per_day = {self.steps_per_day}"
+            )
+        if self.reward.solar_penalty and self.reward.solar_last_step >= self.steps_per_day:
+            raise InputError(
+                f"solar_last_step = {self.reward.solar_last_step} must lie below steps_per_day = {self.steps_per_day}"
+            )
         _check_territories(self)
         _check_devices(self)
 
@@ -93,8 +101,13 @@ class Scenario:
 
     def observation_layout(self) -> dict[str, dict[str, Any]]:
         """Say what a policy's input and output entries mean: a policy fits a scenario if and only if these agree."""
-        seen = {name: getattr(self.observation, name) for name in ("scope", "history", "forecast_steps")}
+        seen: dict[str, Any] = {
+            name: getattr(self.observation, name) for name in ("scope", "history", "forecast", "forecast_steps")
+        }
         seen["tariff"] = bool(self.tariff_column)
+        if self.observation.scope in ("neighbours", "global"):  # what others have is seen too
+            seen["territories"] = [list(part.buses) for part in self.territories]
+            seen["devices"] = [device.bus for device in self.devices]
         controls = controls_of(self)
         layout: dict[str, dict[str, Any]] = {}
         for part in self.territories:

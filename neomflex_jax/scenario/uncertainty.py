@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.scenario.parts import MAX_FACTOR
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Uncertainty:
                 raise InputError(f"{name} = {getattr(self, name)} must lie in 0..1 (1 left out)")
         for name in ("load_growth", "pv_growth"):
             span = getattr(self, name)
-            if len(span) != 2 or not 0 <= span[0] <= span[1] < math.inf:
-                raise InputError(f"{name} = {list(span)} must be a range [lowest, highest] of factors, 0 or above")
+            if len(span) != 2 or not 0 <= span[0] <= span[1] <= MAX_FACTOR:
+                allowed = f"must be a range [lowest, highest] of factors in 0..{MAX_FACTOR:g}"
+                raise InputError(f"{name} = {list(span)} {allowed}")
         if not 0 <= self.outage_probability <= 1:
             raise InputError(f"outage_probability = {self.outage_probability} must lie in 0..1")
         if self.outage_steps < 1:
