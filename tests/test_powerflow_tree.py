@@ -16,6 +16,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.powerflow import bind
+from neomflex_jax.powerflow import tree as tree_module
 from neomflex_jax.powerflow.clusters import cluster_tree
 from neomflex_jax.powerflow.dense import DenseNetwork
 from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES, TREE_FROM_BUSES_OTHERWISE
@@ -176,12 +177,18 @@ def test_pieces_leave_room_for_a_hook_wherever_another_hangs(shape: Shape, n: in
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", [1, 60, pytest.param(700, marks=pytest.mark.slow)])
-def test_currents_make_the_rises_and_flows_of_the_dense_matrix(shape: Shape, n: int, float64: None) -> None:
+@pytest.mark.parametrize(
+    ("n", "dense_links"),
+    [(1, 128), (60, 128), (60, 0), *(pytest.param(700, m, marks=pytest.mark.slow) for m in (128, 0))],
+)
+def test_currents_make_the_rises_and_flows_of_the_dense_matrix(
+    shape: Shape, n: int, dense_links: int, monkeypatch: pytest.MonkeyPatch, float64: None
+) -> None:
+    monkeypatch.setattr(tree_module, "DENSE_LINKS", dense_links)
     feeder = radial_feeder(shape(n, np.random.default_rng(n)), seed=n)
     dense, tree = (bind(feeder, "ac", network=form).grid.network for form in ("dense", "tree"))
     assert isinstance(tree, TreeNetwork)
-    assert n < 700 or isinstance(tree.links, Links)
+    assert isinstance(tree.links, Links) == (len(tree.r) * tree.hooks > dense_links)
     current = np.random.default_rng(0).normal(size=(2, 3, n))
 
     def answers(network: Any) -> list[jax.Array]:
