@@ -211,3 +211,11 @@ def test_a_disturbance_that_cannot_be_is_refused(three_days: Path, fields: dict,
     with pytest.raises(nf.InputError) as caught:
         make(three_days, **fields)
     assert says in str(caught.value)
+
+
+def test_noise_keeps_the_sign_of_a_negative_demand(tmp_path: Path) -> None:
+    rows = "\n".join(["Demand,Solar", *["-0.5,0.2"] * 96])
+    (tmp_path / "feeding.csv").write_text(rows, encoding="utf-8")
+    env = make(tmp_path / "feeding.csv", profile_noise=0.01)
+    _, info = first_steps(env)
+    assert (info["demand"] < -0.4).all()

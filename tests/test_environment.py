@@ -102,7 +102,7 @@ def test_split_takes_the_padding_off(env: Environment, start: tuple[nf.State, nf
     }
     actions = env.split(jnp.zeros((7, 5, 3, 3)))
     assert [part.shape for part in actions.values()] == [(7, 5, 2), (7, 5, 3), (7, 5, 1)]
-    with pytest.raises(ValueError, match=r"last axis is 7; expected one of \[3, 18\]"):
+    with pytest.raises(ValueError, match="last axis is 7; expected observations 18, actions 3"):
         env.split(jnp.zeros((3, 7)))
 
 

@@ -260,3 +260,57 @@ def test_judging_keeps_the_power_flow_and_the_rewards(training: Environment, jud
     assert judging.scenario.rules == dataclasses.replace(
         training.scenario.rules, day_order="file", energies="carried", on_violation="continue"
     )
+
+
+# ---- what a review found ----
+
+
+def test_a_ramp_goes_on_over_midnight_where_energies_are_carried(three_days: Path) -> None:
+    battery = {"bus": 23, "capacity_mwh": 200.0, "power_mw": 0.5, "ramp_mw": 0.1}
+    fields = {"batteries": [battery], "pv_inverters": [{"bus": bus, "p_max_mw": 1, "s_mva": 1} for bus in (16, 31)]}
+    env = nf.make("neom33", power_flow="lindistflow", profiles=three_days, **fields)
+    env = nf.AutoReset(evaluation_environment(env, env.profiles))
+
+    def step(state: nf.State, _: None) -> tuple[nf.State, jax.Array]:
+        state, timestep = env.step(state, jnp.ones(env.action_mask.shape))
+        return state, timestep.info["battery_p_mw"][0]
+
+    p_mw = np.asarray(jax.lax.scan(step, env.reset(jax.random.key(0))[0], None, length=3 * 48 + 2)[1])
+    np.testing.assert_allclose(p_mw[:6], [0.1, 0.2, 0.3, 0.4, 0.5, 0.5], atol=1e-6)
+    np.testing.assert_allclose(p_mw[47:50], 0.5, atol=1e-6)
+    np.testing.assert_allclose(p_mw[144:], [0.1, 0.2], atol=1e-6)  # the file starts again, batteries at rest
+
+
+def test_carried_energies_survive_a_random_day_that_is_the_files_last(three_days: Path) -> None:
+    env = nf.make("neom33", power_flow="lindistflow", profiles=three_days, energies="carried", day_order="random")
+    state, _ = env.reset(jax.random.key(0))
+    last = dataclasses.replace(state, day_row=jnp.asarray(96, jnp.int32), battery_soc=jnp.full(3, 0.3))
+    np.testing.assert_allclose(env.next_day(last)[0].battery_soc, 0.3)
+
+
+def test_random_energies_include_what_flexible_loads_owe(three_days: Path) -> None:
+    load = {"bus": 24, "shift_mw": 0.1, "buffer_mwh": 0.4}
+    env = nf.make("neom33", power_flow="lindistflow", profiles=three_days, flexible_loads=[load])
+    owed = jax.vmap(lambda key: env.reset(key)[0].load_owed_mwh)(jax.random.split(jax.random.key(0), 200))
+    assert 0.0 <= float(owed.min()) < 0.02 and 0.38 < float(owed.max()) <= 0.4
+
+
+def test_observations_and_actions_of_one_size_are_split_by_kind(three_days: Path) -> None:
+    device = {"bus": 17, "p_max_mw": 1.0, "s_mva": 1.0, "curtailable": True}
+    fields = {
+        "batteries": [{"bus": 17, "capacity_mwh": 2.0, "power_mw": 0.5, "s_mva": 0.6}],
+        "pv_inverters": [
+            device,
+            {"bus": 31, "p_max_mw": 1.0, "s_mva": 1.0},
+            {"bus": 20, "p_max_mw": 1.0, "s_mva": 1.0},
+        ],
+        "flexible_loads": [{"bus": 17, "curtail_share": 0.5, "shift_mw": 0.01, "buffer_mwh": 0.1}],
+        "scope": "local",
+    }
+    env = nf.make("neom33", power_flow="lindistflow", profiles=three_days, **fields)
+    assert env.observation_size == env.action_size == 6
+    seen = env.reset(jax.random.key(0))[1].observation
+    assert env.split(seen, "observation")["agent_3"].shape == (4,)
+    assert env.split(jnp.zeros(env.action_mask.shape), "action")["agent_3"].shape == (1,)
+    with pytest.raises(nf.InputError, match="say kind="):
+        env.split(seen)

@@ -182,3 +182,30 @@ def test_a_setting_that_cannot_be_is_refused(three_days: Path, fields: dict, say
     with pytest.raises(nf.InputError) as caught:
         make(three_days, **fields)
     assert says in str(caught.value)
+
+
+def test_persistence_never_shows_what_is_still_to_come(three_days: Path) -> None:
+    env = make(three_days, forecast_steps=60, forecast="persistence")
+    state, _ = env.reset(jax.random.key(0))
+    _, timestep = env.next_day(dataclasses.replace(state, step=jnp.asarray(48, jnp.int32), day_row=jnp.asarray(48)))
+    seen = np.asarray(env.split(timestep.observation)["agent_3"])[10:70]  # of row 96, the third day's first
+    rows = 96 + np.arange(1, 61) - np.where(np.arange(1, 61) < 48, 48, 96)
+    assert rows.max() < 96
+    np.testing.assert_allclose(seen, np.asarray(env.profiles.demand)[rows], atol=1e-6)
+
+
+def test_a_forecast_beyond_midnight_is_the_files_whatever_today_drew(three_days: Path) -> None:
+    env = make(three_days, forecast_steps=60, load_growth=[2.0, 2.0])
+    _, timestep = env.reset(jax.random.key(0))
+    seen = np.asarray(env.split(timestep.observation)["agent_3"])[10:70]
+    demand = np.asarray(env.profiles.demand)[1:61]
+    np.testing.assert_allclose(seen, np.where(np.arange(1, 61) < 48, 2.0, 1.0) * demand, rtol=1e-6)
+
+
+def test_an_empty_battery_is_not_below_zero(three_days: Path) -> None:
+    battery = {"bus": 23, "capacity_mwh": 2.0, "power_mw": 0.5, "soc_min": 0.0, "discharge_efficiency": 0.91}
+    others = [{"bus": bus, "p_max_mw": 1.0, "s_mva": 1.0} for bus in (16, 31)]
+    env = make(three_days, batteries=[battery], pv_inverters=others)
+    _, _, seen = stepped(env, 12)
+    for each in seen:
+        assert (np.asarray(each.observation) >= env.observation_low).all()

@@ -75,7 +75,13 @@ def test_each_device_has_the_owner_of_its_bus(neom33: Scenario) -> None:
         "pv_inverters": [31],
         "flexible_loads": [],
         "actions": ["pv_31 pv_q"],
-        "observation": {"scope": "territory", "history": 1, "forecast_steps": 0, "tariff": False},
+        "observation": {
+            "scope": "territory",
+            "history": 1,
+            "forecast": "perfect",
+            "forecast_steps": 0,
+            "tariff": False,
+        },
     }
 
 
@@ -228,3 +234,24 @@ def test_files_named_in_a_scenario_file_lie_beside_it(tmp_path: Path) -> None:
     scenario = nf.load_scenario(tmp_path / "mine.toml")
     assert scenario.profiles == str(tmp_path / "mine.csv")
     assert scenario.evaluation_profiles == "testing"
+
+
+def test_a_policy_of_a_global_scope_fits_no_scenario_that_cuts_the_feeder_elsewhere(neom33: Scenario) -> None:
+    parts = neom33.territories
+    moved = [
+        parts[0],
+        dataclasses.replace(parts[1], buses=parts[1].buses[:-1]),
+        dataclasses.replace(parts[2], buses=(*parts[2].buses, parts[1].buses[-1])),
+    ]
+    for scope, fits in (("territory", True), ("global", False)):
+        here, there = (nf.load_scenario("neom33", scope=scope, territories=cut) for cut in (parts, moved))
+        same = here.observation_layout()["agent_1"] == there.observation_layout()["agent_1"]
+        assert same == fits
+
+
+def test_a_packaged_name_is_never_a_folder_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "case33bw").mkdir()
+    (tmp_path / "testing").write_text("not this", encoding="utf-8")
+    (tmp_path / "mine.toml").write_text(packaged_text(), encoding="utf-8")
+    scenario = nf.load_scenario(tmp_path / "mine.toml")
+    assert (scenario.feeder, scenario.evaluation_profiles) == ("case33bw", "testing")

@@ -18,6 +18,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
 from validation import replay
 from validation.checks import implied_injections, set_points_of
+from validation.metrics import compare
 from validation.pandapower_net import SetPoints, build_net
 from validation.replay import NON_FINITE, NOT_CONVERGED, RUNPP_OPTIONS, UNSUPPLIED, solve
 
@@ -233,3 +234,36 @@ def test_a_grid_that_is_not_the_feeders_is_refused(scenario, monkeypatch, elemen
 def test_importing_validation_loads_no_pandapower() -> None:
     code = "import sys, validation; assert 'pandapower' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_option_of_the_devices_is_replayed_and_random_impedances_are_refused() -> None:
+    options = {
+        "batteries": [
+            {"bus": 23, "capacity_mwh": 2.0, "power_mw": 0.5, "s_mva": 0.7, "charge_efficiency": 0.9},
+            {"bus": 7, "capacity_mwh": 2.0, "power_mw": 0.5, "ramp_mw": 0.2},
+        ],
+        "pv_inverters": [
+            {"bus": 20, "p_max_mw": 1.0, "s_mva": 1.1, "curtailable": True},
+            {"bus": 16, "p_max_mw": 1.0, "s_mva": 1.1, "priority": "q"},
+            {"bus": 31, "p_max_mw": 1.0, "s_mva": 1.0, "export_limit_mw": 0.2},
+        ],
+        "flexible_loads": [{"bus": 24, "curtail_share": 0.5, "shift_mw": 0.1, "buffer_mwh": 0.3}],
+        "demand_spread": 0.2,
+        "reactive_weight": 1.0,
+        "curtailment_weight": 2.0,
+    }
+    env = evaluation_environment(nf.make("neom33", power_flow="ac", **options), disturbed=True)
+    run = record(env, RandomPolicy(jax.random.key(0), env.action_size), "random", n_days=1)
+    metrics, _ = compare(run, replay(run))
+    assert metrics.vm_pu.max_abs < 1e-5 and metrics.energy_max_mwh < 1e-5 and metrics.cost_max < 5e-3
+    assert np.abs(run.battery_q_mvar).max() > 0.1 and np.ptp(run.load_p_mw[0] / env.feeder.load_p_mw.clip(1e-9)) > 0.1
+
+    lost = dataclasses.replace(run, battery_soc=run.battery_soc - np.float32(1e-3))
+    assert compare(lost, replay(run))[0].energy_max_mwh > 1e-3
+    unserved = dataclasses.replace(run, battery_q_mvar=np.zeros_like(run.battery_q_mvar))
+    assert compare(unserved, replay(unserved))[0].vm_pu.max_abs > 1e-4
+    random_lines = nf.make("neom33", power_flow="ac", line_error=0.1)
+    disturbed = evaluation_environment(random_lines, disturbed=True)
+    odd = record(disturbed, RandomPolicy(jax.random.key(0), disturbed.action_size), "odd", n_days=1)
+    with pytest.raises(nf.InputError, match=r"recorded with line_error = 0.1: its impedances are random"):
+        replay(odd)

@@ -83,7 +83,8 @@ def dense_network(
     """
     known = all(isinstance(a, np.ndarray | np.generic) for a in (r, x, slack_vm, loop_ratio) if a is not None)
     xp = np if known else jnp
-    path, n = path_matrix(topology), topology.n_bus - 1
+    # a copy, for JAX 0.10.2 mixes up the precisions of programs that share one NumPy array
+    path, n = path_matrix(topology).copy(), topology.n_bus - 1
     loops = spanning_tree(topology).loop_branches
     no_load = slack_vm * xp.ones(n)
     if len(loops) == 0:
