@@ -63,49 +63,16 @@ def deliver(
 ) -> tuple[Delivered, Stores]:
     """Deliver the requests; loads (n_bus,) as they would be without flexibility."""
     battery_works, pv_works, load_works = in_service
-    n_bus = load_p_mw.shape[-1]
     load_p_mw, load_q_mvar, curtailed_mw, owed_mwh, load_clipped = _flex(
         scenario, layout, requests, stores, load_p_mw, load_q_mvar, load_works
     )
-    battery = rating(scenario, "batteries")
-    asked_mw = requests["battery_p"] * battery["power_mw"]
-    battery_p_mw, soc = deliver_battery_power(
-        asked_mw,
-        stores.battery_soc,
-        capacity_mwh=battery["capacity_mwh"],
-        power_mw=battery["power_mw"],
-        soc_min=battery["soc_min"],
-        soc_max=battery["soc_max"],
-        step_hours=scenario.step_hours,
-        charge_efficiency=battery["charge_efficiency"],
-        discharge_efficiency=battery["discharge_efficiency"],
-        previous_p_mw=stores.battery_p_mw,
-        ramp_mw=battery["ramp_mw"],
-        available=battery_works,
-    )
-    battery_q_mvar = jnp.zeros_like(battery_p_mw)
-    if "battery_q" in requests:
-        battery_q_mvar = deliver_battery_q(
-            requests["battery_q"], battery_p_mw, s_mva=battery["s_mva"], available=battery_works
-        )
-
-    inverter = rating(scenario, "pv_inverters")
-    curtail = jnp.maximum(-requests["pv_curtailment"], 0.0) if "pv_curtailment" in requests else 0.0
+    battery_p_mw, battery_q_mvar, soc, battery_clipped = _dispatch_batteries(scenario, requests, stores, battery_works)
     room_mw: Array | float = np.inf
-    if np.isfinite(inverter["export_limit_mw"]).any():
-        others_mw = sum_at_bus(battery_p_mw, layout.battery_bus, n_bus)[layout.pv_bus]
-        room_mw = export_room_mw(inverter["export_limit_mw"], load_p_mw[layout.pv_bus], others_mw)
-    pv_p_mw, pv_q_mvar = deliver_pv_power(
-        requests["pv_q"],
-        solar,
-        p_max_mw=inverter["p_max_mw"],
-        s_mva=inverter["s_mva"],
-        curtail_fraction=curtail,
-        q_priority=np.array([device.priority == "q" for device in scenario.pv_inverters], bool),
-        p_limit_mw=room_mw,
-        available=pv_works,
-    )
-    available_mw = jnp.where(pv_works, solar * jnp.asarray(inverter["p_max_mw"]), 0.0)
+    limits_mw = rating(scenario, "pv_inverters")["export_limit_mw"]
+    if np.isfinite(limits_mw).any():
+        others_mw = sum_at_bus(battery_p_mw, layout.battery_bus, load_p_mw.shape[-1])[layout.pv_bus]
+        room_mw = export_room_mw(limits_mw, load_p_mw[layout.pv_bus], others_mw)
+    pv_p_mw, pv_q_mvar, available_mw, pv_clipped = _dispatch_pv(scenario, requests, solar, room_mw, pv_works)
     delivered = Delivered(
         battery_p_mw=battery_p_mw,
         battery_q_mvar=battery_q_mvar,
@@ -115,15 +82,55 @@ def deliver(
         load_p_mw=load_p_mw,
         load_q_mvar=load_q_mvar,
         load_curtailed_mw=curtailed_mw,
-        clipped=jnp.concatenate(
-            [
-                jnp.where(battery_works, jnp.abs(asked_mw - battery_p_mw), 0.0) / battery["power_mw"],
-                (available_mw * (1.0 - curtail) - pv_p_mw) / inverter["p_max_mw"],
-                load_clipped,
-            ]
-        ),
+        clipped=jnp.concatenate([battery_clipped, pv_clipped, load_clipped]),
     )
     return delivered, Stores(soc, battery_p_mw, owed_mwh)
+
+
+def _dispatch_batteries(
+    scenario: Scenario, requests: Requests, stores: Stores, in_service: Array | bool
+) -> tuple[Array, Array, Array, Array]:
+    """Give the batteries' p and q, their next soc, and the missing share of what was asked for."""
+    sizes = rating(scenario, "batteries")
+    asked_mw = requests["battery_p"] * sizes["power_mw"]
+    p_mw, soc = deliver_battery_power(
+        asked_mw,
+        stores.battery_soc,
+        capacity_mwh=sizes["capacity_mwh"],
+        power_mw=sizes["power_mw"],
+        soc_min=sizes["soc_min"],
+        soc_max=sizes["soc_max"],
+        step_hours=scenario.step_hours,
+        charge_efficiency=sizes["charge_efficiency"],
+        discharge_efficiency=sizes["discharge_efficiency"],
+        previous_p_mw=stores.battery_p_mw,
+        ramp_mw=sizes["ramp_mw"],
+        available=in_service,
+    )
+    q_mvar = jnp.zeros_like(p_mw)
+    if "battery_q" in requests:
+        q_mvar = deliver_battery_q(requests["battery_q"], p_mw, s_mva=sizes["s_mva"], available=in_service)
+    return p_mw, q_mvar, soc, jnp.where(in_service, jnp.abs(asked_mw - p_mw), 0.0) / sizes["power_mw"]
+
+
+def _dispatch_pv(
+    scenario: Scenario, requests: Requests, solar: Array, room_mw: Array | float, in_service: Array | bool
+) -> tuple[Array, Array, Array, Array]:
+    """Give the inverters' p and q, the power that the sun offers, and the missing share of what was asked for."""
+    sizes = rating(scenario, "pv_inverters")
+    curtail = jnp.maximum(-requests["pv_curtailment"], 0.0) if "pv_curtailment" in requests else 0.0
+    p_mw, q_mvar = deliver_pv_power(
+        requests["pv_q"],
+        solar,
+        p_max_mw=sizes["p_max_mw"],
+        s_mva=sizes["s_mva"],
+        curtail_fraction=curtail,
+        q_priority=np.array([device.priority == "q" for device in scenario.pv_inverters], bool),
+        p_limit_mw=room_mw,
+        available=in_service,
+    )
+    available_mw = jnp.where(in_service, solar * jnp.asarray(sizes["p_max_mw"]), 0.0)
+    return p_mw, q_mvar, available_mw, (available_mw * (1.0 - curtail) - p_mw) / sizes["p_max_mw"]
 
 
 def _flex(

@@ -6,13 +6,12 @@ To the right: branches between a bus and the slack. Upwards: room for every end 
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import offset_copy
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.plots import style
-from neomflex_jax.plots.feeder import MOST_LABELS, bus_places
+from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
 from neomflex_jax.scenario import Scenario
 
 SHAPES = ("o", "D", "^", "v", "p", "h")  # the next one when the colours begin again
@@ -27,16 +26,7 @@ def draw_territories(scenario: Scenario, feeder: Feeder) -> Figure:
     place = bus_places(feeder.topology)
     figure, axes = style.new_figure(f"{scenario.name}: territories and devices", "")
     figure.set_figheight(min(3.0 + 0.12 * len(np.unique(place[:, 1])), 16.0))
-    ends = np.array([feeder.topology.from_bus, feeder.topology.to_bus]).T
-    closed = np.array(feeder.topology.in_service, bool)
-    for which, dashes, name in ((closed, "-", None), (~closed, ":", "open branch")):
-        if which.any():
-            lines = LineCollection(
-                list(place[ends[which]]), colors=style.GREY, linestyles=dashes, linewidths=1.0, label=name
-            )
-            axes.add_collection(lines)
-    slack_x, slack_y = place[feeder.topology.slack]
-    axes.scatter(slack_x, slack_y, marker="s", s=90, color=style.INK, zorder=2, label="slack")
+    draw_branches(axes, feeder.topology, place, slack_size=90.0)
     for index, part in enumerate(scenario.territories):
         own = place[[feeder.bus_position(bus) for bus in part.buses]]
         shape = SHAPES[index // len(style.COLOURS) % len(SHAPES)]
@@ -61,11 +51,7 @@ def draw_territories(scenario: Scenario, feeder: Feeder) -> Figure:
                 linewidths=0,
                 label=name,
             )
-    if feeder.n_bus <= MOST_LABELS:
-        for label, (x, y) in zip(feeder.bus_labels, place, strict=True):
-            axes.annotate(str(label), (x, y), (4, 2), textcoords="offset points", fontsize=5.5, color=style.INK)
+    draw_labels(axes, feeder, place, above=9.0)
     axes.set_xlabel("branches from the slack")
-    axes.set_yticks([])
-    axes.spines["left"].set_visible(False)
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
