@@ -51,7 +51,7 @@ def draw_territories(scenario: Scenario, feeder: Feeder) -> Figure:
                 linewidths=0,
                 label=name,
             )
-    draw_labels(axes, feeder, place, above=9.0)
+    draw_labels(axes, feeder, place, above=12.0)  # clear of the PV marks
     axes.set_xlabel("branches from the slack")
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return figure
