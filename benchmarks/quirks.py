@@ -10,7 +10,6 @@ the day cost of actions sampled from the policy against its mode.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -25,10 +24,12 @@ from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.agents.sac import LearnerState
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import record
+from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.checkpoint import Checkpoints
-from neomflex_jax.training.loop import start
+from neomflex_jax.training.options import read_options
+from neomflex_jax.training.program import Program
 from neomflex_jax.training.run_folder import RunFolder
-from neomflex_jax.training.train import learner_for, read_options
+from neomflex_jax.training.sac_loop import SacTraining
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,12 @@ def sampled_against_mode(folder: Path) -> None:
     """Compare the day cost of sampled actions, of the actor's mode and of the averaged actor's mode."""
     options = read_options(RunFolder(folder))
     env = evaluation_environment(nf.make(options.scenario, power_flow="ac"))
-    sac = learner_for(env, options)
+    training = algorithm_for(env, options)
+    if not isinstance(training, SacTraining):
+        raise SystemExit(f"{folder}: was trained with {options.algorithm}; sampled actions are SAC's")
+    sac = training.sac
     checkpoints = Checkpoints(RunFolder(folder).checkpoints)
-    template = jax.eval_shape(partial(start, env, sac), jax.random.key(0))
-    learner = checkpoints.restore_newest(template).learner
+    learner = checkpoints.restore_newest(Program(training).template(env)).learner
     checkpoints.close()
     copy = nf.AutoReset(env)
 

@@ -17,7 +17,8 @@ import tyro
 
 from neomflex_jax import load_scenario
 from neomflex_jax.commands.evaluate import record_runs
-from neomflex_jax.training.train import TrainOptions, train
+from neomflex_jax.training.options import TrainOptions
+from neomflex_jax.training.train import train
 from validation import validate
 
 

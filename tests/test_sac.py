@@ -11,11 +11,12 @@ from neomflex_jax import InputError
 from neomflex_jax.agents.sac import Sac, SacConfig
 from neomflex_jax.agents.sac.distribution import mode, sample
 from neomflex_jax.agents.sac.losses import critic_loss, soft_target, temperature_loss
-from neomflex_jax.agents.sac.replay_buffer import Transition, add, empty_buffer, sample_transitions
+from neomflex_jax.agents.sac.replay_buffer import Batch, Transition, add, empty_buffer, sample_batch
 
 SMALL = SacConfig(n_copies=4, batch_size=64, updates_per_step=2, buffer_size=512, warmup_steps=8, hidden_sizes=(32, 32))
 OBSERVATION_MASK = np.array([[True, True, True], [True, True, False]])
 ACTION_MASK = np.array([[True, True], [True, False]])
+GAMMA = SMALL.gamma
 
 
 def transitions(key, n=256, reward=None):
@@ -23,7 +24,7 @@ def transitions(key, n=256, reward=None):
     observation, following = (jax.random.normal(k, (n, 2, 3)) * OBSERVATION_MASK for k in keys[:2])
     action = jax.random.uniform(keys[2], (n, 2, 2), minval=-1, maxval=1) * ACTION_MASK
     reward = jax.random.normal(keys[3], (n, 2)) if reward is None else reward(observation, action)
-    return Transition(observation, action, reward, jnp.zeros(n), following)
+    return Batch(observation, action, reward, jnp.full(n, GAMMA), following)
 
 
 def test_squashed_density_integrates_to_one():
@@ -59,9 +60,7 @@ def test_extreme_unsquashed_actions_have_finite_density():
 
 def test_soft_target_by_hand():
     values = jnp.array([[2.0, 5.0], [3.0, 4.0]])
-    target = soft_target(
-        jnp.array([1.0, -1.0]), jnp.array([0.0, 1.0]), values, jnp.array([0.5, 9.0]), jnp.array(0.2), 0.9
-    )
+    target = soft_target(jnp.array([1.0, -1.0]), jnp.array([0.9, 0.0]), values, jnp.array([0.5, 9.0]), jnp.array(0.2))
     np.testing.assert_allclose(target, [1.0 + 0.9 * (2.0 - 0.1), -1.0], rtol=1e-6)
 
 
@@ -76,14 +75,15 @@ def test_temperature_rises_when_the_entropy_is_below_its_target():
 
 
 def test_buffer_keeps_the_newest_and_samples_only_what_was_added():
-    example = Transition(jnp.zeros((1, 1)), jnp.zeros((1, 1)), jnp.zeros(1), jnp.zeros(()), jnp.zeros((1, 1)))
+    one, none = jnp.zeros((1, 1)), jnp.zeros(())
+    example = Transition(one, one, jnp.zeros(1), none, none, one)
     buffer = empty_buffer(example, 6)
 
     def batch(value):
         return jax.tree.map(lambda leaf: jnp.full((2, *leaf.shape), value), example)
 
     buffer = add(buffer, batch(1.0))
-    assert set(np.unique(sample_transitions(buffer, jax.random.key(0), (100,)).reward)) == {1.0}
+    assert set(np.unique(sample_batch(buffer, jax.random.key(0), (100,), GAMMA).reward)) == {1.0}
     for value in (2.0, 3.0, 4.0):
         buffer = add(buffer, batch(value))
     assert sorted(np.unique(buffer.storage.terminated)) == [2.0, 3.0, 4.0]
@@ -119,7 +119,7 @@ def test_agents_learn_independently_with_local_critics():
     first, losses = update(state, batch, jax.random.key(2))
     second, other_losses = update(state, other, jax.random.key(2))
     for left, right in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):
-        if left.ndim:  # the number of updates has no agents
+        if left.ndim:  # the number of updates and the settings have no agents
             np.testing.assert_allclose(left[0], right[0], rtol=1e-5, atol=1e-7)
     same, different = np.asarray(losses["critic_loss"]) / np.asarray(other_losses["critic_loss"])
     assert same == pytest.approx(1.0, rel=1e-5)
@@ -132,14 +132,12 @@ def test_probe_constant_reward_has_its_known_value_and_truncation_bootstraps(ter
     sac = Sac(config, (3, 2), (2, 1))
     state = sac.init(jax.random.key(0))
     batch = transitions(jax.random.key(1), reward=lambda o, a: jnp.ones(a.shape[:2]))
-    batch = replace(batch, terminated=jnp.full_like(batch.terminated, terminated))
+    batch = replace(batch, discount=jnp.full_like(batch.discount, 0.5 * (1.0 - terminated)))
     state, _ = jax.jit(
         lambda s: jax.lax.scan(lambda s, k: sac.update(s, batch, k), s, jax.random.split(jax.random.key(2), 600))
     )(state)
-    inputs = sac._critic_inputs(sac._normalise(state, batch.observation), batch.action)
-    q = jax.vmap(lambda c, x: jax.vmap(sac._critic_apply, in_axes=(0, None))(c, x), in_axes=(0, -2))(
-        state.critic, inputs
-    )
+    inputs = sac._critic_inputs(sac.actors.inputs(state.statistics, batch.observation), batch.action)
+    q = jax.vmap(sac._twins, in_axes=(0, -2))(state.critic, inputs)
     np.testing.assert_allclose(q.mean(axis=(1, 2)), value, rtol=0.08)
 
 
@@ -170,7 +168,7 @@ def test_networks_to_take_away_act_as_the_averaged_actors():
     sac = Sac(SMALL, (3, 2), (2, 1))
     state = sac.with_statistics(sac.init(jax.random.key(0)), transitions(jax.random.key(1)).observation)
     observation = transitions(jax.random.key(3), n=1).observation[0]
-    mean, _ = jax.vmap(sac._actor_apply)(state.averaged_actor, sac._normalise(state, observation))
+    mean, _ = sac.actors.apply(state.averaged_actor, sac.actors.inputs(state.statistics, observation))
     expected = mode(mean, jnp.asarray(ACTION_MASK))
     for index, network in enumerate(sac.networks(state)):
         own = np.asarray(observation[index, : network.observation_size])

@@ -13,19 +13,15 @@ from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
+from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.interrupt import deferred_interrupt
-from neomflex_jax.training.loop import start
+from neomflex_jax.training.options import TrainOptions, read_options
+from neomflex_jax.training.program import Program
 from neomflex_jax.training.run_folder import RunFolder
-from neomflex_jax.training.train import (
-    CHUNK_STEPS,
-    DivergedError,
-    TrainOptions,
-    learner_for,
-    read_options,
-    resume,
-    train,
-)
+from neomflex_jax.training.run_log import DivergedError
+from neomflex_jax.training.sac_loop import CHUNK_STEPS
+from neomflex_jax.training.train import resume, train
 
 SAC = SacConfig(n_copies=8, batch_size=16, updates_per_step=1, buffer_size=512, warmup_steps=8, hidden_sizes=(16,))
 CHUNK = CHUNK_STEPS * SAC.n_copies
@@ -139,14 +135,14 @@ def test_learning_that_leaves_the_finite_numbers_keeps_the_last_good_state(tmp_p
     with pytest.raises(DivergedError, match="is not finite"):
         train(bad, tmp_path / "run")
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-    state = checkpoints.restore_newest(jax.eval_shape(lambda: train_state(bad)))
+    state = checkpoints.restore_newest(template_of(bad))
     checkpoints.close()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.learner.actor))
 
 
-def train_state(given):
+def template_of(given):
     env = make(given.scenario)
-    return start(env, learner_for(env, given), jax.random.key(0))
+    return Program(algorithm_for(env, given)).template(env)
 
 
 def test_a_run_whose_profiles_have_changed_is_not_resumed(tmp_path):
@@ -175,11 +171,9 @@ def test_resuming_where_there_is_no_run_says_so(tmp_path):
 
 def test_a_checkpoint_of_other_sizes_does_not_load(run):
     other = dataclasses.replace(options(3), sac=dataclasses.replace(SAC, hidden_sizes=(8,)))
-    env = make(other.scenario)
-    template = jax.eval_shape(lambda e, k: start(e, learner_for(env, other), k), env, jax.random.key(0))
     checkpoints = Checkpoints(run[0] / "checkpoints")
     with pytest.warns(UserWarning), pytest.raises(InputError, match="no checkpoint that loads"):
-        checkpoints.restore_newest(template)
+        checkpoints.restore_newest(template_of(other))
 
 
 def test_saved_policies_act_alike_in_numpy_and_inside_the_environment(run):

@@ -1,18 +1,24 @@
 """A trained actor to take away: one agent's network, unpadded, evaluated alike in NumPy and in JAX.
 
-``action = tanh(W_n relu(... relu(W_1 x + b_1)) + b_n)`` with ``x = (observation - mean) * scale``: the mode of the
+``action = tanh(W_n f(... f(W_1 x + b_1)) + b_n)``, f the activation, ``x = (observation - mean) * scale``: the mode of the
 policy, no randomness.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {  # of values, in an array module
+    "relu": lambda x, xp: xp.maximum(x, 0.0),
+    "tanh": lambda x, xp: xp.tanh(x),
+}
 
 
 @jax.tree_util.register_dataclass
@@ -23,6 +29,7 @@ class ActorNetwork:
     observation_mean: Any  # (observation_size,)
     observation_scale: Any  # (observation_size,)
     layers: tuple[tuple[Any, Any], ...]  # (kernel (size_in, size_out), bias (size_out,)) from input to output
+    activation: str = field(default="relu", metadata={"static": True})
 
     @property
     def observation_size(self) -> int:
@@ -38,7 +45,7 @@ class ActorNetwork:
         """Act on (..., observation_size) with the array module `xp` (`numpy` or `jax.numpy`)."""
         x = (observation - self.observation_mean) * self.observation_scale
         for kernel, bias in self.layers[:-1]:
-            x = xp.maximum(x @ kernel + bias, 0.0)
+            x = ACTIVATIONS[self.activation](x @ kernel + bias, xp)
         kernel, bias = self.layers[-1]
         return xp.tanh(x @ kernel + bias)
 

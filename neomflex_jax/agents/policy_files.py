@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from neomflex_jax._version import __version__
-from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy
+from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork, NetworkPolicy
 from neomflex_jax.errors import InputError
 
 FORMAT = "neomflex-policy"
@@ -106,6 +106,7 @@ def save_policies(folder: Path, networks: Mapping[str, ActorNetwork], scenario: 
             "observation_size": str(network.observation_size),
             "action_size": str(network.action_size),
             "n_layers": str(len(network.layers)),
+            "activation": network.activation,
         }
         partial = folder / f".{agent}.partial"
         save_file(tensors, str(partial), metadata=header)
@@ -158,7 +159,10 @@ def _read(path: Path) -> tuple[ActorNetwork, PolicyInfo]:
         agent, scenario, version = header["agent"], header["scenario"], header["neomflex_jax_version"]
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: the header is incomplete ({error})") from error
-    network = _network(path, tensors, sizes)
+    activation = header.get("activation", "relu")  # files of version 0.1.0 do not say
+    if activation not in ACTIVATIONS:
+        raise InputError(f"{path}: activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
+    network = replace(_network(path, tensors, sizes), activation=activation)
     return network, PolicyInfo(agent, scenario, layout, version, hashlib.sha256(path.read_bytes()).hexdigest())
 
 

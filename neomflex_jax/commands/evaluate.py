@@ -88,8 +88,8 @@ def record_runs(
     from neomflex_jax.evaluation import record
     from neomflex_jax.fields import with_overrides
     from neomflex_jax.profiles import profiles_hash, resolve_profiles
+    from neomflex_jax.training.options import read_options
     from neomflex_jax.training.run_folder import RunFolder
-    from neomflex_jax.training.train import read_options
 
     scenario = read_options(RunFolder(policies)).scenario
     played = scenario if variant is None else with_overrides(scenario, {"variant": variant})

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 
 import tyro
 
+from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.console import console, progress_bar, short
 from neomflex_jax.errors import InputError
 from neomflex_jax.resources import PROFILES
+
+DEFAULT_STEPS = {"sac": 500_000, "gradient": 1_250_000}
 
 
 @dataclass(frozen=True)
@@ -28,27 +31,40 @@ class TrainCommand:
     scenario: str | None = None
     """A packaged scenario's name or a TOML file. If not given: neom33."""
     algorithm: str = "sac"
-    """How to learn: sac."""
+    """How to learn: sac, or gradient (back-propagation through the grid)."""
     seed: int | None = None
     """Equal seeds on equal machines give identical policies. If not given: 0."""
+    seeds: int | None = None
+    """Train this many seeds side by side, from --seed on; policies go to seed_<k>/. If not given: 1."""
     total_steps: int | None = None
-    """Environment steps, all copies together, rounded up to whole chunks of 24 steps a copy. If not given: 500000."""
+    """Environment steps of a seed, all copies together, rounded up to whole chunks. If not given: 500000, or for
+    gradient 1250000."""
     max_seconds: float | None = None
     """Stop after this many seconds from the command's start, compilation included."""
     power_flow: str | None = None
     """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
     profiles: str | None = None
     """CSV file with Demand and Solar to train on. If not given: the scenario's."""
+    finish_on: str | None = None
+    """Power flow for the last part of the budget, for example ac after calibrated."""
+    finish_fraction: float | None = None
+    """Share of the budget that --finish-on takes. If not given: 0.2."""
+    initial_policies: str | None = None
+    """Output folder of another training whose policies this one starts from."""
+    target_day_cost: float | None = None
+    """Stop when the mean day cost in training is at most this."""
     resume: bool = False
     """Continue the run in the output folder from its newest checkpoint."""
     overwrite: bool = False
     """Replace the run in the output folder."""
     sac: Annotated[SacConfig, tyro.conf.arg(prefix_name=True)] = field(default_factory=SacConfig)
+    gradient: Annotated[GradientConfig, tyro.conf.arg(prefix_name=True)] = field(default_factory=GradientConfig)
 
     def execute(self, started: float) -> int:
         """Train; gives the exit status."""
         from neomflex_jax.training.run_folder import RunFolder
-        from neomflex_jax.training.train import Progress, resume, train
+        from neomflex_jax.training.run_log import Progress
+        from neomflex_jax.training.train import resume, train
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite contradict each other; give one")
@@ -61,14 +77,11 @@ class TrainCommand:
             task = bar.add_task("compiling", total=1.0, note="")
 
             def on_progress(progress: Progress) -> None:
-                share = progress.steps / progress.total_steps
-                if self.max_seconds is not None:
-                    share = max(share, progress.seconds / self.max_seconds)
                 note = (
                     f"{progress.steps_per_second:,.0f} steps/s  day reward {short(-progress.metrics['day_cost'])}  "
                     f"outside band {100 * progress.metrics['share_outside_band']:.1f} %"
                 )
-                bar.update(task, description="training", completed=min(share, 1.0), note=note)
+                bar.update(task, description="training", completed=min(progress.share, 1.0), note=note)
 
             try:
                 if options is None:
@@ -91,7 +104,7 @@ class TrainCommand:
 
     def _options(self) -> Any:
         from neomflex_jax.scenario import load_scenario
-        from neomflex_jax.training.train import TrainOptions
+        from neomflex_jax.training.options import TrainOptions
 
         profiles = self.profiles  # absolute, so that the run can be resumed and evaluated from anywhere
         if profiles is not None and profiles not in PROFILES:
@@ -100,11 +113,16 @@ class TrainCommand:
         scenario = load_scenario(
             self.scenario or "neom33", **{name: value for name, value in overrides.items() if value is not None}
         )
-        given: dict[str, Any] = {"seed": self.seed, "total_steps": self.total_steps}
+        initial = None if self.initial_policies is None else str(Path(self.initial_policies).resolve())
+        given: dict[str, Any] = {"seed": self.seed, "n_seeds": self.seeds, "finish_on": self.finish_on}
+        given |= {"finish_fraction": self.finish_fraction, "initial_policies": initial}
+        given |= {"total_steps": self.total_steps or DEFAULT_STEPS.get(self.algorithm)}
         return TrainOptions(
             scenario=scenario,
             max_seconds=self.max_seconds,
+            target_day_cost=self.target_day_cost,
             sac=self.sac,
+            gradient=self.gradient,
             algorithm=self.algorithm,
             **{name: value for name, value in given.items() if value is not None},
         )
@@ -116,7 +134,13 @@ class TrainCommand:
             "--power-flow": self.power_flow is not None,
             "--profiles": self.profiles is not None,
             "--algorithm": self.algorithm != "sac",
+            "--seeds": self.seeds is not None,
+            "--finish-on": self.finish_on is not None,
+            "--finish-fraction": self.finish_fraction is not None,
+            "--initial-policies": self.initial_policies is not None,
+            "--target-day-cost": self.target_day_cost is not None,
             "--sac.*": self.sac != SacConfig(),
+            "--gradient.*": self.gradient != GradientConfig(),
         }
         changed = [flag for flag, given in fixed.items() if given]
         if changed:

@@ -13,10 +13,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.training.loop import TrainState
+from neomflex_jax.training.algorithm import TrainState
 
 KEEP = 2
 
@@ -35,7 +36,7 @@ class Checkpoints:
 
     def save(self, state: TrainState) -> None:
         """Write a checkpoint named by the state's step count and wait until it is whole."""
-        step = int(state.steps)
+        step = int(np.ravel(jax.device_get(state.steps))[0])  # the same for every seed
         if step not in self._manager.all_steps():
             self._manager.save(step, args=self._ocp.args.StandardSave(_named_arrays(state)), force=True)
             self._manager.wait_until_finished()

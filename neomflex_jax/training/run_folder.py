@@ -39,6 +39,10 @@ class RunFolder:
         """One file an agent."""
         return self.root / "policies"
 
+    def of_seed(self, seed: int) -> RunFolder:
+        """Folder of one seed's policies, where a run trains several."""
+        return RunFolder(self.root / f"seed_{seed}")
+
     def check(self, *, overwrite: bool) -> None:
         """Make sure that a new run may be written here; changes nothing.
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.agents.networks import ACTIVATIONS
+from neomflex_jax.agents.optimiser import DECAYS
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
@@ -26,6 +32,14 @@ class SacConfig:
         Discount of a step, and step size of the target critics.
     critics
         `local`: a critic sees its own agent's observation and action; `joint`: everyone's, in training only.
+    share_actor
+        One set of actor parameters for all agents, which then see who they are.
+    n_steps
+        Rewards summed before a target bootstraps.
+    normalise_observations
+        By mean and spread of the warm-up.
+    learning_rate_decay
+        Over the run's budget: none, linear or cosine, down to a hundredth; for networks and temperatures.
     target_entropy_per_action
         Per real action dimension; the temperature is driven to reach it.
     reward_scale
@@ -42,6 +56,11 @@ class SacConfig:
     hidden_sizes: tuple[int, ...] = (64, 64)
     critics: str = "joint"
     layer_norm_critics: bool = False
+    activation: str = "relu"
+    share_actor: bool = False
+    n_steps: int = 1
+    normalise_observations: bool = True
+    learning_rate_decay: str = "none"
     gamma: float = 0.95
     tau: float = 0.01
     learning_rate: float = 3e-3
@@ -54,7 +73,9 @@ class SacConfig:
 
     def __post_init__(self) -> None:
         check_choice("critics", self.critics, ("local", "joint"))
-        for name in ("n_copies", "batch_size", "updates_per_step", "buffer_size", "warmup_steps"):
+        check_choice("activation", self.activation, tuple(ACTIVATIONS))
+        check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
+        for name in ("n_copies", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "n_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.buffer_size % self.n_copies:
@@ -71,6 +92,10 @@ class SacConfig:
             )
         if self.batch_size > self.buffer_size:
             raise InputError(f"batch_size = {self.batch_size} is larger than buffer_size = {self.buffer_size}")
+        if self.n_steps > self.warmup_steps:
+            raise InputError(
+                f"n_steps = {self.n_steps} must be at most warmup_steps = {self.warmup_steps}, made before learning"
+            )
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {self.hidden_sizes} must hold at least one positive size")
         for name, low, high in (("gamma", 0.0, 1.0), ("tau", 0.0, 1.0), ("actor_average", 0.0, 1.0)):
@@ -85,3 +110,23 @@ class SacConfig:
         ):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be above 0")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """The settings that are traced: other values need no new compilation, and several can run side by side."""
+
+    gamma: Array  # () each
+    tau: Array
+    learning_rate: Array
+    temperature_learning_rate: Array
+    target_entropy_per_action: Array
+    reward_scale: Array
+    max_gradient_norm: Array
+    actor_average: Array
+
+
+def settings_of(config: SacConfig) -> Settings:
+    """Take the traced settings out of a configuration."""
+    return Settings(**{name: jnp.asarray(getattr(config, name), float) for name in Settings.__dataclass_fields__})

@@ -20,14 +20,15 @@ CriticApply = Callable[[Params, Array], Array]  # (twin parameters, inputs (batc
 
 
 def soft_target(
-    reward: Array, terminated: Array, next_values: Array, next_log_probability: Array, temperature: Array, gamma: float
+    reward: Array, discount: Array, next_values: Array, next_log_probability: Array, temperature: Array
 ) -> Array:
     """Target of the soft Bellman equation, (batch,): eqs. (2), (3) and (5).
 
-    ``y = r + gamma (1 - terminated) (min_k Q_k(s', a') - temperature log pi(a'|s'))``; `next_values` is (2, batch).
+    ``y = r + discount (min_k Q_k(s', a') - temperature log pi(a'|s'))``; `next_values` is (2, batch). For one step
+    ``discount = gamma (1 - terminated)``; for n steps ``r`` is their discounted sum, without the entropies between.
     """
     soft_value = jnp.min(next_values, axis=0) - temperature * next_log_probability
-    return lax.stop_gradient(reward + gamma * (1.0 - terminated) * soft_value)
+    return lax.stop_gradient(reward + discount * soft_value)
 
 
 def critic_loss(critic_params: Params, critic: CriticApply, inputs: Array, target: Array) -> Array:

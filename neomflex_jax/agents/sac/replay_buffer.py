@@ -1,4 +1,8 @@
-"""A ring buffer of transitions on the device."""
+"""A ring buffer of transitions on the device, and what a learner draws from it.
+
+Every copy of the environment adds one transition at a time, all of them side by side: the successor of entry i is entry
+``i + n_copies``. A return over n steps is ``sum_k gamma^k r_k``, cut where a day ends.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ class Transition:
     action: Array  # (n_agents, action_size)
     reward: Array  # (n_agents,)
     terminated: Array  # () 1.0 where the task, not the clock, ended the day
+    truncated: Array  # () 1.0 where the clock did
     next_observation: Array  # (n_agents, observation_size) before any auto-reset
 
 
@@ -51,7 +56,35 @@ def add(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
     return ReplayBuffer(storage, (buffer.position + n_new) % capacity, jnp.minimum(buffer.filled + n_new, capacity))
 
 
-def sample_transitions(buffer: ReplayBuffer, key: Array, shape: tuple[int, ...]) -> Transition:
-    """Draw uniformly, with replacement, from what has been added; gives leading axes `shape`."""
-    index = jax.random.randint(key, shape, 0, buffer.filled)
-    return jax.tree.map(lambda leaf: leaf[index], buffer.storage)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What an update learns from; leading axes are batch axes."""
+
+    observation: Array  # (n_agents, observation_size)
+    action: Array  # (n_agents, action_size)
+    reward: Array  # (n_agents,) discounted sum over the steps
+    discount: Array  # () of the value of `next_observation`: gamma^steps, 0 where the task ended
+    next_observation: Array  # (n_agents, observation_size)
+
+
+def sample_batch(
+    buffer: ReplayBuffer, key: Array, shape: tuple[int, ...], gamma: Array | float, n_steps: int = 1, n_copies: int = 1
+) -> Batch:
+    """Draw uniformly, with replacement, from what has `n_steps` successors; gives leading axes `shape`."""
+    capacity = buffer.storage.terminated.shape[0]
+    oldest = buffer.position - buffer.filled
+    start = jax.random.randint(key, shape, 0, buffer.filled - (n_steps - 1) * n_copies)
+    index = (oldest + start) % capacity
+    first = jax.tree.map(lambda leaf: leaf[index], buffer.storage)
+    reward, next_observation = first.reward, first.next_observation
+    goes_on, discount = 1.0 - jnp.maximum(first.terminated, first.truncated), gamma * (1.0 - first.terminated)
+    for step in range(1, n_steps):
+        later = (index + step * n_copies) % capacity
+        terminated, truncated = buffer.storage.terminated[later], buffer.storage.truncated[later]
+        reward = reward + (gamma**step * goes_on)[..., None] * buffer.storage.reward[later]
+        following = buffer.storage.next_observation[later]
+        next_observation = jnp.where(goes_on[..., None, None] > 0, following, next_observation)
+        discount = jnp.where(goes_on > 0, discount * gamma * (1.0 - terminated), discount)
+        goes_on = goes_on * (1.0 - jnp.maximum(terminated, truncated))
+    return Batch(first.observation, first.action, reward, discount, next_observation)

@@ -1,0 +1,182 @@
+"""Decentralised actors, one an agent, stacked: every parameter carries a leading agent axis.
+
+An actor maps its agent's own observation to the mean and the log standard deviation of an action before squashing; the
+gradient learner uses the mean alone. Padding comes last in a row, so that an unpadded network can be cut out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork
+from neomflex_jax.errors import InputError
+
+Params = Any
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+
+
+class Actor(nn.Module):
+    """Observation to mean and log standard deviation before squashing."""
+
+    hidden_sizes: tuple[int, ...]
+    action_size: int
+    activation: str
+
+    @nn.compact
+    def __call__(self, observation: Array) -> tuple[Array, Array]:
+        """Evaluate on (input_size,) or any batch of it; gives two (action_size,)."""
+        x = observation
+        for size in self.hidden_sizes:
+            x = ACTIVATIONS[self.activation](nn.Dense(size)(x), jnp)
+        mean, log_std = jnp.split(nn.Dense(2 * self.action_size)(x), 2, axis=-1)
+        return mean, LOG_STD_MIN + 0.5 * (LOG_STD_MAX - LOG_STD_MIN) * (jnp.tanh(log_std) + 1.0)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """What observations are normalised by: ``(observation - mean) * scale``."""
+
+    mean: Array  # (n_agents, observation_size)
+    scale: Array  # (n_agents, observation_size) reciprocal of the standard deviation
+
+
+def statistics_of(observations: Array) -> Statistics:
+    """Take them from (n_samples, n_agents, observation_size); entries that do not vary are not scaled."""
+    mean, std = jnp.mean(observations, axis=0), jnp.std(observations, axis=0)
+    return Statistics(mean, jnp.where(std > 1e-6, 1.0 / jnp.maximum(std, 1e-6), 1.0))
+
+
+@dataclass(frozen=True)
+class Actors:
+    """Binds sizes; holds no parameters and is hashable, so equal ones share a compilation."""
+
+    hidden_sizes: tuple[int, ...]
+    observation_sizes: tuple[int, ...]  # real entries of each agent; padding comes after them
+    action_sizes: tuple[int, ...]
+    activation: str = "relu"
+    shared: bool = False  # one set of parameters for all, which then see who they are
+
+    @property
+    def n_agents(self) -> int:
+        """Number of agents."""
+        return len(self.action_sizes)
+
+    @cached_property
+    def observation_mask(self) -> np.ndarray:
+        """True where an observation entry is real, (n_agents, observation_size)."""
+        return np.arange(max(self.observation_sizes)) < np.array(self.observation_sizes)[:, None]
+
+    @cached_property
+    def action_mask(self) -> np.ndarray:
+        """True where an action entry is real, (n_agents, action_size)."""
+        return np.arange(max(self.action_sizes)) < np.array(self.action_sizes)[:, None]
+
+    @property
+    def input_size(self) -> int:
+        """Length of what a network sees: the padded observation and, if shared, who it acts for."""
+        return int(self.observation_mask.shape[1]) + self.shared * self.n_agents
+
+    @cached_property
+    def _network(self) -> Actor:
+        return Actor(self.hidden_sizes, int(self.action_mask.shape[1]), self.activation)
+
+    def init(self, key: Array) -> Params:
+        """Make fresh parameters, equal for all agents if they are shared."""
+        init: Any = self._network.init
+        keys = jnp.broadcast_to(key, self.n_agents) if self.shared else jax.random.split(key, self.n_agents)
+        return jax.vmap(lambda k: init(k, jnp.zeros(self.input_size)))(keys)
+
+    def no_statistics(self) -> Statistics:
+        """Leave observations as they are."""
+        return Statistics(jnp.zeros(self.observation_mask.shape), jnp.ones(self.observation_mask.shape))
+
+    def inputs(self, statistics: Statistics, observation: Array) -> Array:
+        """Give what the networks see, (..., n_agents, input_size); padded entries are 0 whatever they hold."""
+        normal = (observation - statistics.mean) * statistics.scale
+        normal = jnp.where(self.observation_mask, normal, 0.0)
+        if not self.shared:
+            return normal
+        who = jnp.broadcast_to(jnp.eye(self.n_agents), (*normal.shape[:-1], self.n_agents))
+        return jnp.concatenate([normal, who], axis=-1)
+
+    def apply_one(self, params: Params, inputs: Array) -> tuple[Array, Array]:
+        """One agent's mean and log standard deviation for its inputs (..., input_size)."""
+        outputs: Any = self._network.apply(params, inputs)
+        return outputs
+
+    def apply(self, params: Params, inputs: Array) -> tuple[Array, Array]:
+        """Everyone's, for (..., n_agents, input_size)."""
+        axis = inputs.ndim - 2
+        return jax.vmap(self.apply_one, in_axes=(0, axis), out_axes=axis)(params, inputs)
+
+    def pooled(self, gradients: Params) -> Params:
+        """Gradients as they act: averaged over the agents if these share parameters."""
+        if not self.shared:
+            return gradients
+        return jax.tree.map(lambda g: jnp.broadcast_to(jnp.mean(g, axis=0, keepdims=True), g.shape), gradients)
+
+    def networks(self, params: Params, statistics: Statistics) -> tuple[ActorNetwork, ...]:
+        """Cut out the policy's mode: one unpadded network an agent, in NumPy."""
+        params, statistics = jax.device_get((params, statistics))
+        return tuple(self._cut_out(params["params"], statistics, index) for index in range(self.n_agents))
+
+    def _cut_out(self, params: Params, statistics: Statistics, index: int) -> ActorNetwork:
+        n_in, n_out = self.observation_sizes[index], self.action_sizes[index]
+        dense = [params[f"Dense_{layer}"] for layer in range(len(self.hidden_sizes) + 1)]
+        layers = [(layer["kernel"][index], layer["bias"][index]) for layer in dense]
+        kernel, bias = layers[0]
+        if self.shared:  # who it is never changes: a part of the bias
+            bias = bias + kernel[self.observation_mask.shape[1] + index]
+        layers[0] = (kernel[:n_in], bias)
+        layers[-1] = (layers[-1][0][:, :n_out], layers[-1][1][:n_out])  # the mean's part, real dimensions only
+        return ActorNetwork(
+            statistics.mean[index, :n_in], statistics.scale[index, :n_in], tuple(layers), self.activation
+        )
+
+    def from_networks(self, networks: Sequence[ActorNetwork], key: Array) -> tuple[Params, Statistics]:
+        """Parameters and statistics that act as given networks do; what these lack (spread, padding) is fresh.
+
+        Raises
+        ------
+        InputError
+            If the networks have other sizes, or parameters are to be shared.
+        """
+        if self.shared:
+            raise InputError("initial policies are one network an agent; they cannot start shared parameters")
+        params, statistics = self.init(key), self.no_statistics()
+        mean, scale, layers = statistics.mean, statistics.scale, dict(params["params"])
+        for index, network in enumerate(networks):
+            self._check_fits(network, index)
+            n_in = self.observation_sizes[index]
+            mean = mean.at[index, :n_in].set(network.observation_mean)
+            scale = scale.at[index, :n_in].set(network.observation_scale)
+            for layer, (kernel, bias) in enumerate(network.layers):
+                old = layers[f"Dense_{layer}"]
+                layers[f"Dense_{layer}"] = {
+                    "kernel": old["kernel"].at[index, : kernel.shape[0], : kernel.shape[1]].set(kernel),
+                    "bias": old["bias"].at[index, : bias.shape[0]].set(bias),
+                }
+        return {"params": layers}, Statistics(mean, scale)
+
+    def _check_fits(self, network: ActorNetwork, index: int) -> None:
+        sizes = tuple(int(bias.shape[0]) for _, bias in network.layers)
+        if sizes != (*self.hidden_sizes, self.action_sizes[index]):
+            raise InputError(
+                f"initial policies have hidden sizes {sizes[:-1]}, these actors {self.hidden_sizes}; "
+                "give hidden_sizes that fit"
+            )
+        if network.activation != self.activation:
+            raise InputError(
+                f"initial policies have activation {network.activation!r}, these actors {self.activation!r}; "
+                "give the activation that fits"
+            )

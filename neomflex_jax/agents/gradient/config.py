@@ -1,0 +1,53 @@
+"""The gradient learner's settings; the defaults are tuned on `neom33` (see `benchmarks/README.md`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomflex_jax.agents.networks import ACTIVATIONS
+from neomflex_jax.agents.optimiser import DECAYS
+from neomflex_jax.errors import InputError
+from neomflex_jax.fields import check_choice
+
+
+@dataclass(frozen=True)
+class GradientConfig:
+    """Settings of the gradient learner.
+
+    Attributes
+    ----------
+    n_copies
+        Copies of the environment an update averages over, each from a random day and random energies.
+    horizon_days
+        Days that follow each other in an update, energies carried over midnight: the return is summed over all of
+        them, so that what a battery keeps for tomorrow counts on every day but the last.
+    warmup_steps
+        Steps of every copy with random actions beforehand; they fix the observation normalisation.
+    learning_rate_decay
+        Over the run's budget: none, linear or cosine, down to a hundredth.
+    max_gradient_norm
+        Of each agent's gradient; it is larger nearly always, so that steps depend on its direction alone.
+    """
+
+    n_copies: int = 64
+    horizon_days: int = 2
+    warmup_steps: int = 48
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    share_actor: bool = False
+    normalise_observations: bool = True
+    learning_rate: float = 1e-2
+    learning_rate_decay: str = "cosine"
+    max_gradient_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("activation", self.activation, tuple(ACTIVATIONS))
+        check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
+        for name in ("n_copies", "horizon_days", "warmup_steps"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
+        if not self.hidden_sizes or min(self.hidden_sizes) < 1:
+            raise InputError(f"hidden_sizes = {self.hidden_sizes} must hold at least one positive size")
+        for name in ("learning_rate", "max_gradient_norm"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} = {getattr(self, name)} must be above 0")

@@ -1,0 +1,65 @@
+"""What the host needs of an algorithm, and the choice of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from jax import Array
+
+from neomflex_jax.agents.gradient import GradientLearner
+from neomflex_jax.agents.networks import ActorNetwork
+from neomflex_jax.agents.sac import Sac
+from neomflex_jax.environment import Environment
+from neomflex_jax.training.gradient_loop import GradientTraining
+from neomflex_jax.training.options import TrainOptions
+from neomflex_jax.training.sac_loop import SacTraining
+from neomflex_jax.training.step_metrics import Metrics
+
+Learner = Any  # a pytree, what learning changes
+TrainState = Any  # a frozen dataclass with `learner`, `key` and `steps`, () int32 made by every copy
+
+
+class Algorithm(Protocol):
+    """Static and hashable; its functions are pure, for one seed, and made to be compiled."""
+
+    @property
+    def n_copies(self) -> int:
+        """Copies stepped side by side."""
+        ...
+
+    @property
+    def chunk_steps(self) -> int:
+        """Steps that `advance` makes of every copy."""
+        ...
+
+    def start(self, env: Environment, key: Array) -> TrainState:
+        """Fresh networks, fresh days."""
+        ...
+
+    def warm_up(self, env: Environment, state: TrainState) -> TrainState:
+        """Do what comes before learning."""
+        ...
+
+    def advance(self, env: Environment, state: TrainState, share: Array) -> tuple[TrainState, Metrics]:
+        """Make a chunk of training; `share` 0..1 of the budget is used up."""
+        ...
+
+    def networks(self, learner: Learner) -> tuple[ActorNetwork, ...]:
+        """Give the policy as it is now, to take away."""
+        ...
+
+    def with_networks(self, learner: Learner, networks: Sequence[ActorNetwork], key: Array) -> Learner:
+        """Let the policy be what given networks are."""
+        ...
+
+
+def algorithm_for(env: Environment, options: TrainOptions) -> Algorithm:
+    """Bind the options' algorithm to the environment's sizes."""
+    observation_sizes, action_sizes = (
+        tuple(int(size) for size in mask.sum(axis=1)) for mask in (env.observation_mask, env.action_mask)
+    )
+    if options.algorithm == "gradient":
+        learner = GradientLearner(options.gradient, observation_sizes, action_sizes)
+        return GradientTraining(learner, env.scenario.steps_per_day)
+    return SacTraining(Sac(options.sac, observation_sizes, action_sizes))

@@ -1,0 +1,129 @@
+"""The gradient learner's compiled loop: draw days, play them with the actors inside, differentiate, step, repeat.
+
+Each update starts every copy on a random day with random energies and lets `horizon_days` follow each other in the
+order of the file, energies carried over midnight, whatever the scenario's own rules are: a return that ends at midnight
+would teach the batteries to be empty then. A violation ends no day here; its penalty is a step, which has no gradient,
+so that what keeps policies inside the hard limits is the voltage term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.agents.gradient import GradientLearner, GradientState
+from neomflex_jax.agents.gradient.learner import Acting
+from neomflex_jax.agents.networks import ActorNetwork
+from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.fields import with_overrides
+from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
+
+CHUNK_UPDATES = 10  # between two looks from the host: about half a second on two cores
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class GradientTrainState:
+    """All that a training run is: saving it and loading it back continues the run bit for bit."""
+
+    learner: GradientState
+    key: Array  # () typed PRNG key
+    steps: Array  # () int32 steps made by every copy
+
+
+@dataclass(frozen=True)
+class GradientTraining:
+    """The gradient learner as an `Algorithm`; `n_copies` are those of one device."""
+
+    learner: GradientLearner
+    steps_per_day: int
+
+    @property
+    def n_copies(self) -> int:
+        """Copies stepped side by side."""
+        return self.learner.config.n_copies
+
+    @property
+    def _horizon(self) -> int:
+        return self.learner.config.horizon_days * self.steps_per_day
+
+    @property
+    def chunk_steps(self) -> int:
+        """Steps that `advance` makes of every copy."""
+        return CHUNK_UPDATES * self._horizon
+
+    def start(self, env: Environment, key: Array) -> GradientTrainState:
+        """Fresh networks."""
+        key, learner_key = jax.random.split(key)
+        return GradientTrainState(self.learner.init(learner_key), key, jnp.zeros((), jnp.int32))
+
+    def warm_up(self, env: Environment, state: GradientTrainState) -> GradientTrainState:
+        """Play random actions and fix the observation normalisation from what is seen."""
+        config, mask = self.learner.config, self.learner.actors.action_mask
+        key, reset_key, act_key = jax.random.split(state.key, 3)
+        environments, _ = self._reset(env, reset_key)
+
+        def body(carry: State, key: Array) -> tuple[State, Array]:
+            key = self._device_key(key)
+            action = jax.random.uniform(key, (self.n_copies, *mask.shape), minval=-1.0, maxval=1.0) * mask
+            carry, timestep = jax.vmap(AutoReset(env).step)(carry, action)
+            return carry, timestep.observation
+
+        keys = jax.random.split(act_key, config.warmup_steps)
+        _, seen = jax.lax.scan(body, environments, keys)
+        learner = self.learner.with_statistics(state.learner, seen.reshape(-1, *seen.shape[2:]))
+        return replace(state, learner=learner, key=key, steps=state.steps + config.warmup_steps)
+
+    def advance(self, env: Environment, state: GradientTrainState, share: Array) -> tuple[GradientTrainState, Metrics]:
+        """Make a chunk of updates."""
+
+        def body(state: GradientTrainState, _: None) -> tuple[GradientTrainState, Metrics]:
+            key, reset_key = jax.random.split(state.key)
+
+            def cost(act: Acting) -> tuple[Array, Metrics]:
+                return self._play(env, act, reset_key)
+
+            learner, metrics = self.learner.update(state.learner, cost, share)
+            return replace(state, learner=learner, key=key, steps=state.steps + self._horizon), metrics
+
+        state, metrics = jax.lax.scan(body, state, None, length=CHUNK_UPDATES)
+        return state, summed_up(metrics, self.learner.mesh_axis)
+
+    def networks(self, learner: GradientState) -> tuple[ActorNetwork, ...]:
+        """Give the trained policy."""
+        return self.learner.networks(learner)
+
+    def with_networks(self, learner: GradientState, networks: Sequence[ActorNetwork], key: Array) -> GradientState:
+        """Start from given policies."""
+        return self.learner.with_networks(learner, networks, key)
+
+    def _device_key(self, key: Array) -> Array:
+        """Make a key this device's own, where there are several."""
+        axis = self.learner.mesh_axis
+        return key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
+
+    def _reset(self, env: Environment, key: Array) -> tuple[State, Array]:
+        """Start all copies on random days with random energies."""
+        keys = jax.random.split(self._device_key(key), self.n_copies)
+        environments, timestep = jax.vmap(_ruled(env, day_order="random", energies="random").reset)(keys)
+        return environments, timestep.observation
+
+    def _play(self, env: Environment, act: Acting, key: Array) -> tuple[Array, Metrics]:
+        """Play the horizon; gives the mean cost of a day, and metrics."""
+        copies = AutoReset(_ruled(env, day_order="file", energies="carried"))
+
+        def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], Metrics]:
+            state, observation = carry
+            state, timestep = jax.vmap(copies.step)(state, act(observation))
+            return (state, timestep.observation), step_metrics(env, timestep)
+
+        _, metrics = jax.lax.scan(step, self._reset(env, key), None, length=self._horizon)
+        return metrics["day_cost"].mean(), summed_up(jax.lax.stop_gradient(metrics))
+
+
+def _ruled(env: Environment, **rules: str) -> Environment:
+    return replace(env, scenario=with_overrides(env.scenario, {**rules, "on_violation": "continue"}))

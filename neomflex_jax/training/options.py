@@ -1,0 +1,93 @@
+"""What a training run is told, and reading it back from its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+
+from neomflex_jax._version import __version__
+from neomflex_jax.agents.gradient.config import GradientConfig
+from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.errors import InputError
+from neomflex_jax.fields import build, check_choice
+from neomflex_jax.powerflow import METHODS
+from neomflex_jax.profiles import profiles_hash, resolve_profiles
+from neomflex_jax.scenario import Scenario
+from neomflex_jax.training.run_folder import RunFolder
+
+ALGORITHM_NAMES = ("sac", "gradient")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What a training run is told; `total_steps` counts the steps of all copies together.
+
+    Attributes
+    ----------
+    seed, n_seeds
+        `n_seeds` trainings side by side, with the seeds from `seed` on.
+    max_seconds
+        Time budget from the start of training, compilation included; the learning rate's decay goes by whichever
+        budget is nearer to its end.
+    finish_on, finish_fraction
+        Power flow of the last part of the budget, for example `ac` after the surrogate; None: none.
+    initial_policies
+        Folder of policies to start from; None: fresh ones.
+    target_day_cost
+        Stop when a chunk's mean day cost, in training, is at most this; None: don't.
+    """
+
+    scenario: Scenario
+    seed: int = 0
+    n_seeds: int = 1
+    total_steps: int = 500_000
+    max_seconds: float | None = None
+    finish_on: str | None = None
+    finish_fraction: float = 0.2
+    initial_policies: str | None = None
+    target_day_cost: float | None = None
+    sac: SacConfig = field(default_factory=SacConfig)
+    gradient: GradientConfig = field(default_factory=GradientConfig)
+    algorithm: str = "sac"
+
+    def __post_init__(self) -> None:
+        check_choice("algorithm", self.algorithm, ALGORITHM_NAMES)
+        for name in ("total_steps", "n_seeds"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.max_seconds is not None and not self.max_seconds > 0:
+            raise InputError(f"max_seconds = {self.max_seconds} must be above 0")
+        if not 0 <= self.seed < 2**31 - self.n_seeds:
+            raise InputError(f"seed = {self.seed} must lie in 0..2147483647")
+        if self.finish_on is not None:
+            check_choice("finish_on", self.finish_on, METHODS)
+        if not 0 < self.finish_fraction <= 1:
+            raise InputError(f"finish_fraction = {self.finish_fraction} must lie above 0 and at most at 1")
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds."""
+        return tuple(range(self.seed, self.seed + self.n_seeds))
+
+
+def read_options(folder: RunFolder) -> TrainOptions:
+    """Read the options that a run was made with."""
+    config = folder.read_config()
+    where = str(folder.config)
+    names = {field.name for field in dataclasses.fields(TrainOptions)}
+    return build(TrainOptions, {name: value for name, value in config.items() if name in names}, where)
+
+
+def config_of(options: TrainOptions) -> dict[str, Any]:
+    """Give what a run's config.json says: options, versions, device, hashes of what was trained on."""
+    return {
+        "neomflex_jax": __version__,
+        "jax": jax.__version__,
+        "device": jax.devices()[0].device_kind,
+        "profiles_sha256": profiles_hash(resolve_profiles(options.scenario.profiles)),
+        "scenario_sha256": options.scenario.hash(),
+        **dataclasses.asdict(options),
+    }

@@ -1,0 +1,86 @@
+"""metrics.csv: one row a chunk (and seed), appended as training goes on."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.training.step_metrics import ORDER
+
+
+class DivergedError(InputError):
+    """Learning has left the finite numbers; the settings, not the program, have to change."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a progress display may show after each chunk."""
+
+    steps: int  # environment steps of all copies of a seed, warm-up included
+    total_steps: int
+    seconds: float  # since the start of `train`, compilation included
+    steps_per_second: float  # of all seeds together
+    share: float  # 0..1 of the budget
+    metrics: dict[str, float]  # means over the seeds
+
+
+def rows_of(
+    agents: Sequence[str], seeds: Sequence[int], progress: Progress, metrics: dict[str, np.ndarray]
+) -> list[dict[str, float]]:
+    """Lay out a chunk's metrics: one row a seed, one column a figure (and agent)."""
+    rows = []
+    for index, seed in enumerate(seeds):
+        row: dict[str, float] = {
+            "steps": progress.steps,
+            "seconds": round(progress.seconds, 3),
+            "steps_per_second": round(progress.steps_per_second, 1),
+        }
+        row |= {"seed": seed} if len(seeds) > 1 else {}
+        for name in [*ORDER, *sorted(set(metrics) - set(ORDER))]:
+            value = np.asarray(metrics[name])[index] if len(seeds) > 1 else np.asarray(metrics[name])
+            if value.ndim:
+                row |= {f"{name}_{agent}": float(entry) for agent, entry in zip(agents, value, strict=True)}
+            else:
+                row[name] = float(value)
+        rows.append(row)
+    return rows
+
+
+def append(path: Path, rows: Sequence[dict[str, float]]) -> None:
+    """Append rows; the first call writes the header."""
+    new = not path.exists() or path.stat().st_size == 0
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def drop_rows_after(path: Path, steps: int) -> None:
+    """Forget metrics of steps made after the checkpoint: they will be made again."""
+    if not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    try:
+        kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= steps]
+    except ValueError as error:
+        raise InputError(f"{path}: a row does not begin with its steps ({error}); move the file away") from error
+    path.write_text("".join(lines[:1] + kept), encoding="utf-8")
+
+
+def check_finite(rows: Sequence[dict[str, float]]) -> None:
+    """Raise `DivergedError` naming the first figure that is not finite."""
+    for row in rows:
+        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        if broken:
+            of_seed = f" (seed {row['seed']:.0f})" if "seed" in row else ""
+            raise DivergedError(
+                f"training stopped: {broken[0]} is not finite{of_seed}. --resume goes back to the last checkpoint; "
+                "a smaller learning_rate or reward_scale usually helps"
+            )

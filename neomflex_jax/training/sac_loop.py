@@ -1,0 +1,150 @@
+"""SAC's compiled loop: step all copies, add to the replay buffer, update, repeat, in one scan on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.agents.networks import ActorNetwork
+from neomflex_jax.agents.sac import LearnerState, Sac
+from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
+from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
+
+CHUNK_STEPS = 24  # steps of every copy between two looks from the host: half a day, about a second on two cores
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class SacState:
+    """All that a training run is: saving it and loading it back continues the run bit for bit."""
+
+    learner: LearnerState
+    buffer: ReplayBuffer
+    environments: State  # (n_copies, ...)
+    observation: Array  # (n_copies, n_agents, observation_size)
+    key: Array  # () typed PRNG key
+    steps: Array  # () int32 steps made by every copy
+
+
+@dataclass(frozen=True)
+class SacTraining:
+    """SAC as an `Algorithm`; `n_copies` and buffer are those of one device."""
+
+    sac: Sac
+
+    @property
+    def n_copies(self) -> int:
+        """Copies stepped side by side."""
+        return self.sac.config.n_copies
+
+    @property
+    def chunk_steps(self) -> int:
+        """Steps that `advance` makes of every copy."""
+        return CHUNK_STEPS
+
+    def start(self, env: Environment, key: Array) -> SacState:
+        """Fresh networks, fresh days, an empty buffer."""
+        key, learner_key, reset_key = jax.random.split(key, 3)
+        environments, timestep = jax.vmap(AutoReset(env).reset)(jax.random.split(reset_key, self.n_copies))
+        observation, none = jnp.zeros(self.sac.observation_mask.shape), jnp.zeros(())
+        example = Transition(
+            observation=observation,
+            action=jnp.zeros(self.sac.action_mask.shape),
+            reward=jnp.zeros(self.sac.n_agents),
+            terminated=none,
+            truncated=none,
+            next_observation=observation,
+        )
+        return SacState(
+            learner=self.sac.init(learner_key),
+            buffer=empty_buffer(example, self.sac.config.buffer_size),
+            environments=environments,
+            observation=timestep.observation,
+            key=key,
+            steps=jnp.zeros((), jnp.int32),
+        )
+
+    def warm_up(self, env: Environment, state: SacState) -> SacState:
+        """Fill the buffer with uniformly random actions, then fix the observation normalisation from it."""
+        config = self.sac.config
+        shape = (self.n_copies, *self.sac.action_mask.shape)
+
+        def act(state: SacState, key: Array) -> Array:
+            return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0) * self.sac.action_mask
+
+        def body(state: SacState, _: None) -> tuple[SacState, None]:
+            return self._step(env, state, act)[0], None
+
+        state = jax.lax.scan(body, state, None, length=config.warmup_steps)[0]
+        seen = state.buffer.storage.observation[: config.warmup_steps * self.n_copies]
+        return replace(state, learner=self.sac.with_statistics(state.learner, seen))
+
+    def advance(self, env: Environment, state: SacState, share: Array) -> tuple[SacState, Metrics]:
+        """Make a chunk of steps of every copy, each followed by the updates."""
+
+        def act(state: SacState, key: Array) -> Array:
+            return self.sac.act(state.learner, state.observation, key)
+
+        def body(state: SacState, _: None) -> tuple[SacState, Metrics]:
+            state, metrics = self._step(env, state, act)
+            state, learning = self._learn(state, share)
+            return state, metrics | learning
+
+        state, metrics = jax.lax.scan(body, state, None, length=self.chunk_steps)
+        return state, summed_up(metrics, self.sac.mesh_axis)
+
+    def networks(self, learner: LearnerState) -> tuple[ActorNetwork, ...]:
+        """Give the trained policy."""
+        return self.sac.networks(learner)
+
+    def with_networks(self, learner: LearnerState, networks: Sequence[ActorNetwork], key: Array) -> LearnerState:
+        """Start from given policies."""
+        return self.sac.with_networks(learner, networks, key)
+
+    def _device_key(self, key: Array) -> Array:
+        """Make a key this device's own, where there are several."""
+        axis = self.sac.mesh_axis
+        return key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
+
+    def _step(
+        self, env: Environment, state: SacState, act: Callable[[SacState, Array], Array]
+    ) -> tuple[SacState, Metrics]:
+        key, action_key = jax.random.split(state.key)
+        action = act(state, self._device_key(action_key))
+        environments, timestep = jax.vmap(AutoReset(env).step)(state.environments, action)
+        transitions = Transition(
+            observation=state.observation,
+            action=action,
+            reward=timestep.reward,
+            terminated=timestep.terminated.astype(timestep.reward.dtype),
+            truncated=timestep.truncated.astype(timestep.reward.dtype),
+            next_observation=timestep.final_observation,
+        )
+        advanced = replace(
+            state,
+            buffer=add(state.buffer, transitions),
+            environments=environments,
+            observation=timestep.observation,
+            key=key,
+            steps=state.steps + 1,
+        )
+        return advanced, step_metrics(env, timestep)
+
+    def _learn(self, state: SacState, share: Array) -> tuple[SacState, Metrics]:
+        config = self.sac.config
+        key, batch_key, update_key = jax.random.split(state.key, 3)
+        batch_key, update_key = self._device_key(batch_key), self._device_key(update_key)
+        shape, gamma = (config.updates_per_step, config.batch_size), state.learner.settings.gamma
+        batches = sample_batch(state.buffer, batch_key, shape, gamma, config.n_steps, self.n_copies)
+
+        def body(learner: LearnerState, xs: tuple[Batch, Array]) -> tuple[LearnerState, Metrics]:
+            return self.sac.update(learner, *xs, share)
+
+        keys = jax.random.split(update_key, config.updates_per_step)
+        learner, metrics = jax.lax.scan(body, state.learner, (batches, keys))
+        return replace(state, learner=learner, key=key), jax.tree.map(lambda values: values.mean(axis=0), metrics)
