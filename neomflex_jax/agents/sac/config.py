@@ -31,7 +31,8 @@ class SacConfig:
     gamma, tau
         Discount of a step, and step size of the target critics.
     critics
-        `local`: a critic sees its own agent's observation and action; `joint`: everyone's, in training only.
+        `local`: an agent's critic sees its own observation and action; `joint`: everyone's, in training only;
+        `shared`: as joint, but one critic for all, of the team's reward: right if all agents get the same reward.
     share_actor
         One set of actor parameters for all agents, which then see who they are.
     n_steps
@@ -72,7 +73,7 @@ class SacConfig:
     actor_average: float = 0.001
 
     def __post_init__(self) -> None:
-        check_choice("critics", self.critics, ("local", "joint"))
+        check_choice("critics", self.critics, ("local", "joint", "shared"))
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
         for name in ("n_copies", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "n_steps"):

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import Array
+from jax import Array, lax
 
 from neomflex_jax.agents import optimiser
 from neomflex_jax.agents.actors import Actors, Statistics, statistics_of
@@ -35,7 +35,7 @@ class LearnerState:
 
     actor: Params
     averaged_actor: Params  # moving average of `actor`: the trained policy
-    critic: Params  # (n_agents, 2, ...): twins
+    critic: Params  # (n_agents, 2, ...): twins; (1, 2, ...) if shared
     target_critic: Params
     log_temperature: Array  # (n_agents,)
     actor_optimiser: optax.OptState
@@ -89,7 +89,8 @@ class Sac:
         inputs = jnp.zeros((self.n_agents, self.actors.input_size))
         size = self._critic_inputs(inputs, jnp.zeros(self.action_mask.shape)).shape[-1]
         twins: Any = jax.vmap(lambda k: init_critic(k, jnp.zeros(size)))
-        critic = jax.vmap(lambda k: twins(jax.random.split(k)))(jax.random.split(critic_key, self.n_agents))
+        n_critics = 1 if self.config.critics == "shared" else self.n_agents
+        critic = jax.vmap(lambda k: twins(jax.random.split(k)))(jax.random.split(critic_key, n_critics))
         log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature))
         return LearnerState(
             actor=actor,
@@ -169,7 +170,7 @@ class Sac:
             temperature_optimiser=temperature_moments,
         )
         metrics = {
-            "critic_loss": critic_losses,
+            "critic_loss": jnp.broadcast_to(critic_losses, actor_losses.shape),
             "actor_loss": actor_losses,
             "entropy": -log_probability.mean(axis=-1),
             "temperature": jnp.exp(state.log_temperature),
@@ -177,24 +178,26 @@ class Sac:
         return updated, mean_over_devices(metrics, self.mesh_axis)
 
     def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params]:
-        """Losses (n_agents,) and gradients of the twin critics, against everyone's next actions."""
+        """Losses (n_critics,) and gradients of the twin critics, against everyone's next actions."""
         next_action, next_log_probability = self._sample(state.actor, batch.next_observation, noise)
+        reward = state.settings.reward_scale * batch.reward
+        entropy_cost = jnp.exp(state.log_temperature) * next_log_probability
+        if self.config.critics == "shared":  # the team's: everyone's mean reward, everyone's entropy
+            reward, entropy_cost = reward.mean(-1, keepdims=True), entropy_cost.sum(-1, keepdims=True)
 
-        def one_agent(
-            critic: Params, target: Params, inputs: Array, next_inputs: Array, reward: Array, log_p: Array, temp: Array
+        def one(
+            critic: Params, target: Params, inputs: Array, next_inputs: Array, reward: Array, entropy_cost: Array
         ) -> tuple[Array, Params]:
-            reward, next_values = state.settings.reward_scale * reward, self._twins(target, next_inputs)
-            soft = soft_target(reward, batch.discount, next_values, log_p, temp)
+            soft = soft_target(reward, batch.discount, self._twins(target, next_inputs), entropy_cost)
             return jax.value_and_grad(critic_loss)(critic, self._twins, inputs, soft)
 
-        return jax.vmap(one_agent, in_axes=(0, 0, -2, -2, -1, -1, 0))(
+        return jax.vmap(one, in_axes=(0, 0, -2, -2, -1, -1))(
             state.critic,
             state.target_critic,
             self._critic_inputs(batch.observation, batch.action),
             self._critic_inputs(batch.next_observation, next_action),
-            batch.reward,
-            next_log_probability,
-            jnp.exp(state.log_temperature),
+            reward,
+            entropy_cost,
         )
 
     def _actor_gradients(
@@ -202,31 +205,33 @@ class Sac:
     ) -> tuple[Array, Array, Params]:
         """Losses (n_agents,), log-probabilities (n_agents, batch) and gradients of the actors.
 
-        Each agent's own action is differentiated; the others' are what their policies do now.
+        Each agent's own action is differentiated; the others' are what their policies do now. A shared critic is
+        evaluated once: the gradient of its value by all actions holds every agent's by its own.
         """
-        others_action = jax.lax.stop_gradient(self._sample(state.actor, observation, noise)[0])
+        temperature = jnp.exp(state.log_temperature)
 
-        def one_agent(
-            actor: Params, critic: Params, own: Array, observation_i: Array, mask_i: Array, noise_i: Array, temp: Array
-        ) -> tuple[tuple[Array, Array], Params]:
-            def value(action: Array) -> Array:
-                joint = jnp.where(own[:, None], action[:, None, :], others_action)
-                return self._twins(critic, self._own_inputs(observation, joint, observation_i, action))
+        def losses_of(actor: Params) -> tuple[Array, tuple[Array, Array]]:
+            action, log_probability = self._sample(actor, observation, noise)
+            if self.config.critics == "shared":
+                values = self._twins(_first(critic), self._critic_inputs(observation, action)[..., 0, :])
+                each = jax.vmap(actor_loss, in_axes=(0, 0, None))
+                losses = each(temperature, log_probability.T, lax.stop_gradient(values))
+                total = losses.sum() - jnp.min(values, axis=0).mean()  # the gradient of the value once, for all
+            else:
+                own = jnp.eye(self.n_agents, dtype=bool)
+                values = jax.vmap(self._own_values, in_axes=(0, 0, None, None))(critic, own, observation, action)
+                losses = jax.vmap(actor_loss)(temperature, log_probability.T, values)
+                total = losses.sum()
+            return total, (losses, log_probability.T)
 
-            return jax.value_and_grad(actor_loss, has_aux=True)(
-                actor, self.actors.apply_one, value, observation_i, temp, mask_i, noise_i
-            )
-
-        (losses, log_probability), gradients = jax.vmap(one_agent, in_axes=(0, 0, 0, -2, 0, -2, 0))(
-            state.actor,
-            critic,
-            jnp.eye(self.n_agents, dtype=bool),
-            observation,
-            jnp.asarray(self.action_mask),
-            noise,
-            jnp.exp(state.log_temperature),
-        )
+        gradients, (losses, log_probability) = jax.grad(losses_of, has_aux=True)(state.actor)
         return losses, log_probability, gradients
+
+    def _own_values(self, critic: Params, own: Array, observation: Array, action: Array) -> Array:
+        """Values (2, batch) of one agent's critic, of which only its own action has a gradient."""
+        action = jnp.where(own[:, None], action, lax.stop_gradient(action))
+        index = jnp.argmax(own)
+        return self._twins(critic, self._critic_inputs(observation, action)[..., index, :])
 
     def _sample(self, actor: Params, inputs: Array, noise: Array) -> tuple[Array, Array]:
         """Everyone's actions and log-probabilities for inputs (batch, n_agents, ...)."""
@@ -246,19 +251,16 @@ class Sac:
         """Give the trained policy: the averaged actors' modes, one unpadded network an agent, in NumPy."""
         return self.actors.networks(state.averaged_actor, state.statistics)
 
-    # ---- what critics see ----
-
     def _critic_inputs(self, observation: Array, action: Array) -> Array:
-        """Concatenate what every agent's critic sees, (..., n_agents, input_size)."""
+        """Concatenate what every critic sees, (..., n_critics, input_size)."""
         own = jnp.concatenate([observation, action], axis=-1)
         if self.config.critics == "local":
             return own
         joint = own.reshape(*own.shape[:-2], 1, -1)
+        if self.config.critics == "shared":
+            return joint
         return jnp.broadcast_to(joint, (*own.shape[:-1], joint.shape[-1]))
 
-    def _own_inputs(self, observation: Array, joint_action: Array, own_observation: Array, own_action: Array) -> Array:
-        """Concatenate what one agent's critic sees, (batch, input_size)."""
-        if self.config.critics == "local":
-            return jnp.concatenate([own_observation, own_action], axis=-1)
-        joint = jnp.concatenate([observation, joint_action], axis=-1)
-        return joint.reshape(joint.shape[0], -1)
+
+def _first(tree: Params) -> Params:
+    return jax.tree.map(lambda leaf: leaf[0], tree)

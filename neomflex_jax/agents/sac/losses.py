@@ -13,22 +13,18 @@ from typing import Any
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.agents.sac.distribution import sample
-
 Params = Any
 CriticApply = Callable[[Params, Array], Array]  # (twin parameters, inputs (batch, size)) -> values (2, batch)
 
 
-def soft_target(
-    reward: Array, discount: Array, next_values: Array, next_log_probability: Array, temperature: Array
-) -> Array:
+def soft_target(reward: Array, discount: Array, next_values: Array, entropy_cost: Array) -> Array:
     """Target of the soft Bellman equation, (batch,): eqs. (2), (3) and (5).
 
-    ``y = r + discount (min_k Q_k(s', a') - temperature log pi(a'|s'))``; `next_values` is (2, batch). For one step
-    ``discount = gamma (1 - terminated)``; for n steps ``r`` is their discounted sum, without the entropies between.
+    ``y = r + discount (min_k Q_k(s', a') - temperature log pi(a'|s'))``; `next_values` is (2, batch), `entropy_cost`
+    the term with the temperature. For one step ``discount = gamma (1 - terminated)``; for n steps ``r`` is their
+    discounted sum, without the entropies between.
     """
-    soft_value = jnp.min(next_values, axis=0) - temperature * next_log_probability
-    return lax.stop_gradient(reward + discount * soft_value)
+    return lax.stop_gradient(reward + discount * (jnp.min(next_values, axis=0) - entropy_cost))
 
 
 def critic_loss(critic_params: Params, critic: CriticApply, inputs: Array, target: Array) -> Array:
@@ -36,28 +32,12 @@ def critic_loss(critic_params: Params, critic: CriticApply, inputs: Array, targe
     return 0.5 * jnp.mean(jnp.sum((critic(critic_params, inputs) - target) ** 2, axis=0))
 
 
-def actor_loss(
-    actor_params: Params,
-    actor: Callable[[Params, Array], tuple[Array, Array]],
-    critic: Callable[[Array], Array],
-    observation: Array,
-    temperature: Array,
-    mask: Array,
-    noise: Array,
-) -> tuple[Array, Array]:
-    """Average ``temperature log pi(a|s) - min_k Q_k(s, a)``, reparameterised: eqs. (7) and (9).
+def actor_loss(temperature: Array, log_probability: Array, values: Array) -> Array:
+    """Average ``temperature log pi(a|s) - min_k Q_k(s, a)``: eqs. (7) and (9).
 
-    `critic` maps this agent's action (batch, action_size) to values (2, batch).
-
-    Returns
-    -------
-    loss, log_probability
-        The latter, (batch,), is what the temperature learns from.
+    `values` (2, batch) are those of a reparameterised action, which the gradient flows through.
     """
-    mean, log_std = actor(actor_params, observation)
-    action, log_probability = sample(mean, log_std, mask, noise)
-    values = jnp.min(critic(action), axis=0)
-    return jnp.mean(temperature * log_probability - values), log_probability
+    return jnp.mean(temperature * log_probability - jnp.min(values, axis=0))
 
 
 def temperature_loss(log_temperature: Array, log_probability: Array, target_entropy: Array) -> Array:
