@@ -46,6 +46,7 @@ def judge(metrics: Metrics, tolerances: Tolerances) -> tuple[Criterion, ...]:
         "load_q_factor_max": metrics.load_q_factor_max,
         "energy_max_mwh": metrics.energy_max_mwh,
         "cost_max": metrics.cost_max,
+        "observation_max": metrics.observation_max,
         "power_balance_max_mw": metrics.power_balance_max_mw,
     }
     return tuple(Criterion(name, values[name], limit) for name, limit in vars(tolerances).items())
