@@ -1,9 +1,11 @@
 """Check policies and trajectories against pandapower.
 
 `validate` replays recorded runs through pandapower's AC power flow and writes a verdict. The parts (`replay`,
-`compare`, `judge`) can be used on their own. pandapower is imported on first use.
+`compare`, `judge`, `closed_loop`) can be used on their own. pandapower is imported on first use.
 """
 
+from validation.closed_loop import closed_loop, idle_policy
+from validation.gap import ClosedLoop
 from validation.metrics import Metrics, compare
 from validation.render import render_markdown, render_table
 from validation.replay import Replay, replay
@@ -12,13 +14,16 @@ from validation.tolerances import Tolerances, tolerances_for
 from validation.verdict import Criterion, judge
 
 __all__ = [
+    "ClosedLoop",
     "Criterion",
     "Metrics",
     "Replay",
     "Report",
     "RunReport",
     "Tolerances",
+    "closed_loop",
     "compare",
+    "idle_policy",
     "judge",
     "render_markdown",
     "render_table",
