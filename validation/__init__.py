@@ -1,7 +1,7 @@
 """Check policies and trajectories against pandapower.
 
 `validate` replays recorded runs through pandapower's AC power flow and writes a verdict. The parts (`replay`,
-`compare`, `judge`, `closed_loop`) can be used on their own. pandapower is imported on first use.
+`compare`, `judge`, `closed_loop`, `second_referee`) can be used on their own. pandapower is imported on first use.
 """
 
 from validation.closed_loop import closed_loop, idle_policy
@@ -10,6 +10,7 @@ from validation.metrics import Metrics, compare
 from validation.render import render_markdown, render_table
 from validation.replay import Replay, replay
 from validation.report import Report, RunReport, validate
+from validation.second_referee import SecondReferee, second_referee
 from validation.tolerances import Tolerances, tolerances_for
 from validation.verdict import Criterion, judge
 
@@ -20,6 +21,7 @@ __all__ = [
     "Replay",
     "Report",
     "RunReport",
+    "SecondReferee",
     "Tolerances",
     "closed_loop",
     "compare",
@@ -28,6 +30,7 @@ __all__ = [
     "render_markdown",
     "render_table",
     "replay",
+    "second_referee",
     "tolerances_for",
     "validate",
 ]
