@@ -2,8 +2,8 @@
 
 Built from the feeder itself, not from pandapower's net, so that a mistake in making that net shows too. Every branch is
 a `generic_branch`, the two-port of `grid.feeder`: ``r1, x1, g1, b1`` at the `to` end, half of the admittance at each
-side, ``k`` the ratio and ``theta`` the angle. The slack is a source behind a short-circuit power of `STIFF_VA`. All that
-a bus consumes is one load of constant power, its net injection reversed. Source: power-grid-model's documentation, user
+side, ``k`` the ratio and ``theta`` the angle. The slack is a source behind a short-circuit power of `STIFF_VA`. What a
+bus consumes is one load of constant power, its net injection reversed. Source: power-grid-model's documentation, user
 manual, components. Needs the extra `referee`.
 """
 
