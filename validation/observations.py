@@ -141,7 +141,8 @@ def _known_ahead(trajectory: Trajectory, entry: Entry) -> np.ndarray:
     column = np.asarray(getattr(trajectory, entry.kind), float)
     if entry.number == 0:
         return column
-    source = np.arange(trajectory.n_steps) + entry.number
+    rows = np.asarray(trajectory.dataset_index)
+    source = rows + entry.number
     known = np.ones(trajectory.n_steps, bool)
     if entry.kind != "price":
         forecast, disturbed = scenario.observation.forecast, _disturbs_profiles(scenario.uncertainty)
@@ -152,8 +153,9 @@ def _known_ahead(trajectory: Trajectory, entry: Entry) -> np.ndarray:
             known[:] = not disturbed
         elif disturbed:  # perfect while the day lasts
             known = trajectory.step + entry.number < steps
-    known &= (source >= 0) & (source < trajectory.n_steps)
-    return np.where(known, column[np.clip(source, 0, trajectory.n_steps - 1)], np.nan)
+    order = np.argsort(rows)  # the record may hold some of the days alone
+    place = order[np.clip(np.searchsorted(rows, source, sorter=order), 0, len(rows) - 1)]
+    return np.where(known & (rows[place] == source), column[place], np.nan)
 
 
 def _disturbs_profiles(uncertainty: Uncertainty) -> bool:
