@@ -52,7 +52,7 @@ RUNPP_OPTIONS: dict[str, Any] = {
     "numba": find_spec("numba") is not None,
     "lightsim2grid": False,
 }
-RETRY_LADDER: tuple[dict[str, Any], ...] = (
+RETRY_LADDER: tuple[dict[str, Any], ...] = (  # cold each, and from where the grid needs it, as above
     {"algorithm": "nr", "init": "flat", "max_iteration": 30},
     {"algorithm": "iwamoto_nr", "init": "flat", "max_iteration": 30},
 )
