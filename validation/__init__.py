@@ -4,11 +4,14 @@
 `compare`, `judge`) can be used on their own. pandapower is imported on first use.
 """
 
+from validation.markdown import render_markdown
 from validation.metrics import Metrics, compare
-from validation.render import render_markdown, render_table
+from validation.render import render_table
 from validation.replay import Replay, replay
-from validation.report import Report, RunReport, validate
-from validation.tolerances import Tolerances, tolerances_for
+from validation.report import Report, RunReport
+from validation.sample import Sample
+from validation.tolerances import Tolerances, read_tolerances, tolerances_for
+from validation.validate_runs import Validated, validate
 from validation.verdict import Criterion, judge
 
 __all__ = [
@@ -17,9 +20,12 @@ __all__ = [
     "Replay",
     "Report",
     "RunReport",
+    "Sample",
     "Tolerances",
+    "Validated",
     "compare",
     "judge",
+    "read_tolerances",
     "render_markdown",
     "render_table",
     "replay",
