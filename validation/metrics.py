@@ -65,7 +65,7 @@ class Metrics:
     q_injection_max_mvar: float
     load_q_factor_max: float  # recorded against the scenario's rule
     energy_max_mwh: float  # of batteries and flexible loads: stored against delivered, by step
-    power_balance_max_mw: float  # pandapower: import + injections - losses
+    power_balance_max_mw: float  # pandapower: import + injections - shunts - losses
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
 
     @property
@@ -126,7 +126,7 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
         q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - q_mvar),
         load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
         energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
-        power_balance_max_mw=summarise(replayed.slack_p_mw + p_mw.sum(axis=1), replayed.loss_mw).max_abs,
+        power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
         cost_max=_max_abs(cost_error),
     ), series
 
