@@ -71,7 +71,7 @@ def error_budget(trajectory: Trajectory, replayed: Replay, feeder: Feeder, curre
     sides |= {name: (np.asarray(getattr(trajectory, name), float), getattr(replayed, name)) for name in STEP_QUANTITIES}
     columns = {"vm_pu": ("bus", [str(label) for label in feeder.bus_labels])}
     closed = np.asarray(feeder.topology.in_service, bool)
-    exact_ka = getattr(replayed, "branch_i_ka", np.zeros((trajectory.n_steps, len(closed))))[:, closed]
+    exact_ka = replayed.branch_i_ka[:, closed]
     own_ka = np.full(exact_ka.shape, np.nan) if currents.branch_i_ka is None else currents.branch_i_ka[:, closed]
     sides["branch_i_ka"] = (own_ka, exact_ka)
     columns["branch_i_ka"] = ("branch", branch_names(feeder, closed))

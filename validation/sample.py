@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import ARRAY_FIELDS, Trajectory
-from validation.replay import Replay
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,14 @@ class Sample:
 
 
 def whole_days(trajectory: Trajectory, days: tuple[int, ...]) -> Trajectory:
-    """Take some days of a run; what comes out is no run that could be replayed at once, for days are missing."""
+    """Take some days of a run, counted from 0; `dataset_index` tells which they were."""
     rows = np.isin(trajectory.day, days)
     return dataclasses.replace(trajectory, **{name: getattr(trajectory, name)[rows] for name in ARRAY_FIELDS})
 
 
-def joined(replays: list[Replay]) -> Replay:
-    """Put the replays of several days together."""
-    arrays: dict[str, Any] = {
-        name: np.concatenate([getattr(each, name) for each in replays])
-        for name, value in vars(replays[0]).items()
-        if isinstance(value, np.ndarray)
-    }
-    return dataclasses.replace(replays[0], **arrays)
+def replayable(sampled: Trajectory) -> Trajectory:
+    """Give the sample with its days numbered as if they followed each other, which `replay` insists on.
+
+    The run that they are from has been checked, and a replay takes every step by itself.
+    """
+    return dataclasses.replace(sampled, dataset_index=np.arange(sampled.n_steps))

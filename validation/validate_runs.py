@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from validation.metrics import compare
 from validation.ranking import ranking_of
 from validation.replay import Replay, replay
 from validation.report import Report, RunReport
-from validation.sample import Sample, joined, whole_days
+from validation.sample import Sample, replayable, whole_days
 from validation.step_table import step_table
 from validation.tolerances import Tolerances, changes, tolerances_for
 from validation.verdict import judge, verdict_of
@@ -49,6 +50,9 @@ def validate(
     references: Collection[str] = (),
     policy_hashes: Mapping[str, Mapping[str, str]] | None = None,
     sample: Sample | None = None,
+    n_workers: int = 1,
+    executor: Executor | None = None,
+    resume_folder: str | Path | None = None,
     metadata: Mapping[str, Any] | None = None,
     on_step: Callable[[int, int], None] | None = None,
     draw: Callable[[Validated], Figures] | None = None,
@@ -69,6 +73,8 @@ def validate(
         SHA-256 of each run's policies, ``{run: {agent: hash}}``: what is validated.
     sample
         Replay some days only, for a first answer, which never validates.
+    n_workers, executor, resume_folder
+        As in `replay`.
     metadata
         Plain values that the caller wants in the report.
     on_step
@@ -95,7 +101,13 @@ def validate(
             if on_step is not None:
                 on_step(before + step, total)
 
-        replayed = _replay(trajectory, forward) if sample is None else _replay_days(trajectory, forward)
+        replayed = replay(
+            trajectory if sample is None else replayable(trajectory),
+            on_step=forward,
+            n_workers=n_workers,
+            executor=executor,
+            resume_folder=resume_folder,
+        )
         is_reference = trajectory.run in references
         runs.append(_judge(trajectory, replayed, tolerances, is_reference, hashes.get(trajectory.run, {})))
         done += trajectory.n_steps
@@ -146,19 +158,6 @@ def _days(trajectories: Sequence[Trajectory], sample: Sample | None) -> tuple[in
 
 def _first_rows(trajectory: Trajectory) -> np.ndarray:
     return np.asarray(trajectory.dataset_index)[:: trajectory.scenario.steps_per_day]
-
-
-def _replay(trajectory: Trajectory, on_step: Callable[[int, int], None]) -> Replay:
-    return replay(trajectory, on_step=on_step)
-
-
-def _replay_days(trajectory: Trajectory, on_step: Callable[[int, int], None]) -> Replay:
-    """Replay days one by one, which need not follow each other."""
-    steps, parts = trajectory.scenario.steps_per_day, []
-    for day in np.unique(trajectory.day):
-        parts.append(_replay(whole_days(trajectory, (int(day),)), lambda *_: None))
-        on_step(steps * len(parts), trajectory.n_steps)
-    return joined(parts)
 
 
 def _judge(

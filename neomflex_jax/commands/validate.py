@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from validation import Tolerances
 
 REPORTS = ("report.json", "report.md")
+FINISHED_DAYS = "replayed_days"  # in the output folder, until the report is written
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class ValidateCommand:
     """How many days --quick takes."""
     quick_seed: int = 0
     """Which days --quick takes."""
+    workers: int = 1
+    """Days replayed at a time, each in a process of its own; results are the same."""
+    resume: bool = False
+    """Go on after an interruption: take the days that are finished already."""
     overwrite: bool = False
     """Replace the report in the output folder."""
 
@@ -55,6 +61,9 @@ class ValidateCommand:
         with console.status("playing the days"):
             played = record_runs(self.policies, self.profiles, self.power_flow, baseline=True, variant=self.variant)
         tolerances = self._tolerances(played.trajectories[0].power_flow)
+        finished = self.output / FINISHED_DAYS
+        if finished.is_dir() and not self.resume:
+            shutil.rmtree(finished)
         with progress_bar() as bar:
             task = bar.add_task("replaying in pandapower", total=None, note="")
 
@@ -68,10 +77,13 @@ class ValidateCommand:
                 references=(BASELINE,),
                 policy_hashes={CONTROLLED: played.policy_hashes},
                 sample=sample,
+                n_workers=self.workers,
+                resume_folder=finished,
                 metadata=played.metadata,
                 on_step=on_step,
                 draw=lambda run: draw_all(run, self.output),
             )
+        shutil.rmtree(finished, ignore_errors=True)
         console.print(render_table(report))
         console.print(f"report: {self.output / 'report.md'}")
         return report.exit_status
