@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neomflex_jax.evaluation.operation import BandFigures
@@ -14,7 +14,6 @@ from validation.statistics import ErrorSummary
 if TYPE_CHECKING:
     from validation.report import Report, RunReport
 
-Figures = Mapping[str, str]  # captions by file name
 ERRORS = {
     "vm_pu": "voltage (pu)",
     "loss_mw": "losses (MW)",
@@ -37,8 +36,8 @@ OPERATION = {
 }
 
 
-def render_markdown(report: Report, figures: Mapping[str, Figures] | None = None) -> str:
-    """Give the whole report as Markdown; `figures` by run, files beside the page."""
+def render_markdown(report: Report) -> str:
+    """Give the whole report as Markdown; figures are files beside the page."""
     lines = ["# Validation against pandapower", "", f"Verdict: **{report.verdict}**", ""]
     lines += [f"- {remark}" for remark in remarks(report)]
     lines += ["", "Versions: " + ", ".join(f"{name} {value}" for name, value in report.versions.items()) + ".", ""]
@@ -48,11 +47,11 @@ def render_markdown(report: Report, figures: Mapping[str, Figures] | None = None
             "",
         ]
     for run in report.runs:
-        lines += _run_section(run, (figures or {}).get(run.run, {}))
+        lines += _run_section(run)
     return "\n".join(lines)
 
 
-def _run_section(run: RunReport, figures: Figures) -> list[str]:
+def _run_section(run: RunReport) -> list[str]:
     metrics = run.metrics
     lines = [f"## {run.run}: {run.verdict}{' (reference, not counted)' if run.reference else ''}", ""]
     lines += [f"Scenario {run.scenario} (hash {run.scenario_hash[:12]}), power flow `{run.power_flow}`, ", ""]
@@ -69,7 +68,7 @@ def _run_section(run: RunReport, figures: Figures) -> list[str]:
     )
     lines += [f"{flows}failed in the record {metrics.recorded_failures}.", ""]
     lines += _violations(run) + _errors(run) + _operation(run)
-    for name, caption in figures.items():
+    for name, caption in run.figures.items():
         lines += [f"![{caption}]({name})", ""]
     return lines
 

@@ -35,6 +35,7 @@ class RunReport:
     reference: bool  # its verdict does not count
     scenario: str
     scenario_hash: str
+    task_hash: str  # the scenario's, whatever its power flow: equal for what may be compared in pandapower
     power_flow: str
     profiles_sha256: str
     policies_sha256: Mapping[str, str]  # by agent; empty for what is no trained policy
@@ -49,6 +50,7 @@ class RunReport:
     operation: Operation  # on pandapower's answers
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # from pandapower's voltages and losses
+    figures: Mapping[str, str]  # captions by file name, beside the report
 
     @property
     def failed_criteria(self) -> tuple[str, ...]:

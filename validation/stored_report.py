@@ -26,6 +26,7 @@ class StoredRun:
     reference: bool
     scenario: str
     scenario_hash: str
+    task_hash: str
     profiles_sha256: str
     policies_sha256: Mapping[str, str]
     power_flow: str
@@ -101,7 +102,7 @@ def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
     criteria = _list(path, entry, "criteria", dict)
     failed = {*_list(path, entry, "failed_criteria", str)}
     failed |= {str(one.get("name")) for one in criteria if one.get("passed") is not True}
-    texts = ("run", "scenario", "scenario_hash", "profiles_sha256", "power_flow", "verdict")
+    texts = ("run", "scenario", "scenario_hash", "task_hash", "profiles_sha256", "power_flow", "verdict")
     return StoredRun(
         **{name: _get(path, entry, name, str) for name in texts},
         reference=_get(path, entry, "reference", bool),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from validation.budget import error_budget
 from validation.checks import check_trajectory
 from validation.currents import recorded_currents
 from validation.feeder_net import runpp_needs
-from validation.markdown import Figures, render_markdown
+from validation.markdown import render_markdown
 from validation.metrics import compare
 from validation.ranking import ranking_of
 from validation.replay import Replay, replay
@@ -55,7 +55,7 @@ def validate(
     resume_folder: str | Path | None = None,
     metadata: Mapping[str, Any] | None = None,
     on_step: Callable[[int, int], None] | None = None,
-    draw: Callable[[Validated], Figures] | None = None,
+    draw: Callable[[Validated], Mapping[str, str]] | None = None,
 ) -> Report:
     """Replay runs in pandapower, compare, judge and write the report.
 
@@ -93,7 +93,6 @@ def validate(
     chosen = [whole_days(each, days) for each in trajectories] if sample is not None else list(trajectories)
     total, done = sum(trajectory.n_steps for trajectory in chosen), 0
     runs: list[Validated] = []
-    figures: dict[str, Figures] = {}
     for trajectory in chosen:
         before = done
 
@@ -112,7 +111,7 @@ def validate(
         runs.append(_judge(trajectory, replayed, tolerances, is_reference, hashes.get(trajectory.run, {})))
         done += trajectory.n_steps
         if draw is not None:
-            figures[trajectory.run] = draw(runs[-1])
+            runs[-1] = replace(runs[-1], report=replace(runs[-1].report, figures=draw(runs[-1])))
     report = Report(
         runs=tuple(run.report for run in runs),
         days=tuple(int(day) for day in _first_rows(chosen[0]) // chosen[0].scenario.steps_per_day),
@@ -128,7 +127,7 @@ def validate(
         machine=provenance.machine(),
         metadata=dict(metadata or {}),
     )
-    _write(Path(output_folder), report, runs, figures)
+    _write(Path(output_folder), report, runs)
     return report
 
 
@@ -178,6 +177,7 @@ def _judge(
         reference=is_reference,
         scenario=trajectory.scenario.name + (f", variant {variant}" if variant else ""),
         scenario_hash=trajectory.scenario.hash(),
+        task_hash=replace(trajectory.scenario, power_flow="ac").hash(),
         power_flow=trajectory.power_flow,
         profiles_sha256=trajectory.profiles_sha256,
         policies_sha256=dict(policy_hashes),
@@ -192,14 +192,15 @@ def _judge(
         operation=operation(trajectory, replayed, feeder),
         recorded_day_cost=tuple(series.recorded_cost.reshape(by_day).sum(axis=1).tolist()),
         day_cost=tuple(series.cost.reshape(by_day).sum(axis=1).tolist()),
+        figures={},
     )
     return Validated(trajectory, replayed, report, step_table(trajectory, replayed, series))
 
 
-def _write(folder: Path, report: Report, runs: Sequence[Validated], figures: Mapping[str, Figures]) -> None:
+def _write(folder: Path, report: Report, runs: Sequence[Validated]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / "pandapower_steps.csv", pd.concat([run.steps for run in runs]).to_csv(index=False))
-    _replace(folder / "report.md", render_markdown(report, figures))
+    _replace(folder / "report.md", render_markdown(report))
     _replace(folder / "report.json", report.to_json())
 
 
