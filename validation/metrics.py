@@ -16,6 +16,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from validation.checks import energy_gaps_mwh, implied_injections, ruled_load_q_factor
 from validation.cost import local_cost
+from validation.observations import check_observations
 from validation.replay import Replay
 from validation.statistics import Confusion, ErrorSummary, confusion, outside, summarise
 
@@ -67,6 +68,7 @@ class Metrics:
     energy_max_mwh: float  # of batteries and flexible loads: stored against delivered, by step
     power_balance_max_mw: float  # pandapower: import + injections - shunts - losses
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
+    observation_max: float  # recorded against what the record implies, where that can be judged
 
     @property
     def day_cost_gap(self) -> float:
@@ -128,6 +130,7 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
         energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
         power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
         cost_max=_max_abs(cost_error),
+        observation_max=check_observations(trajectory, feeder).max_abs,
     ), series
 
 

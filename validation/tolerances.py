@@ -43,6 +43,8 @@ class Tolerances:
     energy_max_mwh: float = 1e-5
     # step costs up to some hundreds in float32, of a sum of weights of 100 times differences of voltages near 1
     cost_max: float = 5e-3
+    # copies of recorded float32 numbers, minus 1 or divided once: 6e-8
+    observation_max: float = 1e-6
     # pandapower's own stop is a mismatch below 1e-8 MVA a bus
     power_balance_max_mw: float = 1e-6
     # share of pandapower's mean day cost by which the record is off: measured 1.3e-5 for trained policies, whose small

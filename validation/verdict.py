@@ -50,6 +50,7 @@ def judge(metrics: Metrics, tolerances: Tolerances, closed_loop_gap: float | Non
         "load_q_factor_max": metrics.load_q_factor_max,
         "energy_max_mwh": metrics.energy_max_mwh,
         "cost_max": metrics.cost_max,
+        "observation_max": metrics.observation_max,
         "power_balance_max_mw": metrics.power_balance_max_mw,
         "day_cost_gap_max": abs(metrics.day_cost_gap),
         "day_cost_flattery_max": max(-metrics.day_cost_gap, 0.0),
