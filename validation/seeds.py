@@ -71,7 +71,7 @@ def read_groups(reports: Sequence[tuple[str | None, Path]]) -> tuple[Group, ...]
     Raises
     ------
     InputError
-        If a report is not usable, holds more than one judged run, the same policies come twice, or days or tasks differ.
+        If a report is not usable or has several judged runs, the same policies come twice, or days or tasks differ.
     """
     if not reports:
         raise InputError("there is no report to compare; give at least one")
