@@ -4,6 +4,7 @@
 `compare`, `judge`) can be used on their own. pandapower is imported on first use.
 """
 
+from validation.judge_run import Validated
 from validation.markdown import render_markdown
 from validation.metrics import Metrics, compare
 from validation.render import render_table
@@ -11,7 +12,7 @@ from validation.replay import Replay, replay
 from validation.report import Report, RunReport
 from validation.sample import Sample
 from validation.tolerances import Tolerances, read_tolerances, tolerances_for
-from validation.validate_runs import Validated, validate
+from validation.validate_runs import validate
 from validation.verdict import Criterion, judge
 
 __all__ = [

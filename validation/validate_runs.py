@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +13,21 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
-from neomflex_jax.evaluation.operation import operation
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from validation import provenance
-from validation.budget import error_budget
 from validation.checks import check_trajectory
-from validation.currents import recorded_currents
-from validation.feeder_net import runpp_needs
+from validation.judge_run import Validated, judge_run
 from validation.markdown import render_markdown
-from validation.metrics import compare
-from validation.ranking import ranking_of
-from validation.replay import Replay, replay
-from validation.report import Report, RunReport
+from validation.ranking import Ranking, ranking_of
+from validation.replay import replay
+from validation.report import Report
 from validation.sample import Sample, replayable, whole_days
-from validation.step_table import step_table
-from validation.tolerances import Tolerances, changes, tolerances_for
-from validation.verdict import judge, verdict_of
-
-
-@dataclass(frozen=True, eq=False)
-class Validated:
-    """One run with everything that figures are drawn from."""
-
-    trajectory: Trajectory
-    replayed: Replay
-    report: RunReport
-    steps: pd.DataFrame  # as in pandapower_steps.csv
+from validation.tolerances import Tolerances
 
 
 def validate(
-    trajectories: Sequence[Trajectory],
+    trajectories: Sequence[Trajectory | str | Path],
     output_folder: str | Path,
     tolerances: Tolerances | None = None,
     *,
@@ -62,7 +46,7 @@ def validate(
     Parameters
     ----------
     trajectories
-        One a run, with different names.
+        One a run, or its file, with different names, of the same days.
     output_folder
         Made if need be; its report files are replaced.
     tolerances
@@ -87,41 +71,38 @@ def validate(
     InputError
         If there is no run, two have one name, all are references, or one cannot be replayed; nothing is written then.
     """
-    _check_runs(trajectories, references)
-    hashes = policy_hashes or {}
-    days = _days(trajectories, sample)
-    chosen = [whole_days(each, days) for each in trajectories] if sample is not None else list(trajectories)
-    total, done = sum(trajectory.n_steps for trajectory in chosen), 0
+    whole = [each if isinstance(each, Trajectory) else Trajectory.load(Path(each)) for each in trajectories]
+    _check_runs(whole, references)
+    n_days = whole[0].n_steps // whole[0].scenario.steps_per_day
+    days = tuple(range(n_days)) if sample is None else sample.draw(n_days)
+    progress = Progress(on_step, len(whole) * len(days) * whole[0].scenario.steps_per_day)
     runs: list[Validated] = []
-    for trajectory in chosen:
-        before = done
-
-        def forward(step: int, _: int, before: int = before) -> None:
-            if on_step is not None:
-                on_step(before + step, total)
-
+    for trajectory in whole:
+        chosen = trajectory if sample is None else whole_days(trajectory, days)
         replayed = replay(
-            trajectory if sample is None else replayable(trajectory),
-            on_step=forward,
+            trajectory if sample is None else replayable(chosen),
+            on_step=progress.advance,
             n_workers=n_workers,
             executor=executor,
             resume_folder=resume_folder,
         )
-        is_reference = trajectory.run in references
-        runs.append(_judge(trajectory, replayed, tolerances, is_reference, hashes.get(trajectory.run, {})))
-        done += trajectory.n_steps
+        run = judge_run(
+            chosen,
+            replayed,
+            whole=trajectory,
+            tolerances=tolerances,
+            reference=trajectory.run in references,
+            policy_hashes=(policy_hashes or {}).get(trajectory.run, {}),
+        )
         if draw is not None:
-            runs[-1] = replace(runs[-1], report=replace(runs[-1].report, figures=draw(runs[-1])))
+            run = replace(run, report=replace(run.report, figures=draw(run)))
+        runs.append(run)
+    first_day = int(whole[0].dataset_index[0]) // whole[0].scenario.steps_per_day
     report = Report(
         runs=tuple(run.report for run in runs),
-        days=tuple(int(day) for day in _first_rows(chosen[0]) // chosen[0].scenario.steps_per_day),
-        n_days=trajectories[0].n_steps // trajectories[0].scenario.steps_per_day,
-        ranking=ranking_of(
-            *(
-                {run.report.run: getattr(run.report.metrics.mean_day_cost, side) for run in runs}
-                for side in ("recorded", "pandapower")
-            )
-        ),
+        days=tuple(first_day + day for day in days),
+        n_days=n_days,
+        ranking=_ranking(runs),
         versions=provenance.versions(),
         git_commit=provenance.git_commit(),
         machine=provenance.machine(),
@@ -129,6 +110,25 @@ def validate(
     )
     _write(Path(output_folder), report, runs)
     return report
+
+
+class Progress:
+    """Adds up the steps of one stage after another."""
+
+    def __init__(self, on_step: Callable[[int, int], None] | None, total: int) -> None:
+        self._on_step, self._total, self._before = on_step, total, 0
+
+    def advance(self, done: int, of: int) -> None:
+        """Take `done` of a stage's `of` steps."""
+        if self._on_step is not None:
+            self._on_step(self._before + done, self._total)
+        self._before += of if done == of else 0
+
+
+def _ranking(runs: Sequence[Validated]) -> Ranking:
+    costs = {run.report.run: run.report.metrics.mean_day_cost for run in runs}
+    sides = ({name: getattr(cost, side) for name, cost in costs.items()} for side in ("recorded", "pandapower"))
+    return ranking_of(*sides)
 
 
 def _check_runs(trajectories: Sequence[Trajectory], references: Collection[str]) -> None:
@@ -148,53 +148,6 @@ def _check_runs(trajectories: Sequence[Trajectory], references: Collection[str])
     for trajectory in trajectories[1:]:
         if not np.array_equal(trajectory.dataset_index, rows):
             raise InputError(f"runs {names[0]!r} and {trajectory.run!r} have other days; record both on the same")
-
-
-def _days(trajectories: Sequence[Trajectory], sample: Sample | None) -> tuple[int, ...]:
-    n_days = trajectories[0].n_steps // trajectories[0].scenario.steps_per_day
-    return tuple(range(n_days)) if sample is None else sample.draw(n_days)
-
-
-def _first_rows(trajectory: Trajectory) -> np.ndarray:
-    return np.asarray(trajectory.dataset_index)[:: trajectory.scenario.steps_per_day]
-
-
-def _judge(
-    trajectory: Trajectory,
-    replayed: Replay,
-    tolerances: Tolerances | None,
-    is_reference: bool,
-    policy_hashes: Mapping[str, str],
-) -> Validated:
-    metrics, series = compare(trajectory, replayed)
-    feeder = load_feeder(trajectory.scenario.feeder)
-    default = tolerances_for(trajectory.power_flow)
-    used = default if tolerances is None else tolerances
-    criteria, variant = judge(metrics, used), trajectory.scenario.variant
-    by_day = (-1, trajectory.scenario.steps_per_day)
-    report = RunReport(
-        run=trajectory.run,
-        reference=is_reference,
-        scenario=trajectory.scenario.name + (f", variant {variant}" if variant else ""),
-        scenario_hash=trajectory.scenario.hash(),
-        task_hash=replace(trajectory.scenario, power_flow="ac").hash(),
-        power_flow=trajectory.power_flow,
-        profiles_sha256=trajectory.profiles_sha256,
-        policies_sha256=dict(policy_hashes),
-        runpp_needs=runpp_needs(feeder),
-        tolerances=used,
-        own_tolerances=changes(used, default),
-        verdict=verdict_of(criteria),
-        criteria=criteria,
-        metrics=metrics,
-        budget=error_budget(trajectory, replayed, feeder, recorded_currents(trajectory, feeder)),
-        recorded_operation=operation(trajectory, trajectory, feeder),
-        operation=operation(trajectory, replayed, feeder),
-        recorded_day_cost=tuple(series.recorded_cost.reshape(by_day).sum(axis=1).tolist()),
-        day_cost=tuple(series.cost.reshape(by_day).sum(axis=1).tolist()),
-        figures={},
-    )
-    return Validated(trajectory, replayed, report, step_table(trajectory, replayed, series))
 
 
 def _write(folder: Path, report: Report, runs: Sequence[Validated]) -> None:

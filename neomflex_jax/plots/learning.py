@@ -12,7 +12,7 @@ LOG_FROM_RATIO = 20.0
 
 
 def draw(steps: np.ndarray, day_cost: np.ndarray, share_outside_band: np.ndarray) -> Figure:
-    """Draw both on two axes, each point and the mean over the last tenth of the points.
+    """Draw both on two axes, each point and a running mean.
 
     Parameters
     ----------
@@ -20,7 +20,7 @@ def draw(steps: np.ndarray, day_cost: np.ndarray, share_outside_band: np.ndarray
         As in `metrics.csv`, (n_chunks,).
     """
     figure, axes = style.new_figure("Learning: cost of a day while exploring", "cost of a day, surrogate")
-    smooth = max(len(steps) // 10, 1)
+    smooth = 2 * max(len(steps) // 20, 1)  # an even number: chunks of half a day alternate
     for panel, values, colour, label in (
         (axes, day_cost, style.BLUE, "cost of a day"),
         (other := axes.twinx(), 100 * share_outside_band, style.ORANGE, "outside the band, %"),
