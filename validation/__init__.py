@@ -1,9 +1,11 @@
 """Check policies and trajectories against pandapower.
 
 `validate` replays recorded runs through pandapower's AC power flow and writes a verdict. The parts (`replay`,
-`compare`, `judge`) can be used on their own. pandapower is imported on first use.
+`compare`, `judge`, `closed_loop`) can be used on their own. pandapower is imported on first use.
 """
 
+from validation.closed_loop import closed_loop, idle_policy
+from validation.gap import ClosedLoop
 from validation.judge_run import Validated
 from validation.markdown import render_markdown
 from validation.metrics import Metrics, compare
@@ -16,6 +18,7 @@ from validation.validate_runs import validate
 from validation.verdict import Criterion, judge
 
 __all__ = [
+    "ClosedLoop",
     "Criterion",
     "Metrics",
     "Replay",
@@ -24,7 +27,9 @@ __all__ = [
     "Sample",
     "Tolerances",
     "Validated",
+    "closed_loop",
     "compare",
+    "idle_policy",
     "judge",
     "read_tolerances",
     "render_markdown",

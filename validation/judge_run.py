@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -13,6 +14,7 @@ from neomflex_jax.grid import load_feeder
 from validation.budget import error_budget
 from validation.currents import recorded_currents
 from validation.feeder_net import runpp_needs
+from validation.gap import ClosedLoop
 from validation.metrics import compare
 from validation.observations import check_observations
 from validation.replay import Replay
@@ -40,6 +42,7 @@ def judge_run(
     tolerances: Tolerances | None,
     reference: bool,
     policy_hashes: Mapping[str, str],
+    closed: ClosedLoop | None,
 ) -> Validated:
     """Judge a run, or some days of it.
 
@@ -55,6 +58,8 @@ def judge_run(
         Whether its verdict counts for nothing.
     policy_hashes
         Of its policies, by agent.
+    closed
+        The closed loop of a run that is no reference; None if there was none.
     """
     scenario, feeder = trajectory.scenario, load_feeder(trajectory.scenario.feeder)
     metrics, series = compare(trajectory, replayed)
@@ -62,7 +67,8 @@ def judge_run(
         metrics = replace(metrics, observation_max=check_observations(whole, feeder).max_abs)
     default = tolerances_for(trajectory.power_flow)
     used = default if tolerances is None else tolerances
-    criteria = judge(metrics, used)
+    gap = None if reference else math.nan if closed is None else closed.cost_gap_share
+    criteria = judge(metrics, used, gap)
     by_day = (-1, scenario.steps_per_day)
     report = RunReport(
         run=trajectory.run,
@@ -84,6 +90,7 @@ def judge_run(
         operation=operation(trajectory, replayed, feeder),
         recorded_day_cost=tuple(series.recorded_cost.reshape(by_day).sum(axis=1).tolist()),
         day_cost=tuple(series.cost.reshape(by_day).sum(axis=1).tolist()),
+        closed_loop=None if closed is None else closed.as_dict(),
         figures={},
     )
     return Validated(trajectory, replayed, report, step_table(trajectory, replayed, series))

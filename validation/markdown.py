@@ -67,7 +67,7 @@ def _run_section(run: RunReport) -> list[str]:
         f"Power flows: {metrics.n_steps}, failed {metrics.failed_flows}, solved by a retry {metrics.retried_flows}; "
     )
     lines += [f"{flows}failed in the record {metrics.recorded_failures}.", ""]
-    lines += _violations(run) + _errors(run) + _operation(run)
+    lines += _violations(run) + _errors(run) + _closed_loop(run) + _operation(run)
     for name, caption in run.figures.items():
         lines += [f"![{caption}]({name})", ""]
     return lines
@@ -106,6 +106,35 @@ def _errors(run: RunReport) -> list[str]:
         header = (f"worst: {ERRORS[quantity]} by {axis}", *header[1:])
         lines += table(header, [(group, *_cells(error)) for group, error in groups.items()]) if groups else []
     return lines
+
+
+def _closed_loop(run: RunReport) -> list[str]:
+    loop = run.closed_loop
+    if loop is None:
+        return ["Closed loop: none; the policy did not act on pandapower's answers.", ""]
+    parting = loop["parting"]
+    apart = "the two runs stay together"
+    if parting is not None:
+        apart = (
+            f"they part at day {parting['day']}, step {parting['step']}: {parting['what']} of {parting['where']} is "
+        )
+        apart += f"{number(parting['recorded'])} in the record and {number(parting['closed_loop'])} in the closed loop"
+    share = number(loop["cost_gap_share"], "{:.3%}")
+    lines = [f"Closed loop, the policy acting on pandapower's answers: cost apart by {share}; {apart}. "]
+    lines[0] += (
+        f"Largest difference of a voltage {number(loop['vm_gap_max_pu'])} pu; failed flows {loop['failed_flows']}."
+    )
+    worst = sorted(loop["days"], key=lambda day: -abs(day["cost_gap"]))[:WORST]
+    rows = [
+        (
+            str(day["day"]),
+            *(number(day[name], "{:.3f}") for name in ("recorded_cost", "cost", "cost_gap")),
+            f"{day['recorded_outside_band']} / {day['outside_band']}",
+        )
+        for day in worst
+    ]
+    header = ("day, the furthest apart", "recorded cost", "closed loop", "gap", "bus-steps outside the band, both")
+    return [*lines, "", *table(header, rows)]
 
 
 def _operation(run: RunReport) -> list[str]:

@@ -28,7 +28,7 @@ class Entry(NamedTuple):
     """One value of a frame."""
 
     kind: str  # vm, demand, solar, price, soc, owed or time
-    index: int  # bus by position, steps ahead of the next, battery or flexible load by number; 0 for time
+    number: int  # bus by position, steps ahead of the next, battery or flexible load by number; 0 for time
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,14 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     frame += [Entry("demand", lead) for lead in ahead] + [Entry("solar", lead) for lead in ahead]
     if scenario.tariff_column:
         frame += [Entry("price", lead) for lead in (0, *ahead)]
-    for kind, devices in (("soc", scenario.batteries), ("owed", scenario.flexible_loads)):
+    device_buses = {
+        "soc": [each.bus for each in scenario.batteries],
+        "owed": [each.bus for each in scenario.flexible_loads],
+    }
+    for kind, at in device_buses.items():
         for other in seen:
             own = scenario.territories[other].buses
-            frame += [Entry(kind, number) for number, device in enumerate(devices) if device.bus in own]
+            frame += [Entry(kind, number) for number, bus in enumerate(at) if bus in own]
     return (*frame, Entry("time", 0))
 
 
@@ -114,18 +118,18 @@ def _seen(trajectory: Trajectory, entry: Entry) -> np.ndarray:
     scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
     begins = trajectory.step == 0
     if entry.kind == "vm":
-        vm_pu = np.where(trajectory.converged, np.asarray(trajectory.vm_pu[:, entry.index], float), COLLAPSED_VM_PU)
+        vm_pu = np.where(trajectory.converged, np.asarray(trajectory.vm_pu[:, entry.number], float), COLLAPSED_VM_PU)
         seen = np.where(begins, np.nan, np.roll(vm_pu, 1) - 1.0)
         return seen if scenario.observation.sensor_noise_pu == 0 else np.full_like(seen, np.nan)
     if entry.kind == "soc":
         before, after = (np.asarray(part, float) for part in (trajectory.battery_soc_before, trajectory.battery_soc))
-        return np.clip(np.where(begins, before[:, entry.index], np.roll(after[:, entry.index], 1)), 0.0, 1.0)
+        return np.clip(np.where(begins, before[:, entry.number], np.roll(after[:, entry.number], 1)), 0.0, 1.0)
     if entry.kind == "owed":
         before, after = (
             np.asarray(part, float) for part in (trajectory.load_owed_before_mwh, trajectory.load_owed_mwh)
         )
-        owed_mwh = np.where(begins, before[:, entry.index], np.roll(after[:, entry.index], 1))
-        return owed_mwh / (scenario.flexible_loads[entry.index].buffer_mwh or 1.0)
+        owed_mwh = np.where(begins, before[:, entry.number], np.roll(after[:, entry.number], 1))
+        return owed_mwh / (scenario.flexible_loads[entry.number].buffer_mwh or 1.0)
     if entry.kind == "time":
         return np.asarray(trajectory.dataset_index) % steps / (steps - 1)
     return _known_ahead(trajectory, entry)
@@ -135,19 +139,19 @@ def _known_ahead(trajectory: Trajectory, entry: Entry) -> np.ndarray:
     """Demand, Solar or price of the next step or some steps later, (n,)."""
     scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
     column = np.asarray(getattr(trajectory, entry.kind), float)
-    if entry.index == 0:
+    if entry.number == 0:
         return column
-    source = np.arange(trajectory.n_steps) + entry.index
+    source = np.arange(trajectory.n_steps) + entry.number
     known = np.ones(trajectory.n_steps, bool)
     if entry.kind != "price":
         forecast, disturbed = scenario.observation.forecast, _disturbs_profiles(scenario.uncertainty)
         if forecast == "noisy":
             known[:] = False
         elif forecast == "persistence":
-            source -= steps * (1 + entry.index // steps)
+            source -= steps * (1 + entry.number // steps)
             known[:] = not disturbed
         elif disturbed:  # perfect while the day lasts
-            known = trajectory.step + entry.index < steps
+            known = trajectory.step + entry.number < steps
     known &= (source >= 0) & (source < trajectory.n_steps)
     return np.where(known, column[np.clip(source, 0, trajectory.n_steps - 1)], np.nan)
 
@@ -174,7 +178,7 @@ def _worse(
     if largest <= worst.max_abs:
         return worst
     entry = frame[column]
-    what = f"vm of bus {feeder.bus_labels[entry.index]}" if entry.kind == "vm" else f"{entry.kind} {entry.index}"
+    what = f"vm of bus {feeder.bus_labels[entry.number]}" if entry.kind == "vm" else f"{entry.kind} {entry.number}"
     text = what + (f", {age} steps ago" if age else "")
     return ObservationCheck(largest, agent, text, int(step), 0, 0, worst.not_judged)
 

@@ -102,8 +102,7 @@ class PandapowerNet:
         net.load["p_mw"], net.load["q_mvar"] = p_mw.ravel(), q_mvar.ravel()
         if len(net.storage):
             net.storage["p_mw"] = -_flat(set_points.battery_p_mw)
-            if set_points.battery_q_mvar is not None:
-                net.storage["q_mvar"] = -_flat(set_points.battery_q_mvar)
+            net.storage["q_mvar"] = 0.0 if set_points.battery_q_mvar is None else -_flat(set_points.battery_q_mvar)
         if len(net.sgen):
             net.sgen["p_mw"] = _flat(set_points.pv_p_mw)
             net.sgen["q_mvar"] = _flat(set_points.pv_q_mvar)

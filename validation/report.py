@@ -50,6 +50,7 @@ class RunReport:
     operation: Operation  # on pandapower's answers
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # from pandapower's voltages and losses
+    closed_loop: Mapping[str, Any] | None  # as `gap.ClosedLoop`; None: the policy did not act in pandapower
     figures: Mapping[str, str]  # captions by file name, beside the report
 
     @property

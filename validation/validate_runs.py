@@ -16,7 +16,9 @@ from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from validation import provenance
+from validation.acting import ActingPolicy
 from validation.checks import check_trajectory
+from validation.closed_loop import closed_loop
 from validation.judge_run import Validated, judge_run
 from validation.markdown import render_markdown
 from validation.ranking import Ranking, ranking_of
@@ -31,6 +33,7 @@ def validate(
     output_folder: str | Path,
     tolerances: Tolerances | None = None,
     *,
+    policies: Mapping[str, ActingPolicy] | None = None,
     references: Collection[str] = (),
     policy_hashes: Mapping[str, Mapping[str, str]] | None = None,
     sample: Sample | None = None,
@@ -51,6 +54,9 @@ def validate(
         Made if need be; its report files are replaced.
     tolerances
         For all runs; None takes `tolerances_for` each run's power-flow method.
+    policies
+        By run: what acted, to act once more on pandapower's answers (`closed_loop`). Not on a sample, which begins
+        where no closed loop would come to.
     references
         Names of runs that are shown beside the others and whose verdict does not count.
     policy_hashes
@@ -75,7 +81,9 @@ def validate(
     _check_runs(whole, references)
     n_days = whole[0].n_steps // whole[0].scenario.steps_per_day
     days = tuple(range(n_days)) if sample is None else sample.draw(n_days)
-    progress = Progress(on_step, len(whole) * len(days) * whole[0].scenario.steps_per_day)
+    acting = policies if policies is not None and sample is None else {}
+    stages = len(whole) + sum(each.run in acting and each.run not in references for each in whole)
+    progress = Progress(on_step, stages * len(days) * whole[0].scenario.steps_per_day)
     runs: list[Validated] = []
     for trajectory in whole:
         chosen = trajectory if sample is None else whole_days(trajectory, days)
@@ -86,6 +94,7 @@ def validate(
             executor=executor,
             resume_folder=resume_folder,
         )
+        acts = trajectory.run in acting and trajectory.run not in references
         run = judge_run(
             chosen,
             replayed,
@@ -93,6 +102,7 @@ def validate(
             tolerances=tolerances,
             reference=trajectory.run in references,
             policy_hashes=(policy_hashes or {}).get(trajectory.run, {}),
+            closed=closed_loop(trajectory, acting[trajectory.run], on_step=progress.advance) if acts else None,
         )
         if draw is not None:
             run = replace(run, report=replace(run.report, figures=draw(run)))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from neomflex_jax.agents.policy_files import Policies
     from neomflex_jax.evaluation import Trajectory
 
 CONTROLLED, BASELINE = "controlled", "baseline"
-Act = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +21,7 @@ class PlayedRuns:
     """Recorded runs, who acted in them, and which files they come from."""
 
     trajectories: tuple[Trajectory, ...]  # controlled, then baseline if asked for
-    policies: Mapping[str, Act]  # by run: {agent: observation} -> {agent: action}, unpadded
+    policies: Mapping[str, Policies]  # by run; of `controlled` alone
     policy_hashes: Mapping[str, str]  # of `controlled`, SHA-256 by agent
     training: Mapping[str, Any]  # algorithm and seed
     profiles: str  # the file's name
@@ -59,14 +57,11 @@ def record_runs(
     env = replace(env, scenario=with_overrides(env.scenario, {"variant": played.variant}))  # on the plain days' fit
     sha256 = profiles_hash(path)
     trajectories = [record(env, policy, CONTROLLED, profiles_sha256=sha256)]
-    acting: dict[str, Act] = {CONTROLLED: trained}
     if baseline:
         trajectories.append(record(env, NoControl(env.action_size), BASELINE, profiles_sha256=sha256))
-        sizes = {agent: len(part["actions"]) for agent, part in scenario.observation_layout().items()}
-        acting[BASELINE] = lambda observations: {agent: np.zeros(sizes[agent], np.float32) for agent in observations}
     return PlayedRuns(
         trajectories=tuple(trajectories),
-        policies=acting,
+        policies={CONTROLLED: trained},
         policy_hashes={agent: info.sha256 for agent, info in trained.info.items()},
         training={"algorithm": options.algorithm, "seed": options.seed},
         profiles=path.name,

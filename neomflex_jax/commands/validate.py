@@ -22,8 +22,8 @@ class ValidateCommand:
     """Replay trained policies in pandapower, step by step, and pass or fail them.
 
     Plays the policies and no control on days they have not seen, solves every step again with pandapower's full AC
-    power flow, and compares. The verdict is on the policies; no control is shown beside them. Exit status: 0 PASS,
-    1 FAIL, 2 INCOMPLETE (something could not be judged) or unusable input.
+    power flow, lets the policies act once more on its answers, and compares. The verdict is on the policies; no control
+    is shown beside them. Exit status: 0 PASS, 1 FAIL, 2 INCOMPLETE (something could not be judged) or unusable input.
     """
 
     policies: Path
@@ -44,6 +44,8 @@ class ValidateCommand:
     """How many days --quick takes."""
     quick_seed: int = 0
     """Which days --quick takes."""
+    open_loop: bool = False
+    """Leave out the closed loop, in which the policies act on pandapower's answers; for ac: INCOMPLETE at best."""
     workers: int = 1
     """Days replayed at a time, each in a process of its own; results are the same."""
     resume: bool = False
@@ -74,6 +76,7 @@ class ValidateCommand:
                 played.trajectories,
                 self.output,
                 tolerances,
+                policies=None if self.open_loop else played.policies,
                 references=(BASELINE,),
                 policy_hashes={CONTROLLED: played.policy_hashes},
                 sample=sample,
