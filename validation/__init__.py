@@ -1,7 +1,7 @@
 """Check policies and trajectories against pandapower.
 
 `validate` replays recorded runs through pandapower's AC power flow and writes a verdict. The parts (`replay`,
-`compare`, `judge`, `closed_loop`) can be used on their own. pandapower is imported on first use.
+`compare`, `judge`, `closed_loop`, `second_referee`) can be used on their own. pandapower is imported on first use.
 """
 
 from validation.closed_loop import closed_loop, idle_policy
@@ -11,8 +11,9 @@ from validation.markdown import render_markdown
 from validation.metrics import Metrics, compare
 from validation.render import render_table
 from validation.replay import Replay, replay
-from validation.report import Report, RunReport
+from validation.report import Report, RunReport, validate
 from validation.sample import Sample
+from validation.second_referee import SecondReferee, second_referee
 from validation.tolerances import Tolerances, read_tolerances, tolerances_for
 from validation.validate_runs import validate
 from validation.verdict import Criterion, judge
@@ -25,6 +26,7 @@ __all__ = [
     "Report",
     "RunReport",
     "Sample",
+    "SecondReferee",
     "Tolerances",
     "Validated",
     "closed_loop",
@@ -35,6 +37,7 @@ __all__ = [
     "render_markdown",
     "render_table",
     "replay",
+    "second_referee",
     "tolerances_for",
     "validate",
 ]

@@ -19,6 +19,7 @@ from validation.metrics import compare
 from validation.observations import check_observations
 from validation.replay import Replay
 from validation.report import RunReport
+from validation.second_referee import second_referee
 from validation.step_table import step_table
 from validation.tolerances import Tolerances, changes, tolerances_for
 from validation.verdict import judge, verdict_of
@@ -91,6 +92,7 @@ def judge_run(
         recorded_day_cost=tuple(series.recorded_cost.reshape(by_day).sum(axis=1).tolist()),
         day_cost=tuple(series.cost.reshape(by_day).sum(axis=1).tolist()),
         closed_loop=None if closed is None else closed.as_dict(),
+        second_referee=second_referee(trajectory, replayed).as_dict(),
         figures={},
     )
     return Validated(trajectory, replayed, report, step_table(trajectory, replayed, series))

@@ -67,6 +67,7 @@ def _run_section(run: RunReport) -> list[str]:
         f"Power flows: {metrics.n_steps}, failed {metrics.failed_flows}, solved by a retry {metrics.retried_flows}; "
     )
     lines += [f"{flows}failed in the record {metrics.recorded_failures}.", ""]
+    lines += [f"Second referee: {run.second_referee['sentence']}.", ""]
     lines += _violations(run) + _errors(run) + _closed_loop(run) + _operation(run)
     for name, caption in run.figures.items():
         lines += [f"![{caption}]({name})", ""]

@@ -50,6 +50,8 @@ def remarks(report: Report) -> list[str]:
     if references:
         lines.append(f"shown beside the judged runs, not counted: {', '.join(references)}")
     for run in report.runs:
+        if run.second_referee["agrees"] is False:
+            lines.append(f"{run.run}: {run.second_referee['sentence']}")
         if run.own_tolerances and not run.reference:
             lines.append(f"{run.run}: own tolerances: {', '.join(run.own_tolerances)}")
         if "day_cost_flattery_max" in run.failed_criteria:

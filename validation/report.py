@@ -51,6 +51,7 @@ class RunReport:
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # from pandapower's voltages and losses
     closed_loop: Mapping[str, Any] | None  # as `gap.ClosedLoop`; None: the policy did not act in pandapower
+    second_referee: Mapping[str, Any]  # as `second_referee.SecondReferee`
     figures: Mapping[str, str]  # captions by file name, beside the report
 
     @property
