@@ -11,7 +11,7 @@ from validation.markdown import render_markdown
 from validation.metrics import Metrics, compare
 from validation.render import render_table
 from validation.replay import Replay, replay
-from validation.report import Report, RunReport, validate
+from validation.report import Report, RunReport
 from validation.sample import Sample
 from validation.second_referee import SecondReferee, second_referee
 from validation.tolerances import Tolerances, read_tolerances, tolerances_for
