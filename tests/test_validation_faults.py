@@ -232,6 +232,10 @@ def test_an_observation_from_the_wrong_territory(
 
 def test_energy_that_gets_lost_and_a_wrong_reward(run: Trajectory, replayed: Replay) -> None:
     half = partial(np.multiply, np.float32(0.999))
-    assert failed(dataclasses.replace(run, local_reward=half(run.local_reward)), replayed) == {"cost_max"}
+    assert failed(dataclasses.replace(run, local_reward=half(run.local_reward)), replayed) == {
+        "cost_max",
+        "day_cost_gap_max",
+        "day_cost_flattery_max",
+    }
     lost = failed(dataclasses.replace(run, battery_soc=half(run.battery_soc)), replayed)
     assert lost == {"energy_max_mwh", "observation_max"}

@@ -6,6 +6,7 @@ outside every limit, and it is left out of error statistics only, where there is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +69,14 @@ class Metrics:
     power_balance_max_mw: float  # pandapower: import + injections - shunts - losses
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
     observation_max: float  # recorded against what the record implies, where that can be judged
+
+    @property
+    def day_cost_gap(self) -> float:
+        """Mean day cost, recorded minus pandapower's, as a share of pandapower's; negative: the record flatters."""
+        recorded, exact = self.mean_day_cost.recorded, self.mean_day_cost.pandapower
+        if recorded == exact:
+            return 0.0
+        return (recorded - exact) / abs(exact) if exact else math.copysign(math.inf, recorded)
 
 
 @dataclass(frozen=True, eq=False)
