@@ -38,7 +38,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 validation failed, 2 unusable input, 130 interrupted."""
+    """Run a command and exit: 0 done, 1 validation failed, 2 unusable input or an open verdict, 130 interrupted."""
     started = time.monotonic()
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,

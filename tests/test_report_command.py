@@ -81,7 +81,7 @@ def test_one_changed_byte_in_a_policy_is_not_validated(
     folder = copied(work, tmp_path / "changed")
     path = folder / "run" / "policies" / "agent_2.safetensors"
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1  # the last bit of the last weight
+    content[-1] ^= 1  # one bit of the last number
     path.write_bytes(content)
     assert neomflex("report", folder / "run") == 0
     printed = " ".join(capsys.readouterr().out.split())
