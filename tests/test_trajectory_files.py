@@ -58,6 +58,17 @@ def test_a_flipped_byte_is_found(path: Path) -> None:
         Trajectory.load(path)
 
 
+def test_an_array_with_a_garbled_header_is_refused(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        contents = {name: archive.read(name) for name in archive.namelist()}
+    contents["vm_pu.npy"] = contents["vm_pu.npy"].replace(b"'descr'", b"'desc((")
+    with zipfile.ZipFile(path, "w") as archive:  # sums that fit: somebody meant it
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    with pytest.raises(InputError, match="not a readable trajectory file"):
+        Trajectory.load(path)
+
+
 def rewritten(path: Path, header: Callable[[dict[str, Any]], Any], **arrays: np.ndarray) -> Path:
     """Write the file again with another header and some other arrays."""
     with np.load(path, allow_pickle=False) as stored:
@@ -104,7 +115,7 @@ def test_arrays_that_do_not_belong_together(path: Path) -> None:
 
 def test_a_file_that_unpacks_to_too_much_is_refused_before_it_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trajectory, "MAX_BYTES", 10_000)
-    with pytest.raises(InputError, match="bytes when unpacked, more than 10000"):
+    with pytest.raises(InputError, match="bytes unpacked, more than 10000"):
         Trajectory.load(path)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ FORMAT_VERSION = 2
 MAX_BYTES = 4 * 1024**3  # unpacked: a year of 5-minute steps on 1,000 buses has some 3 GiB
 UNREADABLE = (
     *(OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error),
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),  # the last two: from an array's header
 )
 
 
@@ -106,8 +107,11 @@ class Trajectory:
         try:
             with zipfile.ZipFile(path) as archive:
                 size = sum(member.file_size for member in archive.infolist())
-            if size > MAX_BYTES:
-                raise InputError(f"{path}: {size} bytes when unpacked, more than {MAX_BYTES}; this is no trajectory")
+                if size > MAX_BYTES:
+                    raise InputError(f"{path}: {size} bytes unpacked, more than {MAX_BYTES}; this is no trajectory")
+                damaged = archive.testzip()  # NumPy reads an array to its last byte, and no checksum after it
+                if damaged is not None:
+                    raise InputError(f"{path}: not a readable trajectory file ({damaged} is damaged)")
             with np.load(path, allow_pickle=False) as stored:
                 contents = {name: stored[name] for name in stored.files}
             header = json.loads(str(contents.pop("header")))
