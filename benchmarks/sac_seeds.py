@@ -16,7 +16,7 @@ import pandas as pd
 import tyro
 
 from neomflex_jax import load_scenario
-from neomflex_jax.commands.evaluate import record_runs
+from neomflex_jax.commands.played_runs import record_runs
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.train import train
 from validation import validate
@@ -45,8 +45,14 @@ def main() -> None:
         )
         state = train(training, folder / "run", started=started)
         seconds = time.monotonic() - started
-        trajectories, used = record_runs(folder / "run", None, None, baseline=True)
-        report = validate(trajectories, folder / "validation", metadata=used)
+        played = record_runs(folder / "run", None, None, baseline=True)
+        report = validate(
+            played.trajectories,
+            folder / "validation",
+            references=("baseline",),
+            policy_hashes={"controlled": played.policy_hashes},
+            metadata=played.metadata,
+        )
         controlled, baseline = (run.metrics.mean_day_cost for run in report.runs)
         rows.append(
             {

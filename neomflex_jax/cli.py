@@ -1,4 +1,4 @@
-"""The command line: ``neomflex train | evaluate | validate | plot | demo | feeder | scenario | fidelity``."""
+"""The command line: ``neomflex train | evaluate | validate | compare | report | plot | demo | ...``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 import tyro
 
+from neomflex_jax.commands.compare import CompareCommand
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.demo import DemoCommand
 from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.feeder import FeederCommand
 from neomflex_jax.commands.fidelity import FidelityCommand
 from neomflex_jax.commands.plot import PlotCommand
+from neomflex_jax.commands.report import ReportCommand
 from neomflex_jax.commands.scenario import ScenarioCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
@@ -25,6 +27,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "train": TrainCommand,
     "evaluate": EvaluateCommand,
     "validate": ValidateCommand,
+    "compare": CompareCommand,
+    "report": ReportCommand,
     "plot": PlotCommand,
     "demo": DemoCommand,
     "feeder": FeederCommand,
@@ -34,7 +38,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 validation failed, 2 unusable input, 130 interrupted."""
+    """Run a command and exit: 0 done, 1 validation failed, 2 unusable input or an open verdict, 130 interrupted."""
     started = time.monotonic()
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,

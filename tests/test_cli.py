@@ -71,7 +71,7 @@ def test_validation_agrees_with_pandapower_and_exits_0(run, two_days, tmp_path):
     assert neomflex(*arguments) == 0
     report = json.loads((tmp_path / "v" / "report.json").read_text())
     assert report["verdict"] == "PASS"
-    assert set(report["metadata"]["policies"]) == {"agent_1", "agent_2", "agent_3"}
+    assert set(report["runs"][0]["policies_sha256"]) == {"agent_1", "agent_2", "agent_3"}
 
 
 def test_validation_of_a_method_that_hides_the_voltages_exits_1(run, two_days, tmp_path):

@@ -60,7 +60,7 @@ def test_extreme_unsquashed_actions_have_finite_density():
 
 def test_soft_target_by_hand():
     values = jnp.array([[2.0, 5.0], [3.0, 4.0]])
-    target = soft_target(jnp.array([1.0, -1.0]), jnp.array([0.9, 0.0]), values, jnp.array([0.5, 9.0]), jnp.array(0.2))
+    target = soft_target(jnp.array([1.0, -1.0]), jnp.array([0.9, 0.0]), values, 0.2 * jnp.array([0.5, 9.0]))
     np.testing.assert_allclose(target, [1.0 + 0.9 * (2.0 - 0.1), -1.0], rtol=1e-6)
 
 
@@ -91,7 +91,7 @@ def test_buffer_keeps_the_newest_and_samples_only_what_was_added():
         add(buffer, jax.tree.map(lambda leaf: jnp.zeros((4, *leaf.shape)), example))
 
 
-@pytest.mark.parametrize("critics", ["local", "joint"])
+@pytest.mark.parametrize("critics", ["local", "joint", "shared"])
 def test_garbage_in_padded_slots_changes_nothing(critics):
     sac = Sac(replace(SMALL, critics=critics), (3, 2), (2, 1))
     state = sac.init(jax.random.key(0))

@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -13,13 +14,16 @@ import pandapower.networks
 import pytest
 
 import neomflex_jax as nf
+from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
 from validation import replay
 from validation.checks import implied_injections, set_points_of
+from validation.feeder_net import net_from_feeder
 from validation.metrics import compare
-from validation.pandapower_net import SetPoints, build_net
+from validation.net_agreement import rows_of_branches
+from validation.pandapower_net import PandapowerNet, SetPoints, build_net
 from validation.replay import NON_FINITE, NOT_CONVERGED, RUNPP_OPTIONS, UNSUPPLIED, solve
 
 KW = 1e-3
@@ -38,10 +42,11 @@ class RandomPolicy:
         return jax.random.uniform(key, (observation.shape[0], self.action_size), minval=-1.0, maxval=1.0)
 
 
-def record_random(power_flow: str) -> Trajectory:
-    """Two testing days of neom33 under random actions."""
+def record_random(power_flow: str, n_days: int = 2) -> Trajectory:
+    """Testing days of neom33 under random actions."""
     env = evaluation_environment(nf.make("neom33", power_flow=power_flow))
-    return record(env, RandomPolicy(jax.random.key(0), env.action_size), "random", n_days=2, profiles_sha256="ab" * 32)
+    policy = RandomPolicy(jax.random.key(0), env.action_size)
+    return record(env, policy, "random", n_days=n_days, profiles_sha256="ab" * 32)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +160,47 @@ def test_every_replayed_step_balances(random_run: Trajectory) -> None:
     result = replay(random_run)
     p_mw, q_mvar = implied_injections(random_run, nf.load_feeder("case33bw"))
     np.testing.assert_allclose(result.slack_p_mw + p_mw.sum(axis=1), result.loss_mw, rtol=0, atol=1e-8)
+    assert np.abs(result.surplus_mw).max() < 1e-8
     assert q_mvar.shape == result.vm_pu.shape
+
+
+def test_a_set_point_that_does_not_reach_the_net_is_missing_in_the_balance(random_run, monkeypatch) -> None:
+    write = PandapowerNet.write
+
+    def forgetful(built: PandapowerNet, set_points: SetPoints) -> None:
+        write(built, set_points)
+        built.net.storage["p_mw"] = built.net.storage["p_mw"].where(built.net.storage["bus"] != 7, 0.0)
+
+    monkeypatch.setattr(PandapowerNet, "write", forgetful)
+    result = replay(random_run)
+    first_copy = np.arange(random_run.n_steps) % 48 == 0  # the others' buses have other numbers
+    expected = np.where(first_copy, random_run.battery_p_mw[:, 1], 0.0)
+    np.testing.assert_allclose(result.surplus_mw, expected, rtol=0, atol=1e-7)
+    assert compare(random_run, result)[0].power_balance_max_mw > 1e-3
+
+
+@pytest.mark.parametrize("name", ["neom33", "lv_kerber"])
+def test_branch_currents_are_those_of_our_own_ac_power_flow(name: str, float64) -> None:
+    env = evaluation_environment(nf.make(name, power_flow="ac"))
+    run = record(env, NoControl(env.action_size), "idle", n_days=1)
+    result = replay(run)
+    feeder = nf.load_feeder(run.scenario.feeder)
+    flow = nf.power_flow(feeder, *implied_injections(run, feeder), "ac")
+    assert result.branch_i_ka.shape == (48, feeder.topology.n_branch)
+    np.testing.assert_allclose(result.branch_i_ka, flow.branch_i_ka, rtol=1e-6, atol=1e-9)
+    open_branches = ~np.array(feeder.topology.in_service)
+    assert (result.branch_i_ka[:, open_branches] == 0).all() and (result.branch_i_ka > 0).any()
+
+
+def test_parallel_branches_are_told_apart_by_impedance(tmp_path: Path, feeder_folder) -> None:
+    branches = (
+        "from_bus,to_bus,r_ohm,x_ohm,in_service\n10,20,0.5,0.4,1\n20,10,0.3,0.4,1\n20,30,0.6,0.3,1\n20,40,0.7,0.2,1\n"
+    )
+    feeder = nf.Feeder.from_csv(feeder_folder(branches=branches))
+    net = net_from_feeder(feeder)
+    net.line = net.line.loc[[2, 1, 3, 0]]
+    lines, transformers = rows_of_branches(net, feeder)
+    assert lines.tolist() == [3, 1, 0, 2] and transformers.tolist() == [-1] * 4
 
 
 def test_options_stored_in_a_net_are_cleared(scenario, monkeypatch) -> None:
@@ -180,6 +225,7 @@ def test_a_step_that_does_not_converge_is_kept_and_touches_no_other(random_run: 
     assert result.status[60] == NOT_CONVERGED
     assert result.attempts[60] == 3
     assert np.isnan(result.vm_pu[60]).all() and np.isnan(result.loss_mw[60])
+    assert np.isnan(result.branch_i_ka[60]).all() and np.isnan(result.surplus_mw[60])
     others = np.arange(random_run.n_steps) != 60
     assert not result.failed[others].any()
     np.testing.assert_allclose(result.vm_pu[others], healthy.vm_pu[others], rtol=0, atol=1e-9)

@@ -21,6 +21,7 @@ from validation.statistics import Confusion, ErrorSummary, confusion, outside, s
 from validation.verdict import FAIL, INCOMPLETE, PASS, judge, verdict_of
 
 BAD_STEP = 60
+OPEN_LOOP = dataclasses.replace(Tolerances(), closed_loop_gap_max=None)  # of trajectories without their policies
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,7 @@ def test_step_that_the_environment_could_not_solve_is_counted(idle_run: Trajecto
     for values in answers.values():
         values[3] = np.nan
     failed = dataclasses.replace(idle_run, converged=np.arange(48) != 3, **answers)
-    assert failed_criteria(failed) == {"recorded_failures", "cost_max"}
+    assert failed_criteria(failed) == {"recorded_failures", "cost_max", "observation_max"}
 
 
 def test_pv_at_the_neighbouring_bus_is_found(random_run: Trajectory, random_replay: Replay) -> None:
@@ -226,7 +227,7 @@ def test_tolerances_are_checked() -> None:
         0
     }
     with pytest.raises(InputError, match="unknown power-flow method"):
-        tolerances_for("newton")
+        tolerances_for("exact")
     with pytest.raises(InputError, match="vm_max_pu"):
         Tolerances(vm_max_pu=float("nan"))
 
@@ -236,25 +237,30 @@ def test_tolerances_are_checked() -> None:
 
 def test_report_round_trip(random_run: Trajectory, idle_run: Trajectory, tmp_path: Path) -> None:
     steps = []
+    random_run = first_rows(random_run, 48)
     report = validate(
-        [random_run, idle_run], tmp_path / "out", metadata={"policy": "sha"}, on_step=lambda *at: steps.append(at)
+        [random_run, idle_run],
+        tmp_path / "out",
+        OPEN_LOOP,
+        metadata={"policy": "sha"},
+        on_step=lambda *at: steps.append(at),
     )
     assert report.passed and report.verdict == PASS
-    assert steps[-1] == (144, 144)
+    assert steps[-1] == (96, 96)
     stored = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert stored == report.as_dict()
-    assert stored["schema_version"] == 1
+    assert stored["schema_version"] == 2
     assert stored["metadata"] == {"policy": "sha"}
     assert stored["runpp_options"]["lightsim2grid"] is False
     assert set(stored["versions"]) >= {"neomflex_jax", "python", "jax", "numpy", "pandapower"}
     first = stored["runs"][0]
     assert first["scenario_hash"] == random_run.scenario.hash()
     assert first["profiles_sha256"] == "ab" * 32
-    assert {one["name"] for one in first["criteria"]} == set(vars(Tolerances()))
+    assert {one["name"] for one in first["criteria"]} == set(vars(Tolerances())) - {"closed_loop_gap_max"}
     with (tmp_path / "out" / "pandapower_steps.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["run"] == "random"]
     assert len(rows) == random_run.n_steps
-    traced = sum(float(row["cost"]) for row in rows) / 2
+    traced = sum(float(row["cost"]) for row in rows)
     assert traced == pytest.approx(first["metrics"]["mean_day_cost"]["pandapower"], rel=1e-12)
     assert np.mean(first["day_cost"]) == pytest.approx(traced, rel=1e-12)
     largest = max(abs(float(row["voltage_error_pu"])) for row in rows)
@@ -265,9 +271,9 @@ def test_failure_is_named_everywhere(idle_run: Trajectory, tmp_path: Path) -> No
     def raise_voltage(vm_pu: np.ndarray) -> None:
         vm_pu[3, 30] += 0.01
 
-    report = validate([changed(idle_run, "vm_pu", raise_voltage)], tmp_path)
+    report = validate([changed(idle_run, "vm_pu", raise_voltage)], tmp_path, OPEN_LOOP)
     assert report.verdict == FAIL and not report.passed
-    assert report.runs[0].failed_criteria == ("vm_max_pu", "cost_max")
+    assert report.runs[0].failed_criteria == ("vm_max_pu", "cost_max", "observation_max")
     assert "idle: FAIL: vm_max_pu" in render_table(report)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
     assert "Verdict: **FAIL**" in page and "| vm_max_pu | 0.01 | 1e-05 | **fail** |" in page
@@ -276,7 +282,7 @@ def test_failure_is_named_everywhere(idle_run: Trajectory, tmp_path: Path) -> No
 def test_nothing_to_compare_is_incomplete_and_valid_json(idle_run: Trajectory, tmp_path: Path) -> None:
     nothing = {name: np.full_like(getattr(idle_run, name), np.nan) for name in ("vm_pu", "loss_mw")}
     blind = dataclasses.replace(idle_run, converged=np.zeros(48, bool), **nothing)
-    lenient = dataclasses.replace(Tolerances(), recorded_failures=48, cost_max=1e9)
+    lenient = dataclasses.replace(OPEN_LOOP, recorded_failures=48, cost_max=1e9, observation_max=1e9)
     report = validate([blind], tmp_path, lenient)
     assert report.verdict == INCOMPLETE
     stored = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))

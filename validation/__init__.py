@@ -1,28 +1,43 @@
 """Check policies and trajectories against pandapower.
 
 `validate` replays recorded runs through pandapower's AC power flow and writes a verdict. The parts (`replay`,
-`compare`, `judge`) can be used on their own. pandapower is imported on first use.
+`compare`, `judge`, `closed_loop`, `second_referee`) can be used on their own. pandapower is imported on first use.
 """
 
+from validation.closed_loop import closed_loop, idle_policy
+from validation.gap import ClosedLoop
+from validation.judge_run import Validated
+from validation.markdown import render_markdown
 from validation.metrics import Metrics, compare
-from validation.render import render_markdown, render_table
+from validation.render import render_table
 from validation.replay import Replay, replay
-from validation.report import Report, RunReport, validate
-from validation.tolerances import Tolerances, tolerances_for
+from validation.report import Report, RunReport
+from validation.sample import Sample
+from validation.second_referee import SecondReferee, second_referee
+from validation.tolerances import Tolerances, read_tolerances, tolerances_for
+from validation.validate_runs import validate
 from validation.verdict import Criterion, judge
 
 __all__ = [
+    "ClosedLoop",
     "Criterion",
     "Metrics",
     "Replay",
     "Report",
     "RunReport",
+    "Sample",
+    "SecondReferee",
     "Tolerances",
+    "Validated",
+    "closed_loop",
     "compare",
+    "idle_policy",
     "judge",
+    "read_tolerances",
     "render_markdown",
     "render_table",
     "replay",
+    "second_referee",
     "tolerances_for",
     "validate",
 ]

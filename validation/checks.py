@@ -12,6 +12,8 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario.controls import controls_of
+from validation.observations import observation_size
 from validation.pandapower_net import SetPoints
 
 
@@ -37,17 +39,22 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
     n_agents = len(scenario.agents)
     width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_bus)
-    width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_bus) | {"local_reward": n_agents}
+    width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_bus) | {"local_reward": n_agents, "reward": n_agents}
     battery = ("battery_p_mw", "battery_q_mvar", "battery_soc_before", "battery_soc")
     width |= dict.fromkeys(battery, len(scenario.batteries))
     width |= dict.fromkeys(("pv_p_mw", "pv_q_mvar", "pv_available_mw"), len(scenario.pv_inverters))
     flexible = ("load_curtailed_mw", "load_owed_before_mwh", "load_owed_mwh")
     width |= dict.fromkeys(flexible, len(scenario.flexible_loads))
     grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
-    plain = ("demand", "solar", "load_q_factor", "price", *grid)
+    plain = ("dataset_index", "demand", "solar", "load_q_factor", "price", "residual_mva", *grid)
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in width.items()}
     shapes |= dict.fromkeys(plain, (n,))
+    controls = controls_of(scenario)
+    action_size = max(sum(control.bus in part.buses for control in controls) for part in scenario.territories)
+    shapes |= {"observation": (n, n_agents, observation_size(scenario, feeder)), "action": (n, n_agents, action_size)}
     for name, shape in shapes.items():
+        if getattr(trajectory, name).dtype.kind not in "fiub":
+            raise InputError(f"{where}: {name} holds {getattr(trajectory, name).dtype} values, expected numbers")
         if getattr(trajectory, name).shape != shape:
             raise InputError(f"{where}: {name} has shape {getattr(trajectory, name).shape}, expected {shape}")
     _check_days(where, trajectory)

@@ -6,6 +6,7 @@ outside every limit, and it is left out of error statistics only, where there is
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from validation.checks import energy_gaps_mwh, implied_injections, ruled_load_q_factor
 from validation.cost import local_cost
+from validation.observations import check_observations
 from validation.replay import Replay
 from validation.statistics import Confusion, ErrorSummary, confusion, outside, summarise
 
@@ -64,8 +66,17 @@ class Metrics:
     q_injection_max_mvar: float
     load_q_factor_max: float  # recorded against the scenario's rule
     energy_max_mwh: float  # of batteries and flexible loads: stored against delivered, by step
-    power_balance_max_mw: float  # pandapower: import + injections - losses
+    power_balance_max_mw: float  # pandapower: import + injections - shunts - losses
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
+    observation_max: float  # recorded against what the record implies, where that can be judged
+
+    @property
+    def day_cost_gap(self) -> float:
+        """Mean day cost, recorded minus pandapower's, as a share of pandapower's; negative: the record flatters."""
+        recorded, exact = self.mean_day_cost.recorded, self.mean_day_cost.pandapower
+        if recorded == exact:
+            return 0.0
+        return (recorded - exact) / abs(exact) if exact else math.copysign(math.inf, recorded)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,8 +128,9 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
         q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - q_mvar),
         load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
         energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
-        power_balance_max_mw=summarise(replayed.slack_p_mw + p_mw.sum(axis=1), replayed.loss_mw).max_abs,
+        power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
         cost_max=_max_abs(cost_error),
+        observation_max=check_observations(trajectory, feeder).max_abs,
     ), series
 
 

@@ -61,6 +61,33 @@ def check_agreement(net: Any, feeder: Feeder) -> None:
     _compare_branches(where, "transformer", net.trafo, ("hv_bus", "lv_bus"), _of_trafos(net), feeder, transformers)
 
 
+def rows_of_branches(net: Any, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+    """Find every branch's row in the net's line and in its transformer table, (n_branch,) each, -1 where not there.
+
+    Branches are found by the labels of their ends, parallel ones by impedance too; `check_agreement` comes first.
+    """
+    topology, labels = feeder.topology, feeder.bus_labels
+    own = [
+        (_ends(labels[start], labels[end]), closed, r, x, row)
+        for row, (start, end, closed, r, x) in enumerate(
+            zip(topology.from_bus, topology.to_bus, topology.in_service, feeder.r_ohm, feeder.x_ohm, strict=True)
+        )
+    ]
+    transformers, found = is_transformer(feeder), []
+    tables = (net.line, ("from_bus", "to_bus"), _of_lines(net)), (net.trafo, ("hv_bus", "lv_bus"), _of_trafos(net))
+    for (table, ends, theirs), which in zip(tables, (~transformers, transformers), strict=True):
+        rows = np.full(topology.n_branch, -1)
+        if len(table):
+            r, x = theirs["r_ohm"], theirs["x_ohm"] if "x_ohm" in theirs else theirs["|z| in ohm"]
+            named = [_ends(a, b) for a, b in zip(table[ends[0]], table[ends[1]], strict=True)]
+            closed = table["in_service"].to_numpy(bool)
+            ordered = sorted(zip(named, closed, np.asarray(r), np.asarray(x), range(len(table)), strict=True))
+            for branch, match in zip(sorted(one for one in own if which[one[-1]]), ordered, strict=True):
+                rows[branch[-1]] = match[-1]
+        found.append(rows)
+    return found[0], found[1]
+
+
 def _compare_consumption(where: str, net: Any, feeder: Feeder, element: str, p_mw: Any, q_mvar: Any) -> None:
     for column, own in (("p_mw", p_mw), ("q_mvar", q_mvar)):
         theirs = dict.fromkeys(feeder.bus_labels, 0.0) | net[element].groupby("bus")[column].sum().to_dict()

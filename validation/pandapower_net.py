@@ -18,7 +18,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.feeder_net import net_from_feeder, runpp_needs
-from validation.net_agreement import check_agreement
+from validation.net_agreement import check_agreement, rows_of_branches
 
 PANDAPOWER_FEEDERS = ("case33bw",)  # packaged feeders whose data pandapower ships too, under the same name
 BUS_COLUMNS = {
@@ -73,6 +73,7 @@ class GridResults:
     loss_mw: np.ndarray  # (n,) of all branches in service
     slack_p_mw: np.ndarray  # (n,) import
     slack_q_mvar: np.ndarray  # (n,)
+    branch_i_ka: np.ndarray  # (n, n_branch) as `powerflow.result` has it, 0 in open branches
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +86,8 @@ class PandapowerNet:
     load_p_mw: np.ndarray  # (n_load,) nominal, by row of one copy's load table
     load_q_mvar: np.ndarray  # (n_load,)
     load_bus: np.ndarray  # (n_load,) position of its bus in the feeder's order
+    line_rows: np.ndarray  # (n_branch,) row of one copy's line table, -1 where the branch is a transformer
+    trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
     needs: dict[str, Any]  # options of runpp that this grid needs
 
     def write(self, set_points: SetPoints) -> None:
@@ -99,8 +102,7 @@ class PandapowerNet:
         net.load["p_mw"], net.load["q_mvar"] = p_mw.ravel(), q_mvar.ravel()
         if len(net.storage):
             net.storage["p_mw"] = -_flat(set_points.battery_p_mw)
-            if set_points.battery_q_mvar is not None:
-                net.storage["q_mvar"] = -_flat(set_points.battery_q_mvar)
+            net.storage["q_mvar"] = 0.0 if set_points.battery_q_mvar is None else -_flat(set_points.battery_q_mvar)
         if len(net.sgen):
             net.sgen["p_mw"] = _flat(set_points.pv_p_mw)
             net.sgen["q_mvar"] = _flat(set_points.pv_q_mvar)
@@ -119,7 +121,23 @@ class PandapowerNet:
             loss_mw=loss_mw,
             slack_p_mw=net.res_ext_grid["p_mw"].to_numpy().copy(),
             slack_q_mvar=net.res_ext_grid["q_mvar"].to_numpy().copy(),
+            branch_i_ka=self._branch_i_ka(),
         )
+
+    def _branch_i_ka(self) -> np.ndarray:
+        """Give the larger end's current, a transformer's high-voltage end by its rated ratio."""
+        net = self.net
+        each_ka = {"line": (self.line_rows, net.res_line["i_ka"].to_numpy())}
+        if len(net.trafo):
+            rated_ratio = (net.trafo["vn_hv_kv"] / net.trafo["vn_lv_kv"]).to_numpy()
+            high_ka, low_ka = (net.res_trafo[name].to_numpy() for name in ("i_hv_ka", "i_lv_ka"))
+            each_ka["trafo"] = (self.trafo_rows, np.maximum(high_ka * rated_ratio, low_ka))
+        current_ka = np.zeros((self.n_copies, len(self.line_rows)))
+        for table, (rows, found_ka) in each_ka.items():
+            closed_ka = np.where(net[table]["in_service"].to_numpy(bool), found_ka, 0.0)
+            here = rows >= 0
+            current_ka[:, here] = closed_ka.reshape(self.n_copies, -1)[:, rows[here]]
+        return current_ka
 
 
 def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
@@ -142,6 +160,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         pandapower.create_storage(one, battery.bus, p_mw=0.0, max_e_mwh=battery.capacity_mwh)
     for inverter in scenario.pv_inverters:
         pandapower.create_sgen(one, inverter.bus, p_mw=0.0, q_mvar=0.0, sn_mva=inverter.s_mva)
+    line_rows, trafo_rows = rows_of_branches(one, feeder)
     return PandapowerNet(
         net=one,
         n_copies=1,
@@ -149,6 +168,8 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         load_p_mw=one.load["p_mw"].to_numpy(float).copy(),
         load_q_mvar=one.load["q_mvar"].to_numpy(float).copy(),
         load_bus=np.array([feeder.bus_position(bus) for bus in one.load["bus"]], int),
+        line_rows=line_rows,
+        trafo_rows=trafo_rows,
         needs=runpp_needs(feeder),
     )
 

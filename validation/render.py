@@ -1,13 +1,10 @@
-"""The report as text for people: a short table for the terminal, a page of Markdown."""
+"""The report as text for the terminal, and how numbers and tables are written wherever a report is."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-from validation.metrics import SideBySide
-from validation.statistics import ErrorSummary
 
 if TYPE_CHECKING:
     from validation.report import Report, RunReport
@@ -20,12 +17,6 @@ SIDES = (
     ("voltage_min_pu", "lowest voltage (pu)", "{:.5f}"),
     ("voltage_max_pu", "highest voltage (pu)", "{:.5f}"),
 )
-ERRORS = (
-    ("vm_pu", "voltage (pu)"),
-    ("loss_mw", "losses (MW)"),
-    ("slack_p_mw", "slack power p (MW)"),
-    ("slack_q_mvar", "slack power q (Mvar)"),
-)
 
 
 def render_table(report: Report) -> str:
@@ -34,65 +25,53 @@ def render_table(report: Report) -> str:
     for run in report.runs:
         for side in ("recorded", "pandapower"):
             first = side == "recorded"
-            figures = [_number(getattr(getattr(run.metrics, name), side), form) for name, _, form in SIDES[:2]]
-            share = _number(getattr(run.metrics.share_outside_band, side), "{:.2%}")
-            error = "" if first else _number(run.metrics.vm_pu.max_abs, "{:.1e}")
+            figures = [number(getattr(getattr(run.metrics, name), side), form) for name, _, form in SIDES[:2]]
+            share = number(getattr(run.metrics.share_outside_band, side), "{:.2%}")
+            error = "" if first else number(run.metrics.vm_pu.max_abs, "{:.1e}")
             head = [run.run, run.power_flow] if first else ["", ""]
-            rows.append([*head, side, *figures, share, error, "" if first else run.verdict])
+            rows.append([*head, side, *figures, share, error, "" if first else _own_verdict(run)])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [
         f"{run.run}: {run.verdict}: {', '.join(run.failed_criteria)}" for run in report.runs if run.failed_criteria
     ]
-    return "\n".join([*lines, f"verdict: {report.verdict}"])
+    return "\n".join([*lines, *remarks(report), f"verdict: {report.verdict}"])
 
 
-def render_markdown(report: Report) -> str:
-    """Give the whole report as Markdown."""
-    lines = ["# Validation against pandapower", "", f"Verdict: **{report.verdict}**", ""]
-    lines += ["Versions: " + ", ".join(f"{name} {number}" for name, number in report.versions.items()) + ".", ""]
+def remarks(report: Report) -> list[str]:
+    """Say what the verdict does not: a sample, runs that do not count, own tolerances, flattery, a swapped order."""
+    lines = []
+    if report.is_sample:
+        lines.append(
+            f"a first answer on {len(report.days)} sampled days of {report.n_days}, which validates nothing; "
+            "leave out --quick for a verdict"
+        )
+    references = [run.run for run in report.runs if run.reference]
+    if references:
+        lines.append(f"shown beside the judged runs, not counted: {', '.join(references)}")
     for run in report.runs:
-        lines += _run_section(run)
-    return "\n".join(lines)
+        if run.second_referee["agrees"] is False:
+            lines.append(f"{run.run}: {run.second_referee['sentence']}")
+        if run.own_tolerances and not run.reference:
+            lines.append(f"{run.run}: own tolerances: {', '.join(run.own_tolerances)}")
+        if "day_cost_flattery_max" in run.failed_criteria:
+            share = number(-run.metrics.day_cost_gap, "{:.1%}")
+            lines.append(f"{run.run}: `{run.power_flow}` flatters it by {share} of its day cost in pandapower")
+    for better, worse in report.ranking.swapped:
+        lines.append(f"recorded, {better} costs less than {worse}; in pandapower it is the other way round")
+    return lines
 
 
-def _run_section(run: RunReport) -> list[str]:
-    metrics = run.metrics
-    lines = [f"## {run.run}: {run.verdict}", ""]
-    lines += [f"Scenario {run.scenario} (hash {run.scenario_hash[:12]}), power flow `{run.power_flow}`, ", ""]
-    lines[-2] += f"{metrics.n_days} days, {metrics.n_steps} steps; profiles {run.profiles_sha256[:12] or 'not stated'}."
-    sides = [(label, *_both(getattr(metrics, name), form)) for name, label, form in SIDES]
-    lines += _table(("figure", "recorded", "pandapower"), sides)
-    errors = [(label, *_error_cells(getattr(metrics, name))) for name, label in ERRORS]
-    lines += _table(("error, recorded - pandapower", "max abs", "99 % abs", "mean abs", "mean"), errors)
-    worst = metrics.worst_voltage
-    lines += [f"Largest voltage error: bus {worst.bus}, day {worst.day}, step {worst.step}.", ""]
-    confusions = [
-        (name, *(str(count) for count in (one.agreed, one.missed, one.invented, one.inside)))
-        for name, one in (("hard limits", metrics.hard), ("band", metrics.band))
-    ]
-    lines += _table(("bus-steps outside", "agreed", "missed", "invented", "inside in both"), confusions)
-    flows = (
-        f"Power flows: {metrics.n_steps}, failed {metrics.failed_flows}, solved by a retry {metrics.retried_flows}; "
-    )
-    lines += [f"{flows}failed in the record {metrics.recorded_failures}.", ""]
-    word = {True: "pass", False: "**fail**", None: "**no value**"}
-    criteria = [(c.name, _number(c.value), _number(c.limit), word[c.passed]) for c in run.criteria]
-    return lines + _table(("criterion", "value", "limit", ""), criteria)
-
-
-def _both(figure: SideBySide, form: str) -> tuple[str, str]:
-    return _number(figure.recorded, form), _number(figure.pandapower, form)
-
-
-def _error_cells(error: ErrorSummary) -> list[str]:
-    return [_number(value) for value in (error.max_abs, error.p99_abs, error.mean_abs, error.bias)]
-
-
-def _number(value: float, form: str = "{:.3g}") -> str:
+def number(value: float, form: str = "{:.3g}") -> str:
+    """Write a number, or that there is none."""
     return form.format(value) if math.isfinite(value) else "not available"
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
-    lines = [header, ("---",) * len(header), *rows]
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Write a Markdown table and a blank line; bars in cells are escaped."""
+    lines = [header, ("---",) * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
+
+
+def _own_verdict(run: RunReport) -> str:
+    return f"({run.verdict})" if run.reference else run.verdict

@@ -6,9 +6,14 @@ they hold float32 rounding, and anything above is a fault. Power-flow limits are
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.fields import build
+from neomflex_jax.toml_lines import read_toml
 
 
 @dataclass(frozen=True)
@@ -38,30 +43,87 @@ class Tolerances:
     energy_max_mwh: float = 1e-5
     # step costs up to some hundreds in float32, of a sum of weights of 100 times differences of voltages near 1
     cost_max: float = 5e-3
+    # copies of recorded float32 numbers, minus 1 or divided once: 6e-8
+    observation_max: float = 1e-6
     # pandapower's own stop is a mismatch below 1e-8 MVA a bus
     power_balance_max_mw: float = 1e-6
+    # share of pandapower's mean day cost by which the record is off: measured 1.3e-5 for trained policies, whose small
+    # costs are made of voltages just outside the band, and 1e-6 for no control
+    day_cost_gap_max: float = 1e-4
+    # the same where the record is the cheaper one: the side on which learners look for a surrogate's weakness
+    day_cost_flattery_max: float = 1e-4
+    # share of the reward by which a policy earns less or more when it acts on pandapower's answers; None: not judged
+    closed_loop_gap_max: float | None = 1e-3
 
     def __post_init__(self) -> None:
         for name, limit in vars(self).items():
-            if not limit >= 0:
-                raise InputError(f"tolerance {name} = {limit} must be a number of at least 0")
+            if limit is not None and not limit >= 0:
+                raise InputError(f"{name} = {limit} must be a number of at least 0")
 
 
-# Measured on the 84 testing days of neom33: idle devices / uniformly random actions at every step.
+# Measured on the 84 testing days of neom33: idle devices / uniformly random actions at every step. Day costs are those
+# of trained policies: what a surrogate says of a run without control hardly matters.
 BY_METHOD = {
     # measured vm 2e-7 / 4e-7 pu, losses 9e-8 / 3e-7 MW, slack p 1e-6 / 2e-6 MW
     "ac": Tolerances(),
+    # another iteration on the same equations
+    "newton": Tolerances(),
     # measured vm 0.0024 / 0.0066 pu, losses 0.005 / 0.040 MW, slack q 0.004 / 0.029 Mvar. Deliberately tighter
     # than the random actions' error: a tenth of the band's width (0.06 pu), within which a trained policy's days are to
     # stay for its results to be believed; losses and slack power get the random actions' error and a quarter to spare.
-    "calibrated": Tolerances(vm_max_pu=0.006, loss_max_mw=0.05, slack_p_max_mw=0.05, slack_q_max_mvar=0.04),
+    # Trained policies' day costs: 4 to 17 % below pandapower's over eight seeds. A fifth is where the error is as large
+    # as the differences between seeds: past it the policy lives off the surrogate. Costs to report are pandapower's.
+    "calibrated": Tolerances(
+        vm_max_pu=0.006,
+        loss_max_mw=0.05,
+        slack_p_max_mw=0.05,
+        slack_q_max_mvar=0.04,
+        day_cost_gap_max=0.2,
+        day_cost_flattery_max=0.2,
+        closed_loop_gap_max=None,
+    ),
     # measured vm 0.0028 / 0.0144 pu (always too high: it hides under-voltage), losses 0.026 / 0.139 MW, slack q 0.018 /
-    # 0.100 Mvar; the random actions' error and a quarter to spare
-    "lindistflow": Tolerances(vm_max_pu=0.018, loss_max_mw=0.18, slack_p_max_mw=0.18, slack_q_max_mvar=0.13),
+    # 0.100 Mvar; the random actions' error and a quarter to spare. Day costs of policies trained on `calibrated`: 17
+    # and 19 % below pandapower's; the limit is that of `calibrated`, for the same reason.
+    "lindistflow": Tolerances(
+        vm_max_pu=0.018,
+        loss_max_mw=0.18,
+        slack_p_max_mw=0.18,
+        slack_q_max_mvar=0.13,
+        day_cost_gap_max=0.2,
+        day_cost_flattery_max=0.2,
+        closed_loop_gap_max=None,
+    ),
     # it knows neither voltages nor losses (measured errors: 0.09 / 0.18 pu): believable only where no voltage leaves
     # the band of 0.03 pu around 1 and losses stay below a tenth of the nominal 0.2 MW
-    "dc": Tolerances(vm_max_pu=0.03, loss_max_mw=0.02, slack_p_max_mw=0.02, slack_q_max_mvar=0.02),
+    "dc": Tolerances(
+        vm_max_pu=0.03,
+        loss_max_mw=0.02,
+        slack_p_max_mw=0.02,
+        slack_q_max_mvar=0.02,
+        day_cost_gap_max=0.2,
+        day_cost_flattery_max=0.2,
+        closed_loop_gap_max=None,
+    ),
 }
+
+
+def read_tolerances(path: Path, base: Tolerances) -> Tolerances:
+    """Read a TOML file that replaces some of the tolerances: ``vm_max_pu = 0.004``, one a line.
+
+    Raises
+    ------
+    InputError
+        On a name that is none, a value of another type, or a negative one, with file, line and the allowed names.
+    """
+    values, lines = read_toml(path)
+    return build(Tolerances, {**asdict(base), **values}, str(path), lines=lines)
+
+
+def changes(tolerances: Tolerances, base: Tolerances) -> Mapping[str, Any]:
+    """Say what differs: ``{name: [default, own]}``."""
+    own = asdict(tolerances)
+    return {name: [limit, own[name]] for name, limit in asdict(base).items() if limit != own[name]}
 
 
 def tolerances_for(method: str) -> Tolerances:

@@ -30,8 +30,12 @@ class Criterion:
         return None if math.isnan(self.value) else self.value <= self.limit
 
 
-def judge(metrics: Metrics, tolerances: Tolerances) -> tuple[Criterion, ...]:
-    """Hold a run's figures against the tolerances, in the order of the tolerances' fields."""
+def judge(metrics: Metrics, tolerances: Tolerances, closed_loop_gap: float | None = None) -> tuple[Criterion, ...]:
+    """Hold a run's figures against the tolerances, in the order of the tolerances' fields.
+
+    `closed_loop_gap`: by how much of itself the reward differs when the policy acts on pandapower's answers; NaN if
+    that should have been found out and was not, None to leave the criterion out. A tolerance of None is not judged.
+    """
     values = {
         "vm_max_pu": metrics.vm_pu.max_abs,
         "loss_max_mw": metrics.loss_mw.max_abs,
@@ -46,9 +50,18 @@ def judge(metrics: Metrics, tolerances: Tolerances) -> tuple[Criterion, ...]:
         "load_q_factor_max": metrics.load_q_factor_max,
         "energy_max_mwh": metrics.energy_max_mwh,
         "cost_max": metrics.cost_max,
+        "observation_max": metrics.observation_max,
         "power_balance_max_mw": metrics.power_balance_max_mw,
+        "day_cost_gap_max": abs(metrics.day_cost_gap),
+        "day_cost_flattery_max": max(-metrics.day_cost_gap, 0.0),
     }
-    return tuple(Criterion(name, values[name], limit) for name, limit in vars(tolerances).items())
+    if closed_loop_gap is not None:
+        values["closed_loop_gap_max"] = closed_loop_gap
+    return tuple(
+        Criterion(name, values[name], limit)
+        for name, limit in vars(tolerances).items()
+        if name in values and limit is not None
+    )
 
 
 def verdict_of(criteria: Iterable[Criterion]) -> str:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from neomflex_jax.commands.console import console, print_table, short
-from neomflex_jax.commands.evaluate import EvaluateCommand, refuse_existing
+from neomflex_jax.commands.evaluate import EvaluateCommand
+from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.commands.plot import PlotCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
@@ -85,11 +86,15 @@ def print_results(folder: Path) -> None:
     ]
     labels = ("reward (team)", "losses MWh", "buses outside band, %", "lowest voltage pu", "highest voltage pu")
     rows = [[label, *(column[index] for column in columns)] for index, label in enumerate(labels)]
-    rows.append(["verdict", *(text for run in runs for text in ("", run["verdict"]))])
+    rows.append(["verdict", *(text for run in runs for text in ("", _verdict(run)))])
     console.rule("results", align="left")
     print_table(f"{runs[0]['metrics']['n_days']} unseen days", header, rows)
     console.print("seconds: " + ", ".join(f"{name} {value}" for name, value in stages["seconds"].items()))
     console.print(f"from: {folder}/validation/report.json, {folder}/stages.json; figures and tables: {folder}")
+
+
+def _verdict(run: dict[str, Any]) -> str:
+    return f"({run['verdict']}, not counted)" if run["reference"] else str(run["verdict"])
 
 
 def _column(run: dict[str, Any], side: str) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import tyro
 
 from neomflex_jax.commands.console import console, print_table, progress_bar
-from neomflex_jax.commands.evaluate import refuse_existing
+from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.errors import InputError
 
 AGREE_PU = 1e-6  # pandapower's own bar against commercial programs

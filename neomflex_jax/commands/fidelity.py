@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from neomflex_jax.commands.console import console
-from neomflex_jax.commands.evaluate import record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import record_runs, refuse_existing
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class FidelityCommand:
         if self.scenario is not None or self.samples is not None:
             raise InputError("--policies brings its own scenario and samples; leave out --scenario and --samples")
         assert self.policies is not None
-        trajectory = record_runs(self.policies, self.profiles, None, baseline=False)[0][0]
+        trajectory = record_runs(self.policies, self.profiles, None, baseline=False).trajectories[0]
         report = fidelity(
             trajectory.scenario,
             self.power_flow_methods,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from neomflex_jax.commands.console import console, print_table
-from neomflex_jax.commands.evaluate import refuse_existing
+from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.console import console, progress_bar
-from neomflex_jax.commands.evaluate import record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, record_runs, refuse_existing
+
+if TYPE_CHECKING:
+    from validation import Tolerances
 
 REPORTS = ("report.json", "report.md")
+FINISHED_DAYS = "replayed_days"  # in the output folder, until the report is written
 
 
 @dataclass(frozen=True)
@@ -16,39 +22,76 @@ class ValidateCommand:
     """Replay trained policies in pandapower, step by step, and pass or fail them.
 
     Plays the policies and no control on days they have not seen, solves every step again with pandapower's full AC
-    power flow, and compares. Exit status: 0 if the policies PASS, 1 if not, 2 on unusable input.
+    power flow, lets the policies act once more on its answers, and compares. The verdict is on the policies; no control
+    is shown beside them. Exit status: 0 PASS, 1 FAIL, 2 INCOMPLETE (something could not be judged) or unusable input.
     """
 
     policies: Path
     """Output folder of a training."""
     output: Path
-    """Folder for report.json, report.md and pandapower_steps.csv."""
+    """Folder for report.json, report.md, pandapower_steps.csv and figures."""
     profiles: Path | None = None
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
     power_flow: str | None = None
     """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on."""
     variant: str | None = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
+    tolerances: Path | None = None
+    """TOML file with limits in place of the method's own, one a line, for example vm_max_pu = 0.004."""
+    quick: bool = False
+    """A first answer on a few sampled days: FAIL or INCOMPLETE, never PASS."""
+    quick_days: int = 6
+    """How many days --quick takes."""
+    quick_seed: int = 0
+    """Which days --quick takes."""
+    open_loop: bool = False
+    """Leave out the closed loop, in which the policies act on pandapower's answers; for ac: INCOMPLETE at best."""
+    workers: int = 1
+    """Days replayed at a time, each in a process of its own; results are the same."""
+    resume: bool = False
+    """Go on after an interruption: take the days that are finished already."""
     overwrite: bool = False
     """Replace the report in the output folder."""
 
     def execute(self, started: float) -> int:
         """Validate; gives the exit status."""
-        from validation import render_table, validate
+        from neomflex_jax.plots.validation import draw_all
+        from validation import Sample, render_table, validate
 
+        sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
         refuse_existing(self.output, REPORTS, self.overwrite)
         with console.status("playing the days"):
-            trajectories, used = record_runs(
-                self.policies, self.profiles, self.power_flow, baseline=True, variant=self.variant
-            )
+            played = record_runs(self.policies, self.profiles, self.power_flow, baseline=True, variant=self.variant)
+        tolerances = self._tolerances(played.trajectories[0].power_flow)
+        finished = self.output / FINISHED_DAYS
+        if finished.is_dir() and not self.resume:
+            shutil.rmtree(finished)
         with progress_bar() as bar:
             task = bar.add_task("replaying in pandapower", total=None, note="")
 
             def on_step(solved: int, total: int) -> None:
                 bar.update(task, completed=solved, total=total, note=f"{solved}/{total} steps")
 
-            report = validate(trajectories, self.output, metadata=used, on_step=on_step)
+            report = validate(
+                played.trajectories,
+                self.output,
+                tolerances,
+                policies=None if self.open_loop else played.policies,
+                references=(BASELINE,),
+                policy_hashes={CONTROLLED: played.policy_hashes},
+                sample=sample,
+                n_workers=self.workers,
+                resume_folder=finished,
+                metadata=played.metadata,
+                on_step=on_step,
+                draw=lambda run: draw_all(run, self.output),
+            )
+        shutil.rmtree(finished, ignore_errors=True)
         console.print(render_table(report))
         console.print(f"report: {self.output / 'report.md'}")
-        policy = next(run for run in report.runs if run.run == "controlled")
-        return 0 if policy.verdict == "PASS" else 1
+        return report.exit_status
+
+    def _tolerances(self, power_flow: str) -> Tolerances | None:
+        from validation import read_tolerances, tolerances_for
+
+        return None if self.tolerances is None else read_tolerances(self.tolerances, tolerances_for(power_flow))

@@ -151,17 +151,20 @@ def evaluation_environment(
     profiles
         The days; None takes the scenario's `evaluation_profiles`.
     """
-    scenario = with_overrides(env.scenario, {"day_order": "file", "energies": "carried", "on_violation": "continue"})
-    if not disturbed:
-        scenario = replace(
-            scenario,
-            uncertainty=Uncertainty(),
-            observation=replace(scenario.observation, sensor_noise_pu=0.0, missing_probability=0.0),
-        )
+    scenario = evaluation_scenario(env.scenario, disturbed=disturbed)
     if profiles is None:
         profiles = scenario_profiles(scenario, scenario.evaluation_profiles)
     start_flow = _day_start_flow(env.feeder, profiles, env.power_flow)
     return replace(env, profiles=profiles, day_start_flow=start_flow, scenario=scenario)
+
+
+def evaluation_scenario(scenario: Scenario, *, disturbed: bool = False) -> Scenario:
+    """Give the scenario of `evaluation_environment`."""
+    scenario = with_overrides(scenario, {"day_order": "file", "energies": "carried", "on_violation": "continue"})
+    if disturbed:
+        return scenario
+    observation = replace(scenario.observation, sensor_noise_pu=0.0, missing_probability=0.0)
+    return replace(scenario, uncertainty=Uncertainty(), observation=observation)
 
 
 def sample_injections(

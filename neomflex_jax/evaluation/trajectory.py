@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tokenize
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +20,11 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.scenario import Scenario, scenario_from_dict
 
 FORMAT_VERSION = 2
+MAX_BYTES = 4 * 1024**3  # unpacked: a year of 5-minute steps on 1,000 buses has some 3 GiB
+UNREADABLE = (
+    *(OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),  # the last two: from an array's header
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,29 +101,42 @@ class Trajectory:
         Raises
         ------
         InputError
-            If the file is missing, of another format version, or its arrays do not belong together.
+            If the file is missing, cut off, no trajectory, of another format version or far too large, or its arrays do
+            not belong together. Nothing in it is run: arrays of objects are refused.
         """
         try:
+            with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+                if size > MAX_BYTES:
+                    raise InputError(f"{path}: {size} bytes unpacked, more than {MAX_BYTES}; this is no trajectory")
+                damaged = archive.testzip()  # NumPy reads an array to its last byte, and no checksum after it
+                if damaged is not None:
+                    raise InputError(f"{path}: not a readable trajectory file ({damaged} is damaged)")
             with np.load(path, allow_pickle=False) as stored:
                 contents = {name: stored[name] for name in stored.files}
             header = json.loads(str(contents.pop("header")))
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise InputError(f"{path}: not a readable trajectory file ({error})") from error
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            raise InputError(f"{path}: not a readable trajectory file ({str(error)[:80]})") from error
         if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
             raise InputError(f"{path}: trajectory format {header!r:.60}; this version reads format {FORMAT_VERSION}")
         missing = [name for name in ARRAY_FIELDS if name not in contents]
         if missing:
             raise InputError(f"{path}: array {missing[0]!r} is missing; record the trajectory again")
-        n = len(contents["dataset_index"])
+        n = len(np.atleast_1d(contents["dataset_index"]))
         uneven = [name for name in ARRAY_FIELDS if contents[name].shape[:1] != (n,)]
         if uneven:
             raise InputError(f"{path}: {uneven[0]!r} has {contents[uneven[0]].shape[:1]} rows, dataset_index has {n}")
+        try:
+            stated: dict[str, Any] = {name: str(header[name]) for name in ("run", "power_flow", "profiles_sha256")}
+            stated |= {"bus_labels": tuple(int(label) for label in header["bus_labels"])}
+            scenario = header["scenario"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: the header is incomplete ({error!r:.80}); record again") from error
         return Trajectory(
-            run=str(header["run"]),
-            scenario=scenario_from_dict(header["scenario"], f"{path}: scenario"),
-            power_flow=str(header["power_flow"]),
-            bus_labels=tuple(int(label) for label in header["bus_labels"]),
-            profiles_sha256=str(header["profiles_sha256"]),
+            scenario=scenario_from_dict(scenario, f"{path}: scenario"),
+            **stated,
             **{name: contents[name] for name in ARRAY_FIELDS},
         )
 

@@ -1,0 +1,105 @@
+"""``neomflex report``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from neomflex_jax.commands import html
+from neomflex_jax.commands.console import console
+from neomflex_jax.commands.identity import FILE as IDENTITY
+from neomflex_jax.commands.identity import places_of_reports, read_identity
+from neomflex_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from validation.status import Identity, Status
+
+PAGE = "report.html"
+
+
+@dataclass(frozen=True)
+class ReportCommand:
+    """Put a training, its evaluation and its validation on one self-contained HTML page.
+
+    Says whether the results are validated: only with a passing report of exactly these policies, scenario and profiles.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Output folder of a training."""
+    evaluation: Path | None = None
+    """Folder of its evaluation. If not given: `evaluation` in the training's folder or beside it."""
+    validation: Path | None = None
+    """Folder of its validation. If not given: `validation` in the training's folder, or beside it or the evaluation."""
+    output: Path | None = None
+    """HTML file, replaced if there. If not given: report.html in the training's folder."""
+
+    def execute(self, started: float) -> int:
+        """Write the page; gives the exit status."""
+        from neomflex_jax.agents.policy_files import load_policies
+        from neomflex_jax.commands import report_sections as sections
+        from neomflex_jax.training.run_folder import RunFolder
+        from validation.stored_report import read_report
+
+        output = self.run / PAGE if self.output is None else self.output
+        if output.suffix != ".html":
+            raise InputError(f"{output}: the name must end in .html")
+        folder = RunFolder(self.run)
+        config = folder.read_config()
+        hashes = {agent: info.sha256 for agent, info in load_policies(self.run).info.items()}
+        evaluated, note = self._evaluation(hashes)
+        status = self._status(hashes, evaluated)
+        parts = [html.status(status.text, status.validated), *sections.settings(config)]
+        parts += sections.learning(folder.metrics)
+        parts += [html.heading("Evaluation"), html.paragraph(note)] if note else []
+        parts += sections.evaluation(evaluated) if evaluated is not None else []
+        parts.append(html.heading("Validation"))
+        parts.append(html.status(status.text, status.validated))
+        if status.report is not None:
+            parts += sections.validation(read_report(status.report))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        partial = output.with_name(f".{output.name}.partial")
+        partial.write_text(html.page(f"neomflex: {self.run.resolve().name}", parts), encoding="utf-8")
+        partial.replace(output)
+        console.print(status.text, style="green" if status.validated else "yellow")
+        console.print(f"page: {output}")
+        return 0
+
+    def _evaluation(self, hashes: dict[str, str]) -> tuple[Path | None, str]:
+        """Find the evaluation of these policies; if there is none, say what there is."""
+        if self.evaluation is not None:
+            given = read_identity(self.evaluation)
+            if given.policies_sha256 != hashes:
+                raise InputError(f"{self.evaluation}: is of other policies than {self.run}; evaluate these")
+            return self.evaluation, ""
+        notes = []
+        for place in (self.run / "evaluation", self.run.parent / "evaluation"):
+            if not (place / IDENTITY).is_file():
+                continue
+            if read_identity(place).policies_sha256 == hashes:
+                return place, ""
+            notes.append(f"{place} is of other policies")
+        return None, "; ".join(["not evaluated: run `neomflex evaluate`", *notes])
+
+    def _status(self, hashes: dict[str, str], evaluated: Path | None) -> Status:
+        from validation.status import validation_status
+
+        places = places_of_reports(self.run, evaluated)
+        if self.validation is not None:
+            places = (self.validation,)
+        identity = read_identity(evaluated) if evaluated is not None else self._as_trained(hashes)
+        return validation_status(identity, places)
+
+    def _as_trained(self, hashes: dict[str, str]) -> Identity:
+        """Give what an evaluation without further options would be of."""
+        from neomflex_jax.environment.make import evaluation_scenario
+        from neomflex_jax.profiles import profiles_hash, resolve_profiles
+        from neomflex_jax.training.run_folder import RunFolder
+        from neomflex_jax.training.train import read_options
+        from validation.status import Identity
+
+        scenario = read_options(RunFolder(self.run)).scenario
+        profiles = profiles_hash(resolve_profiles(scenario.evaluation_profiles))
+        return Identity(hashes, evaluation_scenario(scenario).hash(), profiles)

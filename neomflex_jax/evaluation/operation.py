@@ -1,0 +1,146 @@
+"""What an operator asks of a run: voltages against named bands, energy lost, moved and curtailed, peaks.
+
+MAPDN's figures by its own definitions (Wang et al., Multi-agent reinforcement learning for active voltage control on
+power distribution networks, NeurIPS 2021; `voltage_control_env.py`), a value a step and the mean over steps taken:
+share of buses outside the band, slack included; controllable: 1 if that share is at most 1e-3, else 0; Q loss: mean
+|q| of the PV inverters in Mvar. A step without a power-flow answer is outside everything and not controllable, and has
+no losses, import or export.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Limits
+
+CONTROLLABLE_SHARE = 1e-3
+HIGH_VOLTAGE_KV = 0.6  # ANSI C84.1 asks for more above it
+
+
+class Answers(Protocol):
+    """Answers of a power flow to a run's steps: a `Trajectory`, or another program's replay of one."""
+
+    @property
+    def vm_pu(self) -> np.ndarray:
+        """(n, n_bus)."""
+
+    @property
+    def loss_mw(self) -> np.ndarray:
+        """(n,)."""
+
+    @property
+    def slack_p_mw(self) -> np.ndarray:
+        """(n,) import."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Voltage limits by name, one pair for each bus."""
+
+    name: str
+    low_pu: np.ndarray  # (n_bus,)
+    high_pu: np.ndarray
+
+
+@dataclass(frozen=True)
+class BandFigures:
+    """How a run keeps one band."""
+
+    band: str
+    controllable_rate: float  # MAPDN's, in this band
+    share_of_buses_out: float  # MAPDN's, in this band
+    outside_pu_h: float  # excess times time, summed over buses; steps without an answer have none
+    worst_bus: int | None  # by that sum, its label; None if there is nothing outside
+
+
+@dataclass(frozen=True)
+class Operation:
+    """Figures of a run over all its days; energies in MWh, batteries positive discharging."""
+
+    bands: tuple[BandFigures, ...]
+    q_loss_mvar: float  # MAPDN's mean |q| of PV inverters; NaN without any
+    losses_mwh: float
+    pv_curtailed_mwh: float
+    pv_curtailed_share: float  # of what the sun offered; NaN without sun
+    load_curtailed_mwh: float
+    equivalent_full_cycles: float  # energy out of the batteries' terminals / their usable capacity; NaN without any
+    soc_change_mwh: float  # end minus start, all batteries; a run that drains them has had that energy for nothing
+    peak_import_mw: float
+    peak_export_mw: float
+
+
+def bands_of(limits: Limits, feeder: Feeder) -> tuple[Band, ...]:
+    """Give the bands of every table.
+
+    The scenario's own; MAPDN's; EN 50160's +-10 % of nominal (there of 10-minute means, for 95 % of each week in low
+    and 99 % in medium voltage: here of each step); ANSI C84.1's service range A, 0.95..1.05 and from 0.975 above 600 V.
+    """
+    one = np.ones(feeder.n_bus)
+    ansi_low_pu = np.where(np.asarray(feeder.vn_kv) > HIGH_VOLTAGE_KV, 0.975, 0.95)
+    return (
+        Band(f"scenario's band {limits.band_min_pu:g}..{limits.band_max_pu:g}", *_both(limits, "band", one)),
+        Band(f"scenario's hard limits {limits.hard_min_pu:g}..{limits.hard_max_pu:g}", *_both(limits, "hard", one)),
+        Band("MAPDN 0.95..1.05", 0.95 * one, 1.05 * one),
+        Band("EN 50160 0.9..1.1, by step", 0.9 * one, 1.1 * one),
+        Band(f"ANSI C84.1 range A {ansi_low_pu.min():g}..1.05", ansi_low_pu, 1.05 * one),
+    )
+
+
+def operation(trajectory: Trajectory, answers: Answers, feeder: Feeder) -> Operation:
+    """Work a run's figures out from its set-points and somebody's answers to them.
+
+    Parameters
+    ----------
+    answers
+        The trajectory itself for what was recorded, or a replay.
+    feeder
+        The scenario's.
+    """
+    scenario, h = trajectory.scenario, trajectory.scenario.step_hours
+    vm_pu, slack_mw = np.asarray(answers.vm_pu, float), np.asarray(answers.slack_p_mw, float)
+    offered_mw, fed_in_mw = (
+        float(np.asarray(values, float).sum()) for values in (trajectory.pv_available_mw, trajectory.pv_p_mw)
+    )
+    capacity_mwh = np.array([battery.capacity_mwh for battery in scenario.batteries])
+    usable_mwh = sum(each.capacity_mwh * (each.soc_max - each.soc_min) for each in scenario.batteries)
+    out_mwh = np.clip(np.asarray(trajectory.battery_p_mw, float), 0.0, None).sum() * h
+    day_end = np.asarray(trajectory.battery_soc[scenario.steps_per_day - 1 :: scenario.steps_per_day], float)
+    day_start = np.asarray(trajectory.battery_soc_before[:: scenario.steps_per_day], float)
+    soc_change = (day_end - day_start).sum(axis=0)  # by day, because days may be a sample
+    known_mw = slack_mw[np.isfinite(slack_mw)]
+    return Operation(
+        bands=tuple(_band_figures(band, vm_pu, feeder, h) for band in bands_of(scenario.limits, feeder)),
+        q_loss_mvar=float(np.abs(np.asarray(trajectory.pv_q_mvar, float)).mean()) if scenario.pv_inverters else np.nan,
+        losses_mwh=float(np.nansum(np.asarray(answers.loss_mw, float)) * h),
+        pv_curtailed_mwh=float((offered_mw - fed_in_mw) * h),
+        pv_curtailed_share=float(1 - fed_in_mw / offered_mw) if offered_mw > 0 else np.nan,
+        load_curtailed_mwh=float(np.asarray(trajectory.load_curtailed_mw, float).sum() * h),
+        equivalent_full_cycles=float(out_mwh / usable_mwh) if usable_mwh > 0 else np.nan,
+        soc_change_mwh=float(soc_change @ capacity_mwh),
+        peak_import_mw=float(np.max(known_mw, initial=0.0)),
+        peak_export_mw=float(np.max(-known_mw, initial=0.0)),
+    )
+
+
+def _band_figures(band: Band, vm_pu: np.ndarray, feeder: Feeder, step_hours: float) -> BandFigures:
+    out = ~((vm_pu >= band.low_pu) & (vm_pu <= band.high_pu))  # NaN is outside
+    share = out.mean(axis=1)
+    excess_pu = np.clip(np.nan_to_num(np.maximum(band.low_pu - vm_pu, vm_pu - band.high_pu)), 0.0, None)
+    by_bus = excess_pu.sum(axis=0) * step_hours
+    return BandFigures(
+        band=band.name,
+        controllable_rate=float((share <= CONTROLLABLE_SHARE).mean()),
+        share_of_buses_out=float(share.mean()),
+        outside_pu_h=float(by_bus.sum()),
+        worst_bus=feeder.bus_labels[int(by_bus.argmax())] if by_bus.max() > 0 else None,
+    )
+
+
+def _both(limits: Limits, kind: str, one: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = (getattr(limits, f"{kind}_{end}_pu") * one for end in ("min", "max"))
+    return low, high

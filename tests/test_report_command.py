@@ -1,0 +1,173 @@
+"""The page of a run: self-contained, escaped, and of the right policies; validation by command, with its flags."""
+
+import json
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from neomflex_jax.cli import main
+from neomflex_jax.commands import html
+from neomflex_jax.commands.report_sections import _png
+from neomflex_jax.resources import packaged_profiles
+
+SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
+SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
+
+
+def neomflex(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    return int(stopped.value.code)
+
+
+class Page(HTMLParser):
+    """Collects what a page loads, and whether its tags close."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [value or "" for name, value in attrs if name in ("src", "href", "data", "srcset")]
+        assert tag not in ("script", "iframe", "object", "link", "base", "form"), tag
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training, its evaluation and its validation on two days, as README.md makes them."""
+    folder = tmp_path_factory.mktemp("report")
+    pd.read_csv(packaged_profiles("testing")).head(96).to_csv(folder / "days.csv", index=False)
+    assert neomflex("train", "--output", folder / "run", *SMALL) == 0
+    common = ["--policies", folder / "run", "--profiles", folder / "days.csv", "--power-flow", "ac"]
+    assert neomflex("evaluate", *common, "--baseline", "--output", folder / "evaluation") == 0
+    assert neomflex("validate", *common, "--output", folder / "validation") == 0
+    return folder
+
+
+def copied(work: Path, to: Path) -> Path:
+    shutil.copytree(work, to)
+    return to
+
+
+def test_the_page_loads_nothing_and_says_validated(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert neomflex("report", work / "run") == 0
+    assert f"validated: PASS, {work / 'validation' / 'report.json'}" in capsys.readouterr().out.replace("\n", "")
+    page = Page((work / "run" / "report.html").read_text(encoding="utf-8"))
+    assert page.loads and all(value.startswith("data:image/png;base64,") for value in page.loads)
+    assert len(page.loads) == 1 + 4 + 2 * 5  # learning, evaluation, two runs' validation
+    assert page.open == []
+    for said in ("Settings", "Learning", "Evaluation", "closed_loop_gap_max", "controlled: PASS", "neom33"):
+        assert said in page.text
+
+
+def test_one_changed_byte_in_a_policy_is_not_validated(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(work, tmp_path / "changed")
+    path = folder / "run" / "policies" / "agent_2.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # one bit of the last number
+    path.write_bytes(content)
+    assert neomflex("report", folder / "run") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not validated" in printed and "of other policies (agent_2)" in printed
+    assert "not evaluated" in (folder / "run" / "report.html").read_text(encoding="utf-8")
+    common = ["--policies", folder / "run", "--profiles", folder / "days.csv", "--power-flow", "ac"]
+    assert neomflex("evaluate", *common, "--output", folder / "evaluation", "--overwrite") == 0
+    assert "of other policies (agent_2)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_evaluation_says_validated_for_equal_hashes_alone(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--policies", work / "run", "--profiles", work / "days.csv"]
+    output = work / "evaluation"
+    assert neomflex("evaluate", *common, "--power-flow", "ac", "--output", output, "--overwrite") == 0
+    assert "validated: PASS" in capsys.readouterr().out
+    assert neomflex("evaluate", *common, "--power-flow", "dc", "--output", tmp_path / "dc") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "not validated" in printed and "another scenario" in printed
+
+
+def test_everything_hostile_is_escaped(work: Path, tmp_path: Path) -> None:
+    folder = copied(work, tmp_path / "hostile")
+    evil = "<script>alert(1)</script>\" onload='x'"
+    config = json.loads((folder / "run" / "config.json").read_text(encoding="utf-8"))
+    config |= {"device": evil, "algorithm": evil}
+    (folder / "run" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    report = json.loads((folder / "validation" / "report.json").read_text(encoding="utf-8"))
+    run = report["runs"][0]
+    run["run"] = run["operation"]["bands"][0]["band"] = run["criteria"][0]["name"] = evil
+    (folder / "secret.png").write_bytes(html.PNG + b"secret")
+    run["figures"] = {"../secret.png": evil, "controlled_scatter.png": evil, "gone.png": evil}
+    (folder / "validation" / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    assert neomflex("report", folder / "run") == 0
+    page = Page((folder / "run" / "report.html").read_text(encoding="utf-8"))  # refuses scripts and handlers
+    assert "<script>alert(1)</script>" in page.text
+    assert len(page.loads) == 1 + 4 + 1 + 5
+
+
+def test_only_images_of_the_folder_itself_are_read(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no image", encoding="utf-8")
+    (tmp_path / "image.png").write_bytes(html.PNG)
+    (tmp_path / "link.png").symlink_to(tmp_path / "image.png")
+    assert _png(tmp_path / "image.png") == html.PNG
+    assert _png(tmp_path / "text.png") is None and _png(tmp_path / "link.png") is None
+    assert _png(tmp_path / "gone.png") is None
+
+
+def test_a_run_that_is_neither_evaluated_nor_validated_has_a_page(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "alone" / "run"
+    shutil.copytree(work / "run", run)
+    assert neomflex("report", run, "--output", tmp_path / "page.html") == 0
+    assert "not validated" in capsys.readouterr().out
+    assert "not evaluated" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("report", "WORK/nowhere"), "holds no training run"),
+        (("report", "WORK/run", "--output", "WORK/page.pdf"), "must end in .html"),
+        (("report", "WORK/run", "--evaluation", "WORK/run"), "evaluation.json"),
+        (("validate", "--policies", "WORK/run", "--output", "WORK/validation"), "already holds report.json"),
+        (("validate", "--policies", "WORK/run", "--output", "OUT", "--quick", "--quick-days", "0"), "n_days = 0"),
+        (("validate", "--policies", "WORK/run", "--output", "OUT", "--tolerances", "WORK/none.toml"), "cannot be read"),
+    ],
+)
+def test_unusable_input_is_named(
+    work: Path, tmp_path: Path, arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    placed = [each.replace("WORK", str(work)).replace("OUT", str(tmp_path / "out")) for each in arguments]
+    assert neomflex(*placed) == 2
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
+def test_quick_is_a_first_answer_and_own_tolerances_are_named(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "my.toml").write_text("closed_loop_gap_max = 0.01\n", encoding="utf-8")
+    common = ["--policies", work / "run", "--profiles", work / "days.csv", "--power-flow", "ac"]
+    quick = ["--quick", "--quick-days", "1", "--tolerances", tmp_path / "my.toml", "--output", tmp_path / "quick"]
+    assert neomflex("validate", *common, *quick) == 2
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "first answer on 1 sampled days of 2" in printed and "own tolerances: closed_loop_gap_max" in printed
+    assert "verdict: INCOMPLETE" in printed
+    assert not (tmp_path / "quick" / "replayed_days").exists()

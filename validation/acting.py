@@ -1,0 +1,67 @@
+"""Asking a policy, and not believing its answer: whose action it is, its shape, its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.environment.actions import lay_out_actions
+from neomflex_jax.errors import InputError
+from neomflex_jax.scenario import Scenario
+
+# {agent: observation} -> {agent: action}, unpadded; actions beyond [-1, 1] are clipped, as the environment does
+ActingPolicy = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
+
+
+def idle_policy(scenario: Scenario) -> ActingPolicy:
+    """Zero actions for every agent: the policy of a recorded baseline."""
+    sizes = lay_out_actions(scenario).mask.sum(axis=1)
+    idle = {agent: np.zeros(size, np.float32) for agent, size in zip(scenario.agents, sizes, strict=True)}
+    return lambda observations: idle
+
+
+class Actor:
+    """A policy with the sizes of what it gets and of what it must give."""
+
+    def __init__(self, policy: ActingPolicy, scenario: Scenario, observation_sizes: Sequence[int], where: str) -> None:
+        self.policy, self.agents, self.where = policy, scenario.agents, where
+        self.observation_sizes = observation_sizes
+        self.action_mask = lay_out_actions(scenario).mask
+
+    def act(self, row: int, observation: np.ndarray) -> np.ndarray:
+        """Act on padded observations (n_agents, observation_size); padded actions (n_agents, action_size).
+
+        Raises
+        ------
+        InputError
+            If an agent's action is missing, of another shape, no array of numbers or not finite, naming the step `row`.
+        """
+        sizes = zip(self.agents, self.observation_sizes, strict=True)
+        answer = self.policy({agent: observation[index, :size].copy() for index, (agent, size) in enumerate(sizes)})
+        where = f"{self.where}, step {row}"
+        if not isinstance(answer, Mapping) or set(answer) != set(self.agents):
+            said = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else f"a {type(answer).__name__}"
+            raise InputError(
+                f"{where}: the policy answers for {said or 'nobody'}; expected an action for each of "
+                f"{', '.join(self.agents)}"
+            )
+        action = np.zeros(self.action_mask.shape, np.float32)
+        for index, agent in enumerate(self.agents):
+            size = int(self.action_mask[index].sum())
+            action[index, :size] = _checked(f"{where}: the action of {agent}", answer[agent], size)
+        return action
+
+
+def _checked(where: str, action: Any, size: int) -> np.ndarray:
+    try:
+        own = np.asarray(action, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where} is no array of numbers ({error})") from error
+    if own.shape != (size,):
+        raise InputError(f"{where} has shape {own.shape}; expected ({size},)")
+    bad = np.flatnonzero(~np.isfinite(own))
+    if bad.size:
+        raise InputError(f"{where}, entry {bad[0]}, is {own[bad[0]]}; actions are numbers in [-1, 1]")
+    return own

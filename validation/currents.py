@@ -1,0 +1,51 @@
+"""Branch currents of the recorded side, which a trajectory does not hold.
+
+They are what the recorded power-flow method makes of the recorded injections, worked out again. A `calibrated` model
+is fitted again as the environment fitted it. Whether this is the method that played is not assumed: its voltages must
+be the recorded ones, or there are no currents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neomflex_jax.environment.make import bound_power_flow, scenario_profiles
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.powerflow import power_flow
+
+SAME_VM_PU = 1e-5  # float32 sums in another order; another model is apart by far more
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedCurrents:
+    """Currents (n, n_branch) in kA, NaN where the power flow failed; None if they could not be had."""
+
+    branch_i_ka: np.ndarray | None
+    source: str
+
+
+def recorded_currents(trajectory: Trajectory, feeder: Feeder) -> RecordedCurrents:
+    """Work out the currents of the method that played."""
+    method, scenario = trajectory.power_flow, trajectory.scenario
+    try:
+        plain = replace(scenario, variant="")  # a variant is played on the plain days' fit
+        profiles = scenario_profiles(plain, plain.profiles)
+        solver = bound_power_flow(method, feeder, plain, profiles)
+    except InputError as error:
+        return RecordedCurrents(None, f"not available: `{method}` cannot be set up again ({error})")
+    solve = jax.jit(lambda solver, p, q: power_flow(feeder, p, q, solver, fields=("vm_pu", "branch_i_ka")))
+    p, q = (jnp.asarray(values, float) for values in (trajectory.p_injection_mw, trajectory.q_injection_mvar))
+    flow = solve(solver, p, q)
+    solved = np.asarray(trajectory.converged, bool)
+    apart_pu = np.abs(np.asarray(flow.vm_pu, float) - trajectory.vm_pu)[solved]
+    if apart_pu.size and not apart_pu.max() <= SAME_VM_PU:
+        found = f"largest difference {apart_pu.max():.1e} pu"
+        return RecordedCurrents(None, f"not available: `{method}`, set up again, gives other voltages ({found})")
+    branch_i_ka = np.where(solved[:, None], np.asarray(flow.branch_i_ka, float), np.nan)
+    return RecordedCurrents(branch_i_ka, f"what `{method}` makes of the recorded injections; its voltages are equal")

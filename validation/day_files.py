@@ -1,0 +1,125 @@
+"""Finished days of a replay on disk, so that one that was cut off goes on where it stopped.
+
+A file holds one day's answers as plain arrays. Its name is the SHA-256 of everything that the answers depend on: the
+day's set-points, the scenario, the feeder, the options of `runpp`, the version of pandapower. So a day of another run
+is never taken for this one's. What is in a file is checked when it is read: a file that is cut off, altered, of other
+shapes or larger than a day can be counts as absent, and its day is solved again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario
+from validation.pandapower_net import SetPoints
+from validation.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Answers
+
+FORMAT = "neomflex-replayed-day-1"
+HEADER_BYTES = 4096  # of an array inside a file, at most
+
+
+def grid_key(scenario: Scenario, feeder: Feeder) -> str:
+    """SHA-256 of everything but the set-points that a day's answers depend on."""
+    stated = [scenario.hash(), RUNPP_OPTIONS, RETRY_LADDER, version("pandapower"), feeder.bus_labels]
+    stated += [feeder.topology.from_bus, feeder.topology.to_bus, feeder.topology.in_service]
+    digest = hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode())
+    for leaf in jax.tree.leaves(feeder):
+        digest.update(np.ascontiguousarray(leaf, np.float64).tobytes() + b"|")
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class DayFiles:
+    """The finished days in a folder, of one grid."""
+
+    folder: Path
+    key: str  # of the grid
+    n_bus: int
+    n_branch: int
+
+    def read(self, day: SetPoints) -> Answers | None:
+        """Read a day's answers; None if there are none that can be trusted."""
+        path, shapes = self._path(day), self._shapes(len(day))
+        most = sum(8 * int(np.prod(shape)) + HEADER_BYTES for shape in shapes.values()) + HEADER_BYTES
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if sum(member.file_size for member in archive.infolist()) > most:
+                    return None
+            with np.load(path, allow_pickle=False) as stored:
+                held = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            return None
+        seal = held.pop("sha256", None)
+        if held.keys() != shapes.keys() or seal is None or str(seal) != _seal(path.stem, held):
+            return None
+        return held if all(held[name].shape == shape for name, shape in shapes.items()) and _sound(held) else None
+
+    def write(self, day: SetPoints, answers: Answers) -> None:
+        """Write a day's answers, whole or not at all."""
+        path = self._path(day)
+        unfinished = path.with_suffix(f".{os.getpid()}.part")
+        with unfinished.open("wb") as file:
+            np.savez(file, sha256=np.array(_seal(path.stem, answers)), **answers)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+
+    def _path(self, day: SetPoints) -> Path:
+        digest = hashlib.sha256(f"{FORMAT} {self.key}".encode())
+        for name, values in sorted(vars(day).items()):
+            digest.update(name.encode())
+            if values is not None:
+                digest.update(np.ascontiguousarray(values, np.float64).tobytes())
+        return self.folder / f"{digest.hexdigest()}.npz"
+
+    def _shapes(self, n: int) -> dict[str, tuple[int, ...]]:
+        by_step = ("loss_mw", "slack_p_mw", "slack_q_mvar", "status", "attempts")
+        return dict.fromkeys(by_step, (n,)) | {"vm_pu": (n, self.n_bus), "branch_i_ka": (n, self.n_branch)}
+
+
+def day_files(folder: str | Path, key: str, feeder: Feeder) -> DayFiles:
+    """Open a folder of finished days, made if need be.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or cannot be made.
+    """
+    where = Path(folder)
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{where}: cannot keep finished days here ({error}); give another folder") from error
+    return DayFiles(where, key, feeder.n_bus, feeder.topology.n_branch)
+
+
+def _seal(name: str, answers: Answers) -> str:
+    digest = hashlib.sha256(name.encode())
+    for field, values in sorted(answers.items()):
+        digest.update(f"{field} {values.dtype.str} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def _sound(held: Answers) -> bool:
+    """Whether the answers could come from `DaySolver`: known statuses, numbers where solved, NaN where not."""
+    if held["status"].dtype.kind != "U" or held["attempts"].dtype.kind != "i":
+        return False
+    if not np.isin(held["status"], STATUSES).all():
+        return False
+    solved = held["status"] == OK
+    numbers = [values for name, values in held.items() if name not in ("status", "attempts")]
+    return all(
+        values.dtype == np.float64 and np.isfinite(values[solved]).all() and np.isnan(values[~solved]).all()
+        for values in numbers
+    )

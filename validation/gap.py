@@ -1,0 +1,170 @@
+"""The sim-to-real gap: a recorded run beside the same policy's closed loop in pandapower, by day.
+
+A gap is closed loop minus record. Costs are minus the team reward, both worked out from each side's own voltages.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.evaluation.trajectory import Trajectory
+from validation.statistics import outside
+
+
+@dataclass(frozen=True)
+class DayGap:
+    """One day of both runs."""
+
+    day: int
+    recorded_cost: float
+    cost: float
+    recorded_local_reward: tuple[float, ...]  # by agent
+    local_reward: tuple[float, ...]
+    recorded_hard_violations: int  # bus-steps, as the band's
+    hard_violations: int
+    recorded_outside_band: int
+    outside_band: int
+    recorded_losses_mwh: float
+    losses_mwh: float
+    vm_gap_max_pu: float  # largest absolute difference of a voltage; NaN if there is none to compare
+    action_gap_max: float
+    soc_gap_max: float  # at the day's end
+
+    @property
+    def cost_gap(self) -> float:
+        """How much dearer the day is in pandapower."""
+        return self.cost - self.recorded_cost
+
+
+@dataclass(frozen=True)
+class Parting:
+    """The first step at which the two runs differ by more than a tolerance."""
+
+    row: int  # of the record
+    day: int
+    step: int
+    what: str  # action or voltage
+    where: str  # "agent_1, entry 0" or "bus 17"
+    recorded: float
+    closed_loop: float
+    tolerance: float
+
+
+@dataclass(frozen=True, eq=False)
+class ClosedLoop:
+    """What the policy did in pandapower, beside what it did in the record."""
+
+    run: str
+    power_flow: str  # the record's method
+    agents: tuple[str, ...]
+    days: tuple[DayGap, ...]
+    recorded_cost: float  # of all days
+    cost: float
+    cost_gap_share: float  # |cost - recorded| of the recorded; NaN if that is 0
+    vm_gap_max_pu: float
+    failed_flows: int  # steps that pandapower could not solve in closed loop
+    parting: Parting | None  # None: the runs stay together
+    spot_max_pu: float  # one step a day by plain `runpp` too: largest difference of a voltage from it
+    recorded: Trajectory
+    played: Trajectory  # the closed loop as a record, to replay, tabulate and plot
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, without the two records."""
+        plain = {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name not in ("days", "parting", "recorded", "played")
+        }
+        days = [dataclasses.asdict(day) | {"cost_gap": day.cost_gap} for day in self.days]
+        return plain | {"days": days, "parting": None if self.parting is None else dataclasses.asdict(self.parting)}
+
+
+def compare_loops(
+    recorded: Trajectory,
+    played: Trajectory,
+    status: np.ndarray,
+    *,
+    spot_max_pu: float,
+    apart_action: float,
+    apart_vm_pu: float,
+) -> ClosedLoop:
+    """Hold a closed loop against the record it began from."""
+    steps = recorded.scenario.steps_per_day
+    days = tuple(_day_gap(recorded, played, day) for day in range(recorded.n_steps // steps))
+    recorded_cost, cost = sum(day.recorded_cost for day in days), sum(day.cost for day in days)
+    return ClosedLoop(
+        run=recorded.run,
+        power_flow=recorded.power_flow,
+        agents=recorded.scenario.agents,
+        days=days,
+        recorded_cost=recorded_cost,
+        cost=cost,
+        cost_gap_share=abs(cost - recorded_cost) / abs(recorded_cost) if recorded_cost else math.nan,
+        vm_gap_max_pu=_largest(recorded.vm_pu, played.vm_pu),
+        failed_flows=int((status != "ok").sum()),
+        parting=_parting(recorded, played, apart_action, apart_vm_pu),
+        spot_max_pu=spot_max_pu,
+        recorded=recorded,
+        played=played,
+    )
+
+
+def _day_gap(recorded: Trajectory, played: Trajectory, day: int) -> DayGap:
+    steps, hours, limits = recorded.scenario.steps_per_day, recorded.scenario.step_hours, recorded.scenario.limits
+    rows = slice(day * steps, (day + 1) * steps)
+
+    def costs(run: Trajectory) -> tuple[float, tuple[float, ...], int, int, float]:
+        rewards = np.asarray(run.local_reward[rows], float).sum(axis=0)
+        vm_pu = np.asarray(run.vm_pu[rows], float)
+        hard = int(outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu).sum())
+        band = int(outside(vm_pu, limits.band_min_pu, limits.band_max_pu).sum())
+        losses_mwh = float(np.nansum(np.asarray(run.loss_mw[rows], float)) * hours)
+        return float(-rewards.sum()), tuple(rewards.tolist()), hard, band, losses_mwh
+
+    before, after = costs(recorded), costs(played)
+    return DayGap(
+        day=day,
+        recorded_cost=before[0],
+        cost=after[0],
+        recorded_local_reward=before[1],
+        local_reward=after[1],
+        recorded_hard_violations=before[2],
+        hard_violations=after[2],
+        recorded_outside_band=before[3],
+        outside_band=after[3],
+        recorded_losses_mwh=before[4],
+        losses_mwh=after[4],
+        vm_gap_max_pu=_largest(recorded.vm_pu[rows], played.vm_pu[rows]),
+        action_gap_max=_largest(recorded.action[rows], played.action[rows]),
+        soc_gap_max=_largest(recorded.battery_soc[rows][-1], played.battery_soc[rows][-1]),
+    )
+
+
+def _largest(one: np.ndarray, other: np.ndarray) -> float:
+    difference = np.abs(np.asarray(one, float) - np.asarray(other, float))
+    finite = difference[np.isfinite(difference)]
+    return float(finite.max()) if finite.size else (math.nan if difference.size else 0.0)
+
+
+def _parting(recorded: Trajectory, played: Trajectory, apart_action: float, apart_vm_pu: float) -> Parting | None:
+    found = []
+    for order, (name, what, tolerance) in enumerate(
+        (("action", "action", apart_action), ("vm_pu", "voltage", apart_vm_pu))
+    ):
+        before, after = (np.asarray(getattr(run, name), float) for run in (recorded, played))
+        together = (np.abs(before - after) <= tolerance) | (np.isnan(before) & np.isnan(after))
+        apart = np.argwhere(~together)
+        if len(apart):
+            found.append((int(apart[0][0]), order, what, tuple(apart[0]), before, after, tolerance))
+    if not found:
+        return None
+    row, _, what, place, before, after, tolerance = min(found, key=lambda one: one[:2])
+    agents, labels = recorded.scenario.agents, recorded.bus_labels
+    where = f"{agents[place[1]]}, entry {place[2]}" if what == "action" else f"bus {labels[place[1]]}"
+    day, step = divmod(row, recorded.scenario.steps_per_day)
+    return Parting(row, day, step, what, where, float(before[place]), float(after[place]), tolerance)

@@ -1,0 +1,98 @@
+"""One replayed run, compared and judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from neomflex_jax.evaluation.operation import operation
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid import load_feeder
+from validation.budget import error_budget
+from validation.currents import recorded_currents
+from validation.feeder_net import runpp_needs
+from validation.gap import ClosedLoop
+from validation.metrics import compare
+from validation.observations import check_observations
+from validation.replay import Replay
+from validation.report import RunReport
+from validation.second_referee import second_referee
+from validation.step_table import step_table
+from validation.tolerances import Tolerances, changes, tolerances_for
+from validation.verdict import judge, verdict_of
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """One run with everything that figures are drawn from."""
+
+    trajectory: Trajectory
+    replayed: Replay
+    report: RunReport
+    steps: pd.DataFrame  # as in pandapower_steps.csv
+
+
+def judge_run(
+    trajectory: Trajectory,
+    replayed: Replay,
+    *,
+    whole: Trajectory,
+    tolerances: Tolerances | None,
+    reference: bool,
+    policy_hashes: Mapping[str, str],
+    closed: ClosedLoop | None,
+) -> Validated:
+    """Judge a run, or some days of it.
+
+    Parameters
+    ----------
+    trajectory, replayed
+        The days in question, and pandapower's answers to them.
+    whole
+        The run that they are from: forecasts look across midnight.
+    tolerances
+        None takes those of the run's method.
+    reference
+        Whether its verdict counts for nothing.
+    policy_hashes
+        Of its policies, by agent.
+    closed
+        The closed loop of a run that is no reference; None if there was none.
+    """
+    scenario, feeder = trajectory.scenario, load_feeder(trajectory.scenario.feeder)
+    metrics, series = compare(trajectory, replayed)
+    if whole is not trajectory:
+        metrics = replace(metrics, observation_max=check_observations(whole, feeder).max_abs)
+    default = tolerances_for(trajectory.power_flow)
+    used = default if tolerances is None else tolerances
+    gap = None if reference else math.nan if closed is None else closed.cost_gap_share
+    criteria = judge(metrics, used, gap)
+    by_day = (-1, scenario.steps_per_day)
+    report = RunReport(
+        run=trajectory.run,
+        reference=reference,
+        scenario=scenario.name + (f", variant {scenario.variant}" if scenario.variant else ""),
+        scenario_hash=scenario.hash(),
+        task_hash=replace(scenario, power_flow="ac").hash(),
+        power_flow=trajectory.power_flow,
+        profiles_sha256=trajectory.profiles_sha256,
+        policies_sha256=dict(policy_hashes),
+        runpp_needs=runpp_needs(feeder),
+        tolerances=used,
+        own_tolerances=changes(used, default),
+        verdict=verdict_of(criteria),
+        criteria=criteria,
+        metrics=metrics,
+        budget=error_budget(trajectory, replayed, feeder, recorded_currents(trajectory, feeder)),
+        recorded_operation=operation(trajectory, trajectory, feeder),
+        operation=operation(trajectory, replayed, feeder),
+        recorded_day_cost=tuple(series.recorded_cost.reshape(by_day).sum(axis=1).tolist()),
+        day_cost=tuple(series.cost.reshape(by_day).sum(axis=1).tolist()),
+        closed_loop=None if closed is None else closed.as_dict(),
+        second_referee=second_referee(trajectory, replayed).as_dict(),
+        figures={},
+    )
+    return Validated(trajectory, replayed, report, step_table(trajectory, replayed, series))

@@ -1,0 +1,202 @@
+"""What every agent should have observed, worked out a second time from the record: bus labels, voltages, energies.
+
+Before step k of a day an agent sees, of itself or of whom its scope names, itself first:
+``[vm_pu - 1 of step k - 1, Demand and Solar of step k, Demand forecasts, Solar forecasts, prices from step k on,
+soc, owed energy / buffer, k / (steps_per_day - 1)]``, then the same of earlier steps, of the day's first where there is
+none. Padding is 0. A failed power flow's voltages are seen as 0.5 pu.
+
+Not judged, because a record does not hold what they rest on: voltages seen before a day's first step (the idle feeder's
+by the method that played), noise of sensors and forecasts, what missing agents hide, and profile rows outside the
+record or, under disturbances, undisturbed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario, Uncertainty
+from validation.cost import COLLAPSED_VM_PU
+
+
+class Entry(NamedTuple):
+    """One value of a frame."""
+
+    kind: str  # vm, demand, solar, price, soc, owed or time
+    number: int  # bus by position, steps ahead of the next, battery or flexible load by number; 0 for time
+
+
+@dataclass(frozen=True)
+class ObservationCheck:
+    """The largest difference between what was observed and what should have been."""
+
+    max_abs: float  # NaN if nothing is judged, infinite if something observed is no number
+    agent: str | None  # whose it is
+    entry: str | None  # what, for example "vm of bus 7, 1 steps ago"
+    step: int | None  # of the record
+    n_judged: int
+    n_observed: int
+    not_judged: tuple[str, ...]
+
+
+def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...]:
+    """Give the values that an agent sees of one step, in order."""
+    seen = _seen_agents(scenario, feeder, agent)
+    buses = [bus for other in seen for bus in scenario.territories[other].buses]
+    if scenario.observation.scope == "local":
+        buses = [bus for bus in buses if any(device.bus == bus for device in scenario.devices)]
+    ahead = range(1, scenario.observation.forecast_steps + 1)
+    frame = [Entry("vm", feeder.bus_labels.index(bus)) for bus in buses]
+    frame += [Entry("demand", 0), Entry("solar", 0)]
+    frame += [Entry("demand", lead) for lead in ahead] + [Entry("solar", lead) for lead in ahead]
+    if scenario.tariff_column:
+        frame += [Entry("price", lead) for lead in (0, *ahead)]
+    device_buses = {
+        "soc": [each.bus for each in scenario.batteries],
+        "owed": [each.bus for each in scenario.flexible_loads],
+    }
+    for kind, at in device_buses.items():
+        for other in seen:
+            own = scenario.territories[other].buses
+            frame += [Entry(kind, number) for number, bus in enumerate(at) if bus in own]
+    return (*frame, Entry("time", 0))
+
+
+def observation_size(scenario: Scenario, feeder: Feeder) -> int:
+    """Length of a padded observation."""
+    frames = (frame_of(scenario, feeder, agent) for agent in range(len(scenario.agents)))
+    return scenario.observation.history * max(len(frame) for frame in frames)
+
+
+def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationCheck:
+    """Compare every agent's recorded observations with those that the record implies."""
+    scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
+    rows = np.arange(trajectory.n_steps)
+    worst = ObservationCheck(math.nan, None, None, None, 0, 0, _not_judged(scenario))
+    judged = observed_values = 0
+    hidden = scenario.observation.missing_probability > 0
+    for agent, name in enumerate(scenario.agents):
+        frame = frame_of(scenario, feeder, agent)
+        values = np.stack([_seen(trajectory, entry) for entry in frame], axis=1)
+        for age in range(scenario.observation.history):
+            at = age * len(frame)
+            expected = values[rows - np.minimum(age, rows % steps)]
+            expected = np.full_like(expected, np.nan) if hidden else expected
+            observed = np.asarray(trajectory.observation[:, agent, at : at + len(frame)], float)
+            judged += int(np.isfinite(expected).sum())
+            observed_values += observed.size
+            worst = _worse(worst, np.abs(observed - expected), expected, name, frame, age, feeder)
+        padding = np.asarray(trajectory.observation[:, agent, scenario.observation.history * len(frame) :], float)
+        pads = tuple(Entry("padding", number) for number in range(padding.shape[1]))
+        judged, observed_values = judged + padding.size, observed_values + padding.size
+        worst = _worse(worst, np.abs(padding), np.zeros_like(padding), name, pads, 0, feeder)
+    found = {name: getattr(worst, name) for name in ("max_abs", "agent", "entry", "step", "not_judged")}
+    return ObservationCheck(n_judged=judged, n_observed=observed_values, **found)
+
+
+def _seen_agents(scenario: Scenario, feeder: Feeder, agent: int) -> list[int]:
+    others = [other for other in range(len(scenario.agents)) if other != agent]
+    scope = scenario.observation.scope
+    if scope == "neighbours":
+        topology, labels = feeder.topology, feeder.bus_labels
+        joined = {
+            frozenset((scenario.owner(labels[start]), scenario.owner(labels[end])))
+            for start, end, closed in zip(topology.from_bus, topology.to_bus, topology.in_service, strict=True)
+            if closed
+        }
+        others = [other for other in others if frozenset((agent, other)) in joined]
+    return [agent, *others] if scope in ("neighbours", "global") else [agent]
+
+
+def _seen(trajectory: Trajectory, entry: Entry) -> np.ndarray:
+    """Value of an entry before every step, (n,); NaN where it is not judged."""
+    scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
+    begins = trajectory.step == 0
+    if entry.kind == "vm":
+        vm_pu = np.where(trajectory.converged, np.asarray(trajectory.vm_pu[:, entry.number], float), COLLAPSED_VM_PU)
+        seen = np.where(begins, np.nan, np.roll(vm_pu, 1) - 1.0)
+        return seen if scenario.observation.sensor_noise_pu == 0 else np.full_like(seen, np.nan)
+    if entry.kind == "soc":
+        before, after = (np.asarray(part, float) for part in (trajectory.battery_soc_before, trajectory.battery_soc))
+        return np.clip(np.where(begins, before[:, entry.number], np.roll(after[:, entry.number], 1)), 0.0, 1.0)
+    if entry.kind == "owed":
+        before, after = (
+            np.asarray(part, float) for part in (trajectory.load_owed_before_mwh, trajectory.load_owed_mwh)
+        )
+        owed_mwh = np.where(begins, before[:, entry.number], np.roll(after[:, entry.number], 1))
+        return owed_mwh / (scenario.flexible_loads[entry.number].buffer_mwh or 1.0)
+    if entry.kind == "time":
+        return np.asarray(trajectory.dataset_index) % steps / (steps - 1)
+    return _known_ahead(trajectory, entry)
+
+
+def _known_ahead(trajectory: Trajectory, entry: Entry) -> np.ndarray:
+    """Demand, Solar or price of the next step or some steps later, (n,)."""
+    scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
+    column = np.asarray(getattr(trajectory, entry.kind), float)
+    if entry.number == 0:
+        return column
+    rows = np.asarray(trajectory.dataset_index)
+    source = rows + entry.number
+    known = np.ones(trajectory.n_steps, bool)
+    if entry.kind != "price":
+        forecast, disturbed = scenario.observation.forecast, _disturbs_profiles(scenario.uncertainty)
+        if forecast == "noisy":
+            known[:] = False
+        elif forecast == "persistence":
+            source -= steps * (1 + entry.number // steps)
+            known[:] = not disturbed
+        elif disturbed:  # perfect while the day lasts
+            known = trajectory.step + entry.number < steps
+    order = np.argsort(rows)  # the record may hold some of the days alone
+    place = order[np.clip(np.searchsorted(rows, source, sorter=order), 0, len(rows) - 1)]
+    return np.where(known & (rows[place] == source), column[place], np.nan)
+
+
+def _disturbs_profiles(uncertainty: Uncertainty) -> bool:
+    return uncertainty.varies_growth or uncertainty.profile_noise > 0
+
+
+def _worse(
+    worst: ObservationCheck,
+    difference: np.ndarray,
+    expected: np.ndarray,
+    agent: str,
+    frame: tuple[Entry, ...],
+    age: int,
+    feeder: Feeder,
+) -> ObservationCheck:
+    """Give the worse of what was found so far and these differences (n, n_entry)."""
+    if not np.isfinite(expected).any():
+        return worst
+    size = np.where(np.isfinite(expected), np.nan_to_num(difference, nan=np.inf), -1.0)
+    step, column = np.unravel_index(int(size.argmax()), size.shape)
+    largest = float(size[step, column])
+    if largest <= worst.max_abs:
+        return worst
+    entry = frame[column]
+    what = f"vm of bus {feeder.bus_labels[entry.number]}" if entry.kind == "vm" else f"{entry.kind} {entry.number}"
+    text = what + (f", {age} steps ago" if age else "")
+    return ObservationCheck(largest, agent, text, int(step), 0, 0, worst.not_judged)
+
+
+def _not_judged(scenario: Scenario) -> tuple[str, ...]:
+    """Say what of this scenario's observations is not judged."""
+    seen, disturbed = scenario.observation, _disturbs_profiles(scenario.uncertainty)
+    if seen.missing_probability > 0:
+        return ("all observations: which agents are missing is not recorded",)
+    found = ["voltages before a day's first step: the idle feeder's are not recorded"]
+    if seen.sensor_noise_pu > 0:
+        found = ["voltages: the sensors' noise is not recorded"]
+    if seen.forecast_steps and seen.forecast == "noisy":
+        found.append("forecasts of Demand and Solar: their noise is not recorded")
+    elif seen.forecast_steps and disturbed:
+        found.append("forecasts of Demand and Solar that rest on undisturbed rows, which are not recorded")
+    if seen.forecast_steps and (seen.forecast != "noisy" or scenario.tariff_column):
+        found.append("forecasts that rest on rows outside the record")
+    return tuple(found)

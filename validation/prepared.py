@@ -1,0 +1,179 @@
+"""AC power flows one after another on pandapower's own admittance matrices, prepared once.
+
+``u <- Y^-1 (conj(s / u) - Y_slack u_slack)`` at all buses but the slack, from the unloaded voltages, until the bus
+powers ``u conj(Y u)`` miss the injections by less than where `runpp` stops, and by as little as rounding allows. These
+are the equations that `runpp` solves, without the tables that it reads and writes: most of its time. Where the
+iteration has not settled after `MOST_SWEEPS`, the step goes to cold `runpp` and its retries. Every step starts anew, so
+none inherits from another.
+Source: pandapower 3.5, pypower/makeYbus.py, results of `net._ppc["internal"]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario
+from validation.pandapower_net import PandapowerNet, SetPoints, build_net
+from validation.runpp import OK, RUNPP_OPTIONS, Answers, solve, solve_stubbornly
+
+MOST_SWEEPS = 60
+SAME_PU = 1e-9  # the prepared matrices must give `runpp`'s own voltages, or they are not used
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Matrices of one net in the feeder's bus order, per unit of the net's power base."""
+
+    y_bus: Any  # (n_bus, n_bus) sparse
+    y_from: Any  # (n_closed, n_bus) sparse
+    y_to: Any
+    start: np.ndarray  # (n_closed,) bus of each branch in service
+    end: np.ndarray
+    factors: Any  # of y_bus without the slack
+    others: np.ndarray  # (n_bus - 1,) positions of all buses but the slack
+    slack: int
+    slack_u: complex
+    unloaded: np.ndarray  # (n_bus - 1,)
+    into_others: np.ndarray  # (n_bus - 1,) current that the slack's voltage drives into the other buses
+    s_base_mva: float
+    tolerance: float  # per unit, of p and of q
+
+    def voltages(self, s: np.ndarray) -> np.ndarray | None:
+        """Bus voltages (n_bus,) for injections (n_bus,), complex, per unit; None if the iteration does not settle."""
+        own, u, before = s[self.others], self.unloaded, np.inf
+        for _ in range(MOST_SWEEPS):
+            current = np.conj(own / u)
+            u = self.factors.solve(current - self.into_others)
+            off = u * np.conj(current) - own
+            largest = max(np.abs(off.real).max(), np.abs(off.imag).max())
+            settled = largest <= self.tolerance
+            if settled and largest > 0.5 * before:  # as close as rounding lets it
+                break
+            before = largest
+        if not settled:
+            return None
+        full = np.full(len(s), self.slack_u)
+        full[self.others] = u
+        return full
+
+
+@dataclass(frozen=True, eq=False)
+class StepSolver:
+    """Solves single steps of a scenario: by prepared matrices where there are any and they settle, else by `runpp`."""
+
+    net: PandapowerNet
+    feeder: Feeder
+    prepared: Prepared | None
+    load_p_mw: np.ndarray  # (n_bus,) nominal
+    load_q_mvar: np.ndarray
+    battery_bus: np.ndarray  # (n_battery,) positions
+    pv_bus: np.ndarray
+
+    def solve(self, step: SetPoints) -> Answers:
+        """Solve one step; fields as of `runpp.solve_stubbornly`, without branch currents."""
+        if self.prepared is not None:
+            with np.errstate(all="ignore"):  # what diverges goes to `runpp`
+                answers = self._by_matrices(self.prepared, step)
+            if answers is not None:
+                return answers
+        return self.by_runpp(step)
+
+    def by_runpp(self, step: SetPoints) -> Answers:
+        """Solve one step by cold `runpp` and its retries alone."""
+        answers = solve_stubbornly(self.net, step)
+        return {name: values for name, values in answers.items() if name != "branch_i_ka"}
+
+    def _by_matrices(self, prepared: Prepared, step: SetPoints) -> Answers | None:
+        s = self._injections(step) / prepared.s_base_mva
+        u = prepared.voltages(s)
+        if u is None:
+            return None
+        from_end, to_end = (
+            u[prepared.start] * np.conj(prepared.y_from @ u),
+            u[prepared.end] * np.conj(prepared.y_to @ u),
+        )
+        slack = prepared.slack
+        drawn = (prepared.slack_u * np.conj((prepared.y_bus[slack] @ u)[0]) - s[slack]) * prepared.s_base_mva
+        return {
+            "vm_pu": np.abs(u)[None],
+            "loss_mw": np.array([(from_end + to_end).real.sum() * prepared.s_base_mva]),
+            "slack_p_mw": np.array([drawn.real]),
+            "slack_q_mvar": np.array([drawn.imag]),
+            "status": np.array([OK], "<U16"),
+            "attempts": np.ones(1, int),
+        }
+
+    def _injections(self, step: SetPoints) -> np.ndarray:
+        """Net injections p + jq of one step, (n_bus,), MW and Mvar into the grid."""
+        s = -(step.demand[0] * self.load_p_mw + 1j * step.load_q_factor[0] * self.load_q_mvar)
+        if step.load_p_extra_mw is not None and step.load_q_extra_mvar is not None:
+            s -= step.load_p_extra_mw[0] + 1j * step.load_q_extra_mvar[0]
+        np.add.at(s, self.battery_bus, step.battery_p_mw[0])
+        if step.battery_q_mvar is not None:
+            np.add.at(s, self.battery_bus, 1j * step.battery_q_mvar[0])
+        np.add.at(s, self.pv_bus, step.pv_p_mw[0] + 1j * step.pv_q_mvar[0])
+        return s
+
+
+def step_solver(scenario: Scenario, feeder: Feeder) -> StepSolver:
+    """Build a scenario's net and prepare its matrices, from a cold `runpp` at nominal load.
+
+    Raises
+    ------
+    InputError
+        If pandapower's own data of the feeder differ from ours.
+    """
+    net = build_net(scenario, feeder)
+    loads = (np.asarray(load, float) for load in (feeder.load_p_mw, feeder.load_q_mvar))
+    buses = (
+        [feeder.bus_position(device.bus) for device in part] for part in (scenario.batteries, scenario.pv_inverters)
+    )
+    bare = StepSolver(net, feeder, None, *loads, *(np.array(each, int) for each in buses))
+    nothing = {name: np.zeros((1, len(scenario.pv_inverters))) for name in ("pv_p_mw", "pv_q_mvar")}
+    light = SetPoints(np.full(1, 0.1), np.full(1, 0.1), np.zeros((1, len(scenario.batteries))), **nothing)
+    results, status = solve(net, light, RUNPP_OPTIONS)
+    if status != OK:
+        return bare
+    prepared = _prepare(net, feeder)
+    ready = StepSolver(net, feeder, prepared, bare.load_p_mw, bare.load_q_mvar, bare.battery_bus, bare.pv_bus)
+    found = ready._by_matrices(prepared, light)
+    same = found is not None and np.abs(found["vm_pu"] - results.vm_pu).max() <= SAME_PU
+    return ready if same else bare
+
+
+def _prepare(built: PandapowerNet, feeder: Feeder) -> Prepared:
+    """Take the matrices of the last `runpp`, in the feeder's bus order."""
+    from scipy.sparse.linalg import splu
+
+    internal = built.net._ppc["internal"]
+    order = built.net._pd2ppc_lookups["bus"][list(feeder.bus_labels)]  # its own numbers of our buses
+    position = np.empty(len(order), int)
+    position[order] = np.arange(len(order))
+    y_bus, y_from, y_to = (internal[name].tocsr()[:, order] for name in ("Ybus", "Yf", "Yt"))
+    y_bus = y_bus[order]
+    slack = feeder.topology.slack
+    others = np.delete(np.arange(len(order)), slack)
+    slack_u = complex(internal["V"][order[slack]])
+    factors = splu(y_bus[others][:, others].tocsc())
+    into_others = np.asarray(y_bus[others][:, [slack]].todense()).ravel() * slack_u
+    tolerance = (RUNPP_OPTIONS | built.needs)["tolerance_mva"]  # which `runpp` compares per unit
+    ends = internal["branch"][:, :2].real.astype(int)
+    return Prepared(
+        y_bus=y_bus,
+        y_from=y_from,
+        y_to=y_to,
+        start=position[ends[:, 0]],
+        end=position[ends[:, 1]],
+        factors=factors,
+        others=others,
+        slack=slack,
+        slack_u=slack_u,
+        unloaded=factors.solve(-into_others),
+        into_others=into_others,
+        s_base_mva=float(internal["baseMVA"]),
+        tolerance=tolerance,
+    )

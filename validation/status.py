@@ -1,0 +1,83 @@
+"""Whether results are validated: by a passing report of exactly their policies, scenario and profiles, or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from neomflex_jax.errors import InputError
+from validation.stored_report import FILE, StoredReport, StoredRun, read_report
+from validation.verdict import PASS
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What results were made with, by hash: the scenario's holds its power flow and variant too."""
+
+    policies_sha256: Mapping[str, str]  # by agent
+    scenario_hash: str
+    profiles_sha256: str
+
+    def differences(self, run: StoredRun) -> list[str]:
+        """Say in what a validated run is of something else; empty if it is of the same."""
+        agents = sorted({*self.policies_sha256, *run.policies_sha256})
+        changed = [
+            agent
+            for agent in agents
+            if not self.policies_sha256.get(agent) or self.policies_sha256[agent] != run.policies_sha256.get(agent)
+        ]
+        found = [f"other policies ({', '.join(changed)})"] if changed or not agents else []
+        if self.scenario_hash != run.scenario_hash:
+            found.append(f"another scenario ({run.scenario}, power flow {run.power_flow})")
+        if self.profiles_sha256 != run.profiles_sha256:
+            found.append("other profiles")
+        return found
+
+
+@dataclass(frozen=True)
+class Status:
+    """What can be said of some results."""
+
+    validated: bool
+    text: str
+    report: Path | None = None  # that validates them, or that was made of them and does not
+
+
+def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
+    """Look for a report of the results in some folders.
+
+    Parameters
+    ----------
+    identity
+        Of the results.
+    places
+        Folders that may hold a `report.json`; those that hold none are passed over.
+    """
+    notes, same = [], None
+    for folder in dict.fromkeys(places):
+        if not (folder / FILE).is_file():
+            continue
+        try:
+            report = read_report(folder)
+        except InputError as error:
+            notes.append(str(error))
+            continue
+        differences = [identity.differences(run) for run in report.judged]
+        if [] not in differences:
+            notes.append(f"{report.path} is of {' and '.join(differences[0])}")
+            continue
+        run = report.judged[differences.index([])]
+        if report.verdict == PASS:
+            own = f" (own tolerances: {', '.join(run.own_tolerances)})" if run.own_tolerances else ""
+            return Status(True, f"validated: PASS{own}, {report.path}", report.path)
+        same = report.path
+        notes.append(_refusal(report, run))
+    return Status(False, "; ".join(["not validated", *notes]), same)
+
+
+def _refusal(report: StoredReport, run: StoredRun) -> str:
+    if report.is_sample and not run.failed_criteria:
+        return f"{report.path} is a first answer on {len(report.days)} sampled days"
+    failed = f" ({', '.join(run.failed_criteria)})" if run.failed_criteria else ""
+    return f"{report.path} says {report.verdict}{failed}"

@@ -1,0 +1,134 @@
+"""Reading `report.json` back: a file that users hand over, so everything that is used of it is checked."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from neomflex_jax.errors import InputError
+from validation.report import SCHEMA_VERSION
+from validation.verdict import FAIL, INCOMPLETE, PASS
+
+T = TypeVar("T")
+FILE = "report.json"
+MAX_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, eq=False)
+class StoredRun:
+    """One run of a stored report."""
+
+    run: str
+    reference: bool
+    scenario: str
+    scenario_hash: str
+    task_hash: str
+    profiles_sha256: str
+    policies_sha256: Mapping[str, str]
+    power_flow: str
+    verdict: str
+    failed_criteria: tuple[str, ...]
+    own_tolerances: tuple[str, ...]
+    recorded_day_cost: tuple[float, ...]
+    day_cost: tuple[float, ...]  # pandapower's
+
+
+@dataclass(frozen=True, eq=False)
+class StoredReport:
+    """A stored report; `content` is the whole file, of which only what stands in the other fields is checked."""
+
+    path: Path
+    verdict: str
+    is_sample: bool
+    days: tuple[int, ...]
+    training: Mapping[str, Any]  # algorithm and seed, where they were stated
+    runs: tuple[StoredRun, ...]
+    content: Mapping[str, Any]
+
+    @property
+    def judged(self) -> tuple[StoredRun, ...]:
+        """Runs whose verdict counts."""
+        return tuple(run for run in self.runs if not run.reference)
+
+
+def read_report(path: Path) -> StoredReport:
+    """Read a `report.json`, or the one in a folder.
+
+    Raises
+    ------
+    InputError
+        If there is none, it is no report of this schema, or its verdict contradicts its criteria.
+    """
+    path = path / FILE if path.is_dir() else path
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: larger than {MAX_BYTES} bytes; this is no report")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); run `neomflex validate`") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not a JSON file ({str(error)[:80]})") from error
+    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
+        found = content.get("schema_version") if isinstance(content, dict) else None
+        raise InputError(f"{path}: schema {found!r:.40}; this version reads {SCHEMA_VERSION}: validate again")
+    metadata = content.get("metadata")
+    training = metadata.get("training") if isinstance(metadata, dict) else None
+    runs = tuple(_run(path, entry) for entry in _list(path, content, "runs", dict))
+    report = StoredReport(
+        path=path,
+        verdict=_get(path, content, "verdict", str),
+        is_sample=_get(path, content, "is_sample", bool),
+        days=tuple(_list(path, content, "days", int)),
+        training=training if isinstance(training, dict) else {},
+        runs=runs,
+        content=content,
+    )
+    if not report.judged or report.verdict not in (PASS, FAIL, INCOMPLETE):
+        raise InputError(f"{path}: no judged run, or verdict {report.verdict!r:.40}; validate again")
+    holds = all(run.verdict == PASS and not run.failed_criteria for run in report.judged)
+    if report.verdict == PASS and (report.is_sample or not holds):
+        raise InputError(f"{path}: says PASS, and its runs do not; validate again")
+    return report
+
+
+def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
+    policies = _get(path, entry, "policies_sha256", dict)
+    if not all(isinstance(value, str) for value in policies.values()):
+        raise InputError(f"{path}: policies_sha256 must be texts by agent; validate again")
+    criteria = _list(path, entry, "criteria", dict)
+    failed = {*_list(path, entry, "failed_criteria", str)}
+    failed |= {str(one.get("name")) for one in criteria if one.get("passed") is not True}
+    texts = ("run", "scenario", "scenario_hash", "task_hash", "profiles_sha256", "power_flow", "verdict")
+    return StoredRun(
+        **{name: _get(path, entry, name, str) for name in texts},
+        reference=_get(path, entry, "reference", bool),
+        policies_sha256=policies,
+        failed_criteria=tuple(sorted(failed)),
+        own_tolerances=tuple(_get(path, entry, "own_tolerances", dict)),
+        recorded_day_cost=_costs(path, entry, "recorded_day_cost"),
+        day_cost=_costs(path, entry, "day_cost"),
+    )
+
+
+def _costs(path: Path, entry: dict[str, Any], name: str) -> tuple[float, ...]:
+    """Read a list of numbers; what JSON has no number for, NaN and infinity, was written as null."""
+    costs = [math.nan if cost is None else cost for cost in _get(path, entry, name, list)]
+    return tuple(_list(path, {name: costs}, name, float))
+
+
+def _get(path: Path, values: Mapping[str, Any], name: str, kind: type[T]) -> T:
+    value = values.get(name)
+    if not isinstance(value, kind):
+        raise InputError(f"{path}: {name} is {value!r:.40}, not a {kind.__name__}; validate again")
+    return value
+
+
+def _list(path: Path, values: Mapping[str, Any], name: str, kind: type[T]) -> list[T]:
+    entries = _get(path, values, name, list)
+    if not all(isinstance(entry, kind) and not isinstance(entry, bool) for entry in entries):
+        raise InputError(f"{path}: {name} must be a list of {kind.__name__}; validate again")
+    return entries
