@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from neomflex_jax.commands.console import console, print_table, short
-from neomflex_jax.commands.evaluate import EvaluateCommand, refuse_existing
+from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.plot import PlotCommand
+from neomflex_jax.commands.runs import refuse_existing
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
 

@@ -11,7 +11,7 @@ Source of the step: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimiza
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.agents.baselines.descent import Descent, Descended, descend, foresee
+from neomflex_jax.agents.baselines.descent import Descended, Descent, descend, foresee
 from neomflex_jax.agents.baselines.energies import idle_plan
 from neomflex_jax.environment.dispatch import Stores
 
