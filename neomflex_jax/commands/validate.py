@@ -17,8 +17,9 @@ REPORTS = ("report.json", "report.md")
 class ValidateCommand:
     """Replay trained policies and yardsticks in pandapower, step by step, and pass or fail them.
 
-    Plays the policies with no control beside them, and yardsticks by name, on days they have not seen, solves every step again with pandapower's full AC
-    power flow, and compares. Exit status: 0 if the policies PASS, 1 if not, 2 on unusable input.
+    Plays the policies with no control beside them, and yardsticks by name, on days they have not seen, solves every
+    step again with pandapower's full AC power flow, and compares. Exit status: 0 if the policies and the yardsticks
+    PASS, 1 if not, 2 on unusable input.
     """
 
     output: Path

@@ -11,7 +11,7 @@ Source of the step: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimiza
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State
 
 
+@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Descent:
-    """How long, and in which steps, as shares of half a control's range."""
+    """How long, and in which steps, as shares of half a control's range; numbers that need no compiling anew."""
 
     n_iterations: int
     first_rate: float = 0.05
@@ -36,14 +37,10 @@ class Descent:
     scale_memory: float = 0.95  # of squared gradients
 
 
-Carry = tuple[Array, optax.ScaleByAdamState, Array, Array]
-
-
 class Descended(NamedTuple):
     """Where a descent ended, and its means over the iterations, which hold what kinks make of single gradients."""
 
     plan: Array  # (n, n_control)
-    cost: Array  # (n_iterations,) before each step
     mean_gradient: Array  # (n, n_control) of the cost
     mean_product: Array  # () gradient times plan
 
@@ -53,23 +50,27 @@ def foresee(env: Environment, start: State, plan: Array) -> Ahead:
     return play_ahead(env, start, plan, lambda stores, wanted: action_towards(env, stores, wanted))
 
 
-def descend(env: Environment, start: State, plan: Array, config: Descent) -> Descended:
-    """Improve a plan (n, n_control)."""
-    rates = optax.cosine_decay_schedule(config.first_rate, config.n_iterations, config.last_rate / config.first_rate)
+def descend(
+    env: Environment, start: State, plan: Array, config: Descent, n_iterations: Array | None = None
+) -> Descended:
+    """Improve a plan (n, n_control); `n_iterations` () replaces the number that `config` has."""
+    n = jnp.asarray(config.n_iterations) if n_iterations is None else n_iterations
     adam = optax.scale_by_adam(b1=config.momentum, b2=config.scale_memory)
 
     def total(plan: Array) -> tuple[Array, Array]:
         ahead = foresee(env, start, plan)
         return jnp.sum(ahead.cost), reached(env, plan, ahead.after)
 
-    def improve(carry: Carry, iteration: Array) -> tuple[Carry, Array]:
+    def improve(iteration: Array, carry: tuple[Array, Any, Array, Array]) -> tuple[Array, Any, Array, Array]:
         plan, moments, gradients, products = carry
-        (cost, plan), gradient = jax.value_and_grad(total, has_aux=True)(plan)
+        gradient, plan = jax.grad(total, has_aux=True)(plan)
         step, moments = adam.update(gradient, moments)
         sums = gradients + gradient, products + jnp.sum(gradient * plan)
-        return (jnp.clip(plan - rates(iteration) * step, -1.0, 1.0), moments, *sums), cost
+        fallen = 0.5 * (1.0 + jnp.cos(jnp.pi * iteration / n))
+        rate = config.last_rate + (config.first_rate - config.last_rate) * fallen
+        return jnp.clip(plan - rate * step, -1.0, 1.0), moments, *sums
 
-    n = config.n_iterations
+    # a loop of unknown length: one program serves descents of any length
     first = (plan, adam.init(plan), jnp.zeros_like(plan), jnp.zeros(()))
-    (plan, _, gradients, products), cost = lax.scan(improve, first, jnp.arange(n))
-    return Descended(plan, cost, gradients / n, products / n)
+    plan, _, gradients, products = lax.fori_loop(0, n, improve, first)
+    return Descended(plan, gradients / n, products / n)

@@ -24,7 +24,7 @@ from neomflex_jax.environment.dispatch import Stores
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State
 
-FIRST = Descent(n_iterations=300)
+FIRST_ITERATIONS = 300  # before the first step, from a plan that does nothing
 EVERY_STEP = Descent(n_iterations=30, first_rate=0.03, last_rate=0.002, momentum=0.5)
 
 
@@ -36,17 +36,19 @@ class ModelPredictive:
     horizon: int = field(default=48, metadata={"static": True})
     config: Descent = field(default=EVERY_STEP, metadata={"static": True})
 
-    def start(self, env: Environment) -> Array:
-        """Begin with a plan for the file's first day, (horizon, n_control)."""
+    def start(self, env: Environment) -> tuple[Array, Array]:
+        """Begin with a plan that does nothing, (horizon, n_control), and iterations to make up for it."""
         state = env.reset(jax.random.key(0))[0]
-        idle = idle_plan(env, _stores(state), self.horizon)
-        return descend(forecast(env, state.day_row, self.horizon), state, idle, FIRST).plan
+        return idle_plan(env, _stores(state), self.horizon), jnp.asarray(FIRST_ITERATIONS)
 
-    def act(self, env: Environment, state: State, observation: Array, memory: Array) -> tuple[Array, Array]:
+    def act(
+        self, env: Environment, state: State, observation: Array, memory: tuple[Array, Array]
+    ) -> tuple[Array, tuple[Array, Array]]:
         """Improve the plan and play its first row."""
         model = forecast(env, state.day_row + state.step, self.horizon)
-        plan = descend(model, state, memory, self.config).plan
-        return action_towards(env, _stores(state), plan[0]), jnp.roll(plan, -1, axis=0)
+        plan = descend(model, state, memory[0], self.config, memory[1]).plan
+        moved_on = jnp.roll(plan, -1, axis=0)
+        return action_towards(env, _stores(state), plan[0]), (moved_on, jnp.asarray(self.config.n_iterations))
 
 
 def forecast(env: Environment, now: Array, horizon: int) -> Environment:

@@ -16,7 +16,6 @@ one gradient at a kink says nothing. And the plan is played forward, step by ste
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
@@ -92,7 +91,7 @@ def find_optimum(
     )
 
 
-@partial(jax.jit, static_argnames="config")
+@jax.jit
 def _descend(env: Environment, start: State, plan: Array, config: Descent) -> Descended:
     return descend(env, start, plan, config)
 
