@@ -42,6 +42,7 @@ def judge_run(
     whole: Trajectory,
     tolerances: Tolerances | None,
     reference: bool,
+    closes: bool,
     policy_hashes: Mapping[str, str],
     closed: ClosedLoop | None,
 ) -> Validated:
@@ -57,6 +58,8 @@ def judge_run(
         None takes those of the run's method.
     reference
         Whether its verdict counts for nothing.
+    closes
+        Whether a closed loop is asked of it.
     policy_hashes
         Of its policies, by agent.
     closed
@@ -68,7 +71,7 @@ def judge_run(
         metrics = replace(metrics, observation_max=check_observations(whole, feeder).max_abs)
     default = tolerances_for(trajectory.power_flow)
     used = default if tolerances is None else tolerances
-    gap = None if reference else math.nan if closed is None else closed.cost_gap_share
+    gap = None if not closes else math.nan if closed is None else closed.cost_gap_share
     criteria = judge(metrics, used, gap)
     by_day = (-1, scenario.steps_per_day)
     report = RunReport(

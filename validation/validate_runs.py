@@ -35,6 +35,7 @@ def validate(
     *,
     policies: Mapping[str, ActingPolicy] | None = None,
     references: Collection[str] = (),
+    schedules: Collection[str] = (),
     policy_hashes: Mapping[str, Mapping[str, str]] | None = None,
     sample: Sample | None = None,
     n_workers: int = 1,
@@ -59,6 +60,8 @@ def validate(
         where no closed loop would come to.
     references
         Names of runs that are shown beside the others and whose verdict does not count.
+    schedules
+        Names of runs by rules or plans that cannot act on observations alone: no closed loop is asked of them.
     policy_hashes
         SHA-256 of each run's policies, ``{run: {agent: hash}}``: what is validated.
     sample
@@ -101,6 +104,7 @@ def validate(
             whole=trajectory,
             tolerances=tolerances,
             reference=trajectory.run in references,
+            closes=trajectory.run not in (*references, *schedules),
             policy_hashes=(policy_hashes or {}).get(trajectory.run, {}),
             closed=closed_loop(trajectory, acting[trajectory.run], on_step=progress.advance) if acts else None,
         )

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import tyro
+
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
-from neomflex_jax.commands.played_runs import record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import Yardstick, record_runs, refuse_existing
 
 COLUMNS = {
     "mean_day_cost": "day cost\nmean",
@@ -18,24 +20,31 @@ COLUMNS = {
     "voltage_violations": "hard\nviolations",
     "failed_power_flows": "failed\nflows",
 }
+GAP = "gap_to_perfect_foresight_percent"
 TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 
 
 @dataclass(frozen=True)
 class EvaluateCommand:
-    """Play trained policies on days they have not seen, and write three CSV files; says whether they are validated.
+    """Play trained policies and yardsticks on unseen days, write three CSV files, and say whether they are validated.
 
     Days come in file order, energies are carried over midnight, actions are the policies' modes.
     """
 
-    policies: Path
-    """Output folder of a training."""
     output: Path
     """Folder for step_metrics.csv, daily_summary.csv and run_summary.csv."""
+    policies: Path | None = None
+    """Output folder of a training."""
+    policy: tyro.conf.UseAppendAction[tuple[Yardstick, ...]] = ()
+    """A yardstick to play, with or without trained policies; may be given several times."""
+    scenario: str | None = None
+    """Scenario of the yardsticks: a packaged name or a TOML file. If not given: neom33, or that of the policies."""
+    optimum: bool = False
+    """Also play perfect foresight, and state each run's gap to it by day."""
     profiles: Path | None = None
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
     power_flow: str | None = None
-    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on."""
+    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on, ac without any."""
     variant: str | None = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     baseline: bool = False
@@ -52,8 +61,17 @@ class EvaluateCommand:
 
         refuse_existing(self.output, TABLES, self.overwrite)
         with console.status("playing the days"):
-            played = record_runs(self.policies, self.profiles, self.power_flow, self.baseline, variant=self.variant)
-            trajectories = played.trajectories
+            played = record_runs(
+                self.policies,
+                self.profiles,
+                self.power_flow,
+                self.baseline,
+                variant=self.variant,
+                yardsticks=(*self.policy, *(("perfect_foresight",) if self.optimum else ())),
+                scenario=self.scenario,
+                cache=self.output,
+            )
+        trajectories = played.trajectories
         for stale in self.output.glob("trajectory_*.npz"):
             stale.unlink()
         write_tables(trajectories, self.output)
@@ -62,19 +80,32 @@ class EvaluateCommand:
         for trajectory in trajectories:
             trajectory.save(self.output / f"trajectory_{trajectory.run}.npz")
         summary = pd.read_csv(self.output / "run_summary.csv")
-        rows = [[str(row["run"]), *(short(float(row[name])) for name in COLUMNS)] for _, row in summary.iterrows()]
+        columns = COLUMNS | ({GAP: "gap to\noptimum, %"} if GAP in summary else {})
+        rows = [[str(row["run"]), *(short(float(row[name])) for name in columns)] for _, row in summary.iterrows()]
         title = f"{summary['n_days'].iloc[0]} days, power flow: {trajectories[0].power_flow}"
         title += f", variant: {self.variant}" if self.variant else ""
-        print_table(title, ["run", *COLUMNS.values()], rows)
+        print_table(title, ["run", *columns.values()], rows)
         console.print(f"from: {self.output}/run_summary.csv")
+        for name, note in played.yardsticks.items():
+            console.print(f"{name}: {note}")
+        if GAP in summary and trajectories[0].power_flow != "ac":
+            console.print(f"the gap is in {trajectories[0].power_flow}; --power-flow ac has the exact one")
         failed = int(summary["failed_power_flows"].sum())
         if failed:
             console.print(f"warning: {failed} power flows failed; losses and voltages leave them out", style="yellow")
-        status = validation_status(identity, places_of_reports(self.policies, self.output))
-        console.print(status.text, style="green" if status.validated else "yellow")
-        if status.validated:
-            return 0
-        same = {"--profiles": self.profiles, "--power-flow": self.power_flow, "--variant": self.variant}
+        if self.policies is not None:
+            status = validation_status(identity, places_of_reports(self.policies, self.output))
+            console.print(status.text, style="green" if status.validated else "yellow")
+            if status.validated:
+                return 0
+        same = {
+            "--policies": self.policies,
+            "--scenario": self.scenario,
+            "--profiles": self.profiles,
+            "--power-flow": self.power_flow,
+            "--variant": self.variant,
+        }
         flags = "".join(f" {flag} {value}" for flag, value in same.items() if value is not None)
-        console.print(f"to validate: neomflex validate --policies {self.policies}{flags} --output ...")
+        flags += "".join(f" --policy {name}" for name in played.yardsticks)
+        console.print(f"to validate: neomflex validate{flags} --output ...")
         return 0

@@ -1,18 +1,24 @@
-"""Playing trained policies and no control on days they have not seen, for the commands that judge them."""
+"""Playing trained policies and yardsticks on days they have not seen, for the commands that judge them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.fields import with_overrides
+from neomflex_jax.profiles import profiles_hash, resolve_profiles
 
 if TYPE_CHECKING:
     from neomflex_jax.agents.policy_files import Policies
+    from neomflex_jax.environment import Environment
     from neomflex_jax.evaluation import Trajectory
+    from neomflex_jax.scenario import Scenario
 
+# `evaluation.yardsticks` knows them, and loads JAX, which `--help` should not wait for; a test holds them together.
+Yardstick = Literal["no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive"]
 CONTROLLED, BASELINE = "controlled", "baseline"
 
 
@@ -20,52 +26,88 @@ CONTROLLED, BASELINE = "controlled", "baseline"
 class PlayedRuns:
     """Recorded runs, who acted in them, and which files they come from."""
 
-    trajectories: tuple[Trajectory, ...]  # controlled, then baseline if asked for
+    trajectories: tuple[Trajectory, ...]  # controlled, baseline if asked for, yardsticks
     policies: Mapping[str, Policies]  # by run; of `controlled` alone
     policy_hashes: Mapping[str, str]  # of `controlled`, SHA-256 by agent
     training: Mapping[str, Any]  # algorithm and seed
     profiles: str  # the file's name
+    yardsticks: Mapping[str, str]  # what each rests on, by name
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Plain values for a report."""
         variant = self.trajectories[0].scenario.variant or "plain"
-        return {"training": dict(self.training), "profiles": self.profiles, "variant": variant}
+        plain = {"training": dict(self.training), "profiles": self.profiles, "variant": variant}
+        return plain | ({"yardsticks": dict(self.yardsticks)} if self.yardsticks else {})
 
 
 def record_runs(
-    policies: Path, profiles: Path | None, power_flow: str | None, baseline: bool, *, variant: str | None = None
+    policies: Path | None,
+    profiles: Path | None,
+    power_flow: str | None,
+    baseline: bool,
+    *,
+    variant: str | None = None,
+    yardsticks: Sequence[str] = (),
+    scenario: str | None = None,
+    cache: Path | None = None,
 ) -> PlayedRuns:
-    """Play `controlled` and, if asked for, `baseline`."""
+    """Play trained policies as `controlled`, `baseline` if asked for, and yardsticks under their names.
+
+    Without a power flow given, it is what finished the policies' training, and `ac` without policies. `cache` is where
+    perfect foresight keeps its set-points.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to play, or a scenario is given beside policies, which have their own.
+    """
     from neomflex_jax.agents.policy import NoControl
     from neomflex_jax.agents.policy_files import load_policies
-    from neomflex_jax.environment import evaluation_environment, make
-    from neomflex_jax.environment.make import scenario_profiles
     from neomflex_jax.evaluation import record
-    from neomflex_jax.fields import with_overrides
-    from neomflex_jax.profiles import profiles_hash, resolve_profiles
+    from neomflex_jax.evaluation.yardsticks import record_yardstick
+    from neomflex_jax.scenario import load_scenario
+    from neomflex_jax.training.options import read_options
     from neomflex_jax.training.run_folder import RunFolder
-    from neomflex_jax.training.train import read_options
 
-    options = read_options(RunFolder(policies))
-    scenario = options.scenario
-    played = scenario if variant is None else with_overrides(scenario, {"variant": variant})
-    trained = load_policies(policies)
-    policy = trained.as_policy(scenario.observation_layout(), scenario.name)
-    path = resolve_profiles(profiles if profiles is not None else scenario.evaluation_profiles)
-    env = evaluation_environment(make(scenario, power_flow=power_flow), scenario_profiles(played, path))
-    env = replace(env, scenario=with_overrides(env.scenario, {"variant": played.variant}))  # on the plain days' fit
+    if policies is None and not yardsticks:
+        raise InputError("nothing to play: give --policies (output folder of a training), --policy, or both")
+    if policies is not None and scenario is not None:
+        raise InputError("--scenario and --policies contradict: policies play the scenario they were trained on")
+    trajectories, acting, hashes, training = [], {}, {}, {}
+    if policies is not None:
+        options = read_options(RunFolder(policies))
+        chosen, training = options.scenario, {"algorithm": options.algorithm, "seed": options.seed}
+        trained = load_policies(policies)
+        policy = trained.as_policy(chosen.observation_layout(), chosen.name)
+        env, path = _judged_environment(chosen, profiles, power_flow or options.finish_on, variant)
+        trajectories.append(record(env, policy, CONTROLLED, profiles_sha256=profiles_hash(path)))
+        acting, hashes = {CONTROLLED: trained}, {agent: info.sha256 for agent, info in trained.info.items()}
+    else:
+        chosen = load_scenario(scenario if scenario is not None else "neom33")
+        env, path = _judged_environment(chosen, profiles, power_flow or "ac", variant)
     sha256 = profiles_hash(path)
-    trajectories = [record(env, policy, CONTROLLED, profiles_sha256=sha256)]
     if baseline:
         trajectories.append(record(env, NoControl(env.action_size), BASELINE, profiles_sha256=sha256))
-    return PlayedRuns(
-        trajectories=tuple(trajectories),
-        policies={CONTROLLED: trained},
-        policy_hashes={agent: info.sha256 for agent, info in trained.info.items()},
-        training={"algorithm": options.algorithm, "seed": options.seed},
-        profiles=path.name,
-    )
+    notes = {}
+    for name in dict.fromkeys(yardsticks):
+        run = record_yardstick(env, name, profiles_sha256=sha256, cache=cache)
+        trajectories.append(run.trajectory)
+        notes[name] = run.note
+    return PlayedRuns(tuple(trajectories), acting, hashes, training, path.name, notes)
+
+
+def _judged_environment(
+    scenario: Scenario, profiles: Path | None, power_flow: str | None, variant: str | None
+) -> tuple[Environment, Path]:
+    """Build the environment of the days to judge on, and say which file they are from."""
+    from neomflex_jax.environment import evaluation_environment, make
+    from neomflex_jax.environment.make import scenario_profiles
+
+    played = scenario if variant is None else with_overrides(scenario, {"variant": variant})
+    path = resolve_profiles(profiles if profiles is not None else scenario.evaluation_profiles)
+    env = evaluation_environment(make(scenario, power_flow=power_flow), scenario_profiles(played, path))
+    return replace(env, scenario=with_overrides(env.scenario, {"variant": played.variant})), path  # on plain days' fit
 
 
 def refuse_existing(folder: Path, names: tuple[str, ...], overwrite: bool) -> None:

@@ -96,8 +96,8 @@ class ReportCommand:
         """Give what an evaluation without further options would be of."""
         from neomflex_jax.environment.make import evaluation_scenario
         from neomflex_jax.profiles import profiles_hash, resolve_profiles
+        from neomflex_jax.training.options import read_options
         from neomflex_jax.training.run_folder import RunFolder
-        from neomflex_jax.training.train import read_options
         from validation.status import Identity
 
         scenario = read_options(RunFolder(self.run)).scenario

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tyro
+
 from neomflex_jax.commands.console import console, progress_bar
-from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, refuse_existing
 
 if TYPE_CHECKING:
     from validation import Tolerances
@@ -19,21 +21,26 @@ FINISHED_DAYS = "replayed_days"  # in the output folder, until the report is wri
 
 @dataclass(frozen=True)
 class ValidateCommand:
-    """Replay trained policies in pandapower, step by step, and pass or fail them.
+    """Replay trained policies and yardsticks in pandapower, step by step, and pass or fail them.
 
-    Plays the policies and no control on days they have not seen, solves every step again with pandapower's full AC
-    power flow, lets the policies act once more on its answers, and compares. The verdict is on the policies; no control
-    is shown beside them. Exit status: 0 PASS, 1 FAIL, 2 INCOMPLETE (something could not be judged) or unusable input.
+    Plays the policies with no control beside them, and yardsticks by name, on days they have not seen, solves every
+    step again with pandapower's full AC power flow, lets the policies act once more on its answers, and compares. The
+    verdict is on policies and yardsticks; no control is shown beside policies. Exit status: 0 PASS, 1 FAIL,
+    2 INCOMPLETE (something could not be judged) or unusable input.
     """
 
-    policies: Path
-    """Output folder of a training."""
     output: Path
     """Folder for report.json, report.md, pandapower_steps.csv and figures."""
+    policies: Path | None = None
+    """Output folder of a training."""
+    policy: tyro.conf.UseAppendAction[tuple[Yardstick, ...]] = ()
+    """A yardstick to replay, with or without trained policies; may be given several times."""
+    scenario: str | None = None
+    """Scenario of the yardsticks: a packaged name or a TOML file. If not given: neom33, or that of the policies."""
     profiles: Path | None = None
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
     power_flow: str | None = None
-    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on."""
+    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on, ac without any."""
     variant: str | None = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     tolerances: Path | None = None
@@ -61,7 +68,16 @@ class ValidateCommand:
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
         refuse_existing(self.output, REPORTS, self.overwrite)
         with console.status("playing the days"):
-            played = record_runs(self.policies, self.profiles, self.power_flow, baseline=True, variant=self.variant)
+            played = record_runs(
+                self.policies,
+                self.profiles,
+                self.power_flow,
+                baseline=self.policies is not None,
+                variant=self.variant,
+                yardsticks=self.policy,
+                scenario=self.scenario,
+                cache=self.output,
+            )
         tolerances = self._tolerances(played.trajectories[0].power_flow)
         finished = self.output / FINISHED_DAYS
         if finished.is_dir() and not self.resume:
@@ -78,6 +94,7 @@ class ValidateCommand:
                 tolerances,
                 policies=None if self.open_loop else played.policies,
                 references=(BASELINE,),
+                schedules=played.yardsticks,
                 policy_hashes={CONTROLLED: played.policy_hashes},
                 sample=sample,
                 n_workers=self.workers,

@@ -15,16 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.actions import ActionLayout, check_action, lay_out_actions, misuse_of, requests_of
+from neomflex_jax.environment.actions import ActionLayout, check_action, lay_out_actions, misuse_of
 from neomflex_jax.environment.costs import constraint_names
 from neomflex_jax.environment.days import Draw, draw_day, first_stores
-from neomflex_jax.environment.dispatch import Delivered, Stores, deliver
-from neomflex_jax.environment.disturbances import Today, available, demand_and_solar
+from neomflex_jax.environment.dispatch import Delivered, Stores
+from neomflex_jax.environment.disturbances import Today
 from neomflex_jax.environment.info import grid_info
 from neomflex_jax.environment.injections import bus_injections
 from neomflex_jax.environment.measurements import measure
 from neomflex_jax.environment.observations import ObservationLayout, lay_out_observations, observe, remember
 from neomflex_jax.environment.rewards import Outcome, local_reward, reward_terms, shared_reward, terms_of
+from neomflex_jax.environment.set_points import load, set_points
 from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
@@ -184,25 +185,14 @@ class Environment:
         scenario, layout, today = self.scenario, self.layout, state.today
         row = state.day_row + state.step
 
-        requests = self._present(requests_of(action, self.action_layout), today)
-        demand, solar = demand_and_solar(self.profiles, scenario, today, row, state.step)
-        load_q_factor = self._load_q_factor(state, demand)
-        delivered, stores = deliver(
-            scenario,
-            layout,
-            requests,
-            Stores(state.battery_soc, state.battery_p_mw, state.load_owed_mwh),
-            load_p_mw=self._load("load_p_mw", demand, today),
-            load_q_mvar=self._load("load_q_mvar", load_q_factor, today),
-            solar=solar,
-            in_service=available(today, scenario, state.step),
-        )
+        played = set_points(self, state, action)
+        delivered, stores = played.delivered, played.stores
         p_mw, q_mvar = bus_injections(
             delivered,
             layout,
             self.feeder,
-            battery_q="battery_q" in requests,
-            load_factors=None if self.loads_vary else (demand, load_q_factor),
+            battery_q=played.battery_q,
+            load_factors=None if self.loads_vary else (played.demand, played.load_q_factor),
         )
         flow = self._solver(today)(p_mw, q_mvar)
 
@@ -225,7 +215,8 @@ class Environment:
             history=remember(values, state.history),
         )
         info = grid_info(self, flow, vm_pu, p_mw, q_mvar, delivered, stores, row)
-        info |= {"demand": demand, "solar": solar, "load_q_factor": load_q_factor, "local_reward": local}
+        info |= {name: getattr(played, name) for name in ("demand", "solar", "load_q_factor")}
+        info |= {"local_reward": local}
         info |= {f"reward_{name}": value for name, value in terms.items()}
         info |= misuse_of(action, self.action_layout)
         return next_state, TimeStep(
@@ -238,26 +229,6 @@ class Environment:
         )
 
     # ---- parts ----
-
-    def _present(self, requests: dict[str, Array], today: Today) -> dict[str, Array]:
-        """Set to 0 what missing agents ask for."""
-        if today.missing is None:
-            return requests
-        layout = self.layout
-        owned = {"battery": layout.batteries, "pv": layout.pv_inverters, "load": layout.flexible_loads}
-        owners = {kind: np.argmax(layout.owns(own), axis=0) for kind, own in owned.items()}
-        gone = {kind: today.missing[owner] for kind, owner in owners.items()}
-        return {kind: jnp.where(gone[kind.split("_")[0]], 0.0, asked) for kind, asked in requests.items()}
-
-    def _load_q_factor(self, state: State, demand: Array) -> Array:
-        if self.scenario.rules.load_q == "follows_demand":
-            return demand
-        first_step = jnp.zeros_like(state.step)
-        return demand_and_solar(self.profiles, self.scenario, state.today, state.day_row, first_step)[0]
-
-    def _load(self, name: str, factor: Array, today: Today) -> Array:
-        load = jnp.asarray(getattr(self.feeder, name)) * factor
-        return load if today.load_factor is None else load * today.load_factor
 
     def _solver(self, today: Today) -> PowerFlow:
         """Give the power flow of today's grid: its impedances may be others than the ones that are known."""
@@ -308,7 +279,7 @@ class Environment:
 
     def _nothing_delivered(self, demand: Array, idle: Array) -> Delivered:
         off = jnp.zeros(len(self.scenario.pv_inverters))
-        load_p_mw, load_q_mvar = (self._load(name, demand, Today()) for name in ("load_p_mw", "load_q_mvar"))
+        load_p_mw, load_q_mvar = (load(self, name, demand, Today()) for name in ("load_p_mw", "load_q_mvar"))
         nothing_shed = jnp.zeros(len(self.scenario.flexible_loads))
         clipped = jnp.zeros(len(self.scenario.devices))
         return Delivered(idle, idle, off, off, off, load_p_mw, load_q_mvar, nothing_shed, clipped)

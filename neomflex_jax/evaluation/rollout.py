@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from jax import Array
 
+from neomflex_jax.agents.baselines.controller import Blind, Controller
 from neomflex_jax.agents.policy import Policy
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
@@ -44,7 +45,7 @@ FROM_INFO = [
 
 
 def record(
-    env: Environment, policy: Policy, run: str, n_days: int | None = None, profiles_sha256: str = ""
+    env: Environment, policy: Policy | Controller, run: str, n_days: int | None = None, profiles_sha256: str = ""
 ) -> Trajectory:
     """Play `n_days` days from the file's first (None: all of them), carrying the energies over.
 
@@ -53,7 +54,8 @@ def record(
     env
         As from `evaluation_environment`.
     policy
-        Acts on padded observations; see `agents.policy`.
+        Acts on padded observations, see `agents.policy`; or a controller that sees the environment itself, see
+        `agents.baselines.controller`.
     run
         Name of the run in tables, for example ``controlled``.
 
@@ -62,14 +64,22 @@ def record(
     InputError
         If there are fewer days than asked for, or the policy acts with NaN.
     """
+    return record_with_memory(env, policy, run, n_days, profiles_sha256)[0]
+
+
+def record_with_memory(
+    env: Environment, policy: Policy | Controller, run: str, n_days: int | None = None, profiles_sha256: str = ""
+) -> tuple[Trajectory, Any]:
+    """Play as `record` does; also gives the memory that a controller ends with."""
     n_days = env.profiles.n_days if n_days is None else n_days
     if not 1 <= n_days <= env.profiles.n_days:
         raise InputError(f"n_days = {n_days} must lie in 1..{env.profiles.n_days}, the days of these profiles")
-    played: dict[str, Any] = jax.device_get(_play(env, policy, n_days * env.scenario.steps_per_day))
+    controller = policy if isinstance(policy, Controller) else Blind(policy)
+    played, memory = jax.device_get(_play(env, controller, n_days * env.scenario.steps_per_day))
     bad = np.argwhere(~np.isfinite(played["action"]) & env.action_mask)
     if bad.size:
         raise InputError(f"run {run!r}: the action of {env.agents[bad[0][1]]} at step {bad[0][0]} is not finite")
-    return Trajectory(
+    trajectory = Trajectory(
         run=run,
         scenario=env.scenario,
         power_flow=env.power_flow.method,
@@ -77,20 +87,23 @@ def record(
         profiles_sha256=profiles_sha256,
         **played,
     )
+    return trajectory, memory
 
 
 @partial(jax.jit, static_argnames="n_steps")
-def _play(env: Environment, policy: Policy, n_steps: int) -> dict[str, Array]:
+def _play(env: Environment, controller: Controller, n_steps: int) -> tuple[dict[str, Array], Any]:
     copy = AutoReset(env)
 
-    def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], dict[str, Array]]:
-        state, observation = carry
-        action = policy(observation)
+    def step(carry: tuple[State, Array, Any], _: None) -> tuple[tuple[State, Array, Any], dict[str, Array]]:
+        state, observation, memory = carry
+        action, memory = controller.act(env, state, observation, memory)
         kept = {"battery_soc_before": state.battery_soc, "load_owed_before_mwh": state.load_owed_mwh}
         state, timestep = copy.step(state, action)
         kept |= {name: timestep.info[name] for name in FROM_INFO}
         kept |= {"observation": observation, "action": action, "reward": timestep.reward}
-        return (state, timestep.observation), kept
+        return (state, timestep.observation, memory), kept
 
     state, first = copy.reset(jax.random.key(0))
-    return jax.lax.scan(step, (state, first.observation), None, length=n_steps)[1]
+    start = (state, first.observation, controller.start(env))
+    (_, _, memory), played = jax.lax.scan(step, start, None, length=n_steps)
+    return played, memory

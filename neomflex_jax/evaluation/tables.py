@@ -17,6 +17,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.tables import integers, numbers, read_table
 
+OPTIMUM, GAP = "perfect_foresight", "gap_to_perfect_foresight_percent"
 STEP_FILE, DAY_FILE, RUN_FILE = "step_metrics.csv", "daily_summary.csv", "run_summary.csv"
 COUNTS = ("day", "step", "dataset_index", "voltage_violations", "buses_outside_band")
 FLAGS = ("terminated_early", "converged")
@@ -101,7 +102,9 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
     """One row per run and day. ``day_cost`` is minus the team reward, the sum of the agents' local rewards.
 
     ``total_losses_mw`` adds the steps' powers; the energy is ``total_losses_mwh``. ``buses_outside_band`` counts a bus
-    once for every step, ``share_outside_band`` divides that by buses x steps.
+    once for every step, ``share_outside_band`` divides that by buses x steps. If a run is `perfect_foresight`,
+    ``gap_to_perfect_foresight_percent`` is the cost above that run's on the same day, as a share of it; on single days
+    it may be negative, because the optimum saves over all days together.
     """
     table = _totals(steps, ["run", "day"])
     groups = steps.groupby(["run", "day"], sort=False)
@@ -113,7 +116,11 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
         table[f"battery_soc_start_bus_{bus}_mwh"] = before_mwh.groupby([steps["run"], steps["day"]], sort=False).first()
         table[f"battery_soc_end_bus_{bus}_mwh"] = groups[soc].last()
     table["terminated_early"] = groups["terminated_early"].any()
-    return table.reset_index()
+    table = table.reset_index()
+    if OPTIMUM in set(table["run"]):
+        best = table[table["run"] == OPTIMUM].set_index("day")["day_cost"]
+        table[GAP] = _gap_percent(table["day_cost"], table["day"].map(best))
+    return table
 
 
 def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
@@ -123,6 +130,9 @@ def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
     table["n_days"] = days.size()
     table["mean_day_cost"] = days["day_cost"].mean()
     table["days_terminated_early"] = days["terminated_early"].sum()
+    if OPTIMUM in table.index:
+        best = float(table["mean_day_cost"].loc[OPTIMUM])
+        table[GAP] = _gap_percent(table["mean_day_cost"], pd.Series(best, index=table.index))
     return table.reset_index()
 
 
@@ -205,6 +215,11 @@ def _buses_outside(vm_pu: np.ndarray, low_pu: float, high_pu: float) -> np.ndarr
 
 def _team_reward(table: pd.DataFrame) -> pd.Series[float]:
     return table[columns_of(table, "total_reward_")].sum(axis=1)
+
+
+def _gap_percent(cost: pd.Series[float], best: pd.Series[float]) -> pd.Series[float]:
+    """Cost above the best as a percentage of it; NaN where the best is no cost to compare with."""
+    return (100.0 * (cost - best) / best).where(best > 0)
 
 
 def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:

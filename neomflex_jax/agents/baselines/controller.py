@@ -1,0 +1,63 @@
+"""The protocol of yardsticks: they may see the whole environment, its state and what is to come, and carry a memory.
+
+A learner's policy sees observations alone (`agents/policy.py`); `Blind` makes a controller of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.agents.policy import Policy
+
+if TYPE_CHECKING:
+    from neomflex_jax.environment import Environment, State
+
+
+@runtime_checkable
+class Controller(Protocol):
+    """A pytree with two pure functions; the memory is any pytree whose shapes stay."""
+
+    def start(self, env: Environment) -> Any:
+        """Give the memory before the first step."""
+        ...
+
+    def act(self, env: Environment, state: State, observation: Array, memory: Any) -> tuple[Array, Any]:
+        """Give actions (n_agents, action_size) in [-1, 1], and the next memory."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Blind:
+    """A policy on observations as a controller."""
+
+    policy: Policy
+
+    def start(self, env: Environment) -> tuple[()]:
+        """Nothing to remember."""
+        return ()
+
+    def act(self, env: Environment, state: State, observation: Array, memory: tuple[()]) -> tuple[Array, tuple[()]]:
+        """Act on the observation."""
+        return self.policy(observation), memory
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """Set-points fixed beforehand; after the last row come the rows from the first again."""
+
+    action: Array  # (n, n_agents, action_size)
+
+    def start(self, env: Environment) -> Array:
+        """Begin with the first row."""
+        return jnp.zeros((), jnp.int32)
+
+    def act(self, env: Environment, state: State, observation: Array, memory: Array) -> tuple[Array, Array]:
+        """Play the next row."""
+        return self.action[memory % self.action.shape[0]], memory + 1

@@ -1,0 +1,76 @@
+"""Projected gradient descent on a plan, by Adam: ``plan <- clip(reached(plan) - step, -1, 1)``.
+
+The plan is in energies (`energies.py`), so that the gradient of the whole horizon's cost goes through all power flows
+in parallel. Energies beyond reach are set back to what was reached before every step: a bound that holds today may be
+left tomorrow. The learning rate falls by a cosine; where voltages end on the edge of the band, the cost has a kink,
+and only ever smaller steps come to rest.
+
+Source of the step: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", ICLR 2015.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from neomflex_jax.agents.baselines.energies import action_towards, reached
+from neomflex_jax.environment.horizon import Ahead, play_ahead
+
+if TYPE_CHECKING:
+    from neomflex_jax.environment import Environment, State
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Descent:
+    """How long, and in which steps, as shares of half a control's range; numbers that need no compiling anew."""
+
+    n_iterations: int
+    first_rate: float = 0.05
+    last_rate: float = 5e-5
+    momentum: float = 0.9
+    scale_memory: float = 0.95  # of squared gradients
+
+
+class Descended(NamedTuple):
+    """Where a descent ended, and its means over the iterations, which hold what kinks make of single gradients."""
+
+    plan: Array  # (n, n_control)
+    mean_gradient: Array  # (n, n_control) of the cost
+    mean_product: Array  # () gradient times plan
+
+
+def foresee(env: Environment, start: State, plan: Array) -> Ahead:
+    """Play a plan (n, n_control) from a state on."""
+    return play_ahead(env, start, plan, lambda stores, wanted: action_towards(env, stores, wanted))
+
+
+def descend(
+    env: Environment, start: State, plan: Array, config: Descent, n_iterations: Array | None = None
+) -> Descended:
+    """Improve a plan (n, n_control); `n_iterations` () replaces the number that `config` has."""
+    n = jnp.asarray(config.n_iterations) if n_iterations is None else n_iterations
+    adam = optax.scale_by_adam(b1=config.momentum, b2=config.scale_memory)
+
+    def total(plan: Array) -> tuple[Array, Array]:
+        ahead = foresee(env, start, plan)
+        return jnp.sum(ahead.cost), reached(env, plan, ahead.after)
+
+    def improve(iteration: Array, carry: tuple[Array, Any, Array, Array]) -> tuple[Array, Any, Array, Array]:
+        plan, moments, gradients, products = carry
+        gradient, plan = jax.grad(total, has_aux=True)(plan)
+        step, moments = adam.update(gradient, moments)
+        sums = gradients + gradient, products + jnp.sum(gradient * plan)
+        fallen = 0.5 * (1.0 + jnp.cos(jnp.pi * iteration / n))
+        rate = config.last_rate + (config.first_rate - config.last_rate) * fallen
+        return jnp.clip(plan - rate * step, -1.0, 1.0), moments, *sums
+
+    # a loop of unknown length: one program serves descents of any length
+    first = (plan, adam.init(plan), jnp.zeros_like(plan), jnp.zeros(()))
+    plan, _, gradients, products = lax.fori_loop(0, n, improve, first)
+    return Descended(plan, gradients / n, products / n)

@@ -1,0 +1,58 @@
+"""Many steps ahead at once: the stores step after step, which is cheap, then all power flows in parallel.
+
+Energies are what joins steps. A scan over the first half of a step (`set_points.py`) gives them, and with them every
+step is an ordinary step of the environment by itself. Days follow in file order and energies are carried over
+midnight; disturbances are those of the first state's day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from neomflex_jax.environment.dispatch import Stores
+from neomflex_jax.environment.set_points import set_points
+
+if TYPE_CHECKING:
+    from neomflex_jax.environment.environment import Environment
+    from neomflex_jax.environment.state import State
+
+UNROLLED = 4  # steps of the scan in one iteration: they are small
+
+
+class Ahead(NamedTuple):
+    """What a plan leads to, one row a step."""
+
+    cost: Array  # (n,) minus the sum of the local rewards
+    action: Array  # (n, n_agents, action_size)
+    before: Stores
+    after: Stores
+
+
+def play_ahead(env: Environment, start: State, plan: Array, act: Callable[[Stores, Array], Array]) -> Ahead:
+    """Play a plan (n, ...) from a state on; ``act(stores, plan[k])`` gives the actions of the k-th step from now."""
+    steps_per_day = env.scenario.steps_per_day
+    step_from_midnight = start.step + jnp.arange(plan.shape[0])
+    step = step_from_midnight % steps_per_day
+    day_row = (start.day_row + step_from_midnight - step) % env.profiles.n_rows
+
+    def at(stores: Stores, day_row: Array, step: Array) -> State:
+        return replace(start, day_row=day_row, step=step, **stores._asdict())
+
+    def advance(stores: Stores, inputs: tuple[Array, Array, Array]) -> tuple[Stores, tuple[Stores, Stores, Array]]:
+        planned, day_row, step = inputs
+        action = act(stores, planned)
+        after = set_points(env, at(stores, day_row, step), action).stores
+        return after, (stores, after, action)
+
+    def cost_of(stores: Stores, day_row: Array, step: Array, action: Array) -> Array:
+        return -jnp.sum(env.step(at(stores, day_row, step), action)[1].info["local_reward"])
+
+    first = Stores(start.battery_soc, start.battery_p_mw, start.load_owed_mwh)
+    _, (before, after, action) = lax.scan(advance, first, (plan, day_row, step), unroll=UNROLLED)
+    return Ahead(jax.vmap(cost_of)(before, day_row, step, action), action, before, after)

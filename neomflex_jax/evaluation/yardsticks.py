@@ -1,0 +1,140 @@
+"""The yardsticks by name, played on the same days as trained policies, with a line on what each run rests on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from neomflex_jax._version import __version__
+from neomflex_jax.agents.baselines import IEEE_1547_B, MAPDN, Droop, ModelPredictive, Optimum, Schedule, find_optimum
+from neomflex_jax.agents.baselines.clock_rule import ClockRule
+from neomflex_jax.agents.baselines.perfect_foresight import SEARCH, SETTLE
+from neomflex_jax.agents.policy import NoControl
+from neomflex_jax.environment import Environment
+from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.evaluation.rollout import record, record_with_memory
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.scenario import Uncertainty
+
+YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
+OPTIMUM = "perfect_foresight"
+
+
+@dataclass(frozen=True, eq=False)
+class YardstickRun:
+    """A run, named after its yardstick, and what to know of it."""
+
+    trajectory: Trajectory
+    note: str
+
+
+def record_yardstick(
+    env: Environment, name: str, n_days: int | None = None, *, profiles_sha256: str = "", cache: Path | None = None
+) -> YardstickRun:
+    """Play a yardstick on the first days of an environment (None: all).
+
+    Parameters
+    ----------
+    env
+        As from `evaluation_environment`. Perfect foresight plans in `ac` and is played on this one's power flow; all
+        others see this one's.
+    name
+        One of `YARDSTICKS`.
+    cache
+        Folder where perfect foresight keeps its set-points, found again by the hashes of scenario and profiles; None
+        or unknown profiles: nothing is kept.
+
+    Raises
+    ------
+    InputError
+        If there is no such yardstick, or perfect foresight is asked for where days are disturbed at random.
+    """
+    players: dict[str, Callable[[], YardstickRun]] = {
+        "no_control": lambda: YardstickRun(
+            record(env, NoControl(env.action_size), "no_control", n_days, profiles_sha256), "all devices idle"
+        ),
+        "volt_var": lambda: _droop(env, "volt_var", Droop(IEEE_1547_B, ClockRule()), n_days, profiles_sha256),
+        "mapdn_droop": lambda: _droop(env, "mapdn_droop", Droop(MAPDN, None), n_days, profiles_sha256),
+        "model_predictive": lambda: _model_predictive(env, n_days, profiles_sha256),
+        OPTIMUM: lambda: _perfect_foresight(env, n_days, profiles_sha256, cache),
+    }
+    if name not in players:
+        raise unknown_name("yardstick", name, YARDSTICKS)
+    return players[name]()
+
+
+def _droop(env: Environment, name: str, droop: Droop, n_days: int | None, sha256: str) -> YardstickRun:
+    trajectory, memory = record_with_memory(env, droop, name, n_days, sha256)
+    note = (
+        f"{int(memory.unsettled)} of {trajectory.n_steps} steps not settled within {droop.tolerance:g} of the curve "
+        f"in {droop.max_iterations} iterations, furthest {float(memory.furthest):.1e}"
+    )
+    return YardstickRun(trajectory, note)
+
+
+def _model_predictive(env: Environment, n_days: int | None, sha256: str) -> YardstickRun:
+    controller = ModelPredictive()
+    trajectory = record(env, controller, "model_predictive", n_days, sha256)
+    note = (
+        f"{controller.horizon} steps ahead, persistence forecast, {controller.config.n_iterations} iterations every "
+        f"step, model {env.power_flow.method}"
+    )
+    return YardstickRun(trajectory, note)
+
+
+def _perfect_foresight(env: Environment, n_days: int | None, sha256: str, cache: Path | None) -> YardstickRun:
+    if env.scenario.uncertainty != Uncertainty() or env.scenario.observation.missing_probability > 0:
+        raise InputError("perfect foresight needs days without random disturbances; evaluate without them")
+    planner = env if env.power_flow.method == "ac" else env.with_power_flow("ac")
+    n_days = env.profiles.n_days if n_days is None else n_days
+    file = None if cache is None or not sha256 else cache / f"optimum_{_key(planner, n_days, sha256)}.npz"
+    optimum = None if file is None else _load(file, planner, n_days)
+    if optimum is None:
+        optimum = find_optimum(planner, n_days)
+        if file is not None:
+            _save(file, optimum)
+    trajectory = record(env, Schedule(optimum.action), OPTIMUM, n_days, sha256)
+    note = (
+        f"local optimum in ac, {optimum.mean_day_cost:.4f} a day as optimised, "
+        f"{trajectory.cost.sum() / n_days:.4f} played in {env.power_flow.method}; stationarity residual "
+        f"{optimum.residual:.3f} a day"
+    )
+    return YardstickRun(trajectory, note)
+
+
+def _key(planner: Environment, n_days: int, profiles_sha256: str) -> str:
+    """Name what an optimum depends on."""
+    parts = [planner.scenario.hash(), profiles_sha256, n_days, asdict(SEARCH), asdict(SETTLE), __version__]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+def _save(file: Path, optimum: Optimum) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        file,
+        action=np.asarray(optimum.action),
+        day_cost=np.asarray(optimum.day_cost),
+        residual=np.asarray(optimum.residual),
+        starts=np.asarray(optimum.starts),
+    )
+
+
+def _load(file: Path, planner: Environment, n_days: int) -> Optimum | None:
+    """Read a kept optimum; None if there is none that can be used."""
+    shapes = {"action": (n_days * planner.scenario.steps_per_day, *planner.action_mask.shape), "day_cost": (n_days,)}
+    try:
+        with np.load(file, allow_pickle=False) as kept:
+            values = {name: np.array(kept[name]) for name in ("action", "day_cost", "residual", "starts")}
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
+    if wrong or not all(np.isfinite(value).all() for value in values.values()):
+        return None
+    starts = tuple(float(cost) for cost in np.ravel(values["starts"]))
+    return Optimum(jnp.asarray(values["action"]), jnp.asarray(values["day_cost"]), float(values["residual"]), starts)
