@@ -1,4 +1,4 @@
-"""The command line: ``neomflex train | evaluate | validate | plot | demo | feeder | scenario | fidelity``."""
+"""The command line, ``neomflex COMMAND``: one class a command, in `COMMANDS`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from typing import Any
 
 import tyro
 
+from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.demo import DemoCommand
 from neomflex_jax.commands.evaluate import EvaluateCommand
+from neomflex_jax.commands.export import ExportCommand
 from neomflex_jax.commands.feeder import FeederCommand
 from neomflex_jax.commands.fidelity import FidelityCommand
 from neomflex_jax.commands.plot import PlotCommand
@@ -26,6 +28,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": EvaluateCommand,
     "validate": ValidateCommand,
     "plot": PlotCommand,
+    "export": ExportCommand,
     "demo": DemoCommand,
     "feeder": FeederCommand,
     "scenario": ScenarioCommand,
@@ -44,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", style="yellow")
+    if not getattr(command, "no_cache", False):
+        use_compilation_cache()
     try:
         status = command.execute(started)
     except InputError as error:
