@@ -19,12 +19,14 @@ from neomflex_jax.commands.feeder import FeederCommand
 from neomflex_jax.commands.fidelity import FidelityCommand
 from neomflex_jax.commands.plot import PlotCommand
 from neomflex_jax.commands.scenario import ScenarioCommand
+from neomflex_jax.commands.sweep import SweepCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.errors import InputError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "train": TrainCommand,
+    "sweep": SweepCommand,
     "evaluate": EvaluateCommand,
     "validate": ValidateCommand,
     "plot": PlotCommand,
