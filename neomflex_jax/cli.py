@@ -1,4 +1,4 @@
-"""The command line: ``neomflex train | evaluate | validate | compare | report | plot | demo | ...``."""
+"""The command line, ``neomflex COMMAND``: one class a command, in `COMMANDS`."""
 
 from __future__ import annotations
 
@@ -11,25 +11,30 @@ from typing import Any
 import tyro
 
 from neomflex_jax.commands.compare import CompareCommand
+from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.demo import DemoCommand
 from neomflex_jax.commands.evaluate import EvaluateCommand
+from neomflex_jax.commands.export import ExportCommand
 from neomflex_jax.commands.feeder import FeederCommand
 from neomflex_jax.commands.fidelity import FidelityCommand
 from neomflex_jax.commands.plot import PlotCommand
 from neomflex_jax.commands.report import ReportCommand
 from neomflex_jax.commands.scenario import ScenarioCommand
+from neomflex_jax.commands.sweep import SweepCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.errors import InputError
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "train": TrainCommand,
+    "sweep": SweepCommand,
     "evaluate": EvaluateCommand,
     "validate": ValidateCommand,
     "compare": CompareCommand,
     "report": ReportCommand,
     "plot": PlotCommand,
+    "export": ExportCommand,
     "demo": DemoCommand,
     "feeder": FeederCommand,
     "scenario": ScenarioCommand,
@@ -48,6 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", style="yellow")
+    if not getattr(command, "no_cache", False):
+        use_compilation_cache()
     try:
         status = command.execute(started)
     except InputError as error:

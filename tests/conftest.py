@@ -1,5 +1,6 @@
 """Fixtures that several test files share; what compiles is made once a session or once a module."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 import neomflex_jax as nf
+
+os.environ["NEOMFLEX_CACHE"] = "off"  # commands under test write nothing into the user's folders
 
 GOLDEN = Path(__file__).parent / "golden"
 ORIGINAL = GOLDEN / "original_environment"

@@ -1,7 +1,7 @@
 """A trained actor to take away: one agent's network, unpadded, evaluated alike in NumPy and in JAX.
 
-``action = tanh(W_n f(... f(W_1 x + b_1)) + b_n)``, f the activation, ``x = (observation - mean) * scale``:
-the mode of the policy, no randomness.
+``action = tanh(W_n f(... f(W_1 x + b_1)) + b_n)``, f the activation, ``x = (observation - mean) * scale``: the mode of
+the policy, no randomness.
 """
 
 from __future__ import annotations

@@ -60,7 +60,8 @@ class DemoCommand:
             verdict = ValidateCommand(policies=run, output=validation, overwrite=self.overwrite).execute(0.0)
         with _stage("plot", seconds):
             for figure in FIGURES:
-                PlotCommand(figure, evaluation / "step_metrics.csv", output=self.output / f"{figure}.png").execute(0.0)
+                table, image = evaluation / "step_metrics.csv", self.output / f"{figure}.png"
+                PlotCommand(figure, (table,), output=image).execute(0.0)
         (self.output / "stages.json").write_text(json.dumps({"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
         print_results(self.output)
         return verdict

@@ -6,47 +6,43 @@ import tempfile
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from neomflex_jax.commands.console import console
 from neomflex_jax.errors import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 IMAGES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
 class PlotCommand:
-    """Draw a figure from the tables of an evaluation."""
+    """Draw a figure from the tables of an evaluation, or the learning curves of trainings."""
 
     figure: tyro.conf.Positional[str]
-    """soc, voltage, reactive-power, dispatch or comparison."""
-    table: tyro.conf.Positional[Path]
-    """step_metrics.csv of an evaluation."""
+    """soc, voltage, reactive-power, dispatch, comparison or curves."""
+    sources: tyro.conf.Positional[tuple[Path, ...]]
+    """step_metrics.csv of an evaluation; for curves: output folders of trainings or sweeps, one or more."""
     run: str = "controlled"
     """Which run to draw."""
     days: tuple[int, ...] | None = None
     """Days to draw, counted from 0, for example --days 0 1. If not given: the first two (comparison: all)."""
+    against: str = "steps"
+    """For curves: steps or seconds."""
     output: Path | None = None
     """Image file (.png, .pdf or .svg). If not given: shown by what opens pictures here."""
 
     def execute(self, started: float) -> int:
         """Draw; gives the exit status."""
-        from neomflex_jax.evaluation.tables import read_step_metrics
-        from neomflex_jax.plots import draw_figure, save
+        from neomflex_jax.plots import save
 
         if self.output is not None and self.output.suffix not in IMAGES:
             raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
-        steps = read_step_metrics(self.table)
-        days = self.days
-        if days is None and self.figure != "comparison":
-            days = tuple(sorted(steps.loc[steps["run"] == self.run, "day"].unique())[:2]) or None
-        options = (
-            {"overlay": ("baseline",)}
-            if self.figure == "voltage" and "baseline" in set(steps["run"]) - {self.run}
-            else {}
-        )
-        figure = draw_figure(self.figure, steps, self.run, days, **options)
+        figure = self._curves() if self.figure == "curves" else self._of_days()
         if self.output is None:
             shown = Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
             save(figure, shown)
@@ -57,3 +53,34 @@ class PlotCommand:
         save(figure, self.output)
         console.print(f"figure: {self.output}")
         return 0
+
+    def _curves(self) -> Figure:
+        from neomflex_jax.plots.curves import draw, read_curves
+
+        found = [(source, read_curves(source, self.against)) for source in self.sources]
+        names = [name for _, runs in found for name in runs]
+        return draw(
+            {
+                name if names.count(name) == 1 else f"{source}/{name}": curves
+                for source, runs in found
+                for name, curves in runs.items()
+            },
+            self.against,
+        )
+
+    def _of_days(self) -> Figure:
+        from neomflex_jax.evaluation.tables import read_step_metrics
+        from neomflex_jax.plots import draw_figure
+
+        if len(self.sources) != 1:
+            raise InputError(f"figure {self.figure!r} takes one step_metrics.csv; {len(self.sources)} files are given")
+        steps = read_step_metrics(self.sources[0])
+        days = self.days
+        if days is None and self.figure != "comparison":
+            days = tuple(sorted(steps.loc[steps["run"] == self.run, "day"].unique())[:2]) or None
+        options = (
+            {"overlay": ("baseline",)}
+            if self.figure == "voltage" and "baseline" in set(steps["run"]) - {self.run}
+            else {}
+        )
+        return draw_figure(self.figure, steps, self.run, days, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,23 +58,37 @@ class TrainCommand:
     """Continue the run in the output folder from its newest checkpoint."""
     overwrite: bool = False
     """Replace the run in the output folder."""
+    tensorboard: bool = False
+    """Also write TensorBoard event files, into events/; needs pip install "neomflex-jax[tensorboard]"."""
+    profile: bool = False
+    """Write a JAX trace of a few chunks, into trace/."""
+    no_cache: bool = False
+    """Neither read nor keep compiled programs in your cache folder (as NEOMFLEX_CACHE=off)."""
     sac: Annotated[SacConfig, tyro.conf.arg(prefix_name=True)] = field(default_factory=SacConfig)
     gradient: Annotated[GradientConfig, tyro.conf.arg(prefix_name=True)] = field(default_factory=GradientConfig)
 
     def execute(self, started: float) -> int:
         """Train; gives the exit status."""
+        from neomflex_jax.training.event_log import EventLog
+        from neomflex_jax.training.profile import ChunkTrace
         from neomflex_jax.training.run_folder import RunFolder
         from neomflex_jax.training.run_log import Progress
         from neomflex_jax.training.train import resume, train
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite contradict each other; give one")
-        options = None if self.resume else self._options()
+        options = None if self.resume else self.options()
         if options is None:
             RunFolder(self.output).read_config()
             self._refuse_changes()
+        folder = RunFolder(self.output)
+        events = EventLog(folder.events) if self.tensorboard else None
+        trace = ChunkTrace(folder.trace) if self.profile else None
+        watchers = [watcher for watcher in (events, trace) if watcher is not None]
         console.print(_device_line())
-        with progress_bar() as bar:
+        with progress_bar() as bar, ExitStack() as stack:
+            for watcher in watchers:
+                stack.callback(watcher.close)
             task = bar.add_task("compiling", total=1.0, note="")
 
             def on_progress(progress: Progress) -> None:
@@ -82,6 +97,8 @@ class TrainCommand:
                     f"outside band {100 * progress.metrics['share_outside_band']:.1f} %"
                 )
                 bar.update(task, description="training", completed=min(progress.share, 1.0), note=note)
+                for watcher in watchers:
+                    watcher(progress)
 
             try:
                 if options is None:
@@ -99,10 +116,15 @@ class TrainCommand:
                 after = f"saved; go on with: neomflex train --resume --output {self.output}"
                 console.print(f"interrupted; {after if saved else 'nothing was learned yet'}")
                 return 130
+        if trace is not None and trace.written:
+            console.print(f"trace: {folder.trace}; open its perfetto_trace.json.gz at https://ui.perfetto.dev")
+        if events is not None:
+            console.print(f"events: tensorboard --logdir {folder.events}")
         console.print(f"policies: {RunFolder(self.output).policies}    {time.monotonic() - started:.0f} s")
         return 0
 
-    def _options(self) -> Any:
+    def options(self) -> Any:
+        """Put together what a new run is told."""
         from neomflex_jax.scenario import load_scenario
         from neomflex_jax.training.options import TrainOptions
 

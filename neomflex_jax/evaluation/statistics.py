@@ -1,9 +1,9 @@
-"""Statistics for claims over seeds: interquartile mean, bootstrap intervals, and when "better" may be said.
+"""Statistics for claims over seeds: intervals, and when "better" may be said.
 
-The interquartile mean drops ``floor(n / 4)`` of the lowest and as many of the highest seeds; intervals are 95 %
-percentile bootstraps over whole seeds, because one seed's days hang together (Agarwal et al., Deep reinforcement
-learning at the edge of the statistical precipice, NeurIPS 2021, with seeds in place of runs x tasks). Two algorithms
-are compared on the same days, which are drawn once for both.
+The interquartile mean is that of `neomflex_jax.statistics`; intervals are 95 % percentile bootstraps over whole seeds,
+because one seed's days hang together (Agarwal et al., Deep reinforcement learning at the edge of the statistical
+precipice, NeurIPS 2021, with seeds in place of runs x tasks). Two algorithms are compared on the same days, which are
+drawn once for both.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.statistics import interquartile_mean
 
 MINIMUM_TO_SAY, MINIMUM_SEEDS, RECOMMENDED_SEEDS = 3, 5, 10
 N_DRAWS = 10_000
@@ -43,14 +44,6 @@ class Difference:
         return min(self.n_seeds) >= MINIMUM_TO_SAY and (self.difference.high < 0 or self.difference.low > 0)
 
 
-def iqm(values: np.ndarray) -> np.ndarray:
-    """Interquartile mean over the last axis, (..., n) -> (...)."""
-    ordered = np.sort(values, axis=-1)
-    n = ordered.shape[-1]
-    cut = n // 4
-    return ordered[..., cut : n - cut].mean(axis=-1)
-
-
 def iqm_interval(costs: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) -> Interval:
     """Interquartile mean over seeds of the mean over days.
 
@@ -71,7 +64,7 @@ def iqm_interval(costs: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) ->
     if len(by_seed) == 1:
         return Interval(float(by_seed[0]), float("nan"), float("nan"))
     drawn = np.random.default_rng(seed).integers(0, len(by_seed), (n_draws, len(by_seed)))
-    return _interval(float(iqm(by_seed)), iqm(by_seed[drawn]))
+    return _interval(float(_iqm(by_seed)), _iqm(by_seed[drawn]))
 
 
 def compare_costs(a: np.ndarray, b: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) -> Difference:
@@ -97,11 +90,11 @@ def compare_costs(a: np.ndarray, b: np.ndarray, *, seed: int = 0, n_draws: int =
     for costs in (a, b):
         by_seed = weights @ costs.T  # (n_draws, n_seeds)
         seeds = random.integers(0, len(costs), (n_draws, len(costs)))
-        drawn.append(iqm(np.take_along_axis(by_seed, seeds, axis=1)))
+        drawn.append(_iqm(np.take_along_axis(by_seed, seeds, axis=1)))
     means = a.mean(axis=1), b.mean(axis=1)
     lower = (means[0][:, None] < means[1]) + 0.5 * (means[0][:, None] == means[1])
     return Difference(
-        difference=_interval(float(iqm(means[0]) - iqm(means[1])), drawn[0] - drawn[1]),
+        difference=_interval(float(_iqm(means[0]) - _iqm(means[1])), drawn[0] - drawn[1]),
         probability_lower=float(lower.mean()),
         n_seeds=(len(a), len(b)),
         n_days=n_days,
@@ -117,6 +110,10 @@ def seeds_remark(n_seeds: int) -> str:
     if n_seeds < RECOMMENDED_SEEDS:
         return f"{n_seeds} seeds: the minimum; {RECOMMENDED_SEEDS} are recommended"
     return f"{n_seeds} seeds: as recommended"
+
+
+def _iqm(values: np.ndarray) -> np.ndarray:
+    return interquartile_mean(np.moveaxis(values, -1, 0))
 
 
 def _interval(estimate: float, drawn: np.ndarray) -> Interval:

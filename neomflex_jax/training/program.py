@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -49,6 +49,15 @@ class Program:
             return replace(state, learner=start(state.learner, networks, jax.random.fold_in(state.key, 1)))
         keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.key, 1)
         return replace(state, learner=jax.vmap(lambda learner, key: start(learner, networks, key))(state.learner, keys))
+
+    def with_settings(self, state: TrainState, settings: Sequence[Mapping[str, float]]) -> TrainState:
+        """Give every training its own values of the traced settings, by name; the warm-up does not depend on them."""
+        old = state.learner.settings
+        values = {}
+        for name, leaf in vars(old).items():
+            given = np.array([each[name] for each in settings], leaf.dtype)
+            values[name] = jnp.asarray(given.reshape(leaf.shape))  # bound to no device, as the rest
+        return replace(state, learner=replace(state.learner, settings=replace(old, **values)))
 
     def steps(self, state: TrainState) -> int:
         """Environment steps made by all copies of one seed."""

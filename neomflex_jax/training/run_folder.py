@@ -39,6 +39,20 @@ class RunFolder:
         """One file an agent."""
         return self.root / "policies"
 
+    @property
+    def events(self) -> Path:
+        """TensorBoard event files, if asked for."""
+        return self.root / "events"
+
+    @property
+    def trace(self) -> Path:
+        """JAX's trace of a few chunks, if asked for."""
+        return self.root / "trace"
+
+    @property
+    def _parts(self) -> tuple[Path, ...]:
+        return self.config, self.metrics, self.checkpoints, self.policies, self.events, self.trace
+
     def of_seed(self, seed: int) -> RunFolder:
         """Folder of one seed's policies, where a run trains several."""
         return RunFolder(self.root / f"seed_{seed}")
@@ -51,7 +65,7 @@ class RunFolder:
         InputError
             If it holds a run and `overwrite` is false, or things named like a run's that are none. Other files stay.
         """
-        own = {self.config.name, self.metrics.name, self.checkpoints.name, self.policies.name}
+        own = {path.name for path in self._parts}
         present = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; give an output folder")
@@ -69,9 +83,12 @@ class RunFolder:
     def prepare(self, *, overwrite: bool) -> None:
         """Check, remove a run that may be overwritten, and make the folder."""
         self.check(overwrite=overwrite)
-        for path in (self.config, self.metrics, self.checkpoints, self.policies):
-            if path.exists():
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        seeds = [RunFolder(path) for path in self.root.glob("seed_*") if self.config.exists()]
+        for path in [path for folder in (*seeds, self) for path in folder._parts if path.exists()]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for folder in seeds:
+            if folder.root.is_dir() and not any(folder.root.iterdir()):
+                folder.root.rmdir()
         self.root.mkdir(parents=True, exist_ok=True)
 
     def write_config(self, config: dict[str, Any]) -> None:

@@ -91,7 +91,8 @@ class Sac:
         twins: Any = jax.vmap(lambda k: init_critic(k, jnp.zeros(size)))
         n_critics = 1 if self.config.critics == "shared" else self.n_agents
         critic = jax.vmap(lambda k: twins(jax.random.split(k)))(jax.random.split(critic_key, n_critics))
-        log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature))
+        # with its dtype, or it would be weakly typed until the first update, and every program compiled twice
+        log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature), float)
         return LearnerState(
             actor=actor,
             averaged_actor=actor,

@@ -1,0 +1,49 @@
+"""Compiled programs, kept in the user's cache folder, so that a command's second start need not compile.
+
+Only commands do this; the library leaves JAX's settings alone. ``NEOMFLEX_CACHE=off`` (or ``--no-cache``) switches it
+off, another value is the folder to use, and a cache that JAX was given already (`JAX_COMPILATION_CACHE_DIR`) stays.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+SWITCH = "NEOMFLEX_CACHE"
+
+
+def cache_folder(environment: Mapping[str, str], home: Path, platform: str) -> Path | None:
+    """Say where compiled programs belong on this platform; None: nowhere."""
+    chosen = environment.get(SWITCH, "")
+    if chosen.lower() in ("off", "0", "no", "false"):
+        return None
+    if chosen:
+        return Path(chosen).expanduser()
+    if platform == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "neomflex_jax" / "compiled"
+
+
+def use_compilation_cache() -> Path | None:
+    """Let JAX keep everything it compiles; gives the folder, None if there is none or it cannot be made."""
+    import jax
+
+    config: Any = jax.config
+    folder = cache_folder(os.environ, Path.home(), sys.platform)
+    if folder is None or config.jax_compilation_cache_dir is not None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None  # a read-only home costs the cache, not the training
+    config.update("jax_compilation_cache_dir", str(folder))
+    config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    return folder

@@ -1,0 +1,150 @@
+"""``neomflex sweep``."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, fields, make_dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from neomflex_jax.agents.gradient.config import GradientConfig
+from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.commands.compilation_cache import use_compilation_cache
+from neomflex_jax.commands.console import console, print_table, progress_bar, short
+from neomflex_jax.commands.train import TrainCommand
+from neomflex_jax.errors import InputError
+
+TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+def _flag(name: str, kind: str) -> tuple[str, Any, Any]:
+    """Make a flag that takes several values; sizes of layers are written 64,64."""
+    text = f"Values of {name} to try" + (", each written like 64,64." if kind not in TYPES else ".")
+    values: Any = tuple[TYPES.get(kind, str), ...]  # type: ignore[misc]
+    return name, Annotated[values | None, tyro.conf.arg(help=text)], field(default=None)
+
+
+_KINDS = {entry.name: str(entry.type) for config in (SacConfig, GradientConfig) for entry in fields(config)}
+Swept = make_dataclass("Swept", [_flag(name, kind) for name, kind in _KINDS.items()], frozen=True)
+
+
+@dataclass(frozen=True)
+class SweepCommand:
+    """Train many settings with many seeds, side by side, and compare them.
+
+    Every combination of the values given is trained with every seed. Settings that need no other compilation share one
+    program. Writes sweep.csv (settings by their cost), trainings.csv, and a run folder for each training, which
+    evaluate and validate take.
+    """
+
+    output: Path
+    """Folder for the results; a run in it is refused, unless --overwrite."""
+    values: Annotated[Any, tyro.conf.arg(name="", constructor=Swept)] = field(default_factory=Swept)
+    scenario: str | None = None
+    """A packaged scenario's name or a TOML file. If not given: neom33."""
+    algorithm: str = "sac"
+    """How to learn: sac, or gradient (back-propagation through the grid)."""
+    seed: int | None = None
+    """First seed. If not given: 0."""
+    seeds: int = 3
+    """Number of seeds for each setting."""
+    total_steps: int | None = None
+    """Environment steps of a training, all copies together. If not given: as in neomflex train."""
+    max_seconds: float | None = None
+    """Stop each job after this many seconds, compilation included."""
+    power_flow: str | None = None
+    """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
+    profiles: str | None = None
+    """CSV file with Demand and Solar to train on. If not given: the scenario's."""
+    workers: int = 1
+    """Processes that share the trainings; about the number of cores helps, and each compiles for itself."""
+    overwrite: bool = False
+    """Replace runs in the output folder."""
+    no_cache: bool = False
+    """Neither read nor keep compiled programs in your cache folder (as NEOMFLEX_CACHE=off)."""
+
+    def execute(self, started: float) -> int:
+        """Train all; gives the exit status."""
+        from neomflex_jax.training.sweep import grid, sweep
+        from neomflex_jax.training.sweep_table import TABLE, summarise, write
+
+        if self.workers < 1:
+            raise InputError(f"workers = {self.workers} must be at least 1")
+        values = self._values()
+        options = grid(self._training().options(), values)
+        settings = [{name: getattr(getattr(each, self.algorithm), name) for name in values} for each in options]
+        names = [_name(setting) for setting in settings]
+        n_trainings = len(options) * self.seeds
+        console.print(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
+        if self.workers > 1:
+            prepare = None if self.no_cache else use_compilation_cache
+            pool = ProcessPoolExecutor(self.workers, get_context("spawn"), prepare)
+            with pool, console.status("training"):
+                share = -(-n_trainings // self.workers)
+                outcomes = sweep(options, self.output, pool, names=names, largest_job=share, overwrite=self.overwrite)
+        else:
+            with progress_bar() as bar:
+                task = bar.add_task("compiling", total=1.0, note="")
+
+                def on_progress(progress: Any) -> None:
+                    note = (
+                        f"{progress.steps_per_second:,.0f} steps/s  mean day cost {short(progress.metrics['day_cost'])}"
+                    )
+                    bar.update(task, description="training", completed=min(progress.share, 1.0), note=note)
+
+                outcomes = sweep(options, self.output, names=names, overwrite=self.overwrite, on_progress=on_progress)
+        table = summarise(settings, outcomes)
+        write(self.output, table, settings, outcomes)
+        rows = [
+            [
+                _name({name: row[name] for name in values}),
+                *(short(float(row[f"day_cost_{part}"])) for part in ("iqm", "low", "high")),
+                f"{row['n_seeds'] - row['n_diverged']}/{row['n_seeds']}",
+            ]
+            for _, row in table.iterrows()
+        ]
+        header = ["setting", "day cost\nIQM", "95 %\nlow", "95 %\nhigh", "seeds\nfinite"]
+        print_table("cost of a day at the end of training", header, rows)
+        console.print(f"from: {self.output / TABLE}    {time.monotonic() - started:.0f} s")
+        return 0
+
+    def _values(self) -> dict[str, tuple[Any, ...]]:
+        given = {name: getattr(self.values, name) for name in _KINDS}
+        return {
+            name: values if _KINDS[name] in TYPES else tuple(_sizes(name, text) for text in values)
+            for name, values in given.items()
+            if values is not None
+        }
+
+    def _training(self) -> TrainCommand:
+        return TrainCommand(
+            output=self.output,
+            scenario=self.scenario,
+            algorithm=self.algorithm,
+            seed=self.seed,
+            seeds=self.seeds,
+            total_steps=self.total_steps,
+            max_seconds=self.max_seconds,
+            power_flow=self.power_flow,
+            profiles=self.profiles,
+        )
+
+
+def _sizes(name: str, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(f"{name} {text!r}: write layers' sizes like 64,64") from None
+
+
+def _name(setting: dict[str, Any]) -> str:
+    """Name a setting so that it can be a folder's name."""
+    texts = [
+        f"{name}={'x'.join(str(part) for part in value) if isinstance(value, tuple) else value}"
+        for name, value in setting.items()
+    ]
+    return ",".join(texts) or "defaults"

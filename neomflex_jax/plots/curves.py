@@ -1,0 +1,101 @@
+"""Learning curves: the day cost in training against steps or seconds, interquartile mean and 95 % band over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.plots import style
+from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
+from neomflex_jax.tables import numbers, read_table
+
+METRICS = "metrics.csv"
+LABELS = {"steps": "environment steps of a seed", "seconds": "seconds since the start, compilation included"}
+N_POINTS = 200
+LOG_FROM_RATIO = 20.0
+
+Curve = tuple[np.ndarray, np.ndarray]  # where (n,), increasing, and the day cost there (n,)
+
+
+def draw(runs: Mapping[str, Sequence[Curve]], against: str = "steps") -> Figure:
+    """Draw one line a run, each from its seeds' curves.
+
+    Seeds that were looked at in different places are interpolated onto common ones, from where the last of them begins
+    to where the first of them ends.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to draw, or the seeds of a run have no stretch in common.
+    """
+    _check_axis(against)
+    if not runs or not all(runs.values()):
+        raise InputError("learning curves need at least one run with at least one seed")
+    most = max(len(curves) for curves in runs.values())
+    figure, axes = style.new_figure(f"Learning curves over {most} {'seed' if most == 1 else 'seeds'}", "day cost")
+    lowest, highest = np.inf, 0.0
+    for index, (name, curves) in enumerate(runs.items()):
+        where, costs = _on_common_places(name, curves)
+        mean = interquartile_mean(costs)
+        look = style.series_style(index)
+        axes.plot(where, mean, label=f"{name} ({len(curves)})", **look)
+        if len(curves) > 1:
+            low, high = bootstrap_interval(costs)
+            axes.fill_between(where, low, high, color=look["color"], alpha=0.2, linewidth=0)
+        lowest, highest = min(lowest, mean.min()), max(highest, mean.max())
+    if lowest > 0 and highest > LOG_FROM_RATIO * lowest:
+        axes.set_yscale("log")
+    axes.set_xlabel(LABELS[against])
+    style.legend(figure, axes)
+    return figure
+
+
+def read_curves(path: Path, against: str = "steps") -> dict[str, list[Curve]]:
+    """Read the runs in a folder: a run, a folder of runs that differ by seed, or a sweep (one line a setting).
+
+    Raises
+    ------
+    InputError
+        If there are none, or a table is not usable.
+    """
+    _check_axis(against)
+    if (path / METRICS).is_file():
+        return {path.name: _seeds_of(path / METRICS, against)}
+    tables = sorted(path.rglob(METRICS))
+    if not tables:
+        raise InputError(f"{path}: no {METRICS} here or below; give the output folder of a training or a sweep")
+    runs: dict[str, list[Curve]] = {}
+    for table in tables:
+        parts = [part for part in table.relative_to(path).parts[:-1] if not part.startswith("seed_") and part != "run"]
+        runs.setdefault("/".join(parts) or path.name, []).extend(_seeds_of(table, against))
+    return runs
+
+
+def _seeds_of(path: Path, against: str) -> list[Curve]:
+    table = read_table(path, (against, "day_cost"))
+    if table.empty:
+        raise InputError(f"{path}: no rows yet; train for longer")
+    seeds = table["seed"] if "seed" in table else np.zeros(len(table))
+    groups = [rows for _, rows in table.groupby(seeds)]
+    return [(numbers(path, rows, against), numbers(path, rows, "day_cost")) for rows in groups]
+
+
+def _on_common_places(name: str, curves: Sequence[Curve]) -> Curve:
+    """Give places (n,) and costs (n_seeds, n) there."""
+    first = curves[0][0]
+    if all(np.array_equal(where, first) for where, _ in curves):
+        return first, np.stack([costs for _, costs in curves])
+    begins, ends = max(where[0] for where, _ in curves), min(where[-1] for where, _ in curves)
+    if begins >= ends:
+        raise InputError(f"{name}: its seeds have no stretch in common, one ends before another begins")
+    places = np.linspace(begins, ends, N_POINTS)
+    return places, np.stack([np.interp(places, where, costs) for where, costs in curves])
+
+
+def _check_axis(against: str) -> None:
+    if against not in LABELS:
+        raise InputError(f"against = {against!r} must be one of {', '.join(LABELS)}")
