@@ -189,3 +189,107 @@ def test_networks_to_take_away_act_as_the_averaged_actors():
 def test_bad_settings_are_refused_at_construction(changes, message):
     with pytest.raises(InputError, match=message):
         replace(SMALL, **changes)
+
+
+def test_n_step_returns_by_hand():
+    """One copy, rewards 1, 2, 4, ...; a day ends by the clock after the third step, the task ends after the fifth."""
+    gamma, one = 0.5, jnp.zeros((1, 1))
+    buffer = empty_buffer(Transition(one, one, jnp.zeros(1), jnp.zeros(()), jnp.zeros(()), one), 8)
+    for step in range(6):
+        new = Transition(
+            observation=jnp.full((1, 1, 1), step),
+            action=jnp.zeros((1, 1, 1)),
+            reward=jnp.full((1, 1), 2.0**step),
+            terminated=jnp.array([float(step == 4)]),
+            truncated=jnp.array([float(step == 2)]),
+            next_observation=jnp.full((1, 1, 1), step + 0.5),
+        )
+        buffer = add(buffer, new)
+    batch = sample_batch(buffer, jax.random.key(0), (400,), gamma, n_steps=3, n_copies=1)
+    expected = {  # first step: reward, discount of what follows, where it bootstraps
+        0: (1 + 0.5 * 2 + 0.25 * 4, 0.125, 2.5),
+        1: (2 + 0.5 * 4, 0.25, 2.5),
+        2: (4, 0.5, 2.5),
+        3: (8 + 0.5 * 16, 0.0, 4.5),
+    }
+    assert set(np.unique(batch.observation)) == set(expected)
+    for start, (reward, discount, following) in expected.items():
+        where = np.asarray(batch.observation)[:, 0, 0] == start
+        np.testing.assert_allclose(np.asarray(batch.reward)[where], reward)
+        np.testing.assert_allclose(np.asarray(batch.discount)[where], discount)
+        if discount:
+            np.testing.assert_allclose(np.asarray(batch.next_observation)[where], following)
+
+
+def test_shared_actors_stay_equal_and_know_who_they_are():
+    sac = Sac(replace(SMALL, share_actor=True, critics="shared", learning_rate=1e-2), (3, 2), (2, 1))
+    batch = transitions(
+        jax.random.key(1), reward=lambda o, a: jnp.ones(a.shape[:2]) * a[..., :1].sum((-1, -2))[:, None]
+    )
+    state = sac.init(jax.random.key(0))
+    for step in range(5):
+        state, _ = jax.jit(sac.update)(state, batch, jax.random.key(step))
+    for leaf in jax.tree.leaves(state.actor):
+        np.testing.assert_array_equal(leaf[0], leaf[1])
+    observation = batch.observation[0]
+    mean, _ = sac.actors.apply(state.averaged_actor, sac.actors.inputs(state.statistics, observation))
+    expected = mode(mean, jnp.asarray(ACTION_MASK))
+    for index, network in enumerate(sac.networks(state)):
+        own = np.asarray(observation[index, : network.observation_size])
+        np.testing.assert_allclose(network(own), expected[index, : network.action_size], rtol=1e-5, atol=1e-6)
+
+
+def test_a_shared_critic_gives_every_agent_the_gradient_of_its_own_action():
+    """Against joint critics with the same parameters for every agent and equal rewards."""
+    shared = Sac(replace(SMALL, critics="shared"), (3, 2), (2, 1))
+    joint = Sac(replace(SMALL, critics="joint"), (3, 2), (2, 1))
+    state, batch = shared.init(jax.random.key(0)), transitions(jax.random.key(1))
+    noise = jax.random.normal(jax.random.key(2), batch.action.shape)
+    observation = shared.actors.inputs(state.statistics, batch.observation)
+    twice = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), state.critic)
+    one = shared._actor_gradients(state, state.critic, observation, noise)
+    each = joint._actor_gradients(state, twice, observation, noise)
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(each), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_a_padded_update_of_several_agents_equals_the_unpadded_one_of_each():
+    """With local critics an agent's update is what a learner of its own sizes makes of the same numbers."""
+    sac = Sac(replace(SMALL, critics="local"), (3, 2), (2, 1))
+    alone = Sac(replace(SMALL, critics="local"), (2,), (1,))
+    state, batch = sac.init(jax.random.key(0)), transitions(jax.random.key(1))
+
+    fresh = alone.init(jax.random.key(0))
+    actor = jax.tree.map(lambda full, own: full[1:2][tuple(slice(0, s) for s in own.shape)], state.actor, fresh.actor)
+    # the log standard deviations follow the padded means in the last layer
+    last, own_last = state.actor["params"]["Dense_2"], actor["params"]["Dense_2"]
+    own_last["kernel"] = last["kernel"][1:2][..., jnp.array([0, 2])]
+    own_last["bias"] = last["bias"][1:2][..., jnp.array([0, 2])]
+    rows = jnp.array([0, 1, 3])  # of (observation 3, action 2), the two real observations and the real action
+    critic = jax.tree.map(lambda full, own: full[1:2] if full.shape[2:] == own.shape[2:] else full[1:2, :, rows],
+                          state.critic, fresh.critic)  # fmt: skip
+    own_state = replace(fresh, actor=actor, critic=critic, target_critic=critic)
+    own_batch = replace(
+        batch,
+        observation=batch.observation[:, 1:, :2],
+        next_observation=batch.next_observation[:, 1:, :2],
+        action=batch.action[:, 1:, :1],
+        reward=batch.reward[:, 1:],
+    )
+    noise = jax.random.normal(jax.random.key(3), batch.action.shape)
+    inputs = sac.actors.inputs(state.statistics, batch.observation)
+    own_inputs = alone.actors.inputs(own_state.statistics, own_batch.observation)
+    full = sac._critic_gradients(state, replace(batch, observation=inputs, next_observation=inputs), noise)
+    own = alone._critic_gradients(
+        own_state, replace(own_batch, observation=own_inputs, next_observation=own_inputs), noise[:, 1:, :1]
+    )
+    np.testing.assert_allclose(full[0][1], own[0][0], rtol=1e-5)
+    full_actor = sac._actor_gradients(state, state.critic, inputs, noise)
+    own_actor = alone._actor_gradients(own_state, critic, own_inputs, noise[:, 1:, :1])
+    np.testing.assert_allclose(full_actor[0][1], own_actor[0][0], rtol=1e-5)
+    np.testing.assert_allclose(full_actor[1][1], own_actor[1][0], rtol=1e-5)
+    hidden = ("params", "Dense_1", "kernel")
+    left, right = full_actor[2], own_actor[2]
+    for name in hidden:
+        left, right = left[name], right[name]
+    np.testing.assert_allclose(left[1], right[0], rtol=1e-4, atol=1e-7)

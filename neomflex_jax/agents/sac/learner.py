@@ -117,7 +117,8 @@ class Sac:
     def with_networks(self, state: LearnerState, networks: Sequence[ActorNetwork], key: Array) -> LearnerState:
         """Start from given policies, with their normalisation; see `Actors.from_networks`."""
         actor, statistics = self.actors.from_networks(networks, key)
-        return replace(state, actor=actor, averaged_actor=actor, statistics=statistics)
+        average = jax.tree.map(jnp.copy, actor)  # not one buffer twice: both are donated to the next chunk
+        return replace(state, actor=actor, averaged_actor=average, statistics=statistics)
 
     def act(self, state: LearnerState, observation: Array, key: Array) -> Array:
         """Sample actions for (..., n_agents, observation_size)."""
