@@ -90,7 +90,7 @@ class Sac:
         size = self._critic_inputs(inputs, jnp.zeros(self.action_mask.shape)).shape[-1]
         twins: Any = jax.vmap(lambda k: init_critic(k, jnp.zeros(size)))
         critic = jax.vmap(lambda k: twins(jax.random.split(k)))(jax.random.split(critic_key, self.n_agents))
-        log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature))
+        log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature), float)
         return LearnerState(
             actor=actor,
             averaged_actor=actor,
