@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import PartitionSpec
 
 from neomflex_jax.agents.gradient import GradientLearner, GradientState
 from neomflex_jax.agents.gradient.learner import Acting
@@ -55,6 +56,10 @@ class GradientTraining:
     def chunk_steps(self) -> int:
         """Steps that `advance` makes of every copy."""
         return CHUNK_UPDATES * self._horizon
+
+    def places(self, mesh_axis: str) -> PartitionSpec:
+        """Say which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
+        return PartitionSpec()
 
     def start(self, env: Environment, key: Array) -> GradientTrainState:
         """Fresh networks."""

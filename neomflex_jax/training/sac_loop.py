@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.sharding import PartitionSpec
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
@@ -47,10 +49,24 @@ class SacTraining:
         """Steps that `advance` makes of every copy."""
         return CHUNK_STEPS
 
+    def places(self, mesh_axis: str) -> Any:
+        """Say which arrays of a state the devices share: what belongs to copies."""
+        everywhere, spread = PartitionSpec(), PartitionSpec(mesh_axis)
+        return SacState(
+            learner=everywhere,
+            buffer=ReplayBuffer(storage=spread, position=everywhere, filled=everywhere),
+            environments=spread,
+            observation=spread,
+            key=everywhere,
+            steps=everywhere,
+        )
+
     def start(self, env: Environment, key: Array) -> SacState:
         """Fresh networks, fresh days, an empty buffer."""
         key, learner_key, reset_key = jax.random.split(key, 3)
-        environments, timestep = jax.vmap(AutoReset(env).reset)(jax.random.split(reset_key, self.n_copies))
+        environments, timestep = jax.vmap(AutoReset(env).reset)(
+            jax.random.split(self._device_key(reset_key), self.n_copies)
+        )
         observation, none = jnp.zeros(self.sac.observation_mask.shape), jnp.zeros(())
         example = Transition(
             observation=observation,
