@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from neomflex_jax import InputError
-from neomflex_jax.training.checkpoint import Checkpoints, Standing
+from neomflex_jax.training.checkpoint import FRESH, Checkpoints, Standing
 from neomflex_jax.training.run_folder import SaveError
 
 ORIGIN = {
@@ -42,7 +42,7 @@ def template(size=5):
     return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here), state(1, size))
 
 
-def saved(folder, *steps, origin=ORIGIN, standing=Standing()):
+def saved(folder, *steps, origin=ORIGIN, standing=FRESH):
     checkpoints = Checkpoints(folder, origin)
     for step in steps:
         checkpoints.save(state(step), standing)
@@ -102,7 +102,9 @@ def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (40, before[1]))
     try:
-        with pytest.raises(SaveError, match=r"step 2 could not be written.*the last good one is .*/1\. Make room"):
+        with pytest.raises(
+            SaveError, match=r"step 2 could not be written \(File too large\); the last good one is .*/1\. Make room"
+        ):
             checkpoints.save(state(2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

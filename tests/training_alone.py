@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+ROOT = str(Path(__file__).parent.parent)
 SMALL = {"warmup_steps": 4, "hidden_sizes": (8,)}
 SAC = SMALL | {"n_copies": 16, "batch_size": 16, "updates_per_step": 1, "buffer_size": 512}
 GRADIENT = SMALL | {"n_copies": 4, "horizon_days": 1}
@@ -32,14 +33,20 @@ def options(algorithm, chunks, **more):
     )
 
 
-def start(*arguments, cache, **environment):
-    """Start this file in a process of its own; compiled programs are kept for the next one in `cache`."""
-    settings = {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
-    root = str(Path(__file__).parent.parent)
+def environment(cache=None):
+    """Variables for a process that imports this checkout; compiled programs are kept for the next one in `cache`."""
+    variables = os.environ | {"PYTHONPATH": ROOT}
+    if cache is not None:
+        variables |= {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return variables
+
+
+def start(*arguments, cache):
+    """Start this file in a process of its own."""
     return subprocess.Popen(
         [sys.executable, __file__, *map(str, arguments)],
-        cwd=root,
-        env=os.environ | settings | {"PYTHONPATH": root} | environment,
+        cwd=ROOT,
+        env=environment(cache),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

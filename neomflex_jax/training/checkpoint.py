@@ -9,8 +9,11 @@ be. With several processes each writes and reads its own part, so that all of th
 from __future__ import annotations
 
 import logging
+import os
+import re
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -40,21 +43,27 @@ class Standing:
     reached_target: bool = False
 
 
+FRESH = Standing()
+
+
 class Checkpoints:
     """The checkpoints in one folder, made by and for runs of one origin (see `origin.py`)."""
 
     def __init__(self, folder: Path, origin: Mapping[str, Any]) -> None:
         import orbax.checkpoint as ocp
 
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax narrates every save at INFO and WARNING
+        logging.getLogger("absl").setLevel(
+            logging.CRITICAL
+        )  # Orbax narrates every save, and errors that are raised as well
         options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, create=True, cleanup_tmp_directories=True)
         handlers = {"arrays": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
         self._folder = folder
         self._origin = dict(origin)
+        self._failed = False
         self._args = ocp.args
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handlers)
 
-    def save(self, state: TrainState, standing: Standing = Standing()) -> None:  # noqa: B008  frozen
+    def save(self, state: TrainState, standing: Standing = FRESH) -> None:
         """Write a checkpoint named by the state's step count and wait until it is whole.
 
         Raises
@@ -71,6 +80,7 @@ class Checkpoints:
             self._manager.save(step, args=self._args.Composite(arrays=arrays, note=note), force=True)
             self._manager.wait_until_finished()
         except (OSError, ValueError, RuntimeError) as error:
+            self._failed = True
             last = f"the last good one is {self._folder / str(max(before))}" if before else "there is none before it"
             raise SaveError(
                 f"{self._folder}: the checkpoint of step {step} could not be written ({_reason(error)}); {last}. "
@@ -118,7 +128,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Finish pending work."""
-        self._manager.close()
+        with suppress(*(UNREADABLE if self._failed else ())):  # Orbax raises what went wrong once more
+            self._manager.close()
 
     def _read_note(self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Standing:
         """Read and check the note, after a look at the files' sizes."""
@@ -160,6 +171,11 @@ def _size_of_files(folder: Path) -> int:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    of_system = re.search(r"os_error_code='(\d+)'", str(error))  # at the very end of a long tale
+    if of_system is not None:
+        return os.strerror(int(of_system[1]))
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
 

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 AXIS = "copies"
-EVERYWHERE, SPREAD = PartitionSpec(), PartitionSpec(AXIS)
+_spec: Any = PartitionSpec  # untyped in JAX, like what follows
+_shape: Any = jax.ShapeDtypeStruct
+_settings: Any = jax.config
+EVERYWHERE, SPREAD = _spec(), _spec(AXIS)
 
 Config = TypeVar("Config", bound="DataclassInstance")
 
@@ -30,7 +33,7 @@ Config = TypeVar("Config", bound="DataclassInstance")
 def ask_for_cpu_devices(n_devices: int) -> None:
     """Let the CPU count as so many devices; takes effect only before JAX has looked for devices, and not on others."""
     if n_devices > 1 and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", n_devices)
+        _settings.update("jax_num_cpu_devices", n_devices)
 
 
 def devices_in_all(n_devices: int) -> int:
@@ -66,12 +69,12 @@ def placed(tree: Any, specs: Any, n_devices: int) -> Any:
     """Say of a tree of shapes where its arrays shall lie; `specs` may stop at a branch for all below it."""
     if n_devices == 1:
         here = SingleDeviceSharding(jax.local_devices()[0])
-        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), tree)
+        return jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype, sharding=here), tree)
 
     def branch(spec: PartitionSpec, below: Any) -> Any:
-        def one(leaf: Any) -> jax.ShapeDtypeStruct:
+        def one(leaf: Any) -> Any:
             there = NamedSharding(mesh(n_devices), spec if leaf.size else EVERYWHERE)  # as XLA says of empty arrays
-            return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=there)
+            return _shape(leaf.shape, leaf.dtype, sharding=there)
 
         return jax.tree.map(one, below)
 

@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from, and whether a run may go on from it: bit for bit only with equal versions and settings.
+"""Where a checkpoint comes from, and whether a run may go on from it: bit for bit only with what made it.
 
 Versions that differ in the patch number, or another kind of device, load and mean the same, but may round otherwise:
 that is a warning. A change of the minor version may have changed what the arrays mean: that is refused.

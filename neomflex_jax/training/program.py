@@ -119,7 +119,7 @@ def program_for(env: Environment, options: TrainOptions) -> Program:
 
 
 def steps_of_a_copy(state: TrainState) -> int:
-    """Steps made by every copy: the same number for every seed, on every device."""
+    """Count the steps made by every copy: the same number for every seed, on every device."""
     return int(np.ravel(state.steps.addressable_data(0))[0])
 
 

@@ -85,6 +85,6 @@ def check_finite(rows: Sequence[dict[str, float]]) -> None:
             of_seed = f" (seed {row['seed']:.0f})" if "seed" in row else ""
             nor = f", nor {', '.join(broken[1:8])}" if broken[1:] else ""
             raise DivergedError(
-                f"training stopped: {broken[0]} is not finite{of_seed}{nor}. --resume goes back to the last checkpoint; "
-                "a smaller learning_rate or reward_scale usually helps"
+                f"training stopped: {broken[0]} is not finite{of_seed}{nor}. --resume goes back to the last "
+                "checkpoint; a smaller learning_rate or reward_scale usually helps"
             )

@@ -19,7 +19,7 @@ from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.training.algorithm import TrainState
-from neomflex_jax.training.checkpoint import Checkpoints, Standing
+from neomflex_jax.training.checkpoint import FRESH, Checkpoints, Standing
 from neomflex_jax.training.devices import on_host
 from neomflex_jax.training.interrupt import Interrupted, deferred_interrupt
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
@@ -150,7 +150,7 @@ class _Run:
     started: float
     checkpoint_seconds: float
     finishing: bool = False
-    standing: Standing = Standing()  # of the checkpoint that it goes on from
+    standing: Standing = FRESH  # of the checkpoint that it goes on from
 
     def give_budget(self, total_steps: int | None, max_seconds: float | None) -> None:
         """Replace the run's own budget, if there is another."""
