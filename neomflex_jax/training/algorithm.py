@@ -34,8 +34,8 @@ class Algorithm(Protocol):
         """Steps that `advance` makes of every copy."""
         ...
 
-    def places(self, mesh_axis: str) -> TrainState:
-        """Say which arrays of a state the devices of a mesh axis share: a `PartitionSpec` for each branch."""
+    def places(self) -> Any:
+        """Say which arrays of a state the devices share: a `PartitionSpec` for each branch of it."""
         ...
 
     def start(self, env: Environment, key: Array) -> TrainState:

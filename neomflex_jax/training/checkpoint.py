@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -180,7 +181,7 @@ def _reason(error: Exception) -> str:
 
 
 def _is_key(leaf: Any) -> bool:
-    return bool(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key))
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _named_arrays(state: TrainState) -> dict[str, Array]:
@@ -193,10 +194,11 @@ def _named_arrays(state: TrainState) -> dict[str, Array]:
 
 
 def _abstract_arrays(template: TrainState) -> dict[str, jax.ShapeDtypeStruct]:
+    shape: Any = jax.ShapeDtypeStruct
     shapes = jax.eval_shape(_named_arrays, template)
     leaves = jax.tree_util.tree_leaves_with_path(template)
     places = {jax.tree_util.keystr(path): leaf.sharding for path, leaf in leaves}
-    return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=places[name]) for name, leaf in shapes.items()}
+    return {name: shape(leaf.shape, leaf.dtype, sharding=places[name]) for name, leaf in shapes.items()}
 
 
 def _from_named_arrays(stored: Mapping[str, Array], template: TrainState) -> TrainState:

@@ -19,7 +19,6 @@ from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import Environment
 from neomflex_jax.training.algorithm import Algorithm, TrainState, algorithm_for
 from neomflex_jax.training.devices import (
-    AXIS,
     EVERYWHERE,
     SPREAD,
     check_divisible,
@@ -87,7 +86,7 @@ class Program:
 
     @property
     def _state_place(self) -> Any:
-        return self.algorithm.places(AXIS) if self.n_seeds == 1 else SPREAD
+        return self.algorithm.places() if self.n_seeds == 1 else SPREAD
 
     def _mapped(self, function: Callable[..., Any], takes: tuple[Any, ...], gives: Any) -> Callable[..., Any]:
         """Map a function over the seeds of its second argument, and over the devices.

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import PartitionSpec
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
 from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
 from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.training.devices import EVERYWHERE, SPREAD
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
 CHUNK_STEPS = 24  # steps of every copy between two looks from the host: half a day, about a second on two cores
@@ -49,9 +49,10 @@ class SacTraining:
         """Steps that `advance` makes of every copy."""
         return CHUNK_STEPS
 
-    def places(self, mesh_axis: str) -> Any:
+    def places(self) -> SacState:
         """Say which arrays of a state the devices share: what belongs to copies."""
-        everywhere, spread = PartitionSpec(), PartitionSpec(mesh_axis)
+        everywhere: Any = EVERYWHERE
+        spread: Any = SPREAD
         return SacState(
             learner=everywhere,
             buffer=ReplayBuffer(storage=spread, position=everywhere, filled=everywhere),

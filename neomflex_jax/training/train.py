@@ -129,7 +129,7 @@ def resume(
 def _start(run: _Run) -> TrainState:
     state = run.program.begin(run.env, run.options.seeds)
     if run.options.initial_policies is None:
-        return jax.block_until_ready(state)
+        return state
     return run.program.with_networks(state, _networks(run.options, run.env))
 
 
