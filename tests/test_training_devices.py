@@ -77,7 +77,9 @@ def test_two_processes_end_with_the_same_policies(tmp_path, cache):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [1, 0])
 def test_a_killed_process_ends_the_other_within_a_minute(tmp_path, cache, victim):
-    processes = start_two(tmp_path / "run", 1_000_000, cache)
+    given = [*training_alone.flags("sac", 1_000_000), "--output", tmp_path / "run", "--num-processes", 2]
+    given += ["--coordinator", f"localhost:{free_port()}", "--process-id"]
+    processes = [training_alone.command(*given, index, cache=cache) for index in (0, 1)]
     metrics, until = tmp_path / "run" / "metrics.csv", time.monotonic() + PATIENCE
     while not (metrics.exists() and len(metrics.read_text().splitlines()) > 2):
         assert time.monotonic() < until and all(process.poll() is None for process in processes)

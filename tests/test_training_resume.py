@@ -4,15 +4,12 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import training_alone
-from training_alone import CHUNK, FIRST, GRADIENT, SAC
+from training_alone import CHUNK, FIRST, command
 
 from neomflex_jax import InputError
 from neomflex_jax.training.run_log import DivergedError, check_finite
@@ -42,24 +39,6 @@ def test_a_killed_and_resumed_run_ends_like_one_that_was_left_alone(tmp_path):
         resume(tmp_path / "killed")
 
 
-def flags(algorithm):
-    sizes = {"sac": SAC, "gradient": GRADIENT}[algorithm]
-    for name, value in sizes.items():
-        yield f"--{algorithm}.{name.replace('_', '-')}"
-        yield from (str(entry) for entry in (value if isinstance(value, tuple) else (value,)))
-
-
-def command(*arguments, cache):
-    return subprocess.Popen(
-        [sys.executable, "-m", "neomflex_jax", "train", *map(str, arguments)],
-        cwd=Path(__file__).parent.parent,
-        env=training_alone.environment(cache),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def rows(folder):
     metrics = folder / "metrics.csv"
     return len(metrics.read_text().splitlines()) if metrics.exists() else 0
@@ -71,8 +50,7 @@ def test_five_kills_at_random_moments_change_nothing(tmp_path, algorithm):
     """The moments: a random number of chunks after a start, and then a random part of a second."""
     moments, cache = np.random.default_rng(7), tmp_path / "compiled"
     chunks = 60
-    start = ["--algorithm", algorithm, "--power-flow", "lindistflow", *flags(algorithm), "--total-steps"]
-    start += [FIRST[algorithm] + chunks * CHUNK[algorithm], "--checkpoint-seconds", 0, "--output"]
+    start = [*training_alone.flags(algorithm, chunks), "--checkpoint-seconds", 0, "--output"]
     whole = command(*start, tmp_path / "whole", cache=cache)
     text = whole.communicate(timeout=PATIENCE)[0]
     assert whole.returncode == 0, text

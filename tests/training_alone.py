@@ -43,8 +43,26 @@ def environment(cache=None):
 
 def start(*arguments, cache):
     """Start this file in a process of its own."""
+    return _process([__file__, *arguments], cache)
+
+
+def command(*arguments, cache):
+    """Start `neomflex train` in a process of its own."""
+    return _process(["-m", "neomflex_jax", "train", *arguments], cache)
+
+
+def flags(algorithm, chunks):
+    """What the command line needs for `options`."""
+    sizes = {"sac": SAC, "gradient": GRADIENT}[algorithm]
+    listed = ["--algorithm", algorithm, "--power-flow", "lindistflow"]
+    for name, value in sizes.items():
+        listed += [f"--{algorithm}.{name.replace('_', '-')}", *(value if isinstance(value, tuple) else (value,))]
+    return [*listed, "--total-steps", FIRST[algorithm] + chunks * CHUNK[algorithm]]
+
+
+def _process(arguments, cache):
     return subprocess.Popen(
-        [sys.executable, __file__, *map(str, arguments)],
+        [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         env=environment(cache),
         stdout=subprocess.PIPE,

@@ -22,6 +22,7 @@ from neomflex_jax.errors import InputError
 JOIN_SECONDS = 120  # to wait for the others at the start
 HEARTBEAT_SECONDS = 15  # without a sign of life, until a process counts as gone
 SHUTDOWN_SECONDS = 15
+_SIGNS = re.compile("gloo|nccl|mpi|connection|socket|barrier|heartbeat|coordination|unavailable", re.IGNORECASE)
 
 
 class PeerError(InputError):
@@ -120,8 +121,8 @@ def noticing_the_dead(advice: str) -> Iterator[None]:
     """Turn the runtime's error about a process that is gone into a `PeerError`."""
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
-        if jax.process_count() == 1:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if jax.process_count() == 1 or isinstance(error, InputError) or not _SIGNS.search(str(error)):
             raise
         reason = str(error).strip().splitlines()[0][:200]
         raise PeerError(f"another process of this training is gone ({reason}). {advice}") from error
