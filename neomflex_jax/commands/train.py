@@ -81,6 +81,7 @@ class TrainCommand:
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite contradict each other; give one")
         if self.resume:
+            RunFolder(self.output).read_config()
             self._refuse_changes()
         self._ask_for_devices()
         join(self.coordinator, self.num_processes, self.process_id)

@@ -76,7 +76,8 @@ class RunFolder:
         InputError
             If it holds a run and `overwrite` is false, or things named like a run's that are none. Other files stay.
         """
-        own = {self.config.name, self.metrics.name, self.checkpoints.name, self.policies.name}
+        paths = (self.config, self.metrics, self.checkpoints, self.policies, self.result)
+        own = {path.name for path in paths}
         present = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; give an output folder")
