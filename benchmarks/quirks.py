@@ -24,10 +24,10 @@ from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.agents.sac import LearnerState
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import record
-from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.options import read_options
-from neomflex_jax.training.program import Program
+from neomflex_jax.training.origin import origin_of
+from neomflex_jax.training.program import program_for
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.sac_loop import SacTraining
 
@@ -77,12 +77,13 @@ def sampled_against_mode(folder: Path) -> None:
     """Compare the day cost of sampled actions, of the actor's mode and of the averaged actor's mode."""
     options = read_options(RunFolder(folder))
     env = evaluation_environment(nf.make(options.scenario, power_flow="ac"))
-    training = algorithm_for(env, options)
+    program = program_for(env, options)
+    training = program.algorithm
     if not isinstance(training, SacTraining):
         raise SystemExit(f"{folder}: was trained with {options.algorithm}; sampled actions are SAC's")
     sac = training.sac
-    checkpoints = Checkpoints(RunFolder(folder).checkpoints)
-    learner = checkpoints.restore_newest(Program(training).template(env)).learner
+    checkpoints = Checkpoints(RunFolder(folder).checkpoints, origin_of(options))
+    learner = checkpoints.restore_newest(program.template(env))[0].learner
     checkpoints.close()
     copy = nf.AutoReset(env)
 

@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = command.execute(started)
     except InputError as error:
+        console.quiet = False  # of several processes, each says what it stumbled over
         console.print(f"error: {error}", style="red")
         status = 2
     except OSError as error:  # a path that cannot be read, made or written

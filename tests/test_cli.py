@@ -41,7 +41,8 @@ def evaluation(run, two_days, tmp_path_factory):
 
 
 def test_training_writes_the_run_folder(run):
-    assert {path.name for path in run.iterdir()} == {"config.json", "metrics.csv", "checkpoints", "policies"}
+    own = {"config.json", "metrics.csv", "checkpoints", "policies", "result.json"}
+    assert {path.name for path in run.iterdir()} == own
     assert {path.name for path in (run / "policies").iterdir()} == {f"agent_{i}.safetensors" for i in (1, 2, 3)}
 
 

@@ -13,11 +13,11 @@ from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
-from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.interrupt import deferred_interrupt
 from neomflex_jax.training.options import TrainOptions, read_options
-from neomflex_jax.training.program import Program
+from neomflex_jax.training.origin import origin_of
+from neomflex_jax.training.program import program_for
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.run_log import DivergedError
 from neomflex_jax.training.sac_loop import CHUNK_STEPS
@@ -134,15 +134,15 @@ def test_learning_that_leaves_the_finite_numbers_keeps_the_last_good_state(tmp_p
     bad = dataclasses.replace(options(50), sac=dataclasses.replace(SAC, learning_rate=1e30, reward_scale=1e30))
     with pytest.raises(DivergedError, match="is not finite"):
         train(bad, tmp_path / "run")
-    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-    state = checkpoints.restore_newest(template_of(bad))
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", origin_of(bad))
+    state, _ = checkpoints.restore_newest(template_of(bad))
     checkpoints.close()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.learner.actor))
 
 
 def template_of(given):
     env = make(given.scenario)
-    return Program(algorithm_for(env, given)).template(env)
+    return program_for(env, given).template(env)
 
 
 def test_a_run_whose_profiles_have_changed_is_not_resumed(tmp_path):
@@ -171,7 +171,7 @@ def test_resuming_where_there_is_no_run_says_so(tmp_path):
 
 def test_a_checkpoint_of_other_sizes_does_not_load(run):
     other = dataclasses.replace(options(3), sac=dataclasses.replace(SAC, hidden_sizes=(8,)))
-    checkpoints = Checkpoints(run[0] / "checkpoints")
+    checkpoints = Checkpoints(run[0] / "checkpoints", origin_of(options(3)))
     with pytest.warns(UserWarning), pytest.raises(InputError, match="no checkpoint that loads"):
         checkpoints.restore_newest(template_of(other))
 

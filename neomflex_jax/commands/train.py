@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,6 +54,17 @@ class TrainCommand:
     """Output folder of another training whose policies this one starts from."""
     target_day_cost: float | None = None
     """Stop when the mean day cost in training is at most this."""
+    devices: int | None = None
+    """Share the copies (with --seeds: the seeds) among this many devices of each process. If not given: 1. On a CPU
+    any number."""
+    coordinator: str | None = None
+    """HOST:PORT where process 0 of several listens. Not needed under Slurm, where a step's tasks join by themselves."""
+    num_processes: int | None = None
+    """How many processes train together. 1 by itself: train alone in a Slurm step of several tasks."""
+    process_id: int | None = None
+    """Which of them this is, from 0 on; all see the same output folder."""
+    checkpoint_seconds: float = 60.0
+    """Time between checkpoints; 0 saves after every chunk."""
     resume: bool = False
     """Continue the run in the output folder from its newest checkpoint."""
     overwrite: bool = False
@@ -70,6 +81,7 @@ class TrainCommand:
     def execute(self, started: float) -> int:
         """Train; gives the exit status."""
         from neomflex_jax.training.event_log import EventLog
+        from neomflex_jax.training.processes import PeerError, is_first, join, leave_at_once
         from neomflex_jax.training.profile import ChunkTrace
         from neomflex_jax.training.run_folder import RunFolder
         from neomflex_jax.training.run_log import Progress
@@ -77,10 +89,13 @@ class TrainCommand:
 
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite contradict each other; give one")
-        options = None if self.resume else self.options()
-        if options is None:
+        if self.resume:
             RunFolder(self.output).read_config()
             self._refuse_changes()
+        self._ask_for_devices()
+        join(self.coordinator, self.num_processes, self.process_id)
+        console.quiet = not is_first()
+        options = None if self.resume else self.options()
         folder = RunFolder(self.output)
         events = EventLog(folder.events) if self.tensorboard else None
         trace = ChunkTrace(folder.trace) if self.profile else None
@@ -108,20 +123,41 @@ class TrainCommand:
                         max_seconds=self.max_seconds,
                         on_progress=on_progress,
                         started=started,
+                        checkpoint_seconds=self.checkpoint_seconds,
                     )
                 else:
-                    train(options, self.output, overwrite=self.overwrite, on_progress=on_progress, started=started)
+                    train(
+                        options,
+                        self.output,
+                        overwrite=self.overwrite,
+                        on_progress=on_progress,
+                        started=started,
+                        checkpoint_seconds=self.checkpoint_seconds,
+                    )
             except KeyboardInterrupt:
                 saved = any(RunFolder(self.output).checkpoints.glob("*"))
                 after = f"saved; go on with: neomflex train --resume --output {self.output}"
                 console.print(f"interrupted; {after if saved else 'nothing was learned yet'}")
                 return 130
+            except PeerError as error:
+                console.quiet = False
+                console.print(f"error: {error}", style="red")
+                leave_at_once(2)
         if trace is not None and trace.written:
             console.print(f"trace: {folder.trace}; open its perfetto_trace.json.gz at https://ui.perfetto.dev")
         if events is not None:
             console.print(f"events: tensorboard --logdir {folder.events}")
-        console.print(f"policies: {RunFolder(self.output).policies}    {time.monotonic() - started:.0f} s")
+        if is_first():
+            console.print(_end_line(self.output))
         return 0
+
+    def _ask_for_devices(self) -> None:
+        """Before JAX starts."""
+        from neomflex_jax.training.devices import ask_for_cpu_devices
+        from neomflex_jax.training.run_folder import RunFolder
+
+        devices = RunFolder(self.output).read_config().get("devices", 1) if self.resume else self.devices
+        ask_for_cpu_devices(devices if isinstance(devices, int) else 1)
 
     def options(self) -> Any:
         """Put together what a new run is told."""
@@ -138,6 +174,7 @@ class TrainCommand:
         initial = None if self.initial_policies is None else str(Path(self.initial_policies).resolve())
         given: dict[str, Any] = {"seed": self.seed, "n_seeds": self.seeds, "finish_on": self.finish_on}
         given |= {"finish_fraction": self.finish_fraction, "initial_policies": initial}
+        given |= {"devices": self.devices}
         given |= {"total_steps": self.total_steps or DEFAULT_STEPS.get(self.algorithm)}
         return TrainOptions(
             scenario=scenario,
@@ -157,6 +194,7 @@ class TrainCommand:
             "--profiles": self.profiles is not None,
             "--algorithm": self.algorithm != "sac",
             "--seeds": self.seeds is not None,
+            "--devices": self.devices is not None,
             "--finish-on": self.finish_on is not None,
             "--finish-fraction": self.finish_fraction is not None,
             "--initial-policies": self.initial_policies is not None,
@@ -174,3 +212,11 @@ def _device_line() -> str:
 
     devices = jax.devices()
     return f"running on {len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
+
+
+def _end_line(output: Path) -> str:
+    from neomflex_jax.training.run_folder import RunFolder
+
+    folder = RunFolder(output)
+    result = json.loads(folder.result.read_text(encoding="utf-8"))
+    return f"policies: {folder.policies}    {result['seconds']:.0f} s    sha256 {result['policies_sha256']}"

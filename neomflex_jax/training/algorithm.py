@@ -11,6 +11,7 @@ from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import Sac
 from neomflex_jax.environment import Environment
+from neomflex_jax.training.devices import AXIS, share_of_one_device
 from neomflex_jax.training.gradient_loop import GradientTraining
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.sac_loop import SacTraining
@@ -31,6 +32,10 @@ class Algorithm(Protocol):
     @property
     def chunk_steps(self) -> int:
         """Steps that `advance` makes of every copy."""
+        ...
+
+    def places(self) -> Any:
+        """Say which arrays of a state the devices share: a `PartitionSpec` for each branch of it."""
         ...
 
     def start(self, env: Environment, key: Array) -> TrainState:
@@ -54,12 +59,15 @@ class Algorithm(Protocol):
         ...
 
 
-def algorithm_for(env: Environment, options: TrainOptions) -> Algorithm:
-    """Bind the options' algorithm to the environment's sizes."""
+def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -> Algorithm:
+    """Bind the options' algorithm to the environment's sizes; `n_devices` share its copies, one has what is bound."""
+    axis = AXIS if n_devices > 1 else None
     observation_sizes, action_sizes = (
         tuple(int(size) for size in mask.sum(axis=1)) for mask in (env.observation_mask, env.action_mask)
     )
     if options.algorithm == "gradient":
-        learner = GradientLearner(options.gradient, observation_sizes, action_sizes)
+        gradient = share_of_one_device(options.gradient, ("n_copies",), n_devices)
+        learner = GradientLearner(gradient, observation_sizes, action_sizes, axis)
         return GradientTraining(learner, env.scenario.steps_per_day)
-    return SacTraining(Sac(options.sac, observation_sizes, action_sizes))
+    sac = share_of_one_device(options.sac, ("n_copies", "batch_size", "buffer_size"), n_devices)
+    return SacTraining(Sac(sac, observation_sizes, action_sizes, axis))

@@ -1,13 +1,20 @@
 """Checkpoints of a whole training run, by Orbax: written completely or not at all, the last few kept.
 
 A checkpoint holds every array of the `TrainState` by name (PRNG keys as their data), so that a resumed run continues
-bit for bit; Orbax refuses arrays without entries, and they need no storing. No Python objects are stored.
+bit for bit, and a JSON note: where it comes from and how far the run was. Orbax refuses arrays without entries, and
+they need no storing. Nothing is unpickled, and nothing is read before names, shapes, types and sizes are what they must
+be. With several processes each writes and reads its own part, so that all of them must see the same folder.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,78 +25,188 @@ from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.training.algorithm import TrainState
+from neomflex_jax.training.origin import check_origin
+from neomflex_jax.training.program import steps_of_a_copy
+from neomflex_jax.training.run_folder import SaveError
 
 KEEP = 2
+MIB = 1024 * 1024
+SLACK_BYTES = 16 * MIB  # for names and notes, beside the arrays
+
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError)  # what damaged files lead to
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run was, beside its arrays."""
+
+    seconds: float = 0.0  # of training, in all its sittings
+    reached_target: bool = False
+
+
+FRESH = Standing()
 
 
 class Checkpoints:
-    """The checkpoints in one folder."""
+    """The checkpoints in one folder, made by and for runs of one origin (see `origin.py`)."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, origin: Mapping[str, Any]) -> None:
         import orbax.checkpoint as ocp
 
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax narrates every save at INFO and WARNING
+        logging.getLogger("absl").setLevel(
+            logging.CRITICAL
+        )  # Orbax narrates every save, and errors that are raised as well
         options = ocp.CheckpointManagerOptions(max_to_keep=KEEP, create=True, cleanup_tmp_directories=True)
+        handlers = {"arrays": ocp.StandardCheckpointHandler(), "note": ocp.JsonCheckpointHandler()}
         self._folder = folder
-        self._ocp = ocp
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+        self._origin = dict(origin)
+        self._failed = False
+        self._args = ocp.args
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options, item_handlers=handlers)
 
-    def save(self, state: TrainState) -> None:
-        """Write a checkpoint named by the state's step count and wait until it is whole."""
-        step = int(np.ravel(jax.device_get(state.steps))[0])  # the same for every seed
-        if step not in self._manager.all_steps():
-            self._manager.save(step, args=self._ocp.args.StandardSave(_named_arrays(state)), force=True)
+    def save(self, state: TrainState, standing: Standing = FRESH) -> None:
+        """Write a checkpoint named by the state's step count and wait until it is whole.
+
+        Raises
+        ------
+        SaveError
+            If it cannot be written; those before it are as they were.
+        """
+        step, before = steps_of_a_copy(state), self._manager.all_steps()
+        if step in before:
+            return
+        note = self._args.JsonSave({"origin": self._origin, "standing": asdict(standing)})
+        arrays = self._args.StandardSave(_named_arrays(state))
+        try:
+            self._manager.save(step, args=self._args.Composite(arrays=arrays, note=note), force=True)
             self._manager.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as error:
+            self._failed = True
+            last = f"the last good one is {self._folder / str(max(before))}" if before else "there is none before it"
+            raise SaveError(
+                f"{self._folder}: the checkpoint of step {step} could not be written ({_reason(error)}); {last}. "
+                "Make room, then go on with --resume"
+            ) from error
 
-    def restore_newest(self, template: TrainState) -> TrainState:
+    def restore_newest(self, template: TrainState) -> tuple[TrainState, Standing]:
         """Load the newest checkpoint that loads; one that does not is skipped with a warning.
 
         Parameters
         ----------
         template
-            A state of the same run, for shapes and dtypes.
+            A state of the same run, for shapes, dtypes and places.
 
         Raises
         ------
         InputError
-            If none can be loaded.
+            If none can be loaded, or the newest readable one is of another origin.
         """
-        abstract = jax.eval_shape(_named_arrays, template)
+        abstract = _abstract_arrays(template)
         broken: list[int] = []
         for step in sorted(self._manager.all_steps(), reverse=True):
+            where = self._folder / str(step)
             try:
-                stored = self._manager.restore(step, args=self._ocp.args.StandardRestore(abstract))
-            except (ValueError, KeyError, TypeError, OSError) as error:
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                warnings.warn(f"checkpoint {self._folder / str(step)} does not load, skipped: {reason}", stacklevel=2)
+                standing = self._read_note(step, abstract)
+                self._check_arrays(step, abstract)
+                arguments = self._args.Composite(arrays=self._args.StandardRestore(abstract))
+                state = _from_named_arrays(self._manager.restore(step, args=arguments)["arrays"], template)
+                if steps_of_a_copy(state) != step:
+                    raise ValueError(f"it is of step {steps_of_a_copy(state)}")
+            except InputError:
+                raise
+            except UNREADABLE as error:
+                warnings.warn(f"checkpoint {where} does not load, skipped: {_reason(error)}", stacklevel=2)
                 broken.append(step)
                 continue
             for newer in broken:  # they would stand in the way of the checkpoints to come
                 self._manager.delete(newer)
-            return _from_named_arrays(stored, template)
+            return state, standing
         raise InputError(f"{self._folder}: no checkpoint that loads; train anew with --overwrite")
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._manager.all_steps())
 
     def close(self) -> None:
         """Finish pending work."""
-        self._manager.close()
+        with suppress(*(UNREADABLE if self._failed else ())):  # Orbax raises what went wrong once more
+            self._manager.close()
+
+    def _read_note(self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Standing:
+        """Read and check the note, after a look at the files' sizes."""
+        expected = sum(leaf.size * leaf.dtype.itemsize for leaf in abstract.values())
+        found = _size_of_files(self._folder / str(step))
+        if found > 2 * expected + SLACK_BYTES:
+            raise ValueError(f"its files hold {found / MIB:.0f} MiB, far more than this run's arrays")
+        note = self._manager.restore(step, args=self._args.Composite(note=self._args.JsonRestore()))["note"]
+        origin, standing = note["origin"], note["standing"]
+        seconds, reached_target = standing["seconds"], standing["reached_target"]
+        if not isinstance(origin, dict) or type(reached_target) is not bool or not 0 <= float(seconds) < 1e12:
+            raise ValueError("its note is not one of a training run")
+        check_origin(origin, self._origin, str(self._folder / str(step)))
+        return Standing(float(seconds), reached_target)
+
+    def _check_arrays(self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> None:
+        """Compare what the files announce with what must be there, before anything is read or allocated."""
+        announced = self._manager.item_metadata(step)["arrays"].tree
+        if set(announced) != set(abstract):
+            raise ValueError(f"it has {sorted(set(announced) ^ set(abstract))[0]!r} too much or lacks it")
+        for name, leaf in abstract.items():
+            array = announced[name]
+            if tuple(array.shape) != leaf.shape or np.dtype(array.dtype) != leaf.dtype:
+                raise ValueError(
+                    f"{name} is announced as {array.dtype} {tuple(array.shape)}, not {leaf.dtype} {leaf.shape}"
+                )
+            pieces = array.storage.chunk_shape  # of what is read at once
+            if any(piece > max(size, 1) for piece, size in zip(pieces, leaf.shape, strict=True)):
+                raise ValueError(f"{name} is announced in pieces of {tuple(pieces)}, larger than itself")
+
+
+def _size_of_files(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise ValueError(f"{path.name} is a link, or no plain file")
+        total += path.stat().st_size
+    return total
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    of_system = re.search(r"os_error_code='(\d+)'", str(error))  # at the very end of a long tale
+    if of_system is not None:
+        return os.strerror(int(of_system[1]))
+    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+
+
+def _is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
 def _named_arrays(state: TrainState) -> dict[str, Array]:
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {jax.tree_util.keystr(path): _as_data(leaf) for path, leaf in leaves if leaf.size}
+    return {
+        jax.tree_util.keystr(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        for path, leaf in leaves
+        if leaf.size
+    }
 
 
-def _from_named_arrays(stored: dict[str, Any], template: TrainState) -> TrainState:
-    def rebuild(path: Any, leaf: Array) -> Array:
+def _abstract_arrays(template: TrainState) -> dict[str, jax.ShapeDtypeStruct]:
+    shape: Any = jax.ShapeDtypeStruct
+    shapes = jax.eval_shape(_named_arrays, template)
+    leaves = jax.tree_util.tree_leaves_with_path(template)
+    places = {jax.tree_util.keystr(path): leaf.sharding for path, leaf in leaves}
+    return {name: shape(leaf.shape, leaf.dtype, sharding=places[name]) for name, leaf in shapes.items()}
+
+
+def _from_named_arrays(stored: Mapping[str, Array], template: TrainState) -> TrainState:
+    def rebuild(path: Any, leaf: jax.ShapeDtypeStruct) -> Array:
         if not leaf.size:
-            return jnp.zeros(leaf.shape, leaf.dtype)
-        value = jnp.asarray(stored[jax.tree_util.keystr(path)])
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(value)
-        return value
+            nothing = np.zeros(leaf.shape, leaf.dtype)
+            return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda _: nothing)
+        value = stored[jax.tree_util.keystr(path)]
+        return jax.random.wrap_key_data(value) if _is_key(leaf) else value
 
     return jax.tree_util.tree_map_with_path(rebuild, template)
-
-
-def _as_data(leaf: Array) -> Array:
-    return jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf

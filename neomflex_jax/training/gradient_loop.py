@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,7 @@ from neomflex_jax.agents.gradient.learner import Acting
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.fields import with_overrides
+from neomflex_jax.training.devices import EVERYWHERE
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
 CHUNK_UPDATES = 10  # between two looks from the host: about half a second on two cores
@@ -55,6 +57,10 @@ class GradientTraining:
     def chunk_steps(self) -> int:
         """Steps that `advance` makes of every copy."""
         return CHUNK_UPDATES * self._horizon
+
+    def places(self) -> Any:
+        """Say which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
+        return EVERYWHERE
 
     def start(self, env: Environment, key: Array) -> GradientTrainState:
         """Fresh networks."""

@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Interrupted(KeyboardInterrupt):
+    """A Ctrl-C that came through where it does no harm."""
+
+
 @contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], None]]:
-    """Hold back the first Ctrl-C until the given function is called, which then raises `KeyboardInterrupt`.
+def deferred_interrupt(agree: Callable[[bool], bool] = bool) -> Iterator[Callable[[], None]]:
+    """Hold back the first Ctrl-C until the given function is called, which then raises `Interrupted`.
 
     A second Ctrl-C interrupts at once. Outside the main thread, where signals cannot be caught, nothing is held back.
+    `agree` may decide together with other processes, so that all of them stop in the same place.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
     held_back = False
 
     def remember(_: int, __: FrameType | None) -> None:
@@ -26,9 +28,12 @@ def deferred_interrupt() -> Iterator[Callable[[], None]]:
         signal.signal(signal.SIGINT, before)
 
     def check() -> None:
-        if held_back:
-            raise KeyboardInterrupt
+        if agree(held_back):
+            raise Interrupted
 
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
     before = signal.signal(signal.SIGINT, remember)
     try:
         yield check

@@ -36,6 +36,8 @@ class TrainOptions:
         Power flow of the last part of the budget, for example `ac` after the surrogate; None: none.
     initial_policies
         Folder of policies to start from; None: fresh ones.
+    devices
+        Devices of each process that share the copies, or the seeds where there are several.
     target_day_cost
         Stop when a chunk's mean day cost, in training, is at most this; None: don't.
     """
@@ -49,13 +51,14 @@ class TrainOptions:
     finish_fraction: float = 0.2
     initial_policies: str | None = None
     target_day_cost: float | None = None
+    devices: int = 1
     sac: SacConfig = field(default_factory=SacConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     algorithm: str = "sac"
 
     def __post_init__(self) -> None:
         check_choice("algorithm", self.algorithm, ALGORITHM_NAMES)
-        for name in ("total_steps", "n_seeds"):
+        for name in ("total_steps", "n_seeds", "devices"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.max_seconds is not None and not self.max_seconds > 0:

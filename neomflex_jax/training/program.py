@@ -1,10 +1,14 @@
-"""The compiled programs of a run: an algorithm for one seed, or mapped over several."""
+"""The compiled programs of a run: an algorithm for one seed, mapped over several seeds and spread over several devices.
+
+Devices share the seeds where there are several, else the copies; see `devices.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,30 +17,41 @@ from jax import Array
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import Environment
-from neomflex_jax.training.algorithm import Algorithm, TrainState
+from neomflex_jax.training.algorithm import Algorithm, TrainState, algorithm_for
+from neomflex_jax.training.devices import (
+    EVERYWHERE,
+    SPREAD,
+    check_divisible,
+    devices_in_all,
+    mesh,
+    on_host,
+    placed,
+)
+from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.step_metrics import Metrics
 
 
 @dataclass(frozen=True)
 class Program:
-    """Binds an algorithm and a number of seeds; with more than one, states have a leading axis of seeds."""
+    """Binds an algorithm with a device's sizes, and numbers; with several seeds, states have a leading axis of them."""
 
     algorithm: Algorithm
     n_seeds: int = 1
+    n_devices: int = 1
+
+    @property
+    def n_copies(self) -> int:
+        """Copies that all devices step side by side for one seed."""
+        return self.algorithm.n_copies * (self.n_devices if self.n_seeds == 1 else 1)
 
     def begin(self, env: Environment, seeds: Sequence[int]) -> TrainState:
         """Start and warm up, one training a seed."""
-        keys = [jax.random.key(seed) for seed in seeds]
-        return _begin(self, env, keys[0] if self.n_seeds == 1 else jnp.stack(keys))
+        return _begin(self, env, self._keys(seeds))
 
     def template(self, env: Environment) -> TrainState:
-        """Give shapes and dtypes of a state."""
-        start = self.algorithm.start
-        if self.n_seeds == 1:
-            return jax.eval_shape(start, env, jax.random.key(0))
-        return jax.eval_shape(
-            jax.vmap(start, in_axes=(None, 0)), env, jax.random.split(jax.random.key(0), self.n_seeds)
-        )
+        """Give shapes, dtypes and places of a state."""
+        shapes = jax.eval_shape(partial(_start, self), env, self._keys(range(self.n_seeds)))
+        return placed(shapes, self._state_place, self.n_devices)
 
     def advance(self, env: Environment, state: TrainState, share: float) -> tuple[TrainState, Metrics]:
         """Make a chunk; takes the state's memory."""
@@ -44,11 +59,14 @@ class Program:
 
     def with_networks(self, state: TrainState, networks: Sequence[ActorNetwork]) -> TrainState:
         """Start every seed from the given policies."""
+        places = jax.tree.map(lambda leaf: leaf.sharding, state)
         start = self.algorithm.with_networks
         if self.n_seeds == 1:
-            return replace(state, learner=start(state.learner, networks, jax.random.fold_in(state.key, 1)))
-        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.key, 1)
-        return replace(state, learner=jax.vmap(lambda learner, key: start(learner, networks, key))(state.learner, keys))
+            learner = start(state.learner, networks, jax.random.fold_in(state.key, 1))
+        else:
+            keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(state.key, 1)
+            learner = jax.vmap(lambda learner, key: start(learner, networks, key))(state.learner, keys)
+        return jax.jit(lambda state: state, out_shardings=places)(replace(state, learner=learner))
 
     def with_settings(self, state: TrainState, settings: Sequence[Mapping[str, float]]) -> TrainState:
         """Give every training its own values of the traced settings, by name; the warm-up does not depend on them."""
@@ -61,27 +79,73 @@ class Program:
 
     def steps(self, state: TrainState) -> int:
         """Environment steps made by all copies of one seed."""
-        return int(np.ravel(jax.device_get(state.steps))[0]) * self.algorithm.n_copies
+        return steps_of_a_copy(state) * self.n_copies
 
     def networks(self, state: TrainState) -> list[tuple[ActorNetwork, ...]]:
-        """Give every seed's policy."""
+        """Give every seed's policy; all processes have to ask."""
+        learner = on_host(state.learner, self.n_devices)
         if self.n_seeds == 1:
-            return [self.algorithm.networks(state.learner)]
-        each = [jax.tree.map(lambda leaf, index=index: leaf[index], state.learner) for index in range(self.n_seeds)]
+            return [self.algorithm.networks(learner)]
+        each = [jax.tree.map(lambda leaf, index=index: leaf[index], learner) for index in range(self.n_seeds)]
         return [self.algorithm.networks(one) for one in each]
+
+    def _keys(self, seeds: Sequence[int]) -> Array:
+        keys = [jax.random.key(seed) for seed in seeds]
+        return keys[0] if self.n_seeds == 1 else jnp.stack(keys)
+
+    @property
+    def _state_place(self) -> Any:
+        return self.algorithm.places() if self.n_seeds == 1 else SPREAD
+
+    def _mapped(self, function: Callable[..., Any], takes: tuple[Any, ...], gives: Any) -> Callable[..., Any]:
+        """Map a function over the seeds of its second argument, and over the devices.
+
+        `takes` and `gives` say where arguments and results lie.
+        """
+        if self.n_seeds > 1:
+            seed_axes = tuple(0 if index == 1 else None for index in range(len(takes)))
+            function = jax.vmap(function, in_axes=seed_axes)
+        if self.n_devices == 1:
+            return function
+        # Replication is not tracked: with tracking, gradients would be summed over devices before they are averaged.
+        return jax.shard_map(function, mesh=mesh(self.n_devices), in_specs=takes, out_specs=gives, check_vma=False)
+
+
+def program_for(env: Environment, options: TrainOptions) -> Program:
+    """Bind all that is compiled.
+
+    Raises
+    ------
+    InputError
+        If the devices are too few, or cannot share copies or seeds equally.
+    """
+    n_devices = devices_in_all(options.devices)
+    if options.n_seeds > 1:
+        check_divisible("seeds", options.n_seeds, n_devices)
+        return Program(algorithm_for(env, options), options.n_seeds, n_devices)
+    return Program(algorithm_for(env, options, n_devices), n_devices=n_devices)
+
+
+def steps_of_a_copy(state: TrainState) -> int:
+    """Count the steps made by every copy: the same number for every seed, on every device."""
+    return int(np.ravel(state.steps.addressable_data(0))[0])
+
+
+@partial(jax.jit, static_argnums=0)
+def _start(program: Program, env: Environment, key: Array) -> TrainState:
+    key_place = EVERYWHERE if program.n_seeds == 1 else SPREAD
+    return program._mapped(program.algorithm.start, (EVERYWHERE, key_place), program._state_place)(env, key)
 
 
 @partial(jax.jit, static_argnums=0)
 def _begin(program: Program, env: Environment, key: Array) -> TrainState:
-    def one(key: Array) -> TrainState:
-        return program.algorithm.warm_up(env, program.algorithm.start(env, key))
-
-    return one(key) if program.n_seeds == 1 else jax.vmap(one)(key)
+    place = program._state_place
+    return program._mapped(program.algorithm.warm_up, (EVERYWHERE, place), place)(env, _start(program, env, key))
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
 def _advance(program: Program, env: Environment, state: TrainState, share: Array) -> tuple[TrainState, Metrics]:
-    def one(state: TrainState) -> tuple[TrainState, Metrics]:
-        return program.algorithm.advance(env, state, share)
-
-    return one(state) if program.n_seeds == 1 else jax.vmap(one)(state)
+    place = program._state_place
+    metrics_place = EVERYWHERE if program.n_seeds == 1 else SPREAD
+    takes, gives = (EVERYWHERE, place, EVERYWHERE), (place, metrics_place)
+    return program._mapped(program.algorithm.advance, takes, gives)(env, state, share)

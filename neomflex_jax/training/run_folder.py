@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
+
 from neomflex_jax.errors import InputError
 
 RUN_FORMAT = 1
+
+
+class SaveError(InputError):
+    """Something of the run could not be written; what was written before is as it was."""
+
+
+@contextmanager
+def saving(what: Path) -> Iterator[None]:
+    """Say which file could not be written, why, and what to do."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SaveError(
+            f"{what}: could not be written ({reason}); make room, then go on with --resume from the last checkpoint"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -51,7 +71,12 @@ class RunFolder:
 
     @property
     def _parts(self) -> tuple[Path, ...]:
-        return self.config, self.metrics, self.checkpoints, self.policies, self.events, self.trace
+        return self.config, self.metrics, self.checkpoints, self.policies, self.events, self.trace, self.result
+
+    @property
+    def result(self) -> Path:
+        """How the run ended; see `result.py`."""
+        return self.root / "result.json"
 
     def of_seed(self, seed: int) -> RunFolder:
         """Folder of one seed's policies, where a run trains several."""
@@ -90,6 +115,17 @@ class RunFolder:
             if folder.root.is_dir() and not any(folder.root.iterdir()):
                 folder.root.rmdir()
         self.root.mkdir(parents=True, exist_ok=True)
+
+    def begin(self, config: dict[str, Any], *, overwrite: bool) -> None:
+        """Make room for a run and say what it is."""
+        self.prepare(overwrite=overwrite)
+        self.write_config(config)
+
+    def withdraw(self) -> None:
+        """Take back a run that has not begun."""
+        self.config.unlink(missing_ok=True)
+        with suppress(OSError):  # others' files lie there
+            self.root.rmdir()
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the run's settings, whole or not at all."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.training.run_folder import saving
 from neomflex_jax.training.step_metrics import ORDER
 
 
@@ -55,7 +56,7 @@ def rows_of(
 def append(path: Path, rows: Sequence[dict[str, float]]) -> None:
     """Append rows; the first call writes the header."""
     new = not path.exists() or path.stat().st_size == 0
-    with path.open("a", newline="", encoding="utf-8") as file:
+    with saving(path), path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         if new:
             writer.writeheader()
@@ -71,16 +72,19 @@ def drop_rows_after(path: Path, steps: int) -> None:
         kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= steps]
     except ValueError as error:
         raise InputError(f"{path}: a row does not begin with its steps ({error}); move the file away") from error
-    path.write_text("".join(lines[:1] + kept), encoding="utf-8")
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(lines[:1] + kept), encoding="utf-8")
+    partial.replace(path)
 
 
 def check_finite(rows: Sequence[dict[str, float]]) -> None:
-    """Raise `DivergedError` naming the first figure that is not finite."""
+    """Raise `DivergedError` naming the figures that are not finite, the learner's, by agent, before the grid's."""
     for row in rows:
-        broken = [name for name, value in row.items() if not math.isfinite(value)]
+        broken = sorted((name for name, value in row.items() if not math.isfinite(value)), key=lambda n: n in ORDER)
         if broken:
             of_seed = f" (seed {row['seed']:.0f})" if "seed" in row else ""
+            nor = f", nor {', '.join(broken[1:8])}" if broken[1:] else ""
             raise DivergedError(
-                f"training stopped: {broken[0]} is not finite{of_seed}. --resume goes back to the last checkpoint; "
-                "a smaller learning_rate or reward_scale usually helps"
+                f"training stopped: {broken[0]} is not finite{of_seed}{nor}. --resume goes back to the last "
+                "checkpoint; a smaller learning_rate or reward_scale usually helps"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
 from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
 from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.training.devices import EVERYWHERE, SPREAD
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
 CHUNK_STEPS = 24  # steps of every copy between two looks from the host: half a day, about a second on two cores
@@ -47,10 +49,25 @@ class SacTraining:
         """Steps that `advance` makes of every copy."""
         return CHUNK_STEPS
 
+    def places(self) -> SacState:
+        """Say which arrays of a state the devices share: what belongs to copies."""
+        everywhere: Any = EVERYWHERE
+        spread: Any = SPREAD
+        return SacState(
+            learner=everywhere,
+            buffer=ReplayBuffer(storage=spread, position=everywhere, filled=everywhere),
+            environments=spread,
+            observation=spread,
+            key=everywhere,
+            steps=everywhere,
+        )
+
     def start(self, env: Environment, key: Array) -> SacState:
         """Fresh networks, fresh days, an empty buffer."""
         key, learner_key, reset_key = jax.random.split(key, 3)
-        environments, timestep = jax.vmap(AutoReset(env).reset)(jax.random.split(reset_key, self.n_copies))
+        environments, timestep = jax.vmap(AutoReset(env).reset)(
+            jax.random.split(self._device_key(reset_key), self.n_copies)
+        )
         observation, none = jnp.zeros(self.sac.observation_mask.shape), jnp.zeros(())
         example = Transition(
             observation=observation,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,21 @@ from typing import Any
 import jax
 import numpy as np
 
+from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy_files import load_policies, save_policies
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
-from neomflex_jax.training.algorithm import TrainState, algorithm_for
-from neomflex_jax.training.checkpoint import Checkpoints
-from neomflex_jax.training.interrupt import deferred_interrupt
+from neomflex_jax.training.algorithm import TrainState
+from neomflex_jax.training.checkpoint import FRESH, Checkpoints, Standing
+from neomflex_jax.training.devices import on_host
+from neomflex_jax.training.interrupt import Interrupted, deferred_interrupt
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
-from neomflex_jax.training.program import Program
-from neomflex_jax.training.run_folder import RunFolder
+from neomflex_jax.training.origin import digest_of, origin_of
+from neomflex_jax.training.processes import agreed, any_of_them, check_same, is_first, noticing_the_dead
+from neomflex_jax.training.program import Program, program_for
+from neomflex_jax.training.result import result_of, write_result
+from neomflex_jax.training.run_folder import RunFolder, SaveError, saving
 from neomflex_jax.training.run_log import DivergedError, Progress, append, check_finite, drop_rows_after, rows_of
 
 CHECKPOINT_SECONDS = 60.0
@@ -37,6 +43,7 @@ def train(
     on_progress: OnProgress | None = None,
     env: Environment | None = None,
     started: float | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> TrainState:
     """Train from scratch into a new run folder.
 
@@ -54,6 +61,8 @@ def train(
         The options' environment, where the caller has it already.
     started
         `time.monotonic()` at the start that `max_seconds` counts from; None takes now.
+    checkpoint_seconds
+        Time between checkpoints; 0: one after every chunk.
 
     Raises
     ------
@@ -62,14 +71,22 @@ def train(
     """
     started = time.monotonic() if started is None else started
     folder = RunFolder(output)
-    folder.check(overwrite=overwrite)
+    if is_first():
+        folder.check(overwrite=overwrite)
     env = make(options.scenario) if env is None else env
-    run = _Run(options, folder, Program(algorithm_for(env, options), options.n_seeds), env, started)
-    state = run.program.begin(env, options.seeds)
-    if options.initial_policies is not None:
-        state = run.program.with_networks(state, _networks(options, env))
-    folder.prepare(overwrite=overwrite)  # not before: what fails or is interrupted until here costs no old run
-    folder.write_config(config_of(options))
+    run = _Run(options, folder, program_for(env, options), env, started, checkpoint_seconds)
+    check_same(digest_of(options), "the settings")
+    replaces = folder.config.exists()  # then what fails or is interrupted before the first step costs no old run
+    if is_first() and not replaces:
+        folder.begin(config_of(options), overwrite=overwrite)
+    try:
+        state = _start(run)
+    except BaseException:
+        if is_first() and not replaces:
+            folder.withdraw()
+        raise
+    if is_first() and replaces:
+        folder.begin(config_of(options), overwrite=overwrite)
     return run.go_on(state, on_progress)
 
 
@@ -80,32 +97,40 @@ def resume(
     max_seconds: float | None = None,
     on_progress: OnProgress | None = None,
     started: float | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> TrainState:
     """Continue a run from its newest checkpoint that loads, as if it had never stopped.
 
-    `total_steps` replaces the run's own budget; `max_seconds` counts from now.
+    `total_steps` and `max_seconds`, which counts from now, replace the run's own budget; with neither, it goes on with
+    what is left of that.
     """
     started = time.monotonic() if started is None else started
     folder = RunFolder(output)
     options = read_options(folder)
-    changes: dict[str, Any] = {"max_seconds": max_seconds}
-    if total_steps is not None:
-        changes["total_steps"] = total_steps
-    options = dataclasses.replace(options, **changes)
     trained_on = folder.read_config().get("profiles_sha256")
     if trained_on != profiles_hash(resolve_profiles(options.scenario.profiles)):
         raise InputError(f"{options.scenario.profiles}: changed since {output} was trained on it; train anew")
     env = make(options.scenario)
-    run = _Run(options, folder, Program(algorithm_for(env, options), options.n_seeds), env, started)
-    checkpoints = Checkpoints(folder.checkpoints)
-    state = checkpoints.restore_newest(run.program.template(env))
-    checkpoints.close()
-    made = run.program.steps(state)
-    if made >= options.total_steps:
-        raise InputError(f"{output} has its {made} steps already; give --total-steps above that to go on")
-    folder.write_config(config_of(options))
-    drop_rows_after(folder.metrics, made)
+    run = _Run(options, folder, program_for(env, options), env, started, checkpoint_seconds)
+    check_same(digest_of(options), "the settings")
+    with closing(Checkpoints(folder.checkpoints, origin_of(options))) as checkpoints:
+        if checkpoints:
+            state, run.standing = checkpoints.restore_newest(run.program.template(env))
+        else:  # it ended before there was anything to save
+            state = _start(run)
+    run.give_budget(total_steps, max_seconds)
+    run.refuse_if_complete(state)
+    if is_first():
+        folder.write_config(config_of(run.options))
+        drop_rows_after(folder.metrics, run.program.steps(state))
     return run.go_on(state, on_progress)
+
+
+def _start(run: _Run) -> TrainState:
+    state = run.program.begin(run.env, run.options.seeds)
+    if run.options.initial_policies is None:
+        return state
+    return run.program.with_networks(state, _networks(run.options, run.env))
 
 
 def _networks(options: TrainOptions, env: Environment) -> tuple[Any, ...]:
@@ -123,77 +148,123 @@ class _Run:
     program: Program
     env: Environment
     started: float
+    checkpoint_seconds: float
     finishing: bool = False
+    standing: Standing = FRESH  # of the checkpoint that it goes on from
+
+    def give_budget(self, total_steps: int | None, max_seconds: float | None) -> None:
+        """Replace the run's own budget, if there is another."""
+        if total_steps is None and max_seconds is None:
+            return
+        seconds = None if max_seconds is None else self.standing.seconds + max_seconds
+        total_steps = self.options.total_steps if total_steps is None else total_steps
+        self.options = dataclasses.replace(self.options, total_steps=total_steps, max_seconds=seconds)
+        self.standing = dataclasses.replace(self.standing, reached_target=False)
+
+    def refuse_if_complete(self, state: TrainState) -> None:
+        """Refuse to go on with a run that has ended and told so; one that was cut off before that is made to."""
+        reason = self._complete(state)
+        if reason is not None and self.folder.result.exists():
+            raise InputError(
+                f"{self.folder.root} has ended at {self.program.steps(state)} steps ({reason}); "
+                "give --total-steps above that, or --max-seconds from now on, to go on"
+            )
 
     def go_on(self, state: TrainState, on_progress: OnProgress | None) -> TrainState:
         """Train until a budget is used up or the target is reached; save whatever happens."""
-        checkpoints = Checkpoints(self.folder.checkpoints)
-        saved = time.monotonic()
-        checkpoints.save(state)
-        try:
-            with deferred_interrupt() as stop_if_interrupted:
-                while self._share(state) < 1.0:
-                    state, progress = self._chunk(state)
-                    if on_progress is not None:
-                        on_progress(progress)
-                    if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                        checkpoints.save(state)
-                        saved = time.monotonic()
-                    stop_if_interrupted()
-                    target = self.options.target_day_cost
-                    if target is not None and progress.metrics["day_cost"] <= target:
-                        break
-        except DivergedError:
-            checkpoints.close()  # a state that is not finite must not replace the last good one
-            raise
-        except BaseException:  # also Ctrl-C: what was learned is kept
-            self._save(state, checkpoints)
-            checkpoints.close()
-            raise
-        self._save(state, checkpoints)
-        checkpoints.close()
+        advice = f"Start all of them again with --resume --output {self.folder.root}"
+        origin = origin_of(self.options)
+        with noticing_the_dead(advice), closing(Checkpoints(self.folder.checkpoints, origin)) as checkpoints:
+            checkpoints.save(state, self.standing)
+            if is_first():
+                self.folder.result.unlink(missing_ok=True)
+            saved = time.monotonic()
+            try:
+                with deferred_interrupt(any_of_them) as stop_if_interrupted:
+                    while (stopped := self._complete(state)) is None:
+                        state, progress = self._chunk(state)
+                        target = self.options.target_day_cost
+                        if target is not None and progress.metrics["day_cost"] <= target:
+                            self.standing = dataclasses.replace(self.standing, reached_target=True)
+                        if on_progress is not None:
+                            on_progress(progress)
+                        if agreed(time.monotonic() - saved) > self.checkpoint_seconds:
+                            checkpoints.save(state, self._standing())
+                            saved = time.monotonic()
+                        stop_if_interrupted()
+            except (DivergedError, SaveError):
+                raise  # a state that is not finite must not replace the last good one
+            except BaseException as error:  # also Ctrl-C: what was learned is kept
+                if jax.process_count() == 1 or isinstance(error, Interrupted):
+                    self._save(state, checkpoints, "interrupted")
+                raise
+            self._save(state, checkpoints, stopped)
         return state
 
     def _chunk(self, state: TrainState) -> tuple[TrainState, Progress]:
-        share, before = self._share(state), time.monotonic()
+        share, before = agreed(self._share(state)), time.monotonic()
         options = self.options
         if options.finish_on is not None and not self.finishing and share >= 1.0 - options.finish_fraction:
             self.env, self.finishing = self.env.with_power_flow(options.finish_on), True
         state, metrics = self.program.advance(self.env, state, share)
-        values: dict[str, np.ndarray] = jax.device_get(metrics)
+        values: dict[str, np.ndarray] = on_host(metrics, self.program.n_devices)
         now = time.monotonic()
-        algorithm = self.program.algorithm
-        made = algorithm.chunk_steps * algorithm.n_copies * options.n_seeds
+        made = self.program.algorithm.chunk_steps * self.program.n_copies * options.n_seeds
         means = {name: float(np.mean(value)) for name, value in values.items()}
         progress = Progress(
             steps=self.program.steps(state),
             total_steps=options.total_steps,
-            seconds=now - self.started,
+            seconds=self._standing().seconds,
             steps_per_second=made / (now - before),
             share=self._share(state),
             metrics=means,
         )
         rows = rows_of(self.env.agents, options.seeds, progress, values)
-        append(self.folder.metrics, rows)
+        if is_first():
+            append(self.folder.metrics, rows)
         check_finite(rows)
         return state, progress
+
+    def _standing(self) -> Standing:
+        """How far the run is now; `self.standing.seconds` were used up before `self.started`."""
+        seconds = self.standing.seconds + time.monotonic() - self.started
+        return dataclasses.replace(self.standing, seconds=seconds)
 
     def _share(self, state: TrainState) -> float:
         """Share of the budget that is used up: of steps or of time, whichever is larger."""
         share = self.program.steps(state) / self.options.total_steps
         if self.options.max_seconds is not None:
-            share = max(share, (time.monotonic() - self.started) / self.options.max_seconds)
+            share = max(share, self._standing().seconds / self.options.max_seconds)
         return share
 
-    def _save(self, state: TrainState, checkpoints: Checkpoints) -> None:
+    def _complete(self, state: TrainState) -> str | None:
+        """Why the run is at its end, or None."""
+        if self.standing.reached_target:
+            return "target_day_cost"
+        if self.program.steps(state) >= self.options.total_steps:
+            return "total_steps"
+        return "max_seconds" if agreed(self._share(state)) >= 1.0 else None
+
+    def _save(self, state: TrainState, checkpoints: Checkpoints, stopped: str) -> None:
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
             return  # a chunk was cut off after it took the state's memory: the last checkpoint is what there is
-        checkpoints.save(state)
+        standing, steps = self._standing(), self.program.steps(state)
+        checkpoints.save(state, standing)
+        networks = self.program.networks(state)
+        seeds, agents = self.options.seeds, self.env.agents
+        result = result_of(agents, seeds, networks, steps=steps, seconds=standing.seconds, stopped=stopped)
+        check_same(result["policies_sha256"], "the policies")
+        if is_first():
+            with saving(self.folder.policies):
+                self._save_policies(networks)
+                write_result(self.folder.result, result)
+
+    def _save_policies(self, networks: Sequence[tuple[ActorNetwork, ...]]) -> None:
         layout, name = self.env.scenario.observation_layout(), self.env.scenario.name
-        for seed, networks in zip(self.options.seeds, self.program.networks(state), strict=True):
+        for seed, one in zip(self.options.seeds, networks, strict=True):
             folder = self.folder
             if self.options.n_seeds > 1:
                 folder = self.folder.of_seed(seed)
                 folder.root.mkdir(exist_ok=True)
-                folder.write_config(config_of(dataclasses.replace(self.options, seed=seed, n_seeds=1)))
-            save_policies(folder.policies, dict(zip(self.env.agents, networks, strict=True)), name, layout)
+                folder.write_config(config_of(dataclasses.replace(self.options, seed=seed, n_seeds=1, devices=1)))
+            save_policies(folder.policies, dict(zip(self.env.agents, one, strict=True)), name, layout)

@@ -1,0 +1,111 @@
+"""One training on several devices: a mesh with one axis, over which either the copies or the seeds are spread.
+
+Copies: every device steps its part of them, keeps the part of the replay buffer that they fill and draws its part of
+each batch; parameters are the same everywhere, as ``gradient = mean over devices of the devices' gradients``. Seeds:
+every device has whole trainings of its own and nothing is averaged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+
+from neomflex_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+AXIS = "copies"
+_spec: Any = PartitionSpec  # untyped in JAX, like what follows
+_shape: Any = jax.ShapeDtypeStruct
+_settings: Any = jax.config
+EVERYWHERE, SPREAD = _spec(), _spec(AXIS)
+
+Config = TypeVar("Config", bound="DataclassInstance")
+
+
+def ask_for_cpu_devices(n_devices: int) -> None:
+    """Let the CPU count as so many devices; takes effect only before JAX has looked for devices, and not on others."""
+    if n_devices > 1 and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        _settings.update("jax_num_cpu_devices", n_devices)
+
+
+def devices_in_all(n_devices: int) -> int:
+    """Count the devices of all processes, `n_devices` in each.
+
+    Raises
+    ------
+    InputError
+        If this process has fewer.
+    """
+    here = jax.local_device_count()
+    if n_devices > here:
+        raise InputError(
+            f"devices = {n_devices}, but this process has {here} ({jax.local_devices()[0].platform}); "
+            f"give --devices {here}, or on a CPU ask for more before JAX starts: JAX_NUM_CPU_DEVICES={n_devices}"
+        )
+    return n_devices * jax.process_count()
+
+
+@cache
+def mesh(n_devices: int) -> Mesh:
+    """Line up so many devices, equally many of each process."""
+    each = n_devices // jax.process_count()
+    chosen = [
+        device
+        for process in range(jax.process_count())
+        for device in [device for device in jax.devices() if device.process_index == process][:each]
+    ]
+    return Mesh(np.array(chosen), (AXIS,))
+
+
+def placed(tree: Any, specs: Any, n_devices: int) -> Any:
+    """Say of a tree of shapes where its arrays shall lie; `specs` may stop at a branch for all below it."""
+    if n_devices == 1:
+        here = SingleDeviceSharding(jax.local_devices()[0])
+        return jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype, sharding=here), tree)
+
+    def branch(spec: PartitionSpec, below: Any) -> Any:
+        def one(leaf: Any) -> Any:
+            there = NamedSharding(mesh(n_devices), spec if leaf.size else EVERYWHERE)  # as XLA says of empty arrays
+            return _shape(leaf.shape, leaf.dtype, sharding=there)
+
+        return jax.tree.map(one, below)
+
+    return jax.tree.map(branch, specs, tree, is_leaf=lambda spec: isinstance(spec, PartitionSpec))
+
+
+def on_host(tree: Any, n_devices: int) -> Any:
+    """Bring arrays to the host whole, wherever their parts are; all processes have to ask."""
+    if n_devices > 1 and not all(
+        leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)
+    ):
+        tree = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh(n_devices), EVERYWHERE))(tree)
+    return jax.device_get(tree)
+
+
+def share_of_one_device(config: Config, names: tuple[str, ...], n_devices: int) -> Config:
+    """Divide fields of a learner's settings by the number of devices.
+
+    Raises
+    ------
+    InputError
+        If one cannot be divided.
+    """
+    for name in names:
+        check_divisible(name, getattr(config, name), n_devices)
+    return dataclasses.replace(config, **{name: getattr(config, name) // n_devices for name in names})
+
+
+def check_divisible(name: str, value: int, n_devices: int) -> None:
+    """Raise `InputError` naming the nearest numbers that the devices can share equally."""
+    if value % n_devices:
+        lower = value // n_devices * n_devices
+        nearest = " or ".join(str(number) for number in (lower, lower + n_devices) if number)
+        raise InputError(f"{name} = {value} cannot be shared equally by {n_devices} devices; nearest: {nearest}")
