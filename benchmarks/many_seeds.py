@@ -20,6 +20,7 @@ import tyro
 from neomflex_jax import load_scenario
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.training.algorithm import algorithm_for
+from neomflex_jax.training.devices import ask_for_cpu_devices, cores_for_seeds
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.program import Program
 
@@ -32,16 +33,24 @@ class Options:
     algorithms: tuple[str, ...] = ("sac", "gradient")
     rounds: int = 5
     scenario: str = "neom33"
+    devices: int | None = None
+    """CPU devices that share the seeds. If not given: as in neomflex train."""
 
 
 def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options)
+    n_devices = cores_for_seeds(options.seeds) if options.devices is None else options.devices
+    ask_for_cpu_devices(n_devices)
     print(f"{len(jax.devices())} x {jax.devices()[0].device_kind}")
     for algorithm in options.algorithms:
         training = TrainOptions(load_scenario(options.scenario), algorithm=algorithm)
         env = make(training.scenario)
-        runs = {n: _Run(Program(algorithm_for(env, training), n), env) for n in (1, options.seeds)}
+        algorithm_bound = algorithm_for(env, training)
+        runs = {
+            1: _Run(Program(algorithm_bound), env),
+            options.seeds: _Run(Program(algorithm_bound, options.seeds, n_devices), env),
+        }
         taken: dict[int, list[tuple[float, float]]] = {n: [] for n in runs}
         for _ in range(options.rounds):
             for n, run in runs.items():

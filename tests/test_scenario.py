@@ -53,7 +53,7 @@ def test_neom33_is_the_task_of_the_design(neom33: Scenario) -> None:
     assert {(device.soc_min, device.soc_max, device.soc_initial) for device in neom33.batteries} == {(0.2, 0.9, 0.5)}
     assert neom33.limits == Limits(0.97, 1.03, 0.9, 1.1)
     assert (neom33.step_hours, neom33.steps_per_day) == (0.5, 48)
-    assert (neom33.power_flow, neom33.reward.sharing) == ("calibrated", "team")
+    assert (neom33.power_flow, neom33.reward.sharing) == ("ac", "team")
 
 
 def test_the_original_differs_by_its_quirks_alone(neom33: Scenario) -> None:

@@ -124,7 +124,7 @@ def test_new_from_a_packaged_feeder_writes_what_was_asked_for(tmp_path, capsys):
     assert neomflex("scenario", "new", "--from", "case85", "--agents", "5", "--output", path, "--pv-share", "0.5") == 0
     assert "neomflex train --scenario" in printed(capsys)
     scenario, feeder = nf.load_scenario(path), nf.load_feeder("case85")
-    assert scenario.name == "mine" and scenario.feeder == "case85" and scenario.power_flow == "calibrated"
+    assert scenario.name == "mine" and scenario.feeder == "case85" and scenario.power_flow == "ac"
     assert tuple(part.buses for part in scenario.territories) == partition_by_electrical_distance(feeder, 5)
     total = feeder.load_p_mw.sum()
     assert sum(one.p_max_mw for one in scenario.pv_inverters) == pytest.approx(0.5 * total, rel=0.1)

@@ -62,7 +62,7 @@ def write_scenario_text(
         field("name", name),
         field("description", counts),
         field("feeder", feeder_field),
-        *fields(power_flow="calibrated", profiles="training", evaluation_profiles="testing"),
+        *fields(power_flow="ac", profiles="training", evaluation_profiles="testing"),
         *fields(step_hours=0.5, steps_per_day=48),
     ]
     for index, buses in enumerate(territories):

@@ -55,8 +55,8 @@ class TrainCommand:
     target_day_cost: float | None = None
     """Stop when the mean day cost in training is at most this."""
     devices: int | None = None
-    """Share the copies (with --seeds: the seeds) among this many devices of each process. If not given: 1. On a CPU
-    any number."""
+    """Share the copies (with --seeds: the seeds) among this many devices of each process. If not given: 1, but for
+    --seeds as many as there are and the seeds divide by. On a CPU any number."""
     coordinator: str | None = None
     """HOST:PORT where process 0 of several listens. Not needed under Slurm, where a step's tasks join by themselves."""
     num_processes: int | None = None
@@ -153,15 +153,22 @@ class TrainCommand:
 
     def _ask_for_devices(self) -> None:
         """Before JAX starts."""
-        from neomflex_jax.training.devices import ask_for_cpu_devices
+        from neomflex_jax.training.devices import ask_for_cpu_devices, cores_for_seeds
         from neomflex_jax.training.run_folder import RunFolder
 
-        devices = RunFolder(self.output).read_config().get("devices", 1) if self.resume else self.devices
+        devices = self.devices
+        if self.resume:
+            devices = RunFolder(self.output).read_config().get("devices", 1)
+        elif devices is None and self.seeds is not None and self.seeds > 1:
+            devices = cores_for_seeds(self.seeds)
         ask_for_cpu_devices(devices if isinstance(devices, int) else 1)
 
     def options(self) -> Any:
         """Put together what a new run is told."""
+        import jax
+
         from neomflex_jax.scenario import load_scenario
+        from neomflex_jax.training.devices import cores_for_seeds
         from neomflex_jax.training.options import TrainOptions
 
         profiles = self.profiles  # absolute, so that the run can be resumed and evaluated from anywhere
@@ -174,7 +181,10 @@ class TrainCommand:
         initial = None if self.initial_policies is None else str(Path(self.initial_policies).resolve())
         given: dict[str, Any] = {"seed": self.seed, "n_seeds": self.seeds, "finish_on": self.finish_on}
         given |= {"finish_fraction": self.finish_fraction, "initial_policies": initial}
-        given |= {"devices": self.devices}
+        devices = self.devices
+        if devices is None and self.seeds is not None and self.seeds > 1 and jax.process_count() == 1:
+            devices = cores_for_seeds(self.seeds, jax.local_device_count())
+        given |= {"devices": devices}
         given |= {"total_steps": self.total_steps or DEFAULT_STEPS.get(self.algorithm)}
         return TrainOptions(
             scenario=scenario,

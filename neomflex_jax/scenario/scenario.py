@@ -32,7 +32,7 @@ class Scenario:
     pv_inverters: tuple[PvInverter, ...] = ()
     flexible_loads: tuple[FlexibleLoad, ...] = ()
     description: str = ""
-    power_flow: str = "calibrated"
+    power_flow: str = "ac"
     profiles: str = "training"
     evaluation_profiles: str = "testing"
     tariff_column: str = ""  # of the profiles: price of energy in money per MWh; none if empty

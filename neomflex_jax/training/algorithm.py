@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from jax import Array
@@ -69,5 +70,8 @@ def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -
         gradient = share_of_one_device(options.gradient, ("n_copies",), n_devices)
         learner = GradientLearner(gradient, observation_sizes, action_sizes, axis)
         return GradientTraining(learner, env.scenario.steps_per_day)
-    sac = share_of_one_device(options.sac, ("n_copies", "batch_size", "buffer_size"), n_devices)
+    config = options.sac
+    if config.critics == "auto":
+        config = replace(config, critics="shared" if env.scenario.reward.sharing == "team" else "joint")
+    sac = share_of_one_device(config, ("n_copies", "batch_size", "buffer_size"), n_devices)
     return SacTraining(Sac(sac, observation_sizes, action_sizes, axis))

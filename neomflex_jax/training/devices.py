@@ -36,6 +36,13 @@ def ask_for_cpu_devices(n_devices: int) -> None:
         _settings.update("jax_num_cpu_devices", n_devices)
 
 
+def cores_for_seeds(n_seeds: int, at_most: int | None = None) -> int:
+    """Give the largest number of equal parts of so many seeds for which there are cores (or `at_most` devices)."""
+    if at_most is None:
+        at_most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(part for part in range(1, min(n_seeds, at_most) + 1) if n_seeds % part == 0)
+
+
 def devices_in_all(n_devices: int) -> int:
     """Count the devices of all processes, `n_devices` in each.
 

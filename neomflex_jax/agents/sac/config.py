@@ -13,6 +13,8 @@ from neomflex_jax.agents.optimiser import DECAYS
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
+CRITICS = ("auto", "local", "joint", "shared")
+
 
 @dataclass(frozen=True)
 class SacConfig:
@@ -32,7 +34,8 @@ class SacConfig:
         Discount of a step, and step size of the target critics.
     critics
         `local`: an agent's critic sees its own observation and action; `joint`: everyone's, in training only;
-        `shared`: as joint, but one critic for all, of the team's reward: right if all agents get the same reward.
+        `shared`: as joint, but one critic for all, of the team's reward: right if all agents get the same reward;
+        `auto`: shared where the scenario shares the reward, else joint.
     share_actor
         One set of actor parameters for all agents, which then see who they are.
     n_steps
@@ -55,25 +58,25 @@ class SacConfig:
     buffer_size: int = 196_608
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
-    critics: str = "joint"
+    critics: str = "auto"
     layer_norm_critics: bool = False
     activation: str = "relu"
     share_actor: bool = False
     n_steps: int = 1
     normalise_observations: bool = True
-    learning_rate_decay: str = "none"
-    gamma: float = 0.95
+    learning_rate_decay: str = "cosine"
+    gamma: float = 0.98
     tau: float = 0.01
     learning_rate: float = 3e-3
     temperature_learning_rate: float = 1e-3
     initial_temperature: float = 0.1
-    target_entropy_per_action: float = -1.0
-    reward_scale: float = 3.0
+    target_entropy_per_action: float = -2.0
+    reward_scale: float = 10.0
     max_gradient_norm: float = 10.0
     actor_average: float = 0.001
 
     def __post_init__(self) -> None:
-        check_choice("critics", self.critics, ("local", "joint", "shared"))
+        check_choice("critics", self.critics, CRITICS)
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
         for name in ("n_copies", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "n_steps"):
