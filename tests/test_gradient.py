@@ -12,6 +12,7 @@ import pytest
 from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.gradient import GradientConfig, GradientLearner
 from neomflex_jax.agents.policy_files import load_policies
+from neomflex_jax.agents.squash import squash
 from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
 from neomflex_jax.training.algorithm import algorithm_for
@@ -183,3 +184,29 @@ def test_the_last_part_of_the_budget_is_played_on_another_power_flow(tmp_path):
 def test_bad_settings_are_refused_at_construction(changes, message):
     with pytest.raises(InputError, match=message):
         replace(SMALL, **changes)
+
+
+def test_a_saturated_action_comes_back_and_stays_exact_elsewhere():
+    u = jnp.array([-8.0, -8.0, 8.0, 8.0, 0.3])
+    toward = jnp.array([-1.0, 1.0, 1.0, -1.0, 1.0])  # of the loss by the action
+    given = jax.vjp(squash, u)[1](toward)[0]
+    slope = 1.0 - jnp.tanh(u) ** 2
+    np.testing.assert_allclose(given, toward * jnp.where(jnp.array([1, 0, 1, 0, 0]), 0.1, slope), rtol=1e-6)
+    np.testing.assert_array_equal(squash(u), jnp.tanh(u))
+
+
+def test_an_empty_battery_that_is_asked_to_discharge_learns_to_charge():
+    """The day cost alone gives it no gradient; what was asked in vain does."""
+    env = make("neom33", power_flow="lindistflow")
+    training = algorithm_for(env, dataclasses.replace(options(), gradient=replace(SMALL, n_copies=2)))
+    mask = np.zeros((3, env.action_size))
+    mask[0, 0] = 1.0  # the battery of agent_1
+
+    def costs(request):
+        act = lambda observation: jnp.broadcast_to(request * mask, (2, *mask.shape))  # noqa: E731
+        return training._play(env, act, jax.random.key(0))[:2]
+
+    clipped = jax.grad(lambda request: costs(request)[1])(0.8)
+    assert clipped > 0  # a descent step asks for less
+    with pytest.raises(InputError, match="clipping_weight = -1"):
+        replace(SMALL, clipping_weight=-1.0)

@@ -4,6 +4,10 @@ Each update starts every copy on a random day with random energies and lets `hor
 order of the file, energies carried over midnight, whatever the scenario's own rules are: a return that ends at midnight
 would teach the batteries to be empty then. A violation ends no day here; its penalty is a step, which has no gradient,
 so that what keeps policies inside the hard limits is the voltage term.
+
+A battery that is empty and asked to discharge delivers nothing, whatever is asked: no gradient could ever teach it to
+charge. So requests that are not delivered cost something at first, `clipping_weight (1 - share)` times their mean sum,
+which leads back to where the gradient lives.
 """
 
 from __future__ import annotations
@@ -91,7 +95,8 @@ class GradientTraining:
             key, reset_key = jax.random.split(state.key)
 
             def cost(act: Acting) -> tuple[Array, Metrics]:
-                return self._play(env, act, reset_key)
+                day_cost, clipped, metrics = self._play(env, act, reset_key)
+                return day_cost + self.learner.config.clipping_weight * (1.0 - share) * clipped, metrics
 
             learner, metrics = self.learner.update(state.learner, cost, share)
             return replace(state, learner=learner, key=key, steps=state.steps + self._horizon), metrics
@@ -118,17 +123,19 @@ class GradientTraining:
         environments, timestep = jax.vmap(_ruled(env, day_order="random", energies="random").reset)(keys)
         return environments, timestep.observation
 
-    def _play(self, env: Environment, act: Acting, key: Array) -> tuple[Array, Metrics]:
-        """Play the horizon; gives the mean cost of a day, and metrics."""
+    def _play(self, env: Environment, act: Acting, key: Array) -> tuple[Array, Array, Metrics]:
+        """Play the horizon; gives the mean cost of a day, the mean of what was asked in vain, and metrics."""
+        clipping = env.constraint_names.index("clipping")
         copies = AutoReset(_ruled(env, day_order="file", energies="carried"))
 
-        def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], Metrics]:
+        def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry
             state, timestep = jax.vmap(copies.step)(state, act(observation))
-            return (state, timestep.observation), step_metrics(env, timestep)
+            clipped = timestep.info["constraint_cost"][..., clipping].sum(axis=-1).mean()
+            return (state, timestep.observation), (clipped, step_metrics(env, timestep))
 
-        _, metrics = jax.lax.scan(step, self._reset(env, key), None, length=self._horizon)
-        return metrics["day_cost"].mean(), summed_up(jax.lax.stop_gradient(metrics))
+        _, (clipped, metrics) = jax.lax.scan(step, self._reset(env, key), None, length=self._horizon)
+        return metrics["day_cost"].mean(), clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))
 
 
 def _ruled(env: Environment, **rules: str) -> Environment:

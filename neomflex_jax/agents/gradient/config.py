@@ -27,6 +27,8 @@ class GradientConfig:
         Over the run's budget: none, linear or cosine, down to a hundredth.
     max_gradient_norm
         Of each agent's gradient; it is larger nearly always, so that steps depend on its direction alone.
+    clipping_weight
+        Cost of asking devices for what they cannot deliver, at the run's start; see `training/gradient_loop.py`.
     """
 
     n_copies: int = 64
@@ -39,6 +41,7 @@ class GradientConfig:
     learning_rate: float = 1e-2
     learning_rate_decay: str = "cosine"
     max_gradient_norm: float = 1.0
+    clipping_weight: float = 3.0
 
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
@@ -48,6 +51,8 @@ class GradientConfig:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {self.hidden_sizes} must hold at least one positive size")
+        if not self.clipping_weight >= 0:
+            raise InputError(f"clipping_weight = {self.clipping_weight} must be at least 0")
         for name in ("learning_rate", "max_gradient_norm"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be above 0")

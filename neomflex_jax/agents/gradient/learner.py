@@ -22,6 +22,7 @@ from neomflex_jax.agents.actors import Actors, Statistics, statistics_of
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
+from neomflex_jax.agents.squash import squash
 
 Acting = Callable[[Array], Array]  # observations (..., n_agents, observation_size) to actions
 
@@ -88,7 +89,7 @@ class GradientLearner:
 
         def act(observation: Array) -> Array:
             mean, _ = self.actors.apply(actor, self.actors.inputs(statistics, observation))
-            return jnp.where(self.actors.action_mask, jnp.tanh(mean), 0.0)
+            return jnp.where(self.actors.action_mask, squash(mean), 0.0)
 
         return act
 
