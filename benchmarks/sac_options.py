@@ -1,0 +1,94 @@
+"""What each of SAC's options does to the day cost, all else as by default: one change at a time.
+
+``python benchmarks/sac_options.py --output results/sac_options [--chunks 90] [--only n_steps=3 ...]``
+
+Equal numbers of steps for all; the policies play the testing days in `ac`, energies carried over. `options.csv` grows
+as it goes; what is printed is read back from there.
+"""
+
+from __future__ import annotations
+
+import ast
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import pandas as pd
+import tyro
+
+from neomflex_jax import load_scenario
+from neomflex_jax.agents.networks import NetworkPolicy
+from neomflex_jax.environment import evaluation_environment, make
+from neomflex_jax.evaluation import record
+from neomflex_jax.training.options import TrainOptions
+from neomflex_jax.training.program import program_for
+
+CHANGES = (
+    "default",
+    "critics=local",
+    "critics=joint",
+    "share_actor=True",
+    "activation=tanh",
+    "n_steps=3",
+    "layer_norm_critics=True",
+    "normalise_observations=False",
+    "learning_rate_decay=none",
+    "gamma=0.95",
+    "reward_scale=3.0",
+    "target_entropy_per_action=-1.0",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Train with one option changed at a time."""
+
+    output: Path
+    chunks: int = 90
+    """Of 24 steps of every copy."""
+    seed: int = 0
+    scenario: str = "neom33"
+    only: tuple[str, ...] = CHANGES
+
+
+def main() -> None:
+    """Run and print."""
+    options = tyro.cli(Options)
+    options.output.mkdir(parents=True, exist_ok=True)
+    table = options.output / "options.csv"
+    rows: list[dict[str, Any]] = []
+    for change in options.only:
+        rows.append({"change": change, **_train(options, change)})
+        pd.DataFrame(rows).to_csv(table, index=False)
+        print(f"{change}: {rows[-1]['day_cost_ac']:.1f} a day", flush=True)
+    print(pd.read_csv(table).to_string(index=False, float_format="{:.4g}".format))
+
+
+def _train(options: Options, change: str) -> dict[str, Any]:
+    training = TrainOptions(load_scenario(options.scenario), seed=options.seed)
+    if change != "default":
+        name, _, text = change.partition("=")
+        value = text if isinstance(getattr(training.sac, name), str) else ast.literal_eval(text)
+        training = replace(training, sac=replace(training.sac, **{name: value}))
+    env = make(training.scenario)
+    program = program_for(env, training)
+    state = program.begin(env, training.seeds)
+    state, _ = program.advance(env, state, 0.0)
+    started = time.monotonic()
+    for chunk in range(1, options.chunks):
+        state, metrics = program.advance(env, state, chunk / options.chunks)
+    jax.block_until_ready(metrics)
+    seconds = time.monotonic() - started
+    judged = evaluation_environment(env.with_power_flow("ac"))
+    trajectory = record(judged, NetworkPolicy(program.networks(state)[0]), "controlled")
+    return {
+        "day_cost_ac": float(trajectory.cost.sum() / judged.profiles.n_days),
+        "hard_violations": int(trajectory.violated.sum()),
+        "seconds_without_compilation": round(seconds, 1),
+    }
+
+
+if __name__ == "__main__":
+    main()
