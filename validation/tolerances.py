@@ -41,6 +41,8 @@ class Tolerances:
     load_q_factor_max: float = 1e-6
     # energies of MWh size in float32
     energy_max_mwh: float = 1e-5
+    # a copy of the step before's
+    energy_jump_max_mwh: float = 1e-6
     # step costs up to some hundreds in float32, of a sum of weights of 100 times differences of voltages near 1
     cost_max: float = 5e-3
     # copies of recorded float32 numbers, minus 1 or divided once: 6e-8

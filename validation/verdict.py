@@ -49,6 +49,7 @@ def judge(metrics: Metrics, tolerances: Tolerances, closed_loop_gap: float | Non
         "q_injection_max_mvar": metrics.q_injection_max_mvar,
         "load_q_factor_max": metrics.load_q_factor_max,
         "energy_max_mwh": metrics.energy_max_mwh,
+        "energy_jump_max_mwh": metrics.energy_jump_max_mwh,
         "cost_max": metrics.cost_max,
         "observation_max": metrics.observation_max,
         "power_balance_max_mw": metrics.power_balance_max_mw,
