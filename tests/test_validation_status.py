@@ -102,8 +102,16 @@ def test_a_failed_report_and_a_sample_are_named_as_such(
     status = validation_status(identity, [tmp_path])
     assert not status.validated and "says FAIL (" in status.text and "vm_max_pu" in status.text
     assert status.report == tmp_path / "report.json"
-    both = validation_status(identity, [tmp_path, passed[1]])
-    assert both.validated, "a passing report beside a failed one counts"
+    for places in ([tmp_path, passed[1]], [passed[1], tmp_path]):
+        both = validation_status(identity, places)
+        assert not both.validated and both.report == tmp_path / "report.json", "a failing report outranks a passing one"
+        assert "says FAIL (" in both.text and str(passed[1]) in both.text
+
+
+@pytest.mark.parametrize("limit", [float("inf"), float("nan"), -1.0])
+def test_a_limit_that_holds_nothing_back_is_refused(limit: float) -> None:
+    with pytest.raises(InputError, match=r"vm_max_pu = .* must be a number of at least 0, and finite"):
+        Tolerances(vm_max_pu=limit)
 
 
 def test_own_tolerances_are_named_with_the_status(run: Trajectory, identity: Identity, tmp_path: Path) -> None:
@@ -268,6 +276,7 @@ def test_missing_tolerance_file(tmp_path: Path) -> None:
         (lambda content: content["runs"][0].update(verdict="FAIL"), "says PASS, and its runs do not"),
         (lambda content: content["runs"][0]["criteria"][0].update(passed=False), "says PASS, and its runs do not"),
         (lambda content: content["runs"][0]["criteria"][0].update(passed=None), "says PASS, and its runs do not"),
+        (lambda content: content["runs"][0]["criteria"][0].update(limit=None), "says PASS, and its runs do not"),
         (lambda content: content.update(is_sample=True), "says PASS, and its runs do not"),
         (lambda content: content.update(days=["0"]), "days must be a list of int"),
         (lambda content: content["runs"][0].update(day_cost=["1"]), "day_cost must be a list of float"),

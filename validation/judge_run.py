@@ -72,7 +72,13 @@ def judge_run(
     default = tolerances_for(trajectory.power_flow)
     used = default if tolerances is None else tolerances
     gap = None if not closes else math.nan if closed is None else closed.cost_gap_share
-    criteria = judge(metrics, used, gap)
+    criteria = judge(
+        metrics,
+        used,
+        gap,
+        closed_loop_failed_flows=None if closed is None else closed.failed_flows,
+        closed_loop_spot_max_pu=None if closed is None else closed.spot_max_pu,
+    )
     by_day = (-1, scenario.steps_per_day)
     report = RunReport(
         run=trajectory.run,

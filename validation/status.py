@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neomflex_jax.errors import InputError
 from validation.stored_report import FILE, StoredReport, StoredRun, read_report
-from validation.verdict import PASS
+from validation.verdict import FAIL, PASS
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Status:
 
 
 def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
-    """Look for a report of the results in some folders.
+    """Look for reports of the results in some folders; one that fails them outranks any that pass them.
 
     Parameters
     ----------
@@ -54,7 +54,10 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
     places
         Folders that may hold a `report.json`; those that hold none are passed over.
     """
-    notes, same = [], None
+    notes: list[str] = []
+    passed: Status | None = None
+    failed: Path | None = None
+    same: Path | None = None
     for folder in dict.fromkeys(places):
         if not (folder / FILE).is_file():
             continue
@@ -70,10 +73,16 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
         run = report.judged[differences.index([])]
         if report.verdict == PASS:
             own = f" (own tolerances: {', '.join(run.own_tolerances)})" if run.own_tolerances else ""
-            return Status(True, f"validated: PASS{own}, {report.path}", report.path)
+            passed = passed or Status(True, f"validated: PASS{own}, {report.path}", report.path)
+            continue
         same = report.path
         notes.append(_refusal(report, run))
-    return Status(False, "; ".join(["not validated", *notes]), same)
+        if run.verdict == FAIL:
+            failed = failed or report.path
+    if passed is None or failed is not None:
+        beside = [f"beside {passed.report}, which says PASS: validate again, or delete the wrong one"] if passed else []
+        return Status(False, "; ".join(["not validated", *notes, *beside]), failed or same)
+    return passed
 
 
 def _refusal(report: StoredReport, run: StoredRun) -> str:

@@ -101,7 +101,7 @@ def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
         raise InputError(f"{path}: policies_sha256 must be texts by agent; validate again")
     criteria = _list(path, entry, "criteria", dict)
     failed = {*_list(path, entry, "failed_criteria", str)}
-    failed |= {str(one.get("name")) for one in criteria if one.get("passed") is not True}
+    failed |= {str(one.get("name")) for one in criteria if one.get("passed") is not True or one.get("limit") is None}
     texts = ("run", "scenario", "scenario_hash", "task_hash", "profiles_sha256", "power_flow", "verdict")
     return StoredRun(
         **{name: _get(path, entry, name, str) for name in texts},
