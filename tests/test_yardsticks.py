@@ -24,7 +24,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import record
 from neomflex_jax.evaluation.rollout import record_with_memory
 from neomflex_jax.evaluation.tables import GAP, daily_summary, run_summary, step_metrics
-from neomflex_jax.evaluation.yardsticks import YARDSTICKS, _load, record_yardstick
+from neomflex_jax.evaluation.yardsticks import YARDSTICKS, _key, _load, record_yardstick
 from neomflex_jax.scenario import RewardConfig, Scenario, Territory, Uncertainty
 
 R_OHM, X_OHM, KV = 3.0, 4.0, 10.0
@@ -209,6 +209,11 @@ def test_an_optimum_is_kept_and_found_again_and_a_broken_one_is_not_taken(with_p
         assert _load(file, with_pv, with_pv.profiles.n_days) is None
     record_yardstick(with_pv, "perfect_foresight", profiles_sha256="x", cache=tmp_path)
     assert _load(file, with_pv, with_pv.profiles.n_days) is not None
+
+
+def test_a_kept_optimum_is_of_its_feeders_own_numbers(with_pv: Environment) -> None:
+    feeder = dataclasses.replace(with_pv.feeder, r_ohm=with_pv.feeder.r_ohm * 1.1)
+    assert _key(with_pv, 2, "x") != _key(dataclasses.replace(with_pv, feeder=feeder), 2, "x")
 
 
 def test_a_forecast_knows_the_present_and_repeats_the_day_before(with_battery: Environment) -> None:

@@ -17,10 +17,13 @@ class Identity:
 
     policies_sha256: Mapping[str, str]  # by agent
     scenario_hash: str
+    feeder_sha256: str  # of what the feeder's name or folder held
     profiles_sha256: str
+    first_day: int  # of the profiles
+    n_days: int
 
-    def differences(self, run: StoredRun) -> list[str]:
-        """Say in what a validated run is of something else; empty if it is of the same."""
+    def differences(self, run: StoredRun, report: StoredReport) -> list[str]:
+        """Say in what a report's run is of something else; empty if it is of the same, or of a sample of its days."""
         agents = sorted({*self.policies_sha256, *run.policies_sha256})
         changed = [
             agent
@@ -32,6 +35,12 @@ class Identity:
             found.append(f"another scenario ({run.scenario}, power flow {run.power_flow})")
         if self.profiles_sha256 != run.profiles_sha256:
             found.append("other profiles")
+        if self.feeder_sha256 != run.feeder_sha256:
+            found.append("a feeder with other data")
+        days = range(self.first_day, self.first_day + self.n_days)
+        same = set(report.days) <= set(days) if report.is_sample else list(report.days) == list(days)
+        if not same:
+            found.append(f"other days ({len(report.days)}, not {self.n_days})")
         return found
 
 
@@ -66,7 +75,7 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
         except InputError as error:
             notes.append(str(error))
             continue
-        differences = [identity.differences(run) for run in report.judged]
+        differences = [identity.differences(run, report) for run in report.judged]
         if [] not in differences:
             notes.append(f"{report.path} is of {' and '.join(differences[0])}")
             continue

@@ -44,6 +44,8 @@ class Tolerances:
     energy_max_mwh: float = 1e-5
     # a copy of the step before's
     energy_jump_max_mwh: float = 1e-6
+    # copies of the profiles' rows, times a variant's factor, in float32
+    profile_max: float = 1e-6
     # set-points and states of charge are float32 copies of numbers that were clipped to their limits
     device_limit_max: float = 1e-5
     # step costs up to some hundreds in float32, of a sum of weights of 100 times differences of voltages near 1

@@ -37,13 +37,14 @@ def judge(
     *,
     closed_loop_failed_flows: int | None = None,
     closed_loop_spot_max_pu: float | None = None,
+    profile_max: float | None = None,
 ) -> tuple[Criterion, ...]:
     """Hold a run's figures against the tolerances, in the order of the tolerances' fields.
 
     `closed_loop_gap`: by how much of itself the reward differs when the policy acts on pandapower's answers; NaN if
     that should have been found out and was not, None to leave the criterion out. `closed_loop_failed_flows` and
-    `closed_loop_spot_max_pu`: its own failed steps, and how far it is from plain `runpp`; None where there was none. A
-    tolerance of None is not judged.
+    `closed_loop_spot_max_pu`: its own failed steps, and how far it is from plain `runpp`; None where there was none.
+    `profile_max`: how far the record is from the profiles' file; None without it. A tolerance of None is not judged.
     """
     values: dict[str, float | None] = {
         "vm_max_pu": metrics.vm_pu.max_abs,
@@ -66,6 +67,7 @@ def judge(
         "day_cost_gap_max": abs(metrics.day_cost_gap),
         "day_cost_flattery_max": max(-metrics.day_cost_gap, 0.0),
     }
+    values["profile_max"] = profile_max
     values["closed_loop_gap_max"] = closed_loop_gap
     values["closed_loop_failed_flows"] = closed_loop_failed_flows
     values["closed_loop_spot_max_pu"] = closed_loop_spot_max_pu

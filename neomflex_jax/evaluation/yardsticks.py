@@ -22,6 +22,7 @@ from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.rollout import record, record_with_memory
 from neomflex_jax.evaluation.trajectory import UNREADABLE, Trajectory
+from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.scenario import Uncertainty
 
 YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
@@ -114,7 +115,15 @@ def _perfect_foresight(env: Environment, n_days: int | None, sha256: str, cache:
 
 def _key(planner: Environment, n_days: int, profiles_sha256: str) -> str:
     """Name what an optimum depends on."""
-    parts = [planner.scenario.hash(), profiles_sha256, n_days, asdict(SEARCH), asdict(SETTLE), __version__]
+    parts = [
+        planner.scenario.hash(),
+        feeder_hash(planner.feeder),
+        profiles_sha256,
+        n_days,
+        asdict(SEARCH),
+        asdict(SETTLE),
+        __version__,
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -122,7 +131,7 @@ def _save(file: Path, optimum: Optimum) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     with partial.open("wb") as unfinished:
-        np.savez_compressed(unfinished, **{name: np.asarray(getattr(optimum, name)) for name in KEPT})
+        np.savez_compressed(unfinished, **{name: np.asarray(getattr(optimum, name)) for name in KEPT})  # type: ignore[arg-type]
     partial.replace(file)
 
 
