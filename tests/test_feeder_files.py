@@ -1,5 +1,6 @@
 """Feeder folders: what the optional columns mean, how mistakes in them are named, and that writing loses nothing."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 import neomflex_jax as nf
 from neomflex_jax.grid import feeder_names
 from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.grid.to_csv import write_feeder
 
 WriteFeeder = Callable[..., Path]
@@ -43,6 +45,21 @@ def test_every_optional_column_is_read(feeder_folder: WriteFeeder) -> None:
     np.testing.assert_array_equal(feeder.transformers.rated_ratio, [1, 50])
     np.testing.assert_array_equal(feeder.shunts.p_mw, [0, 0, 0.01])
     np.testing.assert_array_equal(feeder.shunts.q_mvar, [0, -0.3, 0])
+
+
+def test_a_feeders_hash_is_of_what_its_folder_holds(feeder_folder: WriteFeeder) -> None:
+    folder = feeder_folder(BUSES, BRANCHES)
+    one = nf.load_feeder(folder)
+    found = {feeder_hash(one)}
+    assert found == {feeder_hash(nf.load_feeder(folder))} == {feeder_hash(dataclasses.replace(one, name="renamed"))}
+    others = [
+        (BUSES, BRANCHES.replace("0.5,0.4,1,0.2", "0.500001,0.4,1,0.2")),
+        (BUSES.replace("-0.3", "0.3"), BRANCHES),
+    ]
+    others += [(BUSES.replace("30,", "31,"), BRANCHES.replace("20,30", "20,31"))]
+    for buses, branches in others:
+        found.add(feeder_hash(nf.load_feeder(feeder_folder(buses, branches))))
+    assert len(found) == 4
 
 
 def test_a_rating_that_is_not_known_gives_no_loading(feeder_folder: WriteFeeder) -> None:

@@ -17,6 +17,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
 from validation import compare, prepared, replay
 from validation.closed_loop import closed_loop, idle_policy
+from validation.gap import compare_loops
 from validation.observations import check_observations
 from validation.pandapower_net import SetPoints
 from validation.prepared import step_solver
@@ -89,6 +90,29 @@ def test_ac_and_pandapower_play_the_same_days(exact: tuple[Trajectory, Policies]
     np.testing.assert_allclose(loop.played.reward, run.reward, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(loop.played.observation, run.observation, rtol=0, atol=1e-4)
     assert loop.as_dict()["days"][1]["cost"] == loop.days[1].cost
+
+
+def test_the_loops_own_alarms_fail_the_run(exact: tuple[Trajectory, Policies]) -> None:
+    run, _ = exact
+    metrics, limits = compare(run, replay(run))[0], tolerances_for("ac")
+
+    def failing(**alarms: Any) -> list[str]:
+        return [one.name for one in judge(metrics, limits, 0.0, **alarms) if not one.passed]
+
+    assert failing(closed_loop_failed_flows=0, closed_loop_spot_max_pu=0.0) == []
+    assert failing(closed_loop_failed_flows=1) == ["closed_loop_failed_flows"]
+    assert failing(closed_loop_spot_max_pu=1e-8) == ["closed_loop_spot_max_pu"]
+    assert failing(closed_loop_spot_max_pu=float("inf")) == ["closed_loop_spot_max_pu"]
+
+
+def test_a_dear_day_and_a_cheap_one_do_not_cancel(exact: tuple[Trajectory, Policies]) -> None:
+    run, _ = exact
+    shift = np.where(run.day == 0, 1.0, -1.0)[:, None]
+    other = dataclasses.replace(run, local_reward=run.local_reward + shift)
+    status = np.full(run.n_steps, "ok")
+    gap = compare_loops(run, other, status, spot_max_pu=0.0, apart_action=1.0, apart_vm_pu=1.0)
+    assert gap.cost == pytest.approx(gap.recorded_cost, rel=1e-5)
+    assert gap.cost_gap_share == pytest.approx(run.n_steps * len(run.scenario.agents) / gap.recorded_cost, rel=1e-4)
 
 
 def test_its_record_passes_validation_and_every_step_equals_plain_runpp(exact: tuple[Trajectory, Policies]) -> None:

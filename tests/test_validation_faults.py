@@ -238,4 +238,43 @@ def test_energy_that_gets_lost_and_a_wrong_reward(run: Trajectory, replayed: Rep
         "day_cost_flattery_max",
     }
     lost = failed(dataclasses.replace(run, battery_soc=half(run.battery_soc)), replayed)
-    assert lost == {"energy_max_mwh", "observation_max"}
+    assert lost == {"energy_max_mwh", "energy_jump_max_mwh", "device_limit_max", "observation_max"}
+
+
+def test_whole_numbers_for_converged_are_refused(run: Trajectory) -> None:
+    for name in ("converged", "violated"):
+        with pytest.raises(InputError, match=f"{name} holds int64 values, expected bool"):
+            replay(dataclasses.replace(run, **{name: getattr(run, name).astype(np.int64)}))
+
+
+def test_devices_beyond_their_ratings(run: Trajectory, replayed: Replay) -> None:
+    """A record of larger devices, sound in itself, stored under the scenario's smaller ones."""
+    scenario = run.scenario
+    smaller = {
+        "power": {"batteries": tuple(dataclasses.replace(each, power_mw=0.1) for each in scenario.batteries)},
+        "window": {"batteries": tuple(dataclasses.replace(each, soc_max=0.6) for each in scenario.batteries)},
+        "panels": {"pv_inverters": tuple(dataclasses.replace(each, p_max_mw=0.9) for each in scenario.pv_inverters)},
+        "rating": {"pv_inverters": tuple(dataclasses.replace(each, s_mva=0.9) for each in scenario.pv_inverters)},
+    }
+    for what, devices in smaller.items():
+        faulty = dataclasses.replace(run, scenario=dataclasses.replace(scenario, **devices))
+        assert "device_limit_max" in failed(faulty, replayed), what
+    for name, factor in (("pv_p_mw", 0.9), ("pv_p_mw", 1.1), ("pv_available_mw", 1.1), ("solar", 1.1)):
+        values = getattr(run, name) * np.float32(factor)
+        assert "device_limit_max" in failed(dataclasses.replace(run, **{name: values}), replayed), (name, factor)
+    reactive = dataclasses.replace(run, battery_q_mvar=run.battery_q_mvar + np.float32(1e-3))
+    assert "device_limit_max" in failed(reactive, replayed), "a battery without a rating has no reactive power"
+
+
+def test_energy_from_nowhere(run: Trajectory, replayed: Replay) -> None:
+    """A battery is full again at every midnight; every step by itself balances, and policies see it."""
+    lift = np.where(run.day == 1, np.float32(0.05), np.float32(0.0))
+    energies = {name: getattr(run, name).copy() for name in ("battery_soc_before", "battery_soc")}
+    for values in energies.values():
+        values[:, 0] += lift
+    observation = run.observation.copy()
+    observation[:, 0, 14] += lift
+    faulty = dataclasses.replace(run, observation=observation, **energies)
+    assert "energy_jump_max_mwh" in failed(faulty, replayed)
+    anew = dataclasses.replace(run.scenario, rules=dataclasses.replace(run.scenario.rules, energies="random"))
+    assert "energy_jump_max_mwh" not in failed(dataclasses.replace(faulty, scenario=anew), replayed)

@@ -302,6 +302,7 @@ def test_every_option_of_the_devices_is_replayed_and_random_impedances_are_refus
     run = record(env, RandomPolicy(jax.random.key(0), env.action_size), "random", n_days=1)
     metrics, _ = compare(run, replay(run))
     assert metrics.vm_pu.max_abs < 1e-5 and metrics.energy_max_mwh < 1e-5 and metrics.cost_max < 5e-3
+    assert metrics.device_limit_max < 1e-5 and metrics.energy_jump_max_mwh < 1e-6
     assert np.abs(run.battery_q_mvar).max() > 0.1 and np.ptp(run.load_p_mw[0] / env.feeder.load_p_mw.clip(1e-9)) > 0.1
 
     lost = dataclasses.replace(run, battery_soc=run.battery_soc - np.float32(1e-3))

@@ -24,18 +24,19 @@ def stored(cost: float, seed: int, **changes: Any) -> dict[str, Any]:
         "reference": False,
         "scenario": "neom33",
         "scenario_hash": "s",
+        "feeder_sha256": "f",
         "task_hash": "t",
         "profiles_sha256": "p",
         "policies_sha256": {"agent_1": f"{cost} {seed}"},
         "power_flow": "calibrated",
         "verdict": "PASS",
-        "criteria": [{"name": "vm_max_pu", "passed": True}],
+        "criteria": [{"name": "vm_max_pu", "passed": True, "limit": 1e-5}],
         "failed_criteria": [],
         "own_tolerances": {},
         "recorded_day_cost": costs,
         "day_cost": costs,
     }
-    content = {"schema_version": 2, "verdict": "PASS", "is_sample": False, "days": list(range(N_DAYS))}
+    content = {"schema_version": 3, "verdict": "PASS", "is_sample": False, "days": list(range(N_DAYS))}
     content |= {"metadata": {"training": {"algorithm": "sac", "seed": seed}}, "runs": [run | changes]}
     return content
 
@@ -95,6 +96,7 @@ def test_the_algorithm_is_the_name_where_none_is_given(tmp_path: Path) -> None:
     [
         ({"policies_sha256": {"agent_1": "1.0 0"}}, "the same policies"),
         ({"task_hash": "u"}, "another task"),
+        ({"feeder_sha256": "g"}, "another feeder"),
         ({"profiles_sha256": "q"}, "other profiles"),
         ({"day_cost": [1.0] * 5}, "other days"),
         ({"reference": True}, "no judged run"),

@@ -15,7 +15,11 @@ from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
+from neomflex_jax.grid.fingerprint import feeder_hash
+from neomflex_jax.profiles import profiles_hash
+from neomflex_jax.resources import packaged_profiles
 from validation import Report, Sample, Tolerances, idle_policy, read_tolerances, render_table, tolerances_for, validate
+from validation.profile_check import profile_gap
 from validation.provenance import git_commit
 from validation.sample import whole_days
 from validation.status import Identity, validation_status
@@ -45,7 +49,8 @@ def passed(run: Trajectory, tmp_path_factory: pytest.TempPathFactory) -> tuple[R
 
 @pytest.fixture
 def identity(run: Trajectory) -> Identity:
-    return Identity(HASHES, run.scenario.hash(), run.profiles_sha256)
+    feeder = feeder_hash(nf.load_feeder("case33bw"))
+    return Identity(HASHES, run.scenario.hash(), feeder, run.profiles_sha256, first_day=0, n_days=1)
 
 
 def rewritten(folder: Path, to: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -80,6 +85,9 @@ def test_other_scenario_profiles_or_no_policies_do_not_count(passed: tuple[Repor
     for change, said in (
         ({"scenario_hash": "f" * 64}, "another scenario (neom33, power flow ac)"),
         ({"profiles_sha256": "f" * 64}, "other profiles"),
+        ({"feeder_sha256": "f" * 64}, "a feeder with other data"),
+        ({"n_days": 84}, "other days (1, not 84)"),
+        ({"first_day": 1}, "other days"),
         ({"policies_sha256": {}}, "other policies"),
     ):
         status = validation_status(dataclasses.replace(identity, **change), [passed[1]])
@@ -102,8 +110,16 @@ def test_a_failed_report_and_a_sample_are_named_as_such(
     status = validation_status(identity, [tmp_path])
     assert not status.validated and "says FAIL (" in status.text and "vm_max_pu" in status.text
     assert status.report == tmp_path / "report.json"
-    both = validation_status(identity, [tmp_path, passed[1]])
-    assert both.validated, "a passing report beside a failed one counts"
+    for places in ([tmp_path, passed[1]], [passed[1], tmp_path]):
+        both = validation_status(identity, places)
+        assert not both.validated and both.report == tmp_path / "report.json", "a failing report outranks a passing one"
+        assert "says FAIL (" in both.text and str(passed[1]) in both.text
+
+
+@pytest.mark.parametrize("limit", [float("inf"), float("nan"), -1.0])
+def test_a_limit_that_holds_nothing_back_is_refused(limit: float) -> None:
+    with pytest.raises(InputError, match=r"vm_max_pu = .* must be a number of at least 0, and finite"):
+        Tolerances(vm_max_pu=limit)
 
 
 def test_own_tolerances_are_named_with_the_status(run: Trajectory, identity: Identity, tmp_path: Path) -> None:
@@ -163,6 +179,24 @@ def test_flattery_is_named_and_bounded(run: Trajectory, tmp_path: Path) -> None:
     assert report.runs[0].metrics.day_cost_gap == pytest.approx(0.3, rel=1e-4)
 
 
+def test_days_that_are_not_the_files_are_found(run: Trajectory, tmp_path: Path) -> None:
+    """Half of everybody's Demand, under the profiles' own hash."""
+    path = packaged_profiles("testing")
+    named = dataclasses.replace(run, profiles_sha256=profiles_hash(path))
+    assert profile_gap(named, path) < 1e-6
+    for name in ("demand", "solar", "price"):
+        values = getattr(run, name) * np.float32(0.5) + np.float32(name == "price")
+        assert profile_gap(dataclasses.replace(named, **{name: values}), path) > 0.1
+    stressed = dataclasses.replace(run.scenario, variant="high_load")
+    assert profile_gap(dataclasses.replace(named, scenario=stressed, demand=run.demand * np.float32(1.2)), path) < 1e-6
+    assert profile_gap(dataclasses.replace(named, dataset_index=run.dataset_index + 48 * 1000), path) == float("inf")
+    half = dataclasses.replace(named, demand=run.demand * np.float32(0.5))
+    report = validate([half], tmp_path, profiles=path)
+    assert "profile_max" in report.runs[0].failed_criteria
+    with pytest.raises(InputError, match="give the file that was played"):
+        validate([run], tmp_path, profiles=path)
+
+
 def test_runs_of_other_days_are_refused(run: Trajectory, tmp_path: Path) -> None:
     later = dataclasses.replace(run, run="later", dataset_index=run.dataset_index + 48)
     with pytest.raises(InputError, match="have other days"):
@@ -184,7 +218,7 @@ def test_a_sample_of_days_never_passes(four_days: Trajectory, identity: Identity
     assert report.runs[0].verdict == "PASS" and report.runs[0].metrics.n_days == 2
     assert report.verdict == "INCOMPLETE" and report.exit_status == 2 and report.is_sample
     assert "first answer on 2 sampled days of 4" in render_table(report)
-    same = dataclasses.replace(identity, scenario_hash=four_days.scenario.hash())
+    same = dataclasses.replace(identity, n_days=4)
     status = validation_status(same, [tmp_path])
     assert not status.validated and "first answer on 2 sampled days" in status.text
     whole = validate([four_days], tmp_path, lenient)
@@ -268,6 +302,7 @@ def test_missing_tolerance_file(tmp_path: Path) -> None:
         (lambda content: content["runs"][0].update(verdict="FAIL"), "says PASS, and its runs do not"),
         (lambda content: content["runs"][0]["criteria"][0].update(passed=False), "says PASS, and its runs do not"),
         (lambda content: content["runs"][0]["criteria"][0].update(passed=None), "says PASS, and its runs do not"),
+        (lambda content: content["runs"][0]["criteria"][0].update(limit=None), "says PASS, and its runs do not"),
         (lambda content: content.update(is_sample=True), "says PASS, and its runs do not"),
         (lambda content: content.update(days=["0"]), "days must be a list of int"),
         (lambda content: content["runs"][0].update(day_cost=["1"]), "day_cost must be a list of float"),
@@ -287,7 +322,7 @@ def test_a_report_that_contradicts_itself_validates_nothing(
     assert not status.validated and "validate again" in status.text
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", "null", '{"schema_version": 2}'])
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "[]", "null", '{"schema_version": 3}'])
 def test_a_file_that_is_no_report_is_passed_over_in_words(identity: Identity, tmp_path: Path, text: str) -> None:
     (tmp_path / "report.json").write_text(text, encoding="utf-8")
     status = validation_status(identity, [tmp_path])

@@ -17,13 +17,14 @@ from neomflex_jax.agents.baselines.energies import reached
 from neomflex_jax.agents.baselines.model_predictive import forecast
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.commands import played_runs as runs
+from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 from neomflex_jax.environment import Environment, evaluation_environment, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import record
 from neomflex_jax.evaluation.rollout import record_with_memory
 from neomflex_jax.evaluation.tables import GAP, daily_summary, run_summary, step_metrics
-from neomflex_jax.evaluation.yardsticks import YARDSTICKS, record_yardstick
+from neomflex_jax.evaluation.yardsticks import YARDSTICKS, _key, _load, record_yardstick
 from neomflex_jax.scenario import RewardConfig, Scenario, Territory, Uncertainty
 
 R_OHM, X_OHM, KV = 3.0, 4.0, 10.0
@@ -188,9 +189,31 @@ def test_an_optimum_is_kept_and_found_again_and_a_broken_one_is_not_taken(with_p
     again = record_yardstick(with_pv, "perfect_foresight", profiles_sha256="x", cache=tmp_path)
     assert file.stat().st_mtime_ns == kept
     np.testing.assert_array_equal(again.trajectory.action, first.trajectory.action)
-    file.write_bytes(b"no archive")
+    assert list(tmp_path.iterdir()) == [file], "nothing unfinished stays behind"
+    whole = file.read_bytes()
+    with np.load(file) as stored:
+        contents = dict(stored)
+    assert _load(file, with_pv, with_pv.profiles.n_days) is not None
+    spoilt = bytearray(whole)
+    spoilt[120:160] = bytes(40)
+    for content in (b"no archive", b"", whole[: len(whole) // 2], bytes(spoilt)):
+        file.write_bytes(content)
+        assert _load(file, with_pv, with_pv.profiles.n_days) is None
+    for name, value in (
+        ("starts", np.array(["dear"])),
+        ("residual", np.array(["1"])),
+        ("starts", np.zeros(1_000_000)),
+        ("action", contents["action"].astype(str)),
+    ):
+        np.savez_compressed(file, **(contents | {name: value}))
+        assert _load(file, with_pv, with_pv.profiles.n_days) is None
     record_yardstick(with_pv, "perfect_foresight", profiles_sha256="x", cache=tmp_path)
-    assert file.stat().st_size > 100
+    assert _load(file, with_pv, with_pv.profiles.n_days) is not None
+
+
+def test_a_kept_optimum_is_of_its_feeders_own_numbers(with_pv: Environment) -> None:
+    feeder = dataclasses.replace(with_pv.feeder, r_ohm=with_pv.feeder.r_ohm * 1.1)
+    assert _key(with_pv, 2, "x") != _key(dataclasses.replace(with_pv, feeder=feeder), 2, "x")
 
 
 def test_a_forecast_knows_the_present_and_repeats_the_day_before(with_battery: Environment) -> None:
@@ -225,6 +248,14 @@ def test_days_state_their_gap_to_perfect_foresight(with_battery: Environment) ->
 
 def test_the_commands_know_the_yardsticks_by_name() -> None:
     assert runs.Yardstick.__args__ == YARDSTICKS
+
+
+def test_trajectories_are_replaced_on_demand_alone(tmp_path: Path) -> None:
+    mine = tmp_path / "trajectory_mine.npz"
+    mine.write_bytes(b"precious")
+    with pytest.raises(InputError, match=r"already holds trajectory_mine.npz; give --overwrite"):
+        EvaluateCommand(output=tmp_path, policy=("no_control",)).execute(0.0)
+    assert mine.read_bytes() == b"precious"
 
 
 def test_nothing_to_play_is_said(tmp_path: Path) -> None:

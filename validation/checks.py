@@ -57,6 +57,9 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
             raise InputError(f"{where}: {name} holds {getattr(trajectory, name).dtype} values, expected numbers")
         if getattr(trajectory, name).shape != shape:
             raise InputError(f"{where}: {name} has shape {getattr(trajectory, name).shape}, expected {shape}")
+    for name in ("converged", "violated"):
+        if getattr(trajectory, name).dtype != bool:  # ~1 is -2: counts of integers come out negative
+            raise InputError(f"{where}: {name} holds {getattr(trajectory, name).dtype} values, expected bool")
     _check_days(where, trajectory)
     for name, values in vars(set_points_of(trajectory, feeder)).items():
         if values is None:
@@ -140,6 +143,24 @@ def energy_gaps_mwh(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
         owed_mwh = np.asarray(trajectory.load_owed_mwh[:, number], float) - trajectory.load_owed_before_mwh[:, number]
         gaps[:, len(scenario.batteries) + number] = h * missing_mw - owed_mwh
     return gaps / rounding
+
+
+def energy_jumps_mwh(trajectory: Trajectory) -> np.ndarray:
+    """Give how far each step's first energies are from those that the step before ended with, (n - 1, n_store).
+
+    Batteries, then flexible loads; 0 between rows that do not follow each other, and at midnights where energies are
+    drawn anew. Of a store above 1 MWh the jump is a share of its size.
+    """
+    scenario = trajectory.scenario
+    sizes = np.array([battery.capacity_mwh for battery in scenario.batteries])
+    before = np.column_stack([trajectory.battery_soc_before * sizes, trajectory.load_owed_before_mwh])
+    after = np.column_stack([trajectory.battery_soc * sizes, trajectory.load_owed_mwh])
+    follows = np.diff(trajectory.dataset_index) == 1
+    if scenario.rules.energies != "carried":
+        follows &= trajectory.step[1:] > 0
+    jumps = np.where(follows[:, None], before[1:] - after[:-1], 0.0)
+    rounding: np.ndarray = np.maximum([*sizes, *(load.buffer_mwh for load in scenario.flexible_loads)], 1.0)
+    return jumps / rounding
 
 
 def ruled_load_q_factor(trajectory: Trajectory) -> np.ndarray:

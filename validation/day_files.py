@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.scenario import Scenario
 from validation.pandapower_net import SetPoints
 from validation.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Answers
@@ -31,12 +31,8 @@ HEADER_BYTES = 4096  # of an array inside a file, at most
 
 def grid_key(scenario: Scenario, feeder: Feeder) -> str:
     """SHA-256 of everything but the set-points that a day's answers depend on."""
-    stated = [scenario.hash(), RUNPP_OPTIONS, RETRY_LADDER, version("pandapower"), feeder.bus_labels]
-    stated += [feeder.topology.from_bus, feeder.topology.to_bus, feeder.topology.in_service]
-    digest = hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode())
-    for leaf in jax.tree.leaves(feeder):
-        digest.update(np.ascontiguousarray(leaf, np.float64).tobytes() + b"|")
-    return digest.hexdigest()
+    stated = [scenario.hash(), RUNPP_OPTIONS, RETRY_LADDER, version("pandapower"), feeder_hash(feeder)]
+    return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class ClosedLoop:
     days: tuple[DayGap, ...]
     recorded_cost: float  # of all days
     cost: float
-    cost_gap_share: float  # |cost - recorded| of the recorded; NaN if that is 0
+    cost_gap_share: float  # sum of the days' |cost - recorded| of the recorded |cost|; NaN if that is 0
     vm_gap_max_pu: float
     failed_flows: int  # steps that pandapower could not solve in closed loop
     parting: Parting | None  # None: the runs stay together
@@ -104,7 +104,7 @@ def compare_loops(
         days=days,
         recorded_cost=recorded_cost,
         cost=cost,
-        cost_gap_share=abs(cost - recorded_cost) / abs(recorded_cost) if recorded_cost else math.nan,
+        cost_gap_share=_share(days),
         vm_gap_max_pu=_largest(recorded.vm_pu, played.vm_pu),
         failed_flows=int((status != "ok").sum()),
         parting=_parting(recorded, played, apart_action, apart_vm_pu),
@@ -112,6 +112,12 @@ def compare_loops(
         recorded=recorded,
         played=played,
     )
+
+
+def _share(days: tuple[DayGap, ...]) -> float:
+    """Size of the gaps as a share of the recorded cost; day by day, so that dear days and cheap ones do not cancel."""
+    recorded = sum(abs(day.recorded_cost) for day in days)
+    return sum(abs(day.cost_gap) for day in days) / recorded if recorded else math.nan
 
 
 def _day_gap(recorded: Trajectory, played: Trajectory, day: int) -> DayGap:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
 from neomflex_jax.evaluation.operation import operation
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
+from neomflex_jax.grid.fingerprint import feeder_hash
 from validation.budget import error_budget
 from validation.currents import recorded_currents
 from validation.feeder_net import runpp_needs
 from validation.gap import ClosedLoop
 from validation.metrics import compare
 from validation.observations import check_observations
+from validation.profile_check import profile_gap
 from validation.replay import Replay
 from validation.report import RunReport
 from validation.second_referee import second_referee
@@ -45,6 +48,7 @@ def judge_run(
     closes: bool,
     policy_hashes: Mapping[str, str],
     closed: ClosedLoop | None,
+    profiles: Path | None = None,
 ) -> Validated:
     """Judge a run, or some days of it.
 
@@ -64,6 +68,8 @@ def judge_run(
         Of its policies, by agent.
     closed
         The closed loop of a run that is no reference; None if there was none.
+    profiles
+        The file that the days are from, to hold them against it; None leaves that out.
     """
     scenario, feeder = trajectory.scenario, load_feeder(trajectory.scenario.feeder)
     metrics, series = compare(trajectory, replayed)
@@ -72,13 +78,21 @@ def judge_run(
     default = tolerances_for(trajectory.power_flow)
     used = default if tolerances is None else tolerances
     gap = None if not closes else math.nan if closed is None else closed.cost_gap_share
-    criteria = judge(metrics, used, gap)
+    criteria = judge(
+        metrics,
+        used,
+        gap,
+        profile_max=None if profiles is None else profile_gap(trajectory, profiles),
+        closed_loop_failed_flows=None if closed is None else closed.failed_flows,
+        closed_loop_spot_max_pu=None if closed is None else closed.spot_max_pu,
+    )
     by_day = (-1, scenario.steps_per_day)
     report = RunReport(
         run=trajectory.run,
         reference=reference,
         scenario=scenario.name + (f", variant {scenario.variant}" if scenario.variant else ""),
         scenario_hash=scenario.hash(),
+        feeder_sha256=feeder_hash(feeder),
         task_hash=replace(scenario, power_flow="ac").hash(),
         power_flow=trajectory.power_flow,
         profiles_sha256=trajectory.profiles_sha256,

@@ -14,8 +14,9 @@ import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
-from validation.checks import energy_gaps_mwh, implied_injections, ruled_load_q_factor
+from validation.checks import energy_gaps_mwh, energy_jumps_mwh, implied_injections, ruled_load_q_factor
 from validation.cost import local_cost
+from validation.device_limits import device_excess
 from validation.observations import check_observations
 from validation.replay import Replay
 from validation.statistics import Confusion, ErrorSummary, confusion, outside, summarise
@@ -66,6 +67,8 @@ class Metrics:
     q_injection_max_mvar: float
     load_q_factor_max: float  # recorded against the scenario's rule
     energy_max_mwh: float  # of batteries and flexible loads: stored against delivered, by step
+    energy_jump_max_mwh: float  # of the same, between a step's end and the next one's begin
+    device_limit_max: float  # by how much a device is outside its ratings, its window or what the sun offers
     power_balance_max_mw: float  # pandapower: import + injections - shunts - losses
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
     observation_max: float  # recorded against what the record implies, where that can be judged
@@ -128,6 +131,8 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
         q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - q_mvar),
         load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
         energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
+        energy_jump_max_mwh=_max_abs(energy_jumps_mwh(trajectory)),
+        device_limit_max=float(np.max(device_excess(trajectory, feeder), initial=0.0)),
         power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
         cost_max=_max_abs(cost_error),
         observation_max=check_observations(trajectory, feeder).max_abs,

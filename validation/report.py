@@ -23,7 +23,7 @@ from validation.replay import RETRY_LADDER, RUNPP_OPTIONS
 from validation.tolerances import Tolerances
 from validation.verdict import FAIL, INCOMPLETE, PASS, Criterion, worst_verdict
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 EXIT_STATUS = {PASS: 0, FAIL: 1, INCOMPLETE: 2}
 
 
@@ -35,6 +35,7 @@ class RunReport:
     reference: bool  # its verdict does not count
     scenario: str
     scenario_hash: str
+    feeder_sha256: str  # of what the feeder's name or folder held
     task_hash: str  # the scenario's, whatever its power flow: equal for what may be compared in pandapower
     power_flow: str
     profiles_sha256: str

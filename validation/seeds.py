@@ -131,6 +131,7 @@ def _sentence(one: Group, other: Group) -> tuple[str, Difference | None]:
 def _check_same(one: tuple[Path, StoredRun, tuple[int, ...]], other: tuple[Path, StoredRun, tuple[int, ...]]) -> None:
     differences: Mapping[str, bool] = {
         "another task": one[1].task_hash != other[1].task_hash,
+        "another feeder": one[1].feeder_sha256 != other[1].feeder_sha256,
         "other profiles": one[1].profiles_sha256 != other[1].profiles_sha256,
         "other days": one[2] != other[2] or len(one[1].day_cost) != len(other[1].day_cost),
     }

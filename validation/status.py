@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neomflex_jax.errors import InputError
 from validation.stored_report import FILE, StoredReport, StoredRun, read_report
-from validation.verdict import PASS
+from validation.verdict import FAIL, PASS
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,13 @@ class Identity:
 
     policies_sha256: Mapping[str, str]  # by agent
     scenario_hash: str
+    feeder_sha256: str  # of what the feeder's name or folder held
     profiles_sha256: str
+    first_day: int  # of the profiles
+    n_days: int
 
-    def differences(self, run: StoredRun) -> list[str]:
-        """Say in what a validated run is of something else; empty if it is of the same."""
+    def differences(self, run: StoredRun, report: StoredReport) -> list[str]:
+        """Say in what a report's run is of something else; empty if it is of the same, or of a sample of its days."""
         agents = sorted({*self.policies_sha256, *run.policies_sha256})
         changed = [
             agent
@@ -32,6 +35,12 @@ class Identity:
             found.append(f"another scenario ({run.scenario}, power flow {run.power_flow})")
         if self.profiles_sha256 != run.profiles_sha256:
             found.append("other profiles")
+        if self.feeder_sha256 != run.feeder_sha256:
+            found.append("a feeder with other data")
+        days = range(self.first_day, self.first_day + self.n_days)
+        same = set(report.days) <= set(days) if report.is_sample else list(report.days) == list(days)
+        if not same:
+            found.append(f"other days ({len(report.days)}, not {self.n_days})")
         return found
 
 
@@ -45,7 +54,7 @@ class Status:
 
 
 def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
-    """Look for a report of the results in some folders.
+    """Look for reports of the results in some folders; one that fails them outranks any that pass them.
 
     Parameters
     ----------
@@ -54,7 +63,10 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
     places
         Folders that may hold a `report.json`; those that hold none are passed over.
     """
-    notes, same = [], None
+    notes: list[str] = []
+    passed: Status | None = None
+    failed: Path | None = None
+    same: Path | None = None
     for folder in dict.fromkeys(places):
         if not (folder / FILE).is_file():
             continue
@@ -63,17 +75,23 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
         except InputError as error:
             notes.append(str(error))
             continue
-        differences = [identity.differences(run) for run in report.judged]
+        differences = [identity.differences(run, report) for run in report.judged]
         if [] not in differences:
             notes.append(f"{report.path} is of {' and '.join(differences[0])}")
             continue
         run = report.judged[differences.index([])]
         if report.verdict == PASS:
             own = f" (own tolerances: {', '.join(run.own_tolerances)})" if run.own_tolerances else ""
-            return Status(True, f"validated: PASS{own}, {report.path}", report.path)
+            passed = passed or Status(True, f"validated: PASS{own}, {report.path}", report.path)
+            continue
         same = report.path
         notes.append(_refusal(report, run))
-    return Status(False, "; ".join(["not validated", *notes]), same)
+        if run.verdict == FAIL:
+            failed = failed or report.path
+    if passed is None or failed is not None:
+        beside = [f"beside {passed.report}, which says PASS: validate again, or delete the wrong one"] if passed else []
+        return Status(False, "; ".join(["not validated", *notes, *beside]), failed or same)
+    return passed
 
 
 def _refusal(report: StoredReport, run: StoredRun) -> str:

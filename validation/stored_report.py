@@ -26,6 +26,7 @@ class StoredRun:
     reference: bool
     scenario: str
     scenario_hash: str
+    feeder_sha256: str
     task_hash: str
     profiles_sha256: str
     policies_sha256: Mapping[str, str]
@@ -101,8 +102,9 @@ def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
         raise InputError(f"{path}: policies_sha256 must be texts by agent; validate again")
     criteria = _list(path, entry, "criteria", dict)
     failed = {*_list(path, entry, "failed_criteria", str)}
-    failed |= {str(one.get("name")) for one in criteria if one.get("passed") is not True}
-    texts = ("run", "scenario", "scenario_hash", "task_hash", "profiles_sha256", "power_flow", "verdict")
+    failed |= {str(one.get("name")) for one in criteria if one.get("passed") is not True or one.get("limit") is None}
+    hashes = ("scenario_hash", "feeder_sha256", "task_hash", "profiles_sha256")
+    texts = ("run", "scenario", *hashes, "power_flow", "verdict")
     return StoredRun(
         **{name: _get(path, entry, name, str) for name in texts},
         reference=_get(path, entry, "reference", bool),

@@ -6,6 +6,7 @@ they hold float32 rounding, and anything above is a fault. Power-flow limits are
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +42,12 @@ class Tolerances:
     load_q_factor_max: float = 1e-6
     # energies of MWh size in float32
     energy_max_mwh: float = 1e-5
+    # a copy of the step before's
+    energy_jump_max_mwh: float = 1e-6
+    # copies of the profiles' rows, times a variant's factor, in float32
+    profile_max: float = 1e-6
+    # set-points and states of charge are float32 copies of numbers that were clipped to their limits
+    device_limit_max: float = 1e-5
     # step costs up to some hundreds in float32, of a sum of weights of 100 times differences of voltages near 1
     cost_max: float = 5e-3
     # copies of recorded float32 numbers, minus 1 or divided once: 6e-8
@@ -54,11 +61,15 @@ class Tolerances:
     day_cost_flattery_max: float = 1e-4
     # share of the reward by which a policy earns less or more when it acts on pandapower's answers; None: not judged
     closed_loop_gap_max: float | None = 1e-3
+    # a closed loop with a step that has no answer says nothing of the policy
+    closed_loop_failed_flows: int = 0
+    # the loop's own solver against plain `runpp`, both in double precision
+    closed_loop_spot_max_pu: float = 1e-9
 
     def __post_init__(self) -> None:
         for name, limit in vars(self).items():
-            if limit is not None and not limit >= 0:
-                raise InputError(f"{name} = {limit} must be a number of at least 0")
+            if limit is not None and not 0 <= limit < math.inf:  # an infinite limit would pass anything
+                raise InputError(f"{name} = {limit} must be a number of at least 0, and finite")
 
 
 # Measured on the 84 testing days of neom33: idle devices / uniformly random actions at every step. Day costs are those

@@ -21,6 +21,7 @@ from validation.checks import check_trajectory
 from validation.closed_loop import closed_loop
 from validation.judge_run import Validated, judge_run
 from validation.markdown import render_markdown
+from validation.profile_check import check_profiles_file
 from validation.ranking import Ranking, ranking_of
 from validation.replay import replay
 from validation.report import Report
@@ -37,6 +38,7 @@ def validate(
     references: Collection[str] = (),
     schedules: Collection[str] = (),
     policy_hashes: Mapping[str, Mapping[str, str]] | None = None,
+    profiles: str | Path | None = None,
     sample: Sample | None = None,
     n_workers: int = 1,
     executor: Executor | None = None,
@@ -64,6 +66,9 @@ def validate(
         Names of runs by rules or plans that cannot act on observations alone: no closed loop is asked of them.
     policy_hashes
         SHA-256 of each run's policies, ``{run: {agent: hash}}``: what is validated.
+    profiles
+        The file that the days are from: it must be the one that the runs name by hash, and their Demand, Solar and
+        prices are held against it. None leaves that criterion out.
     sample
         Replay some days only, for a first answer, which never validates.
     n_workers, executor, resume_folder
@@ -78,10 +83,15 @@ def validate(
     Raises
     ------
     InputError
-        If there is no run, two have one name, all are references, or one cannot be replayed; nothing is written then.
+        If there is no run, two have one name, all are references, one cannot be replayed, or `profiles` is another file
+        than they name; nothing is written then.
     """
     whole = [each if isinstance(each, Trajectory) else Trajectory.load(Path(each)) for each in trajectories]
     _check_runs(whole, references)
+    source = None if profiles is None else Path(profiles)
+    if source is not None:
+        for each in whole:
+            check_profiles_file(each, source)
     n_days = whole[0].n_steps // whole[0].scenario.steps_per_day
     days = tuple(range(n_days)) if sample is None else sample.draw(n_days)
     acting = policies if policies is not None and sample is None else {}
@@ -107,6 +117,7 @@ def validate(
             closes=trajectory.run not in (*references, *schedules),
             policy_hashes=(policy_hashes or {}).get(trajectory.run, {}),
             closed=closed_loop(trajectory, acting[trajectory.run], on_step=progress.advance) if acts else None,
+            profiles=source,
         )
         if draw is not None:
             run = replace(run, report=replace(run.report, figures=draw(run)))

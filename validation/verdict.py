@@ -30,13 +30,23 @@ class Criterion:
         return None if math.isnan(self.value) else self.value <= self.limit
 
 
-def judge(metrics: Metrics, tolerances: Tolerances, closed_loop_gap: float | None = None) -> tuple[Criterion, ...]:
+def judge(
+    metrics: Metrics,
+    tolerances: Tolerances,
+    closed_loop_gap: float | None = None,
+    *,
+    closed_loop_failed_flows: int | None = None,
+    closed_loop_spot_max_pu: float | None = None,
+    profile_max: float | None = None,
+) -> tuple[Criterion, ...]:
     """Hold a run's figures against the tolerances, in the order of the tolerances' fields.
 
     `closed_loop_gap`: by how much of itself the reward differs when the policy acts on pandapower's answers; NaN if
-    that should have been found out and was not, None to leave the criterion out. A tolerance of None is not judged.
+    that should have been found out and was not, None to leave the criterion out. `closed_loop_failed_flows` and
+    `closed_loop_spot_max_pu`: its own failed steps, and how far it is from plain `runpp`; None where there was none.
+    `profile_max`: how far the record is from the profiles' file; None without it. A tolerance of None is not judged.
     """
-    values = {
+    values: dict[str, float | None] = {
         "vm_max_pu": metrics.vm_pu.max_abs,
         "loss_max_mw": metrics.loss_mw.max_abs,
         "slack_p_max_mw": metrics.slack_p_mw.max_abs,
@@ -49,18 +59,22 @@ def judge(metrics: Metrics, tolerances: Tolerances, closed_loop_gap: float | Non
         "q_injection_max_mvar": metrics.q_injection_max_mvar,
         "load_q_factor_max": metrics.load_q_factor_max,
         "energy_max_mwh": metrics.energy_max_mwh,
+        "energy_jump_max_mwh": metrics.energy_jump_max_mwh,
+        "device_limit_max": metrics.device_limit_max,
         "cost_max": metrics.cost_max,
         "observation_max": metrics.observation_max,
         "power_balance_max_mw": metrics.power_balance_max_mw,
         "day_cost_gap_max": abs(metrics.day_cost_gap),
         "day_cost_flattery_max": max(-metrics.day_cost_gap, 0.0),
     }
-    if closed_loop_gap is not None:
-        values["closed_loop_gap_max"] = closed_loop_gap
+    values["profile_max"] = profile_max
+    values["closed_loop_gap_max"] = closed_loop_gap
+    values["closed_loop_failed_flows"] = closed_loop_failed_flows
+    values["closed_loop_spot_max_pu"] = closed_loop_spot_max_pu
     return tuple(
-        Criterion(name, values[name], limit)
+        Criterion(name, value, limit)
         for name, limit in vars(tolerances).items()
-        if name in values and limit is not None
+        if (value := values.get(name)) is not None and limit is not None
     )
 
 

@@ -50,7 +50,7 @@ class EvaluateCommand:
     baseline: bool = False
     """Also play zero actions, as run `baseline`."""
     overwrite: bool = False
-    """Replace the tables in the output folder."""
+    """Replace the tables and trajectories in the output folder."""
 
     def execute(self, started: float) -> int:
         """Evaluate; gives the exit status."""
@@ -59,7 +59,8 @@ class EvaluateCommand:
         from neomflex_jax.evaluation.tables import write_tables
         from validation.status import validation_status
 
-        refuse_existing(self.output, TABLES, self.overwrite)
+        recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
+        refuse_existing(self.output, (*TABLES, *recorded), self.overwrite)
         with console.status("playing the days"):
             played = record_runs(
                 self.policies,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,17 +11,31 @@ from neomflex_jax.commands.played_runs import PlayedRuns
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from neomflex_jax.scenario import Scenario
     from validation.status import Identity
 
-FILE, FORMAT = "evaluation.json", 1
+FILE, FORMAT = "evaluation.json", 2
+MAX_DAYS = 1_000_000
 
 
 def identity_of(played: PlayedRuns) -> Identity:
     """Identify what was just played."""
+    trajectory = played.trajectories[0]
+    scenario, sha256, steps = trajectory.scenario, trajectory.profiles_sha256, trajectory.scenario.steps_per_day
+    days = {"first_day": int(trajectory.dataset_index[0]) // steps, "n_days": trajectory.n_steps // steps}
+    return make_identity(played.policy_hashes, scenario, sha256, **days)
+
+
+def make_identity(
+    policies_sha256: Mapping[str, str], scenario: Scenario, profiles_sha256: str, *, first_day: int, n_days: int
+) -> Identity:
+    """Identify what these policies did, or would do, in a scenario on some days of the profiles."""
+    from neomflex_jax.grid import load_feeder
+    from neomflex_jax.grid.fingerprint import feeder_hash
     from validation.status import Identity
 
-    trajectory = played.trajectories[0]
-    return Identity(dict(played.policy_hashes), trajectory.scenario.hash(), trajectory.profiles_sha256)
+    feeder = feeder_hash(load_feeder(scenario.feeder))
+    return Identity(dict(policies_sha256), scenario.hash(), feeder, profiles_sha256, first_day, n_days)
 
 
 def write_identity(identity: Identity, folder: Path) -> None:
@@ -46,13 +61,16 @@ def read_identity(folder: Path) -> Identity:
         if content.pop("format") != FORMAT:
             raise InputError(f"{path}: not of format {FORMAT}; evaluate again")
         identity = Identity(**content)
-        texts = [identity.scenario_hash, identity.profiles_sha256, *dict(identity.policies_sha256).values()]
+        texts = [identity.scenario_hash, identity.feeder_sha256, identity.profiles_sha256]
+        texts += [*dict(identity.policies_sha256).values()]
     except (OSError, ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not usable ({str(error)[:80]}); evaluate again") from error
     if not all(isinstance(text, str) for text in texts):
         raise InputError(f"{path}: hashes must be texts; evaluate again")
+    if type(identity.first_day) is not int or type(identity.n_days) is not int or identity.n_days > MAX_DAYS:
+        raise InputError(f"{path}: first_day and n_days must be whole numbers; evaluate again")
     return identity
 
 

@@ -30,14 +30,14 @@ class PlayedRuns:
     policies: Mapping[str, Policies]  # by run; of `controlled` alone
     policy_hashes: Mapping[str, str]  # of `controlled`, SHA-256 by agent
     training: Mapping[str, Any]  # algorithm and seed
-    profiles: str  # the file's name
+    profiles: Path
     yardsticks: Mapping[str, str]  # what each rests on, by name
 
     @property
     def metadata(self) -> dict[str, Any]:
         """Plain values for a report."""
         variant = self.trajectories[0].scenario.variant or "plain"
-        plain = {"training": dict(self.training), "profiles": self.profiles, "variant": variant}
+        plain = {"training": dict(self.training), "profiles": self.profiles.name, "variant": variant}
         return plain | ({"yardsticks": dict(self.yardsticks)} if self.yardsticks else {})
 
 
@@ -94,7 +94,7 @@ def record_runs(
         run = record_yardstick(env, name, profiles_sha256=sha256, cache=cache)
         trajectories.append(run.trajectory)
         notes[name] = run.note
-    return PlayedRuns(tuple(trajectories), acting, hashes, training, path.name, notes)
+    return PlayedRuns(tuple(trajectories), acting, hashes, training, path, notes)
 
 
 def _judged_environment(

@@ -11,7 +11,7 @@ import tyro
 from neomflex_jax.commands import html
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.identity import FILE as IDENTITY
-from neomflex_jax.commands.identity import places_of_reports, read_identity
+from neomflex_jax.commands.identity import make_identity, places_of_reports, read_identity
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,12 +94,12 @@ class ReportCommand:
 
     def _as_trained(self, hashes: dict[str, str]) -> Identity:
         """Give what an evaluation without further options would be of."""
-        from neomflex_jax.environment.make import evaluation_scenario
+        from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
         from neomflex_jax.profiles import profiles_hash, resolve_profiles
         from neomflex_jax.training.options import read_options
         from neomflex_jax.training.run_folder import RunFolder
-        from validation.status import Identity
 
         scenario = read_options(RunFolder(self.run)).scenario
-        profiles = profiles_hash(resolve_profiles(scenario.evaluation_profiles))
-        return Identity(hashes, evaluation_scenario(scenario).hash(), profiles)
+        path = resolve_profiles(scenario.evaluation_profiles)
+        n_days = scenario_profiles(scenario, path).n_days
+        return make_identity(hashes, evaluation_scenario(scenario), profiles_hash(path), first_day=0, n_days=n_days)

@@ -96,6 +96,7 @@ class ValidateCommand:
                 references=(BASELINE,),
                 schedules=played.yardsticks,
                 policy_hashes={CONTROLLED: played.policy_hashes},
+                profiles=played.profiles,
                 sample=sample,
                 n_workers=self.workers,
                 resume_folder=finished,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +21,14 @@ from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.rollout import record, record_with_memory
-from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.evaluation.trajectory import UNREADABLE, Trajectory
+from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.scenario import Uncertainty
 
 YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
 OPTIMUM = "perfect_foresight"
+KEPT = ("action", "day_cost", "residual", "starts")  # of an optimum, in its file
+HEADER_BYTES = 4096  # of an array inside a file, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,31 +115,42 @@ def _perfect_foresight(env: Environment, n_days: int | None, sha256: str, cache:
 
 def _key(planner: Environment, n_days: int, profiles_sha256: str) -> str:
     """Name what an optimum depends on."""
-    parts = [planner.scenario.hash(), profiles_sha256, n_days, asdict(SEARCH), asdict(SETTLE), __version__]
+    parts = [
+        planner.scenario.hash(),
+        feeder_hash(planner.feeder),
+        profiles_sha256,
+        n_days,
+        asdict(SEARCH),
+        asdict(SETTLE),
+        __version__,
+    ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _save(file: Path, optimum: Optimum) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(
-        file,
-        action=np.asarray(optimum.action),
-        day_cost=np.asarray(optimum.day_cost),
-        residual=np.asarray(optimum.residual),
-        starts=np.asarray(optimum.starts),
-    )
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    with partial.open("wb") as unfinished:
+        np.savez_compressed(unfinished, **{name: np.asarray(getattr(optimum, name)) for name in KEPT})  # type: ignore[arg-type]
+    partial.replace(file)
 
 
 def _load(file: Path, planner: Environment, n_days: int) -> Optimum | None:
     """Read a kept optimum; None if there is none that can be used."""
-    shapes = {"action": (n_days * planner.scenario.steps_per_day, *planner.action_mask.shape), "day_cost": (n_days,)}
+    shapes: dict[str, tuple[int, ...]] = {"day_cost": (n_days,), "residual": (), "starts": (1,)}
+    shapes["action"] = (n_days * planner.scenario.steps_per_day, *planner.action_mask.shape)
+    most = sum(8 * int(np.prod(shape)) + HEADER_BYTES for shape in shapes.values())
     try:
+        with zipfile.ZipFile(file) as archive:
+            if sum(member.file_size for member in archive.infolist()) > most:
+                return None
         with np.load(file, allow_pickle=False) as kept:
-            values = {name: np.array(kept[name]) for name in ("action", "day_cost", "residual", "starts")}
-    except (OSError, ValueError, KeyError, EOFError):
+            values = {name: np.array(kept[name]) for name in KEPT}
+    except UNREADABLE:
         return None
-    wrong = [name for name, shape in shapes.items() if values[name].shape != shape]
-    if wrong or not all(np.isfinite(value).all() for value in values.values()):
+    if any(values[name].shape != shape or values[name].dtype.kind != "f" for name, shape in shapes.items()):
         return None
-    starts = tuple(float(cost) for cost in np.ravel(values["starts"]))
+    if not all(np.isfinite(value).all() for value in values.values()):
+        return None
+    starts = tuple(float(cost) for cost in values["starts"])
     return Optimum(jnp.asarray(values["action"]), jnp.asarray(values["day_cost"]), float(values["residual"]), starts)

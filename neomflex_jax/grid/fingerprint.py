@@ -1,0 +1,28 @@
+"""SHA-256 of everything that a feeder is, to tell whether two results rest on the same one.
+
+A scenario's hash holds the feeder's name or folder; what lies in a folder may change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import jax
+import numpy as np
+
+from neomflex_jax.grid.feeder import Feeder
+
+
+def feeder_hash(feeder: Feeder) -> str:
+    """SHA-256 of a feeder's labels, topology and numbers, its name left out.
+
+    Of a feeder as `load_feeder` gives it, in double precision; one in JAX's single precision has another hash.
+    """
+    topology = feeder.topology
+    stated = [feeder.bus_labels, feeder.s_base_mva, topology.slack, topology.from_bus, topology.to_bus]
+    stated += [topology.in_service, [getattr(feeder, name) is None for name in ("charging", "transformers", "shunts")]]
+    digest = hashlib.sha256(json.dumps(stated, default=str).encode())
+    for leaf in jax.tree.leaves(feeder):
+        digest.update(np.ascontiguousarray(leaf, np.float64).tobytes() + b"|")
+    return digest.hexdigest()
