@@ -141,6 +141,12 @@ def test_unusable_input_exits_2_with_a_sentence(arguments, message, run, evaluat
     assert "Traceback" not in printed
 
 
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_budget_of_no_steps_is_refused(command, tmp_path, capsys):
+    assert neomflex(command, "--output", tmp_path / "run", "--total-steps", "0") == 2
+    assert "total_steps = 0 must be at least 1" in capsys.readouterr().out
+
+
 def test_bad_profiles_leave_no_run_behind(tmp_path, capsys):
     bad = tmp_path / "bad.csv"
     bad.write_text("Demand,Solar\n" + "0.5,0.1\n" * 46 + "0.5,bright\n0.5,0.1\n")

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neomflex_jax import load_scenario
+from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.cli import main
@@ -125,3 +125,8 @@ def test_traces_and_event_files_are_written_where_asked(tmp_path, capsys):
     assert list((tmp_path / "run" / "events").glob("events.out.tfevents.*"))
     assert list((tmp_path / "run" / "trace").rglob("perfetto_trace.json.gz"))
     assert "perfetto" in capsys.readouterr().out
+
+
+def test_a_seeds_own_folder_is_not_resumed(run):
+    with pytest.raises(InputError, match="part of the run of several seeds"):
+        resume(run[0] / "seed_4")

@@ -17,7 +17,7 @@ from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.sweep import _jobs, _trainings, grid, sweep
 from neomflex_jax.training.sweep_table import summarise, write
-from neomflex_jax.training.train import train
+from neomflex_jax.training.train import resume, train
 
 SAC = SacConfig(n_copies=4, batch_size=8, updates_per_step=1, buffer_size=64, warmup_steps=4, hidden_sizes=(8,))
 
@@ -78,6 +78,11 @@ def test_every_training_has_a_run_folder(swept):
             metrics = pd.read_csv(folder.metrics)
             assert outcomes[index][seed].day_cost == pytest.approx(metrics["day_cost"].tail(5).mean(), rel=1e-5)
             assert outcomes[index][seed].steps == metrics["steps"].iloc[-1] >= 200
+
+
+def test_a_training_of_a_sweep_is_not_resumed(swept):
+    with pytest.raises(InputError, match="part of a sweep"):
+        resume(swept[0] / "setting_0" / "seed_0")
 
 
 def test_the_table_states_what_the_trainings_did(swept):

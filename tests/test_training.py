@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 
 import jax
@@ -167,6 +168,15 @@ def test_overwriting_a_run_leaves_other_files_alone(tmp_path):
 def test_resuming_where_there_is_no_run_says_so(tmp_path):
     with pytest.raises(InputError, match="holds no training run"):
         resume(tmp_path)
+
+
+def test_a_run_without_its_checkpoints_is_not_started_over(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run[0], folder, ignore=shutil.ignore_patterns("checkpoints"))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=r"no checkpoint to go on from, but metrics\.csv is there"):
+        resume(folder, total_steps=WARM_UP + 4 * CHUNK)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_checkpoint_of_other_sizes_does_not_load(run):

@@ -185,7 +185,7 @@ class TrainCommand:
         if devices is None and self.seeds is not None and self.seeds > 1 and jax.process_count() == 1:
             devices = cores_for_seeds(self.seeds, jax.local_device_count())
         given |= {"devices": devices}
-        given |= {"total_steps": self.total_steps or DEFAULT_STEPS.get(self.algorithm)}
+        given |= {"total_steps": DEFAULT_STEPS.get(self.algorithm) if self.total_steps is None else self.total_steps}
         return TrainOptions(
             scenario=scenario,
             max_seconds=self.max_seconds,

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from neomflex_jax.errors import InputError
 
 RUN_FORMAT = 1
+PART_OF = "part_of"  # in config.json of what has no checkpoints of its own: what it was trained in
 
 
 class SaveError(InputError):
@@ -126,6 +127,23 @@ class RunFolder:
         self.config.unlink(missing_ok=True)
         with suppress(OSError):  # others' files lie there
             self.root.rmdir()
+
+    def refuse_if_part(self) -> None:
+        """Raise `InputError` if this was trained side by side with others, and cannot go on alone."""
+        whole = self.read_config().get(PART_OF)
+        if whole is not None:
+            raise InputError(f"{self.root}: is part of {whole} and has no checkpoints of its own; train anew")
+
+    def refuse_if_learned(self) -> None:
+        """Raise `InputError` if something was learned here: without checkpoints it would be lost in a new start."""
+        learned = [
+            path for path in (self.metrics, self.policies, self.result, *self.root.glob("seed_*")) if path.exists()
+        ]
+        if learned:
+            raise InputError(
+                f"{self.checkpoints}: holds no checkpoint to go on from, but {learned[0].name} is there; put the "
+                "checkpoints back, or train anew with --overwrite or another --output"
+            )
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the run's settings, whole or not at all."""

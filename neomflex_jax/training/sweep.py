@@ -27,7 +27,7 @@ from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.training.algorithm import TrainState, algorithm_for
 from neomflex_jax.training.options import TrainOptions, config_of
 from neomflex_jax.training.program import Program
-from neomflex_jax.training.run_folder import RunFolder
+from neomflex_jax.training.run_folder import PART_OF, RunFolder
 from neomflex_jax.training.run_log import DivergedError, Progress, append, check_finite, rows_of
 
 TRACED = {"sac": tuple(Settings.__dataclass_fields__), "gradient": tuple(GradientSettings.__dataclass_fields__)}
@@ -143,7 +143,7 @@ def train_group(
     for training in trainings:
         folder = RunFolder(training.folder)
         folder.prepare(overwrite=overwrite)
-        folder.write_config(config_of(training.options))
+        folder.write_config({**config_of(training.options), PART_OF: "a sweep"})
     state = group.begin()
     try:
         while (share := group.share(state)) < 1.0:

@@ -27,7 +27,7 @@ from neomflex_jax.training.origin import digest_of, origin_of
 from neomflex_jax.training.processes import agreed, any_of_them, check_same, is_first, noticing_the_dead
 from neomflex_jax.training.program import Program, program_for
 from neomflex_jax.training.result import result_of, write_result
-from neomflex_jax.training.run_folder import RunFolder, SaveError, saving
+from neomflex_jax.training.run_folder import PART_OF, RunFolder, SaveError, saving
 from neomflex_jax.training.run_log import DivergedError, Progress, append, check_finite, drop_rows_after, rows_of
 
 CHECKPOINT_SECONDS = 60.0
@@ -107,6 +107,7 @@ def resume(
     started = time.monotonic() if started is None else started
     folder = RunFolder(output)
     options = read_options(folder)
+    folder.refuse_if_part()
     trained_on = folder.read_config().get("profiles_sha256")
     if trained_on != profiles_hash(resolve_profiles(options.scenario.profiles)):
         raise InputError(f"{options.scenario.profiles}: changed since {output} was trained on it; train anew")
@@ -117,6 +118,7 @@ def resume(
         if checkpoints:
             state, run.standing = checkpoints.restore_newest(run.program.template(env))
         else:  # it ended before there was anything to save
+            folder.refuse_if_learned()
             state = _start(run)
     run.give_budget(total_steps, max_seconds)
     run.refuse_if_complete(state)
@@ -266,5 +268,6 @@ class _Run:
             if self.options.n_seeds > 1:
                 folder = self.folder.of_seed(seed)
                 folder.root.mkdir(exist_ok=True)
-                folder.write_config(config_of(dataclasses.replace(self.options, seed=seed, n_seeds=1, devices=1)))
+                alone = dataclasses.replace(self.options, seed=seed, n_seeds=1, devices=1)
+                folder.write_config({**config_of(alone), PART_OF: f"the run of several seeds in {self.folder.root}"})
             save_policies(folder.policies, dict(zip(self.env.agents, one, strict=True)), name, layout)
