@@ -147,6 +147,16 @@ def test_a_budget_of_no_steps_is_refused(command, tmp_path, capsys):
     assert "total_steps = 0 must be at least 1" in capsys.readouterr().out
 
 
+def test_overwriting_that_is_interrupted_early_does_not_offer_the_old_run(run, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neomflex_jax.training.train._start", interrupt)
+    assert neomflex("train", "--output", run, "--overwrite", *SMALL) == 130
+    assert "nothing was learned yet" in capsys.readouterr().out
+    assert (run / "result.json").exists()
+
+
 def test_bad_profiles_leave_no_run_behind(tmp_path, capsys):
     bad = tmp_path / "bad.csv"
     bad.write_text("Demand,Solar\n" + "0.5,0.1\n" * 46 + "0.5,bright\n0.5,0.1\n")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,17 @@ def test_a_setting_that_diverges_leaves_the_others_alone(swept, tmp_path):
     table = summarise([{"learning_rate": each.sac.learning_rate} for each in wild], outcomes)
     assert list(table["n_diverged"]) == [0, 1]
     assert not (tmp_path / "setting_1" / "seed_0" / "policies").exists()
+
+
+def test_ctrl_c_in_a_sweep_keeps_what_was_learned(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        sweep([options(n_seeds=1)], tmp_path, on_progress=lambda _: signal.raise_signal(signal.SIGINT))
+    assert load_policies(tmp_path / "setting_0" / "seed_0").networks
+
+
+def test_a_sweeps_budget_below_the_warm_up_still_makes_a_chunk(tmp_path):
+    outcomes = sweep([options(n_seeds=1, total_steps=1)], tmp_path)
+    assert np.isfinite(outcomes[0][0].day_cost)
 
 
 def test_existing_runs_are_refused_before_anything_is_trained(swept):

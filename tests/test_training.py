@@ -20,7 +20,7 @@ from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.origin import origin_of
 from neomflex_jax.training.program import program_for
 from neomflex_jax.training.run_folder import RunFolder
-from neomflex_jax.training.run_log import DivergedError
+from neomflex_jax.training.run_log import DivergedError, check_finite_arrays
 from neomflex_jax.training.sac_loop import CHUNK_STEPS
 from neomflex_jax.training.train import resume, train
 
@@ -104,6 +104,30 @@ def test_a_broken_newest_checkpoint_is_skipped_with_a_warning(tmp_path):
 def test_a_time_budget_stops_the_run(tmp_path):
     state = train(dataclasses.replace(options(10_000), max_seconds=0.5), tmp_path / "run")
     assert SAC.warmup_steps <= int(state.steps) < 10_000 * CHUNK_STEPS
+
+
+def test_a_budget_below_the_warm_up_still_makes_a_chunk(tmp_path):
+    state = train(dataclasses.replace(options(1), total_steps=1), tmp_path / "run")
+    assert int(state.steps) == SAC.warmup_steps + CHUNK_STEPS
+    with pytest.raises(InputError, match="has ended"):
+        resume(tmp_path / "run")
+    more = resume(tmp_path / "run", max_seconds=0.01)  # lifts the bound on the steps, but has hardly time
+    assert int(more.steps) >= SAC.warmup_steps + CHUNK_STEPS
+    assert read_options(RunFolder(tmp_path / "run")).total_steps > 10**9
+
+
+def test_parameters_that_are_not_finite_replace_no_checkpoint(run):
+    check_finite_arrays(run[1].learner)
+    spoilt = jax.tree.map(lambda leaf: leaf, run[1].learner)
+    actor = jax.tree.map(lambda leaf: leaf.at[(0,) * leaf.ndim].set(np.nan), spoilt.actor)
+    with pytest.raises(DivergedError, match="parameters are not finite"):
+        check_finite_arrays(dataclasses.replace(spoilt, actor=actor))
+
+
+def test_every_process_refuses_a_folder_that_holds_a_run(run, monkeypatch):
+    monkeypatch.setattr("neomflex_jax.training.train.is_first", lambda: False)
+    with pytest.raises(InputError, match="already holds a run"):
+        train(options(1), run[0])
 
 
 def test_the_run_folder_says_what_was_done(run):

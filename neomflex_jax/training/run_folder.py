@@ -56,6 +56,11 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def broken_checkpoints(self) -> Path:
+        """Those that did not load."""
+        return self.root / "checkpoints_broken"
+
+    @property
     def policies(self) -> Path:
         """One file an agent."""
         return self.root / "policies"
@@ -72,7 +77,8 @@ class RunFolder:
 
     @property
     def _parts(self) -> tuple[Path, ...]:
-        return self.config, self.metrics, self.checkpoints, self.policies, self.events, self.trace, self.result
+        states = self.checkpoints, self.broken_checkpoints
+        return self.config, self.metrics, *states, self.policies, self.events, self.trace, self.result
 
     @property
     def result(self) -> Path:
