@@ -157,6 +157,17 @@ def test_overwriting_that_is_interrupted_early_does_not_offer_the_old_run(run, m
     assert (run / "result.json").exists()
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_only_the_first_process_writes_traces(first, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("neomflex_jax.training.processes.is_first", lambda: first)
+    monkeypatch.setattr("neomflex_jax.training.profile.ChunkTrace", lambda folder: made.append(folder))
+    monkeypatch.setattr("neomflex_jax.training.train.train", lambda *_, **__: None)
+    monkeypatch.setattr("neomflex_jax.commands.train._end_line", lambda _: "")
+    assert neomflex("train", "--output", tmp_path / "run", "--profile") == 0
+    assert bool(made) == first
+
+
 def test_bad_profiles_leave_no_run_behind(tmp_path, capsys):
     bad = tmp_path / "bad.csv"
     bad.write_text("Demand,Solar\n" + "0.5,0.1\n" * 46 + "0.5,bright\n0.5,0.1\n")

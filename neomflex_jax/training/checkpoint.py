@@ -146,7 +146,9 @@ class Checkpoints:
 
     def _put_aside(self, steps: Sequence[int]) -> None:
         """Move checkpoints away that would stand in the way of those to come; somebody may still mend them."""
-        if steps and is_first():
+        if not any_of_them(bool(steps)):
+            return
+        if is_first():
             aside = self._folder.with_name(f"{self._folder.name}_broken")
             aside.mkdir(exist_ok=True)
             for step in steps:
@@ -154,9 +156,8 @@ class Checkpoints:
                     path for n in count() if not (path := aside / (f"{step}" if n == 0 else f"{step}.{n}")).exists()
                 )
                 (self._folder / str(step)).rename(to)
-        if steps:
-            any_of_them(False)  # wait for the first
-            self._manager.reload()
+        any_of_them(False)  # wait for the first
+        self._manager.reload()
 
     def __bool__(self) -> bool:
         """Whether there are any."""
