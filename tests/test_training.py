@@ -111,8 +111,16 @@ def test_a_budget_below_the_warm_up_still_makes_a_chunk(tmp_path):
     assert int(state.steps) == SAC.warmup_steps + CHUNK_STEPS
     with pytest.raises(InputError, match="has ended"):
         resume(tmp_path / "run")
-    more = resume(tmp_path / "run", max_seconds=0.01)  # lifts the bound on the steps, but has hardly time
-    assert int(more.steps) >= SAC.warmup_steps + CHUNK_STEPS
+
+
+def test_time_alone_goes_on_with_a_run_that_made_all_its_steps(tmp_path):
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    train(options(1), tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "run", max_seconds=1000.0, on_progress=interrupt)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == WARM_UP + 2 * CHUNK
     assert read_options(RunFolder(tmp_path / "run")).total_steps > 10**9
 
 

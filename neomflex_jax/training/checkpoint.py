@@ -148,7 +148,7 @@ class Checkpoints:
         """Move checkpoints away that would stand in the way of those to come; somebody may still mend them."""
         if not any_of_them(bool(steps)):
             return
-        if is_first():
+        if is_first() and steps:
             aside = self._folder.with_name(f"{self._folder.name}_broken")
             aside.mkdir(exist_ok=True)
             for step in steps:
