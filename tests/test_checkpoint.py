@@ -177,9 +177,36 @@ def damage_step(folder):
         (damage_step, "it is of step 2"),
     ],
 )
-def test_damaged_checkpoints_are_skipped_with_a_warning(tmp_path, damage, message):
+def test_damaged_checkpoints_are_put_aside_with_a_warning(tmp_path, damage, message):
+    tmp_path = tmp_path / "run"
     saved(tmp_path, 1, 2)
     damage(tmp_path / "2")
     with pytest.warns(UserWarning, match=message):
         assert_is(load(tmp_path)[0], 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1"]
+    assert len(list(tmp_path.with_name("run_broken").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes"), OSError(5, "Input/output error")]
+)
+def test_an_error_of_the_machine_costs_no_checkpoint(tmp_path, monkeypatch, error):
+    saved(tmp_path, 1, 2)
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("neomflex_jax.training.checkpoint.Checkpoints._check_arrays", fail)
+    with pytest.raises(InputError, match=r"could not be read now .*nothing was changed"):
+        load(tmp_path)
+    monkeypatch.undo()
+    assert_is(load(tmp_path)[0], 2)
+
+
+def test_several_seeds_go_on_with_another_number_of_devices(tmp_path):
+    saved(tmp_path, 1, origin=ORIGIN | {"n_seeds": 4, "devices": 4})
+    with pytest.warns(UserWarning, match="made with devices = 4, and this run has 2"):
+        assert_is(load(tmp_path, ORIGIN | {"n_seeds": 4, "devices": 2})[0], 1)
+    saved(tmp_path / "one", 1, origin=ORIGIN | {"n_seeds": 1, "devices": 4})
+    with pytest.raises(InputError, match="made with devices = 4"):
+        load(tmp_path / "one", ORIGIN | {"n_seeds": 1, "devices": 2})

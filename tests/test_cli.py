@@ -141,6 +141,33 @@ def test_unusable_input_exits_2_with_a_sentence(arguments, message, run, evaluat
     assert "Traceback" not in printed
 
 
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_a_budget_of_no_steps_is_refused(command, tmp_path, capsys):
+    assert neomflex(command, "--output", tmp_path / "run", "--total-steps", "0") == 2
+    assert "total_steps = 0 must be at least 1" in capsys.readouterr().out
+
+
+def test_overwriting_that_is_interrupted_early_does_not_offer_the_old_run(run, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("neomflex_jax.training.train._start", interrupt)
+    assert neomflex("train", "--output", run, "--overwrite", *SMALL) == 130
+    assert "nothing was learned yet" in capsys.readouterr().out
+    assert (run / "result.json").exists()
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_only_the_first_process_writes_traces(first, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr("neomflex_jax.training.processes.is_first", lambda: first)
+    monkeypatch.setattr("neomflex_jax.training.profile.ChunkTrace", lambda folder: made.append(folder))
+    monkeypatch.setattr("neomflex_jax.training.train.train", lambda *_, **__: None)
+    monkeypatch.setattr("neomflex_jax.commands.train._end_line", lambda _: "")
+    assert neomflex("train", "--output", tmp_path / "run", "--profile") == 0
+    assert bool(made) == first
+
+
 def test_bad_profiles_leave_no_run_behind(tmp_path, capsys):
     bad = tmp_path / "bad.csv"
     bad.write_text("Demand,Solar\n" + "0.5,0.1\n" * 46 + "0.5,bright\n0.5,0.1\n")

@@ -8,10 +8,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from neomflex_jax import load_scenario
 from neomflex_jax.cli import main
 from neomflex_jax.commands import html
+from neomflex_jax.commands.report import ReportCommand
 from neomflex_jax.commands.report_sections import _png
+from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.resources import packaged_profiles
+from neomflex_jax.training.options import TrainOptions, config_of
+from neomflex_jax.training.result import write_result
+from neomflex_jax.training.run_folder import RunFolder
 
 SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
 SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
@@ -171,3 +177,18 @@ def test_quick_is_a_first_answer_and_own_tolerances_are_named(
     assert "first answer on 1 sampled days of 2" in printed and "own tolerances: closed_loop_gap_max" in printed
     assert "verdict: INCOMPLETE" in printed
     assert not (tmp_path / "quick" / "replayed_days").exists()
+
+
+def test_a_run_that_finished_on_another_power_flow_is_identified_by_it(tmp_path: Path) -> None:
+    """`evaluate` plays what the run ended on, and `report` means the same without an evaluation."""
+    folder = RunFolder(tmp_path)
+    options = TrainOptions(load_scenario("neom33", power_flow="lindistflow"), finish_on="ac")
+    folder.write_config(config_of(options))
+    hashes = {}
+    for ended_on in ("ac", "lindistflow"):
+        write_result(folder.result, {"power_flow": ended_on})
+        scenario = evaluation_environment(make(options.scenario, power_flow=ended_on)).scenario
+        hashes[ended_on] = ReportCommand(tmp_path)._as_trained({}).scenario_hash
+        assert hashes[ended_on] == scenario.hash()
+    folder.result.unlink()
+    assert ReportCommand(tmp_path)._as_trained({}).scenario_hash == hashes["ac"] != hashes["lindistflow"]

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from neomflex_jax import load_scenario
+from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.cli import main
+from neomflex_jax.commands.train import _end_line
 from neomflex_jax.training import program
 from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.run_folder import RunFolder
@@ -125,3 +126,24 @@ def test_traces_and_event_files_are_written_where_asked(tmp_path, capsys):
     assert list((tmp_path / "run" / "events").glob("events.out.tfevents.*"))
     assert list((tmp_path / "run" / "trace").rglob("perfetto_trace.json.gz"))
     assert "perfetto" in capsys.readouterr().out
+
+
+def test_a_seeds_own_folder_is_not_resumed(run):
+    with pytest.raises(InputError, match="part of the run of several seeds"):
+        resume(run[0] / "seed_4")
+
+
+def test_a_seeds_folder_has_its_own_metrics_and_result(run):
+    together = pd.read_csv(run[0] / "metrics.csv")
+    alone = pd.read_csv(run[0] / "seed_4" / "metrics.csv")
+    assert list(alone["day_cost"]) == list(together.loc[together["seed"] == 4, "day_cost"])
+    assert "seed" not in alone.columns
+    result = json.loads((run[0] / "seed_4" / "result.json").read_text())
+    assert result["sha256"] == json.loads((run[0] / "result.json").read_text())["sha256"]["seed_4"]
+
+
+def test_seeds_folders_are_named_where_the_runs_own_hold_nothing(run, capsys):
+    assert str(run[0] / "seed_5" / "policies") in _end_line(run[0])
+    with pytest.raises(SystemExit):
+        main(["report", str(run[0])])
+    assert "seed_3" in capsys.readouterr().out.replace("\n", "")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.sweep import _jobs, _trainings, grid, sweep
 from neomflex_jax.training.sweep_table import summarise, write
-from neomflex_jax.training.train import train
+from neomflex_jax.training.train import resume, train
 
 SAC = SacConfig(n_copies=4, batch_size=8, updates_per_step=1, buffer_size=64, warmup_steps=4, hidden_sizes=(8,))
 
@@ -80,6 +81,11 @@ def test_every_training_has_a_run_folder(swept):
             assert outcomes[index][seed].steps == metrics["steps"].iloc[-1] >= 200
 
 
+def test_a_training_of_a_sweep_is_not_resumed(swept):
+    with pytest.raises(InputError, match="part of a sweep"):
+        resume(swept[0] / "setting_0" / "seed_0")
+
+
 def test_the_table_states_what_the_trainings_did(swept):
     output, settings, outcomes, _ = swept
     values = [{"learning_rate": each.sac.learning_rate} for each in settings]
@@ -102,6 +108,17 @@ def test_a_setting_that_diverges_leaves_the_others_alone(swept, tmp_path):
     table = summarise([{"learning_rate": each.sac.learning_rate} for each in wild], outcomes)
     assert list(table["n_diverged"]) == [0, 1]
     assert not (tmp_path / "setting_1" / "seed_0" / "policies").exists()
+
+
+def test_ctrl_c_in_a_sweep_keeps_what_was_learned(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        sweep([options(n_seeds=1)], tmp_path, on_progress=lambda _: signal.raise_signal(signal.SIGINT))
+    assert load_policies(tmp_path / "setting_0" / "seed_0").networks
+
+
+def test_a_sweeps_budget_below_the_warm_up_still_makes_a_chunk(tmp_path):
+    outcomes = sweep([options(n_seeds=1, total_steps=1)], tmp_path)
+    assert np.isfinite(outcomes[0][0].day_cost)
 
 
 def test_existing_runs_are_refused_before_anything_is_trained(swept):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import signal
 
 import jax
@@ -19,7 +20,7 @@ from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.origin import origin_of
 from neomflex_jax.training.program import program_for
 from neomflex_jax.training.run_folder import RunFolder
-from neomflex_jax.training.run_log import DivergedError
+from neomflex_jax.training.run_log import DivergedError, check_finite_arrays
 from neomflex_jax.training.sac_loop import CHUNK_STEPS
 from neomflex_jax.training.train import resume, train
 
@@ -105,6 +106,38 @@ def test_a_time_budget_stops_the_run(tmp_path):
     assert SAC.warmup_steps <= int(state.steps) < 10_000 * CHUNK_STEPS
 
 
+def test_a_budget_below_the_warm_up_still_makes_a_chunk(tmp_path):
+    state = train(dataclasses.replace(options(1), total_steps=1), tmp_path / "run")
+    assert int(state.steps) == SAC.warmup_steps + CHUNK_STEPS
+    with pytest.raises(InputError, match="has ended"):
+        resume(tmp_path / "run")
+
+
+def test_time_alone_goes_on_with_a_run_that_made_all_its_steps(tmp_path):
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    train(options(1), tmp_path / "run")
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path / "run", max_seconds=1000.0, on_progress=interrupt)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == WARM_UP + 2 * CHUNK
+    assert read_options(RunFolder(tmp_path / "run")).total_steps > 10**9
+
+
+def test_parameters_that_are_not_finite_replace_no_checkpoint(run):
+    check_finite_arrays(run[1].learner)
+    spoilt = jax.tree.map(lambda leaf: leaf, run[1].learner)
+    actor = jax.tree.map(lambda leaf: leaf.at[(0,) * leaf.ndim].set(np.nan), spoilt.actor)
+    with pytest.raises(DivergedError, match="parameters are not finite"):
+        check_finite_arrays(dataclasses.replace(spoilt, actor=actor))
+
+
+def test_every_process_refuses_a_folder_that_holds_a_run(run, monkeypatch):
+    monkeypatch.setattr("neomflex_jax.training.train.is_first", lambda: False)
+    with pytest.raises(InputError, match="already holds a run"):
+        train(options(1), run[0])
+
+
 def test_the_run_folder_says_what_was_done(run):
     config = json.loads((run[0] / "config.json").read_text())
     assert config["scenario"]["name"] == "neom33"
@@ -167,6 +200,15 @@ def test_overwriting_a_run_leaves_other_files_alone(tmp_path):
 def test_resuming_where_there_is_no_run_says_so(tmp_path):
     with pytest.raises(InputError, match="holds no training run"):
         resume(tmp_path)
+
+
+def test_a_run_without_its_checkpoints_is_not_started_over(run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(run[0], folder, ignore=shutil.ignore_patterns("checkpoints"))
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=r"no checkpoint to go on from, but metrics\.csv is there"):
+        resume(folder, total_steps=WARM_UP + 4 * CHUNK)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 def test_a_checkpoint_of_other_sizes_does_not_load(run):

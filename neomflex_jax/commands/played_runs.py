@@ -68,6 +68,7 @@ def record_runs(
     from neomflex_jax.evaluation.yardsticks import record_yardstick
     from neomflex_jax.scenario import load_scenario
     from neomflex_jax.training.options import read_options
+    from neomflex_jax.training.result import finishing_power_flow
     from neomflex_jax.training.run_folder import RunFolder
 
     if policies is None and not yardsticks:
@@ -76,11 +77,12 @@ def record_runs(
         raise InputError("--scenario and --policies contradict: policies play the scenario they were trained on")
     trajectories, acting, hashes, training = [], {}, {}, {}
     if policies is not None:
-        options = read_options(RunFolder(policies))
+        run = RunFolder(policies)
+        options = read_options(run)
         chosen, training = options.scenario, {"algorithm": options.algorithm, "seed": options.seed}
         trained = load_policies(policies)
         policy = trained.as_policy(chosen.observation_layout(), chosen.name)
-        env, path = _judged_environment(chosen, profiles, power_flow or options.finish_on, variant)
+        env, path = _judged_environment(chosen, profiles, power_flow or finishing_power_flow(run, options), variant)
         trajectories.append(record(env, policy, CONTROLLED, profiles_sha256=profiles_hash(path)))
         acting, hashes = {CONTROLLED: trained}, {agent: info.sha256 for agent, info in trained.info.items()}
     else:
@@ -91,9 +93,9 @@ def record_runs(
         trajectories.append(record(env, NoControl(env.action_size), BASELINE, profiles_sha256=sha256))
     notes = {}
     for name in dict.fromkeys(yardsticks):
-        run = record_yardstick(env, name, profiles_sha256=sha256, cache=cache)
-        trajectories.append(run.trajectory)
-        notes[name] = run.note
+        yardstick = record_yardstick(env, name, profiles_sha256=sha256, cache=cache)
+        trajectories.append(yardstick.trajectory)
+        notes[name] = yardstick.note
     return PlayedRuns(tuple(trajectories), acting, hashes, training, path, notes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tyro
 
@@ -15,6 +15,9 @@ from neomflex_jax.commands.identity import make_identity, places_of_reports, rea
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from neomflex_jax.training.run_folder import RunFolder
     from validation.status import Identity, Status
 
 PAGE = "report.html"
@@ -48,6 +51,7 @@ class ReportCommand:
             raise InputError(f"{output}: the name must end in .html")
         folder = RunFolder(self.run)
         config = folder.read_config()
+        _refuse_several_seeds(folder, config)
         hashes = {agent: info.sha256 for agent, info in load_policies(self.run).info.items()}
         evaluated, note = self._evaluation(hashes)
         status = self._status(hashes, evaluated)
@@ -95,11 +99,21 @@ class ReportCommand:
     def _as_trained(self, hashes: dict[str, str]) -> Identity:
         """Give what an evaluation without further options would be of."""
         from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
+        from neomflex_jax.fields import with_overrides
         from neomflex_jax.profiles import profiles_hash, resolve_profiles
         from neomflex_jax.training.options import read_options
+        from neomflex_jax.training.result import finishing_power_flow
         from neomflex_jax.training.run_folder import RunFolder
 
-        scenario = read_options(RunFolder(self.run)).scenario
+        folder = RunFolder(self.run)
+        options = read_options(folder)
+        scenario = with_overrides(options.scenario, {"power_flow": finishing_power_flow(folder, options)})
         path = resolve_profiles(scenario.evaluation_profiles)
         n_days = scenario_profiles(scenario, path).n_days
         return make_identity(hashes, evaluation_scenario(scenario), profiles_hash(path), first_day=0, n_days=n_days)
+
+
+def _refuse_several_seeds(folder: RunFolder, config: Mapping[str, Any]) -> None:
+    if config.get("n_seeds", 1) > 1:
+        seeds = ", ".join(str(path) for path in sorted(folder.root.glob("seed_*"))) or "none yet"
+        raise InputError(f"{folder.root}: trained several seeds; give one of its folders ({seeds})")

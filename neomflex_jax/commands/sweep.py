@@ -53,7 +53,8 @@ class SweepCommand:
     seeds: int = 3
     """Number of seeds for each setting."""
     total_steps: int | None = None
-    """Environment steps of a training, all copies together. If not given: as in neomflex train."""
+    """Environment steps of a training, all copies together; at least one chunk is made. If not given: as in neomflex
+    train."""
     max_seconds: float | None = None
     """Stop each job after this many seconds, compilation included."""
     power_flow: str | None = None
@@ -81,11 +82,15 @@ class SweepCommand:
         n_trainings = len(options) * self.seeds
         console.print(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
         if self.workers > 1:
-            prepare = None if self.no_cache else use_compilation_cache
-            pool = ProcessPoolExecutor(self.workers, get_context("spawn"), prepare)
-            with pool, console.status("training"):
-                share = -(-n_trainings // self.workers)
-                outcomes = sweep(options, self.output, pool, names=names, largest_job=share, overwrite=self.overwrite)
+            pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, (not self.no_cache,))
+            share = -(-n_trainings // self.workers)
+            with console.status("training"):
+                try:
+                    outcomes = sweep(
+                        options, self.output, pool, names=names, largest_job=share, overwrite=self.overwrite
+                    )
+                finally:  # after Ctrl-C workers save what they have
+                    pool.shutdown(wait=True, cancel_futures=True)
         else:
             with progress_bar() as bar:
                 task = bar.add_task("compiling", total=1.0, note="")
@@ -132,6 +137,14 @@ class SweepCommand:
             power_flow=self.power_flow,
             profiles=self.profiles,
         )
+
+
+def _prepare_worker(cache: bool) -> None:
+    from neomflex_jax.training.interrupt import end_with_parent
+
+    end_with_parent()
+    if cache:
+        use_compilation_cache()
 
 
 def _sizes(name: str, text: str) -> tuple[int, ...]:

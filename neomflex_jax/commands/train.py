@@ -38,10 +38,10 @@ class TrainCommand:
     seeds: int | None = None
     """Train this many seeds side by side, from --seed on; policies go to seed_<k>/. If not given: 1."""
     total_steps: int | None = None
-    """Environment steps of a seed, all copies together, rounded up to whole chunks. If not given: 500000, or for
-    gradient 1250000."""
+    """Environment steps of a seed, all copies together, rounded up to whole chunks; the warm-up counts, and at least
+    one chunk is made after it. If not given: 500000, or for gradient 1250000."""
     max_seconds: float | None = None
-    """Stop after this many seconds from the command's start, compilation included."""
+    """Stop after this many seconds from the command's start, compilation included; at least one chunk is made."""
     power_flow: str | None = None
     """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
     profiles: str | None = None
@@ -66,7 +66,8 @@ class TrainCommand:
     checkpoint_seconds: float = 60.0
     """Time between checkpoints; 0 saves after every chunk."""
     resume: bool = False
-    """Continue the run in the output folder from its newest checkpoint."""
+    """Continue the run in the output folder from its newest checkpoint. With --total-steps or --max-seconds (from now
+    on) the learning rate's decay goes by the share of the new budget, so that it may rise again."""
     overwrite: bool = False
     """Replace the run in the output folder."""
     tensorboard: bool = False
@@ -97,8 +98,8 @@ class TrainCommand:
         console.quiet = not is_first()
         options = None if self.resume else self.options()
         folder = RunFolder(self.output)
-        events = EventLog(folder.events) if self.tensorboard else None
-        trace = ChunkTrace(folder.trace) if self.profile else None
+        events = EventLog(folder.events) if self.tensorboard and is_first() else None
+        trace = ChunkTrace(folder.trace) if self.profile and is_first() else None
         watchers = [watcher for watcher in (events, trace) if watcher is not None]
         console.print(_device_line())
         with progress_bar() as bar, ExitStack() as stack:
@@ -115,6 +116,7 @@ class TrainCommand:
                 for watcher in watchers:
                     watcher(progress)
 
+            begun = [self.resume]
             try:
                 if options is None:
                     resume(
@@ -131,11 +133,12 @@ class TrainCommand:
                         self.output,
                         overwrite=self.overwrite,
                         on_progress=on_progress,
+                        on_begin=lambda: begun.append(True),
                         started=started,
                         checkpoint_seconds=self.checkpoint_seconds,
                     )
             except KeyboardInterrupt:
-                saved = any(RunFolder(self.output).checkpoints.glob("*"))
+                saved = any(begun) and any(RunFolder(self.output).checkpoints.glob("*"))
                 after = f"saved; go on with: neomflex train --resume --output {self.output}"
                 console.print(f"interrupted; {after if saved else 'nothing was learned yet'}")
                 return 130
@@ -185,7 +188,7 @@ class TrainCommand:
         if devices is None and self.seeds is not None and self.seeds > 1 and jax.process_count() == 1:
             devices = cores_for_seeds(self.seeds, jax.local_device_count())
         given |= {"devices": devices}
-        given |= {"total_steps": self.total_steps or DEFAULT_STEPS.get(self.algorithm)}
+        given |= {"total_steps": DEFAULT_STEPS.get(self.algorithm) if self.total_steps is None else self.total_steps}
         return TrainOptions(
             scenario=scenario,
             max_seconds=self.max_seconds,
@@ -229,4 +232,8 @@ def _end_line(output: Path) -> str:
 
     folder = RunFolder(output)
     result = json.loads(folder.result.read_text(encoding="utf-8"))
-    return f"policies: {folder.policies}    {result['seconds']:.0f} s    sha256 {result['policies_sha256']}"
+    config = folder.read_config()
+    n_seeds, first = config.get("n_seeds", 1), config.get("seed", 0)
+    seeds = [folder.of_seed(seed) for seed in range(first, first + n_seeds)] if n_seeds > 1 else [folder]
+    places = ", ".join(str(each.policies) for each in seeds)
+    return f"policies: {places}    {result['seconds']:.0f} s    sha256 {result['policies_sha256']}"

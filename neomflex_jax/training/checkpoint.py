@@ -8,13 +8,15 @@ be. With several processes each writes and reads its own part, so that all of th
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,13 @@ from jax import Array
 from neomflex_jax.errors import InputError
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.origin import check_origin
+from neomflex_jax.training.processes import any_of_them, is_first, least_of_them
 from neomflex_jax.training.program import steps_of_a_copy
 from neomflex_jax.training.run_folder import SaveError
 
 KEEP = 2
 MIB = 1024 * 1024
+NONE_LEFT = -1  # no step
 SLACK_BYTES = 16 * MIB  # for names and notes, beside the arrays
 
 UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError)  # what damaged files lead to
@@ -89,7 +93,7 @@ class Checkpoints:
             ) from error
 
     def restore_newest(self, template: TrainState) -> tuple[TrainState, Standing]:
-        """Load the newest checkpoint that loads; one that does not is skipped with a warning.
+        """Load the newest checkpoint that loads, in all processes; one that does not is put aside with a warning.
 
         Parameters
         ----------
@@ -99,29 +103,61 @@ class Checkpoints:
         Raises
         ------
         InputError
-            If none can be loaded, or the newest readable one is of another origin.
+            If none can be loaded, the newest readable one is of another origin, or the machine fails (memory, disk).
         """
         abstract = _abstract_arrays(template)
         broken: list[int] = []
-        for step in sorted(self._manager.all_steps(), reverse=True):
-            where = self._folder / str(step)
-            try:
-                standing = self._read_note(step, abstract)
-                self._check_arrays(step, abstract)
-                arguments = self._args.Composite(arrays=self._args.StandardRestore(abstract))
-                state = _from_named_arrays(self._manager.restore(step, args=arguments)["arrays"], template)
-                if steps_of_a_copy(state) != step:
-                    raise ValueError(f"it is of step {steps_of_a_copy(state)}")
-            except InputError:
-                raise
-            except UNREADABLE as error:
-                warnings.warn(f"checkpoint {where} does not load, skipped: {_reason(error)}", stacklevel=2)
-                broken.append(step)
-                continue
-            for newer in broken:  # they would stand in the way of the checkpoints to come
-                self._manager.delete(newer)
-            return state, standing
+        left = set(self._manager.all_steps())
+        while (step := least_of_them(max(left, default=NONE_LEFT))) != NONE_LEFT:
+            found, error = self._try(step, abstract, template)
+            if not any_of_them(error is not None):  # all processes go on from the same one
+                assert found is not None
+                self._put_aside([*broken, *(newer for newer in left if newer > step)])
+                return found
+            where, reason = (
+                self._folder / str(step),
+                "another process cannot read it" if error is None else _reason(error),
+            )
+            if error is not None and _is_passing(error):
+                raise InputError(
+                    f"{where}: could not be read now ({reason}); nothing was changed. Put that right and --resume again"
+                ) from error
+            warnings.warn(f"checkpoint {where} does not load, skipped: {reason}", stacklevel=2)
+            broken.append(step)
+            left = {older for older in left if older < step}
         raise InputError(f"{self._folder}: no checkpoint that loads; train anew with --overwrite")
+
+    def _try(
+        self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct], template: TrainState
+    ) -> tuple[tuple[TrainState, Standing] | None, Exception | None]:
+        """Load a checkpoint, or say why that does not go."""
+        try:
+            standing = self._read_note(step, abstract)
+            self._check_arrays(step, abstract)
+            arguments = self._args.Composite(arrays=self._args.StandardRestore(abstract))
+            state = _from_named_arrays(self._manager.restore(step, args=arguments)["arrays"], template)
+            if steps_of_a_copy(state) != step:
+                raise ValueError(f"it is of step {steps_of_a_copy(state)}")
+        except InputError:
+            raise
+        except UNREADABLE as error:
+            return None, error
+        return (state, standing), None
+
+    def _put_aside(self, steps: Sequence[int]) -> None:
+        """Move checkpoints away that would stand in the way of those to come; somebody may still mend them."""
+        if not any_of_them(bool(steps)):
+            return
+        if is_first() and steps:
+            aside = self._folder.with_name(f"{self._folder.name}_broken")
+            aside.mkdir(exist_ok=True)
+            for step in steps:
+                to = next(
+                    path for n in count() if not (path := aside / (f"{step}" if n == 0 else f"{step}.{n}")).exists()
+                )
+                (self._folder / str(step)).rename(to)
+        any_of_them(False)  # wait for the first
+        self._manager.reload()
 
     def __bool__(self) -> bool:
         """Whether there are any."""
@@ -169,6 +205,18 @@ def _size_of_files(folder: Path) -> int:
             raise ValueError(f"{path.name} is a link, or no plain file")
         total += path.stat().st_size
     return total
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether an error is the machine's, not the files': they may load another time."""
+    if isinstance(error, OSError):
+        return not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    of_system = re.search(r"os_error_code='(\d+)'", str(error))
+    if of_system is not None:
+        return int(of_system[1]) not in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+    return (
+        isinstance(error, RuntimeError) and re.search("RESOURCE_EXHAUSTED|out of memory", str(error), re.I) is not None
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -49,7 +49,7 @@ def check_origin(stored: Mapping[str, Any], current: Mapping[str, Any], where: s
         if name in VERSIONS or there.get(name) == here.get(name):
             continue
         both = f"{where}: made with {name} = {there.get(name)!r}, and this run has {here.get(name)!r}"
-        if name != DEVICE:
+        if name != DEVICE and not (name == "devices" and current.get("n_seeds", 1) > 1):  # seeds are whole on each
             raise InputError(f"{both}; put it back, or train anew with --overwrite")
         warnings.warn(f"{both}; numbers may round otherwise from here on", stacklevel=3)
 

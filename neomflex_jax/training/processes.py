@@ -99,6 +99,11 @@ def any_of_them(flag: bool) -> bool:
     return flag if jax.process_count() == 1 else bool(_gathered(np.array([flag], np.uint32)).any())
 
 
+def least_of_them(value: int) -> int:
+    """Give the least value of any process, of 31 bits; all have to ask."""
+    return value if jax.process_count() == 1 else int(_gathered(np.array([value], np.int32)).min())
+
+
 def check_same(digest: str, what: str) -> None:
     """Raise `InputError` unless all processes have the same (hexadecimal) digest of something; all have to ask."""
     if jax.process_count() == 1:

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.agents.networks import ActorNetwork
+from neomflex_jax.powerflow import METHODS
+from neomflex_jax.training.options import TrainOptions
+from neomflex_jax.training.run_folder import RunFolder
 
 
 def fingerprint(network: ActorNetwork) -> str:
@@ -35,8 +38,12 @@ def result_of(
     steps: int,
     seconds: float,
     stopped: str,
+    power_flow: str,
 ) -> dict[str, Any]:
-    """Lay out what result.json says; `networks` are by seed and agent, and so are the fingerprints."""
+    """Lay out what result.json says; `networks` are by seed and agent, and so are the fingerprints.
+
+    `power_flow` is the one that the run ended on: its last part may have another than the scenario.
+    """
     each = [dict(zip(agents, map(fingerprint, one), strict=True)) for one in networks]
     together = hashlib.sha256("".join(value for one in each for value in one.values()).encode()).hexdigest()
     by_seed = {f"seed_{seed}": one for seed, one in zip(seeds, each, strict=True)}
@@ -44,6 +51,7 @@ def result_of(
         "steps": steps,
         "seconds": round(seconds, 3),
         "stopped": stopped,
+        "power_flow": power_flow,
         "policies_sha256": together,
         "sha256": each[0] if len(seeds) == 1 else by_seed,
     }
@@ -54,3 +62,12 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
     partial = path.with_name(".result.partial")
     partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     partial.replace(path)
+
+
+def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
+    """Name the power flow that a run's policies ended on, by its result; without one, what should have finished it."""
+    try:
+        ended_on = json.loads(folder.result.read_text(encoding="utf-8"))["power_flow"]
+    except (OSError, ValueError, KeyError, TypeError):
+        ended_on = None
+    return ended_on if ended_on in METHODS else options.finish_on or options.scenario.power_flow

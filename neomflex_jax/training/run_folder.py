@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from neomflex_jax.errors import InputError
 
 RUN_FORMAT = 1
+PART_OF = "part_of"  # in config.json of what has no checkpoints of its own: what it was trained in
 
 
 class SaveError(InputError):
@@ -55,6 +56,11 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def broken_checkpoints(self) -> Path:
+        """Those that did not load."""
+        return self.root / "checkpoints_broken"
+
+    @property
     def policies(self) -> Path:
         """One file an agent."""
         return self.root / "policies"
@@ -71,7 +77,8 @@ class RunFolder:
 
     @property
     def _parts(self) -> tuple[Path, ...]:
-        return self.config, self.metrics, self.checkpoints, self.policies, self.events, self.trace, self.result
+        states = self.checkpoints, self.broken_checkpoints
+        return self.config, self.metrics, *states, self.policies, self.events, self.trace, self.result
 
     @property
     def result(self) -> Path:
@@ -126,6 +133,23 @@ class RunFolder:
         self.config.unlink(missing_ok=True)
         with suppress(OSError):  # others' files lie there
             self.root.rmdir()
+
+    def refuse_if_part(self) -> None:
+        """Raise `InputError` if this was trained side by side with others, and cannot go on alone."""
+        whole = self.read_config().get(PART_OF)
+        if whole is not None:
+            raise InputError(f"{self.root}: is part of {whole} and has no checkpoints of its own; train anew")
+
+    def refuse_if_learned(self) -> None:
+        """Raise `InputError` if something was learned here: without checkpoints it would be lost in a new start."""
+        learned = [
+            path for path in (self.metrics, self.policies, self.result, *self.root.glob("seed_*")) if path.exists()
+        ]
+        if learned:
+            raise InputError(
+                f"{self.checkpoints}: holds no checkpoint to go on from, but {learned[0].name} is there; put the "
+                "checkpoints back, or train anew with --overwrite or another --output"
+            )
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the run's settings, whole or not at all."""

@@ -7,8 +7,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.training.run_folder import saving
@@ -63,6 +67,22 @@ def append(path: Path, rows: Sequence[dict[str, float]]) -> None:
         writer.writerows(rows)
 
 
+def copy_rows_of_seed(path: Path, seed: int, to: Path) -> None:
+    """Give one of several seeds the table that it would have alone."""
+    if not path.exists():
+        return
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        rows = [row for row in reader if row["seed"] == str(seed)]
+        names = [name for name in reader.fieldnames or () if name != "seed"]
+    partial = to.with_name(f".{to.name}.partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(to)
+
+
 def drop_rows_after(path: Path, steps: int) -> None:
     """Forget metrics of steps made after the checkpoint: they will be made again."""
     if not path.exists():
@@ -75,6 +95,21 @@ def drop_rows_after(path: Path, steps: int) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text("".join(lines[:1] + kept), encoding="utf-8")
     partial.replace(path)
+
+
+def check_finite_arrays(learner: Any) -> None:
+    """Raise `DivergedError` if an array of a learner is not finite: losses tell only of the updates before the last."""
+    if not bool(np.asarray(_all_finite(learner).addressable_data(0))):
+        raise DivergedError(
+            "training stopped: parameters are not finite after the last update. --resume goes back to the last "
+            "checkpoint; a smaller learning_rate or reward_scale usually helps"
+        )
+
+
+@jax.jit
+def _all_finite(learner: Any) -> Array:
+    floats = [leaf for leaf in jax.tree.leaves(learner) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    return jnp.array([jnp.isfinite(leaf).all() for leaf in floats]).all()
 
 
 def check_finite(rows: Sequence[dict[str, float]]) -> None:

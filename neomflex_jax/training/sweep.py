@@ -25,9 +25,10 @@ from neomflex_jax.agents.sac.config import Settings
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.training.algorithm import TrainState, algorithm_for
+from neomflex_jax.training.interrupt import deferred_interrupt
 from neomflex_jax.training.options import TrainOptions, config_of
 from neomflex_jax.training.program import Program
-from neomflex_jax.training.run_folder import RunFolder
+from neomflex_jax.training.run_folder import PART_OF, RunFolder
 from neomflex_jax.training.run_log import DivergedError, Progress, append, check_finite, rows_of
 
 TRACED = {"sac": tuple(Settings.__dataclass_fields__), "gradient": tuple(GradientSettings.__dataclass_fields__)}
@@ -127,7 +128,11 @@ def sweep(
         done = [train_group(job, overwrite, on_progress) for job in jobs]
     else:
         futures = [executor.submit(train_group, job, overwrite) for job in jobs]
-        done = [future.result() for future in futures]
+        try:
+            done = [future.result() for future in futures]
+        finally:  # after an error or Ctrl-C no further job begins
+            for future in futures:
+                future.cancel()
     outcomes = {outcome.folder: outcome for group in done for outcome in group}
     return [[outcomes[training.folder] for training in each] for each in settings]
 
@@ -143,13 +148,15 @@ def train_group(
     for training in trainings:
         folder = RunFolder(training.folder)
         folder.prepare(overwrite=overwrite)
-        folder.write_config(config_of(training.options))
+        folder.write_config({**config_of(training.options), PART_OF: "a sweep"})
     state = group.begin()
     try:
-        while (share := group.share(state)) < 1.0:
-            state, progress = group.chunk(state, share)
-            if on_progress is not None:
-                on_progress(progress)
+        with deferred_interrupt() as stop_if_interrupted:
+            while not group.costs or group.share(state) < 1.0:  # one chunk whatever the budget
+                state, progress = group.chunk(state, min(group.share(state), 1.0))
+                if on_progress is not None:
+                    on_progress(progress)
+                stop_if_interrupted()
     finally:  # also after Ctrl-C: what was learned is kept
         group.save(state)
     return group.outcomes(state)
@@ -212,6 +219,8 @@ class _Group:
             return  # cut off inside a chunk, after it took the state's memory
         layout, name = self.env.scenario.observation_layout(), self.env.scenario.name
         for index, networks in enumerate(self.program.networks(state)):
+            if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves([net.layers for net in networks])):
+                self.diverged[index] = self.diverged[index] or "parameters are not finite after the last update"
             if not self.diverged[index]:
                 folder = RunFolder(self.trainings[index].folder)
                 save_policies(folder.policies, dict(zip(self.env.agents, networks, strict=True)), name, layout)

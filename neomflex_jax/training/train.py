@@ -20,17 +20,27 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import FRESH, Checkpoints, Standing
-from neomflex_jax.training.devices import on_host
+from neomflex_jax.training.devices import cores_for_seeds, on_host
 from neomflex_jax.training.interrupt import Interrupted, deferred_interrupt
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
 from neomflex_jax.training.origin import digest_of, origin_of
 from neomflex_jax.training.processes import agreed, any_of_them, check_same, is_first, noticing_the_dead
-from neomflex_jax.training.program import Program, program_for
+from neomflex_jax.training.program import Program, program_for, steps_of_a_copy
 from neomflex_jax.training.result import result_of, write_result
-from neomflex_jax.training.run_folder import RunFolder, SaveError, saving
-from neomflex_jax.training.run_log import DivergedError, Progress, append, check_finite, drop_rows_after, rows_of
+from neomflex_jax.training.run_folder import PART_OF, RunFolder, SaveError, saving
+from neomflex_jax.training.run_log import (
+    DivergedError,
+    Progress,
+    append,
+    check_finite,
+    check_finite_arrays,
+    copy_rows_of_seed,
+    drop_rows_after,
+    rows_of,
+)
 
 CHECKPOINT_SECONDS = 60.0
+ANY_STEPS = 10**15  # where time alone bounds a run
 
 OnProgress = Callable[[Progress], None]
 
@@ -41,6 +51,7 @@ def train(
     *,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
+    on_begin: Callable[[], None] | None = None,
     env: Environment | None = None,
     started: float | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
@@ -57,6 +68,8 @@ def train(
         Replace a run that is there.
     on_progress
         Called after every chunk.
+    on_begin
+        Called once the folder is this run's: what it held before is gone, and an interrupted run can be resumed.
     env
         The options' environment, where the caller has it already.
     started
@@ -71,8 +84,7 @@ def train(
     """
     started = time.monotonic() if started is None else started
     folder = RunFolder(output)
-    if is_first():
-        folder.check(overwrite=overwrite)
+    folder.check(overwrite=overwrite)  # by every process: one alone would leave the others waiting
     env = make(options.scenario) if env is None else env
     run = _Run(options, folder, program_for(env, options), env, started, checkpoint_seconds)
     check_same(digest_of(options), "the settings")
@@ -87,6 +99,8 @@ def train(
         raise
     if is_first() and replaces:
         folder.begin(config_of(options), overwrite=overwrite)
+    if on_begin is not None:
+        on_begin()
     return run.go_on(state, on_progress)
 
 
@@ -102,11 +116,15 @@ def resume(
     """Continue a run from its newest checkpoint that loads, as if it had never stopped.
 
     `total_steps` and `max_seconds`, which counts from now, replace the run's own budget; with neither, it goes on with
-    what is left of that.
+    what is left of that. Time alone, for a run that has made all its steps, lifts their bound. The learning rate's
+    decay goes by the share of the new budget, so that it may rise again.
     """
     started = time.monotonic() if started is None else started
     folder = RunFolder(output)
     options = read_options(folder)
+    if options.n_seeds > 1 and jax.process_count() == 1 and options.devices > jax.local_device_count():
+        options = dataclasses.replace(options, devices=cores_for_seeds(options.n_seeds, jax.local_device_count()))
+    folder.refuse_if_part()
     trained_on = folder.read_config().get("profiles_sha256")
     if trained_on != profiles_hash(resolve_profiles(options.scenario.profiles)):
         raise InputError(f"{options.scenario.profiles}: changed since {output} was trained on it; train anew")
@@ -117,8 +135,9 @@ def resume(
         if checkpoints:
             state, run.standing = checkpoints.restore_newest(run.program.template(env))
         else:  # it ended before there was anything to save
+            folder.refuse_if_learned()
             state = _start(run)
-    run.give_budget(total_steps, max_seconds)
+    run.give_budget(state, total_steps, max_seconds)
     run.refuse_if_complete(state)
     if is_first():
         folder.write_config(config_of(run.options))
@@ -152,12 +171,14 @@ class _Run:
     finishing: bool = False
     standing: Standing = FRESH  # of the checkpoint that it goes on from
 
-    def give_budget(self, total_steps: int | None, max_seconds: float | None) -> None:
+    def give_budget(self, state: TrainState, total_steps: int | None, max_seconds: float | None) -> None:
         """Replace the run's own budget, if there is another."""
         if total_steps is None and max_seconds is None:
             return
         seconds = None if max_seconds is None else self.standing.seconds + max_seconds
-        total_steps = self.options.total_steps if total_steps is None else total_steps
+        if total_steps is None:
+            made_all = self.program.steps(state) >= self.options.total_steps
+            total_steps = ANY_STEPS if made_all else self.options.total_steps
         self.options = dataclasses.replace(self.options, total_steps=total_steps, max_seconds=seconds)
         self.standing = dataclasses.replace(self.standing, reached_target=False)
 
@@ -189,6 +210,7 @@ class _Run:
                         if on_progress is not None:
                             on_progress(progress)
                         if agreed(time.monotonic() - saved) > self.checkpoint_seconds:
+                            check_finite_arrays(state.learner)
                             checkpoints.save(state, self._standing())
                             saved = time.monotonic()
                         stop_if_interrupted()
@@ -202,7 +224,7 @@ class _Run:
         return state
 
     def _chunk(self, state: TrainState) -> tuple[TrainState, Progress]:
-        share, before = agreed(self._share(state)), time.monotonic()
+        share, before = min(agreed(self._share(state)), 1.0), time.monotonic()
         options = self.options
         if options.finish_on is not None and not self.finishing and share >= 1.0 - options.finish_fraction:
             self.env, self.finishing = self.env.with_power_flow(options.finish_on), True
@@ -238,7 +260,9 @@ class _Run:
         return share
 
     def _complete(self, state: TrainState) -> str | None:
-        """Why the run is at its end, or None."""
+        """Why the run is at its end, or None; one chunk is made whatever the budget, or nothing would be learned."""
+        if steps_of_a_copy(state) <= getattr(self.options, self.options.algorithm).warmup_steps:
+            return None
         if self.standing.reached_target:
             return "target_day_cost"
         if self.program.steps(state) >= self.options.total_steps:
@@ -248,23 +272,33 @@ class _Run:
     def _save(self, state: TrainState, checkpoints: Checkpoints, stopped: str) -> None:
         if any(leaf.is_deleted() for leaf in jax.tree.leaves(state)):
             return  # a chunk was cut off after it took the state's memory: the last checkpoint is what there is
+        check_finite_arrays(state.learner)
         standing, steps = self._standing(), self.program.steps(state)
         checkpoints.save(state, standing)
         networks = self.program.networks(state)
-        seeds, agents = self.options.seeds, self.env.agents
-        result = result_of(agents, seeds, networks, steps=steps, seconds=standing.seconds, stopped=stopped)
+        how: dict[str, Any] = {"steps": steps, "seconds": standing.seconds, "stopped": stopped}
+        how |= {"power_flow": self.env.scenario.power_flow}
+        result = result_of(self.env.agents, self.options.seeds, networks, **how)
         check_same(result["policies_sha256"], "the policies")
         if is_first():
             with saving(self.folder.policies):
-                self._save_policies(networks)
+                if self.options.n_seeds == 1:
+                    self._save_policies(self.folder, networks[0])
+                else:
+                    self._save_seeds(networks, how)
                 write_result(self.folder.result, result)
 
-    def _save_policies(self, networks: Sequence[tuple[ActorNetwork, ...]]) -> None:
-        layout, name = self.env.scenario.observation_layout(), self.env.scenario.name
+    def _save_seeds(self, networks: Sequence[tuple[ActorNetwork, ...]], how: dict[str, Any]) -> None:
+        """Give every seed a folder as if it had been trained alone, but for the checkpoints."""
         for seed, one in zip(self.options.seeds, networks, strict=True):
-            folder = self.folder
-            if self.options.n_seeds > 1:
-                folder = self.folder.of_seed(seed)
-                folder.root.mkdir(exist_ok=True)
-                folder.write_config(config_of(dataclasses.replace(self.options, seed=seed, n_seeds=1, devices=1)))
-            save_policies(folder.policies, dict(zip(self.env.agents, one, strict=True)), name, layout)
+            folder = self.folder.of_seed(seed)
+            folder.root.mkdir(exist_ok=True)
+            alone = dataclasses.replace(self.options, seed=seed, n_seeds=1, devices=1)
+            folder.write_config({**config_of(alone), PART_OF: f"the run of several seeds in {self.folder.root}"})
+            copy_rows_of_seed(self.folder.metrics, seed, folder.metrics)
+            self._save_policies(folder, one)
+            write_result(folder.result, result_of(self.env.agents, (seed,), (one,), **how))
+
+    def _save_policies(self, folder: RunFolder, networks: tuple[ActorNetwork, ...]) -> None:
+        layout, name = self.env.scenario.observation_layout(), self.env.scenario.name
+        save_policies(folder.policies, dict(zip(self.env.agents, networks, strict=True)), name, layout)
