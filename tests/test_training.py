@@ -24,7 +24,15 @@ from neomflex_jax.training.run_log import DivergedError, check_finite_arrays
 from neomflex_jax.training.sac_loop import CHUNK_STEPS
 from neomflex_jax.training.train import resume, train
 
-SAC = SacConfig(n_copies=8, batch_size=16, updates_per_step=1, buffer_size=512, warmup_steps=8, hidden_sizes=(16,))
+SAC = SacConfig(
+    n_copies=8,
+    batch_size=16,
+    updates_per_step=1,
+    buffer_size=512,
+    warmup_steps=8,
+    hidden_sizes=(16,),
+    learning_rate_decay="none",
+)
 CHUNK = CHUNK_STEPS * SAC.n_copies
 WARM_UP = SAC.warmup_steps * SAC.n_copies
 
