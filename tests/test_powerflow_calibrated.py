@@ -15,8 +15,8 @@ Injections = tuple[np.ndarray, np.ndarray]
 
 @pytest.fixture(scope="module")
 def env() -> Environment:
-    """Build the default environment as a user does, on the packaged profiles."""
-    return nf.make("neom33")
+    """Build the environment as a user does, on the packaged profiles."""
+    return nf.make("neom33", power_flow="calibrated")
 
 
 @pytest.fixture(scope="module")

@@ -60,7 +60,7 @@ def test_the_original_differs_by_its_quirks_alone(neom33: Scenario) -> None:
     original = nf.load_scenario("neom33-original")
     rules = {"load_q": "held_from_day_start", "on_violation": "end_day", "day_order": "file", "energies": "carried"}
     assert dataclasses.asdict(original.rules) == rules
-    mended = dataclasses.replace(original, rules=neom33.rules, reward=neom33.reward, power_flow="calibrated")
+    mended = dataclasses.replace(original, rules=neom33.rules, reward=neom33.reward)
     assert dataclasses.replace(mended, name="neom33", description=neom33.description) == neom33
 
 
@@ -118,7 +118,7 @@ CHANGES = {
     "name": "other",
     "description": "other",
     "feeder": "other",
-    "power_flow": "ac",
+    "power_flow": "calibrated",
     "profiles": "testing",
     "evaluation_profiles": "training",
     "step_hours": 0.25,

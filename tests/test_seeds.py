@@ -16,7 +16,15 @@ from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.train import resume, train
 
-SAC = SacConfig(n_copies=4, batch_size=8, updates_per_step=1, buffer_size=64, warmup_steps=4, hidden_sizes=(8,))
+SAC = SacConfig(
+    n_copies=4,
+    batch_size=8,
+    updates_per_step=1,
+    buffer_size=64,
+    warmup_steps=4,
+    hidden_sizes=(8,),
+    learning_rate_decay="none",
+)
 CHUNK = 24 * SAC.n_copies
 WARM_UP = SAC.warmup_steps * SAC.n_copies
 SEEDS = (3, 4, 5)

@@ -10,7 +10,7 @@ import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
 from validation.feeder_check import check_feeder, random_injections
 from validation.feeder_net import net_from_feeder, runpp_needs
-from validation.net_agreement import check_agreement
+from validation.net_agreement import check_agreement, rows_of_branches
 from validation.pandapower_net import PandapowerNet, SetPoints, side_by_side
 from validation.replay import OK, RUNPP_OPTIONS, solve
 
@@ -84,9 +84,12 @@ def test_the_random_injections_are_the_seeds_own_and_reverse_the_flow() -> None:
 def test_islands_side_by_side_answer_as_each_alone(feeder) -> None:
     net = net_from_feeder(feeder)
     labels = list(feeder.bus_labels)
+    line_rows, trafo_rows = rows_of_branches(net, feeder)
     single = PandapowerNet(
         net=net,
         n_copies=1,
+        line_rows=line_rows,
+        trafo_rows=trafo_rows,
         bus_rows=net.bus.index.get_indexer(labels)[None],
         load_p_mw=net.load["p_mw"].to_numpy(float),
         load_q_mvar=net.load["q_mvar"].to_numpy(float),
