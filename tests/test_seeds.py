@@ -23,7 +23,7 @@ SAC = SacConfig(
     buffer_size=64,
     warmup_steps=4,
     hidden_sizes=(8,),
-    learning_rate_decay="none",
+    learning_rate_decay="none",  # which goes by the budget, and resumed runs here get another
 )
 CHUNK = 24 * SAC.n_copies
 WARM_UP = SAC.warmup_steps * SAC.n_copies
