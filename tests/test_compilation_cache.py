@@ -9,7 +9,7 @@ import pytest
 
 from neomflex_jax.commands.compilation_cache import cache_folder
 
-HOME = Path("/home/ada")
+HOME = Path("users_home")  # any folder
 ROOT = Path(__file__).parent.parent
 
 
