@@ -8,7 +8,6 @@ as it goes; what is printed is read back from there.
 
 from __future__ import annotations
 
-import ast
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,7 +69,8 @@ def _train(options: Options, change: str) -> dict[str, Any]:
     training = TrainOptions(load_scenario(options.scenario), seed=options.seed)
     if change != "default":
         name, _, text = change.partition("=")
-        value = text if isinstance(getattr(training.sac, name), str) else ast.literal_eval(text)
+        kind = type(getattr(training.sac, name))
+        value = text == "True" if kind is bool else kind(text)
         training = replace(training, sac=replace(training.sac, **{name: value}))
     env = make(training.scenario)
     program = program_for(env, training)

@@ -22,6 +22,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.scenario import Scenario
+from neomflex_jax.whole_files import whole_file
 from validation.pandapower_net import SetPoints
 from validation.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Answers
 
@@ -64,12 +65,10 @@ class DayFiles:
     def write(self, day: SetPoints, answers: Answers) -> None:
         """Write a day's answers, whole or not at all."""
         path = self._path(day)
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        with unfinished.open("wb") as file:
+        with whole_file(path) as partial, partial.open("wb") as file:
             np.savez(file, sha256=np.array(_seal(path.stem, answers)), **answers)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        os.replace(unfinished, path)
 
     def _path(self, day: SetPoints) -> Path:
         digest = hashlib.sha256(f"{FORMAT} {self.key}".encode())

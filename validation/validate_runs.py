@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
@@ -15,6 +14,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
+from neomflex_jax.whole_files import write_whole
 from validation import provenance
 from validation.acting import ActingPolicy
 from validation.checks import check_trajectory
@@ -177,13 +177,6 @@ def _check_runs(trajectories: Sequence[Trajectory], references: Collection[str])
 
 def _write(folder: Path, report: Report, runs: Sequence[Validated]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "pandapower_steps.csv", pd.concat([run.steps for run in runs]).to_csv(index=False))
-    _replace(folder / "report.md", render_markdown(report))
-    _replace(folder / "report.json", report.to_json())
-
-
-def _replace(path: Path, text: str) -> None:
-    """Complete or absent: a report that is cut off must not be read as one."""
-    unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(text, encoding="utf-8")
-    os.replace(unfinished, path)
+    write_whole(folder / "pandapower_steps.csv", pd.concat([run.steps for run in runs]).to_csv(index=False))
+    write_whole(folder / "report.md", render_markdown(report))
+    write_whole(folder / "report.json", report.to_json())

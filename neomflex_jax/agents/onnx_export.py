@@ -14,6 +14,7 @@ import numpy as np
 from neomflex_jax._version import __version__
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.errors import InputError
+from neomflex_jax.whole_files import whole_file
 
 OPSET, IR_VERSION = 13, 8  # old enough for runtimes of the last years
 OPERATORS = {"relu": "Relu", "tanh": "Tanh"}
@@ -65,6 +66,5 @@ def save_onnx(network: ActorNetwork, name: str, path: Path) -> None:
     """Write the model, whole or not at all; errors as in `to_onnx`."""
     written = to_onnx(network, name).SerializeToString()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(written)
-    partial.replace(path)
+    with whole_file(path) as partial:
+        partial.write_bytes(written)

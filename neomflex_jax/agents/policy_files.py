@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 from neomflex_jax._version import __version__
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork, NetworkPolicy
 from neomflex_jax.errors import InputError
+from neomflex_jax.whole_files import whole_file
 
 FORMAT = "neomflex-policy"
 FORMAT_VERSION = "1"
@@ -108,9 +109,8 @@ def save_policies(folder: Path, networks: Mapping[str, ActorNetwork], scenario: 
             "n_layers": str(len(network.layers)),
             "activation": network.activation,
         }
-        partial = folder / f".{agent}.partial"
-        save_file(tensors, str(partial), metadata=header)
-        partial.replace(folder / f"{agent}.safetensors")
+        with whole_file(folder / f"{agent}.safetensors") as partial:
+            save_file(tensors, str(partial), metadata=header)
 
 
 def load_policies(folder: str | Path) -> Policies:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.played_runs import PlayedRuns
 from neomflex_jax.errors import InputError
+from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from neomflex_jax.scenario import Scenario
@@ -40,9 +41,7 @@ def make_identity(
 
 def write_identity(identity: Identity, folder: Path) -> None:
     """Write `evaluation.json`, whole or not at all."""
-    partial = folder / f".{FILE}.partial"
-    partial.write_text(json.dumps({"format": FORMAT, **vars(identity)}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / FILE)
+    write_whole(folder / FILE, json.dumps({"format": FORMAT, **vars(identity)}, indent=1) + "\n")
 
 
 def read_identity(folder: Path) -> Identity:

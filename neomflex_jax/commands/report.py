@@ -13,6 +13,7 @@ from neomflex_jax.commands.console import console
 from neomflex_jax.commands.identity import FILE as IDENTITY
 from neomflex_jax.commands.identity import make_identity, places_of_reports, read_identity
 from neomflex_jax.errors import InputError
+from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +65,7 @@ class ReportCommand:
         if status.report is not None:
             parts += sections.validation(read_report(status.report))
         output.parent.mkdir(parents=True, exist_ok=True)
-        partial = output.with_name(f".{output.name}.partial")
-        partial.write_text(html.page(f"neomflex: {self.run.resolve().name}", parts), encoding="utf-8")
-        partial.replace(output)
+        write_whole(output, html.page(f"neomflex: {self.run.resolve().name}", parts))
         console.print(status.text, style="green" if status.validated else "yellow")
         console.print(f"page: {output}")
         return 0

@@ -16,6 +16,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.tables import integers, numbers, read_table
+from neomflex_jax.whole_files import write_whole
 
 OPTIMUM, GAP = "perfect_foresight", "gap_to_perfect_foresight_percent"
 STEP_FILE, DAY_FILE, RUN_FILE = "step_metrics.csv", "daily_summary.csv", "run_summary.csv"
@@ -160,7 +161,7 @@ def write_tables(trajectories: Sequence[Trajectory], folder: Path) -> tuple[Path
     steps = pd.concat(tables, ignore_index=True)
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in ((STEP_FILE, steps), (DAY_FILE, daily_summary(steps)), (RUN_FILE, run_summary(steps))):
-        table.to_csv(folder / file, index=False, float_format="%.9g")
+        write_whole(folder / file, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
     return folder / STEP_FILE, folder / DAY_FILE, folder / RUN_FILE
 
 

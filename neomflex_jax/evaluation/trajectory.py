@@ -18,6 +18,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.scenario import Scenario, scenario_from_dict
+from neomflex_jax.whole_files import whole_file
 
 FORMAT_VERSION = 2
 MAX_BYTES = 4 * 1024**3  # unpacked: a year of 5-minute steps on 1,000 buses has some 3 GiB
@@ -92,7 +93,8 @@ class Trajectory:
         header = {name: getattr(self, name) for name in ("run", "power_flow", "bus_labels", "profiles_sha256")}
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
         arrays = {name: getattr(self, name) for name in ARRAY_FIELDS}
-        np.savez_compressed(path, header=np.array(json.dumps(header)), **arrays)
+        with whole_file(path) as partial, partial.open("wb") as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
 
     @staticmethod
     def load(path: Path) -> Trajectory:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +24,7 @@ from neomflex_jax.evaluation.rollout import record, record_with_memory
 from neomflex_jax.evaluation.trajectory import UNREADABLE, Trajectory
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.scenario import Uncertainty
+from neomflex_jax.whole_files import whole_file
 
 YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
 OPTIMUM = "perfect_foresight"
@@ -129,10 +130,9 @@ def _key(planner: Environment, n_days: int, profiles_sha256: str) -> str:
 
 def _save(file: Path, optimum: Optimum) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    with partial.open("wb") as unfinished:
-        np.savez_compressed(unfinished, **{name: np.asarray(getattr(optimum, name)) for name in KEPT})  # type: ignore[arg-type]
-    partial.replace(file)
+    kept: dict[str, Any] = {name: np.asarray(getattr(optimum, name)) for name in KEPT}
+    with whole_file(file) as partial, partial.open("wb") as unfinished:
+        np.savez_compressed(unfinished, **kept)
 
 
 def _load(file: Path, planner: Environment, n_days: int) -> Optimum | None:

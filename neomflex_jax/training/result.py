@@ -14,6 +14,7 @@ from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.run_folder import RunFolder
+from neomflex_jax.whole_files import write_whole
 
 
 def fingerprint(network: ActorNetwork) -> str:
@@ -59,9 +60,7 @@ def result_of(
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
     """Write it, whole or not at all."""
-    partial = path.with_name(".result.partial")
-    partial.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(result, indent=2) + "\n")
 
 
 def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.whole_files import write_whole
 
 RUN_FORMAT = 1
 PART_OF = "part_of"  # in config.json of what has no checkpoints of its own: what it was trained in
@@ -153,9 +154,7 @@ class RunFolder:
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write the run's settings, whole or not at all."""
-        partial = self.root / ".config.partial"
-        partial.write_text(json.dumps({"run_format": RUN_FORMAT, **config}, indent=2) + "\n", encoding="utf-8")
-        partial.replace(self.config)
+        write_whole(self.config, json.dumps({"run_format": RUN_FORMAT, **config}, indent=2) + "\n")
 
     def read_config(self) -> dict[str, Any]:
         """Read what `write_config` wrote.

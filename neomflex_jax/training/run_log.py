@@ -17,6 +17,7 @@ from jax import Array
 from neomflex_jax.errors import InputError
 from neomflex_jax.training.run_folder import saving
 from neomflex_jax.training.step_metrics import ORDER
+from neomflex_jax.whole_files import whole_file, write_whole
 
 
 class DivergedError(InputError):
@@ -75,12 +76,10 @@ def copy_rows_of_seed(path: Path, seed: int, to: Path) -> None:
         reader = csv.DictReader(file)
         rows = [row for row in reader if row["seed"] == str(seed)]
         names = [name for name in reader.fieldnames or () if name != "seed"]
-    partial = to.with_name(f".{to.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(to) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(to)
 
 
 def drop_rows_after(path: Path, steps: int) -> None:
@@ -92,9 +91,7 @@ def drop_rows_after(path: Path, steps: int) -> None:
         kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= steps]
     except ValueError as error:
         raise InputError(f"{path}: a row does not begin with its steps ({error}); move the file away") from error
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(lines[:1] + kept), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, "".join(lines[:1] + kept))
 
 
 def check_finite_arrays(learner: Any) -> None:
