@@ -55,11 +55,12 @@ def sac():
     rng = np.random.default_rng(0)
     observation, next_observation = rng.normal(size=(2, BATCH, 3, 5)).astype(np.float32)
     batch = Batch(
-        observation,
-        rng.uniform(-1, 1, (BATCH, 3, 2)).astype(np.float32),
-        rng.normal(size=(BATCH, 3)).astype(np.float32),
-        np.full(BATCH, 0.9, np.float32),
-        next_observation,
+        observation=observation,
+        action=rng.uniform(-1, 1, (BATCH, 3, 2)).astype(np.float32),
+        reward=rng.normal(size=(BATCH, 3)).astype(np.float32),
+        later_reward=rng.normal(size=(BATCH, 3)).astype(np.float32),
+        discount=np.full(BATCH, 0.9, np.float32),
+        next_observation=next_observation,
     )
     noise = rng.normal(size=(2, BATCH, 3, 2)).astype(np.float32)
     config = SacConfig(hidden_sizes=(16,), learning_rate=1e-3, max_gradient_norm=0.5)
@@ -68,7 +69,7 @@ def sac():
     jax.random.normal = lambda noise, shape: noise.reshape(shape)
 
     def update_on(axis):
-        return lambda state, given: Sac(config, *SIZES, axis).update(state, *given)
+        return lambda state, given: Sac(config, *SIZES, mesh_axis=axis).update(state, *given)
 
     noise_place = jax.sharding.PartitionSpec(None, AXIS)
     return compare(update_on, state, (jax.tree.map(jnp.asarray, batch), jnp.asarray(noise)), (SPREAD, noise_place))

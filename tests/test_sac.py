@@ -10,8 +10,10 @@ import pytest
 from neomflex_jax import InputError
 from neomflex_jax.agents.sac import Sac, SacConfig
 from neomflex_jax.agents.sac.distribution import mode, sample
-from neomflex_jax.agents.sac.losses import critic_loss, soft_target, temperature_loss
+from neomflex_jax.agents.sac.losses import critic_loss, reward_loss, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch, Transition, add, empty_buffer, sample_batch
+from neomflex_jax.environment.actions import lay_out_actions
+from neomflex_jax.scenario import load_scenario
 
 SMALL = SacConfig(n_copies=4, batch_size=64, updates_per_step=2, buffer_size=512, warmup_steps=8, hidden_sizes=(32, 32))
 OBSERVATION_MASK = np.array([[True, True, True], [True, True, False]])
@@ -24,7 +26,7 @@ def transitions(key, n=256, reward=None):
     observation, following = (jax.random.normal(k, (n, 2, 3)) * OBSERVATION_MASK for k in keys[:2])
     action = jax.random.uniform(keys[2], (n, 2, 2), minval=-1, maxval=1) * ACTION_MASK
     reward = jax.random.normal(keys[3], (n, 2)) if reward is None else reward(observation, action)
-    return Batch(observation, action, reward, jnp.full(n, GAMMA), following)
+    return Batch(observation, action, reward, jnp.zeros_like(reward), jnp.full(n, GAMMA), following)
 
 
 def test_squashed_density_integrates_to_one():
@@ -65,8 +67,13 @@ def test_soft_target_by_hand():
 
 
 def test_critic_loss_adds_both_critics():
-    loss = critic_loss(None, lambda _, x: jnp.stack([x, 2 * x]), jnp.array([1.0, 2.0]), jnp.array([0.0, 0.0]))
+    loss = critic_loss(jnp.array([[1.0, 2.0], [2.0, 4.0]]), jnp.array([0.0, 0.0]))
     assert loss == pytest.approx(0.5 * ((1 + 4) + (4 + 16)) / 2)
+
+
+def test_reward_loss_is_squared_near_and_linear_far():
+    loss = reward_loss(jnp.array([0.1, 5.0]), jnp.array([0.0, 1.0]), 0.5)
+    assert loss == pytest.approx((0.5 * 0.1**2 + 0.5 * (4.0 - 0.25)) / 2, rel=1e-5)
 
 
 def test_temperature_rises_when_the_entropy_is_below_its_target():
@@ -91,9 +98,10 @@ def test_buffer_keeps_the_newest_and_samples_only_what_was_added():
         add(buffer, jax.tree.map(lambda leaf: jnp.zeros((4, *leaf.shape)), example))
 
 
+@pytest.mark.parametrize("split", [True, False])
 @pytest.mark.parametrize("critics", ["local", "joint", "shared"])
-def test_garbage_in_padded_slots_changes_nothing(critics):
-    sac = Sac(replace(SMALL, critics=critics), (3, 2), (2, 1))
+def test_garbage_in_padded_slots_changes_nothing(critics, split):
+    sac = Sac(replace(SMALL, critics=critics, split=split), (3, 2), (2, 1))
     state = sac.init(jax.random.key(0))
     clean = transitions(jax.random.key(1))
     garbage = replace(
@@ -126,9 +134,12 @@ def test_agents_learn_independently_with_local_critics():
     assert different != pytest.approx(1.0, rel=1e-2)
 
 
+@pytest.mark.parametrize("split", [True, False])
 @pytest.mark.parametrize(("terminated", "value"), [(1.0, 1.0), (0.0, 1.0 / (1.0 - 0.5))])
-def test_probe_constant_reward_has_its_known_value_and_truncation_bootstraps(terminated, value):
-    config = replace(SMALL, gamma=0.5, reward_scale=1.0, initial_temperature=1e-8, learning_rate=3e-3, tau=0.05)
+def test_probe_constant_reward_has_its_known_value_and_truncation_bootstraps(terminated, value, split):
+    config = replace(
+        SMALL, split=split, gamma=0.5, reward_scale=1.0, initial_temperature=1e-8, learning_rate=3e-3, tau=0.05
+    )
     sac = Sac(config, (3, 2), (2, 1))
     state = sac.init(jax.random.key(0))
     batch = transitions(jax.random.key(1), reward=lambda o, a: jnp.ones(a.shape[:2]))
@@ -136,8 +147,8 @@ def test_probe_constant_reward_has_its_known_value_and_truncation_bootstraps(ter
     state, _ = jax.jit(
         lambda s: jax.lax.scan(lambda s, k: sac.update(s, batch, k), s, jax.random.split(jax.random.key(2), 600))
     )(state)
-    inputs = sac._critic_inputs(sac.actors.inputs(state.statistics, batch.observation), batch.action)
-    q = jax.vmap(sac._twins, in_axes=(0, -2))(state.critic, inputs)
+    seen = sac._critics.seen(sac.actors.inputs(state.statistics, batch.observation), batch.action)
+    q = jax.vmap(sac._critics.values, in_axes=(0, -2))(state.critic, seen)
     np.testing.assert_allclose(q.mean(axis=(1, 2)), value, rtol=0.08)
 
 
@@ -215,7 +226,8 @@ def test_n_step_returns_by_hand():
     assert set(np.unique(batch.observation)) == set(expected)
     for start, (reward, discount, following) in expected.items():
         where = np.asarray(batch.observation)[:, 0, 0] == start
-        np.testing.assert_allclose(np.asarray(batch.reward)[where], reward)
+        np.testing.assert_allclose(np.asarray(batch.reward)[where], 2.0**start)
+        np.testing.assert_allclose(np.asarray(batch.reward + batch.later_reward)[where], reward)
         np.testing.assert_allclose(np.asarray(batch.discount)[where], discount)
         if discount:
             np.testing.assert_allclose(np.asarray(batch.next_observation)[where], following)
@@ -251,6 +263,45 @@ def test_a_shared_critic_gives_every_agent_the_gradient_of_its_own_action():
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("critics", ["local", "joint", "shared"])
+def test_what_comes_later_sees_only_actions_that_last(critics):
+    lasting = ((True, False), (False, False))
+    sac = Sac(replace(SMALL, critics=critics), (3, 2), (2, 1), lasting)
+    state, batch = sac.init(jax.random.key(0)), transitions(jax.random.key(1))
+    value = jax.vmap(sac._critics.values, in_axes=(0, -2))
+    forgets = {"now": jax.tree.map(jnp.zeros_like, state.critic["now"]), "later": state.critic["later"]}
+    for critic, matters in ((forgets, np.array(lasting)), (state.critic, ACTION_MASK)):
+
+        def total(action, critic=critic):
+            return value(critic, sac._critics.seen(batch.observation, action * ACTION_MASK)).sum()
+
+        np.testing.assert_array_equal((np.asarray(jax.grad(total)(batch.action)) != 0).any(axis=0), matters)
+
+
+def test_batteries_last_inverters_do_not_unless_a_violation_ends_the_day():
+    scenario = load_scenario("neom33")
+    layout = lay_out_actions(scenario)
+    kinds = [*(control.kind for control in layout.controls), "none"]
+    np.testing.assert_array_equal(layout.lasting, np.array(kinds)[layout.slots] == "battery_p")
+    ends = replace(scenario, rules=replace(scenario.rules, on_violation="end_day"))
+    np.testing.assert_array_equal(lay_out_actions(ends).lasting, layout.mask)
+
+
+def test_the_reward_is_learned_from_the_step_and_the_rest_from_what_follows():
+    """Rewards of a step and of those after it that differ: the two parts of the value must not be mixed up."""
+    config = replace(SMALL, gamma=0.5, reward_scale=1.0, learning_rate=3e-3, normalise_observations=False)
+    sac = Sac(config, (3, 2), (2, 1))
+    batch = transitions(jax.random.key(1), reward=lambda o, a: jnp.full(a.shape[:2], 2.0))
+    batch = replace(batch, later_reward=jnp.full_like(batch.reward, -3.0), discount=jnp.zeros_like(batch.discount))
+    keys = jax.random.split(jax.random.key(2), 600)
+    state, _ = jax.jit(lambda s: jax.lax.scan(lambda s, k: sac.update(s, batch, k), s, keys))(sac.init(keys[0]))
+    seen = sac._critics.seen(batch.observation, batch.action)
+    for part, value in (("now", 2.0), ("later", -3.0)):
+        other = {name: jax.tree.map(jnp.zeros_like, state.critic[name]) for name in ("now", "later")}
+        values = jax.vmap(sac._critics.values, in_axes=(0, -2))(other | {part: state.critic[part]}, seen)
+        np.testing.assert_allclose(values.mean(axis=(1, 2)), value, rtol=0.05)
+
+
 def test_a_padded_update_of_several_agents_equals_the_unpadded_one_of_each():
     """With local critics an agent's update is what a learner of its own sizes makes of the same numbers."""
     sac = Sac(replace(SMALL, critics="local"), (3, 2), (2, 1))
@@ -264,8 +315,11 @@ def test_a_padded_update_of_several_agents_equals_the_unpadded_one_of_each():
     own_last["kernel"] = last["kernel"][1:2][..., jnp.array([0, 2])]
     own_last["bias"] = last["bias"][1:2][..., jnp.array([0, 2])]
     rows = jnp.array([0, 1, 3])  # of (observation 3, action 2), the two real observations and the real action
-    critic = jax.tree.map(lambda full, own: full[1:2] if full.shape[2:] == own.shape[2:] else full[1:2, :, rows],
-                          state.critic, fresh.critic)  # fmt: skip
+    critic = jax.tree.map(
+        lambda full, own: full[1:2] if full.shape[1:] == own.shape[1:] else jnp.take(full[1:2], rows, axis=-2),
+        state.critic,
+        fresh.critic,
+    )
     own_state = replace(fresh, actor=actor, critic=critic, target_critic=critic)
     own_batch = replace(
         batch,
@@ -273,6 +327,7 @@ def test_a_padded_update_of_several_agents_equals_the_unpadded_one_of_each():
         next_observation=batch.next_observation[:, 1:, :2],
         action=batch.action[:, 1:, :1],
         reward=batch.reward[:, 1:],
+        later_reward=batch.later_reward[:, 1:],
     )
     noise = jax.random.normal(jax.random.key(3), batch.action.shape)
     inputs = sac.actors.inputs(state.statistics, batch.observation)

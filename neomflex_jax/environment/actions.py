@@ -16,7 +16,7 @@ from jax import Array
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.territories import pad
 from neomflex_jax.scenario import Scenario
-from neomflex_jax.scenario.controls import KINDS, Control, controls_of
+from neomflex_jax.scenario.controls import KINDS, LASTING, Control, controls_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,7 @@ class ActionLayout:
     controls: tuple[Control, ...]
     slots: np.ndarray  # (n_agents, action_size) control of each entry, n_control where padded
     mask: np.ndarray  # (n_agents, action_size) True where real
+    lasting: np.ndarray  # (n_agents, action_size) True where later steps depend on it
     by_device: dict[str, np.ndarray]  # for each kind in use, (n_device,) its control, n_control where it has none
 
 
@@ -45,7 +46,9 @@ def lay_out_actions(scenario: Scenario) -> ActionLayout:
             by_device[kind] = np.full(sizes[kind.split("_")[0]], len(controls))
             for number, index in own:
                 by_device[kind][number] = index
-    return ActionLayout(controls, slots, mask, by_device)
+    # where a violation ends the day, whatever moves a voltage decides whether there is a later
+    lasts = [scenario.rules.on_violation == "end_day" or control.kind in LASTING for control in controls]
+    return ActionLayout(controls, slots, mask, np.array([*lasts, False])[slots], by_device)
 
 
 def requests_of(action: Array, layout: ActionLayout) -> dict[str, Array]:

@@ -22,6 +22,9 @@ KINDS = {
     "load_shift": "share of the shifting power, positive defers, negative catches up",
 }
 
+# Those whose effect outlasts their step, in energies and debts; all others act on the grid of their own step alone.
+LASTING = ("battery_p", "load_curtailment", "load_shift")
+
 
 class Control(NamedTuple):
     """One entry of an agent's action."""

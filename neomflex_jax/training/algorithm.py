@@ -74,4 +74,5 @@ def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -
     if config.critics == "auto":
         config = replace(config, critics="shared" if env.scenario.reward.sharing == "team" else "joint")
     sac = share_of_one_device(config, ("n_copies", "batch_size", "buffer_size"), n_devices)
-    return SacTraining(Sac(sac, observation_sizes, action_sizes, axis))
+    lasting = tuple(tuple(bool(entry) for entry in row) for row in env.action_layout.lasting)
+    return SacTraining(Sac(sac, observation_sizes, action_sizes, lasting, axis))

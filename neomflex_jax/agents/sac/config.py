@@ -36,6 +36,9 @@ class SacConfig:
         `local`: an agent's critic sees its own observation and action; `joint`: everyone's, in training only;
         `shared`: as joint, but one critic for all, of the team's reward: right if all agents get the same reward;
         `auto`: shared where the scenario shares the reward, else joint.
+    split, reward_huber
+        Learn the step's reward apart from what comes later (see `critics.py`), with Huber's loss: errors beyond
+        `reward_huber` count linearly. Where chance alone makes rewards jump, take it larger, or rare ones are missed.
     share_actor
         One set of actor parameters for all agents, which then see who they are.
     n_steps
@@ -59,6 +62,8 @@ class SacConfig:
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
     critics: str = "auto"
+    split: bool = True
+    reward_huber: float = 1.0
     layer_norm_critics: bool = False
     activation: str = "relu"
     share_actor: bool = False
@@ -110,6 +115,7 @@ class SacConfig:
             "temperature_learning_rate",
             "initial_temperature",
             "reward_scale",
+            "reward_huber",
             "max_gradient_norm",
         ):
             if not getattr(self, name) > 0:

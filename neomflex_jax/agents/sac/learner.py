@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +21,9 @@ from neomflex_jax.agents.actors import Actors, Statistics, statistics_of
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
 from neomflex_jax.agents.sac.config import SacConfig, Settings, settings_of
-from neomflex_jax.agents.sac.critic import Critic
+from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
-from neomflex_jax.agents.sac.losses import actor_loss, critic_loss, soft_target, temperature_loss
+from neomflex_jax.agents.sac.losses import actor_loss, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
 
 
@@ -35,7 +34,7 @@ class LearnerState:
 
     actor: Params
     averaged_actor: Params  # moving average of `actor`: the trained policy
-    critic: Params  # (n_agents, 2, ...): twins; (1, 2, ...) if shared
+    critic: Params  # see `Critics.init`
     target_critic: Params
     log_temperature: Array  # (n_agents,)
     actor_optimiser: optax.OptState
@@ -53,6 +52,7 @@ class Sac:
     config: SacConfig
     observation_sizes: tuple[int, ...]  # real entries of each agent; padding comes after them
     action_sizes: tuple[int, ...]
+    lasting: tuple[tuple[bool, ...], ...] | None = None  # (n_agents, action_size) see `Critics`; None: all do
     mesh_axis: str | None = None  # devices over which a batch is spread; gradients are averaged over them
 
     @cached_property
@@ -77,20 +77,15 @@ class Sac:
         return self.actors.action_mask
 
     @cached_property
-    def _critic(self) -> Critic:
-        return Critic(self.config.hidden_sizes, self.config.layer_norm_critics)
+    def _critics(self) -> Critics:
+        return Critics(self.config, all_lasting(self.action_sizes) if self.lasting is None else self.lasting)
 
     def init(self, key: Array, settings: Settings | None = None) -> LearnerState:
         """Start with fresh networks; None takes the configuration's settings."""
         settings = settings_of(self.config) if settings is None else settings
         actor_key, critic_key = jax.random.split(key)
         actor = self.actors.init(actor_key)
-        init_critic: Any = self._critic.init
-        inputs = jnp.zeros((self.n_agents, self.actors.input_size))
-        size = self._critic_inputs(inputs, jnp.zeros(self.action_mask.shape)).shape[-1]
-        twins: Any = jax.vmap(lambda k: init_critic(k, jnp.zeros(size)))
-        n_critics = 1 if self.config.critics == "shared" else self.n_agents
-        critic = jax.vmap(lambda k: twins(jax.random.split(k)))(jax.random.split(critic_key, n_critics))
+        critic = self._critics.init(critic_key, self.actors.input_size)
         # with its dtype, or it would be weakly typed until the first update, and every program compiled twice
         log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature), float)
         return LearnerState(
@@ -182,23 +177,27 @@ class Sac:
     def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params]:
         """Losses (n_critics,) and gradients of the twin critics, against everyone's next actions."""
         next_action, next_log_probability = self._sample(state.actor, batch.next_observation, noise)
-        reward = state.settings.reward_scale * batch.reward
+        scale = state.settings.reward_scale
+        reward, later_reward = scale * batch.reward, scale * batch.later_reward
         entropy_cost = jnp.exp(state.log_temperature) * next_log_probability
         if self.config.critics == "shared":  # the team's: everyone's mean reward, everyone's entropy
-            reward, entropy_cost = reward.mean(-1, keepdims=True), entropy_cost.sum(-1, keepdims=True)
+            reward, later_reward = (each.mean(-1, keepdims=True) for each in (reward, later_reward))
+            entropy_cost = entropy_cost.sum(-1, keepdims=True)
+        critics = self._critics
 
         def one(
-            critic: Params, target: Params, inputs: Array, next_inputs: Array, reward: Array, entropy_cost: Array
+            critic: Params, target: Params, seen: Seen, next_seen: Seen, reward: Array, later: Array, cost: Array
         ) -> tuple[Array, Params]:
-            soft = soft_target(reward, batch.discount, self._twins(target, next_inputs), entropy_cost)
-            return jax.value_and_grad(critic_loss)(critic, self._twins, inputs, soft)
+            later = soft_target(later, batch.discount, critics.values(target, next_seen), cost)
+            return jax.value_and_grad(critics.loss)(critic, seen, reward, later)
 
-        return jax.vmap(one, in_axes=(0, 0, -2, -2, -1, -1))(
+        return jax.vmap(one, in_axes=(0, 0, -2, -2, -1, -1, -1))(
             state.critic,
             state.target_critic,
-            self._critic_inputs(batch.observation, batch.action),
-            self._critic_inputs(batch.next_observation, next_action),
+            critics.seen(batch.observation, batch.action),
+            critics.seen(batch.next_observation, next_action),
             reward,
+            later_reward,
             entropy_cost,
         )
 
@@ -215,7 +214,8 @@ class Sac:
         def losses_of(actor: Params) -> tuple[Array, tuple[Array, Array]]:
             action, log_probability = self._sample(actor, observation, noise)
             if self.config.critics == "shared":
-                values = self._twins(_first(critic), self._critic_inputs(observation, action)[..., 0, :])
+                seen = jax.tree.map(lambda each: each[..., 0, :], self._critics.seen(observation, action))
+                values = self._critics.values(jax.tree.map(lambda leaf: leaf[0], critic), seen)
                 each = jax.vmap(actor_loss, in_axes=(0, 0, None))
                 losses = each(temperature, log_probability.T, lax.stop_gradient(values))
                 total = losses.sum() - jnp.min(values, axis=0).mean()  # the gradient of the value once, for all
@@ -233,36 +233,14 @@ class Sac:
         """Values (2, batch) of one agent's critic, of which only its own action has a gradient."""
         action = jnp.where(own[:, None], action, lax.stop_gradient(action))
         index = jnp.argmax(own)
-        return self._twins(critic, self._critic_inputs(observation, action)[..., index, :])
+        seen = jax.tree.map(lambda each: each[..., index, :], self._critics.seen(observation, action))
+        return self._critics.values(critic, seen)
 
     def _sample(self, actor: Params, inputs: Array, noise: Array) -> tuple[Array, Array]:
         """Everyone's actions and log-probabilities for inputs (batch, n_agents, ...)."""
         mean, log_std = self.actors.apply(actor, inputs)
         return sample(mean, log_std, jnp.asarray(self.action_mask), noise)
 
-    def _twins(self, critic: Params, inputs: Array) -> Array:
-        """Values (2, batch) of one agent's twin critics."""
-
-        def value(params: Params, inputs: Array) -> Array:
-            values: Any = self._critic.apply(params, inputs)
-            return values
-
-        return jax.vmap(value, in_axes=(0, None))(critic, inputs)
-
     def networks(self, state: LearnerState) -> tuple[ActorNetwork, ...]:
         """Give the trained policy: the averaged actors' modes, one unpadded network an agent, in NumPy."""
         return self.actors.networks(state.averaged_actor, state.statistics)
-
-    def _critic_inputs(self, observation: Array, action: Array) -> Array:
-        """Concatenate what every critic sees, (..., n_critics, input_size)."""
-        own = jnp.concatenate([observation, action], axis=-1)
-        if self.config.critics == "local":
-            return own
-        joint = own.reshape(*own.shape[:-2], 1, -1)
-        if self.config.critics == "shared":
-            return joint
-        return jnp.broadcast_to(joint, (*own.shape[:-1], joint.shape[-1]))
-
-
-def _first(tree: Params) -> Params:
-    return jax.tree.map(lambda leaf: leaf[0], tree)

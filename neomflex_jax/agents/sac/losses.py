@@ -7,14 +7,9 @@ return.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import jax.numpy as jnp
+import optax
 from jax import Array, lax
-
-Params = Any
-CriticApply = Callable[[Params, Array], Array]  # (twin parameters, inputs (batch, size)) -> values (2, batch)
 
 
 def soft_target(reward: Array, discount: Array, next_values: Array, entropy_cost: Array) -> Array:
@@ -22,14 +17,19 @@ def soft_target(reward: Array, discount: Array, next_values: Array, entropy_cost
 
     ``y = r + discount (min_k Q_k(s', a') - temperature log pi(a'|s'))``; `next_values` is (2, batch), `entropy_cost`
     the term with the temperature. For one step ``discount = gamma (1 - terminated)``; for n steps ``r`` is their
-    discounted sum, without the entropies between.
+    discounted sum, without the entropies between. Where the step's own reward is learned apart, ``r`` is without it.
     """
     return lax.stop_gradient(reward + discount * (jnp.min(next_values, axis=0) - entropy_cost))
 
 
-def critic_loss(critic_params: Params, critic: CriticApply, inputs: Array, target: Array) -> Array:
-    """Squared error of both critics against the target: eq. (5)."""
-    return 0.5 * jnp.mean(jnp.sum((critic(critic_params, inputs) - target) ** 2, axis=0))
+def critic_loss(values: Array, target: Array) -> Array:
+    """Squared error of both critics' values (2, batch) against the target (batch,): eq. (5)."""
+    return 0.5 * jnp.mean(jnp.sum((values - target) ** 2, axis=0))
+
+
+def reward_loss(predicted: Array, reward: Array, huber: float) -> Array:
+    """Huber's loss, (batch,) to (): squared up to an error of `huber`, beyond it as steep as there."""
+    return jnp.mean(optax.huber_loss(predicted, reward, delta=huber))
 
 
 def actor_loss(temperature: Array, log_probability: Array, values: Array) -> Array:

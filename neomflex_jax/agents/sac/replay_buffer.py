@@ -63,7 +63,8 @@ class Batch:
 
     observation: Array  # (n_agents, observation_size)
     action: Array  # (n_agents, action_size)
-    reward: Array  # (n_agents,) discounted sum over the steps
+    reward: Array  # (n_agents,) of the step
+    later_reward: Array  # (n_agents,) discounted sum over the n - 1 steps after it
     discount: Array  # () of the value of `next_observation`: gamma^steps, 0 where the task ended
     next_observation: Array  # (n_agents, observation_size)
 
@@ -77,14 +78,14 @@ def sample_batch(
     start = jax.random.randint(key, shape, 0, buffer.filled - (n_steps - 1) * n_copies)
     index = (oldest + start) % capacity
     first = jax.tree.map(lambda leaf: leaf[index], buffer.storage)
-    reward, next_observation = first.reward, first.next_observation
+    later_reward, next_observation = jnp.zeros_like(first.reward), first.next_observation
     goes_on, discount = 1.0 - jnp.maximum(first.terminated, first.truncated), gamma * (1.0 - first.terminated)
     for step in range(1, n_steps):
         later = (index + step * n_copies) % capacity
         terminated, truncated = buffer.storage.terminated[later], buffer.storage.truncated[later]
-        reward = reward + (gamma**step * goes_on)[..., None] * buffer.storage.reward[later]
+        later_reward = later_reward + (gamma**step * goes_on)[..., None] * buffer.storage.reward[later]
         following = buffer.storage.next_observation[later]
         next_observation = jnp.where(goes_on[..., None, None] > 0, following, next_observation)
         discount = jnp.where(goes_on > 0, discount * gamma * (1.0 - terminated), discount)
         goes_on = goes_on * (1.0 - jnp.maximum(terminated, truncated))
-    return Batch(first.observation, first.action, reward, discount, next_observation)
+    return Batch(first.observation, first.action, first.reward, later_reward, discount, next_observation)

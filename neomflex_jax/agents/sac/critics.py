@@ -1,0 +1,115 @@
+"""Twin critics: what they see, and what their values are made of.
+
+    Q_k(s, a) = R(s, a) + W_k(s, a~),   k = 1, 2
+
+R is the reward of the step itself, learned from what was received; W_k is what comes after it, learned from the target
+of the soft Bellman equation without the step's reward. W sees only the actions a~ that last: what charges a battery.
+The reactive power of an inverter is gone with its step. What it is worth is far below the error of a bootstrapped
+value, in which its gradient would drown, but not below the error of a regression on the reward itself.
+Voltage penalties make rewards heavy-tailed, hence Huber's loss for R. Without the split, W_k sees and learns all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from neomflex_jax.agents.optimiser import Params
+from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.agents.sac.losses import critic_loss, reward_loss
+
+
+class Critic(nn.Module):
+    """Observation and action, concatenated, to a value."""
+
+    hidden_sizes: tuple[int, ...]
+    layer_norm: bool
+
+    @nn.compact
+    def __call__(self, inputs: Array) -> Array:
+        """Evaluate on (input_size,) or any batch of it; gives the value without a last axis."""
+        x = inputs
+        for size in self.hidden_sizes:
+            x = nn.Dense(size)(x)
+            x = nn.silu(nn.LayerNorm()(x) if self.layer_norm else x)
+        return jnp.squeeze(nn.Dense(1)(x), -1)
+
+
+class Seen(NamedTuple):
+    """What critics see, each (..., n_critics, input_size)."""
+
+    now: Array  # with all actions
+    later: Array  # with those that last
+
+
+@dataclass(frozen=True)
+class Critics:
+    """Binds settings and sizes; holds no parameters and is hashable, so equal ones share a compilation."""
+
+    config: SacConfig
+    lasting: tuple[tuple[bool, ...], ...]  # (n_agents, action_size)
+
+    @property
+    def n_critics(self) -> int:
+        """Pairs of twins: one an agent, or one in all."""
+        return 1 if self.config.critics == "shared" else len(self.lasting)
+
+    @cached_property
+    def _network(self) -> Critic:
+        return Critic(self.config.hidden_sizes, self.config.layer_norm_critics)
+
+    def init(self, key: Array, observation_size: int) -> Params:
+        """Make fresh parameters, (n_critics, ...) for R and (n_critics, 2, ...) for the twins."""
+        nothing = self.seen(jnp.zeros((len(self.lasting), observation_size)), jnp.zeros(np.shape(self.lasting)))
+
+        def one(key: Array) -> Params:
+            twin_key, reward_key = jax.random.split(key)
+            later: Any = jax.vmap(lambda k: self._network.init(k, nothing.later[0]))(jax.random.split(twin_key))
+            now: Any = self._network.init(reward_key, nothing.now[0])
+            return {"now": now, "later": later} if self.config.split else {"later": later}
+
+        return jax.vmap(one)(jax.random.split(key, self.n_critics))
+
+    def seen(self, observation: Array, action: Array) -> Seen:
+        """Give what every critic sees of (..., n_agents, size)."""
+        lasting = jnp.where(np.array(self.lasting), action, 0.0) if self.config.split else action
+        return Seen(*(self._view(jnp.concatenate([observation, actions], axis=-1)) for actions in (action, lasting)))
+
+    def values(self, params: Params, seen: Seen) -> Array:
+        """Values (2, batch) of one pair of twins."""
+        later = self._twins(params, seen)
+        return later + self._reward(params, seen) if self.config.split else later
+
+    def loss(self, params: Params, seen: Seen, reward: Array, later: Array) -> Array:
+        """Loss of one pair of twins: against the step's reward, (batch,), and the target of what comes after it."""
+        twins = self._twins(params, seen)
+        if not self.config.split:
+            return critic_loss(twins, reward + later)
+        return critic_loss(twins, later) + reward_loss(self._reward(params, seen), reward, self.config.reward_huber)
+
+    def _view(self, own: Array) -> Array:
+        if self.config.critics == "local":
+            return own
+        joint = own.reshape(*own.shape[:-2], 1, -1)
+        return joint if self.config.critics == "shared" else jnp.broadcast_to(joint, (*own.shape[:-1], joint.shape[-1]))
+
+    def _reward(self, params: Params, seen: Seen) -> Array:
+        reward: Any = self._network.apply(params["now"], seen.now)
+        return reward
+
+    def _twins(self, params: Params, seen: Seen) -> Array:
+        later: Any = jax.vmap(self._network.apply, in_axes=(0, None))(params["later"], seen.later)
+        return later
+
+
+def all_lasting(action_sizes: Sequence[int]) -> tuple[tuple[bool, ...], ...]:
+    """Say that every real action lasts, of agents with so many actions each."""
+    return tuple(tuple(entry < size for entry in range(max(action_sizes))) for size in action_sizes)
