@@ -37,6 +37,21 @@ def float64() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def quick_compilation() -> Iterator[None]:
+    """Have XLA leave most of its optimizations out, where compiling takes all the time, and running none."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module")
+def double_precision_quickly_compiled(quick_compilation: None) -> Iterator[None]:
+    """Run the module in double precision; the fixture `float64` is a test's own."""
+    with jax.enable_x64(True):
+        yield
+
+
 @pytest.fixture(scope="session")
 def case33bw() -> nf.Feeder:
     """Baran and Wu's 33 buses."""

@@ -1,6 +1,7 @@
 """What may import what, what importing the package must not do, and what the sources must not contain."""
 
 import ast
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -173,9 +174,20 @@ def test_sources_hold_nothing_dangerous_or_process_wide(name: str) -> None:
             assert node.value != "jax_enable_x64"
 
 
-@pytest.mark.parametrize("name", NAMES)
+TESTS = {name_of(path): path for path in sorted((ROOT / "tests").rglob("*.py"))}
+
+
+def length_of(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+@pytest.mark.parametrize("name", [*NAMES, *TESTS])
 def test_no_module_is_longer_than_350_lines(name: str) -> None:
-    assert len(NAMES[name].read_text(encoding="utf-8").splitlines()) <= 350
+    assert length_of((NAMES | TESTS)[name]) <= 350
+
+
+def test_half_of_the_modules_are_shorter_than_150_lines() -> None:
+    assert statistics.median(length_of(path) for path in MODULES) < 150
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if NAMES[name].stat().st_size])

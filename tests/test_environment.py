@@ -1,4 +1,4 @@
-"""The environment's contract: shapes, masks, one step's parts, transformations, and what bad actions and grids do."""
+"""The environment's contract: shapes, masks, one step's parts, transformations, and what bad actions do."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,6 @@ from jax.test_util import check_grads
 import neomflex_jax as nf
 from neomflex_jax.environment import Environment, evaluation_environment
 from neomflex_jax.profiles import Profiles
-from neomflex_jax.resources import scenario_folder
 
 Step = Callable[[nf.State, jax.Array], tuple[nf.State, nf.TimeStep]]
 KEY = 3
@@ -227,6 +226,13 @@ def test_an_action_of_another_shape_is_refused(
         env.step(start[0], jnp.zeros(shape))
 
 
+def test_a_nan_action_is_refused_outside_jit_by_name(env: Environment, start: tuple[nf.State, nf.TimeStep]) -> None:
+    action = jnp.zeros((3, 3)).at[1, 1].set(jnp.nan).at[0, 2].set(jnp.nan)  # the latter is padding
+    with pytest.raises(nf.InputError, match=r"action of agent_2, entry 1 \(battery_14 battery_p\), is NaN"):
+        env.step(start[0], action)
+    env.step(start[0], jnp.zeros((3, 3)).at[0, 2].set(jnp.nan))
+
+
 def test_the_solar_penalty_asks_batteries_to_charge_in_the_solar_hours(
     env: Environment, start: tuple[nf.State, nf.TimeStep]
 ) -> None:
@@ -298,137 +304,3 @@ def test_the_rewards_gradient_equals_finite_differences(three_days: Path, power_
     gradient = np.asarray(jax.grad(outcome)(action))
     assert (gradient[env.action_mask] != 0).all()
     np.testing.assert_array_equal(gradient[~env.action_mask], 0.0)
-
-
-# ---- a power flow without a solution ----
-
-
-@pytest.mark.parametrize("power_flow", ["ac", "calibrated", "lindistflow"])
-def test_a_failed_power_flow_is_flagged_penalised_and_poisons_nothing(three_days: Path, power_flow: str) -> None:
-    env = with_profiles(nf.make("neom33", power_flow=power_flow, profiles=three_days), demand=9.0, solar=0.0)
-    state, _ = env.reset(jax.random.key(0))
-    after, timestep = jax.jit(env.step)(state, random_action(env))
-    assert not bool(timestep.info["converged"])
-    assert bool(timestep.info["violated"])
-    for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar"):
-        assert np.isnan(timestep.info[name]).all(), name  # there is no answer to report
-    for leaf in (timestep.observation, timestep.final_observation, timestep.reward, after.battery_soc):
-        assert np.isfinite(leaf).all()
-    assert (timestep.info["local_reward"] <= -100.0).all()
-    np.testing.assert_allclose(timestep.info["reward_violation"], -100.0)
-    assert not bool(timestep.terminated)
-
-
-@pytest.mark.parametrize("power_flow", ["ac", "calibrated", "lindistflow"])
-def test_the_gradient_through_a_failed_power_flow_is_finite(three_days: Path, power_flow: str) -> None:
-    env = with_profiles(nf.make("neom33", power_flow=power_flow, profiles=three_days), demand=9.0, solar=0.0)
-    state, _ = env.reset(jax.random.key(0))
-    gradient = jax.jit(jax.grad(lambda action: env.step(state, action)[1].reward.sum()))(random_action(env))
-    assert np.isfinite(gradient).all()
-
-
-def test_a_day_that_begins_without_a_solution_still_resets_to_finite_observations(three_days: Path) -> None:
-    collapsed = with_profiles(nf.make("neom33", power_flow="ac", profiles=three_days), demand=9.0, solar=0.0)
-    env = evaluation_environment(collapsed, collapsed.profiles)
-    _, timestep = env.reset(jax.random.key(0))
-    assert np.isfinite(timestep.observation).all()
-    assert not bool(timestep.info["converged"])
-    assert np.isnan(timestep.info["vm_pu"]).all()
-
-
-def test_collapse_is_no_better_than_a_deep_under_voltage(three_days: Path) -> None:
-    env = nf.make("neom33", power_flow="ac", profiles=three_days)
-    rewards = []
-    for demand in (3.0, 9.0):
-        heavy = with_profiles(env, demand, 0.0)
-        state, _ = heavy.reset(jax.random.key(0))
-        rewards.append(float(jax.jit(heavy.step)(state, jnp.zeros((3, 3)))[1].reward.mean()))
-    assert rewards[1] <= rewards[0] < -100
-
-
-# ---- make ----
-
-
-def test_make_takes_a_method_bound_elsewhere(env: Environment, three_days: Path) -> None:
-    assert nf.make("neom33", power_flow=env.power_flow, profiles=three_days).power_flow is env.power_flow
-
-
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"power_flow": "gauss"}, "known: ac, calibrated, dc, lindistflow, newton"),
-        ({"feeder": "case34"}, "known: case141, case33bw"),
-        ({"profiles": "gone.csv"}, "gone.csv: no such file"),
-        ({"bogus": 1}, "unknown field 'bogus'; known:"),
-        ({"steps_per_day": 100}, "144 rows make no whole number of days of 100 rows"),
-    ],
-)
-def test_make_names_what_it_cannot_use(three_days: Path, fields: dict, says: str) -> None:
-    with pytest.raises(nf.InputError) as caught:
-        nf.make("neom33", **({"power_flow": "ac", "profiles": three_days} | fields))
-    assert says in str(caught.value)
-
-
-def test_make_refuses_a_device_on_a_bus_that_does_not_exist(env: Environment) -> None:
-    last = env.scenario.territories[2]
-    longer = [*env.scenario.territories[:2], dataclasses.replace(last, buses=(*last.buses, 33))]
-    devices = [*env.scenario.batteries, nf.devices.Battery(33, 2.0, 0.5)]
-    with pytest.raises(nf.InputError, match=r"agent_3 names bus 33, which feeder 'case33bw' does not have"):
-        nf.make(env.scenario, territories=longer, batteries=devices)
-
-
-def test_make_refuses_a_bus_in_nobodys_territory(env: Environment) -> None:
-    first = env.scenario.territories[0]
-    shorter = [dataclasses.replace(first, buses=first.buses[1:]), *env.scenario.territories[1:]]
-    with pytest.raises(nf.InputError, match=r"bus 0 of feeder 'case33bw' is in nobody's territory"):
-        nf.make(env.scenario, territories=shorter)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        (
-            "buses = [0, 1,",
-            "buses = [1,",
-            "mine.toml: bus 0 of feeder 'case33bw' is in nobody's territory; add it to one",
-        ),
-        ("buses = [0, 1,", "buses = [0, 0, 1,", "line 11: territories[0]: the territory of agent_1 names bus 0 twice"),
-        ("buses = [0, 1,", "buses = [0, 1, 77,", "mine.toml: the territory of agent_1 names bus 77, which feeder"),
-        (
-            "bus = 23",
-            "bus = 23\nsoc_min = 0.9",
-            "line 25: batteries[0]: battery at bus 23: soc_min = 0.9, soc_max = 0.9 must",
-        ),
-        (
-            "bus = 7",
-            'bus = 7\nname = "pv_20"',
-            "line 39: scenario 'neom33': two devices are called 'pv_20'",
-        ),
-        (
-            "[limits]",
-            "[[flexible_loads]]\nbus = 0\ncurtail_share = 0.5\n[limits]",
-            "flexible load 'load_0': bus 0 of feeder",
-        ),
-    ],
-)
-def test_make_names_file_and_value_of_what_does_not_fit(tmp_path: Path, old: str, new: str, says: str) -> None:
-    text = (scenario_folder() / "neom33.toml").read_text(encoding="utf-8")
-    assert old in text
-    (tmp_path / "mine.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
-    with pytest.raises(nf.InputError) as caught:
-        nf.make(tmp_path / "mine.toml", power_flow="lindistflow")
-    assert says in str(caught.value) and "mine.toml" in str(caught.value)
-
-
-def test_a_nan_action_is_refused_outside_jit_by_name(env: Environment, start: tuple[nf.State, nf.TimeStep]) -> None:
-    action = jnp.zeros((3, 3)).at[1, 1].set(jnp.nan).at[0, 2].set(jnp.nan)  # the latter is padding
-    with pytest.raises(nf.InputError, match=r"action of agent_2, entry 1 \(battery_14 battery_p\), is NaN"):
-        env.step(start[0], action)
-    env.step(start[0], jnp.zeros((3, 3)).at[0, 2].set(jnp.nan))
-
-
-def test_make_refuses_a_power_flow_of_another_feeder(env: Environment) -> None:
-    topology = dataclasses.replace(env.feeder.topology, slack=5)
-    other = nf.PowerFlow(dataclasses.replace(env.power_flow.grid, topology=topology), None, "ac")
-    with pytest.raises(nf.InputError, match="another feeder"):
-        nf.make(env.scenario, power_flow=other)

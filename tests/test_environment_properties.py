@@ -43,59 +43,73 @@ def check_day(env: nf.Environment, seed: int) -> None:
     """Play random actions and hold every invariant."""
     raw = actions_of(env, seed)
     before, timestep, after = jax.device_get(play(env, jax.random.key(seed), jnp.asarray(raw, jnp.float32)))
-    info, scenario, layout = timestep.info, env.scenario, env.layout
-
-    for name, leaf in (("observation", timestep.observation), ("reward", timestep.reward)):
-        assert np.isfinite(leaf).all(), name
-    solved = info["converged"]
-    for name, values in info.items():
-        if name not in ("residual_mva",):
-            assert np.isfinite(values[solved]).all(), name
-    np.testing.assert_array_equal(timestep.observation[:, ~env.observation_mask], 0.0)
-
-    # energies close, in float64 from what was recorded
-    h, battery = scenario.step_hours, rating(scenario, "batteries")
-    p_mw = info["battery_p_mw"].astype(float)
-    from_store = np.where(p_mw > 0, p_mw / battery["discharge_efficiency"], p_mw * battery["charge_efficiency"])
-    stored = (after.battery_soc.astype(float) - before.battery_soc) * battery["capacity_mwh"]
-    np.testing.assert_allclose(stored, -h * from_store, atol=2e-6)
-    flexible = layout.flexible_bus
-    plain_mw = info["demand"][:, None] * np.asarray(env.feeder.load_p_mw)[flexible]
-    if before.today.load_factor is not None:
-        plain_mw = plain_mw * before.today.load_factor[:, flexible]
-    served_mw = info["load_p_mw"][:, flexible]
-    owed = after.load_owed_mwh.astype(float) - before.load_owed_mwh
-    np.testing.assert_allclose(owed, h * (plain_mw - info["load_curtailed_mw"] - served_mw), atol=2e-6)
-
-    # limits
-    assert (np.abs(p_mw) <= battery["power_mw"] * (1 + 1e-6)).all()
-    assert (after.battery_soc <= np.maximum(battery["soc_max"], before.battery_soc) + 1e-6).all()
-    assert (after.battery_soc >= np.minimum(battery["soc_min"], before.battery_soc) - 1e-6).all()
-    assert (np.hypot(p_mw, info["battery_q_mvar"]) <= np.maximum(battery["s_mva"], np.abs(p_mw)) + 1e-6).all()
-    inverter = rating(scenario, "pv_inverters")
-    assert (info["pv_p_mw"] >= 0).all()
-    assert (info["pv_p_mw"] <= info["pv_available_mw"] + 1e-6).all()
-    assert (np.hypot(info["pv_p_mw"], info["pv_q_mvar"]) <= inverter["s_mva"] + 1e-6).all()
-    export_mw = info["p_injection_mw"][:, layout.pv_bus]
-    others_mw = export_mw - info["pv_p_mw"]
-    assert (export_mw <= np.maximum(inverter["export_limit_mw"], others_mw) + 1e-5).all()
-    sizes = rating(scenario, "flexible_loads")
-    assert (served_mw >= -1e-6).all()
-    assert ((after.load_owed_mwh >= -1e-6) & (after.load_owed_mwh <= sizes["buffer_mwh"] + 1e-6)).all()
-    assert (info["load_curtailed_mw"] <= sizes["curtail_share"] * plain_mw + 1e-6).all()
-    assert (info["constraint_cost"] >= -1e-6).all()
-
-    # what was asked for wrongly is counted, padding is not
-    real = np.where(env.action_mask, raw, 0.0)
-    np.testing.assert_array_equal(info["nan_actions"], np.isnan(real).sum(-1))
-    with np.errstate(invalid="ignore"):
-        np.testing.assert_array_equal(info["clipped_actions"], (np.abs(real.astype(np.float32)) > 1).sum(-1))
-
-    # and what stands in padded slots changes nothing
+    check_finite(env, timestep)
+    check_energies(env, before, timestep.info, after)
+    check_limits(env, before, timestep.info, after)
+    check_action_counts(env, raw, timestep.info)
+    # what stands in padded slots changes nothing
     clean = np.where(env.action_mask, raw, 0.0)
     _, again, _ = jax.device_get(play(env, jax.random.key(seed), jnp.asarray(clean, jnp.float32)))
     np.testing.assert_array_equal(again.reward, timestep.reward)
     np.testing.assert_array_equal(again.observation, timestep.observation)
+
+
+def check_finite(env: nf.Environment, timestep: nf.TimeStep) -> None:
+    for name, leaf in (("observation", timestep.observation), ("reward", timestep.reward)):
+        assert np.isfinite(leaf).all(), name
+    solved = timestep.info["converged"]
+    for name, values in timestep.info.items():
+        if name not in ("residual_mva",):
+            assert np.isfinite(values[solved]).all(), name
+    np.testing.assert_array_equal(timestep.observation[:, ~env.observation_mask], 0.0)
+
+
+def check_energies(env: nf.Environment, before: nf.State, info: dict[str, np.ndarray], after: nf.State) -> None:
+    """Energies close, in float64 from what was recorded."""
+    h, battery = env.scenario.step_hours, rating(env.scenario, "batteries")
+    p_mw = info["battery_p_mw"].astype(float)
+    from_store = np.where(p_mw > 0, p_mw / battery["discharge_efficiency"], p_mw * battery["charge_efficiency"])
+    stored = (after.battery_soc.astype(float) - before.battery_soc) * battery["capacity_mwh"]
+    np.testing.assert_allclose(stored, -h * from_store, atol=2e-6)
+    plain_mw = plain_load_mw(env, before, info)
+    served_mw = info["load_p_mw"][:, env.layout.flexible_bus]
+    owed = after.load_owed_mwh.astype(float) - before.load_owed_mwh
+    np.testing.assert_allclose(owed, h * (plain_mw - info["load_curtailed_mw"] - served_mw), atol=2e-6)
+
+
+def plain_load_mw(env: nf.Environment, before: nf.State, info: dict[str, np.ndarray]) -> np.ndarray:
+    """What flexible loads would take if nothing were asked of them."""
+    flexible = env.layout.flexible_bus
+    plain_mw = info["demand"][:, None] * np.asarray(env.feeder.load_p_mw)[flexible]
+    return plain_mw if before.today.load_factor is None else plain_mw * before.today.load_factor[:, flexible]
+
+
+def check_limits(env: nf.Environment, before: nf.State, info: dict[str, np.ndarray], after: nf.State) -> None:
+    battery, p_mw = rating(env.scenario, "batteries"), info["battery_p_mw"].astype(float)
+    assert (np.abs(p_mw) <= battery["power_mw"] * (1 + 1e-6)).all()
+    assert (after.battery_soc <= np.maximum(battery["soc_max"], before.battery_soc) + 1e-6).all()
+    assert (after.battery_soc >= np.minimum(battery["soc_min"], before.battery_soc) - 1e-6).all()
+    assert (np.hypot(p_mw, info["battery_q_mvar"]) <= np.maximum(battery["s_mva"], np.abs(p_mw)) + 1e-6).all()
+    inverter = rating(env.scenario, "pv_inverters")
+    assert (info["pv_p_mw"] >= 0).all()
+    assert (info["pv_p_mw"] <= info["pv_available_mw"] + 1e-6).all()
+    assert (np.hypot(info["pv_p_mw"], info["pv_q_mvar"]) <= inverter["s_mva"] + 1e-6).all()
+    export_mw = info["p_injection_mw"][:, env.layout.pv_bus]
+    others_mw = export_mw - info["pv_p_mw"]
+    assert (export_mw <= np.maximum(inverter["export_limit_mw"], others_mw) + 1e-5).all()
+    sizes, served_mw = rating(env.scenario, "flexible_loads"), info["load_p_mw"][:, env.layout.flexible_bus]
+    assert (served_mw >= -1e-6).all()
+    assert ((after.load_owed_mwh >= -1e-6) & (after.load_owed_mwh <= sizes["buffer_mwh"] + 1e-6)).all()
+    assert (info["load_curtailed_mw"] <= sizes["curtail_share"] * plain_load_mw(env, before, info) + 1e-6).all()
+    assert (info["constraint_cost"] >= -1e-6).all()
+
+
+def check_action_counts(env: nf.Environment, raw: np.ndarray, info: dict[str, np.ndarray]) -> None:
+    """What was asked for wrongly is counted, padding is not."""
+    real = np.where(env.action_mask, raw, 0.0)
+    np.testing.assert_array_equal(info["nan_actions"], np.isnan(real).sum(-1))
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(info["clipped_actions"], (np.abs(real.astype(np.float32)) > 1).sum(-1))
 
 
 @settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -1,7 +1,5 @@
 """Batches of any length: chunks and threads change nothing, and what is not asked for is left out."""
 
-from collections.abc import Iterator
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,13 +14,7 @@ SIZES = (1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5)
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 MIXED = 1e-12  # cases iterate together, so one may have gone a step farther than it had to
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Have XLA leave most of its optimizations out: here compiling takes all the time, and running none."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pandapower as pp
 import pytest
-from test_from_pandapower import NETWORKS, change_injections
+from pandapower_nets import NETWORKS, change_injections
 
 import neomflex_jax as nf
 from neomflex_jax.grid.from_pandapower import convert, fused_buses

@@ -1,6 +1,6 @@
 """Newton's method where the fixed point gives up: next to voltage collapse, at it, and beyond it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +15,7 @@ COLLAPSE = 3.62218413  # times case33bw's nominal load; `test_the_collapse_is_wh
 FORMS = ("dense", "tree")
 VM_PU = 1e-9
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation() -> Iterator[None]:
-    """Have XLA leave most of its optimizations out: here compiling takes all the time, and running none."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")

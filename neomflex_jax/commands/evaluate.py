@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
 
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
-from neomflex_jax.commands.played_runs import Yardstick, record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, refuse_existing
+
+if TYPE_CHECKING:
+    from validation.status import Identity
 
 COLUMNS = {
     "mean_day_cost": "day cost\nmean",
@@ -54,10 +58,7 @@ class EvaluateCommand:
 
     def execute(self, started: float) -> int:
         """Evaluate; gives the exit status."""
-        import pandas as pd
-
         from neomflex_jax.evaluation.tables import write_tables
-        from validation.status import validation_status
 
         recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
         refuse_existing(self.output, (*TABLES, *recorded), self.overwrite)
@@ -72,33 +73,48 @@ class EvaluateCommand:
                 scenario=self.scenario,
                 cache=self.output,
             )
-        trajectories = played.trajectories
         for stale in self.output.glob("trajectory_*.npz"):
             stale.unlink()
-        write_tables(trajectories, self.output)
+        write_tables(played.trajectories, self.output)
         identity = identity_of(played)
         write_identity(identity, self.output)
-        for trajectory in trajectories:
+        for trajectory in played.trajectories:
             trajectory.save(self.output / f"trajectory_{trajectory.run}.npz")
+        self._print_summary(played)
+        if not self._print_validation_status(identity):
+            self._print_how_to_validate(played)
+        return 0
+
+    def _print_summary(self, played: PlayedRuns) -> None:
+        import pandas as pd
+
         summary = pd.read_csv(self.output / "run_summary.csv")
+        power_flow = played.trajectories[0].power_flow
         columns = COLUMNS | ({GAP: "gap to\noptimum, %"} if GAP in summary else {})
         rows = [[str(row["run"]), *(short(float(row[name])) for name in columns)] for _, row in summary.iterrows()]
-        title = f"{summary['n_days'].iloc[0]} days, power flow: {trajectories[0].power_flow}"
+        title = f"{summary['n_days'].iloc[0]} days, power flow: {power_flow}"
         title += f", variant: {self.variant}" if self.variant else ""
         print_table(title, ["run", *columns.values()], rows)
         console.print(f"from: {self.output}/run_summary.csv")
         for name, note in played.yardsticks.items():
             console.print(f"{name}: {note}")
-        if GAP in summary and trajectories[0].power_flow != "ac":
-            console.print(f"the gap is in {trajectories[0].power_flow}; --power-flow ac has the exact one")
+        if GAP in summary and power_flow != "ac":
+            console.print(f"the gap is in {power_flow}; --power-flow ac has the exact one")
         failed = int(summary["failed_power_flows"].sum())
         if failed:
             console.print(f"warning: {failed} power flows failed; losses and voltages leave them out", style="yellow")
-        if self.policies is not None:
-            status = validation_status(identity, places_of_reports(self.policies, self.output))
-            console.print(status.text, style="green" if status.validated else "yellow")
-            if status.validated:
-                return 0
+
+    def _print_validation_status(self, identity: Identity) -> bool:
+        """Say whether a report validates these policies; False also without any policies."""
+        from validation.status import validation_status
+
+        if self.policies is None:
+            return False
+        status = validation_status(identity, places_of_reports(self.policies, self.output))
+        console.print(status.text, style="green" if status.validated else "yellow")
+        return status.validated
+
+    def _print_how_to_validate(self, played: PlayedRuns) -> None:
         same = {
             "--policies": self.policies,
             "--scenario": self.scenario,
@@ -109,4 +125,3 @@ class EvaluateCommand:
         flags = "".join(f" {flag} {value}" for flag, value in same.items() if value is not None)
         flags += "".join(f" --policy {name}" for name in played.yardsticks)
         console.print(f"to validate: neomflex validate{flags} --output ...")
-        return 0

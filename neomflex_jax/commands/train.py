@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -15,6 +16,10 @@ from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.console import console, progress_bar, short
 from neomflex_jax.errors import InputError
 from neomflex_jax.resources import PROFILES
+
+if TYPE_CHECKING:
+    from neomflex_jax.training.options import TrainOptions
+    from neomflex_jax.training.run_log import Progress
 
 DEFAULT_STEPS = {"sac": 500_000, "gradient": 1_250_000}
 
@@ -85,19 +90,17 @@ class TrainCommand:
         from neomflex_jax.training.processes import PeerError, is_first, join, leave_at_once
         from neomflex_jax.training.profile import ChunkTrace
         from neomflex_jax.training.run_folder import RunFolder
-        from neomflex_jax.training.run_log import Progress
-        from neomflex_jax.training.train import resume, train
 
+        folder = RunFolder(self.output)
         if self.resume and self.overwrite:
             raise InputError("--resume and --overwrite contradict each other; give one")
         if self.resume:
-            RunFolder(self.output).read_config()
+            folder.read_config()
             self._refuse_changes()
         self._ask_for_devices()
         join(self.coordinator, self.num_processes, self.process_id)
         console.quiet = not is_first()
         options = None if self.resume else self.options()
-        folder = RunFolder(self.output)
         events = EventLog(folder.events) if self.tensorboard and is_first() else None
         trace = ChunkTrace(folder.trace) if self.profile and is_first() else None
         watchers = [watcher for watcher in (events, trace) if watcher is not None]
@@ -108,37 +111,15 @@ class TrainCommand:
             task = bar.add_task("compiling", total=1.0, note="")
 
             def on_progress(progress: Progress) -> None:
-                note = (
-                    f"{progress.steps_per_second:,.0f} steps/s  day reward {short(-progress.metrics['day_cost'])}  "
-                    f"outside band {100 * progress.metrics['share_outside_band']:.1f} %"
-                )
-                bar.update(task, description="training", completed=min(progress.share, 1.0), note=note)
+                bar.update(task, description="training", completed=min(progress.share, 1.0), note=_note(progress))
                 for watcher in watchers:
                     watcher(progress)
 
             begun = [self.resume]
             try:
-                if options is None:
-                    resume(
-                        self.output,
-                        total_steps=self.total_steps,
-                        max_seconds=self.max_seconds,
-                        on_progress=on_progress,
-                        started=started,
-                        checkpoint_seconds=self.checkpoint_seconds,
-                    )
-                else:
-                    train(
-                        options,
-                        self.output,
-                        overwrite=self.overwrite,
-                        on_progress=on_progress,
-                        on_begin=lambda: begun.append(True),
-                        started=started,
-                        checkpoint_seconds=self.checkpoint_seconds,
-                    )
+                self._learn(options, on_progress, lambda: begun.append(True), started)
             except KeyboardInterrupt:
-                saved = any(begun) and any(RunFolder(self.output).checkpoints.glob("*"))
+                saved = any(begun) and any(folder.checkpoints.glob("*"))
                 after = f"saved; go on with: neomflex train --resume --output {self.output}"
                 console.print(f"interrupted; {after if saved else 'nothing was learned yet'}")
                 return 130
@@ -154,6 +135,26 @@ class TrainCommand:
             console.print(_end_line(self.output))
         return 0
 
+    def _learn(
+        self,
+        options: TrainOptions | None,
+        on_progress: Callable[[Progress], None],
+        on_begin: Callable[[], None],
+        started: float,
+    ) -> None:
+        """Train anew, or without options go on with the run in the folder."""
+        from neomflex_jax.training.train import resume, train
+
+        both: dict[str, Any] = {
+            "on_progress": on_progress,
+            "started": started,
+            "checkpoint_seconds": self.checkpoint_seconds,
+        }
+        if options is None:
+            resume(self.output, total_steps=self.total_steps, max_seconds=self.max_seconds, **both)
+        else:
+            train(options, self.output, overwrite=self.overwrite, on_begin=on_begin, **both)
+
     def _ask_for_devices(self) -> None:
         """Before JAX starts."""
         from neomflex_jax.training.devices import ask_for_cpu_devices, cores_for_seeds
@@ -166,7 +167,7 @@ class TrainCommand:
             devices = cores_for_seeds(self.seeds)
         ask_for_cpu_devices(devices if isinstance(devices, int) else 1)
 
-    def options(self) -> Any:
+    def options(self) -> TrainOptions:
         """Put together what a new run is told."""
         import jax
 
@@ -225,6 +226,13 @@ def _device_line() -> str:
 
     devices = jax.devices()
     return f"running on {len(devices)} x {devices[0].device_kind} ({devices[0].platform})"
+
+
+def _note(progress: Progress) -> str:
+    return (
+        f"{progress.steps_per_second:,.0f} steps/s  day reward {short(-progress.metrics['day_cost'])}  "
+        f"outside band {100 * progress.metrics['share_outside_band']:.1f} %"
+    )
 
 
 def _end_line(output: Path) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, check_method, power_flow
-from neomflex_jax.scenario import Scenario, load_scenario
+from neomflex_jax.scenario import Limits, Scenario, load_scenario
 
 CHEAPEST_FIRST = ("dc", "lindistflow", "calibrated", "ac", "newton")
 FIRST_SEED = 1  # the fit of `calibrated` draws with seed 0; ours follow it, so that no seed repeats its samples
@@ -64,52 +65,39 @@ def fidelity(
         If an argument is not usable, or no sample has an AC solution.
     """
     chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
-    for name, value, least in (("samples", samples, 1), ("seed", seed, 0), ("batch_size", batch_size, 1)):
-        if value is not None and value < least:
-            raise InputError(f"{name} = {value} must be at least {least}")
+    _check_counts(samples, seed, batch_size)
     feeder = load_feeder(chosen.feeder)
     methods = _choose_methods(power_flow_methods)
     env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
-    drawn: tuple[ArrayLike, ArrayLike]
     if injections is None:
-        source = chosen.profiles if profiles is None else profiles
-        rows_from = scenario_profiles(chosen, source)
-        drawn = sample_injections(chosen, feeder, rows_from, samples, FIRST_SEED + seed)
-        samples_from = f"random rows of profiles {Path(source).name!r} under random actions of all devices, seed {seed}"
+        drawn, samples_from = _drawn(chosen, feeder, chosen.profiles if profiles is None else profiles, samples, seed)
     else:
         drawn, samples_from = _given(injections, feeder.n_bus), "given injections"
     p, q = _as_computed(drawn)
     exact, residual_mva = _solve_reference(chosen, p, q)
-    solved = exact.converged
-    if not solved.any():
-        raise InputError(
-            f"none of the {len(p):,} samples has an AC solution; give injections that the feeder can carry"
-        )
     solvers = {method: _bind(env, feeder, method) for method in methods}
     batch_size = default_batch_size(feeder.n_bus) if batch_size is None else batch_size
     speed = flows_per_second(solvers, p, q, batch_size, seconds_per_method)
     rows = []
     for method, solver in solvers.items():
-        answers = Answers.of(_solve(feeder, solver, p, q), feeder)
-        errors = compare(answers, exact, chosen.limits)
+        errors = compare(Answers.of(_solve(feeder, solver, p, q), feeder), exact, chosen.limits)
         rows.append({"method": method, **errors, "batch_size": batch_size, "flows_per_second": speed[method]})
-    limits, vm_pu = chosen.limits, exact.vm_pu[solved]
     return Fidelity(
         scenario=chosen,
         table=pd.DataFrame(rows),
         samples_from=samples_from,
-        n_samples=len(p),
-        n_solved=int(solved.sum()),
-        n_bus=vm_pu.shape[1],
-        n_branch=exact.branch_i_ka.shape[1],
-        mean_loss_mw=float(exact.loss_mw[solved].mean()),
         residual_mva=residual_mva,
-        hard_violations=count_violations(vm_pu, vm_pu, limits.hard_min_pu, limits.hard_max_pu).true,
-        band_violations=count_violations(vm_pu, vm_pu, limits.band_min_pu, limits.band_max_pu).true,
         precision=str(jnp.zeros(0).dtype),
         batch_size=batch_size,
         device=jax.devices()[0].device_kind,
+        **_exact_figures(exact, chosen.limits),
     )
+
+
+def _check_counts(samples: int, seed: int, batch_size: int | None) -> None:
+    for name, value, least in (("samples", samples, 1), ("seed", seed, 0), ("batch_size", batch_size, 1)):
+        if value is not None and value < least:
+            raise InputError(f"{name} = {value} must be at least {least}")
 
 
 def _choose_methods(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -118,6 +106,14 @@ def _choose_methods(names: Sequence[str] | None) -> tuple[str, ...]:
     if not names:
         raise InputError(f"no power-flow method was given; known: {', '.join(METHODS)}")
     return tuple(dict.fromkeys(check_method(name) for name in names))
+
+
+def _drawn(
+    scenario: Scenario, feeder: Feeder, profiles: str | Path, samples: int, seed: int
+) -> tuple[tuple[ArrayLike, ArrayLike], str]:
+    injections = sample_injections(scenario, feeder, scenario_profiles(scenario, profiles), samples, FIRST_SEED + seed)
+    name = Path(profiles).name
+    return injections, f"random rows of profiles {name!r} under random actions of all devices, seed {seed}"
 
 
 def _given(injections: tuple[ArrayLike, ArrayLike], n_bus: int) -> tuple[ArrayLike, ArrayLike]:
@@ -144,7 +140,26 @@ def _solve_reference(scenario: Scenario, p: np.ndarray, q: np.ndarray) -> tuple[
         flow = _solve(feeder, bind(feeder, "ac"), p, q)
         answers = Answers.of(flow, feeder)
         residual_mva = np.array(flow.residual_mva)
-    return answers, float(residual_mva[answers.converged].max(initial=0.0))
+    if not answers.converged.any():
+        raise InputError(
+            f"none of the {len(p):,} samples has an AC solution; give injections that the feeder can carry"
+        )
+    return answers, float(residual_mva[answers.converged].max())
+
+
+def _exact_figures(exact: Answers, limits: Limits) -> dict[str, Any]:
+    """Describe the samples: how many of which size, and the losses and violations of those with an AC solution."""
+    solved = exact.converged
+    vm_pu = exact.vm_pu[solved]
+    return {
+        "n_samples": len(solved),
+        "n_solved": int(solved.sum()),
+        "n_bus": vm_pu.shape[1],
+        "n_branch": exact.branch_i_ka.shape[1],
+        "mean_loss_mw": float(exact.loss_mw[solved].mean()),
+        "hard_violations": count_violations(vm_pu, vm_pu, limits.hard_min_pu, limits.hard_max_pu).true,
+        "band_violations": count_violations(vm_pu, vm_pu, limits.band_min_pu, limits.band_max_pu).true,
+    }
 
 
 def _solve(feeder: Feeder, solver: PowerFlow, p: np.ndarray, q: np.ndarray) -> PowerFlowResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,24 +66,13 @@ def build_feeder(
         name=name,
     )
     _check_values(where, bus, branch, feeder)
-    level_ratio = feeder.vn_kv[list(topology.from_bus)] / feeder.vn_kv[list(topology.to_bus)]
-    charging = Charging(branch("g_us", g_us, absent=0.0), branch("b_us", b_us, absent=0.0))
-    branch.refuse(charging.g_us < -1e-3, "g_us", charging.g_us, "a branch's conductance is at least 0; it loses power")
-    transformers = Transformers(
-        ratio=branch("ratio", ratio, absent=1.0),
-        shift_degree=branch("shift_degree", shift_degree, absent=0.0),
-        rated_ratio=branch("rated_ratio", rated_ratio if rated_ratio is not None else level_ratio),
-    )
-    shunts = Shunts(bus("shunt_p_mw", shunt_p_mw, absent=0.0), bus("shunt_q_mvar", shunt_q_mvar, absent=0.0))
-    has_transformers = _check_transformers(where, branch, transformers, level_ratio, ratio is not None)
     _check_connected(where, feeder)
-    return Feeder(
-        **vars(feeder)
-        | {
-            "charging": charging if charging.g_us.any() or charging.b_us.any() else None,
-            "transformers": transformers if has_transformers else None,
-            "shunts": shunts if shunts.p_mw.any() or shunts.q_mvar.any() else None,
-        }
+    level_ratio = feeder.vn_kv[list(topology.from_bus)] / feeder.vn_kv[list(topology.to_bus)]
+    return replace(
+        feeder,
+        charging=_charging(branch, g_us, b_us),
+        transformers=_transformers(branch, ratio, shift_degree, rated_ratio, level_ratio),
+        shunts=_shunts(bus, shunt_p_mw, shunt_q_mvar),
     )
 
 
@@ -170,19 +159,6 @@ def _check_values(where: str, bus: _Columns, branch: _Columns, feeder: Feeder) -
         raise InputError(f"{where}: slack_vm_pu = {feeder.slack_vm_pu} must lie in 0.5 to 1.5")
 
 
-def _check_transformers(
-    where: str, branch: _Columns, transformers: Transformers, level_ratio: np.ndarray, stated: bool
-) -> bool:
-    two_levels = np.abs(level_ratio - 1) > SAME_LEVEL
-    if not stated:
-        why = "a line joins buses of one voltage level; state `ratio` (1 for a transformer without taps) if it is none"
-        branch.refuse(two_levels, "ends of two voltage levels, with the ratio", level_ratio, why)
-    ratio, rated = transformers.ratio, transformers.rated_ratio
-    branch.refuse((ratio < 0.5) | (ratio > 2), "ratio", ratio, "off-nominal, in per unit: between 0.5 and 2")
-    branch.refuse(rated <= 0, "rated_ratio", rated, "it must be above 0")
-    return bool(two_levels.any() or (ratio != 1).any() or transformers.shift_degree.any() or (rated != 1).any())
-
-
 def _check_connected(where: str, feeder: Feeder) -> None:
     topology, labels = feeder.topology, feeder.bus_labels
     tree = spanning_tree(topology)
@@ -192,3 +168,35 @@ def _check_connected(where: str, feeder: Feeder) -> None:
             f"{where} is not connected: no path from the slack bus {labels[topology.slack]} to "
             f"bus {summarise_labels(lost)}; add or close (in_service=1) a branch"
         )
+
+
+def _charging(branch: _Columns, g_us: Numbers | None, b_us: Numbers | None) -> Charging | None:
+    charging = Charging(branch("g_us", g_us, absent=0.0), branch("b_us", b_us, absent=0.0))
+    branch.refuse(charging.g_us < -1e-3, "g_us", charging.g_us, "a branch's conductance is at least 0; it loses power")
+    return charging if charging.g_us.any() or charging.b_us.any() else None
+
+
+def _transformers(
+    branch: _Columns,
+    ratio: Numbers | None,
+    shift_degree: Numbers | None,
+    rated_ratio: Numbers | None,
+    level_ratio: np.ndarray,
+) -> Transformers | None:
+    two_levels = np.abs(level_ratio - 1) > SAME_LEVEL
+    if ratio is None:
+        why = "a line joins buses of one voltage level; state `ratio` (1 for a transformer without taps) if it is none"
+        branch.refuse(two_levels, "ends of two voltage levels, with the ratio", level_ratio, why)
+    off_nominal = branch("ratio", ratio, absent=1.0)
+    shift = branch("shift_degree", shift_degree, absent=0.0)
+    rated = branch("rated_ratio", level_ratio if rated_ratio is None else rated_ratio)
+    outside = (off_nominal < 0.5) | (off_nominal > 2)
+    branch.refuse(outside, "ratio", off_nominal, "off-nominal, in per unit: between 0.5 and 2")
+    branch.refuse(rated <= 0, "rated_ratio", rated, "it must be above 0")
+    is_any = two_levels.any() or (off_nominal != 1).any() or shift.any() or (rated != 1).any()
+    return Transformers(off_nominal, shift, rated) if is_any else None
+
+
+def _shunts(bus: _Columns, p_mw: Numbers | None, q_mvar: Numbers | None) -> Shunts | None:
+    shunts = Shunts(bus("shunt_p_mw", p_mw, absent=0.0), bus("shunt_q_mvar", q_mvar, absent=0.0))
+    return shunts if shunts.p_mw.any() or shunts.q_mvar.any() else None

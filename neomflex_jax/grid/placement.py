@@ -71,16 +71,10 @@ def place_devices(
             raise InputError(f"{name} = {number} must be at least 0")
     if pv_per_agent + batteries_per_agent == 0:
         raise InputError("pv_per_agent and batteries_per_agent are both 0; every agent needs a device to act with")
-    load_mw = np.maximum(np.asarray(feeder.load_p_mw, float), 0.0)
-    if not load_mw.any():
-        raise InputError(f"feeder {feeder.name!r} has no load; sizes of devices cannot follow from it")
     positions = [[feeder.bus_position(bus) for bus in buses] for buses in territories]
-    own_mw = np.array([load_mw[own].sum() for own in positions])
-    own_mw = np.maximum(own_mw, LEAST_SHARE * own_mw.mean())
-    own_mw *= load_mw.sum() / own_mw.sum()
     batteries: list[Battery] = []
     inverters: list[PvInverter] = []
-    for own, mw in zip(positions, own_mw, strict=True):
+    for own, mw in zip(positions, _counted_load_mw(feeder, positions), strict=True):
         buses = _heaviest_first(feeder, own)
         n_pv, n_batteries = min(pv_per_agent, len(buses)), min(batteries_per_agent, len(buses))
         for bus in buses[:n_pv]:
@@ -91,6 +85,16 @@ def place_devices(
             bus = buses[(n_pv + index) % len(buses)]
             batteries.append(Battery(bus, round(battery_hours * power_mw, 6), power_mw))
     return Placement(tuple(batteries), tuple(inverters))
+
+
+def _counted_load_mw(feeder: Feeder, positions: list[list[int]]) -> np.ndarray:
+    """Nominal load that each territory's devices are sized by: its own or `LEAST_SHARE`; the sum is the feeder's."""
+    load_mw = np.maximum(np.asarray(feeder.load_p_mw, float), 0.0)
+    if not load_mw.any():
+        raise InputError(f"feeder {feeder.name!r} has no load; sizes of devices cannot follow from it")
+    own_mw = np.array([load_mw[own].sum() for own in positions])
+    own_mw = np.maximum(own_mw, LEAST_SHARE * own_mw.mean())
+    return own_mw * (load_mw.sum() / own_mw.sum())
 
 
 def _heaviest_first(feeder: Feeder, own: list[int]) -> list[int]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from neomflex_jax.plots import style
-from neomflex_jax.plots.days import COLUMN_MIDDLE, choose
+from neomflex_jax.plots.days import COLUMN_MIDDLE, ChosenDays, choose
 from neomflex_jax.scenario import Limits
 
 DEFAULT_LIMITS = Limits()
@@ -37,53 +39,46 @@ def draw(
     """
     chosen = choose(steps, run, days)
     figure, axes = style.new_figure(chosen.title("Voltage of all buses"), "voltage (pu)", len(chosen.days))
-    axes.axhspan(
-        limits.band_min_pu,
-        limits.band_max_pu,
-        color=style.GREEN,
-        alpha=0.13,
-        linewidth=0,
-        label=f"reward band {limits.band_min_pu:g}..{limits.band_max_pu:g}",
-    )
-    for limit, label in (
-        (limits.hard_max_pu, f"hard limits {limits.hard_min_pu:g}, {limits.hard_max_pu:g}"),
-        (limits.hard_min_pu, ""),
-    ):
-        axes.axhline(limit, color=style.VERMILLION, linewidth=1.2, linestyle="--", label=label)
-
-    table = chosen.table
-    hours = table[COLUMN_MIDDLE]
-    axes.fill_between(
-        hours,
-        table["voltage_min_pu"],
-        table["voltage_max_pu"],
-        color=style.BLUE,
-        alpha=0.28,
-        linewidth=0,
-        label=f"{run}: lowest to highest",
-    )
-    axes.plot(hours, table["voltage_mean_pu"], label=f"{run}: mean", **style.series_style(0, len(chosen.days)))
+    _limits(axes, limits)
+    _envelope(axes, chosen)
     for index, other in enumerate(overlay):
-        other_table = choose(steps, other, chosen.days).table
-        for column, label in (("voltage_max_pu", f"{other}: lowest, highest"), ("voltage_min_pu", "")):
-            axes.plot(
-                other_table[COLUMN_MIDDLE],
-                other_table[column],
-                color=style.INK,
-                linewidth=0.8,
-                linestyle=style.LINE_STYLES[index % len(style.LINE_STYLES)],
-                label=label,
-            )
-    failed = hours[table["converged"].isin([False])]  # the rows that part days hold neither True nor False
-    if len(failed):
-        axes.plot(
-            failed,
-            [0.02] * len(failed),
-            "x",
-            transform=axes.get_xaxis_transform(),
-            color=style.INK,
-            label="power flow failed",
-        )
+        line_style = style.LINE_STYLES[index % len(style.LINE_STYLES)]
+        _outline(axes, choose(steps, other, chosen.days), line_style)
+    _failures(axes, chosen.table)
     style.day_axis(axes, chosen)
     style.legend(figure, axes)
     return figure
+
+
+def _limits(axes: Axes, limits: Limits) -> None:
+    band = f"reward band {limits.band_min_pu:g}..{limits.band_max_pu:g}"
+    axes.axhspan(limits.band_min_pu, limits.band_max_pu, color=style.GREEN, alpha=0.13, linewidth=0, label=band)
+    hard = f"hard limits {limits.hard_min_pu:g}, {limits.hard_max_pu:g}"
+    for limit, label in ((limits.hard_max_pu, hard), (limits.hard_min_pu, "")):
+        axes.axhline(limit, color=style.VERMILLION, linewidth=1.2, linestyle="--", label=label)
+
+
+def _envelope(axes: Axes, chosen: ChosenDays) -> None:
+    """Lowest to highest voltage as an area, the mean as a line."""
+    table, run = chosen.table, chosen.run
+    hours, lowest, highest = (table[name] for name in (COLUMN_MIDDLE, "voltage_min_pu", "voltage_max_pu"))
+    label = f"{run}: lowest to highest"
+    axes.fill_between(hours, lowest, highest, color=style.BLUE, alpha=0.28, linewidth=0, label=label)
+    axes.plot(hours, table["voltage_mean_pu"], label=f"{run}: mean", **style.series_style(0, len(chosen.days)))
+
+
+def _outline(axes: Axes, chosen: ChosenDays, line_style: str) -> None:
+    """Lowest and highest voltage of a run to compare with, as thin lines."""
+    thin: dict[str, Any] = {"color": style.INK, "linewidth": 0.8, "linestyle": line_style}
+    hours = chosen.table[COLUMN_MIDDLE]
+    axes.plot(hours, chosen.table["voltage_max_pu"], label=f"{chosen.run}: lowest, highest", **thin)
+    axes.plot(hours, chosen.table["voltage_min_pu"], **thin)
+
+
+def _failures(axes: Axes, table: pd.DataFrame) -> None:
+    """Mark the steps whose power flow failed, at the foot of the figure."""
+    is_failure = table["converged"].isin([False])  # the rows that part days hold neither True nor False
+    failed = table[COLUMN_MIDDLE][is_failure]
+    if len(failed):
+        foot = axes.get_xaxis_transform()
+        axes.plot(failed, [0.02] * len(failed), "x", transform=foot, color=style.INK, label="power flow failed")

@@ -79,21 +79,8 @@ def per_unit(
         If a tree is asked for and the feeder has a loop, or a lossless network and a loop has no reactance, naming the
         branch that closes it.
     """
-    if network not in NETWORKS:
-        raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
-    topology, tree = feeder.topology, spanning_tree(feeder.topology)
-    if network == "tree" and not topology.is_radial:
-        raise InputError(
-            f"feeder {feeder.name!r} is not radial: branch {_branch_name(feeder, tree.loop_branches[0])} closes a "
-            "loop; open a branch of it, or ask for the network 'dense'"
-        )
-    if lossless and isinstance(feeder.x_ohm, np.ndarray):
-        bare = [branch for branch in tree.loop_branches if feeder.x_ohm[branch] == 0]
-        if bare:
-            raise InputError(
-                f"feeder {feeder.name!r}: branch {_branch_name(feeder, bare[0])} closes a loop with x_ohm = 0, on "
-                "which `dc` has no answer; give it a reactance, or take `lindistflow` or `ac`"
-            )
+    _check_loops(feeder, network, lossless)
+    topology = feeder.topology
     start, end = np.array(topology.from_bus), np.array(topology.to_bus)
     z_base_ohm = feeder.vn_kv[end] ** 2 / feeder.s_base_mva
     r, x = feeder.r_ohm / z_base_ohm, feeder.x_ohm / z_base_ohm
@@ -130,6 +117,25 @@ def per_unit(
         s_base_mva=feeder.s_base_mva,
     )
     return jax.tree.map(jnp.asarray, grid)
+
+
+def _check_loops(feeder: Feeder, network: str, lossless: bool) -> None:
+    """Raise where a loop has no answer in the network asked for."""
+    if network not in NETWORKS:
+        raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
+    loop_branches = spanning_tree(feeder.topology).loop_branches
+    if network == "tree" and not feeder.topology.is_radial:
+        raise InputError(
+            f"feeder {feeder.name!r} is not radial: branch {_branch_name(feeder, loop_branches[0])} closes a "
+            "loop; open a branch of it, or ask for the network 'dense'"
+        )
+    if lossless and isinstance(feeder.x_ohm, np.ndarray):
+        bare = [branch for branch in loop_branches if feeder.x_ohm[branch] == 0]
+        if bare:
+            raise InputError(
+                f"feeder {feeder.name!r}: branch {_branch_name(feeder, bare[0])} closes a loop with x_ohm = 0, on "
+                "which `dc` has no answer; give it a reactance, or take `lindistflow` or `ac`"
+            )
 
 
 def _scales(feeder: Feeder) -> Pair:

@@ -1,0 +1,39 @@
+"""Published nets of pandapower as feeders: the same voltages as `runpp`, or refused by name."""
+
+from __future__ import annotations
+
+import pandapower.networks as nw
+import pytest
+from pandapower_nets import NETWORKS, assert_same_flow, change_injections
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.from_pandapower import convert
+
+QUICK = {"case33bw", "cigre_mv", "cigre_mv_pv_wind", "cigre_lv", "dickert", "oberrhein_south", "four_load_branch"}
+QUICK |= {"four_loads_with_branches_out", "simple_four_bus", "simple_mv_open_ring", "simbench_lv_rural"}
+QUICK |= {"kerber_landnetz_kabel_1", "kerber_extreme_landnetz_freileitung", "voltage_control_rural_1"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in NETWORKS])
+def test_a_published_network_has_the_voltages_of_pandapower(name: str) -> None:
+    net = NETWORKS[name]()
+    assert_same_flow(net)
+    for seed, (low, high) in enumerate(((0, 2), (0, 2), (-1, 1), (-2, 0))):
+        assert_same_flow(change_injections(net, low, high, seed))
+
+
+REFUSED_NETWORKS = {
+    "example_simple": "net.gen 0 .* is in service",
+    "example_multivoltage": "net.gen 0 .* is in service",
+    "create_cigre_network_hv": "net.gen 0 .* is in service",
+    "case9": "net.gen 0 is in service",
+    "mv_oberrhein": "one slack; external grids in service: net.ext_grid 0",
+    "lv_schutterwald": "one slack; external grids in service: .* and 11 more",
+    "ieee_european_lv_asymmetric": "net.asymmetric_load 0 .* is in service",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_NETWORKS)
+def test_a_published_network_beyond_the_model_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=REFUSED_NETWORKS[name]):
+        convert(getattr(nw, name)())

@@ -1,0 +1,115 @@
+"""What the model does not hold is refused, naming element, row and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandapower as pp
+import pandas as pd
+import pytest
+from pandapower_nets import add, add_line, fresh_bus, fuse, set_in, several, small_net
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.from_pandapower import convert
+
+
+def plain_table(**values: Any) -> pd.DataFrame:
+    return pd.DataFrame({name: [value] for name, value in values.items()})
+
+
+REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "gen": (add("gen", 7, p_mw=0.1, name="mill"), r"net.gen 0 \('mill'\) is in service.*net.sgen"),
+    "slack gen": (add("gen", 7, p_mw=0.1, slack=True), "net.gen 0 is in service"),
+    "two slacks": (add("ext_grid", 30, name="second"), r"net.ext_grid 0, net.ext_grid 1 \('second'\). Keep one"),
+    "no slack": (set_in("ext_grid", in_service=False), "external grids in service: none"),
+    "slack at a dead bus": (set_in("bus", 10, in_service=False), "feeds bus 10, which is not in service"),
+    "slack at no bus": (set_in("ext_grid", bus=77), "feeds bus 77"),
+    "slack voltage": (set_in("ext_grid", vm_pu=3.0), "slack_vm_pu = 3"),
+    "trafo3w": (lambda net: net.update(trafo3w=plain_table(hv_bus=30, in_service=True)), "net.trafo3w 0 .*two-winding"),
+    "ward": (add("ward", 7, 1, 1, 1, 1), "net.ward 0 .*net.load"),
+    "xward": (add("xward", 7, 1, 1, 1, 1, 1, 1, 1.0), "net.xward 0"),
+    "impedance": (add("impedance", 7, 2, 0.1, 0.1, 1), "net.impedance 0 .*line"),
+    "dcline": (add("dcline", 7, 2, 0.1, 1, 0.1, 1, 1), "net.dcline 0"),
+    "motor": (add("motor", 7, 0.01, 0.9), "net.motor 0"),
+    "asymmetric load": (add("asymmetric_load", 7), "net.asymmetric_load 0 .*balanced"),
+    "asymmetric sgen": (add("asymmetric_sgen", 7), "net.asymmetric_sgen 0 .*balanced"),
+    "svc": (add("svc", 7, 1, -10, 1.0, 145), "net.svc 0"),
+    "tcsc": (add("tcsc", 7, 2, 1, -10, -100, 142), "net.tcsc 0"),
+    "ssc": (add("ssc", 7, 0, 1, 1.0), "net.ssc 0"),
+    "vsc": (lambda net: net.update(vsc=plain_table(bus=7, in_service=True)), "net.vsc 0"),
+    "dc bus": (add("bus_dc", 0.4), "net.bus_dc 0"),
+    "dc line": (lambda net: net.update(line_dc=plain_table(in_service=True)), "net.line_dc 0"),
+    "future element": (lambda net: net.update(fusion=plain_table(bus=7)), "net.fusion 0 is in service"),
+    "controller": (lambda net: pp.control.ConstControl(net, "load", "p_mw", 0), "net.controller 0 .*run_control"),
+    "constant impedance": (set_in("load", 2, const_z_p_percent=30.0), r"net.load 2 \('load at 2'\) has const_z_p"),
+    "constant current": (set_in("load", 1, const_i_q_percent=5.0), "net.load 1 .*const_i_q_percent = 5"),
+    "old constant impedance": (set_in("load", 1, const_z_percent=5.0), "net.load 1 .*const_z_percent = 5"),
+    "tap table": (set_in("trafo", tap_dependency_table=True), "net.trafo 0 has tap_dependency_table"),
+    "tap-dependent impedance": (set_in("trafo", tap_dependent_impedance=1.0), "net.trafo 0 has tap_dependent_imp"),
+    "leakage resistance": (set_in("trafo", leakage_resistance_ratio_hv=0.4), "leakage_resistance_ratio_hv = 0.4"),
+    "leakage reactance": (set_in("trafo", leakage_reactance_ratio_hv=0.6), "leakage_reactance_ratio_hv = 0.6"),
+    "shunt table": (
+        several(add("shunt", 7, 0.1), set_in("shunt", step_dependency_table=True)),
+        "net.shunt 0 has step_dependency_table",
+    ),
+    "tap changer of no kind": (set_in("trafo", tap_changer_type="Tabular"), "tap_changer_type = 'Tabular'"),
+    "tap side": (set_in("trafo", tap_side="mv"), "tap_side = 'mv'; it must be hv or lv"),
+    "ideal tap of two kinds": (set_in("trafo", tap_changer_type="Ideal", tap_step_degree=1.0), "one of them must be 0"),
+    "ideal tap without position": (set_in("trafo", tap_changer_type="Ideal", tap_pos=np.nan), "without tap_pos"),
+    "tap beyond the winding": (set_in("trafo", tap_pos=-40), "all of it or more"),
+    "tap of pandapower 2": (
+        lambda net: net.update(trafo=net.trafo.drop(columns="tap_changer_type").assign(tap_phase_shifter=False)),
+        "convert_format",
+    ),
+    "transformer power": (set_in("trafo", sn_mva=0.0), "net.trafo 0 has sn_mva = 0"),
+    "transformer short circuit": (set_in("trafo", vkr_percent=7.0), "vkr_percent = 7"),
+    "transformer rating factor": (set_in("trafo", df=0.0), "df = 0"),
+    "transformer of another grid": (set_in("trafo", vn_lv_kv=20.0), "net.trafo 0 has an off-nominal ratio of 0.02"),
+    "transformer upon itself": (set_in("trafo", lv_bus=30, vn_lv_kv=20.0), "net.trafo 0 joins"),
+    "line of negative resistance": (lambda net: add_line(net, 7, 2, r_ohm_per_km=-1.0), "net.line 4 has an impedance"),
+    "line without impedance": (set_in("line", 1, length_km=0.0), "net.line 1 has an impedance .*bus-bus switch"),
+    "line between levels": (lambda net: add_line(net, 30, 7), "net.line 4 has ends of 20 and 0.4 kV"),
+    "line without length": (set_in("line", 2, length_km=np.nan), "net.line 2 has length_km = nan"),
+    "line parallel": (set_in("line", 2, parallel=0), "net.line 2 has parallel"),
+    "line to nowhere": (set_in("line", 2, to_bus=77), "net.line 2 stands at bus 77"),
+    "line column": (lambda net: net.update(line=net.line.drop(columns="x_ohm_per_km")), "no column x_ohm_per_km"),
+    "switch between levels": (fuse(30, 4), "net.switch 0 joins buses 30 and 4 of 20 and 0.4 kV"),
+    "switch at no bus": (
+        lambda net: net.update(switch=plain_table(bus=7, element=77, et="b", closed=True, z_ohm=0.0)),
+        "net.switch 0 stands at bus 77",
+    ),
+    "switch at no line": (
+        lambda net: net.update(switch=plain_table(bus=7, element=77, et="l", closed=False, z_ohm=0.0)),
+        "net.switch 0 stands at bus 7 of line 77",
+    ),
+    "load nobody supplies": (set_in("line", 2, in_service=False), r"net.load 1 \('load at 25'\) is at bus 25"),
+    "shunt nobody supplies": (several(fresh_bus(60), add("shunt", 60, 0.1)), "net.shunt 0 is at bus 60"),
+    "load at no bus": (set_in("load", 0, bus=77), "net.load 0 .* stands at bus 77"),
+    "load of words": (set_in("load", 0, p_mw="much"), "p_mw = 'much'; it must be a number"),
+    "load without power": (set_in("load", 0, q_mvar=np.nan), "q_mvar = nan"),
+    "in service of words": (set_in("load", 0, in_service="perhaps"), "in_service = 'perhaps'"),
+    "half a bus": (lambda net: net.load.__setitem__("bus", 7.5), "bus = 7.5"),
+    "bus voltage": (set_in("bus", 7, vn_kv=0.0), "net.bus 7 has vn_kv = 0"),
+    "bus twice": (lambda net: net.update(bus=pd.concat([net.bus, net.bus])), "each number once"),
+    "frequency": (lambda net: net.update(f_hz="fast"), "net.f_hz = 'fast'"),
+    "table that is none": (lambda net: net.update(line={"a": 1}), "net.line is a dict"),
+    "nothing but the slack": (set_in("line", 0, in_service=False), "is at bus"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_is_not_modelled_is_refused_by_name(name: str) -> None:
+    net = small_net()
+    change, message = REFUSALS[name]
+    change(net)
+    with pytest.raises(InputError, match=message) as refused:
+        convert(net)
+    assert str(refused.value).startswith("pandapower net 'small': ")
+
+
+@pytest.mark.parametrize("thing", [None, 3, [1], {}, {"bus": {}}, pd.DataFrame()])
+def test_what_is_no_net_is_refused(thing: Any) -> None:
+    with pytest.raises(InputError, match="a pandapower net or the path"):
+        convert(thing)
