@@ -33,8 +33,8 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     seconds: float = 120.0
     """From the command's start to its end, compilation and the last save included."""
-    spare_seconds: float = 2.0
-    """Of these, for starting Python and for the last save."""
+    spare_seconds: float = 4.0
+    """Of these, for starting Python, the chunk that is being made and the last save."""
     scenario: str = "neom33"
     extra: tuple[str, ...] = ()
     """More flags for neomflex train, for example --extra=--power-flow --extra=calibrated."""

@@ -26,6 +26,9 @@ from neomflex_jax.training.program import program_for
 
 CHANGES = (
     "default",
+    "split=False",
+    "reward_huber=0.3",
+    "reward_huber=1000.0",
     "critics=local",
     "critics=joint",
     "share_actor=True",
