@@ -1,6 +1,7 @@
 """SAC's parts against numbers worked out by other means, and the whole learner on problems with known values."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +9,12 @@ import numpy as np
 import pytest
 
 from neomflex_jax import InputError
+from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.sac import Sac, SacConfig
+from neomflex_jax.agents.sac.critics import Critic
 from neomflex_jax.agents.sac.distribution import mode, sample
 from neomflex_jax.agents.sac.losses import critic_loss, reward_loss, soft_target, temperature_loss
-from neomflex_jax.agents.sac.replay_buffer import Batch, Transition, add, empty_buffer, sample_batch
+from neomflex_jax.agents.sac.replay_buffer import Batch
 from neomflex_jax.environment.actions import lay_out_actions
 from neomflex_jax.scenario import load_scenario
 
@@ -79,23 +82,6 @@ def test_reward_loss_is_squared_near_and_linear_far():
 def test_temperature_rises_when_the_entropy_is_below_its_target():
     gradient = jax.grad(temperature_loss)(jnp.array(0.0), jnp.array([3.0]), jnp.array(-1.0))  # entropy -3 < -1
     assert gradient < 0  # a descent step raises the temperature
-
-
-def test_buffer_keeps_the_newest_and_samples_only_what_was_added():
-    one, none = jnp.zeros((1, 1)), jnp.zeros(())
-    example = Transition(one, one, jnp.zeros(1), none, none, one)
-    buffer = empty_buffer(example, 6)
-
-    def batch(value):
-        return jax.tree.map(lambda leaf: jnp.full((2, *leaf.shape), value), example)
-
-    buffer = add(buffer, batch(1.0))
-    assert set(np.unique(sample_batch(buffer, jax.random.key(0), (100,), GAMMA).reward)) == {1.0}
-    for value in (2.0, 3.0, 4.0):
-        buffer = add(buffer, batch(value))
-    assert sorted(np.unique(buffer.storage.terminated)) == [2.0, 3.0, 4.0]
-    with pytest.raises(ValueError, match="multiple"):
-        add(buffer, jax.tree.map(lambda leaf: jnp.zeros((4, *leaf.shape)), example))
 
 
 @pytest.mark.parametrize("split", [True, False])
@@ -202,37 +188,6 @@ def test_bad_settings_are_refused_at_construction(changes, message):
         replace(SMALL, **changes)
 
 
-def test_n_step_returns_by_hand():
-    """One copy, rewards 1, 2, 4, ...; a day ends by the clock after the third step, the task ends after the fifth."""
-    gamma, one = 0.5, jnp.zeros((1, 1))
-    buffer = empty_buffer(Transition(one, one, jnp.zeros(1), jnp.zeros(()), jnp.zeros(()), one), 8)
-    for step in range(6):
-        new = Transition(
-            observation=jnp.full((1, 1, 1), float(step)),
-            action=jnp.zeros((1, 1, 1)),
-            reward=jnp.full((1, 1), 2.0**step),
-            terminated=jnp.array([float(step == 4)]),
-            truncated=jnp.array([float(step == 2)]),
-            next_observation=jnp.full((1, 1, 1), step + 0.5),
-        )
-        buffer = add(buffer, new)
-    batch = sample_batch(buffer, jax.random.key(0), (400,), gamma, n_steps=3, n_copies=1)
-    expected = {  # first step: reward, discount of what follows, where it bootstraps
-        0: (1 + 0.5 * 2 + 0.25 * 4, 0.125, 2.5),
-        1: (2 + 0.5 * 4, 0.25, 2.5),
-        2: (4, 0.5, 2.5),
-        3: (8 + 0.5 * 16, 0.0, 4.5),
-    }
-    assert set(np.unique(batch.observation)) == set(expected)
-    for start, (reward, discount, following) in expected.items():
-        where = np.asarray(batch.observation)[:, 0, 0] == start
-        np.testing.assert_allclose(np.asarray(batch.reward)[where], 2.0**start)
-        np.testing.assert_allclose(np.asarray(batch.reward + batch.later_reward)[where], reward)
-        np.testing.assert_allclose(np.asarray(batch.discount)[where], discount)
-        if discount:
-            np.testing.assert_allclose(np.asarray(batch.next_observation)[where], following)
-
-
 def test_shared_actors_stay_equal_and_know_who_they_are():
     sac = Sac(replace(SMALL, share_actor=True, critics="shared", learning_rate=1e-2), (3, 2), (2, 1))
     batch = transitions(jax.random.key(1), reward=lambda o, a: a[..., 0])
@@ -261,6 +216,19 @@ def test_a_shared_critic_gives_every_agent_the_gradient_of_its_own_action():
     each = joint._actor_gradients(state, twice, observation, noise)
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(each), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_fresh_parameters_are_distributed_as_flax_starts_them():
+    network, nothing = Critic((64, 256), layer_norm=True), jnp.zeros(48)
+    ours, theirs = (start(jax.random.key(0), nothing) for start in (partial(fresh, network), network.init))
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    for own, their in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        assert own.shape == their.shape
+        assert own.std() == pytest.approx(float(their.std()), rel=0.15)
+        assert jnp.abs(own).max() == pytest.approx(float(jnp.abs(their).max()), rel=0.15)
+        assert own.mean() == pytest.approx(float(their.mean()), abs=0.02)
+    first, second = (ours["params"][layer]["kernel"].ravel()[:3000] for layer in ("Dense_0", "Dense_1"))
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.06
 
 
 @pytest.mark.parametrize("critics", ["local", "joint", "shared"])

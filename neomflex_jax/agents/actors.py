@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork
 from neomflex_jax.errors import InputError
 
@@ -92,9 +93,8 @@ class Actors:
 
     def init(self, key: Array) -> Params:
         """Make fresh parameters, equal for all agents if they are shared."""
-        init: Any = self._network.init
         keys = jnp.broadcast_to(key, self.n_agents) if self.shared else jax.random.split(key, self.n_agents)
-        return jax.vmap(lambda k: init(k, jnp.zeros(self.input_size)))(keys)
+        return jax.vmap(lambda k: fresh(self._network, k, jnp.zeros(self.input_size)))(keys)
 
     def no_statistics(self) -> Statistics:
         """Leave observations as they are."""

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.optimiser import Params
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.agents.sac.losses import critic_loss, reward_loss
@@ -72,8 +73,8 @@ class Critics:
 
         def one(key: Array) -> Params:
             twin_key, reward_key = jax.random.split(key)
-            later: Any = jax.vmap(lambda k: self._network.init(k, nothing.later[0]))(jax.random.split(twin_key))
-            now: Any = self._network.init(reward_key, nothing.now[0])
+            later = jax.vmap(lambda k: fresh(self._network, k, nothing.later[0]))(jax.random.split(twin_key))
+            now = fresh(self._network, reward_key, nothing.now[0])
             return {"now": now, "later": later} if self.config.split else {"later": later}
 
         return jax.vmap(one)(jax.random.split(key, self.n_critics))
