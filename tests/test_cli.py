@@ -5,18 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import neomflex
 
-from neomflex_jax.cli import main
 from neomflex_jax.resources import packaged_profiles
 
 SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
 SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
-
-
-def neomflex(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return stopped.value.code
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from command_line import neomflex
 
 from neomflex_jax import InputError
-from neomflex_jax.cli import main
 from neomflex_jax.plots.curves import draw, read_curves
 from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
 
@@ -55,12 +55,6 @@ def test_seeds_looked_at_at_other_times_are_interpolated(tmp_path):
 def test_a_wide_range_is_drawn_on_a_logarithmic_axis(tmp_path):
     write(tmp_path / "run", np.array([1600.0, 100.0, 20.0]))
     assert draw(read_curves(tmp_path / "run")).axes[0].get_yscale() == "log"
-
-
-def neomflex(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return stopped.value.code
 
 
 def test_the_command_draws_several_runs(tmp_path):

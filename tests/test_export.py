@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import neomflex
 
 from neomflex_jax import InputError
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy_files import save_policies
-from neomflex_jax.cli import main
 
 
 def network(activation="relu", sizes=(5, 7, 6, 2), seed=0):
@@ -29,12 +29,6 @@ def folder(tmp_path):
     networks = {"agent_1": network(), "agent_2": network("tanh", (4, 3), seed=1)}
     save_policies(tmp_path / "policies", networks, "neom33", {"agent_1": {}, "agent_2": {}})
     return tmp_path
-
-
-def neomflex(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return stopped.value.code
 
 
 @pytest.mark.parametrize(("activation", "sizes"), [("relu", (5, 7, 6, 2)), ("tanh", (3, 4, 1)), ("relu", (2, 1))])

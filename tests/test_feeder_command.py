@@ -6,15 +6,9 @@ import numpy as np
 import pandapower
 import pandapower.networks
 import pytest
+from command_line import neomflex
 
 import neomflex_jax as nf
-from neomflex_jax.cli import main
-
-
-def neomflex(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return stopped.value.code
 
 
 def printed(capsys):

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import neomflex
 
 import neomflex_jax as nf
-from neomflex_jax.cli import main
 from neomflex_jax.commands.fidelity import SECTIONS, number
 from neomflex_jax.environment.make import sample_injections
 from neomflex_jax.evaluation import fidelity as module
@@ -149,12 +149,6 @@ def test_the_figure_draws_largest_and_mean_at_each_speed(report: Fidelity) -> No
     assert {text.get_text() for text in axes.texts} == set(report.table["method"])
     assert "pu" in axes.get_ylabel()
     assert "second" in axes.get_xlabel()
-
-
-def neomflex(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return int(stopped.value.code or 0)
 
 
 def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

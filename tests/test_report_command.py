@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from command_line import neomflex
 
 from neomflex_jax import load_scenario
-from neomflex_jax.cli import main
 from neomflex_jax.commands import html
 from neomflex_jax.commands.report import ReportCommand
 from neomflex_jax.commands.report_sections import _png
@@ -21,12 +21,6 @@ from neomflex_jax.training.run_folder import RunFolder
 
 SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
 SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
-
-
-def neomflex(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return int(stopped.value.code)
 
 
 class Page(HTMLParser):

@@ -7,19 +7,13 @@ import numpy as np
 import pandapower
 import pandapower.networks
 import pytest
+from command_line import neomflex
 
 import neomflex_jax as nf
-from neomflex_jax.cli import main
 from neomflex_jax.commands.scenario_file import field
 from neomflex_jax.commands.scenario_text import ranges
 from neomflex_jax.grid.partition import partition_by_electrical_distance
 from neomflex_jax.scenario import scenario_names
-
-
-def neomflex(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return stopped.value.code
 
 
 def printed(capsys):

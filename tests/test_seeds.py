@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import neomflex
 
 from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.policy_files import load_policies
@@ -93,12 +94,6 @@ def test_an_overwritten_run_leaves_no_seed_behind(run, tmp_path):
     RunFolder(folder).write_config({})
     RunFolder(folder).prepare(overwrite=True)
     assert [str(path.relative_to(folder)) for path in sorted(folder.rglob("*"))] == ["seed_1", "seed_1/notes.txt"]
-
-
-def neomflex(*arguments):
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return stopped.value.code
 
 
 @pytest.mark.slow

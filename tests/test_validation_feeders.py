@@ -6,7 +6,7 @@ import numpy as np
 import pandapower
 import pandapower.networks
 import pytest
-from test_scenario_command import neomflex
+from command_line import neomflex
 from test_validation_closed_loop import networks
 
 import neomflex_jax as nf

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import neomflex
 
-from neomflex_jax.cli import main
 from neomflex_jax.errors import InputError
 from validation.seeds import compare_groups, read_groups, remarks
 
@@ -116,12 +116,6 @@ def test_a_report_of_two_judged_runs_is_refused(tmp_path: Path) -> None:
         read_groups([(None, write(tmp_path / "two", content))])
     with pytest.raises(InputError, match="no report"):
         read_groups([])
-
-
-def neomflex(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    return int(stopped.value.code)
 
 
 def test_the_command_prints_table_and_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
