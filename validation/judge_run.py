@@ -18,7 +18,6 @@ from validation.currents import recorded_currents
 from validation.feeder_net import runpp_needs
 from validation.gap import ClosedLoop
 from validation.metrics import compare
-from validation.observations import check_observations
 from validation.profile_check import profile_gap
 from validation.replay import Replay
 from validation.report import RunReport
@@ -57,7 +56,7 @@ def judge_run(
     trajectory, replayed
         The days in question, and pandapower's answers to them.
     whole
-        The run that they are from: forecasts look across midnight.
+        The run that they are from: forecasts, energies and ramps go across midnight.
     tolerances
         None takes those of the run's method.
     reference
@@ -72,9 +71,7 @@ def judge_run(
         The file that the days are from, to hold them against it; None leaves that out.
     """
     scenario, feeder = trajectory.scenario, load_feeder(trajectory.scenario.feeder)
-    metrics, series = compare(trajectory, replayed)
-    if whole is not trajectory:
-        metrics = replace(metrics, observation_max=check_observations(whole, feeder).max_abs)
+    metrics, series = compare(trajectory, replayed, whole=whole)
     default = tolerances_for(trajectory.power_flow)
     used = default if tolerances is None else tolerances
     gap = None if not closes else math.nan if closed is None else closed.cost_gap_share
