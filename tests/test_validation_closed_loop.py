@@ -193,6 +193,7 @@ def test_a_step_without_a_solution_is_counted_seen_as_collapsed_and_left_behind(
         (lambda given: list(given.values()), "answers for a list"),
         (lambda given: {}, "answers for nobody"),
         (lambda given: given | {"agent_1": "go"}, "agent_1 is no array of numbers"),
+        (lambda given: given | {"agent_1": np.array([1j, 0.0])}, "agent_1 is no array of numbers .it is complex"),
     ],
 )
 def test_a_bad_answer_is_refused_with_agent_and_step(exact: tuple[Trajectory, Policies], answer, said: str) -> None:
@@ -205,6 +206,11 @@ def test_a_bad_answer_is_refused_with_agent_and_step(exact: tuple[Trajectory, Po
 
     with pytest.raises(InputError, match=said):
         closed_loop(run, policy)
+
+
+def test_what_is_no_function_is_no_policy(exact: tuple[Trajectory, Policies]) -> None:
+    with pytest.raises(InputError, match="the policy is a dict; give a function"):
+        closed_loop(exact[0], zeros(exact[0]))
 
 
 def test_a_policy_that_writes_into_its_observation_changes_no_other(exact: tuple[Trajectory, Policies]) -> None:

@@ -15,6 +15,7 @@ from neomflex_jax.agents.policy_files import Policies
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import record
 from validation import closed_loop, compare, replay, second_referee, tolerances_for
+from validation.stored_report import read_report
 from validation.verdict import judge
 
 
@@ -62,3 +63,11 @@ def test_a_simbench_grid_with_a_transformer(tmp_path: Path) -> None:
     net = pytest.importorskip("simbench").get_simbench_net("1-LV-rural1--0-sw")
     pandapower.to_json(net, tmp_path / "net.json")
     referee(scenario_for(tmp_path / "net.json", n_agents=3))
+
+
+def test_a_yardstick_alone_is_judged_without_policies(tmp_path: Path) -> None:
+    profiles = tmp_path / "two_days.csv"
+    profiles.write_text("Demand,Solar\n" + "0.5,0.2\n" * 96, encoding="utf-8")
+    asked = ("validate", "--policy", "volt_var", "--profiles", profiles, "--output", tmp_path / "report")
+    assert neomflex(*asked) == 0
+    assert [run.run for run in read_report(tmp_path / "report").judged] == ["volt_var"]

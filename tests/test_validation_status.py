@@ -1,4 +1,4 @@
-"""Verdict and status: own tolerances, samples, references, and which files make results count as validated."""
+"""Verdict and status: samples, references, and which files make results count as validated."""
 
 import dataclasses
 import json
@@ -115,12 +115,6 @@ def test_a_failed_report_and_a_sample_are_named_as_such(
         assert "says FAIL (" in both.text and str(passed[1]) in both.text
 
 
-@pytest.mark.parametrize("limit", [float("inf"), float("nan"), -1.0])
-def test_a_limit_that_holds_nothing_back_is_refused(limit: float) -> None:
-    with pytest.raises(InputError, match=r"vm_max_pu = .* must be a number of at least 0, and finite"):
-        Tolerances(vm_max_pu=limit)
-
-
 def test_own_tolerances_are_named_with_the_status(run: Trajectory, identity: Identity, tmp_path: Path) -> None:
     loose = dataclasses.replace(Tolerances(), vm_max_pu=0.1, closed_loop_gap_max=None)
     report = validate([run], tmp_path, loose, policy_hashes={"controlled": HASHES})
@@ -162,6 +156,8 @@ def test_a_reference_does_not_count(run: Trajectory, tmp_path: Path) -> None:
     printed = render_table(report)
     assert "(FAIL)" in printed and "not counted: bad" in printed and printed.endswith("verdict: PASS")
     assert [one.run for one in read_report(tmp_path).judged] == ["good"]
+    with pytest.raises(InputError, match="unknown run of a policy 'godo'; known: bad, good"):
+        validate([good, bad], tmp_path, policies={"godo": idle_policy(run.scenario)})
     for references, said in ((("good", "bad"), "every run is a reference"), (("ugly",), "unknown reference run")):
         with pytest.raises(InputError, match=said):
             validate([good, bad], tmp_path, references=references)

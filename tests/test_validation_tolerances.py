@@ -1,4 +1,4 @@
-"""Own tolerances from a TOML file: they replace what they name, and unusable ones are named by line and field."""
+"""Own tolerances: a file that replaces some limits, and what is refused of it."""
 
 import dataclasses
 from pathlib import Path
@@ -8,6 +8,12 @@ import pytest
 from neomflex_jax.errors import InputError
 from validation import Tolerances, read_tolerances, tolerances_for
 from validation.tolerances import changes
+
+
+@pytest.mark.parametrize("limit", [float("inf"), float("nan"), -1.0])
+def test_a_limit_that_holds_nothing_back_is_refused(limit: float) -> None:
+    with pytest.raises(InputError, match=r"vm_max_pu = .* must be a number of at least 0, and finite"):
+        Tolerances(vm_max_pu=limit)
 
 
 def tolerance_file(folder: Path, text: str) -> Path:

@@ -86,8 +86,9 @@ def test_workers_that_keep_dying_are_given_up_with_advice(run: Trajectory, monke
     monkeypatch.setattr(workers, "ProcessPoolExecutor", lambda *_, **__: Inline(broken=0))
     with pytest.raises(InputError, match=r"died in 3 pools, 3 of 3 days are not replayed .* n_workers=1"):
         replay(run, n_workers=2)
-    with pytest.raises(InputError, match="n_workers = 0 must be at least 1"):
-        replay(run, n_workers=0)
+    for number in (0, -1, 1.5):
+        with pytest.raises(InputError, match=f"n_workers = {number} must be a whole number of at least 1"):
+            replay(run, n_workers=number)
 
 
 def test_an_executor_that_broke_is_replaced(run: Trajectory, alone: Replay, monkeypatch) -> None:

@@ -23,9 +23,13 @@ def idle_policy(scenario: Scenario) -> ActingPolicy:
 
 
 class Actor:
-    """A policy with the sizes of what it gets and of what it must give."""
+    """A policy with the sizes of what it gets and of what it must give; `InputError` if it is no function."""
 
     def __init__(self, policy: ActingPolicy, scenario: Scenario, observation_sizes: Sequence[int], where: str) -> None:
+        if not callable(policy):
+            raise InputError(
+                f"{where}: the policy is a {type(policy).__name__}; give a function of observations by agent"
+            )
         self.policy, self.agents, self.where = policy, scenario.agents, where
         self.observation_sizes = observation_sizes
         self.action_mask = lay_out_actions(scenario).mask
@@ -56,6 +60,8 @@ class Actor:
 
 def _checked(where: str, action: Any, size: int) -> np.ndarray:
     try:
+        if np.iscomplexobj(action):
+            raise TypeError("it is complex")
         own = np.asarray(action, np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(f"{where} is no array of numbers ({error})") from error

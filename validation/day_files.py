@@ -15,6 +15,7 @@ import zipfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,8 +66,9 @@ class DayFiles:
     def write(self, day: SetPoints, answers: Answers) -> None:
         """Write a day's answers, whole or not at all."""
         path = self._path(day)
+        arrays: dict[str, Any] = {"sha256": np.array(_seal(path.stem, answers)), **answers}
         with whole_file(path) as partial, partial.open("wb") as file:
-            np.savez(file, sha256=np.array(_seal(path.stem, answers)), **answers)  # type: ignore[arg-type]
+            np.savez(file, **arrays)
             file.flush()
             os.fsync(file.fileno())
 

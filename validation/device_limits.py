@@ -1,9 +1,12 @@
 """How far a record leaves what its devices can do, worked out from the scenario's ratings and the recorded sun.
 
-Batteries: ``|p| <= power``, ``soc_min <= soc <= soc_max``, ``p^2 + q^2 <= s^2``, no q without a rating. PV: ``0 <= p <=
-available``, ``p^2 + q^2 <= s^2``, available ``= solar p_max`` (at most that where devices may fail), and all of it
-where nothing may hold it back. Flexible loads: ``0 <= curtailed <= share of the load``, ``0 <= owed <= buffer``, the
-power between them at most `shift_mw`. Powers in MW, batteries positive discharging. Not judged: battery ramps.
+Batteries: ``|p| <= power``, ``soc_min <= soc <= soc_max``, ``p^2 + q^2 <= s^2``, no q without a rating, and with a ramp
+``clip(p_before - ramp) <= p <= clip(p_before + ramp)``, where clip keeps to the rating and to what the energy before
+the step can give or take: a battery that runs empty stops at once. ``p_before`` is the step before's, 0 before the
+first step and, where energies are drawn anew, before every day. PV: ``0 <= p <= available``, ``p^2 + q^2 <= s^2``,
+available ``= solar p_max`` (at most that where devices may fail), and all of it where nothing may hold it back.
+Flexible loads: ``0 <= curtailed <= share of the load``, ``0 <= owed <= buffer``, the power between them at most
+`shift_mw`. Powers in MW, batteries positive discharging.
 """
 
 from __future__ import annotations
@@ -39,7 +42,27 @@ def _battery(trajectory: Trajectory, number: int, battery: Battery) -> np.ndarra
     share = max(battery.power_mw, battery.s_mva or 0.0, 1.0)
     soc = [_column(trajectory, name, number) for name in ("battery_soc_before", "battery_soc")]
     outside = [excess for value in soc for excess in (battery.soc_min - value, value - battery.soc_max)]
-    return np.max([*(excess / share for excess in over), *outside], axis=0)
+    ramp = [] if battery.ramp_mw is None else [_ramp_excess(trajectory, number, battery, battery.ramp_mw, share)]
+    return np.max([*(excess / share for excess in over), *outside, *ramp], axis=0)
+
+
+def _ramp_excess(
+    trajectory: Trajectory, number: int, battery: Battery, ramp_mw: float, rounding_mw: float
+) -> np.ndarray:
+    """How far p is from what the ramp leaves it, (n,); of large stores as a share of what fills them in one step."""
+    scenario, p_mw = trajectory.scenario, _column(trajectory, "battery_p_mw", number)
+    begins = trajectory.step == 0 if scenario.rules.energies != "carried" else np.arange(len(p_mw)) == 0
+    before_mw = np.where(begins, 0.0, np.roll(p_mw, 1))
+    mw_per_soc = battery.capacity_mwh / scenario.step_hours
+    soc = _column(trajectory, "battery_soc_before", number)
+    gives_mw = np.clip(soc - battery.soc_min, 0.0, None) * mw_per_soc * battery.discharge_efficiency
+    takes_mw = np.clip(battery.soc_max - soc, 0.0, None) * mw_per_soc / battery.charge_efficiency
+    most_mw, least_mw = np.minimum(battery.power_mw, gives_mw), -np.minimum(battery.power_mw, takes_mw)
+    low_mw, high_mw = (np.clip(before_mw + step_mw, least_mw, most_mw) for step_mw in (-ramp_mw, ramp_mw))
+    excess_mw = np.maximum(low_mw - p_mw, p_mw - high_mw)
+    if scenario.uncertainty.outage_probability > 0:  # one that fails stops at once
+        excess_mw = np.where(p_mw == 0, 0.0, excess_mw)
+    return excess_mw / max(rounding_mw, mw_per_soc)
 
 
 def _pv(trajectory: Trajectory, number: int, inverter: PvInverter) -> np.ndarray:

@@ -12,20 +12,20 @@ import pandas as pd
 from neomflex_jax.evaluation.operation import operation
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
+from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
 from validation.budget import error_budget
 from validation.currents import recorded_currents
 from validation.feeder_net import runpp_needs
 from validation.gap import ClosedLoop
-from validation.metrics import compare
-from validation.observations import check_observations
+from validation.metrics import Metrics, compare
 from validation.profile_check import profile_gap
 from validation.replay import Replay
 from validation.report import RunReport
 from validation.second_referee import second_referee
 from validation.step_table import step_table
 from validation.tolerances import Tolerances, changes, tolerances_for
-from validation.verdict import judge, verdict_of
+from validation.verdict import Criterion, judge, verdict_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ def judge_run(
     trajectory, replayed
         The days in question, and pandapower's answers to them.
     whole
-        The run that they are from: forecasts look across midnight.
+        The run that they are from: forecasts, energies and ramps go across midnight.
     tolerances
         None takes those of the run's method.
     reference
@@ -72,30 +72,15 @@ def judge_run(
         The file that the days are from, to hold them against it; None leaves that out.
     """
     scenario, feeder = trajectory.scenario, load_feeder(trajectory.scenario.feeder)
-    metrics, series = compare(trajectory, replayed)
-    if whole is not trajectory:
-        metrics = replace(metrics, observation_max=check_observations(whole, feeder).max_abs)
+    metrics, series = compare(trajectory, replayed, whole=whole)
     default = tolerances_for(trajectory.power_flow)
     used = default if tolerances is None else tolerances
-    gap = None if not closes else math.nan if closed is None else closed.cost_gap_share
-    criteria = judge(
-        metrics,
-        used,
-        gap,
-        profile_max=None if profiles is None else profile_gap(trajectory, profiles),
-        closed_loop_failed_flows=None if closed is None else closed.failed_flows,
-        closed_loop_spot_max_pu=None if closed is None else closed.spot_max_pu,
-    )
+    criteria = _criteria(metrics, used, closes, closed, None if profiles is None else profile_gap(trajectory, profiles))
     by_day = (-1, scenario.steps_per_day)
     report = RunReport(
         run=trajectory.run,
         reference=reference,
-        scenario=scenario.name + (f", variant {scenario.variant}" if scenario.variant else ""),
-        scenario_hash=scenario.hash(),
-        feeder_sha256=feeder_hash(feeder),
-        task_hash=replace(scenario, power_flow="ac").hash(),
-        power_flow=trajectory.power_flow,
-        profiles_sha256=trajectory.profiles_sha256,
+        **_identity(trajectory, feeder),
         policies_sha256=dict(policy_hashes),
         runpp_needs=runpp_needs(feeder),
         tolerances=used,
@@ -113,3 +98,31 @@ def judge_run(
         figures={},
     )
     return Validated(trajectory, replayed, report, step_table(trajectory, replayed, series))
+
+
+def _criteria(
+    metrics: Metrics, tolerances: Tolerances, closes: bool, closed: ClosedLoop | None, profile_max: float | None
+) -> tuple[Criterion, ...]:
+    """Judge; a closed loop that is asked for and was not played has no value, which is not a pass."""
+    gap = None if not closes else math.nan if closed is None else closed.cost_gap_share
+    return judge(
+        metrics,
+        tolerances,
+        gap,
+        profile_max=profile_max,
+        closed_loop_failed_flows=None if closed is None else closed.failed_flows,
+        closed_loop_spot_max_pu=None if closed is None else closed.spot_max_pu,
+    )
+
+
+def _identity(trajectory: Trajectory, feeder: Feeder) -> dict[str, str]:
+    """Say what was played, by name and by hash."""
+    scenario = trajectory.scenario
+    return {
+        "scenario": scenario.name + (f", variant {scenario.variant}" if scenario.variant else ""),
+        "scenario_hash": scenario.hash(),
+        "feeder_sha256": feeder_hash(feeder),
+        "task_hash": replace(scenario, power_flow="ac").hash(),
+        "power_flow": trajectory.power_flow,
+        "profiles_sha256": trajectory.profiles_sha256,
+    }

@@ -95,8 +95,13 @@ class Series:
     outside_band: np.ndarray
 
 
-def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
-    """Compare a run with its replay."""
+def compare(trajectory: Trajectory, replayed: Replay, *, whole: Trajectory | None = None) -> tuple[Metrics, Series]:
+    """Compare a run with its replay.
+
+    `whole` is the run that a sample of days is from: observations, energies and devices depend on the days before, and
+    are judged on all of it.
+    """
+    whole = trajectory if whole is None else whole
     scenario, limits = trajectory.scenario, trajectory.scenario.limits
     feeder = load_feeder(scenario.feeder)
     recorded_vm_pu = np.asarray(trajectory.vm_pu, float)
@@ -131,11 +136,11 @@ def compare(trajectory: Trajectory, replayed: Replay) -> tuple[Metrics, Series]:
         q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - q_mvar),
         load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
         energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
-        energy_jump_max_mwh=_max_abs(energy_jumps_mwh(trajectory)),
-        device_limit_max=float(np.max(device_excess(trajectory, feeder), initial=0.0)),
+        energy_jump_max_mwh=_max_abs(energy_jumps_mwh(whole)),
+        device_limit_max=float(np.max(device_excess(whole, feeder), initial=0.0)),
         power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
         cost_max=_max_abs(cost_error),
-        observation_max=check_observations(trajectory, feeder).max_abs,
+        observation_max=check_observations(whole, feeder).max_abs,
     ), series
 
 

@@ -6,7 +6,7 @@ set-points, so that a set-point that did not reach the net shows. `runpp.py` say
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario
 from validation.checks import check_trajectory, implied_injections, set_points_of
 from validation.day_files import day_files, grid_key
-from validation.pandapower_net import build_net
+from validation.pandapower_net import SetPoints, build_net
 from validation.runpp import (
     NON_FINITE,
     NOT_CONVERGED,
@@ -93,10 +94,10 @@ def replay(
     ------
     InputError
         If the trajectory is empty, truncated or of wrong shapes, holds a set-point that is not finite, if pandapower's
-        own data of the feeder differ from ours, `n_workers` is below 1, or workers keep dying.
+        own data of the feeder differ from ours, `n_workers` is no whole number of at least 1, or workers keep dying.
     """
-    if n_workers < 1:
-        raise InputError(f"n_workers = {n_workers} must be at least 1")
+    if not isinstance(n_workers, int) or n_workers < 1:
+        raise InputError(f"n_workers = {n_workers} must be a whole number of at least 1")
     scenario = trajectory.scenario
     feeder = load_feeder(scenario.feeder)
     check_trajectory(trajectory, feeder)
@@ -118,15 +119,27 @@ def replay(
             if (known := kept.read(points)) is not None:
                 on_day(day, known, new=False)
     missing = {day: points for day, points in days.items() if day not in done}
-    if executor is None and n_workers == 1:
-        solver = day_solver(scenario, feeder)
-        for day, points in missing.items():
-            on_day(day, solver.solve(points))
-    elif missing:
-        build_net(scenario, feeder)  # what is wrong with the grid is said here, not by a worker
-        solve_days(missing, (key, scenario, feeder), on_day, n_workers=n_workers, executor=executor)
+    _solve(missing, (key, scenario, feeder), on_day, n_workers, executor)
     answers = {name: np.concatenate([done[day][name] for day in days]) for name in done[0]}
     return Replay(trajectory.bus_labels, surplus_mw=_surplus_mw(trajectory, feeder, answers), **answers)
+
+
+def _solve(
+    days: Mapping[int, SetPoints],
+    grid: tuple[str, Scenario, Feeder],
+    on_day: Callable[[int, Answers], None],
+    n_workers: int,
+    executor: Executor | None,
+) -> None:
+    """Solve days here, or have others solve them."""
+    _, scenario, feeder = grid
+    if executor is None and n_workers == 1:
+        solver = day_solver(scenario, feeder)
+        for day, points in days.items():
+            on_day(day, solver.solve(points))
+    elif days:
+        build_net(scenario, feeder)  # what is wrong with the grid is said here, not by a worker
+        solve_days(days, grid, on_day, n_workers=n_workers, executor=executor)
 
 
 def _surplus_mw(trajectory: Trajectory, feeder: Feeder, answers: Answers) -> np.ndarray:

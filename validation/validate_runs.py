@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,58 +83,93 @@ def validate(
     Raises
     ------
     InputError
-        If there is no run, two have one name, all are references, one cannot be replayed, or `profiles` is another file
-        than they name; nothing is written then.
+        If there is no run, two have one name, all are references, a reference or policy is of none of them, one cannot
+        be replayed, or `profiles` is another file than they name; nothing is written then.
     """
-    whole = [each if isinstance(each, Trajectory) else Trajectory.load(Path(each)) for each in trajectories]
-    _check_runs(whole, references)
     source = None if profiles is None else Path(profiles)
-    if source is not None:
-        for each in whole:
-            check_profiles_file(each, source)
+    whole = _checked_runs(trajectories, references, policies or {}, source)
     n_days = whole[0].n_steps // whole[0].scenario.steps_per_day
-    days = tuple(range(n_days)) if sample is None else sample.draw(n_days)
-    acting = policies if policies is not None and sample is None else {}
-    stages = len(whole) + sum(each.run in acting and each.run not in references for each in whole)
-    progress = Progress(on_step, stages * len(days) * whole[0].scenario.steps_per_day)
+    asked = _Asked(
+        tolerances=tolerances,
+        policies=policies if policies is not None and sample is None else {},
+        references=references,
+        schedules=schedules,
+        policy_hashes=policy_hashes or {},
+        profiles=source,
+        days=tuple(range(n_days)) if sample is None else sample.draw(n_days),
+        is_sample=sample is not None,
+        replaying={"n_workers": n_workers, "executor": executor, "resume_folder": resume_folder},
+    )
+    progress = Progress(on_step, asked.n_steps(whole))
     runs: list[Validated] = []
     for trajectory in whole:
-        chosen = trajectory if sample is None else whole_days(trajectory, days)
-        replayed = replay(
-            trajectory if sample is None else replayable(chosen),
-            on_step=progress.advance,
-            n_workers=n_workers,
-            executor=executor,
-            resume_folder=resume_folder,
-        )
-        acts = trajectory.run in acting and trajectory.run not in references
-        run = judge_run(
-            chosen,
-            replayed,
-            whole=trajectory,
-            tolerances=tolerances,
-            reference=trajectory.run in references,
-            closes=trajectory.run not in (*references, *schedules),
-            policy_hashes=(policy_hashes or {}).get(trajectory.run, {}),
-            closed=closed_loop(trajectory, acting[trajectory.run], on_step=progress.advance) if acts else None,
-            profiles=source,
-        )
-        if draw is not None:
-            run = replace(run, report=replace(run.report, figures=draw(run)))
-        runs.append(run)
-    first_day = int(whole[0].dataset_index[0]) // whole[0].scenario.steps_per_day
-    report = Report(
+        run = _validate_run(trajectory, asked, progress)
+        runs.append(run if draw is None else replace(run, report=replace(run.report, figures=draw(run))))
+    report = _report(runs, whole[0], asked.days, metadata)
+    _write(Path(output_folder), report, runs)
+    return report
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is asked of all runs, as `validate` takes it."""
+
+    tolerances: Tolerances | None
+    policies: Mapping[str, ActingPolicy]  # none on a sample
+    references: Collection[str]
+    schedules: Collection[str]
+    policy_hashes: Mapping[str, Mapping[str, str]]
+    profiles: Path | None
+    days: tuple[int, ...]  # counted from the runs' first
+    is_sample: bool
+    replaying: Mapping[str, Any]  # how the days are spread, as `replay` takes it
+
+    def acts(self, run: str) -> bool:
+        """Whether a run's policy acts once more, in closed loop."""
+        return run in self.policies and run not in self.references
+
+    def n_steps(self, whole: Sequence[Trajectory]) -> int:
+        """Count the power flows of all replays and closed loops."""
+        stages = len(whole) + sum(self.acts(each.run) for each in whole)
+        return stages * len(self.days) * whole[0].scenario.steps_per_day
+
+
+def _validate_run(whole: Trajectory, asked: _Asked, progress: Progress) -> Validated:
+    """Replay one run or the sampled days of it, let its policy act once more, and judge it."""
+    name = whole.run
+    chosen = whole_days(whole, asked.days) if asked.is_sample else whole
+    to_replay = replayable(chosen) if asked.is_sample else whole
+    replayed = replay(to_replay, on_step=progress.advance, **asked.replaying)
+    closed = closed_loop(whole, asked.policies[name], on_step=progress.advance) if asked.acts(name) else None
+    return judge_run(
+        chosen,
+        replayed,
+        whole=whole,
+        tolerances=asked.tolerances,
+        reference=name in asked.references,
+        closes=name not in (*asked.references, *asked.schedules),
+        policy_hashes=asked.policy_hashes.get(name, {}),
+        closed=closed,
+        profiles=asked.profiles,
+    )
+
+
+def _report(
+    runs: Sequence[Validated], first: Trajectory, days: tuple[int, ...], metadata: Mapping[str, Any] | None
+) -> Report:
+    """Put the runs together; days are counted from the profiles' first."""
+    steps = first.scenario.steps_per_day
+    first_day = int(first.dataset_index[0]) // steps
+    return Report(
         runs=tuple(run.report for run in runs),
         days=tuple(first_day + day for day in days),
-        n_days=n_days,
+        n_days=first.n_steps // steps,
         ranking=_ranking(runs),
         versions=provenance.versions(),
         git_commit=provenance.git_commit(),
         machine=provenance.machine(),
         metadata=dict(metadata or {}),
     )
-    _write(Path(output_folder), report, runs)
-    return report
 
 
 class Progress:
@@ -156,15 +191,23 @@ def _ranking(runs: Sequence[Validated]) -> Ranking:
     return ranking_of(*sides)
 
 
-def _check_runs(trajectories: Sequence[Trajectory], references: Collection[str]) -> None:
+def _checked_runs(
+    runs: Sequence[Trajectory | str | Path],
+    references: Collection[str],
+    policies: Collection[str],
+    profiles: Path | None,
+) -> list[Trajectory]:
+    """Read runs and make sure that they can be validated together."""
+    trajectories = [each if isinstance(each, Trajectory) else Trajectory.load(Path(each)) for each in runs]
     names = [trajectory.run for trajectory in trajectories]
     if not names:
         raise InputError("there is no run to validate; give at least one trajectory")
     if len(set(names)) < len(names):
         raise InputError(f"the runs need different names; they are {', '.join(names)}")
-    for name in references:
-        if name not in names:
-            raise unknown_name("reference run", name, names)
+    for what, given in (("reference run", references), ("run of a policy", policies)):
+        for name in given:
+            if name not in names:
+                raise unknown_name(what, name, names)
     if set(names) <= set(references):
         raise InputError("every run is a reference; leave out of `references` what is to be judged")
     for trajectory in trajectories:  # before the first replay: a bad run must not cost the time of the good ones
@@ -173,6 +216,10 @@ def _check_runs(trajectories: Sequence[Trajectory], references: Collection[str])
     for trajectory in trajectories[1:]:
         if not np.array_equal(trajectory.dataset_index, rows):
             raise InputError(f"runs {names[0]!r} and {trajectory.run!r} have other days; record both on the same")
+    if profiles is not None:
+        for trajectory in trajectories:
+            check_profiles_file(trajectory, profiles)
+    return trajectories
 
 
 def _write(folder: Path, report: Report, runs: Sequence[Validated]) -> None:

@@ -93,7 +93,7 @@ class ValidateCommand:
                 self.output,
                 tolerances,
                 policies=None if self.open_loop else played.policies,
-                references=[each.run for each in played.trajectories if each.run == BASELINE],
+                references=(BASELINE,) if self.policies is not None else (),
                 schedules=played.yardsticks,
                 policy_hashes={CONTROLLED: played.policy_hashes},
                 profiles=played.profiles,
