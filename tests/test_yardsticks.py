@@ -1,7 +1,6 @@
 """Yardsticks against what they should be: two buses solved by hand, brute force, the standard's points, each other."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import jax
@@ -19,7 +18,6 @@ from neomflex_jax.agents.baselines.model_predictive import forecast
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.commands import played_runs as runs
 from neomflex_jax.commands.evaluate import EvaluateCommand
-from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 from neomflex_jax.environment import Environment, evaluation_environment, make
 from neomflex_jax.errors import InputError
@@ -266,10 +264,3 @@ def test_nothing_to_play_is_said(tmp_path: Path) -> None:
         runs.record_runs(None, None, None, baseline=False)
     with pytest.raises(InputError, match="contradict"):
         runs.record_runs(tmp_path, None, None, baseline=False, scenario="neom33")
-
-
-def test_yardsticks_are_validated_without_any_trained_policies(three_days: Path, tmp_path: Path) -> None:
-    command = ValidateCommand(tmp_path, policy=("no_control", "volt_var"), profiles=three_days, power_flow="ac")
-    assert command.execute(0.0) == 0
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert [run["run"] for run in report["runs"]] == ["no_control", "volt_var"]
