@@ -106,9 +106,9 @@ def test_a_full_disk_is_told_and_the_last_good_checkpoint_stays(tmp_path):
             SaveError, match=r"step 2 could not be written \(File too large\); the last good one is .*/1\. Make room"
         ):
             checkpoints.save(state(2))
+        checkpoints.close()  # waits for what is written in the background, while the disk is still full
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    checkpoints.close()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_is(load(tmp_path)[0], 1)
