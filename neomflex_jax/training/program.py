@@ -137,7 +137,8 @@ def _start(program: Program, env: Environment, key: Array) -> TrainState:
     return program._mapped(program.algorithm.start, (EVERYWHERE, key_place), program._state_place)(env, key)
 
 
-@partial(jax.jit, static_argnums=0)
+# Run once, for a tenth of a second: compiling it well takes longer than it saves.
+@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
 def _begin(program: Program, env: Environment, key: Array) -> TrainState:
     place = program._state_place
     return program._mapped(program.algorithm.warm_up, (EVERYWHERE, place), place)(env, _start(program, env, key))
