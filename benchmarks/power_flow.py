@@ -75,7 +75,7 @@ class OurMethod:
 
         def solve() -> Answer:
             flow = nf.power_flow(self.feeder, p, q, method=self.bound, fields=self.fields)
-            jax.block_until_ready(flow)  # type: ignore[no-untyped-call]
+            jax.block_until_ready(flow)
             return Answer(flow.vm_pu, flow.converged, flow.iterations, flow.va_degree)
 
         return solve

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import tyro
 from sbx import SAC
+from stable_baselines3.common.logger import Logger
 
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.training.algorithm import algorithm_for
@@ -45,7 +46,7 @@ class Options:
     rounds: int = 7
 
 
-class _Still(gymnasium.Env):  # type: ignore[type-arg]
+class _Still(gymnasium.Env):
     """Spaces of one agent, for SBX to make its networks by."""
 
     def __init__(self, observation_size: int, action_size: int) -> None:
@@ -95,7 +96,7 @@ def _sbx(env: Environment, options: Options) -> tuple[Callable[[], None], int]:
     model = SAC(
         "MlpPolicy", _Still(*sizes), batch_size=256, policy_kwargs={"net_arch": list(HIDDEN)}, buffer_size=12_288
     )
-    model.set_logger(_silent())
+    model.set_logger(Logger(None, []))  # it writes nowhere
     rng = np.random.default_rng(0)
     for _ in range(12_288):
         observation, following = rng.normal(size=(2, 1, sizes[0])).astype(np.float32)
@@ -107,12 +108,6 @@ def _sbx(env: Environment, options: Options) -> tuple[Callable[[], None], int]:
 
     update()
     return update, 1
-
-
-def _silent() -> object:
-    from stable_baselines3.common.logger import Logger
-
-    return Logger(None, [])
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ set-points, so that a set-point that did not reach the net shows. `runpp.py` say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,8 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.scenario import Scenario
 from validation.checks import check_trajectory, implied_injections, set_points_of
 from validation.day_files import day_files, grid_key
-from validation.pandapower_net import SetPoints, build_net
 from validation.runpp import (
     NON_FINITE,
     NOT_CONVERGED,
@@ -29,7 +27,6 @@ from validation.runpp import (
     RUNPP_OPTIONS,
     UNSUPPLIED,
     Answers,
-    day_solver,
     solve,
 )
 from validation.workers import solve_days
@@ -119,27 +116,9 @@ def replay(
             if (known := kept.read(points)) is not None:
                 on_day(day, known, new=False)
     missing = {day: points for day, points in days.items() if day not in done}
-    _solve(missing, (key, scenario, feeder), on_day, n_workers, executor)
+    solve_days(missing, (key, scenario, feeder), on_day, n_workers=n_workers, executor=executor)
     answers = {name: np.concatenate([done[day][name] for day in days]) for name in done[0]}
     return Replay(trajectory.bus_labels, surplus_mw=_surplus_mw(trajectory, feeder, answers), **answers)
-
-
-def _solve(
-    days: Mapping[int, SetPoints],
-    grid: tuple[str, Scenario, Feeder],
-    on_day: Callable[[int, Answers], None],
-    n_workers: int,
-    executor: Executor | None,
-) -> None:
-    """Solve days here, or have others solve them."""
-    _, scenario, feeder = grid
-    if executor is None and n_workers == 1:
-        solver = day_solver(scenario, feeder)
-        for day, points in days.items():
-            on_day(day, solver.solve(points))
-    elif days:
-        build_net(scenario, feeder)  # what is wrong with the grid is said here, not by a worker
-        solve_days(days, grid, on_day, n_workers=n_workers, executor=executor)
 
 
 def _surplus_mw(trajectory: Trajectory, feeder: Feeder, answers: Answers) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import cast
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from validation.pandapower_net import SetPoints
+from validation.pandapower_net import SetPoints, build_net
 from validation.runpp import Answers, DaySolver, day_solver
 
 MOST_POOLS = 3  # pools whose workers die before giving up
@@ -40,7 +40,7 @@ def solve_days(
     n_workers: int,
     executor: Executor | None,
 ) -> None:
-    """Solve all days and hand over each once, in the order in which they are finished.
+    """Solve all days, here or by others, and hand over each once, in the order in which they are finished.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ def solve_days(
     on_day
         Called in this thread with a day's number and answers.
     n_workers
-        Processes to start where there is no `executor`, or where it broke.
+        Processes to start where there is no `executor`, or where it broke; 1 without an `executor`: none, all is done
+        here.
     executor
         Whoever gives it shuts it down.
 
@@ -60,6 +61,14 @@ def solve_days(
     InputError
         If workers die in `MOST_POOLS` pools.
     """
+    if not days:
+        return
+    if executor is None and n_workers == 1:
+        solver = day_solver(*grid[1:])
+        for day, points in days.items():
+            on_day(day, solver.solve(points))
+        return
+    build_net(*grid[1:])  # what is wrong with the grid is said here, not by a worker
     left = dict(days)
 
     def finish(day: int, answers: Answers) -> None:
