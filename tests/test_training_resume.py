@@ -49,7 +49,7 @@ def rows(folder):
 def test_five_kills_at_random_moments_change_nothing(tmp_path, algorithm):
     """The moments: a random number of chunks after a start, and then a random part of a second."""
     moments, cache = np.random.default_rng(7), tmp_path / "compiled"
-    chunks = {"sac": 200, "gradient": 80}[algorithm]  # it must not end before the fifth kill
+    chunks = {"sac": 800, "gradient": 400}[algorithm]  # it must not end before the fifth kill
     start = [*training_alone.flags(algorithm, chunks), "--checkpoint-seconds", 0, "--output"]
     whole = command(*start, tmp_path / "whole", cache=cache)
     text = whole.communicate(timeout=PATIENCE)[0]
