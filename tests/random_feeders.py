@@ -136,7 +136,7 @@ ANY_STRUCTURE = st.integers(0, 99) | st.integers(100, 10**6)
 
 
 def forms(feeder: nf.Feeder) -> list[tuple[str, str]]:
-    radial = [("ac", "tree")] if feeder.topology.is_radial else []
+    radial = [("ac", "tree"), ("ac", "sweep")] if feeder.topology.is_radial else []
     return [("ac", "dense"), *radial, ("newton", "dense")]
 
 

@@ -21,6 +21,8 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of `CHUNK` cases of six buses, so that small batches span several, on two threads at least."""
     monkeypatch.setattr(batch, "CHUNK_VALUES", 6 * CHUNK)
+    monkeypatch.setattr(batch, "PIECE_VALUES", 6 * CHUNK)
+    monkeypatch.setattr(batch, "SWEPT_CASES", CHUNK)
     monkeypatch.setattr(batch, "TREE_CASES", (CHUNK, CHUNK))
     monkeypatch.setattr(batch, "_cores", lambda: 2)
 
@@ -89,15 +91,6 @@ def test_a_batch_of_any_length_is_the_same_as_one_by_one(
 ) -> None:
     solver, expected = solved
     assert_same(nf.power_flow(feeder, *injections(feeder, n_cases), method=solver), expected, n_cases)
-
-
-@pytest.mark.parametrize("n_cases", SIZES)
-def test_a_long_batch_inside_jit_and_vmap_iterates_in_chunks(feeder: nf.Feeder, n_cases: int, float64: None) -> None:
-    solver = bind(feeder, "ac", network="tree")
-    p, q = injections(feeder, n_cases)
-    traced = jax.make_jaxpr(jax.vmap(solver))(p, q)
-    assert (" scan[" in str(traced)) == (n_cases > CHUNK)
-    assert_same(jax.jit(jax.vmap(solver))(p, q), one_by_one(solver, p, q), n_cases)
 
 
 @pytest.mark.parametrize(("method", "network"), [("ac", "tree"), ("newton", "dense"), ("lindistflow", "dense")])
@@ -224,7 +217,7 @@ def test_an_unknown_field_lists_the_known_ones(feeder: nf.Feeder, fields: tuple[
 # ---- compilation ----
 
 
-@pytest.mark.parametrize(("n_cases", "jitted"), [(5, "_solve_at_once"), (2 * CHUNK, "_solve_share")])
+@pytest.mark.parametrize(("n_cases", "jitted"), [(5, "_solve_at_once"), (2 * CHUNK, "_solve_piece")])
 def test_other_values_of_the_same_shape_compile_nothing_new(feeder: nf.Feeder, n_cases: int, jitted: str) -> None:
     p, q = injections(feeder, n_cases)
     nf.power_flow(feeder, p, q)

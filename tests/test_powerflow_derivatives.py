@@ -17,7 +17,7 @@ from neomflex_jax.powerflow.fixed_point import evaluate
 pytestmark = pytest.mark.usefixtures("double_precision_quickly_compiled")
 
 
-@pytest.mark.parametrize(("structure_seed", "network"), [(11, "tree"), (101, "dense")])
+@pytest.mark.parametrize(("structure_seed", "network"), [(11, "tree"), (11, "sweep"), (101, "dense")])
 def test_vmap_is_a_loop_and_jit_is_eager(structure_seed: int, network: str) -> None:
     feeder = build(structure(structure_seed), 0)
     p, q = (jnp.asarray(values) for values in injections(feeder, 0))
@@ -50,6 +50,7 @@ def wanted(feeder: nf.Feeder, method: str, network: str) -> Wanted:
     [
         (0, "ac", "dense"),
         (0, "ac", "tree"),
+        (0, "ac", "sweep"),
         (0, "newton", "tree"),
         pytest.param(101, "ac", "dense", marks=pytest.mark.slow),
         pytest.param(101, "newton", "dense", marks=pytest.mark.slow),
@@ -125,7 +126,7 @@ def temporary_bytes(function: Callable[[jax.Array], jax.Array], at: np.ndarray) 
     return int(analysis.temp_size_in_bytes)
 
 
-@pytest.mark.parametrize("network", ["dense", pytest.param("tree", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("network", ["dense", "sweep", pytest.param("tree", marks=pytest.mark.slow)])
 def test_memory_of_a_gradient_does_not_depend_on_the_iterations(case33bw: nf.Feeder, network: str) -> None:
     p, q = -case33bw.load_p_mw, -case33bw.load_q_mvar
 

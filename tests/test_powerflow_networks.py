@@ -94,7 +94,7 @@ SLOW = [pytest.param(name, SLOW_DRAWS, marks=pytest.mark.slow, id=f"{name}-all")
 def test_ac_has_the_voltages_of_pandapower(name: str, n_draws: int) -> None:
     cases = solve_by_pandapower(name, n_draws)
     both = cases.feeder.topology.is_radial and (n_draws == SLOW_DRAWS or name == TREE_TOO)
-    for network in ("dense", "tree") if both else ("dense",):
+    for network in ("dense", "tree", "sweep") if both else ("dense",):
         solver = bind(cases.feeder, "ac", network=network)
         assert_same_as_pandapower(cases, nf.power_flow(cases.feeder, cases.p_mw, cases.q_mvar, method=solver))
 

@@ -282,7 +282,7 @@ def test_what_is_at_the_slacks_bus_moves_its_import_alone(case33bw: nf.Feeder, m
 # ---- losses: of a radial grid from the buses' rises, with no branch flow ----
 
 
-@pytest.mark.parametrize("network", ["dense", "tree"])
+@pytest.mark.parametrize("network", ["dense", "tree", "sweep"])
 @pytest.mark.parametrize("name", ["case33bw", "case69", "case141"])
 def test_losses_of_a_radial_grid_are_those_of_its_branch_currents(name: str, network: str, float64: None) -> None:
     feeder = nf.load_feeder(name)

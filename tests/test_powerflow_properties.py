@@ -156,7 +156,7 @@ def test_order_names_and_direction_do_not_matter(structure_seed: int, value_seed
     place = redrawn(drawn).order[to_other]  # position there of what is at each position here
     other_p, other_q = np.empty_like(p), np.empty_like(q)
     other_p[:, place], other_q[:, place] = p, q
-    network = "tree" if one.topology.is_radial else "dense"
+    network = "sweep" if one.topology.is_radial else "dense"
     expected, found = solve(one, p, q, network=network), solve(other, other_p, other_q, network=network)
     np.testing.assert_allclose(found.vm_pu[:, place], expected.vm_pu, rtol=0, atol=1e-10)
     turned = np.asarray(found.va_degree[:, place] - expected.va_degree)
@@ -170,7 +170,7 @@ def test_order_names_and_direction_do_not_matter(structure_seed: int, value_seed
 def test_the_base_power_does_not_matter(structure_seed: int, value_seed: int) -> None:
     feeder = build(structure(structure_seed), value_seed)
     p, q = injections(feeder, value_seed)
-    network = "tree" if feeder.topology.is_radial else "dense"
+    network = "sweep" if feeder.topology.is_radial else "dense"
     expected = solve(feeder, p, q, network=network)
     found = solve(dataclasses.replace(feeder, s_base_mva=100.0), p, q, network=network)
     for name in FIELDS:

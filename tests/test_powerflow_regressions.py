@@ -134,3 +134,9 @@ def test_a_bus_label_that_is_no_whole_number_is_refused() -> None:
             r_ohm=[],
             x_ohm=[],
         )
+
+
+def test_what_is_not_differentiated_is_checked_too(case33bw: nf.Feeder) -> None:
+    p, q = (jnp.asarray(part[0]) for part in cases(case33bw, 1))
+    with pytest.raises(nf.InputError, match=r"q_injection_mvar\[3\] is nan"):
+        jax.grad(lambda p: nf.power_flow(case33bw, p, q.at[3].set(jnp.nan)).loss_mw)(p)

@@ -16,7 +16,7 @@ import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.dense import DenseNetwork
-from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES, TREE_FROM_BUSES_OTHERWISE
+from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES
 from neomflex_jax.powerflow.tree import TreeNetwork
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -80,8 +80,7 @@ def test_auto_takes_the_tree_for_big_radial_feeders_alone() -> None:
     assert isinstance(bind(big, network="dense").grid.network, DenseNetwork)
     assert isinstance(bind(meshed(big)).grid.network, DenseNetwork)
     for method in ("newton", "lindistflow", "dc"):
-        assert isinstance(bind(big, method).grid.network, DenseNetwork)
-        assert isinstance(bind(drawn(TREE_FROM_BUSES_OTHERWISE), method).grid.network, TreeNetwork)
+        assert isinstance(bind(big, method).grid.network, TreeNetwork)
 
 
 def meshed(feeder: nf.Feeder) -> nf.Feeder:
@@ -111,7 +110,7 @@ def test_a_tree_of_a_meshed_feeder_is_refused_naming_the_branch(method: str) -> 
 
 
 def test_an_unknown_form_lists_the_known_ones(case33bw: nf.Feeder) -> None:
-    with pytest.raises(nf.InputError, match="network = 'sparse' must be one of auto, dense, tree"):
+    with pytest.raises(nf.InputError, match="network = 'sparse' must be one of auto, sweep, dense, tree"):
         bind(case33bw, "ac", network="sparse")
 
 

@@ -292,7 +292,7 @@ class Environment:
         """
         limits = self.scenario.limits
         vm_pu = jnp.where(flow.converged, flow.vm_pu, COLLAPSED_VM_PU)
-        outside = jnp.any((vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu))
+        outside = (jnp.min(vm_pu) < limits.hard_min_pu) | (jnp.max(vm_pu) > limits.hard_max_pu)
         return vm_pu, outside | ~flow.converged
 
     def _outcome(

@@ -4,7 +4,7 @@
 voltages without load and ``y`` shunts and charging. Source: the implicit Z-bus Gauss method (T.-H. Chen et al., IEEE
 Trans. Power Delivery 6, 1991); it contracts to the operating point for any load well below voltage collapse (C. Wang et
 al., IEEE Trans. Smart Grid 9, 2018), for case33bw up to about 3.4 times its nominal load. `fixed_point.py` has the loop
-and its stop test; nearer to collapse take `newton`.
+and its stop test, `sweep.py` the same for radial feeders on a CPU; nearer to collapse take `newton`.
 
 Nothing is neglected. A case that does not stop within `max_iterations` comes back with ``converged`` false; its numbers
 mean nothing. Derivatives come from the implicit function theorem at the solution, in forward and reverse mode, at a
@@ -23,10 +23,10 @@ from jax import Array, lax
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.powerflow.answer import bus_current, exact_answer
-from neomflex_jax.powerflow.batch import cases_at_once
 from neomflex_jax.powerflow.fixed_point import solve_batch
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.sweep import can_sweep, solve_by_sweeps
 
 Voltage = tuple[Array, Array]  # real and imaginary part
 
@@ -89,8 +89,12 @@ def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array
 
     def solve(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
         """Solve for (..., n_bus - 1) injections; the same axes come back."""
-        enter, leave = grid.network.enter, grid.network.leave
-        tolerance = config.tolerance(p.dtype)
+        if can_sweep(grid):
+            return solve_by_sweeps(grid, p, q, config.tolerance(p.dtype), config.max_iterations)
+        return solve_by_products(grid, p, q)
+
+    def solve_by_products(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
+        enter, leave, tolerance = grid.network.enter, grid.network.leave, config.tolerance(p.dtype)
         rise_r, rise_i, *stop = solve_batch(grid, enter(p), enter(q), tolerance, config.max_iterations)
         return leave(rise_r), leave(rise_i), stop[0], stop[1]
 
@@ -101,13 +105,10 @@ def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array
         grid_batched, p_batched, q_batched = in_batched
         if any(jax.tree.leaves(grid_batched)):  # every case its own impedances
             axes = jax.tree.map(lambda batched: 0 if batched else None, (grid_batched, p_batched, q_batched))
-            return jax.vmap(solve, in_axes=axes)(grid, p, q), (True,) * 4
+            return jax.vmap(solve_by_products, in_axes=axes)(grid, p, q), (True,) * 4
         p = p if p_batched else jnp.broadcast_to(p, (axis_size, *p.shape))
         q = q if q_batched else jnp.broadcast_to(q, (axis_size, *q.shape))
-        size = cases_at_once(grid)
-        if axis_size <= size:
-            return solve(grid, p, q), (True,) * 4
-        return lax.map(lambda case: one(grid, *case), (p, q), batch_size=size), (True,) * 4
+        return one(grid, p, q), (True,) * 4  # and not `solve`: a map around this one adds its axis too
 
     return one
 

@@ -4,17 +4,17 @@ An accelerator takes a batch whole. A CPU would stream every array of a large ba
 and hand the cores slices of operations too small to share; instead it gets chunks of cases, each solved to its end in
 the cache of one core: one after another inside somebody's jit, on a thread for each core outside. (So no method may
 call LAPACK: its batched kernels wait for the threads that the other cores' chunks hold, for ever.) Where somebody maps
-`ac` over a batch inside a jit, nothing but its iteration is cut, and on a tree alone: dense products of a whole batch
-use all cores.
+a method over a batch inside a jit, nothing is cut: sweeps do their own cutting, and products of a whole batch use all
+cores.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -31,26 +31,25 @@ if TYPE_CHECKING:
 
 CHUNK_VALUES = 32768  # bus values of one kind in a chunk, 130 kB in float32; about ten such arrays live at a time
 FEWEST_CASES = 8  # fewer leave vector units idle
+SWEPT_CASES = 64  # four vectors at least
 TREE_CASES = (32, 128)  # a tree's slots are rows of cases: short rows cost time, and long ones cache
 TREE_CHUNK_VALUES = 65536  # its operations are small, and each costs time of its own
+# bus values of one kind in a thread's call, a millisecond or so of quick methods: smaller calls take less time than
+# handing them over, and the memory of larger ones is new every time
+PIECE_VALUES = 262144
 
 
 def chunk_cases(grid: PerUnitFeeder) -> int:
     """Cases of a chunk, a power of two."""
     n_bus = grid.topology.n_bus
-    if isinstance(grid.network, DenseNetwork):
+    if grid.swept:  # in vectors, so that a call's worth of cases needs no further cutting
+        cases = max(SWEPT_CASES, PIECE_VALUES // n_bus)
+    elif isinstance(grid.network, DenseNetwork):
         cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
     else:
         fewest, most = TREE_CASES
         cases = min(max(fewest, TREE_CHUNK_VALUES // n_bus), most)
     return 1 << (cases.bit_length() - 1)
-
-
-def cases_at_once(grid: PerUnitFeeder) -> int:
-    """Cases to iterate together inside somebody's jit and vmap, where what is not iterated stays whole."""
-    if jax.default_backend() != "cpu" or isinstance(grid.network, DenseNetwork):
-        return sys.maxsize
-    return chunk_cases(grid)
 
 
 def solve_cases(
@@ -67,18 +66,60 @@ def solve_cases(
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in (here, *leaves))
     if traced or not isinstance(device, jax.Device):  # inside jit, or spread over devices
         return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
-    workers = min(_cores(), -(-n_cases // size))
-    share = -(-n_cases // (size * workers)) * size
-    starts = range(0, n_cases, share)
     x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
+    iterates = solver.method in ("ac", "newton") and not solver.grid.swept
+    count = _piece_cases(n_cases, size, solver.grid.topology.n_bus, fewest_values=0 if iterates else PIECE_VALUES)
+    if count == n_cases:
+        return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
+    gathered = _Gathered(n_cases)
 
-    def solve(start: int) -> PowerFlowResult:
+    def solve(start: int) -> None:
         with jax.enable_x64(x64), jax.default_device(device):  # what the caller's thread has set, ours has not
-            count = min(share, n_cases - start)
-            solved = _solve_share(solver, p_injection_mw, q_injection_mvar, start, fields, size, count)
-            return jax.block_until_ready(solved)  # type: ignore[no-untyped-call]
+            solved = _solve_piece(solver, p_injection_mw, q_injection_mvar, start, fields, size, count)
+        gathered.put(start, solved)
 
-    return _joined(list(_pool().map(solve, starts)))
+    # the last piece goes back over cases that another solves too, for pieces of one length are one program
+    for _ in _pool().map(solve, [min(start, n_cases - count) for start in range(0, n_cases, count)]):
+        pass
+    with jax.default_device(device):
+        return gathered.result()
+
+
+def _piece_cases(n_cases: int, size: int, n_bus: int, fewest_values: int) -> int:
+    """Cases of a piece: whole chunks of `size`, one piece a core if that makes them neither too small nor too large."""
+    shared = -(-n_cases // (size * _cores()))
+    fewest, most = (values // (n_bus * size) for values in (fewest_values, PIECE_VALUES))
+    return min(max(1, fewest, min(shared, most)) * size, n_cases)
+
+
+class _Gathered:
+    """The answers of all pieces, each written to its place by the thread that solved it.
+
+    Large arrays are fresh memory, which costs a page fault every few kilobytes: one such array a field is the least.
+    """
+
+    def __init__(self, n_cases: int) -> None:
+        self.n_cases, self.lock = n_cases, Lock()
+        self.whole: PowerFlowResult | None = None
+
+    def put(self, start: int, piece: PowerFlowResult) -> None:
+        parts = jax.tree.map(np.asarray, piece)  # waits, and copies nothing
+        with self.lock:
+            if self.whole is None:
+                self.whole = jax.tree.map(lambda part: _aligned((self.n_cases, *part.shape[1:]), part.dtype), parts)
+        for target, part in zip(jax.tree.leaves(self.whole), jax.tree.leaves(parts), strict=True):
+            target[start : start + len(part)] = part
+
+    def result(self) -> PowerFlowResult:
+        return jax.device_put(self.whole, may_alias=True)
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+    """Make an array that JAX can take over as it is: on a CPU it wants a multiple of 64 for an address."""
+    n_bytes = int(np.prod(shape)) * dtype.itemsize
+    memory = np.empty(n_bytes + 64, np.uint8)
+    first = -memory.ctypes.data % 64
+    return memory[first : first + n_bytes].view(dtype).reshape(shape)
 
 
 @jax.jit(static_argnames="fields")
@@ -92,11 +133,13 @@ def _solve_at_once(
 def _solve_chunks(
     solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None, size: int
 ) -> PowerFlowResult:
+    if len(p_injection_mw) <= size:
+        return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
     return lax.map(lambda case: _keep(solver(*case), fields), (p_injection_mw, q_injection_mvar), batch_size=size)
 
 
 @jax.jit(static_argnames=("fields", "size", "count"))
-def _solve_share(
+def _solve_piece(
     solver: PowerFlow,
     p_injection_mw: Array,
     q_injection_mvar: Array,
@@ -109,11 +152,6 @@ def _solve_share(
     p, q = (lax.dynamic_slice_in_dim(values, start, count) for values in (p_injection_mw, q_injection_mvar))
     solved: PowerFlowResult = _solve_chunks(solver, p, q, fields, size)
     return solved
-
-
-@jax.jit
-def _joined(shares: list[PowerFlowResult]) -> PowerFlowResult:
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *shares)
 
 
 def _keep(flow: PowerFlowResult, fields: tuple[str, ...] | None) -> PowerFlowResult:

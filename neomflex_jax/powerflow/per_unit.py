@@ -23,11 +23,8 @@ from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.powerflow.dense import DenseNetwork, dense_network
 from neomflex_jax.powerflow.tree import TreeNetwork, tree_network
 
-NETWORKS = ("auto", "dense", "tree")
-# where a tree's small products overtake the dense ones on a CPU (benchmarks/power_flow.py): in `ac`, which iterates a
-# batch in the tree's own layout, and in the other methods
-TREE_FROM_BUSES = 50
-TREE_FROM_BUSES_OTHERWISE = 200
+NETWORKS = ("auto", "sweep", "dense", "tree")
+TREE_FROM_BUSES = 200  # where a tree's small products overtake the dense ones on a CPU (benchmarks/power_flow.py)
 Pair = tuple[HostArray, HostArray]  # real and imaginary part
 
 
@@ -50,6 +47,7 @@ class PerUnitFeeder:
     max_i_ka: HostArray  # (n_branch,)
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
+    swept: bool = field(metadata=STATIC)  # where `ac` may iterate by sweeps
 
     def without_slack(self, injection: Array) -> Array:
         """Bus injections in per unit, without the slack's entry, shape (..., n_bus - 1)."""
@@ -63,15 +61,14 @@ class PerUnitFeeder:
         return jnp.concatenate([values[..., :slack], at_slack, values[..., slack:]], axis=-1)
 
 
-def per_unit(
-    feeder: Feeder, network: str = "auto", *, lossless: bool = False, tree_from: int = TREE_FROM_BUSES_OTHERWISE
-) -> PerUnitFeeder:
+def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -> PerUnitFeeder:
     """Convert to per unit once, at the entrance of the power flow.
 
     Computes in float64 on the host while the feeder's arrays are NumPy arrays, and inside jit when they are traced; the
     result is in JAX's precision of the moment. `network` chooses its form: `dense` for any topology, `tree` for a
-    radial one, `auto` for the faster: a tree for radial feeders of `tree_from` buses or more. A `lossless` network is
-    one of the reactances alone, for `dc`.
+    radial one, `auto` for the faster: a tree for radial feeders of `TREE_FROM_BUSES` buses or more. With `auto` and
+    `sweep`, the same for radial feeders alone, `ac` iterates by sweeps where they can run. A `lossless` network is one
+    of the reactances alone, for `dc`.
 
     Raises
     ------
@@ -94,8 +91,9 @@ def per_unit(
         from_current = feeder.transformers.rated_ratio * feeder.vn_kv[end] / feeder.vn_kv[start] / ratio
     charging = _charging(feeder, z_base_ohm, magnitude)
     shunt = _shunt(feeder, magnitude)
-    if network == "auto":
-        network = "tree" if topology.is_radial and topology.n_bus >= tree_from else "dense"
+    swept = network in ("auto", "sweep") and topology.is_radial
+    if network in ("auto", "sweep"):
+        network = "tree" if topology.is_radial and topology.n_bus >= TREE_FROM_BUSES else "dense"
     form = _network(feeder, network, 0.0 * r if lossless else r, x, from_ratio)
     admittance = _bus_admittance(topology, charging, shunt, from_ratio)
     grid = PerUnitFeeder(
@@ -115,6 +113,7 @@ def per_unit(
         max_i_ka=feeder.max_i_ka,
         topology=topology,
         s_base_mva=feeder.s_base_mva,
+        swept=swept,
     )
     return jax.tree.map(jnp.asarray, grid)
 
@@ -124,10 +123,10 @@ def _check_loops(feeder: Feeder, network: str, lossless: bool) -> None:
     if network not in NETWORKS:
         raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
     loop_branches = spanning_tree(feeder.topology).loop_branches
-    if network == "tree" and not feeder.topology.is_radial:
+    if network in ("tree", "sweep") and not feeder.topology.is_radial:
         raise InputError(
             f"feeder {feeder.name!r} is not radial: branch {_branch_name(feeder, loop_branches[0])} closes a "
-            "loop; open a branch of it, or ask for the network 'dense'"
+            f"loop, and {network!r} needs a tree; open a branch of it, or ask for the network 'dense'"
         )
     if lossless and isinstance(feeder.x_ohm, np.ndarray):
         bare = [branch for branch in loop_branches if feeder.x_ohm[branch] == 0]

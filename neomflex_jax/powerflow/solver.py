@@ -19,7 +19,7 @@ from neomflex_jax.powerflow.calibrated import CalibratedFit, fit_to_ac, solve_ca
 from neomflex_jax.powerflow.dc import solve_dc
 from neomflex_jax.powerflow.lindistflow import solve_lindistflow
 from neomflex_jax.powerflow.newton import solve_newton
-from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES, TREE_FROM_BUSES_OTHERWISE, PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder, per_unit
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.tree import TreeNetwork
 
@@ -51,7 +51,8 @@ class PowerFlow:
     def on(self, feeder: Feeder) -> PowerFlow:
         """Give the same method on other impedances, traced ones perhaps, of the same topology; a fit stays as it is."""
         form = "tree" if isinstance(self.grid.network, TreeNetwork) else "dense"
-        return replace(self, grid=per_unit(feeder, form, lossless=self.method == "dc"))
+        grid = per_unit(feeder, form, lossless=self.method == "dc")
+        return replace(self, grid=replace(grid, swept=self.grid.swept))
 
     def _solve(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         if self.method == "ac":
@@ -76,7 +77,7 @@ def check_method(method: str) -> str:
 def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *, network: str = "auto") -> PowerFlow:
     """Bind a method, by name, to a feeder; `calibrated` is fitted around the feeder's own loads.
 
-    `network` is the form of the impedances: `dense`, `tree` (radial feeders), or `auto` for the faster of them.
+    `network` is the form of the impedances: `dense`, `tree` or `sweep` (radial feeders), or `auto` for the fastest.
 
     Raises
     ------
@@ -85,9 +86,8 @@ def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *
     """
     if check_method(method) == "calibrated":
         return calibrate(feeder, *_samples_around_loads(feeder), network=network)
-    tree_from = TREE_FROM_BUSES if method == "ac" else TREE_FROM_BUSES_OTHERWISE
-    grid = per_unit(feeder, network, lossless=method == "dc", tree_from=tree_from)
-    return PowerFlow(grid, None, method, ac_config)
+    grid = per_unit(feeder, network, lossless=method == "dc")
+    return PowerFlow(replace(grid, swept=grid.swept and method == "ac"), None, method, ac_config)
 
 
 def calibrate(
@@ -122,7 +122,7 @@ def calibrate(
         raise InputError(f"none of the {len(p)} samples has an AC solution; give injections that the feeder can carry")
     if concrete and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(fit)):
         raise InputError(f"the fit to {len(p)} samples is not finite; give more, or more different, samples")
-    return PowerFlow(grid, fit, "calibrated")
+    return PowerFlow(replace(grid, swept=False), fit, "calibrated")  # which was for the samples' answers
 
 
 def power_flow(
@@ -192,14 +192,20 @@ def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_m
     for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
         if jnp.iscomplexobj(values):
             raise InputError(f"{name} is complex; give its real numbers, p and q apart")
-        # a sum is one quick pass (in a trace it has no value); where it is not finite, an overflow perhaps, look closer
-        total = jnp.sum(values)
-        if not isinstance(total, jax.core.Tracer) and not np.isfinite(total):
-            bad = ~np.isfinite(np.asarray(values))
+    # a sum is one quick pass (in a trace it has no value); where it is not finite, an overflow perhaps, look closer
+    total = _total([values for values in (p, q) if not isinstance(values, jax.core.Tracer)])
+    if not isinstance(total, jax.core.Tracer) and not np.isfinite(total):
+        for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
+            bad = np.zeros(()) if isinstance(values, jax.core.Tracer) else ~np.isfinite(np.asarray(values))
             if bad.any():
                 where = np.argwhere(bad)[0].tolist()
                 raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
     return p, q
+
+
+@jax.jit
+def _total(values: list[Array]) -> Array:
+    return sum((jnp.sum(part) for part in values), jnp.zeros(()))
 
 
 def _samples_around_loads(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,94 @@
+"""From a function's intermediate representation to something that `jax.ffi.ffi_call` calls by name on CPUs.
+
+XLA hands a handler one record, the call frame; where its parts lie is fixed by the C interface (xla/ffi/api/c_api.h,
+which JAX ships: `jax.ffi.include_dir()`), whose old versions XLA promises to serve for a year and which names its
+version to be asked. When it registers, it asks for that version by an extension of the frame.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+API_VERSION = (0, 3)  # of the interface whose offsets, in bytes, follow
+EXTENSION, STAGE, OPERANDS, RESULTS = 8, 32, 72, 112  # in a call frame
+EXTENSION_TYPE, METADATA = 8, 24  # in an extension
+MAJOR, MINOR, TRAITS, STATE_TYPE = 24, 28, 32, 40  # in the metadata
+DATA, SIZES = 24, 40  # in a buffer
+IS_METADATA, EXECUTE = 1, 3
+
+BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+POINTER = BYTE.as_pointer()
+
+
+def register(name: str, kernel: ir.Function, n_operands: int, sizes: Sequence[tuple[int, int]]) -> None:
+    """Compile a kernel's module and register it with XLA under a name; once a process and name.
+
+    The kernel takes the operands' data, then the results' data, then the lengths named by `sizes`: (operand, axis)
+    pairs, as 64-bit integers.
+    """
+    handler = _write_handler(kernel, n_operands, sizes)
+    address = _machine_code(kernel.module).get_function_address(handler)
+    capsule = jax.ffi.pycapsule(ctypes.CFUNCTYPE(None)(address))  # type: ignore[no-untyped-call]
+    jax.ffi.register_ffi_target(name, capsule, platform="cpu")
+
+
+def _write_handler(kernel: ir.Function, n_operands: int, sizes: Sequence[tuple[int, int]]) -> str:
+    """Write the function that XLA calls; it returns null, for no error."""
+    handler = ir.Function(kernel.module, ir.FunctionType(POINTER, [POINTER]), "handler")
+    build, frame = ir.IRBuilder(handler.append_basic_block()), handler.args[0]
+    null = ir.Constant(POINTER, None)
+
+    def read(record: Any, offset: int, kind: ir.Type) -> Any:
+        return build.load(build.bitcast(build.gep(record, [INT64(offset)]), kind.as_pointer()))
+
+    def write(value: Any, record: Any, offset: int) -> None:
+        build.store(value, build.bitcast(build.gep(record, [INT64(offset)]), value.type.as_pointer()))
+
+    def buffer(list_offset: int, index: int) -> Any:
+        return read(read(frame, list_offset, POINTER), 8 * index, POINTER)
+
+    extension = read(frame, EXTENSION, POINTER)
+    with (
+        build.if_then(build.icmp_unsigned("!=", extension, null)),
+        build.if_then(build.icmp_signed("==", read(extension, EXTENSION_TYPE, INT32), INT32(IS_METADATA))),
+    ):
+        metadata = read(extension, METADATA, POINTER)
+        for value, offset in ((INT32(API_VERSION[0]), MAJOR), (INT32(API_VERSION[1]), MINOR), (INT32(0), TRAITS)):
+            write(value, metadata, offset)
+        write(INT64(0), metadata, STATE_TYPE)
+        build.ret(null)
+    with build.if_then(build.icmp_signed("==", read(frame, STAGE, INT32), INT32(EXECUTE))):
+        data = [
+            read(buffer(OPERANDS, index) if index < n_operands else buffer(RESULTS, index - n_operands), DATA, POINTER)
+            for index in range(len(kernel.args) - len(sizes))
+        ]
+        lengths = [read(read(buffer(OPERANDS, index), SIZES, POINTER), 8 * axis, INT64) for index, axis in sizes]
+        typed = [build.bitcast(pointer, argument.type) for pointer, argument in zip(data, kernel.args, strict=False)]
+        build.call(kernel, [*typed, *lengths])
+    build.ret(null)
+    return str(handler.name)
+
+
+_kept: list[Any] = []  # machine code lives as long as its engine, and XLA may call it until the process ends
+
+
+def _machine_code(module: ir.Module) -> Any:
+    """Compile for this machine's processor."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    parsed = llvm.parse_assembly(str(module))
+    target = llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
+    )
+    passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes.getModulePassManager().run(parsed, passes)
+    engine = llvm.create_mcjit_compiler(parsed, target)
+    engine.finalize_object()
+    _kept.append(engine)
+    return engine

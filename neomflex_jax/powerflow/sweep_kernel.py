@@ -1,0 +1,213 @@
+"""The loop of `fixed_point.py` on a tree, bus by bus, as machine code for the host's vector units.
+
+    backward, from the ends:    J_k = conj(s_k / u_k) - y_k u_k + sum of the J below        currents of the branches
+    forward, from the slack:    g_k = g_above + z_k J_k                                     rises, G(u) - w
+
+A branch is named after the bus below it; `s` and J are positive into the grid, w is the slack's voltage. Source: the
+backward/forward sweep, D. Shirmohammadi et al., IEEE Trans. Power Systems 3(2), 1988. What follows a forward sweep, and
+when a case stops, is said in `fixed_point.py`.
+
+A vector holds as many cases; they iterate together until all have stopped, the other cases of the batch apart. What a
+bus needs lies side by side, a row of scratch memory; row 0 is the slack's, and a bus comes after the one above it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from neomflex_jax.native.code import INDEX, INT32, Code, Vector
+
+# of a row: the injection, the first rise d, the rise; the current J on the way back, g on the way forth
+P, Q, FIRST_R, FIRST_I, RISE_R, RISE_I, J_R, J_I = range(8)
+G_R, G_I = J_R, J_I
+ROW_VECTORS = 8
+UNTESTED = 3  # evaluations, as in `fixed_point.py`
+TREE = ("above", "row", "branches", "adds", "r", "x", "g", "b", "slack_vm")
+OPERANDS = (*TREE, "p", "q", "tolerance", "max_iterations")
+RESULTS = ("rise_r", "rise_i", "converged", "evaluations", "scratch")
+INTEGERS = ("above", "row", "max_iterations", "converged", "evaluations")
+
+
+def write_kernel(dtype: np.dtype[Any]) -> ir.Function:
+    """Write the kernel for numbers of one precision.
+
+    Takes the arrays named by `OPERANDS` and `RESULTS`, then the numbers of cases and of buses without the slack.
+    `above` (n + 1,): row of the bus above each row's; `row` (n,): row of each bus; `branches` (n + 1,): 1 where other
+    buses hang on a row's bus, 0 at an end; `adds` (n + 1,): 0 where a row's J is the first, coming backward, that the
+    bus above gets, 1 at the others; r, x, g, b (n + 1,): impedance and admittance of each row's bus; p, q and the rises
+    (n_cases, n), n_cases at least a vector's lanes.
+    """
+    number = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
+    names = (*OPERANDS, *RESULTS)
+    types = [(INT32 if name in INTEGERS else number).as_pointer() for name in names]
+    kind = ir.FunctionType(ir.VoidType(), [*types, INDEX, INDEX])
+    function = ir.Function(ir.Module("sweep"), kind, "sweep")
+    function.linkage = "internal"
+    for argument in function.args[: len(names)]:
+        argument.add_attribute("noalias")
+    _Sweep(Code(function, dtype), dict(zip(names, function.args, strict=False)), *function.args[-2:]).write()
+    return function
+
+
+class _Sweep:
+    """The kernel's statements."""
+
+    def __init__(self, code: Code, arrays: dict[str, Any], n_cases: Any, n_bus: Any) -> None:
+        self.code, self.build, self.arrays = code, code.build, arrays
+        self.n_cases, self.n_bus = n_cases, n_bus
+        self.n_rows = self.build.add(n_bus, INDEX(1))
+        self.zero, self.one = code.constant(0.0), code.constant(1.0)
+        self.slack_vm = self.once("slack_vm")
+        tolerance = self.once("tolerance")
+        self.tolerance_squared = tolerance * tolerance
+        self.most = self.build.load(arrays["max_iterations"])
+        self.off = code.variable(self.zero.value)  # squared largest |f| of an evaluation
+
+    def write(self) -> None:
+        """Solve all cases, a vector at a time; the last vector goes back over cases that were solved before."""
+        build, lanes = self.build, INDEX(self.code.lanes)
+        last = build.sub(self.n_cases, lanes)
+        with self.code.count(INDEX(0), self.n_cases, self.code.lanes) as case:
+            first = build.select(build.icmp_signed("<", case, last), case, last)
+            self.move("p", P, first, enter=True)
+            self.move("q", Q, first, enter=True)
+            with self.code.count(INDEX(0), self.n_rows) as row:
+                self.put(row, J_R, self.zero)  # what 0 is going to multiply must be a number
+                self.put(row, J_I, self.zero)
+            self.solve(first)
+            self.move("rise_r", RISE_R, first, enter=False)
+            self.move("rise_i", RISE_I, first, enter=False)
+        build.ret_void()
+
+    def solve(self, first_case: Any) -> None:
+        """Iterate one vector of cases until each has stopped or given up."""
+        code, build = self.code, self.build
+        self.backward(lambda row: (self.slack_vm, self.zero))
+        self.forward(self.start)
+        evaluations = code.variable(ir.Constant(code.integers, [1] * code.lanes))
+        count = code.variable(INT32(1))
+        stopped = code.variable(ir.Constant(code.flags, [False] * code.lanes))
+        running = code.variable(build.icmp_signed("<", INT32(1), self.most))
+        with code.while_true(running):
+            before = Vector(build, build.load(self.off))
+            self.backward(lambda row: (self.slack_vm + self.get(row, RISE_R), self.get(row, RISE_I)))
+            self.forward(self.update)
+            off, was_stopped = Vector(build, build.load(self.off)), build.load(stopped)
+            build.store(build.add(build.load(count), INT32(1)), count)
+            tested = build.icmp_signed(">", build.load(count), INT32(UNTESTED))
+            now = build.select(tested, self.close(off, before), ir.Constant(code.flags, [False] * code.lanes))
+            added = build.zext(build.not_(was_stopped), code.integers)
+            build.store(build.add(build.load(evaluations), added), evaluations)
+            build.store(build.or_(was_stopped, now), stopped)
+            finite = build.fcmp_ordered("<", off.value, code.constant(float("inf")).value)
+            left = build.bitcast(build.and_(build.not_(build.load(stopped)), finite), ir.IntType(code.lanes))
+            some = build.icmp_unsigned("!=", left, ir.IntType(code.lanes)(0))
+            build.store(build.and_(some, build.icmp_signed("<", build.load(count), self.most)), running)
+        for name, value in (("converged", build.zext(build.load(stopped), code.integers)),
+                            ("evaluations", build.load(evaluations))):  # fmt: skip
+            place = build.bitcast(build.gep(self.arrays[name], [first_case]), code.integers.as_pointer())
+            build.store(value, place, align=4)
+
+    def close(self, off: Vector, before: Vector) -> Any:
+        """Tell which cases' estimated error, 2 |f| min(1, |f| / |f before|), is below the tolerance."""
+        build, ratio = self.build, off / before
+        shrinks = build.fcmp_ordered("<", ratio.value, self.one.value)
+        ratio = Vector(build, build.select(shrinks, ratio.value, self.one.value))
+        error_squared = self.code.constant(4.0) * off * ratio
+        small = build.fcmp_ordered("<=", error_squared.value, self.tolerance_squared.value)
+        return build.or_(small, build.fcmp_ordered("==", off.value, self.zero.value))
+
+    def backward(self, voltage: Callable[[Any], tuple[Vector, Vector]]) -> None:
+        """Sum the currents towards the slack."""
+        with self.code.count(self.n_bus, INDEX(0), -1) as row:
+            (ur, ui), above = voltage(row), self.code.element(self.arrays["above"], row)
+            p, q, g, b = self.get(row, P), self.get(row, Q), self.broadcast("g", row), self.broadcast("b", row)
+            scale = self.one / (ur * ur + ui * ui)
+            branches, adds = self.broadcast("branches", row), self.broadcast("adds", row)
+            jr = self.get(row, J_R) * branches + (p * ur + q * ui) * scale - (g * ur - b * ui)
+            ji = self.get(row, J_I) * branches + (p * ui - q * ur) * scale - (g * ui + b * ur)
+            self.put(row, J_R, jr)
+            self.put(row, J_I, ji)
+            self.put(above, J_R, self.get(above, J_R) * adds + jr)
+            self.put(above, J_I, self.get(above, J_I) * adds + ji)
+        self.put(INDEX(0), G_R, self.zero)
+        self.put(INDEX(0), G_I, self.zero)
+
+    def forward(self, finish: Callable[[Any, Vector, Vector], Vector]) -> None:
+        """Sum the rises from the slack, hand each bus's g to `finish`, and keep the largest of what it gives."""
+        build = self.build
+        build.store(self.zero.value, self.off)
+        with self.code.count(INDEX(1), self.n_rows) as row:
+            above = self.code.element(self.arrays["above"], row)
+            r, x, jr, ji = self.broadcast("r", row), self.broadcast("x", row), self.get(row, J_R), self.get(row, J_I)
+            gr = self.get(above, G_R) + (r * jr - x * ji)
+            gi = self.get(above, G_I) + (r * ji + x * jr)
+            self.put(row, G_R, gr)
+            self.put(row, G_I, gi)
+            off = self.code.largest(Vector(build, build.load(self.off)), finish(row, gr, gi))
+            build.store(off.value, self.off)
+
+    def start(self, row: Any, gr: Vector, gi: Vector) -> Vector:
+        """Keep the rise of the first evaluation and start from where it leads to, to second order."""
+        squared = gr * gr + gi * gi
+        for kind, value in ((FIRST_R, gr), (FIRST_I, gi), (RISE_R, gr - squared), (RISE_I, gi)):
+            self.put(row, kind, value)
+        return squared
+
+    def update(self, row: Any, gr: Vector, gi: Vector) -> Vector:
+        """``u <- u + f - d conj(f)``."""
+        dr, di = self.get(row, FIRST_R), self.get(row, FIRST_I)
+        fr, fi = gr - self.get(row, RISE_R), gi - self.get(row, RISE_I)
+        self.put(row, RISE_R, gr - (dr * fr + di * fi))
+        self.put(row, RISE_I, gi - (di * fr - dr * fi))
+        return fr * fr + fi * fi
+
+    def move(self, name: str, kind: int, first_case: Any, *, enter: bool) -> None:
+        """Copy (cases, buses) of an array to the rows or back: squares by vectors, the buses left over one by one."""
+        code, build, array, lanes = self.code, self.build, self.arrays[name], self.code.lanes
+        starts = [build.mul(build.add(first_case, INDEX(lane)), self.n_bus) for lane in range(lanes)]
+        squares = build.sub(self.n_bus, build.srem(self.n_bus, INDEX(lanes)))
+        with code.count(INDEX(0), squares, lanes) as bus:
+            rows = [code.element(self.arrays["row"], build.add(bus, INDEX(step))) for step in range(lanes)]
+            places = [build.add(start, bus) for start in starts]
+            if enter:
+                for row, vector in zip(rows, code.transposed([code.load(array, at) for at in places]), strict=True):
+                    self.put(row, kind, vector)
+            else:
+                for at, vector in zip(places, code.transposed([self.get(row, kind) for row in rows]), strict=True):
+                    code.store(vector, array, at)
+        with code.count(squares, self.n_bus) as bus:
+            row = code.element(self.arrays["row"], bus)
+            places = [build.gep(array, [build.add(start, bus)]) for start in starts]
+            if enter:
+                value = ir.Constant(code.vector, ir.Undefined)
+                for lane, at in enumerate(places):
+                    value = build.insert_element(value, build.load(at), INT32(lane))
+                self.put(row, kind, Vector(build, value))
+            else:
+                value = self.get(row, kind).value
+                for lane, at in enumerate(places):
+                    build.store(build.extract_element(value, INT32(lane)), at)
+
+    def once(self, name: str) -> Vector:
+        """Give every lane the number that an array of no axes holds."""
+        return self.code.everywhere(self.build.load(self.arrays[name]))
+
+    def broadcast(self, name: str, row: Any) -> Vector:
+        """Give every lane a row's number."""
+        return self.code.everywhere(self.code.element(self.arrays[name], row))
+
+    def get(self, row: Any, kind: int) -> Vector:
+        """Read a vector of a row."""
+        return self.code.load(self.arrays["scratch"], self._place(row, kind))
+
+    def put(self, row: Any, kind: int, vector: Vector) -> None:
+        """Write a vector of a row."""
+        self.code.store(vector, self.arrays["scratch"], self._place(row, kind))
+
+    def _place(self, row: Any, kind: int) -> Any:
+        return self.build.add(self.build.mul(row, INDEX(ROW_VECTORS * self.code.lanes)), INDEX(kind * self.code.lanes))

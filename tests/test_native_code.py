@@ -1,0 +1,70 @@
+"""Statements written for vector units do what NumPy does, and XLA finds what was registered."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from llvmlite import ir
+
+from neomflex_jax.native.code import INDEX, INT32, Code, lanes_of
+from neomflex_jax.native.xla_call import register
+
+Write = Callable[[Code, Any, Any, Any], None]  # the code; where the input, the output and the length are
+
+
+def run(name: str, dtype: Any, write: Write, values: np.ndarray) -> np.ndarray:
+    """Write a kernel of one input and one output of equal shape, register and call it."""
+    dtype = np.dtype(dtype)
+    number = (ir.FloatType() if dtype == np.float32 else ir.DoubleType()).as_pointer()
+    kernel = ir.Function(ir.Module(name), ir.FunctionType(ir.VoidType(), [number, number, INDEX]), name)
+    code = Code(kernel, dtype)
+    write(code, *kernel.args)
+    code.build.ret_void()
+    register(f"test_{name}_{dtype.name}", kernel, 1, [(0, 0)])
+    with jax.enable_x64(True):
+        call = jax.ffi.ffi_call(f"test_{name}_{dtype.name}", jax.ShapeDtypeStruct(values.shape, dtype))
+        return np.asarray(jax.jit(call)(values.astype(dtype)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_square_is_transposed(dtype: Any) -> None:
+    lanes = lanes_of(np.dtype(dtype))
+
+    def write(code: Code, source: Any, target: Any, length: Any) -> None:
+        rows = [code.load(source, INDEX(row * lanes)) for row in range(lanes)]
+        for row, vector in enumerate(code.transposed(rows)):
+            code.store(vector, target, INDEX(row * lanes))
+
+    square = np.random.default_rng(0).normal(size=(lanes, lanes)).astype(dtype)
+    np.testing.assert_array_equal(run("transpose", dtype, write, square), square.T)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arithmetic_is_that_of_numpy_and_nan_passes_through(dtype: Any) -> None:
+    lanes = lanes_of(np.dtype(dtype))
+
+    def write(code: Code, source: Any, target: Any, length: Any) -> None:
+        with code.count(INDEX(0), length, lanes) as at:
+            x, three = code.load(source, at), code.constant(3.0)
+            first = code.everywhere(code.element(source, INDEX(0)))
+            code.store(code.largest((x * x - first) / three + x, first), target, at)
+
+    values = np.random.default_rng(1).normal(size=3 * lanes).astype(dtype)
+    values[lanes + 1] = np.nan
+    expected = np.maximum((values * values - values[0]) / 3 + values, values[0])
+    np.testing.assert_allclose(run("arithmetic", dtype, write, values), expected, rtol=1e-6)
+
+
+def test_loops_count_down_too_and_end_when_told() -> None:
+    def write(code: Code, source: Any, target: Any, length: Any) -> None:
+        with code.count(code.build.sub(length, INDEX(1)), INDEX(-1), -1) as at:
+            code.build.store(code.build.sitofp(at, code.number), code.build.gep(target, [at]))
+        turn, going = code.variable(INT32(0)), code.variable(ir.Constant(ir.IntType(1), True))
+        with code.while_true(going):
+            code.build.store(code.build.add(code.build.load(turn), INT32(1)), turn)
+            code.build.store(code.build.icmp_signed("<", code.build.load(turn), INT32(5)), going)
+        code.build.store(code.build.sitofp(code.build.load(turn), code.number), code.build.gep(target, [INDEX(0)]))
+
+    np.testing.assert_array_equal(run("loops", np.float64, write, np.zeros(4)), [5.0, 1.0, 2.0, 3.0])
