@@ -8,6 +8,7 @@ compiled when it is first needed), called from inside jit. One call runs on one 
 from __future__ import annotations
 
 from functools import lru_cache
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
@@ -87,10 +88,15 @@ def _rows(topology: Topology) -> _Rows:
     return _Rows(above, row, bus, branch, branches, adds)
 
 
-@lru_cache(maxsize=2)
+_names: dict[np.dtype[Any], str] = {}
+_one_at_a_time = Lock()
+
+
 def _registered(dtype: np.dtype[Any]) -> str:
-    """Compile and register the kernel of one precision; its name."""
-    name = f"neomflex_sweep_{dtype.name}"
-    in_p = OPERANDS.index("p")
-    register(name, write_kernel(dtype), len(OPERANDS), ((in_p, 0), (in_p, 1)))
-    return name
+    """Compile and register the kernel of one precision when it is first asked for; its name."""
+    with _one_at_a_time:  # threads trace at the same time
+        if dtype not in _names:
+            name, in_p = f"neomflex_sweep_{dtype.name}", OPERANDS.index("p")
+            register(name, write_kernel(dtype), len(OPERANDS), ((in_p, 0), (in_p, 1)))
+            _names[dtype] = name
+        return _names[dtype]
