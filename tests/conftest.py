@@ -1,6 +1,5 @@
 """Fixtures that several test files share; what compiles is made once a session or once a module."""
 
-import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from compiled_programs import forget_if_many
 
 import neomflex_jax as nf
 
@@ -17,17 +17,10 @@ GOLDEN = Path(__file__).parent / "golden"
 ORIGINAL = GOLDEN / "original_environment"
 
 
-MAPPINGS = Path("/proc/self/maps")
-MOST_MAPPINGS = 20_000  # Linux allows 65,530 a process; every compiled program keeps some, and beyond it XLA crashes
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _room_to_compile() -> Iterator[None]:
-    """Forget compiled programs between modules before the process runs out of memory mappings."""
     yield
-    if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MOST_MAPPINGS:
-        jax.clear_caches()
-        gc.collect()
+    forget_if_many()
 
 
 @pytest.fixture

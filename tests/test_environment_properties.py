@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compiled_programs import forget_if_many
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -123,3 +124,4 @@ def test_a_random_scenario_keeps_every_invariant(three_days: Path, fields: dict[
 @given(scenario_fields(), st.integers(0, 2**31 - 1))
 def test_a_hundred_random_scenarios_keep_every_invariant(three_days: Path, fields: dict[str, Any], seed: int) -> None:
     check_day(nf.make("neom33", profiles=three_days, **fields), seed)
+    forget_if_many()

@@ -16,7 +16,7 @@ from neomflex_jax.scenario import Limits, RewardConfig, Rules
 
 WIDTH = 34  # where remarks begin
 REMARKS = {
-    "power_flow": "ac | calibrated | lindistflow | dc; calibrated is affine, fitted to AC on this scenario",
+    "power_flow": "ac | calibrated | lindistflow | dc; calibrated is fitted to AC on this scenario",
     "profiles": "packaged training or testing profiles, or a CSV file with Demand and Solar",
     "evaluation_profiles": "days that training does not see",
     "steps_per_day": "rows of the profiles that make a day",

@@ -1,12 +1,12 @@
 """LinDistFlow corrected by least squares on AC answers: the surrogate to train on.
 
-``v^2 = lindistflow(p, q) + A [p; q] + b`` stays affine in the injections. Losses stay quadratic: LinDistFlow's plus
-``sum_b (w_b P_b^2 + u_b Q_b^2) + affine(P_b, Q_b)`` in the lossless branch flows. All coefficients minimise the squared
-error against `ac` on given injections, with a ridge that keeps LinDistFlow in directions the samples do not show (all
-loads moving together, say); in two more passes, samples with far larger errors than most get more weight, which brings
-the largest error down at little cost to the mean one. On feeders of more than `RANK` buses ``A = F G`` has that rank,
-for the errors of all buses move together. Per unit, injections positive into the grid. Branch currents and angles are
-LinDistFlow's.
+``v^2 = lindistflow(p, q) + A [p; q] + C s + b``, with ``s_b = P_b^2 + Q_b^2`` of the `CURVED` branches that lose most,
+P and Q the lossless branch flows: the losses that LinDistFlow leaves out of the voltages. Losses are LinDistFlow's plus
+``sum_b (w_b P_b^2 + u_b Q_b^2) + affine(P_b, Q_b)``. All coefficients minimise the squared error against `ac` on given
+injections, with a ridge that keeps LinDistFlow in directions the samples do not show (all loads moving together, say);
+in two more passes, samples with far larger errors than most get more weight, which brings the largest error down at
+little cost to the mean one. On feeders of more than `RANK` buses A and C together have that rank, for the errors of all
+buses move together. Per unit, injections positive into the grid. Branch currents and angles are LinDistFlow's.
 Source of the idea: affine fits of power-flow data, Y. Liu et al., "Data-driven power flow linearization", IEEE Trans.
 Smart Grid 10(3), 2019; of the low rank, reduced-rank regression, A. J. Izenman, J. Multivariate Analysis 5, 1975.
 
@@ -32,6 +32,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 
 TAIL, TAIL_PASSES = 4.0, 2  # samples whose error is some times the mean one count more in another fit
 TINY = 1e-30
+CURVED = 16  # branches; on case33bw half as many leave four times the error
 RANK = 64  # of the correction on large feeders
 RIDGE = 1e-2  # relative to each feature's variance: keeps the normal equations well-conditioned in float32
 
@@ -41,8 +42,10 @@ RIDGE = 1e-2  # relative to each feature's variance: keeps the normal equations 
 class CalibratedFit:
     """Coefficients of the corrections to LinDistFlow."""
 
-    vm_squared_factors: tuple[Array, Array]  # F (2 n, rank) on [p, q] and G (rank, n), n = n_bus - 1
+    vm_squared_factors: tuple[Array, Array]  # F (2 n + CURVED, rank) on [p, q, s] and G (rank, n), n = n_bus - 1
     vm_squared_offset: Array  # (n,)
+    flow_matrix: Array  # (2 n, 2 CURVED) flows P and Q of the branches in s on [p, q]
+    flow_offset: Array  # (2 CURVED,)
     loss_matrix: Array  # (4 n_branch, 2) active and reactive losses on `_loss_features`
     loss_offset: Array  # (2,)
 
@@ -67,16 +70,19 @@ def solve_calibrated(
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,)."""
     network, (factor, spread) = grid.network, fit.vm_squared_factors
+    of_injections, of_losses = jnp.split(factor, [len(fit.flow_matrix)])
     p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
     linear_vm_squared, va = squared_voltages(grid, p, q)
     plain = jnp.concatenate([network.leave(p), network.leave(q)])
     if isinstance(network, DenseNetwork):  # one matrix and one product
         n = network.n
-        matrix = 2.0 * jnp.concatenate([network.r[:n, :n], network.x[:n, :n]]) + factor @ spread
+        matrix = 2.0 * jnp.concatenate([network.r[:n, :n], network.x[:n, :n]]) + of_injections @ spread
         wr, wi = (network.leave(part) for part in network.no_load)
-        vm_squared = wr**2 + wi**2 + fit.vm_squared_offset + plain @ matrix
+        linear, flows = jnp.split(plain @ jnp.concatenate([matrix, fit.flow_matrix], axis=1), [n])
+        vm_squared = wr**2 + wi**2 + linear
     else:
-        vm_squared = linear_vm_squared + fit.vm_squared_offset + (plain @ factor) @ spread
+        vm_squared, flows = linear_vm_squared + (plain @ of_injections) @ spread, plain @ fit.flow_matrix
+    vm_squared = vm_squared + fit.vm_squared_offset + (_squares(flows + fit.flow_offset) @ of_losses) @ spread
     return linear_answer(
         grid,
         p_injection_mw,
@@ -107,7 +113,9 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
     error = jnp.where(keep[:, None], error, 0.0)
     leave = jax.vmap(grid.network.leave)
     spread = _main_directions(error, RANK)
-    features, target = jnp.concatenate([leave(p), leave(q)], axis=1), error @ spread.T
+    plain, target = jnp.concatenate([leave(p), leave(q)], axis=1), error @ spread.T
+    flow_matrix, flow_offset = _main_flows(grid, p, q)
+    features = jnp.concatenate([plain, _squares(plain @ flow_matrix + flow_offset)], axis=1)
     weight = keep.astype(error.dtype)
     factor, offset = _ridge_regression(features, target, weight)
     for _ in range(TAIL_PASSES):
@@ -121,7 +129,30 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
     loss_error = jnp.stack([exact.loss_mw - linear.loss_mw, exact.slack_q_mvar - linear.slack_q_mvar], axis=1)
     features = jax.vmap(lambda p, q: _loss_features(grid, p, q))(p, q)
     loss_matrix, loss_offset = _ridge_regression(features, loss_error / grid.s_base_mva, keep.astype(error.dtype))
-    return CalibratedFit((factor, spread), offset @ spread, loss_matrix, loss_offset), keep.sum()
+    voltages = (factor, spread), offset @ spread, flow_matrix, flow_offset
+    return CalibratedFit(*voltages, loss_matrix, loss_offset), keep.sum()
+
+
+def _squares(flows: Array) -> Array:
+    """``P^2 + Q^2`` of flows (..., 2 n), the n P before the n Q."""
+    flow_p, flow_q = jnp.split(flows, 2, axis=-1)
+    return flow_p**2 + flow_q**2
+
+
+def _main_flows(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array]:
+    """Flows of the branches that lose most on samples in the network's layout, as an affine map of [p, q]."""
+    flow_p, flow_q = jax.vmap(lambda p, q: linear_flows(grid, p, q))(p, q)
+    lost = grid.r * jnp.mean(flow_p**2 + flow_q**2, axis=0)
+    _, main = jax.lax.top_k(jnp.nan_to_num(lost), min(CURVED, len(lost)))
+
+    def flows(plain: Array) -> Array:
+        pair = linear_flows(grid, *(grid.network.enter(part) for part in jnp.split(plain, 2)))
+        return jnp.concatenate([part[main] for part in pair])
+
+    nothing = jnp.zeros(2 * (grid.topology.n_bus - 1), lost.dtype)
+    offset, linear = jax.linearize(flows, nothing)
+    columns = jax.vmap(jax.linear_transpose(linear, nothing))(jnp.eye(len(offset), dtype=lost.dtype))
+    return columns[0].T, offset
 
 
 def _main_directions(errors: Array, rank: int) -> Array:
