@@ -1,6 +1,8 @@
 """Statements written for vector units do what NumPy does, and XLA finds what was registered."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 from llvmlite import ir
 
+from neomflex_jax.native import xla_call
 from neomflex_jax.native.code import INDEX, INT32, Code, lanes_of
 from neomflex_jax.native.xla_call import register
 
@@ -54,7 +57,8 @@ def test_arithmetic_is_that_of_numpy_and_nan_passes_through(dtype: Any) -> None:
     values = np.random.default_rng(1).normal(size=3 * lanes).astype(dtype)
     values[lanes + 1] = np.nan
     expected = np.maximum((values * values - values[0]) / 3 + values, values[0])
-    np.testing.assert_allclose(run("arithmetic", dtype, write, values), expected, rtol=1e-6)
+    accurate = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(run("arithmetic", dtype, write, values), expected, rtol=accurate, atol=accurate)
 
 
 def test_loops_count_down_too_and_end_when_told() -> None:
@@ -68,3 +72,15 @@ def test_loops_count_down_too_and_end_when_told() -> None:
         code.build.store(code.build.sitofp(code.build.load(turn), code.number), code.build.gep(target, [INDEX(0)]))
 
     np.testing.assert_array_equal(run("loops", np.float64, write, np.zeros(4)), [5.0, 1.0, 2.0, 3.0])
+
+
+def test_the_interface_is_the_one_that_the_offsets_are_of() -> None:
+    header = (Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h").read_text(encoding="utf-8")
+    version = [int(number) for number in re.findall(r"#define XLA_FFI_API_M(?:AJOR|INOR) (\d+)", header)]
+    assert tuple(version) == xla_call.API_VERSION  # if this fails, compare the records in c_api.h with the offsets
+
+
+def test_only_single_and_double_precision_have_code() -> None:
+    kernel = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), []), "nothing")
+    with pytest.raises(KeyError):
+        Code(kernel, np.dtype(np.float16))

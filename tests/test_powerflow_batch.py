@@ -79,8 +79,10 @@ def test_a_chunk_is_a_power_of_two_and_fills_the_cache(feeder: nf.Feeder, name: 
     assert batch.chunk_cases(bind(feeder).grid) == CHUNK
     published = nf.load_feeder(name)
     n_bus = published.n_bus
-    cases, of_tree = (batch.chunk_cases(bind(published, network=form).grid) for form in ("dense", "tree"))
-    assert cases & (cases - 1) == of_tree & (of_tree - 1) == 0
+    forms = ("dense", "tree", "sweep")
+    cases, of_tree, swept = (batch.chunk_cases(bind(published, network=form).grid) for form in forms)
+    assert cases & (cases - 1) == of_tree & (of_tree - 1) == swept & (swept - 1) == 0
+    assert swept == batch.SWEPT_CASES or swept * n_bus <= batch.PIECE_VALUES < 2 * swept * n_bus
     assert cases == batch.FEWEST_CASES or cases * n_bus <= batch.CHUNK_VALUES < 2 * cases * n_bus
     assert of_tree in batch.TREE_CASES or of_tree * n_bus <= batch.TREE_CHUNK_VALUES < 2 * of_tree * n_bus
 
@@ -129,6 +131,31 @@ def test_leading_axes_come_back(feeder: nf.Feeder, shape: tuple[int, ...], float
     for name in FIELDS:
         expected = np.asarray(getattr(flat, name))
         np.testing.assert_array_equal(getattr(flow, name), expected.reshape(getattr(flow, name).shape), err_msg=name)
+
+
+def test_a_batch_in_pieces_gives_the_same_bits_every_time(feeder: nf.Feeder, float64: None) -> None:
+    p, q = injections(feeder, 3 * CHUNK + 5)
+    first, *others = (nf.power_flow(feeder, p, q).vm_pu for _ in range(5))
+    for other in others:
+        np.testing.assert_array_equal(other, first)
+
+
+def test_a_piece_that_fails_is_reported_and_the_next_call_works(
+    feeder: nf.Feeder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    p, q = injections(feeder, 3 * CHUNK + 5)
+    solve = batch._solve_piece
+
+    def failing(*arguments: object) -> object:
+        if arguments[3] == CHUNK:
+            raise MemoryError("no room")
+        return solve(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(batch, "_solve_piece", failing)
+        with pytest.raises(MemoryError, match="no room"):
+            nf.power_flow(feeder, p, q)
+    assert bool(nf.power_flow(feeder, p, q).converged.all())
 
 
 @pytest.mark.parametrize("method", ["ac", "newton", "lindistflow"])

@@ -1,5 +1,6 @@
 """Sweeps in machine code equal the products that they stand for, whatever the tree, the batch and the precision."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -61,6 +62,37 @@ def test_single_precision_is_near_to_double(case33bw: nf.Feeder) -> None:
     np.testing.assert_allclose(single.loss_mw, double.loss_mw, rtol=1e-4)
 
 
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 40])  # a vector has 16 places
+def test_buses_left_over_are_solved_in_single_precision_too(n: int) -> None:
+    feeder = radial_feeder(SHAPES[-1](n, np.random.default_rng(n)), seed=n)
+    p, q = drawn(feeder, 3)
+    swept, dense = (nf.power_flow(feeder, p, q, method=solver, fields=("vm_pu",)) for solver in both(feeder))
+    assert swept.vm_pu.dtype == np.float32
+    np.testing.assert_allclose(swept.vm_pu, dense.vm_pu, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("kinds", [("float16", "float16"), ("float32", "float64"), ("float64", "float32")])
+def test_injections_of_any_precision_are_solved_in_the_grids(
+    case33bw: nf.Feeder, kinds: tuple[str, str], float64: None
+) -> None:
+    p, q = (part.astype(kind) for part, kind in zip(drawn(case33bw, 17), kinds, strict=True))
+    swept, dense = (jax.jit(jax.vmap(solver))(p, q).vm_pu for solver in both(case33bw))
+    assert swept.dtype == dense.dtype == np.float64
+    np.testing.assert_allclose(swept, dense, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("axes", [(0, None), (None, 0)])
+def test_one_p_or_q_may_serve_all_cases(
+    case33bw: nf.Feeder, axes: tuple[int | None, int | None], float64: None
+) -> None:
+    p, q = drawn(case33bw, 3)
+    chosen = [part if axis == 0 else part[0] for part, axis in zip((p, q), axes, strict=True)]
+    solver = bind(case33bw, network="sweep")
+    mapped = jax.vmap(solver, in_axes=axes)(*chosen).vm_pu
+    loop = [solver(p[case if axes[0] == 0 else 0], q[case if axes[1] == 0 else 0]).vm_pu for case in range(3)]
+    np.testing.assert_allclose(mapped, loop, rtol=0, atol=1e-11)
+
+
 @pytest.mark.parametrize("n_cases", [0, 1, 7, 8, 9, 16, 17, 40])
 def test_a_batch_of_any_length_is_the_same_as_one_by_one(case33bw: nf.Feeder, n_cases: int, float64: None) -> None:
     solver = bind(case33bw, network="sweep")
@@ -117,9 +149,13 @@ def test_impedances_of_their_own_for_every_case_are_solved_without_sweeps(case33
         feeder = replace(case33bw, r_ohm=case33bw.r_ohm * factor)
         return bind(feeder, "ac", network=network)(p, q).vm_pu.min()
 
-    swept = jax.vmap(lambda factor: lowest(factor, "sweep"))(scale)
+    def mapped(scale: np.ndarray) -> jax.Array:
+        return jax.vmap(lambda factor: lowest(factor, "sweep"))(scale)
+
+    assert "ffi_call[" not in str(jax.make_jaxpr(mapped)(scale))
+    assert "ffi_call[" in str(jax.make_jaxpr(lambda factor: lowest(factor, "sweep"))(1.0))
     alone = [lowest(factor, "sweep") for factor in scale]
-    np.testing.assert_allclose(swept, alone, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(mapped(scale), alone, rtol=0, atol=1e-11)
 
 
 def test_two_maps_make_one_call(case33bw: nf.Feeder, float64: None) -> None:
@@ -142,6 +178,21 @@ def test_threads_do_not_share_their_scratch_memory(case33bw: nf.Feeder) -> None:
     with ThreadPoolExecutor(8) as pool:
         for turn, found in enumerate(pool.map(voltages, range(64))):
             np.testing.assert_array_equal(found, np.roll(expected, 16 * turn, axis=0))
+
+
+def test_threads_that_ask_first_at_the_same_time_register_one_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def slow(name: str, *_: Any) -> None:
+        time.sleep(0.05)
+        asked.append(name)
+
+    monkeypatch.setattr(sweep_module, "register", slow)
+    monkeypatch.setattr(sweep_module, "_names", {})
+    with ThreadPoolExecutor(8) as pool:
+        names = set(pool.map(lambda _: sweep_module._registered(np.dtype(np.float32)), range(8)))
+    assert names == set(asked)
+    assert len(asked) == 1
 
 
 def test_other_machines_take_the_products(case33bw: nf.Feeder, monkeypatch: pytest.MonkeyPatch) -> None:

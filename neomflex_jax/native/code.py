@@ -45,7 +45,7 @@ class Code:
 
     def __init__(self, function: ir.Function, dtype: np.dtype[Any]) -> None:
         self.function, self.build = function, ir.IRBuilder(function.append_basic_block())
-        self.number = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
+        self.number = number_of(dtype)
         self.lanes = lanes_of(dtype)
         self.vector = ir.VectorType(self.number, self.lanes)
         self.integers, self.flags = (ir.VectorType(kind, self.lanes) for kind in (INT32, FLAG))
@@ -142,6 +142,11 @@ class Code:
         module = self.function.module
         full = f"llvm.{name}.v{self.lanes}f{VECTOR_BITS // self.lanes}"
         return module.globals.get(full) or ir.Function(module, ir.FunctionType(self.vector, [self.vector] * 2), full)
+
+
+def number_of(dtype: np.dtype[Any]) -> ir.Type:
+    """Give the type of a number of single or double precision."""
+    return {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}[dtype]
 
 
 def lanes_of(dtype: np.dtype[Any]) -> int:

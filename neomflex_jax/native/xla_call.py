@@ -1,8 +1,8 @@
 """From a function's intermediate representation to something that `jax.ffi.ffi_call` calls by name on CPUs.
 
 XLA hands a handler one record, the call frame; where its parts lie is fixed by the C interface (xla/ffi/api/c_api.h,
-which JAX ships: `jax.ffi.include_dir()`), whose old versions XLA promises to serve for a year and which names its
-version to be asked. When it registers, it asks for that version by an extension of the frame.
+which JAX ships: `jax.ffi.include_dir()`). XLA promises to serve old versions of it for a year: when a handler is
+registered, XLA calls it once with a metadata extension, and it must answer with the version that it was written for.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ API_VERSION = (0, 3)  # of the interface whose offsets, in bytes, follow
 EXTENSION, STAGE, OPERANDS, RESULTS = 8, 32, 72, 112  # in a call frame
 EXTENSION_TYPE, METADATA = 8, 24  # in an extension
 MAJOR, MINOR, TRAITS, STATE_TYPE = 24, 28, 32, 40  # in the metadata
-DATA, SIZES = 24, 40  # in a buffer
-IS_METADATA, EXECUTE = 1, 3
+DATA, DIMS = 24, 40  # in a buffer
+IS_METADATA = 1  # a type of extension
+EXECUTE = 3  # a stage
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = BYTE.as_pointer()
 
 
 def register(name: str, kernel: ir.Function, n_operands: int, sizes: Sequence[tuple[int, int]]) -> None:
-    """Compile a kernel's module and register it with XLA under a name; once a process and name.
+    """Compile a kernel's module and register it with XLA under a name, which must be new in this process.
 
     The kernel takes the operands' data, then the results' data, then the lengths named by `sizes`: (operand, axis)
     pairs, as 64-bit integers.
@@ -68,7 +69,7 @@ def _write_handler(kernel: ir.Function, n_operands: int, sizes: Sequence[tuple[i
             read(buffer(OPERANDS, index) if index < n_operands else buffer(RESULTS, index - n_operands), DATA, POINTER)
             for index in range(len(kernel.args) - len(sizes))
         ]
-        lengths = [read(read(buffer(OPERANDS, index), SIZES, POINTER), 8 * axis, INT64) for index, axis in sizes]
+        lengths = [read(read(buffer(OPERANDS, index), DIMS, POINTER), 8 * axis, INT64) for index, axis in sizes]
         typed = [build.bitcast(pointer, argument.type) for pointer, argument in zip(data, kernel.args, strict=False)]
         build.call(kernel, [*typed, *lengths])
     build.ret(null)
@@ -82,10 +83,12 @@ def _machine_code(module: ir.Module) -> Any:
     """Compile for this machine's processor."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    parsed = llvm.parse_assembly(str(module))
     target = llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2, jit=True
     )
+    parsed = llvm.parse_assembly(str(module))
+    parsed.triple, parsed.data_layout = target.triple, str(target.target_data)
+    parsed.verify()
     passes = llvm.create_pass_builder(target, llvm.create_pipeline_tuning_options(speed_level=2))
     passes.getModulePassManager().run(parsed, passes)
     engine = llvm.create_mcjit_compiler(parsed, target)

@@ -49,8 +49,8 @@ class AcConfig:
     def __post_init__(self) -> None:
         if self.tolerance_pu is not None and not 0 < self.tolerance_pu < 1:
             raise InputError(f"tolerance_pu = {self.tolerance_pu} must lie between 0 and 1")
-        if self.max_iterations < 1:
-            raise InputError(f"max_iterations = {self.max_iterations} must be at least 1")
+        if not 1 <= self.max_iterations < 2**31:
+            raise InputError(f"max_iterations = {self.max_iterations} must lie between 1 and 2,147,483,647")
 
     def tolerance(self, dtype: jnp.dtype) -> float:
         """Give the tolerance in use for voltages of `dtype`."""

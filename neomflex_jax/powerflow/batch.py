@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CHUNK_VALUES = 32768  # bus values of one kind in a chunk, 130 kB in float32; about ten such arrays live at a time
 FEWEST_CASES = 8  # fewer leave vector units idle
-SWEPT_CASES = 64  # four vectors at least
+SWEPT_CASES = 64  # some vectors at least
 TREE_CASES = (32, 128)  # a tree's slots are rows of cases: short rows cost time, and long ones cache
 TREE_CHUNK_VALUES = 65536  # its operations are small, and each costs time of its own
 # bus values of one kind in a thread's call, a millisecond or so of quick methods: smaller calls take less time than
@@ -73,16 +73,16 @@ def solve_cases(
         return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
     gathered = _Gathered(n_cases)
 
-    def solve(start: int) -> None:
+    def solve(first: int) -> None:
+        start = min(first, n_cases - count)  # pieces of one length are one program: the last goes back a little
         with jax.enable_x64(x64), jax.default_device(device):  # what the caller's thread has set, ours has not
             solved = _solve_piece(solver, p_injection_mw, q_injection_mvar, start, fields, size, count)
-        gathered.put(start, solved)
+        gathered.put(first, jax.tree.map(lambda leaf: np.asarray(leaf)[first - start :], solved))
 
-    # the last piece goes back over cases that another solves too, for pieces of one length are one program
-    for _ in _pool().map(solve, [min(start, n_cases - count) for start in range(0, n_cases, count)]):
+    for _ in _pool().map(solve, range(0, n_cases, count)):
         pass
     with jax.default_device(device):
-        return gathered.result()
+        return gathered.result(device if p_injection_mw.committed else None)
 
 
 def _piece_cases(n_cases: int, size: int, n_bus: int, fewest_values: int) -> int:
@@ -102,16 +102,17 @@ class _Gathered:
         self.n_cases, self.lock = n_cases, Lock()
         self.whole: PowerFlowResult | None = None
 
-    def put(self, start: int, piece: PowerFlowResult) -> None:
-        parts = jax.tree.map(np.asarray, piece)  # waits, and copies nothing
+    def put(self, first: int, piece: PowerFlowResult) -> None:
         with self.lock:
             if self.whole is None:
-                self.whole = jax.tree.map(lambda part: _aligned((self.n_cases, *part.shape[1:]), part.dtype), parts)
-        for target, part in zip(jax.tree.leaves(self.whole), jax.tree.leaves(parts), strict=True):
-            target[start : start + len(part)] = part
+                self.whole = jax.tree.map(lambda part: _aligned((self.n_cases, *part.shape[1:]), part.dtype), piece)
+        for target, part in zip(jax.tree.leaves(self.whole), jax.tree.leaves(piece), strict=True):
+            target[first : first + len(part)] = part
 
-    def result(self) -> PowerFlowResult:
-        return jax.device_put(self.whole, may_alias=True)
+    def result(self, device: jax.Device | None) -> PowerFlowResult:
+        """Hand the arrays over to JAX, after which nobody may write them."""
+        whole, self.whole = self.whole, None
+        return jax.device_put(whole, device, may_alias=True)
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:

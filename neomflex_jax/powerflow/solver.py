@@ -39,6 +39,9 @@ class PowerFlow:
 
     def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case: injections positive into the grid, shapes (n_bus,)."""
+        # never below the precision of the impedances, which is single or double
+        dtype = jnp.result_type(p_injection_mw, q_injection_mvar, self.grid.r)
+        p_injection_mw, q_injection_mvar = (jnp.asarray(values, dtype) for values in (p_injection_mw, q_injection_mvar))
         with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
             flow = self._solve(p_injection_mw, q_injection_mvar)
         slack = self.grid.topology.slack  # what is at the slack's bus moves its import and nothing else
@@ -170,9 +173,6 @@ def power_flow(
     if solver.grid.topology != feeder.topology:
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
     chosen = None if fields is None else tuple(fields)
-    # never below the precision of the impedances, nor half precision
-    dtype = jax.dtypes.canonicalize_dtype(jnp.promote_types(jnp.result_type(p, q, jnp.float32), solver.grid.r.dtype))
-    p, q = p.astype(dtype), q.astype(dtype)
     if p.ndim == 2:  # nothing to reshape, and a reshape at the top level is a copy
         return solve_cases(solver, p, q, chosen)
     flat = solve_cases(solver, p.reshape(-1, feeder.n_bus), q.reshape(-1, feeder.n_bus), chosen)

@@ -2,7 +2,9 @@
 
 A sweep needs some forty operations a bus where an impedance matrix needs as many products as there are buses, but they
 follow one another along the tree, which array programs are slow at. So the sweeps are machine code (`sweep_kernel.py`,
-compiled when it is first needed), called from inside jit. One call runs on one core.
+compiled when it is first needed), called from inside jit. One call runs on one core, however large its batch; calls
+from several threads, which `batch.py` makes, run beside each other. XLA does not look inside: `jax.shard_map` has to be
+told ``check_vma=False``, and a batch that jit alone spreads over devices is gathered.
 """
 
 from __future__ import annotations
@@ -31,8 +33,14 @@ def can_sweep(grid: PerUnitFeeder) -> bool:
 def solve_by_sweeps(
     grid: PerUnitFeeder, p: Array, q: Array, tolerance: float, max_iterations: int
 ) -> tuple[Array, Array, Array, Array]:
-    """Solve cases of injections without the slack, (..., n_bus - 1); `fixed_point.solve_batch` says what comes back."""
-    tree, dtype, n = _rows(grid.topology), np.dtype(p.dtype), p.shape[-1]
+    """Solve cases of injections without the slack, shapes (..., n_bus - 1), per unit, to `tolerance` per unit.
+
+    Returns
+    -------
+    rise_r, rise_i, converged, evaluations
+        Voltages' rises ``u - w``, shapes (..., n_bus - 1), and of each case whether and when it stopped, shapes (...).
+    """
+    tree, n, dtype = _rows(grid.topology), p.shape[-1], np.dtype(p.dtype)
     lanes, axes = lanes_of(dtype), p.shape[:-1]
     p, q = p.reshape(-1, n), q.reshape(-1, n)
     n_cases = len(p)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from neomflex_jax.native.code import INDEX, INT32, Code, Vector
+from neomflex_jax.native.code import INDEX, INT32, Code, Vector, number_of
 
 # of a row: the injection, the first rise d, the rise; the current J on the way back, g on the way forth
 P, Q, FIRST_R, FIRST_I, RISE_R, RISE_I, J_R, J_I = range(8)
@@ -41,9 +41,8 @@ def write_kernel(dtype: np.dtype[Any]) -> ir.Function:
     bus above gets, 1 at the others; r, x, g, b (n + 1,): impedance and admittance of each row's bus; p, q and the rises
     (n_cases, n), n_cases at least a vector's lanes.
     """
-    number = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
     names = (*OPERANDS, *RESULTS)
-    types = [(INT32 if name in INTEGERS else number).as_pointer() for name in names]
+    types = [(INT32 if name in INTEGERS else number_of(dtype)).as_pointer() for name in names]
     kind = ir.FunctionType(ir.VoidType(), [*types, INDEX, INDEX])
     function = ir.Function(ir.Module("sweep"), kind, "sweep")
     function.linkage = "internal"
@@ -76,7 +75,7 @@ class _Sweep:
             self.move("p", P, first, enter=True)
             self.move("q", Q, first, enter=True)
             with self.code.count(INDEX(0), self.n_rows) as row:
-                self.put(row, J_R, self.zero)  # what 0 is going to multiply must be a number
+                self.put(row, J_R, self.zero)  # `branches` = 0 multiplies what is there: no NaN of the vector before
                 self.put(row, J_I, self.zero)
             self.solve(first)
             self.move("rise_r", RISE_R, first, enter=False)
@@ -105,7 +104,7 @@ class _Sweep:
             build.store(build.or_(was_stopped, now), stopped)
             finite = build.fcmp_ordered("<", off.value, code.constant(float("inf")).value)
             left = build.bitcast(build.and_(build.not_(build.load(stopped)), finite), ir.IntType(code.lanes))
-            some = build.icmp_unsigned("!=", left, ir.IntType(code.lanes)(0))
+            some = build.or_(build.not_(tested), build.icmp_unsigned("!=", left, ir.IntType(code.lanes)(0)))
             build.store(build.and_(some, build.icmp_signed("<", build.load(count), self.most)), running)
         for name, value in (("converged", build.zext(build.load(stopped), code.integers)),
                             ("evaluations", build.load(evaluations))):  # fmt: skip
