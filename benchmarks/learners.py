@@ -36,7 +36,7 @@ class Options:
     spare_seconds: float = 4.0
     """Of these, for starting Python, the chunk that is being made and the last save."""
     scenario: str = "neom33"
-    extra: tuple[str, ...] = ()
+    extra: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """More flags for neomflex train, for example --extra=--power-flow --extra=calibrated."""
 
 
