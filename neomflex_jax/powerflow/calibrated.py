@@ -114,7 +114,7 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
     leave = jax.vmap(grid.network.leave)
     spread = _main_directions(error, RANK)
     plain, target = jnp.concatenate([leave(p), leave(q)], axis=1), error @ spread.T
-    flow_matrix, flow_offset = _main_flows(grid, p, q)
+    flow_matrix, flow_offset = _main_flows(grid, p, q, keep)
     features = jnp.concatenate([plain, _squares(plain @ flow_matrix + flow_offset)], axis=1)
     weight = keep.astype(error.dtype)
     factor, offset = _ridge_regression(features, target, weight)
@@ -139,11 +139,11 @@ def _squares(flows: Array) -> Array:
     return flow_p**2 + flow_q**2
 
 
-def _main_flows(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array]:
-    """Flows of the branches that lose most on samples in the network's layout, as an affine map of [p, q]."""
+def _main_flows(grid: PerUnitFeeder, p: Array, q: Array, keep: Array) -> tuple[Array, Array]:
+    """Flows of the branches that lose most on the samples to keep, as an affine map of [p, q]."""
     flow_p, flow_q = jax.vmap(lambda p, q: linear_flows(grid, p, q))(p, q)
-    lost = grid.r * jnp.mean(flow_p**2 + flow_q**2, axis=0)
-    _, main = jax.lax.top_k(jnp.nan_to_num(lost), min(CURVED, len(lost)))
+    lost = grid.r * jnp.sum(jnp.where(keep[:, None], flow_p**2 + flow_q**2, 0.0), axis=0)
+    _, main = jax.lax.top_k(lost, min(CURVED, len(lost)))
 
     def flows(plain: Array) -> Array:
         pair = linear_flows(grid, *(grid.network.enter(part) for part in jnp.split(plain, 2)))

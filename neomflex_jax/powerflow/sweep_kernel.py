@@ -20,12 +20,12 @@ import numpy as np
 from llvmlite import ir
 
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector, number_of
+from neomflex_jax.powerflow.fixed_point import UNTESTED
 
 # of a row: the injection, the first rise d, the rise; the current J on the way back, g on the way forth
 P, Q, FIRST_R, FIRST_I, RISE_R, RISE_I, J_R, J_I = range(8)
 G_R, G_I = J_R, J_I
 ROW_VECTORS = 8
-UNTESTED = 3  # evaluations, as in `fixed_point.py`
 TREE = ("above", "row", "branches", "adds", "r", "x", "g", "b", "slack_vm")
 OPERANDS = (*TREE, "p", "q", "tolerance", "max_iterations")
 RESULTS = ("rise_r", "rise_i", "converged", "evaluations", "scratch")
