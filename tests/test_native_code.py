@@ -61,6 +61,18 @@ def test_arithmetic_is_that_of_numpy_and_nan_passes_through(dtype: Any) -> None:
     np.testing.assert_allclose(run("arithmetic", dtype, write, values), expected, rtol=accurate, atol=accurate)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_roots_are_those_of_numpy_and_nan_below_zero(dtype: Any) -> None:
+    def write(code: Code, source: Any, target: Any, length: Any) -> None:
+        with code.count(INDEX(0), length, code.lanes) as at:
+            code.store(code.root(code.load(source, at)), target, at)
+
+    values = np.random.default_rng(2).normal(size=2 * lanes_of(np.dtype(dtype))).astype(dtype)
+    values[:3] = 0.0, np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(run("root", dtype, write, values), np.sqrt(values), rtol=np.finfo(dtype).eps)
+
+
 def test_loops_count_down_too_and_end_when_told() -> None:
     def write(code: Code, source: Any, target: Any, length: Any) -> None:
         with code.count(code.build.sub(length, INDEX(1)), INDEX(-1), -1) as at:

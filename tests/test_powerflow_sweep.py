@@ -13,6 +13,7 @@ from radial_trees import SHAPES, Shape, radial_feeder
 from random_feeders import MESHED, build, structure
 
 import neomflex_jax as nf
+from neomflex_jax.native import xla_call
 from neomflex_jax.powerflow import PowerFlow, bind
 from neomflex_jax.powerflow import sweep as sweep_module
 from neomflex_jax.powerflow.ac import AcConfig
@@ -187,10 +188,10 @@ def test_threads_that_ask_first_at_the_same_time_register_one_kernel(monkeypatch
         time.sleep(0.05)
         asked.append(name)
 
-    monkeypatch.setattr(sweep_module, "register", slow)
-    monkeypatch.setattr(sweep_module, "_names", {})
+    monkeypatch.setattr(xla_call, "register", slow)
+    monkeypatch.setattr(xla_call, "_names", {})
     with ThreadPoolExecutor(8) as pool:
-        names = set(pool.map(lambda _: sweep_module._registered(np.dtype(np.float32)), range(8)))
+        names = set(pool.map(lambda _: xla_call.registered(sweep_module.KERNEL, np.dtype(np.float32)), range(8)))
     assert names == set(asked)
     assert len(asked) == 1
 

@@ -77,7 +77,11 @@ class Code:
 
     def largest(self, one: Vector, other: Vector) -> Vector:
         """Give the larger of each lane, NaN if either is."""
-        return Vector(self.build, self.build.call(self._intrinsic("maximum"), [one.value, other.value]))
+        return Vector(self.build, self.build.call(self._intrinsic("maximum", 2), [one.value, other.value]))
+
+    def root(self, squared: Vector) -> Vector:
+        """Give the square root, NaN below 0."""
+        return Vector(self.build, self.build.call(self._intrinsic("sqrt", 1), [squared.value]))
 
     def variable(self, value: Any) -> Any:
         """Make a place for a value that changes; `build.load` and `build.store` use it."""
@@ -138,10 +142,11 @@ class Code:
     def _blocks(self) -> list[ir.Block]:
         return [self.function.append_basic_block() for _ in range(3)]
 
-    def _intrinsic(self, name: str) -> ir.Function:
+    def _intrinsic(self, name: str, n_arguments: int) -> ir.Function:
         module = self.function.module
         full = f"llvm.{name}.v{self.lanes}f{VECTOR_BITS // self.lanes}"
-        return module.globals.get(full) or ir.Function(module, ir.FunctionType(self.vector, [self.vector] * 2), full)
+        kind = ir.FunctionType(self.vector, [self.vector] * n_arguments)
+        return module.globals.get(full) or ir.Function(module, kind, full)
 
 
 def number_of(dtype: np.dtype[Any]) -> ir.Type:

@@ -8,11 +8,14 @@ registered, XLA calls it once with a metadata extension, and it must answer with
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import jax
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 
 API_VERSION = (0, 3)  # of the interface whose offsets, in bytes, follow
@@ -25,6 +28,33 @@ EXECUTE = 3  # a stage
 
 BYTE, INT32, INT64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 POINTER = BYTE.as_pointer()
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How to write a kernel for a precision, and which of its operands tell it the lengths."""
+
+    name: str
+    write: Callable[[np.dtype[Any]], ir.Function]
+    operands: tuple[str, ...]
+    sizes: tuple[tuple[str, int], ...]  # (operand, axis)
+
+
+_names: dict[tuple[Kernel, np.dtype[Any]], str] = {}
+_one_at_a_time = Lock()
+
+
+def registered(kernel: Kernel, dtype: np.dtype[Any]) -> str:
+    """Compile and register a kernel of one precision when it is first asked for; its name."""
+    with _one_at_a_time:  # threads trace at the same time
+        if (kernel, dtype) not in _names:
+            name, sizes = (
+                f"{kernel.name}_{dtype.name}",
+                [(kernel.operands.index(of), axis) for of, axis in kernel.sizes],
+            )
+            register(name, kernel.write(dtype), len(kernel.operands), sizes)
+            _names[kernel, dtype] = name
+        return _names[kernel, dtype]
 
 
 def register(name: str, kernel: ir.Function, n_operands: int, sizes: Sequence[tuple[int, int]]) -> None:

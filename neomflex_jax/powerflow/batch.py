@@ -37,13 +37,16 @@ TREE_CHUNK_VALUES = 65536  # its operations are small, and each costs time of it
 # bus values of one kind in a thread's call, a millisecond or so of quick methods: smaller calls take less time than
 # handing them over, and the memory of larger ones is new every time
 PIECE_VALUES = 262144
+# the same where one sweep is all that is done: as many cases as four calls take are still solved sooner in one
+SWEEP_VALUES, SWEEPS_AT_ONCE = 1048576, 4
+SWEPT_FIELDS = {"vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "iterations"}  # need no other arrays
 
 
-def chunk_cases(grid: PerUnitFeeder) -> int:
+def chunk_cases(grid: PerUnitFeeder, *, sweep_is_all: bool = False) -> int:
     """Cases of a chunk, a power of two."""
     n_bus = grid.topology.n_bus
     if grid.swept:  # in vectors, so that a call's worth of cases needs no further cutting
-        cases = max(SWEPT_CASES, PIECE_VALUES // n_bus)
+        cases = max(SWEPT_CASES, (SWEEP_VALUES if sweep_is_all else PIECE_VALUES) // n_bus)
     elif isinstance(grid.network, DenseNetwork):
         cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
     else:
@@ -57,8 +60,9 @@ def solve_cases(
 ) -> PowerFlowResult:
     """Solve cases of shape (n_cases, n_bus); `fields` as in `power_flow`."""
     n_cases = p_injection_mw.shape[0]
-    size = chunk_cases(solver.grid)
-    if jax.default_backend() != "cpu" or n_cases <= size:
+    sweep_is_all = _sweep_is_all(solver, fields)
+    size = chunk_cases(solver.grid, sweep_is_all=sweep_is_all)
+    if jax.default_backend() != "cpu" or n_cases <= size * (SWEEPS_AT_ONCE if sweep_is_all else 1):
         return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
     device = getattr(p_injection_mw, "device", None)
     leaves = jax.tree.leaves((solver, p_injection_mw, q_injection_mvar))
@@ -83,6 +87,11 @@ def solve_cases(
         pass
     with jax.default_device(device):
         return gathered.result(device if p_injection_mw.committed else None)
+
+
+def _sweep_is_all(solver: PowerFlow, fields: tuple[str, ...] | None) -> bool:
+    """Tell whether machine code reads the injections and writes all of the answer."""
+    return solver.method == "calibrated" and solver.grid.swept and fields is not None and {*fields} <= SWEPT_FIELDS
 
 
 def _piece_cases(n_cases: int, size: int, n_bus: int, fewest_values: int) -> int:

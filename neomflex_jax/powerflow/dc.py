@@ -14,7 +14,7 @@ anything where a voltage matters.
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.powerflow.linear import enter_linear, linear_answer
+from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows, with_slack
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -25,13 +25,16 @@ def solve_dc(grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array
     _, turn = grid.network.linear_drop(p, jnp.zeros_like(p))
     wr, wi = grid.network.no_load
     va = grid.network.leave(jnp.arctan2(wi, wr) + turn / grid.slack_vm**2)
+    vm, va, solved = with_slack(grid, jnp.broadcast_to(grid.slack_vm, va.shape).astype(va.dtype), va)
     zero = jnp.zeros((), va.dtype)
     return linear_answer(
         grid,
         p_injection_mw,
         q_injection_mvar,
-        vm=jnp.broadcast_to(grid.slack_vm, va.shape).astype(va.dtype),
+        vm=vm,
         va=va,
         loss=zero,
         q_loss=zero,
+        current=linear_flows(grid, *enter_linear(grid, p_injection_mw, q_injection_mvar)),
+        converged=solved,
     )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.powerflow.answer import root_or_nan
-from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows
+from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows, with_slack
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -33,13 +33,17 @@ def solve_lindistflow(grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mv
     """Solve one case, shapes (n_bus,)."""
     p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
     vm_squared, va = squared_voltages(grid, p, q)
+    # where the model says v^2 < 0 it has no answer: reported as not converged
+    vm, va, solved = with_slack(grid, root_or_nan(vm_squared), va)
     jr, ji = linear_flows(grid, p, q)
     return linear_answer(
         grid,
         p_injection_mw,
         q_injection_mvar,
-        vm=root_or_nan(vm_squared),  # where the model says v^2 < 0 it has no answer: reported as not converged
+        vm=vm,
         va=va,
         loss=(jr**2 + ji**2) @ grid.r,
         q_loss=(jr**2 + ji**2) @ grid.x,
+        current=(jr, ji),
+        converged=solved,
     )

@@ -11,12 +11,18 @@ from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 
-def enter_linear(grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> tuple[Array, Array]:
-    """Per-unit injections in the network's layout, shunts and charging among them as drawn at the slack's voltage."""
+def enter_linear(
+    grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array, vm_squared: Array | None = None
+) -> tuple[Array, Array]:
+    """Per-unit injections in the network's layout, shunts and charging among them.
+
+    These draw what they draw at squared voltages `vm_squared`, (n_bus - 1,), or at the slack's.
+    """
     enter = grid.network.enter
     p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
     if grid.bus_admittance is not None:
-        p, q = p - grid.bus_admittance[0] * grid.slack_vm**2, q + grid.bus_admittance[1] * grid.slack_vm**2
+        squared = grid.slack_vm**2 if vm_squared is None else enter(vm_squared)
+        p, q = p - grid.bus_admittance[0] * squared, q + grid.bus_admittance[1] * squared
     return p, q
 
 
@@ -24,6 +30,12 @@ def linear_flows(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array]
     """Branch currents of the injections ``(p, -q) / v0`` without any losses, shapes (n_branch,)."""
     per_volt = 1.0 / grid.slack_vm  # one division, not one a bus
     return grid.network.flows(p * per_volt, -q * per_volt)
+
+
+def with_slack(grid: PerUnitFeeder, vm: Array, va: Array) -> tuple[Array, Array, Array]:
+    """Magnitudes and angles of u without the slack, (n_bus - 1,), at all buses; and whether there is one everywhere."""
+    solved = jnp.all(jnp.isfinite(vm) & (vm > 0))
+    return grid.with_slack(vm, grid.slack_vm), grid.with_slack(va, 0.0), solved
 
 
 def linear_answer(
@@ -35,25 +47,24 @@ def linear_answer(
     va: Array,
     loss: Array,
     q_loss: Array,
+    current: tuple[Array, Array],
+    converged: Array,
 ) -> PowerFlowResult:
-    """Assemble the answer from u's magnitude and angle without the slack, (n_bus - 1,), and the series losses."""
-    p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
+    """Assemble the answer from u's magnitude and angle, (n_bus,), the series losses and currents, (n_branch,)."""
     own_p, own_q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
-    full_vm, full_va = grid.with_slack(vm, grid.slack_vm), grid.with_slack(va, 0.0)
-    jr, ji = linear_flows(grid, p, q)
-    flat = jnp.zeros_like(full_vm)
-    charging_p, charging_q = charging_losses(grid, full_vm, flat)
+    flat = jnp.zeros_like(vm)
+    charging_p, charging_q = charging_losses(grid, vm, flat)
     return assemble(
         grid,
-        vm=full_vm,
-        va=full_va,
+        vm=vm,
+        va=va,
         loss=loss + charging_p,
         q_loss=q_loss + charging_q,
         p_total=jnp.sum(own_p),
         q_total=jnp.sum(own_q),
-        current=branch_currents(grid, full_vm, flat, jr, ji),
-        converged=jnp.all(jnp.isfinite(vm) & (vm > 0)),
-        residual_mva=mismatch_mva(grid, own_p, own_q, full_vm * jnp.cos(full_va), full_vm * jnp.sin(full_va)),
+        current=branch_currents(grid, vm, flat, *current),
+        converged=converged,
+        residual_mva=mismatch_mva(grid, own_p, own_q, vm * jnp.cos(va), vm * jnp.sin(va)),
         iterations=jnp.zeros((), jnp.int32),
     )
 

@@ -47,7 +47,7 @@ class PerUnitFeeder:
     max_i_ka: HostArray  # (n_branch,)
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
-    swept: bool = field(metadata=STATIC)  # where `ac` may iterate by sweeps
+    swept: bool = field(metadata=STATIC)  # where `ac` and `calibrated` may sweep
 
     def without_slack(self, injection: Array) -> Array:
         """Bus injections in per unit, without the slack's entry, shape (..., n_bus - 1)."""

@@ -15,7 +15,8 @@ from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.powerflow.ac import AcConfig, solve_ac
 from neomflex_jax.powerflow.batch import solve_cases
-from neomflex_jax.powerflow.calibrated import CalibratedFit, fit_to_ac, solve_calibrated
+from neomflex_jax.powerflow.calibrated import CalibratedFit, solve_calibrated
+from neomflex_jax.powerflow.calibrated_fit import fit_to_ac
 from neomflex_jax.powerflow.dc import solve_dc
 from neomflex_jax.powerflow.lindistflow import solve_lindistflow
 from neomflex_jax.powerflow.newton import solve_newton
@@ -125,7 +126,7 @@ def calibrate(
         raise InputError(f"none of the {len(p)} samples has an AC solution; give injections that the feeder can carry")
     if concrete and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(fit)):
         raise InputError(f"the fit to {len(p)} samples is not finite; give more, or more different, samples")
-    return PowerFlow(replace(grid, swept=False), fit, "calibrated")  # which was for the samples' answers
+    return PowerFlow(grid, fit, "calibrated")
 
 
 def power_flow(
@@ -173,10 +174,15 @@ def power_flow(
     if solver.grid.topology != feeder.topology:
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
     chosen = None if fields is None else tuple(fields)
+    # one quick pass beside the solving; in a trace it has no value
+    total = _total([values for values in (p, q) if not isinstance(values, jax.core.Tracer)])
     if p.ndim == 2:  # nothing to reshape, and a reshape at the top level is a copy
-        return solve_cases(solver, p, q, chosen)
-    flat = solve_cases(solver, p.reshape(-1, feeder.n_bus), q.reshape(-1, feeder.n_bus), chosen)
-    return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flat)
+        flow = solve_cases(solver, p, q, chosen)
+    else:
+        flow = solve_cases(solver, p.reshape(-1, feeder.n_bus), q.reshape(-1, feeder.n_bus), chosen)
+        flow = jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
+    _check_finite(total, p, q)
+    return flow
 
 
 def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_mvar: ArrayLike) -> tuple[Array, Array]:
@@ -192,15 +198,18 @@ def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_m
     for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
         if jnp.iscomplexobj(values):
             raise InputError(f"{name} is complex; give its real numbers, p and q apart")
-    # a sum is one quick pass (in a trace it has no value); where it is not finite, an overflow perhaps, look closer
-    total = _total([values for values in (p, q) if not isinstance(values, jax.core.Tracer)])
-    if not isinstance(total, jax.core.Tracer) and not np.isfinite(total):
-        for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
-            bad = np.zeros(()) if isinstance(values, jax.core.Tracer) else ~np.isfinite(np.asarray(values))
-            if bad.any():
-                where = np.argwhere(bad)[0].tolist()
-                raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
     return p, q
+
+
+def _check_finite(total: Array, p: Array, q: Array) -> None:
+    """Look for what is not finite where the sum of all injections is not, by an overflow perhaps."""
+    if isinstance(total, jax.core.Tracer) or np.isfinite(total):
+        return
+    for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
+        bad = np.zeros(()) if isinstance(values, jax.core.Tracer) else ~np.isfinite(np.asarray(values))
+        if bad.any():
+            where = np.argwhere(bad)[0].tolist()
+            raise InputError(f"{name}{where} is {values[tuple(where)]}; injections must be finite")
 
 
 @jax.jit

@@ -20,6 +20,7 @@ import numpy as np
 from llvmlite import ir
 
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector, number_of
+from neomflex_jax.native.rows import Rows
 from neomflex_jax.powerflow.fixed_point import UNTESTED
 
 # of a row: the injection, the first rise d, the rise; the current J on the way back, g on the way forth
@@ -58,6 +59,7 @@ class _Sweep:
     def __init__(self, code: Code, arrays: dict[str, Any], n_cases: Any, n_bus: Any) -> None:
         self.code, self.build, self.arrays = code, code.build, arrays
         self.n_cases, self.n_bus = n_cases, n_bus
+        self.rows = Rows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
         self.n_rows = self.build.add(n_bus, INDEX(1))
         self.zero, self.one = code.constant(0.0), code.constant(1.0)
         self.slack_vm = self.once("slack_vm")
@@ -68,18 +70,20 @@ class _Sweep:
 
     def write(self) -> None:
         """Solve all cases, a vector at a time; the last vector goes back over cases that were solved before."""
-        build, lanes = self.build, INDEX(self.code.lanes)
+        build, rows, arrays, lanes = self.build, self.rows, self.arrays, INDEX(self.code.lanes)
         last = build.sub(self.n_cases, lanes)
         with self.code.count(INDEX(0), self.n_cases, self.code.lanes) as case:
             first = build.select(build.icmp_signed("<", case, last), case, last)
-            self.move("p", P, first, enter=True)
-            self.move("q", Q, first, enter=True)
+            rows.enter(arrays["p"], P, first, self.n_bus)
+            rows.enter(arrays["q"], Q, first, self.n_bus)
             with self.code.count(INDEX(0), self.n_rows) as row:
-                self.put(row, J_R, self.zero)  # `branches` = 0 multiplies what is there: no NaN of the vector before
-                self.put(row, J_I, self.zero)
+                self.rows.put(
+                    row, J_R, self.zero
+                )  # `branches` = 0 multiplies what is there: no NaN of the vector before
+                self.rows.put(row, J_I, self.zero)
             self.solve(first)
-            self.move("rise_r", RISE_R, first, enter=False)
-            self.move("rise_i", RISE_I, first, enter=False)
+            rows.leave(arrays["rise_r"], RISE_R, first, self.n_bus)
+            rows.leave(arrays["rise_i"], RISE_I, first, self.n_bus)
         build.ret_void()
 
     def solve(self, first_case: Any) -> None:
@@ -93,7 +97,7 @@ class _Sweep:
         running = code.variable(build.icmp_signed("<", INT32(1), self.most))
         with code.while_true(running):
             before = Vector(build, build.load(self.off))
-            self.backward(lambda row: (self.slack_vm + self.get(row, RISE_R), self.get(row, RISE_I)))
+            self.backward(lambda row: (self.slack_vm + self.rows.get(row, RISE_R), self.rows.get(row, RISE_I)))
             self.forward(self.update)
             off, was_stopped = Vector(build, build.load(self.off)), build.load(stopped)
             build.store(build.add(build.load(count), INT32(1)), count)
@@ -124,17 +128,22 @@ class _Sweep:
         """Sum the currents towards the slack."""
         with self.code.count(self.n_bus, INDEX(0), -1) as row:
             (ur, ui), above = voltage(row), self.code.element(self.arrays["above"], row)
-            p, q, g, b = self.get(row, P), self.get(row, Q), self.broadcast("g", row), self.broadcast("b", row)
+            p, q, g, b = (
+                self.rows.get(row, P),
+                self.rows.get(row, Q),
+                self.broadcast("g", row),
+                self.broadcast("b", row),
+            )
             scale = self.one / (ur * ur + ui * ui)
             branches, adds = self.broadcast("branches", row), self.broadcast("adds", row)
-            jr = self.get(row, J_R) * branches + (p * ur + q * ui) * scale - (g * ur - b * ui)
-            ji = self.get(row, J_I) * branches + (p * ui - q * ur) * scale - (g * ui + b * ur)
-            self.put(row, J_R, jr)
-            self.put(row, J_I, ji)
-            self.put(above, J_R, self.get(above, J_R) * adds + jr)
-            self.put(above, J_I, self.get(above, J_I) * adds + ji)
-        self.put(INDEX(0), G_R, self.zero)
-        self.put(INDEX(0), G_I, self.zero)
+            jr = self.rows.get(row, J_R) * branches + (p * ur + q * ui) * scale - (g * ur - b * ui)
+            ji = self.rows.get(row, J_I) * branches + (p * ui - q * ur) * scale - (g * ui + b * ur)
+            self.rows.put(row, J_R, jr)
+            self.rows.put(row, J_I, ji)
+            self.rows.put(above, J_R, self.rows.get(above, J_R) * adds + jr)
+            self.rows.put(above, J_I, self.rows.get(above, J_I) * adds + ji)
+        self.rows.put(INDEX(0), G_R, self.zero)
+        self.rows.put(INDEX(0), G_I, self.zero)
 
     def forward(self, finish: Callable[[Any, Vector, Vector], Vector]) -> None:
         """Sum the rises from the slack, hand each bus's g to `finish`, and keep the largest of what it gives."""
@@ -142,11 +151,16 @@ class _Sweep:
         build.store(self.zero.value, self.off)
         with self.code.count(INDEX(1), self.n_rows) as row:
             above = self.code.element(self.arrays["above"], row)
-            r, x, jr, ji = self.broadcast("r", row), self.broadcast("x", row), self.get(row, J_R), self.get(row, J_I)
-            gr = self.get(above, G_R) + (r * jr - x * ji)
-            gi = self.get(above, G_I) + (r * ji + x * jr)
-            self.put(row, G_R, gr)
-            self.put(row, G_I, gi)
+            r, x, jr, ji = (
+                self.broadcast("r", row),
+                self.broadcast("x", row),
+                self.rows.get(row, J_R),
+                self.rows.get(row, J_I),
+            )
+            gr = self.rows.get(above, G_R) + (r * jr - x * ji)
+            gi = self.rows.get(above, G_I) + (r * ji + x * jr)
+            self.rows.put(row, G_R, gr)
+            self.rows.put(row, G_I, gi)
             off = self.code.largest(Vector(build, build.load(self.off)), finish(row, gr, gi))
             build.store(off.value, self.off)
 
@@ -154,43 +168,16 @@ class _Sweep:
         """Keep the rise of the first evaluation and start from where it leads to, to second order."""
         squared = gr * gr + gi * gi
         for kind, value in ((FIRST_R, gr), (FIRST_I, gi), (RISE_R, gr - squared), (RISE_I, gi)):
-            self.put(row, kind, value)
+            self.rows.put(row, kind, value)
         return squared
 
     def update(self, row: Any, gr: Vector, gi: Vector) -> Vector:
         """``u <- u + f - d conj(f)``."""
-        dr, di = self.get(row, FIRST_R), self.get(row, FIRST_I)
-        fr, fi = gr - self.get(row, RISE_R), gi - self.get(row, RISE_I)
-        self.put(row, RISE_R, gr - (dr * fr + di * fi))
-        self.put(row, RISE_I, gi - (di * fr - dr * fi))
+        dr, di = self.rows.get(row, FIRST_R), self.rows.get(row, FIRST_I)
+        fr, fi = gr - self.rows.get(row, RISE_R), gi - self.rows.get(row, RISE_I)
+        self.rows.put(row, RISE_R, gr - (dr * fr + di * fi))
+        self.rows.put(row, RISE_I, gi - (di * fr - dr * fi))
         return fr * fr + fi * fi
-
-    def move(self, name: str, kind: int, first_case: Any, *, enter: bool) -> None:
-        """Copy (cases, buses) of an array to the rows or back: squares by vectors, the buses left over one by one."""
-        code, build, array, lanes = self.code, self.build, self.arrays[name], self.code.lanes
-        starts = [build.mul(build.add(first_case, INDEX(lane)), self.n_bus) for lane in range(lanes)]
-        squares = build.sub(self.n_bus, build.srem(self.n_bus, INDEX(lanes)))
-        with code.count(INDEX(0), squares, lanes) as bus:
-            rows = [code.element(self.arrays["row"], build.add(bus, INDEX(step))) for step in range(lanes)]
-            places = [build.add(start, bus) for start in starts]
-            if enter:
-                for row, vector in zip(rows, code.transposed([code.load(array, at) for at in places]), strict=True):
-                    self.put(row, kind, vector)
-            else:
-                for at, vector in zip(places, code.transposed([self.get(row, kind) for row in rows]), strict=True):
-                    code.store(vector, array, at)
-        with code.count(squares, self.n_bus) as bus:
-            row = code.element(self.arrays["row"], bus)
-            places = [build.gep(array, [build.add(start, bus)]) for start in starts]
-            if enter:
-                value = ir.Constant(code.vector, ir.Undefined)
-                for lane, at in enumerate(places):
-                    value = build.insert_element(value, build.load(at), INT32(lane))
-                self.put(row, kind, Vector(build, value))
-            else:
-                value = self.get(row, kind).value
-                for lane, at in enumerate(places):
-                    build.store(build.extract_element(value, INT32(lane)), at)
 
     def once(self, name: str) -> Vector:
         """Give every lane the number that an array of no axes holds."""
@@ -199,14 +186,3 @@ class _Sweep:
     def broadcast(self, name: str, row: Any) -> Vector:
         """Give every lane a row's number."""
         return self.code.everywhere(self.code.element(self.arrays[name], row))
-
-    def get(self, row: Any, kind: int) -> Vector:
-        """Read a vector of a row."""
-        return self.code.load(self.arrays["scratch"], self._place(row, kind))
-
-    def put(self, row: Any, kind: int, vector: Vector) -> None:
-        """Write a vector of a row."""
-        self.code.store(vector, self.arrays["scratch"], self._place(row, kind))
-
-    def _place(self, row: Any, kind: int) -> Any:
-        return self.build.add(self.build.mul(row, INDEX(ROW_VECTORS * self.code.lanes)), INDEX(kind * self.code.lanes))

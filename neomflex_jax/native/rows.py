@@ -1,0 +1,71 @@
+"""Rows of vectors in scratch memory, one row a bus: what a kernel on many cases keeps of each bus.
+
+Arrays hold cases one after another, (n_cases, n_columns); a vector holds the same number of as many cases. So what
+enters and what leaves is transposed, a square of lanes by lanes at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from neomflex_jax.native.code import INDEX, INT32, Code, Vector
+
+
+class Rows:
+    """Rows of `n_vectors` vectors each; `row` (n_columns,) int32 says which one holds which column of an array."""
+
+    def __init__(self, code: Code, scratch: Any, n_vectors: int, row: Any) -> None:
+        self.code, self.scratch, self.n_vectors, self.row = code, scratch, n_vectors, row
+
+    def get(self, row: Any, kind: int) -> Vector:
+        """Read a vector of a row."""
+        return self.code.load(self.scratch, self._place(row, kind))
+
+    def put(self, row: Any, kind: int, vector: Vector) -> None:
+        """Write a vector of a row."""
+        self.code.store(vector, self.scratch, self._place(row, kind))
+
+    def enter(self, array: Any, kind: int, first_case: Any, n_columns: Any) -> None:
+        """Copy a vector's worth of cases of an array to the rows."""
+        code, build = self.code, self.code.build
+        starts, squares = self._starts(first_case, n_columns)
+        with code.count(INDEX(0), squares, code.lanes) as column:
+            vectors = [code.load(array, build.add(start, column)) for start in starts]
+            for row, vector in zip(self._rows_of(column), code.transposed(vectors), strict=True):
+                self.put(row, kind, vector)
+        with code.count(squares, n_columns) as column:
+            value = ir.Constant(code.vector, ir.Undefined)
+            for lane, start in enumerate(starts):
+                place = build.gep(array, [build.add(start, column)])
+                value = build.insert_element(value, build.load(place), INT32(lane))
+            self.put(code.element(self.row, column), kind, Vector(build, value))
+
+    def leave(self, array: Any, kind: int, first_case: Any, n_columns: Any) -> None:
+        """Undo `enter`."""
+        code, build = self.code, self.code.build
+        starts, squares = self._starts(first_case, n_columns)
+        with code.count(INDEX(0), squares, code.lanes) as column:
+            vectors = code.transposed([self.get(row, kind) for row in self._rows_of(column)])
+            for start, vector in zip(starts, vectors, strict=True):
+                code.store(vector, array, build.add(start, column))
+        with code.count(squares, n_columns) as column:
+            value = self.get(code.element(self.row, column), kind).value
+            for lane, start in enumerate(starts):
+                place = build.gep(array, [build.add(start, column)])
+                build.store(build.extract_element(value, INT32(lane)), place)
+
+    def _starts(self, first_case: Any, n_columns: Any) -> tuple[list[Any], Any]:
+        """Where each case begins, and how many columns fill squares; those left over go one by one."""
+        build, lanes = self.code.build, self.code.lanes
+        starts = [build.mul(build.add(first_case, INDEX(lane)), n_columns) for lane in range(lanes)]
+        return starts, build.sub(n_columns, build.srem(n_columns, INDEX(lanes)))
+
+    def _rows_of(self, column: Any) -> list[Any]:
+        build = self.code.build
+        return [self.code.element(self.row, build.add(column, INDEX(step))) for step in range(self.code.lanes)]
+
+    def _place(self, row: Any, kind: int) -> Any:
+        build, lanes = self.code.build, self.code.lanes
+        return build.add(build.mul(row, INDEX(self.n_vectors * lanes)), INDEX(kind * lanes))

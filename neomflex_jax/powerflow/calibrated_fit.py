@@ -1,0 +1,81 @@
+"""The coefficients of `calibrated.py`, from AC answers.
+
+Least squares, branch by branch: ``|J|^2`` of the exact currents on ``|J0|^2 (1, Re J0, Im J0)`` of the lossless ones,
+with a ridge that keeps LinDistFlow where the samples show nothing. An error counts by its share of ``|J0|^2``, or else
+the heaviest flows alone would decide, and the light ones of a good policy's day would seem to lose less than they do.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.powerflow.ac import AcConfig, solve_ac
+from neomflex_jax.powerflow.answer import bus_current
+from neomflex_jax.powerflow.calibrated import CalibratedFit
+from neomflex_jax.powerflow.linear import enter_linear, linear_flows
+from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.result import PowerFlowResult
+
+LIGHT = 0.05  # of the mean |J0|^2: much lighter flows count no more than this one
+RIDGE = 1e-5  # relative to each feature's sum of squares
+TINY = 1e-30
+
+
+@jax.jit
+def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -> tuple[CalibratedFit, Array]:
+    """Fit on sampled injections, shapes (n_samples, n_bus); those without an AC solution are left out.
+
+    Returns
+    -------
+    fit, n_used
+        The coefficients and the number of samples they rest on.
+    """
+    exact = jax.vmap(lambda p, q: solve_ac(grid, p, q, AcConfig()))(p_samples_mw, q_samples_mvar)
+    vm = (exact.vm_pu if grid.scale is None else exact.vm_pu * grid.scale[0])[:, grid.topology.non_slack]
+    keep = exact.converged
+    vm_squared = jnp.where(keep[:, None], vm**2, 0.0)
+    mean_vm_squared = vm_squared.sum(axis=0) / jnp.maximum(keep.sum(), 1)
+
+    def lossless(p: Array, q: Array) -> tuple[Array, Array]:
+        return linear_flows(grid, *enter_linear(grid, p, q, mean_vm_squared))
+
+    of_samples = (
+        *jax.vmap(lossless)(p_samples_mw, q_samples_mvar),
+        jax.vmap(partial(_squared_currents, grid))(p_samples_mw, q_samples_mvar, exact),
+    )
+    jr, ji, squared = (jnp.where(keep[:, None], part, 0.0) for part in of_samples)
+    return CalibratedFit(_gains(jr, ji, squared, keep), mean_vm_squared), keep.sum()
+
+
+def _squared_currents(grid: PerUnitFeeder, p_mw: Array, q_mvar: Array, exact: PowerFlowResult) -> Array:
+    """Squared currents of the series impedances, (n_branch,), of an exact answer."""
+    vm, va = exact.vm_pu, jnp.deg2rad(exact.va_degree)
+    if grid.scale is not None:
+        vm, va = vm * grid.scale[0], va + grid.scale[1]
+    others, enter = grid.topology.non_slack, grid.network.enter
+    p, q = enter(grid.without_slack(p_mw)), enter(grid.without_slack(q_mvar))
+    wr, wi = grid.network.no_load
+    rise_r, rise_i = (
+        enter(part[others] - grid.network.leave(w)) for part, w in ((vm * jnp.cos(va), wr), (vm * jnp.sin(va), wi))
+    )
+    jr, ji = grid.network.flows(*bus_current(grid, p, q, wr + rise_r, wi + rise_i))
+    return jr**2 + ji**2
+
+
+def _gains(jr: Array, ji: Array, squared: Array, keep: Array) -> Array:
+    """Coefficients (3, n_branch) from currents (n_samples, n_branch) of the samples to keep."""
+    lossless = jr**2 + ji**2
+    usual = lossless.sum(axis=0) / jnp.maximum(keep.sum(), 1)
+    weight = keep[:, None] / (lossless + LIGHT * usual + TINY)
+    features = jnp.stack([lossless, lossless * jr, lossless * ji], axis=-1)
+    scale = jnp.sqrt(jnp.einsum("nb,nbi->bi", weight, features**2))
+    inverse = jnp.where(scale > 0, 1.0 / jnp.where(scale > 0, scale, 1.0), 0.0)  # nothing flows: nothing to add
+    scaled = features * inverse
+    gram = jnp.einsum("nb,nbi,nbj->bij", weight, scaled, scaled) + RIDGE * jnp.eye(3, dtype=scaled.dtype)
+    missing = jnp.einsum("nb,nbi,nb->bi", weight, scaled, squared - lossless)
+    more = jnp.linalg.solve(gram, missing[..., None])[..., 0] * inverse
+    return more.T + jnp.array([1.0, 0.0, 0.0], more.dtype)[:, None]
