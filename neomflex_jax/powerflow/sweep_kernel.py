@@ -60,6 +60,7 @@ class _Sweep:
         self.code, self.build, self.arrays = code, code.build, arrays
         self.n_cases, self.n_bus = n_cases, n_bus
         self.rows = Rows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
+        self.get, self.put = self.rows.get, self.rows.put
         self.n_rows = self.build.add(n_bus, INDEX(1))
         self.zero, self.one = code.constant(0.0), code.constant(1.0)
         self.slack_vm = self.once("slack_vm")
@@ -77,10 +78,8 @@ class _Sweep:
             rows.enter(arrays["p"], P, first, self.n_bus)
             rows.enter(arrays["q"], Q, first, self.n_bus)
             with self.code.count(INDEX(0), self.n_rows) as row:
-                self.rows.put(
-                    row, J_R, self.zero
-                )  # `branches` = 0 multiplies what is there: no NaN of the vector before
-                self.rows.put(row, J_I, self.zero)
+                self.put(row, J_R, self.zero)  # `branches` = 0 multiplies what is there: no NaN of the vector before
+                self.put(row, J_I, self.zero)
             self.solve(first)
             rows.leave(arrays["rise_r"], RISE_R, first, self.n_bus)
             rows.leave(arrays["rise_i"], RISE_I, first, self.n_bus)
@@ -97,7 +96,7 @@ class _Sweep:
         running = code.variable(build.icmp_signed("<", INT32(1), self.most))
         with code.while_true(running):
             before = Vector(build, build.load(self.off))
-            self.backward(lambda row: (self.slack_vm + self.rows.get(row, RISE_R), self.rows.get(row, RISE_I)))
+            self.backward(lambda row: (self.slack_vm + self.get(row, RISE_R), self.get(row, RISE_I)))
             self.forward(self.update)
             off, was_stopped = Vector(build, build.load(self.off)), build.load(stopped)
             build.store(build.add(build.load(count), INT32(1)), count)
@@ -128,22 +127,17 @@ class _Sweep:
         """Sum the currents towards the slack."""
         with self.code.count(self.n_bus, INDEX(0), -1) as row:
             (ur, ui), above = voltage(row), self.code.element(self.arrays["above"], row)
-            p, q, g, b = (
-                self.rows.get(row, P),
-                self.rows.get(row, Q),
-                self.broadcast("g", row),
-                self.broadcast("b", row),
-            )
+            p, q, g, b = self.get(row, P), self.get(row, Q), self.broadcast("g", row), self.broadcast("b", row)
             scale = self.one / (ur * ur + ui * ui)
             branches, adds = self.broadcast("branches", row), self.broadcast("adds", row)
-            jr = self.rows.get(row, J_R) * branches + (p * ur + q * ui) * scale - (g * ur - b * ui)
-            ji = self.rows.get(row, J_I) * branches + (p * ui - q * ur) * scale - (g * ui + b * ur)
-            self.rows.put(row, J_R, jr)
-            self.rows.put(row, J_I, ji)
-            self.rows.put(above, J_R, self.rows.get(above, J_R) * adds + jr)
-            self.rows.put(above, J_I, self.rows.get(above, J_I) * adds + ji)
-        self.rows.put(INDEX(0), G_R, self.zero)
-        self.rows.put(INDEX(0), G_I, self.zero)
+            jr = self.get(row, J_R) * branches + (p * ur + q * ui) * scale - (g * ur - b * ui)
+            ji = self.get(row, J_I) * branches + (p * ui - q * ur) * scale - (g * ui + b * ur)
+            self.put(row, J_R, jr)
+            self.put(row, J_I, ji)
+            self.put(above, J_R, self.get(above, J_R) * adds + jr)
+            self.put(above, J_I, self.get(above, J_I) * adds + ji)
+        self.put(INDEX(0), G_R, self.zero)
+        self.put(INDEX(0), G_I, self.zero)
 
     def forward(self, finish: Callable[[Any, Vector, Vector], Vector]) -> None:
         """Sum the rises from the slack, hand each bus's g to `finish`, and keep the largest of what it gives."""
@@ -151,16 +145,11 @@ class _Sweep:
         build.store(self.zero.value, self.off)
         with self.code.count(INDEX(1), self.n_rows) as row:
             above = self.code.element(self.arrays["above"], row)
-            r, x, jr, ji = (
-                self.broadcast("r", row),
-                self.broadcast("x", row),
-                self.rows.get(row, J_R),
-                self.rows.get(row, J_I),
-            )
-            gr = self.rows.get(above, G_R) + (r * jr - x * ji)
-            gi = self.rows.get(above, G_I) + (r * ji + x * jr)
-            self.rows.put(row, G_R, gr)
-            self.rows.put(row, G_I, gi)
+            r, x, jr, ji = self.broadcast("r", row), self.broadcast("x", row), self.get(row, J_R), self.get(row, J_I)
+            gr = self.get(above, G_R) + (r * jr - x * ji)
+            gi = self.get(above, G_I) + (r * ji + x * jr)
+            self.put(row, G_R, gr)
+            self.put(row, G_I, gi)
             off = self.code.largest(Vector(build, build.load(self.off)), finish(row, gr, gi))
             build.store(off.value, self.off)
 
@@ -168,15 +157,15 @@ class _Sweep:
         """Keep the rise of the first evaluation and start from where it leads to, to second order."""
         squared = gr * gr + gi * gi
         for kind, value in ((FIRST_R, gr), (FIRST_I, gi), (RISE_R, gr - squared), (RISE_I, gi)):
-            self.rows.put(row, kind, value)
+            self.put(row, kind, value)
         return squared
 
     def update(self, row: Any, gr: Vector, gi: Vector) -> Vector:
         """``u <- u + f - d conj(f)``."""
-        dr, di = self.rows.get(row, FIRST_R), self.rows.get(row, FIRST_I)
-        fr, fi = gr - self.rows.get(row, RISE_R), gi - self.rows.get(row, RISE_I)
-        self.rows.put(row, RISE_R, gr - (dr * fr + di * fi))
-        self.rows.put(row, RISE_I, gi - (di * fr - dr * fi))
+        dr, di = self.get(row, FIRST_R), self.get(row, FIRST_I)
+        fr, fi = gr - self.get(row, RISE_R), gi - self.get(row, RISE_I)
+        self.put(row, RISE_R, gr - (dr * fr + di * fi))
+        self.put(row, RISE_I, gi - (di * fr - dr * fi))
         return fr * fr + fi * fi
 
     def once(self, name: str) -> Vector:
