@@ -149,6 +149,17 @@ class Code:
         return module.globals.get(full) or ir.Function(module, kind, full)
 
 
+def new_kernel(name: str, dtype: np.dtype[Any], arrays: Sequence[str], integers: Sequence[str]) -> ir.Function:
+    """Start a kernel that takes named arrays, of which none overlap and some hold 32-bit integers, then two lengths."""
+    types = [(INT32 if array in integers else number_of(dtype)).as_pointer() for array in arrays]
+    function = ir.Function(ir.Module(name), ir.FunctionType(ir.VoidType(), [*types, INDEX, INDEX]), name)
+    function.linkage = "internal"
+    for argument, array in zip(function.args, arrays, strict=False):
+        argument.name = array
+        argument.add_attribute("noalias")
+    return function
+
+
 def number_of(dtype: np.dtype[Any]) -> ir.Type:
     """Give the type of a number of single or double precision."""
     return {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}[dtype]

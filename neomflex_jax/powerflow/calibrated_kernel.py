@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from neomflex_jax.native.code import INDEX, INT32, Code, Vector, number_of
+from neomflex_jax.native.code import INDEX, INT32, Code, Vector, new_kernel
 from neomflex_jax.native.rows import Rows
 from neomflex_jax.powerflow.depth_first import FIRST, GATHERS, HANDS_ON, LEAF
 
@@ -40,12 +40,7 @@ def write_kernel(dtype: np.dtype[Any]) -> ir.Function:
     in units of which `base` make one per unit, and vm, (n_cases, n_bus), n_cases at least a vector's lanes.
     """
     names = (*OPERANDS, *RESULTS)
-    types = [(INT32 if name in INTEGERS else number_of(dtype)).as_pointer() for name in names]
-    kind = ir.FunctionType(ir.VoidType(), [*types, INDEX, INDEX])
-    function = ir.Function(ir.Module("calibrated"), kind, "calibrated")
-    function.linkage = "internal"
-    for argument in function.args[: len(names)]:
-        argument.add_attribute("noalias")
+    function = new_kernel("calibrated", dtype, names, INTEGERS)
     _Calibrated(Code(function, dtype), dict(zip(names, function.args, strict=False)), *function.args[-2:]).write()
     return function
 
