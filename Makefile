@@ -1,5 +1,7 @@
 # Two commands: `make demo` and `make test`. Each sets up its own .venv first and reuses it afterwards.
-PYTHON ?= python3.11
+PYTHONS := python3.11 python3.12 python3.13 python3 python# the first has the versions of constraints.txt tested
+SUITS := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for each in $(PYTHONS); do "$$each" -c '$(SUITS)' 2>/dev/null && echo "$$each" && break; done)
 VENV := .venv
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 BIN := $(VENV)/bin
@@ -25,7 +27,13 @@ types: $(VENV)/installed-test
 
 check: lint types test
 
+define NO_PYTHON
+No Python from 3.11 on, with its modules venv and ensurepip, is on the PATH (tried: $(PYTHONS)).
+Install one (Debian and Ubuntu keep these modules in a package: python3-venv), or name one: make PYTHON=/path/to/python3
+endef
+
 $(VENV)/created:
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
 	$(PYTHON) -m venv --clear $(VENV)
 	touch $@
 
