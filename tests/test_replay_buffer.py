@@ -57,3 +57,21 @@ def test_n_step_returns_by_hand():
         np.testing.assert_allclose(np.asarray(batch.discount)[where], discount)
         if discount:
             np.testing.assert_allclose(np.asarray(batch.next_observation)[where], following)
+
+
+def test_on_a_full_ring_a_return_never_joins_the_newest_step_to_the_oldest():
+    """Two copies in a ring of four steps, written round it so that the oldest lies in the middle."""
+    gamma, n_copies, steps = 0.5, 2, 7
+    one = jnp.zeros((1, 1))
+    buffer = empty_buffer(Transition(one, one, jnp.zeros(1), jnp.zeros(()), jnp.zeros(()), one), 4 * n_copies)
+    for step in range(steps):
+        named = jnp.array([step, 100 + step], float)[:, None, None]  # by copy and step
+        none = jnp.zeros(n_copies)
+        buffer = add(buffer, Transition(named, named, named[..., 0], none, none, named + 1.0))
+    assert int(buffer.position) not in (0, buffer.storage.terminated.shape[0])
+    batch = sample_batch(buffer, jax.random.key(0), (400,), gamma, n_steps=3, n_copies=n_copies)
+    start = np.asarray(batch.observation)[:, 0, 0]
+    assert set(np.unique(start)) == {3.0, 4.0, 103.0, 104.0}  # the last four steps, of which two have two successors
+    np.testing.assert_array_equal(batch.later_reward[:, 0], gamma * (start + 1) + gamma**2 * (start + 2))
+    np.testing.assert_array_equal(np.asarray(batch.next_observation)[:, 0, 0], start + 3)
+    np.testing.assert_array_equal(batch.discount, gamma**3)

@@ -84,6 +84,21 @@ def test_temperature_rises_when_the_entropy_is_below_its_target():
     assert gradient < 0  # a descent step raises the temperature
 
 
+def test_the_target_entropy_counts_an_agents_own_actions_and_no_padded_ones():
+    """A temperature falls where the entropy is above its target, and rises below it."""
+    sizes = (2, 1)
+    sac = Sac(SMALL, (3, 2), sizes)
+    state, batch, update = sac.init(jax.random.key(0)), transitions(jax.random.key(1)), jax.jit(sac.update)
+    entropy = update(state, batch, jax.random.key(2))[1]["entropy"]
+    for agent, size in enumerate(sizes):
+        for margin in (-0.05, 0.05):
+            target = (entropy[agent] + margin) / size
+            settings = replace(state.settings, target_entropy_per_action=target)
+            after, _ = update(replace(state, settings=settings), batch, jax.random.key(2))
+            rise = after.log_temperature[agent] - state.log_temperature[agent]
+            assert jnp.sign(rise) == jnp.sign(margin)
+
+
 @pytest.mark.parametrize("split", [True, False])
 @pytest.mark.parametrize("critics", ["local", "joint", "shared"])
 def test_garbage_in_padded_slots_changes_nothing(critics, split):

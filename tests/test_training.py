@@ -4,6 +4,8 @@ import dataclasses
 import json
 import shutil
 import signal
+from itertools import count
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -109,9 +111,35 @@ def test_a_broken_newest_checkpoint_is_skipped_with_a_warning(tmp_path):
     assert identical(again, before)
 
 
-def test_a_time_budget_stops_the_run(tmp_path):
-    state = train(dataclasses.replace(options(10_000), max_seconds=0.5), tmp_path / "run")
-    assert SAC.warmup_steps <= int(state.steps) < 10_000 * CHUNK_STEPS
+@pytest.fixture
+def a_chunk_takes_100_seconds(monkeypatch):
+    """Give the callback after every chunk, which moves the clock that trainings read."""
+    now = count(0.0, 0.001)  # a clock never stands still
+    passed = []
+    monkeypatch.setattr("neomflex_jax.training.train.time", SimpleNamespace(monotonic=lambda: next(now) + sum(passed)))
+    return lambda progress: passed.append(100.0)
+
+
+def test_a_time_budget_counts_the_seconds_of_all_sittings(tmp_path, a_chunk_takes_100_seconds):
+    folder = tmp_path / "run"
+
+    def interrupted_after_the_second(progress):
+        a_chunk_takes_100_seconds(progress)
+        if progress.steps == WARM_UP + 2 * CHUNK:
+            raise KeyboardInterrupt
+
+    def chunks_and_result(state):
+        result = json.loads((folder / "result.json").read_text())
+        return (int(state.steps) - SAC.warmup_steps) // CHUNK_STEPS, result["stopped"], round(result["seconds"])
+
+    with pytest.raises(KeyboardInterrupt):
+        train(dataclasses.replace(options(10_000), max_seconds=350.0), folder, on_progress=interrupted_after_the_second)
+    rest = resume(folder, on_progress=a_chunk_takes_100_seconds)
+    assert chunks_and_result(rest) == (4, "max_seconds", 400)
+    more = resume(folder, max_seconds=150.0, on_progress=a_chunk_takes_100_seconds)  # from now on
+    assert chunks_and_result(more) == (6, "max_seconds", 600)
+    seconds = np.genfromtxt(folder / "metrics.csv", delimiter=",", names=True)["seconds"]
+    np.testing.assert_allclose(seconds, np.arange(0.0, 600.0, 100.0), atol=1.0)
 
 
 def test_a_budget_below_the_warm_up_still_makes_a_chunk(tmp_path):
