@@ -18,6 +18,7 @@ from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import STATIC
+from neomflex_jax.one_line import one_line
 from neomflex_jax.resources import PROFILES, packaged_profiles
 from neomflex_jax.tables import numbers, read_table
 
@@ -35,6 +36,8 @@ class Profiles:
     solar: Array  # (n_rows,)
     steps_per_day: int = field(metadata=STATIC)
     price: Array | None = None  # (n_rows,) of energy, per MWh
+
+    __repr__ = one_line
 
     @property
     def n_rows(self) -> int:

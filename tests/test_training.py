@@ -56,15 +56,21 @@ def identical(left, right):
     return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(arrays(left), arrays(right), strict=True))
 
 
+def policy_files(folder):
+    return {path.name: path.read_bytes() for path in (folder / "policies").iterdir()}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train") / "run"
     return folder, train(options(3), folder)
 
 
-def test_equal_seeds_give_identical_parameters_and_other_seeds_do_not(run, tmp_path):
+def test_equal_seeds_give_identical_parameters_and_files_and_other_seeds_do_not(run, tmp_path):
     assert identical(train(options(3), tmp_path / "same"), run[1])
+    assert policy_files(tmp_path / "same") == policy_files(run[0])
     assert not identical(train(options(3, seed=1), tmp_path / "other"), run[1])
+    assert set(policy_files(tmp_path / "other").values()).isdisjoint(policy_files(run[0]).values())
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(run, tmp_path):

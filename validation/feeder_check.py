@@ -20,6 +20,7 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.from_pandapower.json_file import read_net
+from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import power_flow
 from validation.feeder_net import net_from_feeder, runpp_needs
 from validation.net_agreement import check_agreement
@@ -40,6 +41,8 @@ class Answers:
     slack_p_mw: np.ndarray  # (n,) import
     slack_q_mvar: np.ndarray  # (n,)
 
+    __repr__ = one_line
+
     @property
     def solved(self) -> np.ndarray:
         """Cases with an answer, (n,)."""
@@ -53,6 +56,8 @@ class FeederCheck:
     feeder: Feeder
     own: Answers
     pandapower: Answers
+
+    __repr__ = one_line
 
     @property
     def compared(self) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.one_line import one_line
 from validation.statistics import outside
 
 
@@ -72,6 +73,8 @@ class ClosedLoop:
     spot_max_pu: float  # one step a day by plain `runpp` too: largest difference of a voltage from it
     recorded: Trajectory
     played: Trajectory  # the closed loop as a record, to replay, tabulate and plot
+
+    __repr__ = one_line
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, without the two records."""

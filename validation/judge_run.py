@@ -14,6 +14,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
+from neomflex_jax.one_line import one_line
 from validation.budget import error_budget
 from validation.currents import recorded_currents
 from validation.feeder_net import runpp_needs
@@ -36,6 +37,8 @@ class Validated:
     replayed: Replay
     report: RunReport
     steps: pd.DataFrame  # as in pandapower_steps.csv
+
+    __repr__ = one_line
 
 
 def judge_run(

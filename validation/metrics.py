@@ -14,6 +14,7 @@ import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
+from neomflex_jax.one_line import one_line
 from validation.checks import energy_gaps_mwh, energy_jumps_mwh, implied_injections, ruled_load_q_factor
 from validation.cost import local_cost
 from validation.device_limits import device_excess
@@ -73,6 +74,8 @@ class Metrics:
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
     observation_max: float  # recorded against what the record implies, where that can be judged
 
+    __repr__ = one_line
+
     @property
     def day_cost_gap(self) -> float:
         """Mean day cost, recorded minus pandapower's, as a share of pandapower's; negative: the record flatters."""
@@ -93,6 +96,8 @@ class Series:
     outside_hard: np.ndarray
     recorded_outside_band: np.ndarray
     outside_band: np.ndarray
+
+    __repr__ = one_line
 
 
 def compare(trajectory: Trajectory, replayed: Replay, *, whole: Trajectory | None = None) -> tuple[Metrics, Series]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.feeder_net import net_from_feeder, runpp_needs
 from validation.net_agreement import check_agreement, rows_of_branches
@@ -48,6 +49,8 @@ class SetPoints:
     load_p_extra_mw: np.ndarray | None = None  # (n, n_bus) consumption beside nominal p x demand
     load_q_extra_mvar: np.ndarray | None = None  # (n, n_bus)
 
+    __repr__ = one_line
+
     def __len__(self) -> int:
         return len(self.demand)
 
@@ -75,6 +78,8 @@ class GridResults:
     slack_q_mvar: np.ndarray  # (n,)
     branch_i_ka: np.ndarray  # (n, n_branch) as `powerflow.result` has it, 0 in open branches
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class PandapowerNet:
@@ -89,6 +94,8 @@ class PandapowerNet:
     line_rows: np.ndarray  # (n_branch,) row of one copy's line table, -1 where the branch is a transformer
     trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
     needs: dict[str, Any]  # options of runpp that this grid needs
+
+    __repr__ = one_line
 
     def write(self, set_points: SetPoints) -> None:
         """Write one step's set-points into each copy, in place; `set_points` has n_copies rows."""

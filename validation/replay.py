@@ -17,6 +17,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.one_line import one_line
 from validation.checks import check_trajectory, implied_injections, set_points_of
 from validation.day_files import day_files, grid_key
 from validation.runpp import (
@@ -57,6 +58,8 @@ class Replay:
     surplus_mw: np.ndarray  # (n,) power that nobody accounts for
     status: np.ndarray  # (n,) ok, not_converged, non_finite or unsupplied
     attempts: np.ndarray  # (n,) power flows tried, 1 unless the first failed
+
+    __repr__ = one_line
 
     @property
     def failed(self) -> np.ndarray:

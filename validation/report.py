@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.evaluation.operation import Operation
+from neomflex_jax.one_line import one_line
 from validation.budget import Budget
 from validation.metrics import Metrics
 from validation.ranking import Ranking
@@ -55,6 +56,8 @@ class RunReport:
     second_referee: Mapping[str, Any]  # as `second_referee.SecondReferee`
     figures: Mapping[str, str]  # captions by file name, beside the report
 
+    __repr__ = one_line
+
     @property
     def failed_criteria(self) -> tuple[str, ...]:
         """Names of the criteria that do not hold or could not be judged."""
@@ -73,6 +76,8 @@ class Report:
     git_commit: str | None
     machine: Mapping[str, Any]
     metadata: Mapping[str, Any]
+
+    __repr__ = one_line
 
     @property
     def judged(self) -> tuple[RunReport, ...]:

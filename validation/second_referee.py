@@ -20,6 +20,7 @@ import numpy as np
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.one_line import one_line
 from validation.checks import implied_injections
 from validation.replay import Replay
 
@@ -43,6 +44,8 @@ class SecondReferee:
     n_disputed: int  # steps that only one of them solves
     agrees: bool | None  # None: no second opinion
     sentence: str
+
+    __repr__ = one_line
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""

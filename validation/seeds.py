@@ -22,6 +22,7 @@ from neomflex_jax.evaluation.statistics import (
     iqm_interval,
     seeds_remark,
 )
+from neomflex_jax.one_line import one_line
 from validation.stored_report import StoredRun, read_report
 from validation.verdict import PASS
 
@@ -35,6 +36,8 @@ class Seed:
     validated: bool
     training_seed: object  # as the training stated it
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class Group:
@@ -42,6 +45,8 @@ class Group:
 
     name: str
     seeds: tuple[Seed, ...]
+
+    __repr__ = one_line
 
     @property
     def day_cost(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.one_line import one_line
 from validation.report import SCHEMA_VERSION
 from validation.verdict import FAIL, INCOMPLETE, PASS
 
@@ -37,6 +38,8 @@ class StoredRun:
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # pandapower's
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True, eq=False)
 class StoredReport:
@@ -49,6 +52,8 @@ class StoredReport:
     training: Mapping[str, Any]  # algorithm and seed, where they were stated
     runs: tuple[StoredRun, ...]
     content: Mapping[str, Any]
+
+    __repr__ = one_line
 
     @property
     def judged(self) -> tuple[StoredRun, ...]:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.one_line import one_line
+
 ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {  # of values, in an array module
     "relu": lambda x, xp: xp.maximum(x, 0.0),
     "tanh": lambda x, xp: xp.tanh(x),
@@ -30,6 +32,8 @@ class ActorNetwork:
     observation_scale: Any  # (observation_size,)
     layers: tuple[tuple[Any, Any], ...]  # (kernel (size_in, size_out), bias (size_out,)) from input to output
     activation: str = field(default="relu", metadata={"static": True})
+
+    __repr__ = one_line
 
     @property
     def observation_size(self) -> int:
@@ -56,6 +60,8 @@ class NetworkPolicy:
     """All agents' actors as one policy on padded arrays (see `agents.policy.Policy`); padding comes last in a row."""
 
     networks: tuple[ActorNetwork, ...]
+
+    __repr__ = one_line
 
     def __call__(self, observation: Array) -> Array:
         """Act on (n_agents, observation_size); each agent reads its own row alone."""

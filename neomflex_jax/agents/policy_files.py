@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from neomflex_jax._version import __version__
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork, NetworkPolicy
 from neomflex_jax.errors import InputError
+from neomflex_jax.one_line import cut, one_line
+from neomflex_jax.same_bytes import safetensors_bytes
 from neomflex_jax.whole_files import whole_file
 
 FORMAT = "neomflex-policy"
@@ -37,6 +38,8 @@ class PolicyInfo:
     version: str
     sha256: str
 
+    __repr__ = one_line
+
 
 class Policies:
     """Every agent's policy: ``policies({agent: observation}) -> {agent: action}``, NumPy, unpadded, the mode."""
@@ -44,6 +47,10 @@ class Policies:
     def __init__(self, networks: Mapping[str, ActorNetwork], info: Mapping[str, PolicyInfo]) -> None:
         self.networks = dict(networks)
         self.info = dict(info)
+
+    def __repr__(self) -> str:
+        scenarios = sorted({info.scenario for info in self.info.values()})
+        return f"Policies({len(self.networks)} agents, trained for {cut(', '.join(scenarios))})"
 
     def __call__(self, observations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Act for every agent given, on (..., observation_size).
@@ -110,7 +117,7 @@ def save_policies(folder: Path, networks: Mapping[str, ActorNetwork], scenario: 
             "activation": network.activation,
         }
         with whole_file(folder / f"{agent}.safetensors") as partial:
-            save_file(tensors, str(partial), metadata=header)
+            partial.write_bytes(safetensors_bytes(tensors, header))
 
 
 def load_policies(folder: str | Path) -> Policies:

@@ -15,6 +15,7 @@ from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.territories import pad
+from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import KINDS, LASTING, Control, controls_of
 
@@ -28,6 +29,8 @@ class ActionLayout:
     mask: np.ndarray  # (n_agents, action_size) True where real
     lasting: np.ndarray  # (n_agents, action_size) True where later steps depend on it
     by_device: dict[str, np.ndarray]  # for each kind in use, (n_device,) its control, n_control where it has none
+
+    __repr__ = one_line
 
 
 def lay_out_actions(scenario: Scenario) -> ActionLayout:

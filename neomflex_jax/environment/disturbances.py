@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.grid import Feeder
+from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
 
@@ -29,6 +30,8 @@ class Today:
     outage_step: Array | None = None  # (n_device,) int32 first step without the device, after the day's last if none
     missing: Array | None = None  # (n_agents,) bool
     noise_key: Array | None = None  # () of everything that is drawn step by step
+
+    __repr__ = one_line
 
 
 def draw_today(key: Array, scenario: Scenario, feeder: Feeder) -> Today:

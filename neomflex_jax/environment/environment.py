@@ -31,6 +31,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
+from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
@@ -53,6 +54,10 @@ class Environment:
     scenario: Scenario = field(metadata=STATIC)
     layout: TerritoryLayout = field(metadata=STATIC)
     has_ratings: bool = field(metadata=STATIC)  # whether the feeder states what any branch may carry
+
+    def __repr__(self) -> str:
+        sizes = f"{self.n_agents} agents, {len(self.scenario.devices)} devices, {self.feeder.n_bus} buses"
+        return f"Environment({cut(repr(self.scenario.name))}, {sizes}, power flow {self.power_flow.method})"
 
     # ---- sizes and names, all static ----
 

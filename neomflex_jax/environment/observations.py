@@ -20,6 +20,7 @@ from jax import Array
 
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, pad
+from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles import MAX_DEMAND, MAX_PRICE
 from neomflex_jax.scenario import Scenario
 
@@ -42,6 +43,8 @@ class ObservationLayout:
     slots: np.ndarray  # (n_agents, observation_size) index into the values of all frames, their number where padded
     mask: np.ndarray  # (n_agents, observation_size) True where real
     n_frames: int
+
+    __repr__ = one_line
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest value of every entry, (n_agents, observation_size) each, 0 where padded."""

@@ -8,6 +8,7 @@ import jax
 from jax import Array
 
 from neomflex_jax.environment.disturbances import Today
+from neomflex_jax.one_line import one_line
 
 
 @jax.tree_util.register_dataclass
@@ -27,6 +28,8 @@ class State:
     history: Array  # (history - 1, n_values) what could be measured before, the newest first
     today: Today  # what the day drew at random
 
+    __repr__ = one_line
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -39,3 +42,5 @@ class TimeStep:
     truncated: Array  # () bool: ended by the clock
     final_observation: Array  # successor of the action before any auto-reset; bootstrap from this one
     info: dict[str, Array]
+
+    __repr__ = one_line

@@ -26,6 +26,9 @@ class AutoReset:
 
     env: Environment
 
+    def __repr__(self) -> str:
+        return f"AutoReset({self.env!r})"
+
     def reset(self, key: Array) -> tuple[State, TimeStep]:
         """Start a first day."""
         return self.env.reset(key)

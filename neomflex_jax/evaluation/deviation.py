@@ -11,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import PowerFlowResult
 from neomflex_jax.scenario import Limits
 
@@ -26,6 +27,8 @@ class Answers:
     branch_i_ka: np.ndarray  # (n, n_closed) branches in service
     branch_loading_percent: np.ndarray  # (n, n_rated) those of them with a rating
     converged: np.ndarray  # (n,) bool
+
+    __repr__ = one_line
 
     @staticmethod
     def of(flow: PowerFlowResult, feeder: Feeder) -> Answers:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 
 
@@ -32,6 +33,8 @@ class Fidelity:
     precision: str
     batch_size: int
     device: str
+
+    __repr__ = one_line
 
     def rows(self) -> list[dict[str, Any]]:
         """Give the table's rows as plain values."""

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.one_line import one_line
+from neomflex_jax.same_bytes import write_npz
 from neomflex_jax.scenario import Scenario, scenario_from_dict
 from neomflex_jax.whole_files import whole_file
 
@@ -68,6 +70,8 @@ class Trajectory:
     local_reward: np.ndarray  # (n, n_agents)
     reward: np.ndarray  # (n, n_agents) what a learner would have got
 
+    __repr__ = one_line
+
     @property
     def n_steps(self) -> int:
         """Rows."""
@@ -93,8 +97,8 @@ class Trajectory:
         header = {name: getattr(self, name) for name in ("run", "power_flow", "bus_labels", "profiles_sha256")}
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
         arrays = {name: getattr(self, name) for name in ARRAY_FIELDS}
-        with whole_file(path) as partial, partial.open("wb") as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), **arrays)
+        with whole_file(path) as partial:
+            write_npz(partial, {"header": np.array(json.dumps(header)), **arrays})
 
     @staticmethod
     def load(path: Path) -> Trajectory:

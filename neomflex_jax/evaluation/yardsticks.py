@@ -23,6 +23,8 @@ from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.rollout import record, record_with_memory
 from neomflex_jax.evaluation.trajectory import UNREADABLE, Trajectory
 from neomflex_jax.grid.fingerprint import feeder_hash
+from neomflex_jax.one_line import one_line
+from neomflex_jax.same_bytes import write_npz
 from neomflex_jax.scenario import Uncertainty
 from neomflex_jax.whole_files import whole_file
 
@@ -38,6 +40,8 @@ class YardstickRun:
 
     trajectory: Trajectory
     note: str
+
+    __repr__ = one_line
 
 
 def record_yardstick(
@@ -131,8 +135,8 @@ def _key(planner: Environment, n_days: int, profiles_sha256: str) -> str:
 def _save(file: Path, optimum: Optimum) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     kept: dict[str, Any] = {name: np.asarray(getattr(optimum, name)) for name in KEPT}
-    with whole_file(file) as partial, partial.open("wb") as unfinished:
-        np.savez_compressed(unfinished, **kept)
+    with whole_file(file) as partial:
+        write_npz(partial, kept)
 
 
 def _load(file: Path, planner: Environment, n_days: int) -> Optimum | None:

@@ -24,6 +24,7 @@ import jax
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.topology import Topology
+from neomflex_jax.one_line import cut, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,8 @@ class Charging:
     g_us: HostArray  # (n_branch,)
     b_us: HostArray  # (n_branch,) positive for capacitance
 
+    __repr__ = one_line
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,8 @@ class Transformers:
     shift_degree: HostArray  # (n_branch,) by which the from end's voltage leads
     rated_ratio: HostArray  # (n_branch,) rated kV of the from end over rated kV of the to end; scales the loading
 
+    __repr__ = one_line
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -58,6 +63,8 @@ class Shunts:
 
     p_mw: HostArray  # (n_bus,)
     q_mvar: HostArray  # (n_bus,) negative for a capacitor
+
+    __repr__ = one_line
 
 
 @jax.tree_util.register_dataclass
@@ -79,6 +86,12 @@ class Feeder:
     transformers: Transformers | None = None
     shunts: Shunts | None = None
     s_base_mva: float = field(default=1.0, metadata=STATIC)
+
+    def __repr__(self) -> str:
+        closed = sum(self.topology.in_service)
+        return (
+            f"Feeder({cut(repr(self.name))}, {self.n_bus} buses, {closed} of {self.topology.n_branch} branches closed)"
+        )
 
     @staticmethod
     def from_csv(folder: str | Path) -> Feeder:

@@ -15,6 +15,7 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder, summarise_labels
 from neomflex_jax.grid.topology import Topology
+from neomflex_jax.one_line import one_line
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,8 @@ class TerritoryLayout:
     pv_bus: np.ndarray  # (n_pv,)
     flexible_bus: np.ndarray  # (n_flexible,)
     adjacent: np.ndarray  # (n_agents, n_agents) bool, True for oneself and where a branch in service joins two
+
+    __repr__ = one_line
 
     @property
     def n_agents(self) -> int:

@@ -11,6 +11,8 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from neomflex_jax.one_line import one_line
+
 
 @dataclass(frozen=True)
 class Topology:
@@ -21,6 +23,8 @@ class Topology:
     from_bus: tuple[int, ...]
     to_bus: tuple[int, ...]
     in_service: tuple[bool, ...]
+
+    __repr__ = one_line
 
     def __hash__(self) -> int:
         return self._hash
@@ -54,6 +58,8 @@ class SpanningTree:
     parent_branch: np.ndarray  # (n_bus,) branch to that parent, or -1
     direction: np.ndarray  # (n_bus,) +1 where that branch's from -> to leads away from the slack, -1 where towards it
     loop_branches: np.ndarray  # (n_loop,) branches in service outside the tree
+
+    __repr__ = one_line
 
 
 @lru_cache(maxsize=32)

@@ -28,6 +28,7 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.grid.topology import Topology
+from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.answer import root, root_or_nan
 from neomflex_jax.powerflow.calibrated_sweep import calibrated_by_sweeps
 from neomflex_jax.powerflow.dense import DenseNetwork
@@ -47,6 +48,8 @@ class CalibratedFit:
 
     gain: Array  # (3, n_branch) a, b, c
     vm_squared: Array  # (n_bus - 1,) squared magnitudes of u at which shunts and charging draw
+
+    __repr__ = one_line
 
 
 def solve_calibrated(

@@ -21,6 +21,7 @@ from jax import Array
 
 from neomflex_jax.grid.feeder import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
+from neomflex_jax.one_line import one_line
 
 LANES = 16
 
@@ -37,6 +38,8 @@ class DenseNetwork:
     loop_flow: tuple[HostArray, HostArray] | None  # (n_branch,) circulating currents without any injection
     no_load: tuple[HostArray, HostArray]  # (n_padded,) voltages w without any injection, 1 in the padding
     n: int = field(metadata=STATIC)
+
+    __repr__ = one_line
 
     def enter(self, values: Array) -> Array:
         """Take bus values without the slack, (..., n), into this network's layout."""

@@ -20,6 +20,7 @@ from jax import Array
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import STATIC, Feeder, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
+from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.dense import DenseNetwork, dense_network
 from neomflex_jax.powerflow.tree import TreeNetwork, tree_network
 
@@ -48,6 +49,8 @@ class PerUnitFeeder:
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
     swept: bool = field(metadata=STATIC)  # where `ac` and `calibrated` may sweep
+
+    __repr__ = one_line
 
     def without_slack(self, injection: Array) -> Array:
         """Bus injections in per unit, without the slack's entry, shape (..., n_bus - 1)."""

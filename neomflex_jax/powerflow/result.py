@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import jax
 from jax import Array
 
+from neomflex_jax.one_line import one_line
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -25,3 +27,5 @@ class PowerFlowResult:
     converged: Array  # () bool: finite, and for an iterative method the stop test was met
     residual_mva: Array  # () largest bus mismatch of the AC equations at this answer
     iterations: Array  # () int32, 0 for the methods that do not iterate
+
+    __repr__ = one_line

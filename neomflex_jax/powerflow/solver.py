@@ -38,6 +38,9 @@ class PowerFlow:
     method: str = field(metadata=STATIC)
     ac_config: AcConfig = field(default=AcConfig(), metadata=STATIC)
 
+    def __repr__(self) -> str:
+        return f"PowerFlow({self.method!r}, {self.grid.topology.n_bus} buses, {type(self.grid.network).__name__})"
+
     def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case: injections positive into the grid, shapes (n_bus,)."""
         # never below the precision of the impedances, which is single or double

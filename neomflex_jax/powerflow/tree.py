@@ -26,6 +26,7 @@ from jax import Array, lax
 
 from neomflex_jax.grid.feeder import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, spanning_tree
+from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.clusters import Clusters, cluster_tree
 from neomflex_jax.powerflow.tree_sums import SIZE, TreeSums, path_sums, tree_sums
 
@@ -40,6 +41,8 @@ class Links:
     sums: TreeSums
     hook_slot: HostArray  # (n_hook,) int32, which of all pieces' hook slots a hook is
     slot_node: HostArray  # (n_piece * hooks,) int32, node of the tree in a hook slot, any where it is empty
+
+    __repr__ = one_line
 
     def below(self, total: Array) -> Array:
         """Sum what lies below each hook slot, (n_piece * hooks, ...), of the pieces' totals, (n_piece, ...)."""
@@ -70,6 +73,8 @@ class TreeNetwork:
     branch_sign: HostArray  # (n_branch,) -1 where from -> to leads away from the slack, 1 towards, 0 open
     no_load: tuple[HostArray, HostArray]  # (n_piece, SIZE), 1 in empty slots
     hooks: int = field(metadata=STATIC)  # of a piece, at most
+
+    __repr__ = one_line
 
     def enter(self, values: Array) -> Array:
         """Take bus values without the slack, (..., n), into this network's layout."""

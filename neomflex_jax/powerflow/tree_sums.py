@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.grid.feeder import HostArray
+from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.clusters import cluster_tree
 
 SIZE = 24  # slots of a piece: 16 is better for the smallest feeders, 32 for the largest, by a tenth each
@@ -34,6 +35,8 @@ class TreeSums:
     )  # the same for the tree of the pieces; at the end its (n_cluster, n_cluster) path matrix
     order: HostArray  # (n_node,) int32, flat slot of each node
     nodes: HostArray  # (n_cluster * size,) int32, node in each flat slot, n_node where empty
+
+    __repr__ = one_line
 
     def below(self, values: Array) -> Array:
         """Sum of the values of a node and of all below it."""

@@ -11,6 +11,7 @@ from typing import Any
 from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import FieldError
+from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_method
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.observation import ObservationConfig
@@ -71,6 +72,10 @@ class Scenario:
             )
         _check_territories(self)
         _check_devices(self)
+
+    def __repr__(self) -> str:
+        name, feeder = cut(repr(self.name)), cut(repr(self.feeder))
+        return f"Scenario({name}, {len(self.agents)} agents, {len(self.devices)} devices, feeder {feeder})"
 
     @property
     def agents(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from neomflex_jax.agents.gradient.learner import Acting
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.fields import with_overrides
+from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
@@ -40,6 +41,8 @@ class GradientTrainState:
     key: Array  # () typed PRNG key
     steps: Array  # () int32 steps made by every copy
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class GradientTraining:
@@ -47,6 +50,8 @@ class GradientTraining:
 
     learner: GradientLearner
     steps_per_day: int
+
+    __repr__ = one_line
 
     @property
     def n_copies(self) -> int:

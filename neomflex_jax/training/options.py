@@ -13,6 +13,7 @@ from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import build, check_choice
+from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.scenario import Scenario
@@ -55,6 +56,8 @@ class TrainOptions:
     sac: SacConfig = field(default_factory=SacConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     algorithm: str = "sac"
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         check_choice("algorithm", self.algorithm, ALGORITHM_NAMES)

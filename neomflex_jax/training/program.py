@@ -17,6 +17,7 @@ from jax import Array
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import Environment
+from neomflex_jax.one_line import one_line
 from neomflex_jax.training.algorithm import Algorithm, TrainState, algorithm_for
 from neomflex_jax.training.devices import (
     EVERYWHERE,
@@ -38,6 +39,8 @@ class Program:
     algorithm: Algorithm
     n_seeds: int = 1
     n_devices: int = 1
+
+    __repr__ = one_line
 
     @property
     def n_copies(self) -> int:

@@ -14,6 +14,7 @@ from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
 from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
 from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, SPREAD
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
@@ -32,12 +33,16 @@ class SacState:
     key: Array  # () typed PRNG key
     steps: Array  # () int32 steps made by every copy
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class SacTraining:
     """SAC as an `Algorithm`; `n_copies` and buffer are those of one device."""
 
     sac: Sac
+
+    __repr__ = one_line
 
     @property
     def n_copies(self) -> int:

@@ -24,6 +24,7 @@ from neomflex_jax.agents.policy_files import save_policies
 from neomflex_jax.agents.sac.config import Settings
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.one_line import one_line
 from neomflex_jax.training.algorithm import TrainState, algorithm_for
 from neomflex_jax.training.interrupt import deferred_interrupt
 from neomflex_jax.training.options import TrainOptions, config_of
@@ -44,6 +45,8 @@ class Training:
     options: TrainOptions
     folder: Path
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -55,6 +58,8 @@ class Outcome:
     steps: int
     seconds: float  # of the group it ran in, compilation included
     diverged: str  # what was not finite; empty if all was
+
+    __repr__ = one_line
 
 
 def grid(options: TrainOptions, values: Mapping[str, Sequence[Any]]) -> list[TrainOptions]:

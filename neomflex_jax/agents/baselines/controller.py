@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.agents.policy import Policy
+from neomflex_jax.one_line import one_line
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State
@@ -53,6 +54,8 @@ class Schedule:
     """Set-points fixed beforehand; after the last row come the rows from the first again."""
 
     action: Array  # (n, n_agents, action_size)
+
+    __repr__ = one_line
 
     def start(self, env: Environment) -> Array:
         """Begin with the first row."""

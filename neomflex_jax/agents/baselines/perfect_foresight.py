@@ -25,6 +25,7 @@ from jax import Array
 from neomflex_jax.agents.baselines.descent import Descended, Descent, descend, foresee
 from neomflex_jax.agents.baselines.energies import idle_plan
 from neomflex_jax.environment.dispatch import Stores
+from neomflex_jax.one_line import one_line
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State
@@ -41,6 +42,8 @@ class Optimum:
     day_cost: Array  # (n_days,)
     residual: float
     starts: tuple[float, ...]  # cost that each start led to
+
+    __repr__ = one_line
 
     @property
     def mean_day_cost(self) -> float:

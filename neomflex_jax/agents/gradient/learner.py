@@ -23,6 +23,7 @@ from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
 from neomflex_jax.agents.squash import squash
+from neomflex_jax.one_line import one_line
 
 Acting = Callable[[Array], Array]  # observations (..., n_agents, observation_size) to actions
 
@@ -46,6 +47,8 @@ class GradientState:
     statistics: Statistics
     settings: GradientSettings  # do not change in a run
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class GradientLearner:
@@ -55,6 +58,8 @@ class GradientLearner:
     observation_sizes: tuple[int, ...]  # real entries of each agent; padding comes after them
     action_sizes: tuple[int, ...]
     mesh_axis: str | None = None  # devices over which the copies are spread; gradients are averaged over them
+
+    __repr__ = one_line
 
     @cached_property
     def actors(self) -> Actors:

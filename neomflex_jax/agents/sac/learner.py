@@ -25,6 +25,7 @@ from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.losses import actor_loss, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
+from neomflex_jax.one_line import one_line
 
 
 @jax.tree_util.register_dataclass
@@ -44,6 +45,8 @@ class LearnerState:
     statistics: Statistics
     settings: Settings  # do not change in a run
 
+    __repr__ = one_line
+
 
 @dataclass(frozen=True)
 class Sac:
@@ -54,6 +57,8 @@ class Sac:
     action_sizes: tuple[int, ...]
     lasting: tuple[tuple[bool, ...], ...] | None = None  # (n_agents, action_size) see `Critics`; None: all do
     mesh_axis: str | None = None  # devices over which a batch is spread; gradients are averaged over them
+
+    __repr__ = one_line
 
     @cached_property
     def actors(self) -> Actors:

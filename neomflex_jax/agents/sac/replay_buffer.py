@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from neomflex_jax.one_line import one_line
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -25,6 +27,8 @@ class Transition:
     truncated: Array  # () 1.0 where the clock did
     next_observation: Array  # (n_agents, observation_size) before any auto-reset
 
+    __repr__ = one_line
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,8 @@ class ReplayBuffer:
     storage: Transition  # (capacity, ...)
     position: Array  # () int32 where the next ones go
     filled: Array  # () int32 how many there are
+
+    __repr__ = one_line
 
 
 def empty_buffer(example: Transition, capacity: int) -> ReplayBuffer:
