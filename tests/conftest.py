@@ -8,10 +8,16 @@ import jax
 import numpy as np
 import pytest
 from compiled_programs import forget_if_many
+from hypothesis import HealthCheck, settings
 
 import neomflex_jax as nf
 
 os.environ["NEOMFLEX_CACHE"] = "off"  # commands under test write nothing into the user's folders
+
+# Examples are the same on every machine, however slow; `--hypothesis-profile search` draws others every time.
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True)
+settings.register_profile("suite", settings.get_profile("search"), derandomize=True)
+settings.load_profile("suite")
 
 GOLDEN = Path(__file__).parent / "golden"
 ORIGINAL = GOLDEN / "original_environment"

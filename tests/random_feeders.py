@@ -131,7 +131,7 @@ def injections(feeder: nf.Feeder, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 SEEDS = st.integers(0, 2**32 - 1)
-PROPERTY = settings(max_examples=25, deadline=None, derandomize=True)
+PROPERTY = settings(max_examples=25)
 ANY_STRUCTURE = st.integers(0, 99) | st.integers(100, 10**6)
 
 

@@ -16,7 +16,7 @@ from neomflex_jax.devices import Battery, deliver_battery_power, deliver_battery
 
 SIZE = 64  # one shape, so that every example runs what is compiled already
 STEPS = 48
-PROPERTY = settings(max_examples=40, deadline=None)
+PROPERTY = settings(max_examples=40)
 ROUNDING = 4e-7  # of a state of charge in float32
 SIZES: dict[str, Any] = {"capacity_mwh": 2.0, "power_mw": 0.5, "soc_min": 0.2, "soc_max": 0.9, "step_hours": 0.5}
 LOSSY = SIZES | {"charge_efficiency": 0.9, "discharge_efficiency": 0.8}
@@ -99,7 +99,7 @@ def a_day(dtype: type, seed: int, step_hours: float) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, np.float64) for name, value in day.items()} | {"available": available}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), step_hours=st.sampled_from([0.25, 0.5, 1.0]))
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float32, 1e-5), (np.float64, 1e-13)])
 def test_a_day_keeps_the_energy_balance_and_every_limit(

@@ -54,7 +54,7 @@ def a_day(dtype: type, seed: int, step_hours: float) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, np.float64) for name, value in day.items()} | {"available": available}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), step_hours=st.sampled_from([0.25, 0.5, 1.0]))
 @pytest.mark.parametrize(("dtype", "rounding"), [(np.float32, 1e-5), (np.float64, 1e-13)])
 def test_a_day_keeps_the_energy_balance_and_every_limit(

@@ -15,7 +15,7 @@ import neomflex_jax as nf
 from neomflex_jax.devices import PvInverter, deliver_pv_power, export_room_mw
 
 SIZE = 64
-PROPERTY = settings(max_examples=40, deadline=None)
+PROPERTY = settings(max_examples=40)
 
 
 def numbers(low: float, high: float) -> st.SearchStrategy[np.ndarray]:

@@ -183,7 +183,7 @@ def feeders(draw: Any) -> nf.Feeder:
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(feeder=feeders())
 def test_any_feeder_survives_the_round_trip(feeder: nf.Feeder, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("feeders", numbered=True) / "drawn"

@@ -51,7 +51,7 @@ def is_connected(feeder, buses):
     return len(set(group.values())) == 1
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(grids(), st.data())
 def test_territories_part_all_buses_into_connected_pieces_with_load(feeder, data):
     load = dict(zip(feeder.bus_labels, nominal_load_mva(feeder), strict=True))
@@ -65,7 +65,7 @@ def test_territories_part_all_buses_into_connected_pieces_with_load(feeder, data
     assert partition_by_electrical_distance(feeder, n_agents) == territories
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(grids(most_loops=0))
 def test_two_territories_of_a_tree_are_cut_where_the_loads_are_most_even(feeder):
     load = nominal_load_mva(feeder)
@@ -122,7 +122,7 @@ def test_a_number_of_agents_that_cannot_be_is_named(case33bw, n_agents):
 # ---- devices ----
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(grids(), st.data(), st.integers(0, 2), st.integers(0, 2))
 def test_every_agent_gets_devices_in_its_own_territory(feeder, data, n_pv, n_batteries):
     if n_pv + n_batteries == 0:

@@ -97,7 +97,7 @@ def test_exact_methods_equal_the_reference_and_balance_power(structure_seed: int
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(structure_seed=ANY_STRUCTURE, value_seed=SEEDS)
 def test_exact_methods_are_right_on_any_structure(structure_seed: int, value_seed: int) -> None:
     assert_is_right(structure_seed, value_seed)

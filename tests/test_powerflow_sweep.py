@@ -1,8 +1,9 @@
 """Sweeps in machine code equal the products that they stand for, whatever the tree, the batch and the precision."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from threading import Lock, Semaphore
 from typing import Any
 
 import jax
@@ -181,19 +182,37 @@ def test_threads_do_not_share_their_scratch_memory(case33bw: nf.Feeder) -> None:
             np.testing.assert_array_equal(found, np.roll(expected, 16 * turn, axis=0))
 
 
+class CountedLock:
+    """A lock that tells how many threads have asked for it."""
+
+    def __init__(self) -> None:
+        self.asked = Semaphore(0)
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self.asked.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 def test_threads_that_ask_first_at_the_same_time_register_one_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    registered: list[str] = []
+    lock, n_threads = CountedLock(), 8
 
-    def slow(name: str, *_: Any) -> None:
-        time.sleep(0.05)
-        asked.append(name)
+    def register_once_all_wait(name: str, *_: Any) -> None:
+        assert all(lock.asked.acquire(timeout=60) for _ in range(n_threads))
+        registered.append(name)
 
-    monkeypatch.setattr(xla_call, "register", slow)
+    monkeypatch.setattr(xla_call, "register", register_once_all_wait)
     monkeypatch.setattr(xla_call, "_names", {})
-    with ThreadPoolExecutor(8) as pool:
-        names = set(pool.map(lambda _: xla_call.registered(sweep_module.KERNEL, np.dtype(np.float32)), range(8)))
-    assert names == set(asked)
-    assert len(asked) == 1
+    monkeypatch.setattr(xla_call, "_one_at_a_time", lock)
+    with ThreadPoolExecutor(n_threads) as pool:
+        ask = partial(xla_call.registered, sweep_module.KERNEL, np.dtype(np.float32))
+        names = {future.result() for future in [pool.submit(ask) for _ in range(n_threads)]}
+    assert names == set(registered)
+    assert len(registered) == 1
 
 
 def test_other_machines_take_the_products(case33bw: nf.Feeder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from neomflex_jax.powerflow.tree_sums import SIZE, TreeSums, tree_sums
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(shape=st.sampled_from(SHAPES), n=st.integers(1, 500), size=st.integers(2, SIZE), seed=st.integers(0, 2**32 - 1))
 def test_every_node_is_in_one_slot_of_one_piece(shape: Shape, n: int, size: int, seed: int) -> None:
     random = np.random.default_rng(seed)
@@ -91,7 +91,7 @@ def test_sums_are_right_at_every_depth_of_the_recursion(size: int, levels: int, 
 # ---- the pieces' impedances ----
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(shape=st.sampled_from(SHAPES), n=st.integers(1, 300), size=st.integers(2, SIZE), seed=st.integers(0, 2**32 - 1))
 def test_pieces_leave_room_for_a_hook_wherever_another_hangs(shape: Shape, n: int, size: int, seed: int) -> None:
     random = np.random.default_rng(seed)

@@ -172,7 +172,7 @@ def documents(draw):
     return text, lines
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(documents())
 @example(("", {}))
 def test_random_documents(document):

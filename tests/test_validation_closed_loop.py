@@ -249,7 +249,7 @@ def solvers():
     return {name: (one, step_solver(one, nf.load_feeder(one.feeder))) for name, one in scenarios.items()}
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(name=st.sampled_from(("neom33", "lv_kerber")), seed=st.integers(0, 2**32 - 1), heavy=st.floats(0.0, 2.0))
 def test_prepared_matrices_answer_as_cold_runpp_does(solvers, name: str, seed: int, heavy: float) -> None:
     scenario, solver = solvers[name]

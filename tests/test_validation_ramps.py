@@ -113,7 +113,7 @@ def test_sampled_days_are_judged_with_the_days_before_them(run: Trajectory, tmp_
     assert "device_limit_max" not in report.runs[0].failed_criteria
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     requests=st.lists(st.floats(-1.0, 1.0), min_size=3, max_size=12),
     ramp_mw=st.floats(0.01, 1.0),

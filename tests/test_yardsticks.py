@@ -137,7 +137,7 @@ def played(tmp_path_factory: pytest.TempPathFactory):
 
 
 @given(st.lists(st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4), min_size=6, max_size=6))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_every_plan_keeps_windows_ratings_and_ramps(played, rows: list[list[float]]) -> None:
     env, play, battery = played
     plan = jnp.array(rows, jnp.float32)
