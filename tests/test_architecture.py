@@ -132,7 +132,8 @@ before = dict(jax.config.values)
 import neomflex_jax
 from jax._src import xla_bridge
 loaded = {name.split(".")[0] for name in sys.modules}
-assert not loaded & {"pandapower", "matplotlib", "gymnasium", "pettingzoo", "jaxmarl", "gymnax", "torch"}, loaded
+heavy = {"pandapower", "matplotlib", "gymnasium", "pettingzoo", "jaxmarl", "gymnax", "torch", "llvmlite", "numba"}
+assert not loaded & heavy, loaded
 assert not jax.config.jax_enable_x64
 assert {name: jax.config.values[name] for name in before} == before
 assert not xla_bridge._backends, xla_bridge._backends

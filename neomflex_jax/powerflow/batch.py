@@ -23,6 +23,7 @@ import numpy as np
 from jax import Array, lax
 
 from neomflex_jax.powerflow.dense import DenseNetwork
+from neomflex_jax.powerflow.machine_code import can_sweep
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -60,6 +61,7 @@ def solve_cases(
 ) -> PowerFlowResult:
     """Solve cases of shape (n_cases, n_bus); `fields` as in `power_flow`."""
     n_cases = p_injection_mw.shape[0]
+    solver = _as_solved_here(solver, jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
     sweep_is_all = _sweep_is_all(solver, fields)
     size = chunk_cases(solver.grid, sweep_is_all=sweep_is_all)
     if jax.default_backend() != "cpu" or n_cases <= size * (SWEEPS_AT_ONCE if sweep_is_all else 1):
@@ -87,6 +89,13 @@ def solve_cases(
         pass
     with jax.default_device(device):
         return gathered.result(device if p_injection_mw.committed else None)
+
+
+def _as_solved_here(solver: PowerFlow, dtype: np.dtype[Any]) -> PowerFlow:
+    """Take the mark of sweeps from a network that is not swept here: products want pieces of another size."""
+    if not solver.grid.swept or can_sweep(solver.grid, solver.method, dtype):
+        return solver
+    return replace(solver, grid=replace(solver.grid, swept=False))
 
 
 def _sweep_is_all(solver: PowerFlow, fields: tuple[str, ...] | None) -> bool:

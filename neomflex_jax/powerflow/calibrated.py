@@ -30,13 +30,12 @@ from jax import Array
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.answer import root, root_or_nan
-from neomflex_jax.powerflow.calibrated_sweep import calibrated_by_sweeps
 from neomflex_jax.powerflow.dense import DenseNetwork
 from neomflex_jax.powerflow.lindistflow import squared_voltages
 from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.machine_code import can_sweep
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
-from neomflex_jax.powerflow.sweep import can_sweep
 
 Voltages = tuple[Array, Array, Array, Array]  # magnitudes (n_bus,), active and reactive losses, whether there is one
 
@@ -57,7 +56,7 @@ def solve_calibrated(
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,)."""
     voltages, va, current = solve_by_products(grid, fit, p_injection_mw, q_injection_mvar)
-    if can_sweep(grid):  # and XLA drops the products that nobody reads
+    if can_sweep(grid, "calibrated", p_injection_mw.dtype):  # and XLA drops the products that nobody reads
         voltages = _by_sweeps(grid, fit, p_injection_mw, q_injection_mvar)
     vm, loss, q_loss, solved = voltages
     return linear_answer(
@@ -123,6 +122,8 @@ def _derivative(primals: Any, tangents: Any) -> tuple[Voltages, Voltages]:
 
 @jax.custom_batching.custom_vmap
 def _batched(grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
+    from neomflex_jax.powerflow.calibrated_sweep import calibrated_by_sweeps  # loads LLVM
+
     return calibrated_by_sweeps(grid, fit.gain, fit.vm_squared, p_injection_mw, q_injection_mvar)
 
 

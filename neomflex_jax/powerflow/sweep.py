@@ -2,7 +2,8 @@
 
 A sweep needs some forty operations a bus where an impedance matrix needs as many products as there are buses, but they
 follow one another along the tree, which array programs are slow at. So the sweeps are machine code (`sweep_kernel.py`,
-compiled when it is first needed), called from inside jit. One call runs on one core, however large its batch; calls
+compiled when it is first needed), called from inside jit. Importing this module loads LLVM: only `machine_code.py` lets
+one in. One call runs on one core, however large its batch; calls
 from several threads, which `batch.py` makes, run beside each other. XLA does not look inside: `jax.shard_map` has to be
 told ``check_vma=False``, and a batch that jit alone spreads over devices is gathered.
 """
@@ -24,11 +25,6 @@ from neomflex_jax.powerflow.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.sweep_kernel import OPERANDS, ROW_VECTORS, write_kernel
 
 KERNEL = Kernel("neomflex_sweep", write_kernel, OPERANDS, sizes=(("p", 0), ("p", 1)))
-
-
-def can_sweep(grid: PerUnitFeeder) -> bool:
-    """Tell whether this network is solved by sweeps here."""
-    return grid.swept and jax.default_backend() == "cpu"
 
 
 def solve_by_sweeps(
