@@ -86,10 +86,46 @@ def test_loops_count_down_too_and_end_when_told() -> None:
     np.testing.assert_array_equal(run("loops", np.float64, write, np.zeros(4)), [5.0, 1.0, 2.0, 3.0])
 
 
-def test_the_interface_is_the_one_that_the_offsets_are_of() -> None:
+def layout(header: str, record: str) -> dict[str, tuple[int, int, int]]:
+    """Where each field of one of the interface's records begins, its size and alignment, in bytes; "" is the whole."""
+    body = re.search(rf"struct {record} \{{(.*?)\n\}}", header, re.DOTALL)
+    assert body is not None, record
+    fields, end, widest = {}, 0, 1
+    for kind, name in re.findall(r"([^;]*?)(\w+);", re.sub(r"//.*", "", body[1])):
+        if f"struct {kind.strip()} {{" in header:
+            _, size, alignment = layout(header, kind.strip())[""]
+        else:  # an enumeration is an int
+            size = alignment = 8 if "*" in kind or kind.strip() in ("size_t", "int64_t") else 4
+        start = -(-end // alignment) * alignment
+        fields[name], end, widest = (start, size, alignment), start + size, max(widest, alignment)
+    return fields | {"": (0, -(-end // widest) * widest, widest)}
+
+
+def test_the_offsets_are_those_of_the_interface_that_jax_ships() -> None:
     header = (Path(jax.ffi.include_dir()) / "xla" / "ffi" / "api" / "c_api.h").read_text(encoding="utf-8")
     version = [int(number) for number in re.findall(r"#define XLA_FFI_API_M(?:AJOR|INOR) (\d+)", header)]
-    assert tuple(version) == xla_call.API_VERSION  # if this fails, compare the records in c_api.h with the offsets
+    assert version[0] == xla_call.API_VERSION[0]
+    assert version[1] >= xla_call.API_VERSION[1]  # newer ones serve older handlers
+
+    def at(record: str, *names: str) -> int:
+        return sum(layout(header, f"XLA_FFI_{part}")[name][0] for part, name in zip(record.split(), names, strict=True))
+
+    base = next(name for name in ("InternalExtension", "Extension_Base") if f"struct XLA_FFI_{name} {{" in header)
+    for found, expected in (
+        (at("CallFrame", "extension_start"), xla_call.EXTENSION),
+        (at("CallFrame", "stage"), xla_call.STAGE),
+        (at("CallFrame Args", "args", "args"), xla_call.OPERANDS),
+        (at("CallFrame Rets", "rets", "rets"), xla_call.RESULTS),
+        (at(base, "type"), xla_call.EXTENSION_TYPE),
+        (at("Metadata_Extension", "metadata"), xla_call.METADATA),
+        (at("Metadata Api_Version", "api_version", "major_version"), xla_call.MAJOR),
+        (at("Metadata Api_Version", "api_version", "minor_version"), xla_call.MINOR),
+        (at("Metadata", "traits"), xla_call.TRAITS),
+        (at("Metadata", "state_type_id"), xla_call.STATE_TYPE),
+        (at("Buffer", "data"), xla_call.DATA),
+        (at("Buffer", "dims"), xla_call.DIMS),
+    ):
+        assert found == expected
 
 
 def test_only_single_and_double_precision_have_code() -> None:
