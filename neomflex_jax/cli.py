@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -12,7 +13,7 @@ import tyro
 
 from neomflex_jax.commands.compare import CompareCommand
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
-from neomflex_jax.commands.console import console
+from neomflex_jax.commands.console import console, write_what_cannot_be_encoded
 from neomflex_jax.commands.demo import DemoCommand
 from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.export import ExportCommand
@@ -25,6 +26,8 @@ from neomflex_jax.commands.sweep import SweepCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.errors import InputError
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
+from neomflex_jax.matplotlib_import import VARIABLE as MATPLOTLIB_BACKEND
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "train": TrainCommand,
@@ -45,6 +48,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 validation failed, 2 unusable input or an open verdict, 130 interrupted."""
     started = time.monotonic()
+    write_what_cannot_be_encoded()
+    os.environ.pop(MATPLOTLIB_BACKEND, None)  # a notebook's, most likely; commands draw into files
     command = tyro.extras.subcommand_cli_from_dict(
         COMMANDS,
         prog="neomflex",
@@ -56,13 +61,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not getattr(command, "no_cache", False):
         use_compilation_cache()
     try:
-        status = command.execute(started)
+        with platform_is_there(), nan_is_a_value():
+            status = command.execute(started)
     except InputError as error:
         console.quiet = False  # of several processes, each says what it stumbled over
         console.print(f"error: {error}", style="red")
         status = 2
     except OSError as error:  # a path that cannot be read, made or written
         console.print(f"error: {error.filename}: {error.strerror}; give another path", style="red")
+        status = 2
+    except UnicodeEncodeError as error:  # a name that the system has no bytes for
+        what = f"{error.object[error.start : error.end]!r} in a name cannot be written in {error.encoding}"
+        console.print(f"error: {what}; rename it, or set LC_ALL=C.UTF-8", style="red")
         status = 2
     except KeyboardInterrupt:
         console.print("interrupted")

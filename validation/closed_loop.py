@@ -23,6 +23,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.scenario import Uncertainty
 from validation.acting import ActingPolicy, Actor, idle_policy
 from validation.checks import check_trajectory, implied_injections, set_points_of
@@ -39,6 +40,7 @@ __all__ = ["ActingPolicy", "ClosedLoop", "closed_loop", "idle_policy"]
 SPOT_STRIDE = 7  # a day's step that is solved by plain `runpp` as well: day x stride, modulo the day
 
 
+@nan_is_a_value()
 def closed_loop(
     trajectory: Trajectory,
     policy: ActingPolicy,

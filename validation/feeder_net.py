@@ -19,6 +19,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.matplotlib_import import load_matplotlib
 
 F_HZ = 50.0  # what the net states and the capacitances divide by; the feeder's values hold at its own frequency
 NO_RATING_KA = 99999.0  # pandapower's placeholder
@@ -34,6 +35,7 @@ def net_from_feeder(feeder: Feeder) -> Any:
     InputError
         If the feeder has a transformer that pandapower cannot express, naming it.
     """
+    load_matplotlib()  # which pandapower imports
     import pandapower
 
     net = pandapower.create_empty_network(name=feeder.name, sn_mva=feeder.s_base_mva, f_hz=F_HZ)

@@ -16,6 +16,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.matplotlib_import import load_matplotlib
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.feeder_net import net_from_feeder, runpp_needs
@@ -157,6 +158,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
     InputError
         If pandapower's own data are not those of `feeder`.
     """
+    load_matplotlib()  # which pandapower imports
     import pandapower
 
     one = _shipped_net(feeder) if scenario.feeder in PANDAPOWER_FEEDERS else net_from_feeder(feeder)

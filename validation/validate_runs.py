@@ -14,6 +14,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.whole_files import write_whole
 from validation import provenance
 from validation.acting import ActingPolicy
@@ -29,6 +30,8 @@ from validation.sample import Sample, replayable, whole_days
 from validation.tolerances import Tolerances
 
 
+@platform_is_there()
+@nan_is_a_value()
 def validate(
     trajectories: Sequence[Trajectory | str | Path],
     output_folder: str | Path,

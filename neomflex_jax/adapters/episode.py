@@ -15,6 +15,7 @@ from neomflex_jax.adapters.joint import spread
 from neomflex_jax.environment import Environment, State, TimeStep
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
+from neomflex_jax.jax_settings import nan_is_a_value
 
 if TYPE_CHECKING:
     from jax import Array
@@ -59,6 +60,7 @@ class Episode:
         last = self._timestep
         return last is not None and bool(last.terminated | last.truncated)
 
+    @nan_is_a_value()
     def start(self, seed: int | None, random: np.random.Generator) -> TimeStep:
         """Begin a day.
 
@@ -71,6 +73,7 @@ class Episode:
         drawn = int(random.integers(N_SEEDS)) if seed is None else seed % N_SEEDS
         return self._keep(*_reset(self.env, jax.random.key(drawn)))
 
+    @nan_is_a_value()
     def step(self, joint_action: np.ndarray) -> TimeStep:
         """Play one step with a checked joint action (n,).
 

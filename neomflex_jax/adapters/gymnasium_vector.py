@@ -26,6 +26,7 @@ from neomflex_jax.adapters.joint import checked_joint_action, join, spread
 from neomflex_jax.environment import Environment, State, TimeStep, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
+from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.scenario import Scenario
 
 try:
@@ -94,6 +95,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         self._states: State | None = None
         self._info: dict[str, np.ndarray] = {}
 
+    @nan_is_a_value()
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
@@ -111,6 +113,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         everywhere = np.ones(self.num_envs, bool)
         return join(self.env.observation_mask, np.asarray(timestep.observation)), _masked(self._info, everywhere)
 
+    @nan_is_a_value()
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Play half an hour in every copy.
 

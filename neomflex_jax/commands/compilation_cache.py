@@ -36,13 +36,18 @@ def use_compilation_cache() -> Path | None:
     import jax
 
     config: Any = jax.config
-    folder = cache_folder(os.environ, Path.home(), sys.platform)
+    try:
+        folder = cache_folder(os.environ, Path.home(), sys.platform)
+    except RuntimeError:  # no HOME, and a user that the system does not know
+        return None
     if folder is None or config.jax_compilation_cache_dir is not None:
         return None
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         return None  # a read-only home costs the cache, not the training
+    if not os.access(folder, os.W_OK):
+        return None  # JAX would warn of every program that it cannot keep
     config.update("jax_compilation_cache_dir", str(folder))
     config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from neomflex_jax.commands.console import console, print_table, short
+from neomflex_jax.commands.console import console, print_table, short, working
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, refuse_existing
 
@@ -62,7 +62,7 @@ class EvaluateCommand:
 
         recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
         refuse_existing(self.output, (*TABLES, *recorded), self.overwrite)
-        with console.status("playing the days"):
+        with working("playing the days"):
             played = record_runs(
                 self.policies,
                 self.profiles,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from neomflex_jax.commands.console import console
+from neomflex_jax.commands.console import console, working
 from neomflex_jax.commands.played_runs import record_runs, refuse_existing
 from neomflex_jax.errors import InputError
 
@@ -92,7 +92,7 @@ class FidelityCommand:
         """Compare; gives the exit status."""
         if self.output is not None:
             refuse_existing(self.output, FILES, self.overwrite)
-        with console.status("solving"):
+        with working("solving"):
             report = self._on_policies() if self.policies is not None else self._on_random_actions()
         print_report(report)
         if self.output is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from neomflex_jax.commands.console import console, print_table
+from neomflex_jax.commands.console import console, print_table, working
 from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.errors import InputError
 
@@ -94,7 +94,7 @@ class CheckScenario:
         from validation import compare, judge, replay, tolerances_for
         from validation.verdict import PASS, verdict_of
 
-        with console.status("playing the days"):
+        with working("playing the days"):
             trajectory = play_idle(self.scenario, self.days)
         scenario = trajectory.scenario
         n_days = trajectory.n_steps // scenario.steps_per_day
@@ -104,7 +104,7 @@ class CheckScenario:
             text.idle_days(trajectory),
         )
         day, worst = worst_day(trajectory)
-        with console.status("replaying in pandapower"):
+        with working("replaying in pandapower"):
             criteria = judge(compare(worst, replay(worst))[0], tolerances_for("ac"))
         rows = text.against_pandapower(criteria)
         print_table(f"day {day} against pandapower", ("criterion", "value", "allowed", ""), rows)
@@ -195,6 +195,8 @@ class NewScenario:
             raise InputError(f"{self.output}: give a file whose name ends in .toml")
         if self.output.exists() and not self.overwrite:
             raise InputError(f"{self.output}: is there already; give --overwrite or another --output")
+        if any("\ud800" <= letter <= "\udfff" for letter in str(self.output)):
+            raise InputError(f"{self.output}: a name that is no text here, and the file states it; give another")
         feeder = load_feeder(self.source)
         territories = partition_by_electrical_distance(feeder, self.agents)
         devices = place_devices(

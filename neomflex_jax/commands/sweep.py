@@ -14,7 +14,7 @@ import tyro
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
-from neomflex_jax.commands.console import console, print_table, progress_bar, short
+from neomflex_jax.commands.console import console, print_table, progress_bar, short, working
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.errors import InputError
 
@@ -84,7 +84,7 @@ class SweepCommand:
         if self.workers > 1:
             pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, (not self.no_cache,))
             share = -(-n_trainings // self.workers)
-            with console.status("training"):
+            with working("training"):
                 try:
                     outcomes = sweep(
                         options, self.output, pool, names=names, largest_job=share, overwrite=self.overwrite

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from neomflex_jax.commands.console import console, progress_bar
+from neomflex_jax.commands.console import console, progress_bar, working
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, refuse_existing
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ValidateCommand:
 
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
         refuse_existing(self.output, REPORTS, self.overwrite)
-        with console.status("playing the days"):
+        with working("playing the days"):
             played = record_runs(
                 self.policies,
                 self.profiles,

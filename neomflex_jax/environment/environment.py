@@ -31,6 +31,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
+from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult
 from neomflex_jax.profiles import Profiles
@@ -152,12 +153,14 @@ class Environment:
 
     # ---- the task ----
 
+    @nan_is_a_value()
     def reset(self, key: Array) -> tuple[State, TimeStep]:
         """Start a first day: random or the file's first, with random or initial energies, as the rules say."""
         draw = draw_day(self, key)
         first = first_stores(self.scenario)
         return self._start_day(draw, *self._chosen(draw, 0, first))
 
+    @nan_is_a_value()
     def next_day(self, state: State, draw: Draw | None = None) -> tuple[State, TimeStep]:
         """Start the day that follows: random, or the file's next with the energies carried over.
 
@@ -177,6 +180,7 @@ class Environment:
         stores = jax.tree.map(lambda old, new: jnp.where(replay, old, new), began, stores)
         return self._start_day(draw, jnp.where(replay, state.day_row, row), stores)
 
+    @nan_is_a_value()
     def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
         """Play one step with actions (n_agents, action_size) in [-1, 1]; no auto-reset.
 

@@ -19,6 +19,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate
 from neomflex_jax.profiles import Profiles, read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
@@ -26,6 +27,8 @@ from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 CALIBRATION_SAMPLES, MILD_SHARE = 4096, 0.5
 
 
+@platform_is_there()
+@nan_is_a_value()
 def make(
     scenario: str | Path | Scenario = "neom33", *, power_flow: str | PowerFlow | None = None, **overrides: Any
 ) -> Environment:
@@ -100,6 +103,7 @@ def scenario_profiles(scenario: Scenario, source: str | Path) -> Profiles:
     return profiles.scaled(variant.demand_factor, variant.solar_factor)
 
 
+@nan_is_a_value()
 def with_power_flow(env: Environment, power_flow: str | PowerFlow) -> Environment:
     """Give the same task on another power flow; see `Environment.with_power_flow`.
 
@@ -136,6 +140,7 @@ def _check_loads(scenario: Scenario, feeder: Feeder) -> None:
             )
 
 
+@nan_is_a_value()
 def evaluation_environment(
     env: Environment, profiles: Profiles | None = None, *, disturbed: bool = False
 ) -> Environment:
@@ -167,6 +172,7 @@ def evaluation_scenario(scenario: Scenario, *, disturbed: bool = False) -> Scena
     return replace(scenario, uncertainty=Uncertainty(), observation=observation)
 
 
+@nan_is_a_value()
 def sample_injections(
     scenario: Scenario,
     feeder: Feeder,

@@ -13,6 +13,7 @@ from jax import Array
 from neomflex_jax.environment.days import draw_day_if
 from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.state import State, TimeStep
+from neomflex_jax.jax_settings import nan_is_a_value
 
 
 @jax.tree_util.register_dataclass
@@ -33,6 +34,7 @@ class AutoReset:
         """Start a first day."""
         return self.env.reset(key)
 
+    @nan_is_a_value()
     def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
         """Step, then start the next day if this one ended."""
         stepped, timestep = self.env.step(state, action)

@@ -24,6 +24,7 @@ from neomflex_jax.evaluation.deviation import Answers, compare, count_violations
 from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
 from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, check_method, power_flow
 from neomflex_jax.scenario import Limits, Scenario, load_scenario
 
@@ -31,6 +32,8 @@ CHEAPEST_FIRST = ("dc", "lindistflow", "calibrated", "ac", "newton")
 FIRST_SEED = 1  # the fit of `calibrated` draws with seed 0; ours follow it, so that no seed repeats its samples
 
 
+@platform_is_there()
+@nan_is_a_value()
 def fidelity(
     scenario: str | Path | Scenario = "neom33",
     power_flow_methods: Sequence[str] | None = None,

@@ -14,6 +14,7 @@ from neomflex_jax.agents.policy import Policy
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.jax_settings import nan_is_a_value
 
 FROM_INFO = [
     "dataset_index",
@@ -67,6 +68,7 @@ def record(
     return record_with_memory(env, policy, run, n_days, profiles_sha256)[0]
 
 
+@nan_is_a_value()
 def record_with_memory(
     env: Environment, policy: Policy | Controller, run: str, n_days: int | None = None, profiles_sha256: str = ""
 ) -> tuple[Trajectory, Any]:

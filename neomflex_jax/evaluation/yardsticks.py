@@ -23,6 +23,7 @@ from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.rollout import record, record_with_memory
 from neomflex_jax.evaluation.trajectory import UNREADABLE, Trajectory
 from neomflex_jax.grid.fingerprint import feeder_hash
+from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import one_line
 from neomflex_jax.same_bytes import write_npz
 from neomflex_jax.scenario import Uncertainty
@@ -44,6 +45,7 @@ class YardstickRun:
     __repr__ = one_line
 
 
+@nan_is_a_value()
 def record_yardstick(
     env: Environment, name: str, n_days: int | None = None, *, profiles_sha256: str = "", cache: Path | None = None
 ) -> YardstickRun:

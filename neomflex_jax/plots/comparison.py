@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from neomflex_jax.evaluation.tables import daily_summary
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import choose, describe_days
+from neomflex_jax.plots.drawing import Figure, LogLocator, MaxNLocator, NullFormatter
 
 LOG_FROM_RATIO = 20.0
 MARKERS = "osD^v"

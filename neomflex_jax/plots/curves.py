@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure
 from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
 from neomflex_jax.tables import numbers, read_table
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.tables import columns_of
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import COLUMN_MIDDLE, choose
+from neomflex_jax.plots.drawing import Figure
 
 
 def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Figure:

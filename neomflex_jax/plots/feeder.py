@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure, LineCollection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure, Line2D
 
 NAME_WIDTH = 2.5  # a name takes about this factor of speed on the axis
 LEAST_PU = 1e-9  # an error of exactly 0 is drawn here: the axis is logarithmic

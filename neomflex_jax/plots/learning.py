@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure
 
 LOG_FROM_RATIO = 20.0
 

@@ -11,17 +11,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
-from matplotlib.colors import TwoSlopeNorm, to_rgb
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 
 from neomflex_jax.environment import Environment
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import (
+    ConstrainedLayoutEngine,
+    Figure,
+    FigureCanvasAgg,
+    Line2D,
+    LineCollection,
+    TwoSlopeNorm,
+    colormaps,
+    to_rgb,
+)
 from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
 from neomflex_jax.plots.symbols import BatterySymbol, Sun
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from neomflex_jax.plots.days import ChosenDays
+from neomflex_jax.plots.drawing import Figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

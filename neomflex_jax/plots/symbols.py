@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.collections import LineCollection
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Rectangle
-from matplotlib.transforms import Affine2D, ScaledTranslation
 
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Affine2D, Circle, Line2D, LineCollection, Rectangle, ScaledTranslation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,11 +6,10 @@ To the right: branches between a bus and the slack. Upwards: room for every end 
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.transforms import offset_copy
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure, offset_copy
 from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
 from neomflex_jax.scenario import Scenario
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import COLUMN_MIDDLE, ChosenDays, choose
+from neomflex_jax.plots.drawing import Axes, Figure
 from neomflex_jax.scenario import Limits
 
 DEFAULT_LIMITS = Limits()

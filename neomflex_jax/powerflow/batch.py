@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.powerflow.dense import DenseNetwork
 from neomflex_jax.powerflow.machine_code import can_sweep
 from neomflex_jax.powerflow.per_unit import PerUnitFeeder
@@ -81,7 +82,11 @@ def solve_cases(
 
     def solve(first: int) -> None:
         start = min(first, n_cases - count)  # pieces of one length are one program: the last goes back a little
-        with jax.enable_x64(x64), jax.default_device(device):  # what the caller's thread has set, ours has not
+        with (
+            nan_is_a_value(),
+            jax.enable_x64(x64),
+            jax.default_device(device),
+        ):  # what the caller's thread has set, ours has not
             solved = _solve_piece(solver, p_injection_mw, q_injection_mvar, start, fields, size, count)
         gathered.put(first, jax.tree.map(lambda leaf: np.asarray(leaf)[first - start :], solved))
 

@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.feeder import STATIC, Feeder
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.ac import AcConfig, solve_ac
 from neomflex_jax.powerflow.batch import solve_cases
 from neomflex_jax.powerflow.calibrated import CalibratedFit, solve_calibrated
@@ -41,6 +42,7 @@ class PowerFlow:
     def __repr__(self) -> str:
         return f"PowerFlow({self.method!r}, {self.grid.topology.n_bus} buses, {type(self.grid.network).__name__})"
 
+    @nan_is_a_value()
     def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case: injections positive into the grid, shapes (n_bus,)."""
         # never below the precision of the impedances, which is single or double
@@ -55,6 +57,7 @@ class PowerFlow:
             slack_q_mvar=flow.slack_q_mvar - q_injection_mvar[slack],
         )
 
+    @nan_is_a_value()
     def on(self, feeder: Feeder) -> PowerFlow:
         """Give the same method on other impedances, traced ones perhaps, of the same topology; a fit stays as it is."""
         form = "tree" if isinstance(self.grid.network, TreeNetwork) else "dense"
@@ -81,6 +84,8 @@ def check_method(method: str) -> str:
     return method
 
 
+@platform_is_there()
+@nan_is_a_value()
 def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *, network: str = "auto") -> PowerFlow:
     """Bind a method, by name, to a feeder; `calibrated` is fitted around the feeder's own loads.
 
@@ -97,6 +102,8 @@ def bind(feeder: Feeder, method: str = "ac", ac_config: AcConfig = AcConfig(), *
     return PowerFlow(replace(grid, swept=grid.swept and method == "ac"), None, method, ac_config)
 
 
+@platform_is_there()
+@nan_is_a_value()
 def calibrate(
     feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike, *, network: str = "auto"
 ) -> PowerFlow:
@@ -132,6 +139,8 @@ def calibrate(
     return PowerFlow(grid, fit, "calibrated")
 
 
+@platform_is_there()
+@nan_is_a_value()
 def power_flow(
     feeder: Feeder,
     p_injection_mw: ArrayLike,

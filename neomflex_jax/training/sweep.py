@@ -24,6 +24,7 @@ from neomflex_jax.agents.policy_files import save_policies
 from neomflex_jax.agents.sac.config import Settings
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.algorithm import TrainState, algorithm_for
 from neomflex_jax.training.interrupt import deferred_interrupt
@@ -85,6 +86,8 @@ def grid(options: TrainOptions, values: Mapping[str, Sequence[Any]]) -> list[Tra
     ]
 
 
+@platform_is_there()
+@nan_is_a_value()
 def sweep(
     options_list: Sequence[TrainOptions],
     output: Path,
@@ -142,6 +145,7 @@ def sweep(
     return [[outcomes[training.folder] for training in each] for each in settings]
 
 
+@nan_is_a_value()
 def train_group(
     trainings: Sequence[Training], overwrite: bool = False, on_progress: OnProgress | None = None
 ) -> list[Outcome]:

@@ -17,6 +17,7 @@ from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy_files import load_policies, save_policies
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import FRESH, Checkpoints, Standing
@@ -45,6 +46,8 @@ ANY_STEPS = 10**15  # where time alone bounds a run
 OnProgress = Callable[[Progress], None]
 
 
+@platform_is_there()
+@nan_is_a_value()
 def train(
     options: TrainOptions,
     output: Path,
@@ -104,6 +107,8 @@ def train(
     return run.go_on(state, on_progress)
 
 
+@platform_is_there()
+@nan_is_a_value()
 def resume(
     output: Path,
     *,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.matplotlib_import import load_matplotlib
 
 MAX_BYTES = 200_000_000
 OLDEST_PANDAPOWER = (3, 5, 4)  # the first whose reader checks classes
@@ -52,6 +53,7 @@ def read_net(path: Path) -> Any:
     """
     text = _text(path)
     _check_content(path, _parse(f"{path}", text))
+    load_matplotlib()  # which pandapower imports
     import pandapower  # slow to import, and needed for nets alone
 
     version = tuple(int(part) for part in re.findall(r"\d+", pandapower.__version__)[:3])

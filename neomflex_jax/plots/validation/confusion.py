@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure, Rectangle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

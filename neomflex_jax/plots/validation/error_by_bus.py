@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure
 from neomflex_jax.plots.validation.spread import draw_spread, vm_error_pu
 
 if TYPE_CHECKING:

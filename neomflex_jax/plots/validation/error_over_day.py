@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure
 from neomflex_jax.plots.validation.spread import draw_spread, vm_error_pu
 
 if TYPE_CHECKING:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 
 from neomflex_jax.plots import style
+from neomflex_jax.plots.drawing import Figure, LogNorm
 
 if TYPE_CHECKING:
     from validation import Validated
