@@ -100,3 +100,9 @@ def integers(path: Path, table: pd.DataFrame, column: str) -> list[int]:
             f"{path}: line {table.index[bad[0]]}, column {column!r}: {values[bad[0]]} is not a whole number"
         )
     return [int(value) for value in values]
+
+
+def without_negative_zeros(table: pd.DataFrame) -> pd.DataFrame:
+    """Copy a table with every floating-point -0.0 in it as 0.0, so that no file says -0."""
+    floats = [name for name, dtype in table.dtypes.items() if np.issubdtype(dtype, np.floating)]
+    return table.assign(**{str(name): table[name] + 0.0 for name in floats})

@@ -88,7 +88,7 @@ def test_state_of_charge_is_drawn_after_its_step(steps: pd.DataFrame) -> None:
     levels = {each.get_ydata()[0] for each in panel(figure).get_lines()[2:]}
     assert levels == {0.4, 1.7, 1.8}
     assert panel(figure).get_ylabel() == "energy (MWh)"
-    assert panel(figure).get_title(loc="left") == "State of charge: controlled, days 1, 2"
+    assert panel(figure).get_title(loc="left") == "Energy in the batteries: controlled, days 1, 2"
 
 
 def test_voltage_envelope_band_and_limits(steps: pd.DataFrame) -> None:

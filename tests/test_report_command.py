@@ -71,7 +71,7 @@ def test_the_page_loads_nothing_and_says_validated(work: Path, capsys: pytest.Ca
     assert page.loads and all(value.startswith("data:image/png;base64,") for value in page.loads)
     assert len(page.loads) == 1 + 4 + 2 * 5  # learning, evaluation, two runs' validation
     assert page.open == []
-    for said in ("Settings", "Learning", "Evaluation", "closed_loop_gap_max", "controlled: PASS", "neom33"):
+    for said in ("Settings", "Learning", "Evaluation", "closed_loop_gap_max", "controlled: record PASS", "neom33"):
         assert said in page.text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,17 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.agents.policy import NoControl
-from neomflex_jax.devices import Battery, PvInverter
+from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
-from neomflex_jax.evaluation.tables import daily_summary, read_step_metrics, run_summary, step_metrics, write_tables
+from neomflex_jax.evaluation.tables import (
+    OPTIMUM,
+    daily_summary,
+    read_step_metrics,
+    run_summary,
+    step_metrics,
+    write_tables,
+)
 from neomflex_jax.scenario import Rules, Scenario, Territory, load_scenario
 
 NAN = np.nan
@@ -74,7 +82,9 @@ def test_columns_of_neom33() -> None:
         + [f"voltage_bus_{bus}_pu" for bus in range(33)]
         + ["terminated_early"]
     )
-    assert list(steps.columns) == [*contract, "buses_outside_band", "converged", "step_hours"]
+    further = ["buses_outside_band", "converged", "step_hours"]
+    further += [f"battery_soc_fraction_bus_{bus}" for bus in (23, 7, 14)]
+    assert list(steps.columns) == [*contract, *further]
     rewards = ["total_reward_agent_1", "total_reward_agent_2", "total_reward_agent_3"]
     assert list(daily_summary(steps).columns)[:10] == ["run", "day", *TOTALS, *rewards]
     assert list(run_summary(steps).columns)[:9] == ["run", *TOTALS, *rewards]
@@ -190,6 +200,50 @@ def test_a_recorded_run() -> None:
     np.testing.assert_allclose(days["battery_soc_start_bus_23_mwh"], 1.0, rtol=1e-6)
     np.testing.assert_allclose(days["battery_soc_end_bus_14_mwh"], 1.0, rtol=1e-6)
     np.testing.assert_allclose(days["total_losses_mwh"] * 2, days["total_losses_mw"], rtol=1e-12)
+
+
+def test_a_fraction_stands_beside_the_energy_that_is_called_soc() -> None:
+    steps = step_metrics(make_trajectory())
+    np.testing.assert_allclose(steps["battery_soc_bus_20"], 4.0 * steps["battery_soc_fraction_bus_20"])
+    assert steps["battery_soc_fraction_bus_20"].tolist() == [0.4375, 0.46875, 0.46875, 0.375]
+
+
+def test_what_no_control_costs_stands_beside_every_run(tmp_path: Path) -> None:
+    idle = make_trajectory("idle", local_reward=np.full((4, 2), -7.0))
+    step_file, day_file, run_file = write_tables([make_trajectory(), make_trajectory("other")], tmp_path, idle)
+    steps, days, runs = read_step_metrics(step_file), pd.read_csv(day_file), pd.read_csv(run_file)
+    assert steps["no_control_cost"].tolist() == [14.0] * 8
+    assert days["no_control_day_cost"].tolist() == [28.0] * 4
+    assert days["no_control_voltage_violations"].tolist() == days["voltage_violations"].tolist()
+    assert runs["no_control_mean_day_cost"].tolist() == [28.0] * 2
+    assert set(steps["run"]) == {"controlled", "other"}, "it is no run of the tables"
+    pd.testing.assert_frame_equal(runs, run_summary(steps), rtol=1e-8, check_dtype=False)
+    elsewhere = dataclasses.replace(idle, dataset_index=idle.dataset_index + 2)
+    with pytest.raises(nf.InputError, match="'controlled' has other days than no control"):
+        write_tables([make_trajectory()], tmp_path, elsewhere)
+
+
+def test_no_file_says_minus_zero(tmp_path: Path) -> None:
+    idle = make_trajectory(battery_p_mw=-np.zeros((4, 1)), pv_q_mvar=-np.zeros((4, 1), np.float32))
+    for path in write_tables([idle], tmp_path):
+        assert not {cell for line in path.read_text().splitlines() for cell in line.split(",")} & {"-0", "-0.0"}, path
+
+
+def test_every_column_is_described_with_its_unit() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "tables.md").read_text(encoding="utf-8")
+    everything = dataclasses.replace(
+        TINY,
+        batteries=(Battery(20, capacity_mwh=4.0, power_mw=1.0, charge_efficiency=0.9, s_mva=1.5),),
+        pv_inverters=(PvInverter(30, p_max_mw=1.0, s_mva=1.0, curtailable=True),),
+        flexible_loads=(FlexibleLoad(20, curtail_share=0.2, shift_mw=0.1, buffer_mwh=1.5),),
+    )
+    run = make_trajectory(OPTIMUM, everything, load_p_mw=np.ones((4, 3)))
+    steps = step_metrics(run, run)
+    for table in (steps, daily_summary(steps), run_summary(steps)):
+        for column in table.columns:
+            general = re.sub(r"bus_(10|20|30)", "bus_<b>", column)
+            general = re.sub(r"reward_(east|west)", "reward_<agent>", general)
+            assert f"`{general}`" in page, column
 
 
 def test_runs_that_cannot_share_a_table(tmp_path: Path) -> None:

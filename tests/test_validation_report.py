@@ -241,7 +241,7 @@ def test_report_round_trip(random_run: Trajectory, idle_run: Trajectory, tmp_pat
     report = validate(
         [random_run, idle_run],
         tmp_path / "out",
-        OPEN_LOOP,
+        dataclasses.replace(OPEN_LOOP, hard_violations=10_000),  # random actions break limits
         metadata={"policy": "sha"},
         on_step=lambda *at: steps.append(at),
     )
@@ -249,7 +249,7 @@ def test_report_round_trip(random_run: Trajectory, idle_run: Trajectory, tmp_pat
     assert steps[-1] == (96, 96)
     stored = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
     assert stored == report.as_dict()
-    assert stored["schema_version"] == 3
+    assert stored["schema_version"] == 4
     assert stored["metadata"] == {"policy": "sha"}
     assert stored["runpp_options"]["lightsim2grid"] is False
     assert set(stored["versions"]) >= {"neomflex_jax", "python", "jax", "numpy", "pandapower"}
@@ -277,7 +277,8 @@ def test_failure_is_named_everywhere(idle_run: Trajectory, tmp_path: Path) -> No
     assert report.runs[0].failed_criteria == ("vm_max_pu", "cost_max", "observation_max")
     assert "idle: FAIL: vm_max_pu" in render_table(report)
     page = (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "Verdict: **FAIL**" in page and "| vm_max_pu | 0.01 | 1e-05 | **fail** |" in page
+    assert "**record not confirmed by pandapower: FAIL (vm_max_pu, cost_max, observation_max)**" in page
+    assert "| vm_max_pu | 0.01 | 1e-05 | **fail** |" in page
 
 
 def test_nothing_to_compare_is_incomplete_and_valid_json(idle_run: Trajectory, tmp_path: Path) -> None:

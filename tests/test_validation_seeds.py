@@ -22,6 +22,9 @@ def stored(cost: float, seed: int, **changes: Any) -> dict[str, Any]:
     run = {
         "run": "controlled",
         "reference": False,
+        "kind": "policy",
+        "tolerances": {"hard_violations": 0},
+        "metrics": {"hard": {"agreed": 0, "missed": 0}},
         "scenario": "neom33",
         "scenario_hash": "s",
         "feeder_sha256": "f",
@@ -36,7 +39,7 @@ def stored(cost: float, seed: int, **changes: Any) -> dict[str, Any]:
         "recorded_day_cost": costs,
         "day_cost": costs,
     }
-    content = {"schema_version": 3, "verdict": "PASS", "is_sample": False, "days": list(range(N_DAYS))}
+    content = {"schema_version": 4, "verdict": "PASS", "is_sample": False, "days": list(range(N_DAYS))}
     content |= {"metadata": {"training": {"algorithm": "sac", "seed": seed}}, "runs": [run | changes]}
     return content
 

@@ -19,6 +19,7 @@ from validation.budget import error_budget
 from validation.currents import recorded_currents
 from validation.feeder_net import runpp_needs
 from validation.gap import ClosedLoop
+from validation.kinds import POLICY
 from validation.metrics import Metrics, compare
 from validation.profile_check import profile_gap
 from validation.replay import Replay
@@ -48,7 +49,7 @@ def judge_run(
     whole: Trajectory,
     tolerances: Tolerances | None,
     reference: bool,
-    closes: bool,
+    kind: str,
     policy_hashes: Mapping[str, str],
     closed: ClosedLoop | None,
     profiles: Path | None = None,
@@ -65,8 +66,8 @@ def judge_run(
         None takes those of the run's method.
     reference
         Whether its verdict counts for nothing.
-    closes
-        Whether a closed loop is asked of it.
+    kind
+        What it is, of `kinds.KINDS`. Of a policy a closed loop and the hard limits are asked.
     policy_hashes
         Of its policies, by agent.
     closed
@@ -78,11 +79,13 @@ def judge_run(
     metrics, series = compare(trajectory, replayed, whole=whole)
     default = tolerances_for(trajectory.power_flow)
     used = default if tolerances is None else tolerances
-    criteria = _criteria(metrics, used, closes, closed, None if profiles is None else profile_gap(trajectory, profiles))
+    off_profiles = None if profiles is None else profile_gap(trajectory, profiles)
+    criteria = _criteria(metrics, used, kind == POLICY, closed, off_profiles)
     by_day = (-1, scenario.steps_per_day)
     report = RunReport(
         run=trajectory.run,
         reference=reference,
+        kind=kind,
         **_identity(trajectory, feeder),
         policies_sha256=dict(policy_hashes),
         runpp_needs=runpp_needs(feeder),
@@ -104,15 +107,16 @@ def judge_run(
 
 
 def _criteria(
-    metrics: Metrics, tolerances: Tolerances, closes: bool, closed: ClosedLoop | None, profile_max: float | None
+    metrics: Metrics, tolerances: Tolerances, is_policy: bool, closed: ClosedLoop | None, profile_max: float | None
 ) -> tuple[Criterion, ...]:
     """Judge; a closed loop that is asked for and was not played has no value, which is not a pass."""
-    gap = None if not closes else math.nan if closed is None else closed.cost_gap_share
+    gap = None if not is_policy else math.nan if closed is None else closed.cost_gap_share
     return judge(
         metrics,
         tolerances,
         gap,
         profile_max=profile_max,
+        is_policy=is_policy,
         closed_loop_failed_flows=None if closed is None else closed.failed_flows,
         closed_loop_spot_max_pu=None if closed is None else closed.spot_max_pu,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from neomflex_jax.evaluation.operation import BandFigures
 from validation.budget import ALL
+from validation.headline import headline
 from validation.metrics import SideBySide
 from validation.render import SIDES, number, remarks, table
 from validation.statistics import ErrorSummary
@@ -38,7 +39,10 @@ OPERATION = {
 
 def render_markdown(report: Report) -> str:
     """Give the whole report as Markdown; figures are files beside the page."""
-    lines = ["# Validation against pandapower", "", f"Verdict: **{report.verdict}**", ""]
+    lines = ["# Validation against pandapower", ""]
+    for said in headline(report):
+        lines += [f"**{said.text}**", ""]
+    lines += [f"Verdict, of both: {report.verdict}, exit status {report.exit_status}.", ""]
     lines += [f"- {remark}" for remark in remarks(report)]
     lines += ["", "Versions: " + ", ".join(f"{name} {value}" for name, value in report.versions.items()) + ".", ""]
     if len(report.runs) > 1:
@@ -53,7 +57,7 @@ def render_markdown(report: Report) -> str:
 
 def _run_section(run: RunReport) -> list[str]:
     metrics = run.metrics
-    lines = [f"## {run.run}: {run.verdict}{' (reference, not counted)' if run.reference else ''}", ""]
+    lines = [f"## {run.run}: record {run.record_verdict}{' (reference, not counted)' if run.reference else ''}", ""]
     lines += [f"Scenario {run.scenario} (hash {run.scenario_hash[:12]}), power flow `{run.power_flow}`, ", ""]
     lines[-2] += f"{metrics.n_days} days, {metrics.n_steps} steps; profiles {run.profiles_sha256[:12] or 'not stated'}."
     lines += [f"Policy of {agent}: {value[:12]}." for agent, value in run.policies_sha256.items()] + [""]

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from validation.headline import headline
+
 if TYPE_CHECKING:
-    from validation.report import Report, RunReport
+    from validation.report import Report
 
 SIDES = (
     ("mean_day_cost", "day cost, mean", "{:.3f}"),
@@ -20,8 +22,13 @@ SIDES = (
 
 
 def render_table(report: Report) -> str:
-    """Give a short plain-text table: both sides of each run, its verdict, and why it failed if it did."""
-    rows = [["run", "power flow", "", "day cost", "losses MWh", "outside band", "max |dV| pu", "verdict"]]
+    """Give a short plain text: what `render_details` gives, and the headline."""
+    return "\n".join([render_details(report), *(line.text for line in headline(report))])
+
+
+def render_details(report: Report) -> str:
+    """Give a table with both sides of each run and whether its record is pandapower's, why it failed if it did."""
+    rows = [["run", "power flow", "", "day cost", "losses MWh", "outside band", "max |dV| pu", "record"]]
     for run in report.runs:
         for side in ("recorded", "pandapower"):
             first = side == "recorded"
@@ -29,13 +36,15 @@ def render_table(report: Report) -> str:
             share = number(getattr(run.metrics.share_outside_band, side), "{:.2%}")
             error = "" if first else number(run.metrics.vm_pu.max_abs, "{:.1e}")
             head = [run.run, run.power_flow] if first else ["", ""]
-            rows.append([*head, side, *figures, share, error, "" if first else _own_verdict(run)])
+            word = f"({run.record_verdict})" if run.reference else run.record_verdict
+            rows.append([*head, side, *figures, share, error, "" if first else word])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines += [
         f"{run.run}: {run.verdict}: {', '.join(run.failed_criteria)}" for run in report.runs if run.failed_criteria
     ]
-    return "\n".join([*lines, *remarks(report), f"verdict: {report.verdict}"])
+    verdict = f"verdict: {report.verdict}, exit status {report.exit_status}"
+    return "\n".join([*lines, *remarks(report), verdict])
 
 
 def remarks(report: Report) -> list[str]:
@@ -63,15 +72,14 @@ def remarks(report: Report) -> list[str]:
 
 
 def number(value: float, form: str = "{:.3g}") -> str:
-    """Write a number, or that there is none."""
-    return form.format(value) if math.isfinite(value) else "not available"
+    """Write a number, or that there is none; what rounds to zero has no sign."""
+    if not math.isfinite(value):
+        return "not available"
+    text = form.format(value)
+    return form.format(0.0) if text == form.format(-0.0) else text
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Write a Markdown table and a blank line; bars in cells are escaped."""
     lines = [header, ("---",) * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
-
-
-def _own_verdict(run: RunReport) -> str:
-    return f"({run.verdict})" if run.reference else run.verdict

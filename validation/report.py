@@ -22,9 +22,9 @@ from validation.metrics import Metrics
 from validation.ranking import Ranking
 from validation.replay import RETRY_LADDER, RUNPP_OPTIONS
 from validation.tolerances import Tolerances
-from validation.verdict import FAIL, INCOMPLETE, PASS, Criterion, worst_verdict
+from validation.verdict import FAIL, INCOMPLETE, PASS, Criterion, record_verdict_of, worst_verdict
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 EXIT_STATUS = {PASS: 0, FAIL: 1, INCOMPLETE: 2}
 
 
@@ -34,6 +34,7 @@ class RunReport:
 
     run: str
     reference: bool  # its verdict does not count
+    kind: str  # of `kinds.KINDS`
     scenario: str
     scenario_hash: str
     feeder_sha256: str  # of what the feeder's name or folder held
@@ -62,6 +63,26 @@ class RunReport:
     def failed_criteria(self) -> tuple[str, ...]:
         """Names of the criteria that do not hold or could not be judged."""
         return tuple(criterion.name for criterion in self.criteria if not criterion.passed)
+
+    @property
+    def record_verdict(self) -> str:
+        """Whether the record is pandapower's, whatever the policy does."""
+        return record_verdict_of(self.criteria)
+
+    @property
+    def mean_day_cost(self) -> float:
+        """In pandapower."""
+        return self.metrics.mean_day_cost.pandapower
+
+    @property
+    def hard_violations(self) -> int:
+        """Steps x buses outside the hard limits, in pandapower."""
+        return self.metrics.hard.true
+
+    @property
+    def hard_violations_allowed(self) -> int:
+        """As many pass."""
+        return self.tolerances.hard_violations
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,4 +153,6 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
         return _plain(value.item())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    if isinstance(value, float):
+        return value + 0.0 if math.isfinite(value) else None  # + 0.0: no -0
+    return value

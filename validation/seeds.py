@@ -124,10 +124,10 @@ def _sentence(one: Group, other: Group) -> tuple[str, Difference | None]:
         return f"{pair}: no comparison, because seeds are not validated ({counts})", None
     found = compare_costs(one.day_cost, other.day_cost)
     low, high = found.difference.low, found.difference.high
-    basis = f"95 % interval {low:+.4g} to {high:+.4g}, {found.n_days} paired days; "
+    basis = f"95 % interval {low:+z.4g} to {high:+z.4g}, {found.n_days} paired days; "
     basis += f"{one.name} {seeds_remark(len(one.seeds))}, {other.name} {seeds_remark(len(other.seeds))}"
     if not found.may_be_said:
-        return f"{pair}: no difference can be told ({found.difference.estimate:+.4g} a day, {basis})", found
+        return f"{pair}: no difference can be told ({found.difference.estimate:+z.4g} a day, {basis})", found
     better, worse = (one, other) if high < 0 else (other, one)
     size = abs(found.difference.estimate)
     return f"{better.name} is better than {worse.name}: {size:.4g} less a day ({basis})", found

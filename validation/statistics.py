@@ -27,6 +27,11 @@ class Confusion:
     invented: int  # outside in the record only
     inside: int  # inside in both
 
+    @property
+    def true(self) -> int:
+        """Outside in pandapower."""
+        return self.agreed + self.missed
+
 
 def outside(vm_pu: np.ndarray, low_pu: float, high_pu: float) -> np.ndarray:
     """Bus-steps outside the limits; a value that is not finite is outside."""

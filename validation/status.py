@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neomflex_jax.errors import InputError
+from validation.headline import Line, Outcome, headline, not_confirmed
 from validation.stored_report import FILE, StoredReport, StoredRun, read_report
 from validation.verdict import FAIL, PASS
 
@@ -50,7 +51,19 @@ class Status:
 
     validated: bool
     text: str
-    report: Path | None = None  # that validates them, or that was made of them and does not
+    report: StoredReport | None = None  # that validates them, or that was made of them and does not
+
+    def headline(self, outcomes: Sequence[Outcome], where: str) -> list[Line]:
+        """Say both things of the results: by their report, or without one by `outcomes`, as `not_confirmed` does."""
+        return not_confirmed(outcomes, where) if self.report is None else headline(self.report)
+
+    def sentence(self, runs: Iterable[str]) -> str:
+        """Give `text`, and name those of the results' runs that the report validates nothing of."""
+        if not self.validated or self.report is None:
+            return self.text
+        confirmed = {run.run for run in self.report.runs if run.record_verdict == PASS}
+        others = [run for run in dict.fromkeys(runs) if run not in confirmed]
+        return f"{self.text}; not in that report, so not validated: {', '.join(others)}" if others else self.text
 
 
 def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
@@ -65,8 +78,8 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
     """
     notes: list[str] = []
     passed: Status | None = None
-    failed: Path | None = None
-    same: Path | None = None
+    failed: StoredReport | None = None
+    same: StoredReport | None = None
     for folder in dict.fromkeys(places):
         if not (folder / FILE).is_file():
             continue
@@ -82,14 +95,15 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
         run = report.judged[differences.index([])]
         if report.verdict == PASS:
             own = f" (own tolerances: {', '.join(run.own_tolerances)})" if run.own_tolerances else ""
-            passed = passed or Status(True, f"validated: PASS{own}, {report.path}", report.path)
+            passed = passed or Status(True, f"validated: PASS{own}, {report.path}", report)
             continue
-        same = report.path
+        same = report
         notes.append(_refusal(report, run))
         if run.verdict == FAIL:
-            failed = failed or report.path
+            failed = failed or report
     if passed is None or failed is not None:
-        beside = [f"beside {passed.report}, which says PASS: validate again, or delete the wrong one"] if passed else []
+        other = passed.report if passed is not None else None
+        beside = [f"beside {other.path}, which says PASS: validate again, or delete the wrong one"] if other else []
         return Status(False, "; ".join(["not validated", *notes, *beside]), failed or same)
     return passed
 

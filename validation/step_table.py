@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.tables import without_negative_zeros
 from validation.metrics import Series
 from validation.replay import Replay
 
@@ -34,4 +35,4 @@ def step_table(trajectory: Trajectory, replayed: Replay, series: Series) -> pd.D
     rows = np.arange(trajectory.n_steps)
     own |= {"voltage_error_pu": series.vm_error_pu[rows, worst]}
     own |= {"voltage_error_bus": np.asarray(trajectory.bus_labels)[worst]}
-    return pd.DataFrame(own)
+    return without_negative_zeros(pd.DataFrame(own))

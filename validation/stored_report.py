@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.one_line import one_line
+from validation.kinds import KINDS, POLICY
 from validation.report import SCHEMA_VERSION
-from validation.verdict import FAIL, INCOMPLETE, PASS
+from validation.verdict import FAIL, INCOMPLETE, PASS, POLICY_CRITERIA
 
 T = TypeVar("T")
 FILE = "report.json"
@@ -25,6 +26,7 @@ class StoredRun:
 
     run: str
     reference: bool
+    kind: str
     scenario: str
     scenario_hash: str
     feeder_sha256: str
@@ -33,10 +35,24 @@ class StoredRun:
     policies_sha256: Mapping[str, str]
     power_flow: str
     verdict: str
+    record_verdict: str  # of the criteria that no policy can help
     failed_criteria: tuple[str, ...]
     own_tolerances: tuple[str, ...]
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # pandapower's
+    hard_violations: int  # steps x buses, pandapower's
+    hard_violations_allowed: int
+
+    @property
+    def mean_day_cost(self) -> float:
+        """In pandapower; NaN if a day has none."""
+        return sum(self.day_cost) / len(self.day_cost) if self.day_cost else math.nan
+
+    @property
+    def holds(self) -> bool:
+        """Whether verdict, criteria and what the policy did all say PASS."""
+        broken = self.kind == POLICY and self.hard_violations > self.hard_violations_allowed
+        return self.verdict == PASS and not self.failed_criteria and not broken
 
     __repr__ = one_line
 
@@ -67,7 +83,7 @@ def read_report(path: Path) -> StoredReport:
     Raises
     ------
     InputError
-        If there is none, it is no report of this schema, or its verdict contradicts its criteria.
+        If there is none, it is no report of this schema, or its verdict contradicts its criteria or its figures.
     """
     path = path / FILE if path.is_dir() else path
     try:
@@ -95,8 +111,7 @@ def read_report(path: Path) -> StoredReport:
     )
     if not report.judged or report.verdict not in (PASS, FAIL, INCOMPLETE):
         raise InputError(f"{path}: no judged run, or verdict {report.verdict!r:.40}; validate again")
-    holds = all(run.verdict == PASS and not run.failed_criteria for run in report.judged)
-    if report.verdict == PASS and (report.is_sample or not holds):
+    if report.verdict == PASS and (report.is_sample or not all(run.holds for run in report.judged)):
         raise InputError(f"{path}: says PASS, and its runs do not; validate again")
     return report
 
@@ -106,19 +121,42 @@ def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
     if not all(isinstance(value, str) for value in policies.values()):
         raise InputError(f"{path}: policies_sha256 must be texts by agent; validate again")
     criteria = _list(path, entry, "criteria", dict)
-    failed = {*_list(path, entry, "failed_criteria", str)}
-    failed |= {str(one.get("name")) for one in criteria if one.get("passed") is not True or one.get("limit") is None}
+    passed = {str(one.get("name")): one.get("passed") if one.get("limit") is not None else None for one in criteria}
+    failed = {*_list(path, entry, "failed_criteria", str)} | {name for name, word in passed.items() if word is not True}
+    hard = _get(path, _get(path, entry, "metrics", dict), "hard", dict)
+    kind = _get(path, entry, "kind", str)
+    if kind not in KINDS:
+        raise InputError(f"{path}: kind is {kind!r:.40}, not one of {', '.join(KINDS)}; validate again")
     hashes = ("scenario_hash", "feeder_sha256", "task_hash", "profiles_sha256")
     texts = ("run", "scenario", *hashes, "power_flow", "verdict")
     return StoredRun(
         **{name: _get(path, entry, name, str) for name in texts},
         reference=_get(path, entry, "reference", bool),
+        kind=kind,
+        record_verdict=_record_verdict(_get(path, entry, "verdict", str), passed, failed),
         policies_sha256=policies,
         failed_criteria=tuple(sorted(failed)),
         own_tolerances=tuple(_get(path, entry, "own_tolerances", dict)),
         recorded_day_cost=_costs(path, entry, "recorded_day_cost"),
         day_cost=_costs(path, entry, "day_cost"),
+        hard_violations=sum(_count(path, hard, name) for name in ("agreed", "missed")),
+        hard_violations_allowed=_count(path, _get(path, entry, "tolerances", dict), "hard_violations"),
     )
+
+
+def _record_verdict(verdict: str, passed: Mapping[str, object], failed: set[str]) -> str:
+    """Leave out of a run's verdict what its policy did; a verdict that no criterion explains stays."""
+    ours = failed.difference(POLICY_CRITERIA)
+    if not ours:
+        return PASS if failed else verdict
+    return FAIL if any(passed.get(name) is False for name in ours) else INCOMPLETE
+
+
+def _count(path: Path, values: Mapping[str, Any], name: str) -> int:
+    count = _get(path, values, name, int)
+    if isinstance(count, bool) or count < 0:
+        raise InputError(f"{path}: {name} is {count!r:.40}, not a count; validate again")
+    return count
 
 
 def _costs(path: Path, entry: dict[str, Any], name: str) -> tuple[float, ...]:

@@ -29,6 +29,9 @@ class Tolerances:
     slack_q_max_mvar: float = 1e-4
     # a surrogate that hides a broken hard limit must not pass, however small its errors are elsewhere
     missed_hard_violations: int = 0
+    # steps x buses that a policy leaves outside the hard limits, in pandapower's answers to what it did; a step without
+    # an answer counts with all its buses. Yardsticks may: the verdict is on policies
+    hard_violations: int = 0
     # a step that pandapower cannot solve has no validated result
     failed_flows: int = 0
     # nor has one that the environment's own power flow could not solve

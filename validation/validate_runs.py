@@ -21,6 +21,7 @@ from validation.acting import ActingPolicy
 from validation.checks import check_trajectory
 from validation.closed_loop import closed_loop
 from validation.judge_run import Validated, judge_run
+from validation.kinds import kind_of
 from validation.markdown import render_markdown
 from validation.profile_check import check_profiles_file
 from validation.ranking import Ranking, ranking_of
@@ -66,7 +67,8 @@ def validate(
     references
         Names of runs that are shown beside the others and whose verdict does not count.
     schedules
-        Names of runs by rules or plans that cannot act on observations alone: no closed loop is asked of them.
+        Names of runs by rules or plans that cannot act on observations alone: no closed loop is asked of them, and hard
+        violations are not held against them.
     policy_hashes
         SHA-256 of each run's policies, ``{run: {agent: hash}}``: what is validated.
     profiles
@@ -150,7 +152,7 @@ def _validate_run(whole: Trajectory, asked: _Asked, progress: Progress) -> Valid
         whole=whole,
         tolerances=asked.tolerances,
         reference=name in asked.references,
-        closes=name not in (*asked.references, *asked.schedules),
+        kind=kind_of(whole, reference=name in asked.references, schedule=name in asked.schedules),
         policy_hashes=asked.policy_hashes.get(name, {}),
         closed=closed,
         profiles=asked.profiles,

@@ -14,6 +14,7 @@ from validation.metrics import Metrics
 from validation.tolerances import Tolerances
 
 PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
+POLICY_CRITERIA = ("hard_violations",)  # of what a policy does; all others: is its record pandapower's?
 
 
 @dataclass(frozen=True)
@@ -38,13 +39,15 @@ def judge(
     closed_loop_failed_flows: int | None = None,
     closed_loop_spot_max_pu: float | None = None,
     profile_max: float | None = None,
+    is_policy: bool = False,
 ) -> tuple[Criterion, ...]:
     """Hold a run's figures against the tolerances, in the order of the tolerances' fields.
 
     `closed_loop_gap`: by how much of itself the reward differs when the policy acts on pandapower's answers; NaN if
     that should have been found out and was not, None to leave the criterion out. `closed_loop_failed_flows` and
     `closed_loop_spot_max_pu`: its own failed steps, and how far it is from plain `runpp`; None where there was none.
-    `profile_max`: how far the record is from the profiles' file; None without it. A tolerance of None is not judged.
+    `profile_max`: how far the record is from the profiles' file; None without it. `is_policy`: whether hard violations
+    in pandapower are held against the run, as they are not against yardsticks. A tolerance of None is not judged.
     """
     values: dict[str, float | None] = {
         "vm_max_pu": metrics.vm_pu.max_abs,
@@ -68,6 +71,7 @@ def judge(
         "day_cost_flattery_max": max(-metrics.day_cost_gap, 0.0),
     }
     values["profile_max"] = profile_max
+    values["hard_violations"] = metrics.hard.true if is_policy else None
     values["closed_loop_gap_max"] = closed_loop_gap
     values["closed_loop_failed_flows"] = closed_loop_failed_flows
     values["closed_loop_spot_max_pu"] = closed_loop_spot_max_pu
@@ -76,6 +80,11 @@ def judge(
         for name, limit in vars(tolerances).items()
         if (value := values.get(name)) is not None and limit is not None
     )
+
+
+def record_verdict_of(criteria: Iterable[Criterion]) -> str:
+    """Sum up the criteria that say whether a record is pandapower's."""
+    return verdict_of(criterion for criterion in criteria if criterion.name not in POLICY_CRITERIA)
 
 
 def verdict_of(criteria: Iterable[Criterion]) -> str:

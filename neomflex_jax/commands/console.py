@@ -68,7 +68,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def short(value: float | None) -> str:
-    """Write a number with four significant digits, no exponent where it can be helped."""
+    """Write a number with four significant digits, no exponent where it can be helped, and no sign before a zero."""
     if value is None or value != value:  # NaN
         return "n/a"
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:z.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

@@ -8,14 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.evaluate import EvaluateCommand
+from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.commands.plot import PlotCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
+
+if TYPE_CHECKING:
+    from validation.stored_report import StoredRun
 
 NAMES = {"baseline": "no control", "controlled": "SAC"}
 FIGURES = ("soc", "voltage", "reactive-power", "dispatch", "comparison")
@@ -76,10 +80,14 @@ def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def print_results(folder: Path) -> None:
-    """Print the demo's table, every number read back from the files in `folder`."""
-    report: dict[str, Any] = json.loads((folder / "validation" / "report.json").read_text(encoding="utf-8"))
+    """Print the demo's table and headline, every number read back from the files in `folder`."""
+    from validation.headline import headline
+    from validation.stored_report import read_report
+
+    stored = read_report(folder / "validation")
     stages: dict[str, Any] = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
-    runs = sorted(report["runs"], key=lambda run: list(NAMES).index(run["run"]))
+    verdicts = {run.run: _verdict(run) for run in stored.runs}
+    runs = sorted(stored.content["runs"], key=lambda run: list(NAMES).index(run["run"]))
     columns = [_column(run, side) for run in runs for side in ("recorded", "pandapower")]
     header = [
         "mean of a day",
@@ -87,15 +95,16 @@ def print_results(folder: Path) -> None:
     ]
     labels = ("reward (team)", "losses MWh", "buses outside band, %", "lowest voltage pu", "highest voltage pu")
     rows = [[label, *(column[index] for column in columns)] for index, label in enumerate(labels)]
-    rows.append(["verdict", *(text for run in runs for text in ("", _verdict(run)))])
+    rows.append(["record", *(text for run in runs for text in ("", verdicts[run["run"]]))])
     console.rule("results", align="left")
     print_table(f"{runs[0]['metrics']['n_days']} unseen days", header, rows)
     console.print("seconds: " + ", ".join(f"{name} {value}" for name, value in stages["seconds"].items()))
     console.print(f"from: {folder}/validation/report.json, {folder}/stages.json; figures and tables: {folder}")
+    print_headline(headline(stored))
 
 
-def _verdict(run: dict[str, Any]) -> str:
-    return f"({run['verdict']}, not counted)" if run["reference"] else str(run["verdict"])
+def _verdict(run: StoredRun) -> str:
+    return f"({run.record_verdict}, not counted)" if run.reference else run.record_verdict
 
 
 def _column(run: dict[str, Any], side: str) -> list[str]:

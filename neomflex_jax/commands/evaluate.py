@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import tyro
 
 from neomflex_jax.commands.console import console, print_table, short, working
+from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, refuse_existing
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from validation.status import Identity
 
 COLUMNS = {
@@ -25,6 +28,7 @@ COLUMNS = {
     "failed_power_flows": "failed\nflows",
 }
 GAP = "gap_to_perfect_foresight_percent"
+EXACT = ("ac", "newton")
 TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 
 
@@ -32,7 +36,8 @@ TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 class EvaluateCommand:
     """Play trained policies and yardsticks on unseen days, write three CSV files, and say whether they are validated.
 
-    Days come in file order, energies are carried over midnight, actions are the policies' modes.
+    Days come in file order, energies are carried over midnight, actions are the policies' modes. Says how policies do
+    beside no control and the best rule played: in pandapower if they are validated, else in the power flow they played.
     """
 
     output: Path
@@ -52,12 +57,14 @@ class EvaluateCommand:
     variant: str | None = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     baseline: bool = False
-    """Also play zero actions, as run `baseline`."""
+    """Also write the run without control, `baseline`, into the tables. Policies are compared with it in any case."""
     overwrite: bool = False
     """Replace the tables and trajectories in the output folder."""
 
     def execute(self, started: float) -> int:
         """Evaluate; gives the exit status."""
+        import pandas as pd
+
         from neomflex_jax.evaluation.tables import write_tables
 
         recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
@@ -75,20 +82,18 @@ class EvaluateCommand:
             )
         for stale in self.output.glob("trajectory_*.npz"):
             stale.unlink()
-        write_tables(played.trajectories, self.output)
+        write_tables(played.trajectories, self.output, played.no_control)
         identity = identity_of(played)
         write_identity(identity, self.output)
         for trajectory in played.trajectories:
             trajectory.save(self.output / f"trajectory_{trajectory.run}.npz")
-        self._print_summary(played)
-        if not self._print_validation_status(identity):
+        summary = pd.read_csv(self.output / "run_summary.csv")
+        self._print_summary(played, summary)
+        if not self._print_validation_status(identity, played, summary):
             self._print_how_to_validate(played)
         return 0
 
-    def _print_summary(self, played: PlayedRuns) -> None:
-        import pandas as pd
-
-        summary = pd.read_csv(self.output / "run_summary.csv")
+    def _print_summary(self, played: PlayedRuns, summary: pd.DataFrame) -> None:
         power_flow = played.trajectories[0].power_flow
         columns = COLUMNS | ({GAP: "gap to\noptimum, %"} if GAP in summary else {})
         rows = [[str(row["run"]), *(short(float(row[name])) for name in columns)] for _, row in summary.iterrows()]
@@ -98,20 +103,22 @@ class EvaluateCommand:
         console.print(f"from: {self.output}/run_summary.csv")
         for name, note in played.yardsticks.items():
             console.print(f"{name}: {note}")
-        if GAP in summary and power_flow != "ac":
+        if GAP in summary and power_flow not in EXACT:
             console.print(f"the gap is in {power_flow}; --power-flow ac has the exact one")
         failed = int(summary["failed_power_flows"].sum())
         if failed:
             console.print(f"warning: {failed} power flows failed; losses and voltages leave them out", style="yellow")
 
-    def _print_validation_status(self, identity: Identity) -> bool:
-        """Say whether a report validates these policies; False also without any policies."""
+    def _print_validation_status(self, identity: Identity, played: PlayedRuns, summary: pd.DataFrame) -> bool:
+        """Say whether a report validates these policies, and how they do; False also without any policies."""
         from validation.status import validation_status
 
         if self.policies is None:
             return False
         status = validation_status(identity, places_of_reports(self.policies, self.output))
-        console.print(status.text, style="green" if status.validated else "yellow")
+        where = f", in `{played.trajectories[0].power_flow}` alone"
+        print_headline(status.headline(tabled_runs(summary), where))
+        console.print(status.sentence(run.run for run in played.trajectories))
         return status.validated
 
     def _print_how_to_validate(self, played: PlayedRuns) -> None:

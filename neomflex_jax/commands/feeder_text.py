@@ -80,8 +80,8 @@ def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
     rows = [
         ("lowest voltage", f"{flow.vm_pu[lowest]:.6f} pu at bus {feeder.bus_labels[lowest]}"),
         ("highest voltage", f"{flow.vm_pu[highest]:.6f} pu at bus {feeder.bus_labels[highest]}"),
-        ("losses", f"{1e3 * float(flow.loss_mw):.4f} kW"),
-        ("slack", f"{float(flow.slack_p_mw):.6f} MW, {float(flow.slack_q_mvar):.6f} Mvar"),
+        ("losses", f"{1e3 * float(flow.loss_mw):z.4f} kW"),
+        ("slack", f"{float(flow.slack_p_mw):z.6f} MW, {float(flow.slack_q_mvar):z.6f} Mvar"),
     ]
     loading = np.where(np.isfinite(feeder.max_i_ka), flow.branch_loading_percent, -np.inf)
     branch = int(loading.argmax())
@@ -141,7 +141,7 @@ def comparison(check: FeederCheck) -> tuple[tuple[str, ...], Rows]:
         own, theirs = (getattr(answers, quantity)[0] for answers in (check.own, check.pandapower))
         if quantity == "vm_pu":
             title, own, theirs = "lowest voltage, pu", own.min(), theirs.min()
-        rows.append((title, f"{float(own):.9f}", f"{float(theirs):.9f}", f"{check.largest(quantity):.2g}"))
+        rows.append((title, f"{float(own):z.9f}", f"{float(theirs):z.9f}", f"{check.largest(quantity):.2g}"))
     return ("", "ours,\nnominal", "pandapower,\nnominal", "largest difference,\nall cases"), rows
 
 

@@ -158,4 +158,4 @@ def number(value: float) -> str:
         return f"{value:,}"
     if value != value:
         return "n/a"
-    return f"{value:.3g}" if not abs(value) >= 1000 else f"{float(f'{value:.3g}'):,.0f}"
+    return f"{value:z.3g}" if not abs(value) >= 1000 else f"{float(f'{value:.3g}'):,.0f}"

@@ -21,8 +21,9 @@ table { border-collapse: collapse; margin: .8rem 0; display: block; overflow-x: 
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #8883; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 td.bad { color: #D55E00; font-weight: 600; }
-p.status { padding: .6rem .9rem; border-radius: .4rem; border-left: .4rem solid; }
+p.status { margin: .3rem 0; padding: .6rem .9rem; border-radius: .4rem; border-left: .4rem solid; }
 p.good { border-color: #009E73; background: #009E7318; } p.bad { border-color: #D55E00; background: #D55E0018; }
+p.unsure { border-color: #E69F00; background: #E69F0018; }
 figure { margin: 1.2rem 0; } figure img { max-width: 100%; background: white; }
 figcaption { font-size: 13px; opacity: .75; } pre { overflow-x: auto; font-size: 12.5px; }
 """
@@ -47,9 +48,9 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def status(text: str, good: bool) -> str:
-    """Give a line that stands out."""
-    return f'<p class="status {"good" if good else "bad"}">{escape(text)}</p>'
+def status(text: str, tone: str) -> str:
+    """Give a line that stands out: good, unsure or bad."""
+    return f'<p class="status {escape(tone, quote=True)}">{escape(text)}</p>'
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], bad: str = "fail") -> str:

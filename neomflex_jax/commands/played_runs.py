@@ -32,6 +32,7 @@ class PlayedRuns:
     training: Mapping[str, Any]  # algorithm and seed
     profiles: Path
     yardsticks: Mapping[str, str]  # what each rests on, by name
+    no_control: Trajectory | None  # on the same days, whether asked for or not; None without policies
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -54,6 +55,7 @@ def record_runs(
 ) -> PlayedRuns:
     """Play trained policies as `controlled`, `baseline` if asked for, and yardsticks under their names.
 
+    What policies cost means nothing without what it costs to do nothing, so beside them no control is always played.
     Without a power flow given, it is what finished the policies' training, and `ac` without policies. `cache` is where
     perfect foresight keeps its set-points.
 
@@ -89,14 +91,17 @@ def record_runs(
         chosen = load_scenario(scenario if scenario is not None else "neom33")
         env, path = _judged_environment(chosen, profiles, power_flow or "ac", variant)
     sha256 = profiles_hash(path)
-    if baseline:
-        trajectories.append(record(env, NoControl(env.action_size), BASELINE, profiles_sha256=sha256))
+    no_control = None
+    if baseline or policies is not None:
+        no_control = record(env, NoControl(env.action_size), BASELINE, profiles_sha256=sha256)
+    if baseline and no_control is not None:
+        trajectories.append(no_control)
     notes = {}
     for name in dict.fromkeys(yardsticks):
         yardstick = record_yardstick(env, name, profiles_sha256=sha256, cache=cache)
         trajectories.append(yardstick.trajectory)
         notes[name] = yardstick.note
-    return PlayedRuns(tuple(trajectories), acting, hashes, training, path, notes)
+    return PlayedRuns(tuple(trajectories), acting, hashes, training, path, notes, no_control)
 
 
 def _judged_environment(

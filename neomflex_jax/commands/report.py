@@ -10,6 +10,7 @@ import tyro
 
 from neomflex_jax.commands import html
 from neomflex_jax.commands.console import console
+from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import FILE as IDENTITY
 from neomflex_jax.commands.identity import make_identity, places_of_reports, read_identity
 from neomflex_jax.errors import InputError
@@ -28,7 +29,8 @@ PAGE = "report.html"
 class ReportCommand:
     """Put a training, its evaluation and its validation on one self-contained HTML page.
 
-    Says whether the results are validated: only with a passing report of exactly these policies, scenario and profiles.
+    Says whether the results are validated, which takes a passing report of exactly these policies, scenario and
+    profiles, and how the policies do beside no control and the best rule played.
     """
 
     run: tyro.conf.Positional[Path]
@@ -42,10 +44,12 @@ class ReportCommand:
 
     def execute(self, started: float) -> int:
         """Write the page; gives the exit status."""
+        import pandas as pd
+
         from neomflex_jax.agents.policy_files import load_policies
         from neomflex_jax.commands import report_sections as sections
+        from neomflex_jax.evaluation.tables import STEP_FILE, read_step_metrics, run_summary
         from neomflex_jax.training.run_folder import RunFolder
-        from validation.stored_report import read_report
 
         output = self.run / PAGE if self.output is None else self.output
         if output.suffix != ".html":
@@ -56,17 +60,21 @@ class ReportCommand:
         hashes = {agent: info.sha256 for agent, info in load_policies(self.run).info.items()}
         evaluated, note = self._evaluation(hashes)
         status = self._status(hashes, evaluated)
-        parts = [html.status(status.text, status.validated), *sections.settings(config)]
-        parts += sections.learning(folder.metrics)
+        steps = None if evaluated is None else read_step_metrics(evaluated / STEP_FILE)
+        summary = pd.DataFrame() if steps is None else run_summary(steps)
+        said = status.headline(tabled_runs(summary), ", in the evaluation's power flow alone")
+        basis = status.sentence([] if steps is None else summary["run"])
+        banner = [*(html.status(line.text, line.tone) for line in said), html.paragraph(basis)]
+        parts = [*banner, *sections.settings(config)]
+        parts += sections.learning(folder.metrics, sections.trained_on(config))
         parts += [html.heading("Evaluation"), html.paragraph(note)] if note else []
-        parts += sections.evaluation(evaluated) if evaluated is not None else []
-        parts.append(html.heading("Validation"))
-        parts.append(html.status(status.text, status.validated))
-        if status.report is not None:
-            parts += sections.validation(read_report(status.report))
+        parts += [] if steps is None else sections.evaluation(steps, summary)
+        parts += [html.heading("Validation"), *banner]
+        parts += [] if status.report is None else sections.validation(status.report)
         output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(output, html.page(f"neomflex: {self.run.resolve().name}", parts))
-        console.print(status.text, style="green" if status.validated else "yellow")
+        print_headline(said)
+        console.print(basis)
         console.print(f"page: {output}")
         return 0
 

@@ -17,7 +17,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.tables import numbers, read_table
 
 if TYPE_CHECKING:
-    from validation.stored_report import StoredReport
+    from validation.stored_report import StoredReport, StoredRun
 
 MOST_PNG_BYTES = 16 * 1024 * 1024
 SUMMARY = ("algorithm", "seed", "total_steps", "max_seconds", "neomflex_jax", "jax", "device")
@@ -34,8 +34,16 @@ def settings(config: Mapping[str, Any]) -> list[str]:
     return [html.heading("Settings"), html.table(("", ""), rows), html.details("config.json", everything)]
 
 
-def learning(metrics: Path) -> list[str]:
-    """Show the learning curve; says so if there is none yet."""
+def trained_on(config: Mapping[str, Any]) -> str:
+    """Name the power flows that a run's own costs are from, in its order; empty where its config does not say."""
+    scenario = config.get("scenario")
+    begun = scenario.get("power_flow") if isinstance(scenario, dict) else None
+    named = [name for name in (begun, config.get("finish_on")) if isinstance(name, str)]
+    return " then ".join(dict.fromkeys(named))
+
+
+def learning(metrics: Path, power_flow: str) -> list[str]:
+    """Show the learning curve, of costs in `power_flow`; says so if there is none yet."""
     from neomflex_jax.plots.learning import draw
 
     parts = [html.heading("Learning")]
@@ -46,16 +54,14 @@ def learning(metrics: Path) -> list[str]:
         return [*parts, html.paragraph("nothing was learned yet")]
     steps, day_cost, share = (numbers(metrics, table, column) for column in LEARNING)
     caption = f"{len(table)} chunks of training, {steps[-1]:,.0f} environment steps"
-    return [*parts, html.drawn(draw(steps, day_cost, share), caption)]
+    return [*parts, html.drawn(draw(steps, day_cost, share, power_flow), caption)]
 
 
-def evaluation(folder: Path) -> list[str]:
-    """Show an evaluation's summary and figures."""
-    from neomflex_jax.evaluation.tables import RUN_FILE, STEP_FILE, read_step_metrics, run_summary
+def evaluation(steps: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
+    """Show an evaluation's summary and figures, from its step table and that one's sums."""
+    from neomflex_jax.evaluation.tables import RUN_FILE
     from neomflex_jax.plots import draw_figure
 
-    steps = read_step_metrics(folder / STEP_FILE)
-    summary = run_summary(steps)
     rows = [[str(row["run"]), *(short(float(row[name])) for name in COLUMNS)] for _, row in summary.iterrows()]
     header = ("run", *(label.replace("\n", " ") for label in COLUMNS.values()))
     days = int(summary["n_days"].max())
@@ -74,15 +80,16 @@ def evaluation(folder: Path) -> list[str]:
 def validation(report: StoredReport) -> list[str]:
     """Show a validation's verdict, criteria, errors and figures."""
     try:
-        return [part for run in report.content["runs"] for part in _run(report.path.parent, run)]
+        both = zip(report.runs, report.content["runs"], strict=True)
+        return [part for stored, run in both for part in _run(report.path.parent, stored, run)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{report.path}: incomplete ({error!r:.60}); validate again") from error
 
 
-def _run(folder: Path, run: Mapping[str, Any]) -> list[str]:
-    counted = " (reference, not counted)" if run["reference"] else ""
+def _run(folder: Path, stored: StoredRun, run: Mapping[str, Any]) -> list[str]:
+    counted = " (reference, not counted)" if stored.reference else ""
     metrics, word = run["metrics"], {True: "pass", False: "fail", None: "no value"}
-    parts = [html.heading(f"{run['run']}: {run['verdict']}{counted}", 3)]
+    parts = [html.heading(f"{stored.run}: record {stored.record_verdict}{counted}", 3)]
     parts.append(
         html.table(
             ("criterion", "value", "limit", ""),

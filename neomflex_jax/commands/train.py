@@ -231,7 +231,7 @@ def _device_line() -> str:
 def _note(progress: Progress) -> str:
     return (
         f"{progress.steps_per_second:,.0f} steps/s  day reward {short(-progress.metrics['day_cost'])}  "
-        f"outside band {100 * progress.metrics['share_outside_band']:.1f} %"
+        f"outside band {100 * progress.metrics['share_outside_band']:z.1f} %"
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from neomflex_jax.commands.console import console, progress_bar, working
+from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, refuse_existing
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ class ValidateCommand:
     """Replay trained policies and yardsticks in pandapower, step by step, and pass or fail them.
 
     Plays the policies with no control beside them, and yardsticks by name, on days they have not seen, solves every
-    step again with pandapower's full AC power flow, lets the policies act once more on its answers, and compares. The
-    verdict is on policies and yardsticks; no control is shown beside policies. Exit status: 0 PASS, 1 FAIL,
-    2 INCOMPLETE (something could not be judged) or unusable input.
+    step again with pandapower's full AC power flow, lets the policies act once more on its answers, and compares. Says
+    whether the record is pandapower's, and apart from that how a policy does beside no control and the best rule
+    played. The verdict is on policies and yardsticks; no control is shown beside policies. Exit status: 0 PASS, 1 FAIL
+    (a record is not pandapower's, or a policy breaks hard limits), 2 INCOMPLETE (something could not be judged) or
+    unusable input.
     """
 
     output: Path
@@ -63,7 +66,9 @@ class ValidateCommand:
     def execute(self, started: float) -> int:
         """Validate; gives the exit status."""
         from neomflex_jax.plots.validation import draw_all
-        from validation import Sample, render_table, validate
+        from validation import Sample, validate
+        from validation.headline import headline
+        from validation.render import render_details
 
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
         refuse_existing(self.output, REPORTS, self.overwrite)
@@ -105,8 +110,9 @@ class ValidateCommand:
                 draw=lambda run: draw_all(run, self.output),
             )
         shutil.rmtree(finished, ignore_errors=True)
-        console.print(render_table(report))
+        console.print(render_details(report))
         console.print(f"report: {self.output / 'report.md'}")
+        print_headline(headline(report))
         return report.exit_status
 
     def _tolerances(self, power_flow: str) -> Tolerances | None:

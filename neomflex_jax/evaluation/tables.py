@@ -15,9 +15,11 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.tables import integers, numbers, read_table
+from neomflex_jax.tables import integers, numbers, read_table, without_negative_zeros
 from neomflex_jax.whole_files import write_whole
 
+NO_CONTROL_COST, NO_CONTROL_VIOLATIONS = "no_control_cost", "no_control_voltage_violations"  # step by step
+NO_CONTROL_DAY_COST, NO_CONTROL_MEAN_COST = "no_control_day_cost", "no_control_mean_day_cost"
 OPTIMUM, GAP = "perfect_foresight", "gap_to_perfect_foresight_percent"
 STEP_FILE, DAY_FILE, RUN_FILE = "step_metrics.csv", "daily_summary.csv", "run_summary.csv"
 COUNTS = ("day", "step", "dataset_index", "voltage_violations", "buses_outside_band")
@@ -38,11 +40,18 @@ FAMILIES = (
     ("load_bus_", "_p_mw"),
     ("load_bus_", "_curtailed_mw"),
     ("load_bus_", "_owed_mwh"),
+    ("battery_soc_fraction_bus_", ""),
+    ("no_control_", ""),
 )
 
 
-def step_metrics(trajectory: Trajectory) -> pd.DataFrame:
-    """One row a step. ``battery_soc_bus_<b>`` is the energy in MWh after the step; buses go by their labels."""
+def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -> pd.DataFrame:
+    """One row a step; buses go by their labels, and docs/tables.md says what every column is.
+
+    ``battery_soc_bus_<b>`` is the energy in MWh after the step, ``battery_soc_fraction_bus_<b>`` its share of the
+    capacity. With a run without control on the same days, ``no_control_cost`` and ``no_control_voltage_violations`` say
+    what the step cost and broke there.
+    """
     scenario, limits = trajectory.scenario, trajectory.scenario.limits
     vm_pu = trajectory.vm_pu  # compared with the limits in its own precision, as the environment did
     capacity_mwh = np.array([battery.capacity_mwh for battery in scenario.batteries], float)
@@ -73,9 +82,11 @@ def step_metrics(trajectory: Trajectory) -> pd.DataFrame:
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,
     }
-    columns |= _optional_columns(trajectory)
+    columns |= _by_column("battery_soc_fraction_bus_{}", batteries, trajectory.battery_soc)
+    columns |= _optional_columns(trajectory) | _no_control_columns(no_control)
     table = pd.DataFrame(columns, index=pd.RangeIndex(trajectory.n_steps))
-    return table.astype({name: np.float64 for name, dtype in table.dtypes.items() if dtype == np.float32})
+    doubles = {name: np.float64 for name, dtype in table.dtypes.items() if dtype == np.float32}
+    return without_negative_zeros(table.astype(doubles))
 
 
 def _optional_columns(trajectory: Trajectory) -> dict[str, np.ndarray]:
@@ -99,13 +110,22 @@ def _optional_columns(trajectory: Trajectory) -> dict[str, np.ndarray]:
     return columns
 
 
+def _no_control_columns(no_control: Trajectory | None) -> dict[str, np.ndarray]:
+    if no_control is None:
+        return {}
+    limits = no_control.scenario.limits
+    violations = _buses_outside(no_control.vm_pu, limits.hard_min_pu, limits.hard_max_pu)
+    return {NO_CONTROL_COST: no_control.cost, NO_CONTROL_VIOLATIONS: violations}
+
+
 def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
     """One row per run and day. ``day_cost`` is minus the team reward, the sum of the agents' local rewards.
 
     ``total_losses_mw`` adds the steps' powers; the energy is ``total_losses_mwh``. ``buses_outside_band`` counts a bus
     once for every step, ``share_outside_band`` divides that by buses x steps. If a run is `perfect_foresight`,
     ``gap_to_perfect_foresight_percent`` is the cost above that run's on the same day, as a share of it; on single days
-    it may be negative, because the optimum saves over all days together.
+    it may be negative, because the optimum saves over all days together. ``no_control_day_cost`` is what the day costs
+    without control, where the step table knows it.
     """
     table = _totals(steps, ["run", "day"])
     groups = steps.groupby(["run", "day"], sort=False)
@@ -117,6 +137,9 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
         table[f"battery_soc_start_bus_{bus}_mwh"] = before_mwh.groupby([steps["run"], steps["day"]], sort=False).first()
         table[f"battery_soc_end_bus_{bus}_mwh"] = groups[soc].last()
     table["terminated_early"] = groups["terminated_early"].any()
+    if NO_CONTROL_COST in steps:
+        table[NO_CONTROL_DAY_COST] = groups[NO_CONTROL_COST].sum()
+        table[NO_CONTROL_VIOLATIONS] = groups[NO_CONTROL_VIOLATIONS].sum()
     table = table.reset_index()
     if OPTIMUM in set(table["run"]):
         best = table[table["run"] == OPTIMUM].set_index("day")["day_cost"]
@@ -131,23 +154,35 @@ def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
     table["n_days"] = days.size()
     table["mean_day_cost"] = days["day_cost"].mean()
     table["days_terminated_early"] = days["terminated_early"].sum()
+    if NO_CONTROL_COST in steps:
+        table[NO_CONTROL_MEAN_COST] = days[NO_CONTROL_DAY_COST].mean()
+        table[NO_CONTROL_VIOLATIONS] = days[NO_CONTROL_VIOLATIONS].sum()
     if OPTIMUM in table.index:
         best = float(table["mean_day_cost"].loc[OPTIMUM])
         table[GAP] = _gap_percent(table["mean_day_cost"], pd.Series(best, index=table.index))
     return table.reset_index()
 
 
-def write_tables(trajectories: Sequence[Trajectory], folder: Path) -> tuple[Path, Path, Path]:
+def write_tables(
+    trajectories: Sequence[Trajectory], folder: Path, no_control: Trajectory | None = None
+) -> tuple[Path, Path, Path]:
     """Write the step, daily and run tables of one or more runs into a folder, made if needed; gives their paths.
+
+    With `no_control`, a run without control on the same days, the tables say beside every run what that cost.
 
     Raises
     ------
     InputError
-        If there is no run, two have one name, or their agents, devices or buses differ.
+        If there is no run, two have one name, their agents, devices or buses differ, or `no_control` is of other days.
     """
     if not trajectories:
         raise InputError("no run to write; record at least one trajectory")
-    tables = [step_metrics(trajectory) for trajectory in trajectories]
+    for trajectory in trajectories:
+        if no_control is not None and not np.array_equal(trajectory.dataset_index, no_control.dataset_index):
+            raise InputError(
+                f"run {trajectory.run!r} has other days than no control beside it; record both on the same"
+            )
+    tables = [step_metrics(trajectory, no_control) for trajectory in trajectories]
     names = [trajectory.run for trajectory in trajectories]
     for name, table in zip(names, tables, strict=True):
         if names.count(name) > 1:

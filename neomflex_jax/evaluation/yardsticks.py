@@ -113,8 +113,8 @@ def _perfect_foresight(env: Environment, n_days: int | None, sha256: str, cache:
             _save(file, optimum)
     trajectory = record(env, Schedule(optimum.action), OPTIMUM, n_days, sha256)
     note = (
-        f"local optimum in ac, {optimum.mean_day_cost:.4f} a day as optimised, "
-        f"{trajectory.cost.sum() / n_days:.4f} played in {env.power_flow.method}; stationarity residual "
+        f"local optimum in ac, {optimum.mean_day_cost:z.4f} a day as optimised, "
+        f"{trajectory.cost.sum() / n_days:z.4f} played in {env.power_flow.method}; stationarity residual "
         f"{optimum.residual:.3f} a day"
     )
     return YardstickRun(trajectory, note)

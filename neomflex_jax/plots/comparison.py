@@ -33,7 +33,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
             MARKERS[index % len(MARKERS)],
             color=colour,
             markersize=4.5,
-            label=f"{name}, mean {mean:.4g}",
+            label=f"{name}, mean {mean:z.4g}",
         )
         axes.axhline(mean, color=colour, linewidth=1.2, zorder=1)
     lowest, highest = daily["day_cost"].min(), daily["day_cost"].max()

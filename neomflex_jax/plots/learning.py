@@ -11,15 +11,18 @@ from neomflex_jax.plots.drawing import Figure
 LOG_FROM_RATIO = 20.0
 
 
-def draw(steps: np.ndarray, day_cost: np.ndarray, share_outside_band: np.ndarray) -> Figure:
+def draw(steps: np.ndarray, day_cost: np.ndarray, share_outside_band: np.ndarray, power_flow: str = "") -> Figure:
     """Draw both on two axes, each point and a running mean.
 
     Parameters
     ----------
     steps, day_cost, share_outside_band
         As in `metrics.csv`, (n_chunks,).
+    power_flow
+        What the costs are from, for the axis.
     """
-    figure, axes = style.new_figure("Learning: cost of a day while exploring", "cost of a day, surrogate")
+    label = f"cost of a day in {power_flow}" if power_flow else "cost of a day"
+    figure, axes = style.new_figure("Learning: cost of a day while exploring", label)
     smooth = 2 * max(len(steps) // 20, 1)  # an even number: chunks of half a day alternate
     for panel, values, colour, label in (
         (axes, day_cost, style.BLUE, "cost of a day"),

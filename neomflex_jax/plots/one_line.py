@@ -181,4 +181,6 @@ class OneLine:
 
     def _summarise(self, vm_pu: np.ndarray, loss_mw: float) -> str:
         low, high = (self.env.feeder.bus_labels[bus] for bus in (np.argmin(vm_pu), np.argmax(vm_pu)))
-        return f"lowest {vm_pu.min():.3f} pu at bus {low}, highest {vm_pu.max():.3f} at {high}, losses {loss_mw:.3f} MW"
+        return (
+            f"lowest {vm_pu.min():.3f} pu at bus {low}, highest {vm_pu.max():.3f} at {high}, losses {loss_mw:z.3f} MW"
+        )

@@ -1,4 +1,4 @@
-"""State of charge of every battery, in MWh."""
+"""Energy in every battery, in MWh; the state of charge is its share of the capacity, see the step table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draw(
     columns = columns_of(steps, "battery_soc_bus_")
     if not columns:
         raise InputError("the table has no column battery_soc_bus_<bus>: there is no battery to show")
-    figure, axes = style.new_figure(chosen.title("State of charge"), "energy (MWh)", len(chosen.days))
+    figure, axes = style.new_figure(chosen.title("Energy in the batteries"), "energy (MWh)", len(chosen.days))
     for index, column in enumerate(columns):
         axes.plot(
             chosen.table[COLUMN_END],

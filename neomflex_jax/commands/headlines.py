@@ -1,0 +1,55 @@
+"""The two lines over results, in the terminal: what they are made from without a report, and their colours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from neomflex_jax.commands.console import console
+
+if TYPE_CHECKING:
+    from validation.headline import Line, Outcome
+
+COLOURS = {"good": "green", "unsure": "yellow", "bad": "red"}
+
+
+@dataclass(frozen=True)
+class TabledRun:
+    """A run as the tables of an evaluation have it: a `validation.headline.Outcome`."""
+
+    run: str
+    kind: str
+    mean_day_cost: float
+    hard_violations: int
+    hard_violations_allowed: int = 0
+
+
+def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
+    """Give the runs of a run summary, and no control, which its columns know where it is no run of the tables.
+
+    A table without rows has none.
+    """
+    from neomflex_jax.evaluation.tables import NO_CONTROL_MEAN_COST, NO_CONTROL_VIOLATIONS
+    from validation.kinds import NO_CONTROL, kind_of_name
+
+    if summary.empty:
+        return []
+    runs: list[Outcome] = [
+        TabledRun(run, kind_of_name(run), float(cost), int(violations))
+        for run, cost, violations in summary[["run", "mean_day_cost", "voltage_violations"]].itertuples(index=False)
+    ]
+    if NO_CONTROL_MEAN_COST in summary and all(run.kind != NO_CONTROL for run in runs):
+        cost, violations = (float(summary[name].iloc[0]) for name in (NO_CONTROL_MEAN_COST, NO_CONTROL_VIOLATIONS))
+        if math.isfinite(cost) and math.isfinite(violations):
+            runs.append(TabledRun("no control", NO_CONTROL, cost, int(violations)))
+    return runs
+
+
+def print_headline(lines: Sequence[Line]) -> None:
+    """Print each line in the colour of what it says."""
+    for line in lines:
+        console.print(line.text, style=COLOURS[line.tone])

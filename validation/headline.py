@@ -1,0 +1,202 @@
+"""What stands over results, in lines: whether the record is pandapower's, and whether the policy is any good.
+
+The two have nothing to do with each other: a record of a policy that is worse than no control may be exact. A policy is
+held against no control and against the best rule among runs of the same days, by cost in pandapower where there is a
+report; without anything to hold it against the line says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from validation.kinds import NO_CONTROL, POLICY, RULE
+from validation.verdict import INCOMPLETE, PASS, POLICY_CRITERIA, worst_verdict
+
+GOOD, UNSURE, BAD = "good", "unsure", "bad"
+SAME_SHARE, SAME = 1e-6, 1e-9  # costs nearer to each other than this share or this much are called equal
+TIMES_FROM = 2.0  # from here on a cost is so many times another, below it is so many percent more
+
+
+@dataclass(frozen=True)
+class Line:
+    """A sentence, and what it says: GOOD, UNSURE or BAD news."""
+
+    text: str
+    tone: str
+
+
+class Outcome(Protocol):
+    """What a run cost and broke: a run of a report, of a stored one, or of an evaluation's tables."""
+
+    @property
+    def run(self) -> str:
+        """Name."""
+
+    @property
+    def kind(self) -> str:
+        """One of `kinds.KINDS`."""
+
+    @property
+    def mean_day_cost(self) -> float:
+        """NaN if there is none."""
+
+    @property
+    def hard_violations(self) -> int:
+        """Steps x buses outside the hard limits."""
+
+    @property
+    def hard_violations_allowed(self) -> int:
+        """As many pass."""
+
+
+class JudgedRun(Outcome, Protocol):
+    """A run of a report."""
+
+    @property
+    def record_verdict(self) -> str:
+        """Of the criteria that say whether its record is pandapower's."""
+
+    @property
+    def failed_criteria(self) -> tuple[str, ...]:
+        """Names of criteria that do not hold or have no value."""
+
+    @property
+    def own_tolerances(self) -> Iterable[str]:
+        """Names of limits that are not the method's own."""
+
+
+class AnyReport(Protocol):
+    """A report, just made or read back."""
+
+    @property
+    def runs(self) -> Sequence[JudgedRun]:
+        """All of them."""
+
+    @property
+    def judged(self) -> Sequence[JudgedRun]:
+        """Those whose verdict counts."""
+
+    @property
+    def days(self) -> tuple[int, ...]:
+        """As replayed."""
+
+    @property
+    def is_sample(self) -> bool:
+        """Whether days were left out."""
+
+
+def headline(report: AnyReport) -> list[Line]:
+    """Say both things of a report: a line on its records, and one on each policy."""
+    record = _record_line(report)
+    return [record, *policy_lines(report.runs, _where(report), sure=record.tone == GOOD)]
+
+
+def not_confirmed(outcomes: Sequence[Outcome], where: str) -> list[Line]:
+    """Say both things of results that no report is of; `where` names the power flow that `outcomes` are from."""
+    record = Line("record not confirmed by pandapower: not validated", UNSURE)
+    if not outcomes:
+        return [record, Line("policy: not compared: not evaluated either", UNSURE)]
+    return [record, *policy_lines(outcomes, where, sure=False)]
+
+
+def policy_lines(outcomes: Sequence[Outcome], where: str = "", *, sure: bool) -> list[Line]:
+    """Hold every policy against the runs beside it; costs and violations are to be of equal days and power flow.
+
+    Parameters
+    ----------
+    where
+        What the comparison rests on, for the end of the line, as it is to stand there.
+    sure
+        Whether pandapower confirmed what is compared; nothing is GOOD news otherwise.
+    """
+    policies = [each for each in outcomes if each.kind == POLICY]
+    if not policies:
+        return [Line("policy: none, yardsticks alone", UNSURE)]
+    idle = next((each for each in outcomes if each.kind == NO_CONTROL and math.isfinite(each.mean_day_cost)), None)
+    rules = [each for each in outcomes if each.kind == RULE and math.isfinite(each.mean_day_cost)]
+    rule = min(rules, key=lambda each: each.mean_day_cost, default=None)
+    names = [f"policy {each.run}" if len(policies) > 1 else "policy" for each in policies]
+    return [_policy_line(name, each, idle, rule, where, sure) for name, each in zip(names, policies, strict=True)]
+
+
+def _record_line(report: AnyReport) -> Line:
+    judged = report.judged
+    verdict = worst_verdict(run.record_verdict for run in judged)
+    faults = {run.run: [name for name in run.failed_criteria if name not in POLICY_CRITERIA] for run in judged}
+    named = [
+        f"{run}: {', '.join(names)}" if len(judged) > 1 else ", ".join(names) for run, names in faults.items() if names
+    ]
+    if report.is_sample and verdict == PASS:
+        return Line(f"record not confirmed by pandapower: {INCOMPLETE} (a sample of the days)", UNSURE)
+    if verdict != PASS:
+        tone = UNSURE if verdict == INCOMPLETE else BAD
+        return Line(f"record not confirmed by pandapower: {verdict} ({'; '.join(named) or 'no reason stated'})", tone)
+    own = sorted({name for run in judged for name in run.own_tolerances if name not in POLICY_CRITERIA})
+    return Line(
+        "record confirmed by pandapower: " + PASS + (f" (own tolerances: {', '.join(own)})" if own else ""), GOOD
+    )
+
+
+def _where(report: AnyReport) -> str:
+    return f", on {len(report.days)} sampled days" if report.is_sample else ""
+
+
+def _policy_line(
+    name: str, policy: Outcome, idle: Outcome | None, rule: Outcome | None, where: str, sure: bool
+) -> Line:
+    cost, violations = policy.mean_day_cost, _violations(policy, idle)
+    if not math.isfinite(cost):
+        return Line(f"{name}: not compared: its day cost is not a number; {violations}{where}", BAD)
+    broken = policy.hard_violations > policy.hard_violations_allowed
+    against_idle = None if idle is None else _costs(cost, idle.mean_day_cost, "no control")
+    against_rule = None if rule is None else _costs(cost, rule.mean_day_cost, f"{rule.run} (best rule)")
+    compared = [found.text for found in (against_idle, against_rule) if found is not None]
+    said = f"costs {', '.join(compared)}"
+    if against_idle is None:
+        alone = "no run without control is beside it"
+        text = f"not compared: {alone}; {violations}"
+        if against_rule is not None:
+            text = f"{said}, {violations}; not compared with no control: {alone}"
+        return Line(f"{name}: {text}{where}", BAD if broken else UNSURE)
+    worse = against_idle.more > 0
+    text = f"worse than no control, {violations}, {said}" if worse else f"{said}, {violations}"
+    doubtful = not sure or against_idle.more == 0 or policy.hard_violations > 0
+    doubtful |= against_rule is not None and against_rule.more > 0
+    return Line(f"{name}: {text}{where}", BAD if broken or worse else UNSURE if doubtful else GOOD)
+
+
+@dataclass(frozen=True)
+class _Difference:
+    text: str  # "12 % more than no control", "4.3 times no control", "as much as no control"
+    more: int  # 1: it costs more, 0: as much, -1: less
+
+
+def _costs(cost: float, other: float, name: str) -> _Difference:
+    """Compare two costs; where the other is not above 0 there are no shares of it."""
+    if abs(cost - other) <= SAME_SHARE * abs(other) + SAME:
+        return _Difference(f"as much as {name}", 0)
+    word, more = ("more than", 1) if cost > other else ("less than", -1)
+    if other <= 0:
+        return _Difference(f"{_figure(abs(cost - other))} a day {word} {name}", more)
+    if cost / other >= TIMES_FROM:
+        return _Difference(f"{_figure(cost / other)} times {name}", more)
+    return _Difference(f"{_figure(100 * abs(cost - other) / other)} % {word} {name}", more)
+
+
+def _figure(value: float) -> str:
+    """Write a positive number with two or three digits that count, never as a power of ten."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value <= 99 else f"{math.floor(10 * value) / 10:.1f}"  # 99.98 % less is not 100 %
+
+
+def _violations(policy: Outcome, idle: Outcome | None) -> str:
+    count = policy.hard_violations
+    if not count:
+        return "no hard violations"
+    notes = [f"{policy.hard_violations_allowed:,} tolerated"] if policy.hard_violations_allowed else []
+    notes += [f"no control: {idle.hard_violations:,}"] if idle is not None and idle.hard_violations else []
+    return f"{count:,} hard violation{'s' if count > 1 else ''}" + (f" ({', '.join(notes)})" if notes else "")
