@@ -12,6 +12,8 @@ from neomflex_jax.grid.feeder import Charging, Feeder, Shunts, Transformers, sum
 from neomflex_jax.grid.topology import Topology, spanning_tree
 
 Numbers = Sequence[float] | np.ndarray
+# share of the other by which r or x may lie below 0: a transformer without one of them has, as a pi, a little of it
+SLIGHTLY = 0.01
 SAME_LEVEL = 1e-9  # relative difference of vn_kv up to which two buses are of one voltage level
 
 
@@ -148,8 +150,8 @@ def _check_values(where: str, bus: _Columns, branch: _Columns, feeder: Feeder) -
     r, x, kv = feeder.r_ohm, feeder.x_ohm, feeder.vn_kv
     bus.refuse(kv <= 0, "vn_kv", kv, "it must be above 0")
     merge = "r_ohm and x_ohm are at least 0 and one of them above (merge the two buses of a zero-impedance branch)"
-    branch.refuse(r < 0, "r_ohm", r, merge)
-    branch.refuse((x < 0) | (r + x <= 0), "x_ohm", x, merge)
+    branch.refuse(r < -SLIGHTLY * np.abs(x), "r_ohm", r, merge)
+    branch.refuse((x < -SLIGHTLY * np.abs(r)) | ((r == 0) & (x == 0)), "x_ohm", x, merge)
     ratings = feeder.max_i_ka
     unusable = (ratings <= 0) | np.isinf(ratings)
     branch.refuse(

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.build import SAME_LEVEL
+from neomflex_jax.grid.build import SAME_LEVEL, SLIGHTLY
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
 NO_RATING_KA = 9999.0  # from here on a rating is a placeholder: pandapower's nets hold 99999 where none is known
@@ -37,6 +37,7 @@ class Branch:
     shift_degree: float = 0.0
     rated_ratio: float = 1.0
     max_i_ka: float = math.nan
+    stated: str = ""  # what the net says of it: the columns that its impedance and ratio come from
     is_line: bool = True
     from_closed: bool = True
     to_closed: bool = True
@@ -58,11 +59,13 @@ class Branch:
         if not (np.isfinite([self.z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):
             return "values that are not finite"
         r, x = self.z_ohm.real, self.z_ohm.imag
-        if r < 0 or x < 0 or r + x <= 0:
+        if r < -SLIGHTLY * abs(x) or x < -SLIGHTLY * abs(r) or r == x == 0:
             advice = "neither may be below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"
-            return f"an impedance of r = {r:g} and x = {x:g} ohm; {advice}"
+            return f"an impedance of r = {r:g} and x = {x:g} ohm, by its {self.stated}; {advice}"
         if not 0.5 <= self.ratio <= 2:
-            return f"an off-nominal ratio of {self.ratio:g}; its vn_hv_kv and vn_lv_kv must fit the vn_kv of its buses"
+            levels = f"{vn_kv[self.from_bus]:g} and {vn_kv[self.to_bus]:g} kV"
+            advice = f"its vn_hv_kv and vn_lv_kv must fit the vn_kv of its buses, {levels}"
+            return f"an off-nominal ratio of {self.ratio:g}, by its {self.stated}; {advice}"
         return None
 
 
@@ -76,15 +79,20 @@ def line_branches(net: Any) -> Iterator[Branch]:
     for part, closed in ((rows.in_service(), True), (rows.out_of_service(), False)):
         length_km, parallel = part.numbers("length_km"), part.numbers("parallel", absent=1.0)
         if closed:
-            part.refuse(parallel <= 0, lambda _: "parallel of 0 or less; it must be above 0")
+            part.refuse_values(parallel <= 0, "parallel", parallel, "it must be above 0")
         parallel[parallel <= 0] = np.nan
-        r_ohm, x_ohm = (part.numbers(name) * length_km / parallel for name in ("r_ohm_per_km", "x_ohm_per_km"))
+        per_km = {name: part.numbers(name) for name in ("r_ohm_per_km", "x_ohm_per_km")}
+        r_ohm, x_ohm = (values * length_km / parallel for values in per_km.values())
         capacitance_f = part.numbers("c_nf_per_km") * 1e-9 * length_km * parallel
-        g_siemens = part.numbers("g_us_per_km", absent=0.0) * 1e-6 * length_km * parallel
+        g_us = part.numbers("g_us_per_km", absent=0.0)
+        if closed:
+            part.refuse_values(g_us < 0, "g_us_per_km", g_us, "it must be at least 0")
+        g_siemens = g_us * 1e-6 * length_km * parallel
         b_siemens = 2 * math.pi * f_hz * capacitance_f
-        rating_ka = part.numbers("max_i_ka", absent=np.nan, or_empty=True)
-        rated = (rating_ka > 0) & (rating_ka < NO_RATING_KA)
-        max_i_ka = np.where(rated, rating_ka * part.numbers("df", absent=1.0, or_empty=True) * parallel, np.nan)
+        rating_ka = part.numbers("max_i_ka", absent=np.nan, or_empty=True, or_infinite=True)
+        derating = part.numbers("df", absent=1.0, or_empty=True)
+        rated = (rating_ka > 0) & (rating_ka < NO_RATING_KA) & (derating > 0)
+        max_i_ka = np.where(rated, rating_ka * derating * parallel, np.nan)
         ends = zip(part.numbers_of_rows, part.labels("from_bus"), part.labels("to_bus"), strict=True)
         for row, (number, from_bus, to_bus) in enumerate(ends):
             yield Branch(
@@ -95,9 +103,15 @@ def line_branches(net: Any) -> Iterator[Branch]:
                 z_ohm=complex(r_ohm[row], x_ohm[row]),
                 y_siemens=complex(g_siemens[row], b_siemens[row]),
                 max_i_ka=float(max_i_ka[row]),
+                stated=stated({name: values[row] for name, values in per_km.items()} | {"length_km": length_km[row]}),
                 from_closed=closed and (number, "from_bus") not in open_ends,
                 to_closed=closed and (number, "to_bus") not in open_ends,
             )
+
+
+def stated(columns: dict[str, float]) -> str:
+    """Write what columns of a row say."""
+    return ", ".join(f"{name} = {value:g}" for name, value in columns.items())
 
 
 def switch_branches(net: Any) -> Iterator[Branch]:
@@ -110,7 +124,14 @@ def switch_branches(net: Any) -> Iterator[Branch]:
         if z_ohm[row] > 0:
             impedance = z_ohm[row] * complex(math.cos(angle), math.sin(angle))
             number = rows.numbers_of_rows[row]
-            yield Branch(number=number, title=rows.title(row), from_bus=from_bus, to_bus=to_bus, z_ohm=impedance)
+            yield Branch(
+                number=number,
+                title=rows.title(row),
+                from_bus=from_bus,
+                to_bus=to_bus,
+                z_ohm=impedance,
+                stated=stated({"z_ohm": z_ohm[row]}),
+            )
 
 
 def open_switches(net: Any, kind: str, elements: Rows, ends: tuple[str, str]) -> set[tuple[int, str]]:

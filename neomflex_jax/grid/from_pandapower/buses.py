@@ -31,9 +31,11 @@ def slack_of(net: Any) -> Slack:
         more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
         raise InputError(
             f"a feeder has one slack; external grids in service: {titles}{more}. Keep one in service; of a net of "
-            "several islands, pandapower.select_subnet(net, buses) takes one"
+            "several islands, pandapower.toolbox.select_subnet(net, buses) takes one"
         )
-    return Slack(rows.labels("bus")[0], float(rows.numbers("vm_pu")[0]))
+    vm_pu = rows.numbers("vm_pu")
+    rows.refuse_values((vm_pu < 0.5) | (vm_pu > 1.5), "vm_pu", vm_pu, "it must lie in 0.5 to 1.5")
+    return Slack(rows.labels("bus")[0], float(vm_pu[0]))
 
 
 def bus_levels(net: Any) -> tuple[dict[int, float], set[int]]:
@@ -41,7 +43,7 @@ def bus_levels(net: Any) -> tuple[dict[int, float], set[int]]:
     rows = Rows.of(net, "bus")
     active = rows.in_service()
     levels = active.numbers("vn_kv")
-    active.refuse(levels <= 0, lambda row: f"vn_kv = {levels[row]:g}; it must be above 0")
+    active.refuse_values(levels <= 0, "vn_kv", levels, "it must be above 0")
     every = Rows("bus", rows.frame, lenient=True).numbers("vn_kv")
     every[~(every > 0)] = np.nan  # of buses out of service
     return dict(zip(rows.numbers_of_rows, every.tolist(), strict=True)), set(active.numbers_of_rows)

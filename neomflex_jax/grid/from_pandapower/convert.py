@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,16 +17,20 @@ from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
 from neomflex_jax.grid.from_pandapower.buses import Slack, bus_levels, check_buses, fuse, slack_of, supplied_from
+from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
 
+MOST_NAMED = 4  # of what is left out
 CONSUMPTION = {"load": 1.0, "storage": 1.0, "sgen": -1.0}  # a storage that charges has p_mw above 0
 
 
 def convert(net: Any, name: str | None = None) -> Feeder:
     """Convert a pandapower net, or the ``net.json`` at a path, without changing it.
+
+    What the net states and its power flow leaves out (a tap of no kind, a load at a dead bus) is warned of.
 
     Raises
     ------
@@ -34,7 +39,16 @@ def convert(net: Any, name: str | None = None) -> Feeder:
         none that `pandapower.to_json` writes, naming the file.
     """
     with _opened(net) as (opened, own_name):
-        return _feeder(_read_grid(opened), name or own_name)
+        feeder = _feeder(_read_grid(opened), name or own_name)
+        _warn_of(ignored_inputs(opened), str(net) if isinstance(net, str | Path) else f"pandapower net {own_name!r}")
+        return feeder
+
+
+def _warn_of(ignored: list[str], where: str) -> None:
+    if ignored:
+        more = f"; and {len(ignored) - MOST_NAMED} more like these" if len(ignored) > MOST_NAMED else ""
+        said = "; ".join(ignored[:MOST_NAMED]) + more
+        warnings.warn(f"{where}: left out of the power flow, here and in pandapower: {said}", stacklevel=3)
 
 
 def fused_buses(net: Any) -> dict[int, int]:
@@ -80,8 +94,8 @@ class _Grid:
 
 def _read_grid(net: Any) -> _Grid:
     refuse_unsupported(net)
-    slack = slack_of(net)
     vn_kv, active = bus_levels(net)
+    slack = slack_of(net)
     electrical = fuse(net, vn_kv, active, slack)
     branches = []
     for branch in _all_branches(net, vn_kv):
@@ -103,6 +117,9 @@ def _all_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
 
 def _feeder(grid: _Grid, name: str) -> Feeder:
     labels = sorted(grid.supplied)
+    if len(labels) < 2:
+        reached = "nothing else is connected to the external grid"
+        raise InputError(f"bus {grid.slack.bus} is alone: {reached}; close switches, or put branches into service")
     position = {label: index for index, label in enumerate(labels)}
     of_bus = {bus: position[label] for bus, label in grid.electrical.items() if label in position}
     kept, shunts_mva = _sort_branches(grid, of_bus, np.zeros(len(labels), complex))

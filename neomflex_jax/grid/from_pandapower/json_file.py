@@ -40,6 +40,10 @@ TABLE_FIELDS = {
     *("_module", "_class", "_object", "orient", "typ", "dtype", "is_multiindex", "is_multicolumn"),
     *("index_name", "index_names", "column_name", "column_names"),
 }
+DROP = (
+    "A power flow needs no controllers or other objects: net.{0}.drop(net.{0}.index, inplace=True) takes them out of "
+    "the net; then save it again with pandapower.to_json(net, 'net.json')"
+)
 RESAVE = "build a net of plain tables in pandapower and save it with pandapower.to_json(net, 'net.json')"
 
 
@@ -134,8 +138,10 @@ def _check_class(where: str, value: dict[str, Any]) -> list[tuple[str, Any]]:
     """Refuse what is no plain data class; return what a table's text holds."""
     named = str(value.get("_module")), str(value.get("_class"))
     if not ("_object" in value and "_state" not in value and (named in TABLES or named in PLAIN_DATA)):
+        table = where.rpartition(": ")[2]
+        what_to_do = DROP.format(table) if table.isidentifier() else RESAVE
         raise InputError(
-            f"{where} names the class {named[0]}.{named[1]}, which is no plain data; the file is not used. {RESAVE}"
+            f"{where} names the class {named[0]}.{named[1]}, which is no plain data; the file is not used. {what_to_do}"
         )
     if named not in TABLES:
         return []

@@ -27,9 +27,7 @@ class Rows:
             return Rows(table, pd.DataFrame())
         if not isinstance(frame, pd.DataFrame):
             raise InputError(f"net.{table} is a {type(frame).__name__}; a pandapower net holds a table there")
-        if len(frame) and not (frame.index.is_unique and pd.api.types.is_integer_dtype(frame.index)):
-            raise InputError(f"net.{table}: the index must number the rows, each number once")
-        return Rows(table, frame.sort_index())
+        return Rows(table, _numbered(table, frame).sort_index())
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -57,7 +55,9 @@ class Rows:
         """Take the rows out of service, leniently: nothing that is off is a reason to refuse a net."""
         return self.where(~self.flags("in_service"), lenient=True)
 
-    def numbers(self, column: str, absent: float | None = None, *, or_empty: bool = False) -> np.ndarray:
+    def numbers(
+        self, column: str, absent: float | None = None, *, or_empty: bool = False, or_infinite: bool = False
+    ) -> np.ndarray:
         """Values of a column, float64; `absent` stands for a missing column and, with `or_empty`, for an empty cell."""
         if column not in self.frame:
             return np.full(len(self), self._absent(column, absent), np.float64)
@@ -69,6 +69,8 @@ class Rows:
             bad &= cells.notna().to_numpy(bool)  # words
         if not self.lenient:
             self.refuse(bad, lambda row: f"{column} = {_shown(cells.iloc[row])}; it must be a number")
+            endless = np.isinf(values) & (not or_infinite)
+            self.refuse_values(endless, column, values, "it must be finite")
         return values
 
     def labels(self, column: str) -> list[int]:
@@ -100,11 +102,33 @@ class Rows:
             row = int(np.argmax(bad))
             raise InputError(f"{self.title(row)} has {why(row)}")
 
+    def refuse_values(self, bad: np.ndarray, column: str, values: np.ndarray, why: str) -> None:
+        """Raise for the first bad value of a column, if there is one."""
+        self.refuse(bad, lambda row: f"{column} = {values[row]:g}; {why}")
+
     def _absent(self, column: str, absent: float | None) -> float:
         if absent is None and len(self):
             advice = "pandapower.convert_format(net) updates old nets"
             raise InputError(f"net.{self.table} has no column {column}; {advice}")
         return absent or 0.0
+
+
+def _numbered(table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """Give the table with a whole number for each row: files make floats of them, and texts need to be replaced."""
+    index = frame.index
+    if not len(frame):
+        return frame
+    if pd.api.types.is_float_dtype(index) and bool((np.mod(index.to_numpy(float), 1) == 0).all()):
+        frame = frame.set_axis(index.astype(int))
+    elif not pd.api.types.is_integer_dtype(index):
+        advice = "pandapower.toolbox.create_continuous_bus_index(net) gives every bus a number"
+        if table != "bus":
+            advice = f"net.{table}.reset_index(drop=True, inplace=True) gives every row a number"
+        raise InputError(f"net.{table}: rows are numbered, and one is called {index[0]!r}; {advice}")
+    twice = frame.index[frame.index.duplicated()]
+    if len(twice):
+        raise InputError(f"net.{table}: the number {twice[0]} stands at several rows; the index gives each number once")
+    return frame
 
 
 def _shown(cell: Any) -> str:

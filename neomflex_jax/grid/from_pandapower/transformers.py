@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.from_pandapower.branches import Branch, open_switches
+from neomflex_jax.grid.from_pandapower.branches import Branch, open_switches, stated
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
 SIDES = ("hv", "lv")
@@ -98,6 +98,7 @@ def _two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_rat
         shift_degree=plate["shift_degree"] + sum(tap[side].shift_degree for tap in taps for side in SIDES),
         rated_ratio=plate["vn_hv_kv"] / plate["vn_lv_kv"],
         max_i_ka=s_mva * plate["df"] * parallel / (math.sqrt(3) * plate["vn_lv_kv"]),
+        stated=stated({name: plate[name] for name in ("vk_percent", "vkr_percent", "sn_mva", "vn_hv_kv", "vn_lv_kv")}),
         is_line=False,
         **ends,
     )
@@ -106,16 +107,15 @@ def _two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_rat
 def _checked(rows: Rows) -> Rows:
     plates = _plates(rows)
     for name in POSITIVE:
-        _refuse_not_positive(rows, name, plates[name])
+        rows.refuse_values(plates[name] <= 0, name, plates[name], "it must be above 0")
+    for name in ("pfe_kw", "i0_percent"):
+        rows.refuse_values(plates[name] < 0, name, plates[name], "it must be at least 0")
     vk, vkr = plates["vk_percent"], plates["vkr_percent"]
-    rows.refuse((vkr < 0) | (vkr > vk), lambda row: f"vkr_percent = {vkr[row]:g}; it must lie in 0 to vk_percent")
+    why = "it must lie in 0 to vk_percent"
+    rows.refuse((vkr < 0) | (vkr > vk), lambda row: f"vkr_percent = {vkr[row]:g}; {why} = {vk[row]:g}")
     if "tap_phase_shifter" in rows.frame and "tap_changer_type" not in rows.frame and len(rows):
         raise InputError("net.trafo has tap_phase_shifter of pandapower 2; pandapower.convert_format(net) updates it")
     return rows
-
-
-def _refuse_not_positive(rows: Rows, name: str, values: np.ndarray) -> None:
-    rows.refuse(values <= 0, lambda row: f"{name} = {values[row]:g}; it must be above 0")
 
 
 def _sound(rows: Rows) -> Rows:

@@ -1,0 +1,61 @@
+"""What a net states and the power flow leaves out: `pandapower.runpp` without a word, and a feeder with one.
+
+Both answer alike, so that no comparison would show it; but who set a tap or a load believes that it counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.grid.from_pandapower.rows import Rows
+
+AT_A_BUS = ("load", "sgen", "storage", "shunt")
+
+
+def ignored_inputs(net: Any) -> list[str]:
+    """Say of everything that is left out what it is and, where there is a way, how to have it count."""
+    return [*_taps(net, ""), *_taps(net, "2"), *_at_dead_buses(net), *_options(net)]
+
+
+def _taps(net: Any, tap: str) -> Iterator[str]:
+    """Tap changers that stand away from neutral and change nothing, or beyond where they can stand."""
+    rows = Rows.of(net, "trafo").in_service()
+    kinds, sides = rows.texts(f"tap{tap}_changer_type"), rows.texts(f"tap{tap}_side")
+    columns = ("pos", "neutral", "min", "max", "step_percent", "step_degree")
+    position, neutral, lowest, highest, percent, degree = (
+        rows.numbers(f"tap{tap}_{name}", absent=np.nan, or_empty=True) for name in columns
+    )
+    for row in np.flatnonzero(np.isfinite(position)).tolist():
+        stands = f"{rows.title(row)} has tap{tap}_pos = {position[row]:g}"
+        moved = position[row] != neutral[row]  # so it is where neutral is not stated
+        if moved and not kinds[row] and (sides[row] or np.isfinite(neutral[row])):
+            yield f"{stands} and no tap{tap}_changer_type, so that the tap does nothing ('Ratio' would have it count)"
+        elif moved and kinds[row] and not sides[row]:
+            yield f"{stands} and no tap{tap}_side, so that the tap does nothing ('hv' or 'lv' would have it count)"
+        elif moved and kinds[row] and np.isnan(neutral[row]):
+            yield f"{stands} and no tap{tap}_neutral, so that the tap does nothing"
+        elif moved and kinds[row] and not (percent[row] or 0) > 0 and not np.nan_to_num(degree[row]):
+            yield f"{stands} and no tap{tap}_step_percent, so that the tap does nothing"
+        elif kinds[row] and (position[row] < lowest[row] or position[row] > highest[row]):
+            yield f"{stands} beyond its tap{tap}_min and tap{tap}_max, which nobody holds it to"
+
+
+def _at_dead_buses(net: Any) -> Iterator[str]:
+    """Elements in service at buses that are not."""
+    buses = Rows.of(net, "bus")
+    dead = set(buses.out_of_service().numbers_of_rows)
+    for table in AT_A_BUS:
+        rows = Rows.of(net, table).in_service()
+        for row, bus in enumerate(rows.labels("bus")):
+            if bus in dead:
+                yield f"{rows.title(row)} is in service at bus {bus}, which is not"
+
+
+def _options(net: Any) -> Iterator[str]:
+    options = net.get("user_pf_options")
+    if isinstance(options, dict) and options:
+        names = ", ".join(sorted(map(str, options)))
+        yield f"net.user_pf_options ({names}) is not read: a feeder answers as runpp does with its own defaults"
