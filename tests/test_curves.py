@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from command_line import neomflex
 
-from neomflex_jax import InputError
-from neomflex_jax.plots.curves import draw, read_curves
+from neomflex_jax import InputError, load_scenario
+from neomflex_jax.plots.curves import draw, power_flow_of, read_curves
+from neomflex_jax.plots.learning import draw as draw_learning
 from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
+from neomflex_jax.training.options import TrainOptions, config_of
+from neomflex_jax.training.run_folder import RunFolder
 
 STEPS = np.array([100.0, 200.0, 300.0])
 
@@ -55,6 +58,25 @@ def test_seeds_looked_at_at_other_times_are_interpolated(tmp_path):
 def test_a_wide_range_is_drawn_on_a_logarithmic_axis(tmp_path):
     write(tmp_path / "run", np.array([1600.0, 100.0, 20.0]))
     assert draw(read_curves(tmp_path / "run")).axes[0].get_yscale() == "log"
+
+
+def test_the_axis_names_the_power_flow_and_calls_no_exact_run_a_surrogate(tmp_path):
+    costs = np.array([30.0, 25.0, 20.0])
+    for name, options in {
+        "exact": TrainOptions(load_scenario("neom33", power_flow="ac")),
+        "quick": TrainOptions(load_scenario("neom33", power_flow="calibrated"), finish_on="ac"),
+    }.items():
+        write(tmp_path / name, costs)
+        RunFolder(tmp_path / name).write_config(config_of(options))
+    exact, quick = tmp_path / "exact", tmp_path / "quick"
+    assert power_flow_of([exact]) == "ac"
+    assert power_flow_of([tmp_path]) == power_flow_of([exact, quick]) == "ac and calibrated then ac"
+    write(tmp_path / "unknown", costs)
+    assert power_flow_of([tmp_path]) == ""
+    for power_flow, label in (("ac", "day cost in ac"), ("", "day cost")):
+        assert draw({"run": [(STEPS, costs)]}, "steps", power_flow).axes[0].get_ylabel() == label
+        learned = draw_learning(STEPS, costs, costs / 100, power_flow).axes[0].get_ylabel()
+        assert learned == label.replace("day cost", "cost of a day")
 
 
 def test_the_command_draws_several_runs(tmp_path):

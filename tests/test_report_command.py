@@ -1,6 +1,7 @@
 """The page of a run: self-contained, escaped, and of the right policies; validation by command, with its flags."""
 
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ from command_line import neomflex
 
 from neomflex_jax import load_scenario
 from neomflex_jax.commands import html
+from neomflex_jax.commands.demo import print_results
 from neomflex_jax.commands.report import ReportCommand
 from neomflex_jax.commands.report_sections import _png
 from neomflex_jax.environment import evaluation_environment, make
@@ -18,6 +20,8 @@ from neomflex_jax.resources import packaged_profiles
 from neomflex_jax.training.options import TrainOptions, config_of
 from neomflex_jax.training.result import write_result
 from neomflex_jax.training.run_folder import RunFolder
+from validation.headline import headline
+from validation.stored_report import read_report
 
 SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
 SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
@@ -73,6 +77,48 @@ def test_the_page_loads_nothing_and_says_validated(work: Path, capsys: pytest.Ca
     assert page.open == []
     for said in ("Settings", "Learning", "Evaluation", "closed_loop_gap_max", "controlled: record PASS", "neom33"):
         assert said in page.text
+
+
+def test_both_lines_stand_wherever_a_headline_does(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record_line, policy_line = headline(read_report(work / "validation"))
+    assert record_line.text == "record confirmed by pandapower: PASS"
+    assert policy_line.text.startswith("policy: ") and "no control" in policy_line.text
+    assert neomflex("report", work / "run") == 0
+    page = (work / "run" / "report.html").read_text(encoding="utf-8")
+    markdown = (work / "validation" / "report.md").read_text(encoding="utf-8")
+    printed = capsys.readouterr().out
+    for line in (record_line, policy_line):
+        assert f'<p class="status {line.tone}">{line.text}</p>' in page
+        assert f"**{line.text}**" in markdown and line.text in printed
+
+
+def test_runs_that_the_report_is_not_of_are_named_and_compared_with_nothing(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy_line = headline(read_report(work / "validation"))[1]
+    common = ["--policies", work / "run", "--profiles", work / "days.csv", "--power-flow", "ac"]
+    assert neomflex("evaluate", *common, "--policy", "volt_var", "--output", tmp_path / "more") == 0
+    printed = capsys.readouterr().out
+    assert policy_line.text in printed and "volt_var (best rule)" not in printed
+    assert "not in that report, so not validated: volt_var" in " ".join(printed.split())
+    shutil.copytree(work / "run", tmp_path / "alone" / "run")  # with no report beside it
+    assert neomflex("report", tmp_path / "alone" / "run", "--evaluation", tmp_path / "more") == 0
+    printed = capsys.readouterr().out
+    assert "record not confirmed by pandapower: not validated" in printed
+    alone = next(line for line in printed.splitlines() if line.endswith(", in the evaluation's power flow alone"))
+    assert "volt_var (best rule)" in alone
+    costs = re.search("costs .*? no control", alone)
+    assert costs is not None and costs[0] in policy_line.text, "no control is known without --baseline"
+
+
+def test_the_demo_ends_on_both_lines(work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "stages.json").write_text('{"seconds": {"train": 1.0}}', encoding="utf-8")
+    shutil.copytree(work / "validation", tmp_path / "validation")
+    print_results(tmp_path)
+    said = [line.text for line in headline(read_report(work / "validation"))]
+    assert capsys.readouterr().out.splitlines()[-2:] == said
 
 
 def test_one_changed_byte_in_a_policy_is_not_validated(

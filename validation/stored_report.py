@@ -51,7 +51,8 @@ class StoredRun:
     @property
     def holds(self) -> bool:
         """Whether verdict, criteria and what the policy did all say PASS."""
-        broken = self.kind == POLICY and self.hard_violations > self.hard_violations_allowed
+        is_policy = self.kind == POLICY or bool(self.policies_sha256)
+        broken = is_policy and self.hard_violations > self.hard_violations_allowed
         return self.verdict == PASS and not self.failed_criteria and not broken
 
     __repr__ = one_line

@@ -55,7 +55,7 @@ class PlotCommand:
         return 0
 
     def _curves(self) -> Figure:
-        from neomflex_jax.plots.curves import draw, read_curves
+        from neomflex_jax.plots.curves import draw, power_flow_of, read_curves
 
         found = [(source, read_curves(source, self.against)) for source in self.sources]
         names = [name for _, runs in found for name in runs]
@@ -66,6 +66,7 @@ class PlotCommand:
                 for name, curves in runs.items()
             },
             self.against,
+            power_flow_of(self.sources),
         )
 
     def _of_days(self) -> Figure:

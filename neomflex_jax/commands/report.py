@@ -49,6 +49,7 @@ class ReportCommand:
         from neomflex_jax.agents.policy_files import load_policies
         from neomflex_jax.commands import report_sections as sections
         from neomflex_jax.evaluation.tables import STEP_FILE, read_step_metrics, run_summary
+        from neomflex_jax.training.result import trained_on
         from neomflex_jax.training.run_folder import RunFolder
 
         output = self.run / PAGE if self.output is None else self.output
@@ -66,7 +67,7 @@ class ReportCommand:
         basis = status.sentence([] if steps is None else summary["run"])
         banner = [*(html.status(line.text, line.tone) for line in said), html.paragraph(basis)]
         parts = [*banner, *sections.settings(config)]
-        parts += sections.learning(folder.metrics, sections.trained_on(config))
+        parts += sections.learning(folder.metrics, trained_on(config))
         parts += [html.heading("Evaluation"), html.paragraph(note)] if note else []
         parts += [] if steps is None else sections.evaluation(steps, summary)
         parts += [html.heading("Validation"), *banner]

@@ -34,14 +34,6 @@ def settings(config: Mapping[str, Any]) -> list[str]:
     return [html.heading("Settings"), html.table(("", ""), rows), html.details("config.json", everything)]
 
 
-def trained_on(config: Mapping[str, Any]) -> str:
-    """Name the power flows that a run's own costs are from, in its order; empty where its config does not say."""
-    scenario = config.get("scenario")
-    begun = scenario.get("power_flow") if isinstance(scenario, dict) else None
-    named = [name for name in (begun, config.get("finish_on")) if isinstance(name, str)]
-    return " then ".join(dict.fromkeys(named))
-
-
 def learning(metrics: Path, power_flow: str) -> list[str]:
     """Show the learning curve, of costs in `power_flow`; says so if there is none yet."""
     from neomflex_jax.plots.learning import draw

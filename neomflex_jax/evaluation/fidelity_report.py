@@ -13,6 +13,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
+from neomflex_jax.tables import without_negative_zeros
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Fidelity:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: is a file; give an output folder")
         folder.mkdir(parents=True, exist_ok=True)
-        self.table.to_csv(folder / "fidelity.csv", index=False)
+        without_negative_zeros(self.table).to_csv(folder / "fidelity.csv", index=False)
         content = json.dumps(self._as_dict(), indent=2, allow_nan=False)
         (folder / "fidelity.json").write_text(content + "\n", encoding="utf-8")
 

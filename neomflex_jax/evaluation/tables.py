@@ -196,7 +196,9 @@ def write_tables(
     steps = pd.concat(tables, ignore_index=True)
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in ((STEP_FILE, steps), (DAY_FILE, daily_summary(steps)), (RUN_FILE, run_summary(steps))):
-        write_whole(folder / file, table.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
+        write_whole(
+            folder / file, without_negative_zeros(table).to_csv(index=False, float_format="%.9g", lineterminator="\n")
+        )
     return folder / STEP_FILE, folder / DAY_FILE, folder / RUN_FILE
 
 

@@ -12,6 +12,8 @@ from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure
 from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
 from neomflex_jax.tables import numbers, read_table
+from neomflex_jax.training.result import trained_on
+from neomflex_jax.training.run_folder import RunFolder
 
 METRICS = "metrics.csv"
 LABELS = {"steps": "environment steps of a seed", "seconds": "seconds since the start, compilation included"}
@@ -21,8 +23,8 @@ LOG_FROM_RATIO = 20.0
 Curve = tuple[np.ndarray, np.ndarray]  # where (n,), increasing, and the day cost there (n,)
 
 
-def draw(runs: Mapping[str, Sequence[Curve]], against: str = "steps") -> Figure:
-    """Draw one line a run, each from its seeds' curves.
+def draw(runs: Mapping[str, Sequence[Curve]], against: str = "steps", power_flow: str = "") -> Figure:
+    """Draw one line a run, each from its seeds' curves; `power_flow` names what all costs are from, where it is known.
 
     Seeds that were looked at in different places are interpolated onto common ones, from where the last of them begins
     to where the first of them ends.
@@ -36,7 +38,8 @@ def draw(runs: Mapping[str, Sequence[Curve]], against: str = "steps") -> Figure:
     if not runs or not all(runs.values()):
         raise InputError("learning curves need at least one run with at least one seed")
     most = max(len(curves) for curves in runs.values())
-    figure, axes = style.new_figure(f"Learning curves over {most} {'seed' if most == 1 else 'seeds'}", "day cost")
+    title = f"Learning curves over {most} {'seed' if most == 1 else 'seeds'}"
+    figure, axes = style.new_figure(title, f"day cost in {power_flow}" if power_flow else "day cost")
     lowest, highest = np.inf, 0.0
     for index, (name, curves) in enumerate(runs.items()):
         where, costs = _on_common_places(name, curves)
@@ -73,6 +76,18 @@ def read_curves(path: Path, against: str = "steps") -> dict[str, list[Curve]]:
         parts = [part for part in table.relative_to(path).parts[:-1] if not part.startswith("seed_") and part != "run"]
         runs.setdefault("/".join(parts) or path.name, []).extend(_seeds_of(table, against))
     return runs
+
+
+def power_flow_of(paths: Sequence[Path]) -> str:
+    """Name the power flows that the costs of the runs in some folders are from; empty if a run does not say."""
+    tables = [table for path in paths for table in sorted(path.rglob(METRICS))]
+    found: dict[str, None] = {}
+    for table in tables:
+        try:
+            found[trained_on(RunFolder(table.parent).read_config())] = None
+        except InputError:  # curves are drawn of tables alone, too
+            return ""
+    return " and ".join(found) if all(found) else ""
 
 
 def _seeds_of(path: Path, against: str) -> list[Curve]:

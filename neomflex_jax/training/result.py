@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +70,11 @@ def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
     except (OSError, ValueError, KeyError, TypeError):
         ended_on = None
     return ended_on if ended_on in METHODS else options.finish_on or options.scenario.power_flow
+
+
+def trained_on(config: Mapping[str, Any]) -> str:
+    """Name the power flows that the costs in a run's metrics are from, in order; empty where its config says none."""
+    scenario = config.get("scenario")
+    begun = scenario.get("power_flow") if isinstance(scenario, dict) else None
+    named = [name for name in (begun, config.get("finish_on")) if isinstance(name, str)]
+    return " then ".join(dict.fromkeys(named))

@@ -51,9 +51,9 @@ def rows_of(
         for name in [*ORDER, *sorted(set(metrics) - set(ORDER))]:
             value = np.asarray(metrics[name])[index] if len(seeds) > 1 else np.asarray(metrics[name])
             if value.ndim:
-                row |= {f"{name}_{agent}": float(entry) for agent, entry in zip(agents, value, strict=True)}
+                row |= {f"{name}_{agent}": float(entry) + 0.0 for agent, entry in zip(agents, value, strict=True)}
             else:
-                row[name] = float(value)
+                row[name] = float(value) + 0.0  # no -0
         rows.append(row)
     return rows
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
+from neomflex_jax.tables import without_negative_zeros
 from neomflex_jax.training.sweep import Outcome
 
 TABLE, TRAININGS = "sweep.csv", "trainings.csv"
@@ -46,5 +47,5 @@ def write(
     single = [
         {**setting, **vars(outcome)} for setting, each in zip(settings, outcomes, strict=True) for outcome in each
     ]
-    table.to_csv(output / TABLE, index=False)
-    pd.DataFrame(single).to_csv(output / TRAININGS, index=False)
+    without_negative_zeros(table).to_csv(output / TABLE, index=False)
+    without_negative_zeros(pd.DataFrame(single)).to_csv(output / TRAININGS, index=False)
