@@ -13,7 +13,7 @@ import tyro
 
 from neomflex_jax.commands.compare import CompareCommand
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
-from neomflex_jax.commands.console import console, write_what_cannot_be_encoded
+from neomflex_jax.commands.console import console, reader_may_leave, write_what_cannot_be_encoded
 from neomflex_jax.commands.demo import DemoCommand
 from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.export import ExportCommand
@@ -50,13 +50,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.monotonic()
     write_what_cannot_be_encoded()
     os.environ.pop(MATPLOTLIB_BACKEND, None)  # a notebook's, most likely; commands draw into files
-    command = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS,
-        prog="neomflex",
-        description="Train multi-agent policies on distribution feeders, evaluate them, validate them in pandapower.",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    with reader_may_leave():  # of a help text
+        command = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="neomflex",
+            description="Train multi-agent policies on distribution feeders, evaluate and validate them in pandapower.",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", style="yellow")
     if not getattr(command, "no_cache", False):
         use_compilation_cache()

@@ -1,18 +1,18 @@
-"""The terminal: progress, tables, and numbers short enough to read; what it cannot show is written as an escape."""
+"""What commands write to: a terminal, or whoever reads instead; what cannot be shown is written as an escape."""
 
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 
-console = Console(highlight=False, soft_wrap=True, markup=False)
+from neomflex_jax.commands.grid_of_text import fitted, whole_rows
+
 HANDLER = "neomflex-console"
 LOOKALIKES = {"\u2022": "*", "\u2026": "..."}  # of the libraries that write help and tables
 
@@ -35,36 +35,44 @@ def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
     return codecs.backslashreplace_errors(error)
 
 
-@contextmanager
-def working(on_what: str) -> Iterator[None]:
-    """Show that something is being done."""
-    with console.status(on_what, spinner="line" if console.options.ascii_only else "dots"):
-        yield
+class _Output(Console):
+    """Standard output that nobody may be reading any more."""
+
+    def on_broken_pipe(self) -> None:
+        """Fall silent, as after ``| head``: what the command computes and writes to files goes on."""
+        self.quiet = True
+        discard_output()
+
+
+def discard_output() -> None:
+    """Send what is still to be printed nowhere: its reader has gone, and Python would complain at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
-    """Show a bar with description, share, elapsed and remaining time."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=16),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console) as bar:
-        yield bar
+def reader_may_leave() -> Iterator[None]:
+    """End quietly where something else than `console` prints, and nobody reads it any more."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        sys.exit(0)
+
+
+console = _Output(highlight=False, soft_wrap=True, markup=False)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, first column to the left, the others to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for index, name in enumerate(header):
-        table.add_column(name, justify="left" if index == 0 else "right")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+    """Print a table: cut to a terminal's width between words, and in a pipe or a file with every row on a line."""
+    console.print(title, style="bold")
+    lines = fitted(header, rows, console.width) if console.is_terminal else whole_rows(header, rows)
+    for line in lines:
+        console.print(line)
 
 
 def short(value: float | None) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from neomflex_jax.commands.console import console, print_table, short, working
+from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, refuse_existing
+from neomflex_jax.commands.progress import progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class EvaluateCommand:
 
         recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
         refuse_existing(self.output, (*TABLES, *recorded), self.overwrite)
-        with working("playing the days"):
+        with progress("playing the days") as stage:
             played = record_runs(
                 self.policies,
                 self.profiles,
@@ -79,6 +80,7 @@ class EvaluateCommand:
                 yardsticks=(*self.policy, *(("perfect_foresight",) if self.optimum else ())),
                 scenario=self.scenario,
                 cache=self.output,
+                on_progress=stage.counted,
             )
         for stale in self.output.glob("trajectory_*.npz"):
             stale.unlink()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
 
-from neomflex_jax.commands.console import console, print_table, progress_bar
+from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.played_runs import refuse_existing
+from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 
 AGREE_PU = 1e-6  # pandapower's own bar against commercial programs
@@ -99,12 +101,8 @@ class CheckFeeder:
 
         feeder = load_feeder(self.feeder)
         is_net = self.feeder not in feeder_names() and Path(self.feeder).is_file()
-        with progress_bar() as bar:
-            task = bar.add_task("solving in pandapower", total=None, note="")
-
-            def on_case(solved: int, total: int) -> None:
-                bar.update(task, completed=solved, total=total, note=f"{solved}/{total} cases")
-
+        with progress("solving in pandapower") as stage:
+            on_case = partial(stage.counted, unit="cases")
             check = check_feeder(
                 feeder, Path(self.feeder) if is_net else None, n_samples=self.samples, seed=self.seed, on_case=on_case
             )

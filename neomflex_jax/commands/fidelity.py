@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from neomflex_jax.commands.console import console, working
+from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.played_runs import record_runs, refuse_existing
+from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -92,8 +92,12 @@ class FidelityCommand:
         """Compare; gives the exit status."""
         if self.output is not None:
             refuse_existing(self.output, FILES, self.overwrite)
-        with working("solving"):
-            report = self._on_policies() if self.policies is not None else self._on_random_actions()
+        with progress("solving") as stage:
+
+            def tell(done: int, total: int, what: str) -> None:
+                stage.counted(done, total, "parts", what)
+
+            report = self._on_policies(tell) if self.policies is not None else self._on_random_actions(tell)
         print_report(report)
         if self.output is not None:
             from neomflex_jax.plots import save
@@ -104,7 +108,7 @@ class FidelityCommand:
             console.print(f"files: {', '.join(str(self.output / name) for name in FILES)}")
         return 0
 
-    def _on_random_actions(self) -> Fidelity:
+    def _on_random_actions(self, tell: Callable[[int, int, str], None]) -> Fidelity:
         from neomflex_jax.evaluation.fidelity import fidelity
 
         return fidelity(
@@ -114,9 +118,10 @@ class FidelityCommand:
             self.seed,
             profiles=self.profiles,
             batch_size=self.batch_size,
+            on_stage=tell,
         )
 
-    def _on_policies(self) -> Fidelity:
+    def _on_policies(self, tell: Callable[[int, int, str], None]) -> Fidelity:
         from neomflex_jax.evaluation.fidelity import fidelity
 
         if self.scenario is not None or self.samples is not None:
@@ -128,26 +133,22 @@ class FidelityCommand:
             self.power_flow_methods,
             injections=(trajectory.p_injection_mw, trajectory.q_injection_mvar),
             batch_size=self.batch_size,
+            on_stage=tell,
         )
         return replace(report, samples_from=f"every step of the policies in {self.policies} on their evaluation")
 
 
 def print_report(report: Fidelity) -> None:
     """Print methods side by side, and under them what the numbers rest on."""
-    rows = report.rows()
-    table = Table(title=f"{report.scenario.name}: error against exact AC", title_justify="left", title_style="bold")
-    table.add_column("")
-    for row in rows:
-        table.add_column(str(row["method"]), justify="right")
-    for section, lines in SECTIONS.items():
-        if all(row[name] != row[name] for row in rows for name in lines):
+    rows, lines = report.rows(), []
+    for section, labels in SECTIONS.items():
+        if all(row[name] != row[name] for row in rows for name in labels):
             continue  # all NaN: a feeder without ratings
-        table.add_section()
         if section:
-            table.add_row(section, style="bold")
-        for name, label in lines.items():
-            table.add_row(("  " if section else "") + label, *(number(row[name]) for row in rows))
-    console.print(table)
+            lines.append([section, *[""] * len(rows)])
+        for name, label in labels.items():
+            lines.append([("  " if section else "") + label, *(number(row[name]) for row in rows)])
+    print_table(f"{report.scenario.name}: error against exact AC", ["", *(str(row["method"]) for row in rows)], lines)
     for note in report.notes():
         console.print(note, soft_wrap=False)
 

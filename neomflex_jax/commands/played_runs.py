@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # `evaluation.yardsticks` knows them, and loads JAX, which `--help` should not wait for; a test holds them together.
 Yardstick = Literal["no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive"]
 CONTROLLED, BASELINE = "controlled", "baseline"
+OnProgress = Callable[[int, int, str, str], None]  # done, of how many, of what, while doing what
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +53,14 @@ def record_runs(
     yardsticks: Sequence[str] = (),
     scenario: str | None = None,
     cache: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> PlayedRuns:
     """Play trained policies as `controlled`, `baseline` if asked for, and yardsticks under their names.
 
     What policies cost means nothing without what it costs to do nothing, so beside them no control is always played.
     Without a power flow given, it is what finished the policies' training, and `ac` without policies. `cache` is where
-    perfect foresight keeps its set-points.
+    yardsticks that plan ahead keep what they have found; `on_progress` is told how many of how many of what, and
+    what is being done.
 
     Raises
     ------
@@ -78,6 +81,14 @@ def record_runs(
     if policies is not None and scenario is not None:
         raise InputError("--scenario and --policies contradict: policies play the scenario they were trained on")
     trajectories, acting, hashes, training = [], {}, {}, {}
+
+    def watching(run: str) -> Callable[..., None]:
+        def tell(done: int, total: int, unit: str = "days") -> None:
+            if on_progress is not None:
+                on_progress(done, total, unit, f"playing {run}" if unit == "days" else f"planning {run}")
+
+        return tell
+
     if policies is not None:
         run = RunFolder(policies)
         options = read_options(run)
@@ -85,7 +96,9 @@ def record_runs(
         trained = load_policies(policies)
         policy = trained.as_policy(chosen.observation_layout(), chosen.name)
         env, path = _judged_environment(chosen, profiles, power_flow or finishing_power_flow(run, options), variant)
-        trajectories.append(record(env, policy, CONTROLLED, profiles_sha256=profiles_hash(path)))
+        trajectories.append(
+            record(env, policy, CONTROLLED, profiles_sha256=profiles_hash(path), on_day=watching(CONTROLLED))
+        )
         acting, hashes = {CONTROLLED: trained}, {agent: info.sha256 for agent, info in trained.info.items()}
     else:
         chosen = load_scenario(scenario if scenario is not None else "neom33")
@@ -93,12 +106,13 @@ def record_runs(
     sha256 = profiles_hash(path)
     no_control = None
     if baseline or policies is not None:
-        no_control = record(env, NoControl(env.action_size), BASELINE, profiles_sha256=sha256)
+        idle = NoControl(env.action_size)
+        no_control = record(env, idle, BASELINE, profiles_sha256=sha256, on_day=watching("no control"))
     if baseline and no_control is not None:
         trajectories.append(no_control)
     notes = {}
     for name in dict.fromkeys(yardsticks):
-        yardstick = record_yardstick(env, name, profiles_sha256=sha256, cache=cache)
+        yardstick = record_yardstick(env, name, profiles_sha256=sha256, cache=cache, on_progress=watching(name))
         trajectories.append(yardstick.trajectory)
         notes[name] = yardstick.note
     return PlayedRuns(tuple(trajectories), acting, hashes, training, path, notes, no_control)

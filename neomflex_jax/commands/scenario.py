@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from neomflex_jax.commands.console import console, print_table, working
+from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.played_runs import refuse_existing
+from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
@@ -94,8 +97,8 @@ class CheckScenario:
         from validation import compare, judge, replay, tolerances_for
         from validation.verdict import PASS, verdict_of
 
-        with working("playing the days"):
-            trajectory = play_idle(self.scenario, self.days)
+        with progress("playing the days") as stage:
+            trajectory = play_idle(self.scenario, self.days, on_day=partial(stage.counted, unit="days"))
         scenario = trajectory.scenario
         n_days = trajectory.n_steps // scenario.steps_per_day
         print_table(
@@ -104,8 +107,9 @@ class CheckScenario:
             text.idle_days(trajectory),
         )
         day, worst = worst_day(trajectory)
-        with working("replaying in pandapower"):
-            criteria = judge(compare(worst, replay(worst))[0], tolerances_for("ac"))
+        with progress("replaying in pandapower") as stage:
+            replayed = replay(worst, on_step=partial(stage.counted, unit="steps"))
+            criteria = judge(compare(worst, replayed)[0], tolerances_for("ac"))
         rows = text.against_pandapower(criteria)
         print_table(f"day {day} against pandapower", ("criterion", "value", "allowed", ""), rows)
         failed = int((~trajectory.converged).sum())
@@ -123,7 +127,7 @@ class CheckScenario:
         return 0
 
 
-def play_idle(source: str, days: int) -> Trajectory:
+def play_idle(source: str, days: int, on_day: Callable[[int, int], None] | None = None) -> Trajectory:
     """Play days spread evenly over the profiles with zero actions and exact AC."""
     import numpy as np
 
@@ -138,7 +142,7 @@ def play_idle(source: str, days: int) -> Trajectory:
     chosen = np.unique(np.linspace(0, n_days - 1, min(days, n_days)).round().astype(int))
     rows = (chosen[:, None] * steps + np.arange(steps)).ravel()
     env = evaluation_environment(env, env.profiles.rows(rows))
-    trajectory = record(env, NoControl(env.action_size), "idle")
+    trajectory = record(env, NoControl(env.action_size), "idle", on_day=on_day)
     return dataclasses.replace(trajectory, dataset_index=rows)  # of the file, not of the days chosen from it
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields, make_dataclass
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,8 @@ import tyro
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
-from neomflex_jax.commands.console import console, print_table, progress_bar, short, working
+from neomflex_jax.commands.console import console, print_table, short
+from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.errors import InputError
 
@@ -84,24 +86,37 @@ class SweepCommand:
         if self.workers > 1:
             pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, (not self.no_cache,))
             share = -(-n_trainings // self.workers)
-            with working("training"):
+            with progress("training") as stage:
+                on_job = partial(stage.counted, unit="trainings")
                 try:
                     outcomes = sweep(
-                        options, self.output, pool, names=names, largest_job=share, overwrite=self.overwrite
+                        options,
+                        self.output,
+                        pool,
+                        names=names,
+                        largest_job=share,
+                        overwrite=self.overwrite,
+                        on_job=on_job,
                     )
                 finally:  # after Ctrl-C workers save what they have
                     pool.shutdown(wait=True, cancel_futures=True)
         else:
-            with progress_bar() as bar:
-                task = bar.add_task("compiling", total=1.0, note="")
+            with progress("compiling") as stage:
+                finished = [0]
 
-                def on_progress(progress: Any) -> None:
-                    note = (
-                        f"{progress.steps_per_second:,.0f} steps/s  mean day cost {short(progress.metrics['day_cost'])}"
-                    )
-                    bar.update(task, description="training", completed=min(progress.share, 1.0), note=note)
+                def on_progress(chunk: Any) -> None:
+                    cost, speed = short(chunk.metrics["day_cost"]), f"{chunk.steps_per_second:,.0f} steps/s"
+                    ready = f"{finished[-1]} of {n_trainings} trainings done"
+                    stage.shared(chunk.share, f"{ready}, {speed}, mean day cost {cost}", "training")
 
-                outcomes = sweep(options, self.output, names=names, overwrite=self.overwrite, on_progress=on_progress)
+                outcomes = sweep(
+                    options,
+                    self.output,
+                    names=names,
+                    overwrite=self.overwrite,
+                    on_progress=on_progress,
+                    on_job=lambda done, total: finished.append(done),
+                )
         table = summarise(settings, outcomes)
         write(self.output, table, settings, outcomes)
         rows = [

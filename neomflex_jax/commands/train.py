@@ -13,7 +13,8 @@ import tyro
 
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
-from neomflex_jax.commands.console import console, progress_bar, short
+from neomflex_jax.commands.console import console, short
+from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.resources import PROFILES
 
@@ -105,15 +106,14 @@ class TrainCommand:
         trace = ChunkTrace(folder.trace) if self.profile and is_first() else None
         watchers = [watcher for watcher in (events, trace) if watcher is not None]
         console.print(_device_line())
-        with progress_bar() as bar, ExitStack() as stack:
+        with progress("compiling") as stage, ExitStack() as stack:
             for watcher in watchers:
                 stack.callback(watcher.close)
-            task = bar.add_task("compiling", total=1.0, note="")
 
-            def on_progress(progress: Progress) -> None:
-                bar.update(task, description="training", completed=min(progress.share, 1.0), note=_note(progress))
+            def on_progress(chunk: Progress) -> None:
+                stage.shared(chunk.share, _note(chunk), "training")
                 for watcher in watchers:
-                    watcher(progress)
+                    watcher(chunk)
 
             begun = [self.resume]
             try:
@@ -230,7 +230,8 @@ def _device_line() -> str:
 
 def _note(progress: Progress) -> str:
     return (
-        f"{progress.steps_per_second:,.0f} steps/s  day reward {short(-progress.metrics['day_cost'])}  "
+        f"{progress.steps:,} steps  {progress.steps_per_second:,.0f} steps/s  "
+        f"day reward {short(-progress.metrics['day_cost'])}  "
         f"outside band {100 * progress.metrics['share_outside_band']:z.1f} %"
     )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
-from neomflex_jax.commands.console import console, progress_bar, working
+from neomflex_jax.commands.console import console
 from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, refuse_existing
+from neomflex_jax.commands.progress import progress
 
 if TYPE_CHECKING:
     from validation import Tolerances
@@ -72,7 +74,7 @@ class ValidateCommand:
 
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
         refuse_existing(self.output, REPORTS, self.overwrite)
-        with working("playing the days"):
+        with progress("playing the days") as stage:
             played = record_runs(
                 self.policies,
                 self.profiles,
@@ -82,17 +84,13 @@ class ValidateCommand:
                 yardsticks=self.policy,
                 scenario=self.scenario,
                 cache=self.output,
+                on_progress=stage.counted,
             )
         tolerances = self._tolerances(played.trajectories[0].power_flow)
         finished = self.output / FINISHED_DAYS
         if finished.is_dir() and not self.resume:
             shutil.rmtree(finished)
-        with progress_bar() as bar:
-            task = bar.add_task("replaying in pandapower", total=None, note="")
-
-            def on_step(solved: int, total: int) -> None:
-                bar.update(task, completed=solved, total=total, note=f"{solved}/{total} steps")
-
+        with progress("replaying in pandapower") as stage:
             report = validate(
                 played.trajectories,
                 self.output,
@@ -106,7 +104,7 @@ class ValidateCommand:
                 n_workers=self.workers,
                 resume_folder=finished,
                 metadata=played.metadata,
-                on_step=on_step,
+                on_step=partial(stage.counted, unit="steps"),
                 draw=lambda run: draw_all(run, self.output),
             )
         shutil.rmtree(finished, ignore_errors=True)

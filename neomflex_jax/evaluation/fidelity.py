@@ -7,7 +7,7 @@ those of the fit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ def fidelity(
     injections: tuple[ArrayLike, ArrayLike] | None = None,
     batch_size: int | None = None,
     seconds_per_method: float = 0.5,
+    on_stage: Callable[[int, int, str], None] | None = None,
 ) -> Fidelity:
     """State every method's error against exact AC, and its speed, on a scenario's own injections.
 
@@ -61,6 +62,8 @@ def fidelity(
         p in MW and q in Mvar, shapes (n_samples, n_bus), positive into the grid, instead of drawing any.
     batch_size, seconds_per_method
         Of the measurement of speed; None takes 4096, fewer on feeders of more than 64 buses.
+    on_stage
+        Told how many stages of how many are done, and what comes next.
 
     Raises
     ------
@@ -77,12 +80,16 @@ def fidelity(
     else:
         drawn, samples_from = _given(injections, feeder.n_bus), "given injections"
     p, q = _as_computed(drawn)
-    exact, residual_mva = _solve_reference(chosen, p, q)
-    solvers = {method: _bind(env, feeder, method) for method in methods}
     batch_size = default_batch_size(feeder.n_bus) if batch_size is None else batch_size
+    n_stages, tell = len(methods) + 2, on_stage or (lambda done, total, what: None)
+    tell(0, n_stages, "solving exact AC")
+    exact, residual_mva = _solve_reference(chosen, p, q)
+    tell(1, n_stages, "measuring speed")
+    solvers = {method: _bind(env, feeder, method) for method in methods}
     speed = flows_per_second(solvers, p, q, batch_size, seconds_per_method)
     rows = []
-    for method, solver in solvers.items():
+    for index, (method, solver) in enumerate(solvers.items()):
+        tell(2 + index, n_stages, f"comparing {method}")
         errors = compare(Answers.of(_solve(feeder, solver, p, q), feeder), exact, chosen.limits)
         rows.append({"method": method, **errors, "batch_size": batch_size, "flows_per_second": speed[method]})
     return Fidelity(

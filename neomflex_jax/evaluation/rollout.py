@@ -1,9 +1,9 @@
-"""Play a policy through the days of an environment, in one compiled scan, and keep everything."""
+"""Play a policy through the days of an environment, day by day in one compiled program, and keep everything."""
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -13,9 +13,11 @@ from neomflex_jax.agents.baselines.controller import Blind, Controller
 from neomflex_jax.agents.policy import Policy
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.jax_settings import nan_is_a_value
 
+Carry: TypeAlias = tuple[State, Array, Any]  # state, observation, the controller's memory
 FROM_INFO = [
     "dataset_index",
     "demand",
@@ -46,7 +48,12 @@ FROM_INFO = [
 
 
 def record(
-    env: Environment, policy: Policy | Controller, run: str, n_days: int | None = None, profiles_sha256: str = ""
+    env: Environment,
+    policy: Policy | Controller,
+    run: str,
+    n_days: int | None = None,
+    profiles_sha256: str = "",
+    **watching: Any,
 ) -> Trajectory:
     """Play `n_days` days from the file's first (None: all of them), carrying the energies over.
 
@@ -59,25 +66,38 @@ def record(
         `agents.baselines.controller`.
     run
         Name of the run in tables, for example ``controlled``.
+    **watching
+        What `record_with_memory` takes further.
 
     Raises
     ------
     InputError
         If there are fewer days than asked for, or the policy acts with NaN.
     """
-    return record_with_memory(env, policy, run, n_days, profiles_sha256)[0]
+    return record_with_memory(env, policy, run, n_days, profiles_sha256, **watching)[0]
 
 
 @nan_is_a_value()
 def record_with_memory(
-    env: Environment, policy: Policy | Controller, run: str, n_days: int | None = None, profiles_sha256: str = ""
+    env: Environment,
+    policy: Policy | Controller,
+    run: str,
+    n_days: int | None = None,
+    profiles_sha256: str = "",
+    *,
+    on_day: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
 ) -> tuple[Trajectory, Any]:
-    """Play as `record` does; also gives the memory that a controller ends with."""
+    """Play as `record` does; also gives the memory that a controller ends with.
+
+    `on_day` is told after every day how many of how many are played; `kept` is where days that are played stay, and
+    where another call with equal arguments takes them from.
+    """
     n_days = env.profiles.n_days if n_days is None else n_days
     if not 1 <= n_days <= env.profiles.n_days:
         raise InputError(f"n_days = {n_days} must lie in 1..{env.profiles.n_days}, the days of these profiles")
     controller = policy if isinstance(policy, Controller) else Blind(policy)
-    played, memory = jax.device_get(_play(env, controller, n_days * env.scenario.steps_per_day))
+    played, memory = _play(env, controller, n_days, on_day or (lambda done, total: None), kept)
     bad = np.argwhere(~np.isfinite(played["action"]) & env.action_mask)
     if bad.size:
         raise InputError(f"run {run!r}: the action of {env.agents[bad[0][1]]} at step {bad[0][0]} is not finite")
@@ -92,11 +112,39 @@ def record_with_memory(
     return trajectory, memory
 
 
-@partial(jax.jit, static_argnames="n_steps")
-def _play(env: Environment, controller: Controller, n_steps: int) -> tuple[dict[str, Array], Any]:
+def _play(
+    env: Environment, controller: Controller, n_days: int, on_day: Callable[[int, int], None], kept: Kept | None
+) -> tuple[dict[str, np.ndarray], Any]:
+    """Play the days one after the other; gives what is recorded of every step, and the last memory."""
+    carry = _begin(env, controller)
+    of_a_day = jax.eval_shape(_play_day, env, controller, carry)[1]
+    rows = {name: np.zeros((n_days, *one.shape), one.dtype) for name, one in of_a_day.items()}
+    standing = (np.zeros((), np.int32), carry, rows)
+    found = None if kept is None else kept.load(standing)
+    done, carry, rows = standing if found is None else found
+    on_day(int(done), n_days)
+    for day in range(int(done), n_days):
+        carry, played = _play_day(env, controller, carry)
+        for name, values in jax.device_get(played).items():
+            rows[name][day] = values
+        if kept is not None:
+            kept.save((np.asarray(day + 1, np.int32), carry, rows), last=day + 1 == n_days)
+        on_day(day + 1, n_days)
+    n_steps = n_days * env.scenario.steps_per_day
+    return {name: values.reshape(n_steps, *values.shape[2:]) for name, values in rows.items()}, jax.device_get(carry[2])
+
+
+@jax.jit
+def _begin(env: Environment, controller: Controller) -> Carry:
+    state, first = AutoReset(env).reset(jax.random.key(0))
+    return state, first.observation, controller.start(env)
+
+
+@jax.jit
+def _play_day(env: Environment, controller: Controller, carry: Carry) -> tuple[Carry, dict[str, Array]]:
     copy = AutoReset(env)
 
-    def step(carry: tuple[State, Array, Any], _: None) -> tuple[tuple[State, Array, Any], dict[str, Array]]:
+    def step(carry: Carry, _: None) -> tuple[Carry, dict[str, Array]]:
         state, observation, memory = carry
         action, memory = controller.act(env, state, observation, memory)
         kept = {"battery_soc_before": state.battery_soc, "load_owed_before_mwh": state.load_owed_mwh}
@@ -105,7 +153,4 @@ def _play(env: Environment, controller: Controller, n_steps: int) -> tuple[dict[
         kept |= {"observation": observation, "action": action, "reward": timestep.reward}
         return (state, timestep.observation, memory), kept
 
-    state, first = copy.reset(jax.random.key(0))
-    start = (state, first.observation, controller.start(env))
-    (_, _, memory), played = jax.lax.scan(step, start, None, length=n_steps)
-    return played, memory
+    return jax.lax.scan(step, carry, None, length=env.scenario.steps_per_day)

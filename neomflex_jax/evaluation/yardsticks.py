@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,6 +21,7 @@ from neomflex_jax.agents.baselines.perfect_foresight import SEARCH, SETTLE
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.rollout import record, record_with_memory
 from neomflex_jax.evaluation.trajectory import UNREADABLE, Trajectory
 from neomflex_jax.grid.fingerprint import feeder_hash
@@ -32,6 +34,7 @@ from neomflex_jax.whole_files import whole_file
 YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
 OPTIMUM = "perfect_foresight"
 KEPT = ("action", "day_cost", "residual", "starts")  # of an optimum, in its file
+OnProgress = Callable[[int, int, str], None]  # done, of how many, of what
 HEADER_BYTES = 4096  # of an array inside a file, at most
 
 
@@ -47,7 +50,13 @@ class YardstickRun:
 
 @nan_is_a_value()
 def record_yardstick(
-    env: Environment, name: str, n_days: int | None = None, *, profiles_sha256: str = "", cache: Path | None = None
+    env: Environment,
+    name: str,
+    n_days: int | None = None,
+    *,
+    profiles_sha256: str = "",
+    cache: Path | None = None,
+    on_progress: OnProgress | None = None,
 ) -> YardstickRun:
     """Play a yardstick on the first days of an environment (None: all).
 
@@ -59,30 +68,34 @@ def record_yardstick(
     name
         One of `YARDSTICKS`.
     cache
-        Folder where perfect foresight keeps its set-points, found again by the hashes of scenario and profiles; None
-        or unknown profiles: nothing is kept.
+        Folder where the yardsticks that plan ahead keep what they have found, and how far they have come, by the
+        hashes of scenario and profiles; None or unknown profiles: nothing is kept.
+    on_progress
+        Told now and then how many of how many, and of what: days or iterations.
 
     Raises
     ------
     InputError
         If there is no such yardstick, or perfect foresight is asked for where days are disturbed at random.
     """
+    tell = on_progress or (lambda done, total, unit: None)
+    watched: dict[str, Any] = {"profiles_sha256": profiles_sha256, "on_day": lambda done, of: tell(done, of, "days")}
     players: dict[str, Callable[[], YardstickRun]] = {
         "no_control": lambda: YardstickRun(
-            record(env, NoControl(env.action_size), "no_control", n_days, profiles_sha256), "all devices idle"
+            record(env, NoControl(env.action_size), "no_control", n_days, **watched), "all devices idle"
         ),
-        "volt_var": lambda: _droop(env, "volt_var", Droop(IEEE_1547_B, ClockRule()), n_days, profiles_sha256),
-        "mapdn_droop": lambda: _droop(env, "mapdn_droop", Droop(MAPDN, None), n_days, profiles_sha256),
-        "model_predictive": lambda: _model_predictive(env, n_days, profiles_sha256),
-        OPTIMUM: lambda: _perfect_foresight(env, n_days, profiles_sha256, cache),
+        "volt_var": lambda: _droop(env, "volt_var", Droop(IEEE_1547_B, ClockRule()), n_days, watched),
+        "mapdn_droop": lambda: _droop(env, "mapdn_droop", Droop(MAPDN, None), n_days, watched),
+        "model_predictive": lambda: _model_predictive(env, n_days, watched, cache),
+        OPTIMUM: lambda: _perfect_foresight(env, n_days, watched, cache, tell),
     }
     if name not in players:
         raise unknown_name("yardstick", name, YARDSTICKS)
     return players[name]()
 
 
-def _droop(env: Environment, name: str, droop: Droop, n_days: int | None, sha256: str) -> YardstickRun:
-    trajectory, memory = record_with_memory(env, droop, name, n_days, sha256)
+def _droop(env: Environment, name: str, droop: Droop, n_days: int | None, watched: Mapping[str, Any]) -> YardstickRun:
+    trajectory, memory = record_with_memory(env, droop, name, n_days, **watched)
     note = (
         f"{int(memory.unsettled)} of {trajectory.n_steps} steps not settled within {droop.tolerance:g} of the curve "
         f"in {droop.max_iterations} iterations, furthest {float(memory.furthest):.1e}"
@@ -90,9 +103,13 @@ def _droop(env: Environment, name: str, droop: Droop, n_days: int | None, sha256
     return YardstickRun(trajectory, note)
 
 
-def _model_predictive(env: Environment, n_days: int | None, sha256: str) -> YardstickRun:
+def _model_predictive(
+    env: Environment, n_days: int | None, watched: Mapping[str, Any], cache: Path | None
+) -> YardstickRun:
     controller = ModelPredictive()
-    trajectory = record(env, controller, "model_predictive", n_days, sha256)
+    key = _key(env, n_days, watched["profiles_sha256"], controller.horizon, asdict(controller.config))
+    kept = None if cache is None or key is None else Kept(cache / f"model_predictive_{key}.npz")
+    trajectory = record(env, controller, "model_predictive", n_days, **watched, kept=kept)
     note = (
         f"{controller.horizon} steps ahead, persistence forecast, {controller.config.n_iterations} iterations every "
         f"step, model {env.power_flow.method}"
@@ -100,18 +117,25 @@ def _model_predictive(env: Environment, n_days: int | None, sha256: str) -> Yard
     return YardstickRun(trajectory, note)
 
 
-def _perfect_foresight(env: Environment, n_days: int | None, sha256: str, cache: Path | None) -> YardstickRun:
+def _perfect_foresight(
+    env: Environment, n_days: int | None, watched: Mapping[str, Any], cache: Path | None, tell: OnProgress
+) -> YardstickRun:
     if env.scenario.uncertainty != Uncertainty() or env.scenario.observation.missing_probability > 0:
         raise InputError("perfect foresight needs days without random disturbances; evaluate without them")
     planner = env if env.power_flow.method == "ac" else env.with_power_flow("ac")
     n_days = env.profiles.n_days if n_days is None else n_days
-    file = None if cache is None or not sha256 else cache / f"optimum_{_key(planner, n_days, sha256)}.npz"
+    key = _key(planner, n_days, watched["profiles_sha256"], asdict(SEARCH), asdict(SETTLE))
+    file = None if cache is None or key is None else cache / f"optimum_{key}.npz"
     optimum = None if file is None else _load(file, planner, n_days)
     if optimum is None:
-        optimum = find_optimum(planner, n_days)
-        if file is not None:
+        unfinished = None if file is None else Kept(file.with_name(f"unfinished_{file.name}"))
+        optimum = find_optimum(
+            planner, n_days, on_iterations=lambda done, of: tell(done, of, "iterations"), keeper=unfinished
+        )
+        if file is not None and unfinished is not None:
             _save(file, optimum)
-    trajectory = record(env, Schedule(optimum.action), OPTIMUM, n_days, sha256)
+            unfinished.remove()
+    trajectory = record(env, Schedule(optimum.action), OPTIMUM, n_days, **watched)
     note = (
         f"local optimum in ac, {optimum.mean_day_cost:z.4f} a day as optimised, "
         f"{trajectory.cost.sum() / n_days:z.4f} played in {env.power_flow.method}; stationarity residual "
@@ -120,16 +144,21 @@ def _perfect_foresight(env: Environment, n_days: int | None, sha256: str, cache:
     return YardstickRun(trajectory, note)
 
 
-def _key(planner: Environment, n_days: int, profiles_sha256: str) -> str:
-    """Name what an optimum depends on."""
+def _key(planner: Environment, n_days: int | None, profiles_sha256: str, *settings: Any) -> str | None:
+    """Name what a plan depends on; None where that is not known."""
+    if not profiles_sha256:
+        return None
+    days = planner.profiles.n_days if n_days is None else n_days
+    method = planner.power_flow.method
     parts = [
         planner.scenario.hash(),
         feeder_hash(planner.feeder),
         profiles_sha256,
-        n_days,
-        asdict(SEARCH),
-        asdict(SETTLE),
+        days,
+        method,
+        *settings,
         __version__,
+        jax.__version__,
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 

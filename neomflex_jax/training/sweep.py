@@ -97,6 +97,7 @@ def sweep(
     largest_job: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
+    on_job: Callable[[int, int], None] | None = None,
 ) -> list[list[Outcome]]:
     """Train every setting with every one of its seeds.
 
@@ -114,6 +115,8 @@ def sweep(
         Most trainings side by side in one program; None: all of a group.
     on_progress
         Called after every chunk; with an executor, never.
+    on_job
+        Told after every job how many trainings of how many are done.
 
     Returns
     -------
@@ -132,12 +135,19 @@ def sweep(
     for training in (training for each in settings for training in each):
         RunFolder(training.folder).check(overwrite=overwrite)
     jobs = list(_jobs((training for each in settings for training in each), largest_job))
+    tell = on_job or (lambda done, total: None)
+    done: list[list[Outcome]] = []
+    n_trainings = sum(len(job) for job in jobs)
     if executor is None:
-        done = [train_group(job, overwrite, on_progress) for job in jobs]
+        for job in jobs:
+            done.append(train_group(job, overwrite, on_progress))
+            tell(sum(map(len, done)), n_trainings)
     else:
         futures = [executor.submit(train_group, job, overwrite) for job in jobs]
         try:
-            done = [future.result() for future in futures]
+            for future in futures:
+                done.append(future.result())
+                tell(sum(map(len, done)), n_trainings)
         finally:  # after an error or Ctrl-C no further job begins
             for future in futures:
                 future.cancel()

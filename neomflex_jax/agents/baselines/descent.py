@@ -37,6 +37,16 @@ class Descent:
     scale_memory: float = 0.95  # of squared gradients
 
 
+class Descending(NamedTuple):
+    """How far a descent has come."""
+
+    iteration: Array  # () int32, made
+    plan: Array  # (n, n_control)
+    moments: Any  # Adam's
+    gradients: Array  # (n, n_control) sum of the cost's over the iterations
+    products: Array  # () sum of gradient times plan
+
+
 class Descended(NamedTuple):
     """Where a descent ended, and its means over the iterations, which hold what kinks make of single gradients."""
 
@@ -54,8 +64,21 @@ def descend(
     env: Environment, start: State, plan: Array, config: Descent, n_iterations: Array | None = None
 ) -> Descended:
     """Improve a plan (n, n_control); `n_iterations` () replaces the number that `config` has."""
-    n = jnp.asarray(config.n_iterations) if n_iterations is None else n_iterations
-    adam = optax.scale_by_adam(b1=config.momentum, b2=config.scale_memory)
+    n = jnp.asarray(config.n_iterations, jnp.int32) if n_iterations is None else n_iterations
+    return ended(go_on(env, start, begin(plan, config), config, n, n))
+
+
+def begin(plan: Array, config: Descent) -> Descending:
+    """Give a descent from a plan (n, n_control) before its first iteration."""
+    moments = _adam(config).init(plan)
+    return Descending(jnp.zeros((), jnp.int32), plan, moments, jnp.zeros_like(plan), jnp.zeros(()))
+
+
+def go_on(
+    env: Environment, start: State, descending: Descending, config: Descent, until: Array, n_iterations: Array
+) -> Descending:
+    """Make the iterations before `until` () of the `n_iterations` () that the whole descent has."""
+    adam = _adam(config)
 
     def total(plan: Array) -> tuple[Array, Array]:
         ahead = foresee(env, start, plan)
@@ -66,11 +89,19 @@ def descend(
         gradient, plan = jax.grad(total, has_aux=True)(plan)
         step, moments = adam.update(gradient, moments)
         sums = gradients + gradient, products + jnp.sum(gradient * plan)
-        fallen = 0.5 * (1.0 + jnp.cos(jnp.pi * iteration / n))
+        fallen = 0.5 * (1.0 + jnp.cos(jnp.pi * iteration / n_iterations))
         rate = config.last_rate + (config.first_rate - config.last_rate) * fallen
         return jnp.clip(plan - rate * step, -1.0, 1.0), moments, *sums
 
     # a loop of unknown length: one program serves descents of any length
-    first = (plan, adam.init(plan), jnp.zeros_like(plan), jnp.zeros(()))
-    plan, _, gradients, products = lax.fori_loop(0, n, improve, first)
-    return Descended(plan, gradients / n, products / n)
+    return Descending(until, *lax.fori_loop(descending.iteration, until, improve, descending[1:]))
+
+
+def ended(descending: Descending) -> Descended:
+    """Give what a descent has come to."""
+    n = descending.iteration
+    return Descended(descending.plan, descending.gradients / n, descending.products / n)
+
+
+def _adam(config: Descent) -> optax.GradientTransformation:
+    return optax.scale_by_adam(b1=config.momentum, b2=config.scale_memory)

@@ -39,7 +39,7 @@ class ModelPredictive:
     def start(self, env: Environment) -> tuple[Array, Array]:
         """Begin with a plan that does nothing, (horizon, n_control), and iterations to make up for it."""
         state = env.reset(jax.random.key(0))[0]
-        return idle_plan(env, _stores(state), self.horizon), jnp.asarray(FIRST_ITERATIONS)
+        return idle_plan(env, _stores(state), self.horizon), jnp.asarray(FIRST_ITERATIONS, jnp.int32)
 
     def act(
         self, env: Environment, state: State, observation: Array, memory: tuple[Array, Array]
@@ -48,7 +48,10 @@ class ModelPredictive:
         model = forecast(env, state.day_row + state.step, self.horizon)
         plan = descend(model, state, memory[0], self.config, memory[1]).plan
         moved_on = jnp.roll(plan, -1, axis=0)
-        return action_towards(env, _stores(state), plan[0]), (moved_on, jnp.asarray(self.config.n_iterations))
+        return action_towards(env, _stores(state), plan[0]), (
+            moved_on,
+            jnp.asarray(self.config.n_iterations, jnp.int32),
+        )
 
 
 def forecast(env: Environment, now: Array, horizon: int) -> Environment:

@@ -15,14 +15,17 @@ one gradient at a kink says nothing. And the plan is played forward, step by ste
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from neomflex_jax.agents.baselines.descent import Descended, Descent, descend, foresee
+from neomflex_jax.agents.baselines.descent import Descending, Descent, begin, ended, foresee, go_on
 from neomflex_jax.agents.baselines.energies import idle_plan
 from neomflex_jax.environment.dispatch import Stores
 from neomflex_jax.one_line import one_line
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 SEARCH = Descent(n_iterations=1500)
 SETTLE = Descent(n_iterations=200, first_rate=1e-4, last_rate=5e-5)
+PIECE = 10  # iterations between two looks at the clock; starting a piece takes as long as one on a small grid
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,26 @@ class Optimum:
         return float(jnp.mean(self.day_cost))
 
 
+class Keeper(Protocol):
+    """Where a search leaves how far it has come, and another one takes up from there."""
+
+    def save(self, standing: Any) -> None:
+        """Keep it, or not if something was kept a moment ago."""
+        ...
+
+    def load(self, template: Any) -> Any:
+        """Give what was kept, of the shapes and types of `template`, or None."""
+        ...
+
+
+class Standing(NamedTuple):
+    """How far a search has come; its stages are the descents from every start, then the one from the best plan."""
+
+    stage: np.ndarray  # () int32
+    plans: Array  # (n_starts, n, n_control) found before this stage; starts from there on
+    descending: Descending
+
+
 def find_optimum(
     env: Environment,
     n_days: int | None = None,
@@ -59,6 +83,8 @@ def find_optimum(
     seed: int = 0,
     search: Descent = SEARCH,
     settle: Descent = SETTLE,
+    on_iterations: Callable[[int, int], None] | None = None,
+    keeper: Keeper | None = None,
 ) -> Optimum:
     """Find the cheapest operation of the first days of an environment.
 
@@ -72,31 +98,78 @@ def find_optimum(
         The first is idle devices, the others are random plans from `seed`.
     search, settle
         The descent from every start, and the one from the best plan that the residual is averaged over.
+    on_iterations
+        Told now and then how many iterations of how many are made.
+    keeper
+        Keeps how far this has come, for another call with equal arguments.
     """
-    n_steps = (env.profiles.n_days if n_days is None else n_days) * env.scenario.steps_per_day
-    start = env.reset(jax.random.key(0))[0]
-    stores = Stores(start.battery_soc, start.battery_p_mw, start.load_owed_mwh)
-    idle = idle_plan(env, stores, n_steps)
-    keys = jax.random.split(jax.random.key(seed), max(n_starts - 1, 1))
-    others = [jax.random.uniform(key, idle.shape, minval=-1.0) for key in keys[: n_starts - 1]]
-    found = [_descend(env, start, plan, search) for plan in (idle, *others)]
-    costs = [float(jnp.sum(_outcome(env, start, each.plan)[0])) for each in found]
-    best = found[costs.index(min(costs))].plan
-    settled = _descend(env, start, best, settle)
-    n_days = n_steps // env.scenario.steps_per_day
+    n_days = env.profiles.n_days if n_days is None else n_days
+    begun = _begin(env, n_days * env.scenario.steps_per_day, n_starts, seed, search)
+    work = _Work(env, n_starts * search.n_iterations + settle.n_iterations, on_iterations, keeper)
+    standing: Standing | None = None if keeper is None else keeper.load(begun)
+    standing = begun if standing is None else standing
+    while (stage := int(standing.stage)) < n_starts:
+        found = work.finish(standing, search, stage * search.n_iterations).descending.plan
+        plans = jnp.asarray(standing.plans).at[stage].set(found)
+        following = plans[stage + 1] if stage + 1 < n_starts else plans[jnp.argmin(work.costs(plans))]
+        standing = Standing(np.asarray(stage + 1, np.int32), plans, begin(following, search))
+    costs = work.costs(standing.plans)
+    settled = ended(work.finish(standing, settle, n_starts * search.n_iterations).descending)
     gap = settled.mean_product + jnp.sum(jnp.abs(settled.mean_gradient))
-    cost, action = _outcome(env, start, settled.plan)
+    cost, action = _outcome(env, work.start, settled.plan)
     return Optimum(
         action=action,
         day_cost=jnp.sum(cost.reshape(n_days, -1), axis=1),
         residual=float(gap) / n_days,
-        starts=tuple(cost / n_days for cost in costs),
+        starts=tuple(float(cost) / n_days for cost in costs),
     )
 
 
+def _begin(env: Environment, n_steps: int, n_starts: int, seed: int, search: Descent) -> Standing:
+    """Give a search before its first iteration."""
+    start = env.reset(jax.random.key(0))[0]
+    idle = idle_plan(env, Stores(start.battery_soc, start.battery_p_mw, start.load_owed_mwh), n_steps)
+    keys = jax.random.split(jax.random.key(seed), max(n_starts - 1, 1))
+    plans = jnp.stack([idle, *(jax.random.uniform(key, idle.shape, minval=-1.0) for key in keys[: n_starts - 1])])
+    return Standing(np.zeros((), np.int32), plans, begin(idle, search))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Descents in pieces, watched and kept."""
+
+    env: Environment
+    n_iterations: int  # of all descents together
+    on_iterations: Callable[[int, int], None] | None
+    keeper: Keeper | None
+
+    @cached_property
+    def start(self) -> State:
+        return self.env.reset(jax.random.key(0))[0]
+
+    def finish(self, standing: Standing, config: Descent, made_before: int) -> Standing:
+        """Make the iterations that this stage has left."""
+        n = config.n_iterations
+        while (made := int(standing.descending.iteration)) < n:
+            if self.on_iterations is not None:
+                self.on_iterations(made_before + made, self.n_iterations)
+            until = np.asarray(min(made + PIECE, n), np.int32)
+            further = _go_on(self.env, self.start, standing.descending, config, until, n)
+            standing = standing._replace(descending=further)
+            if self.keeper is not None:
+                self.keeper.save(standing)
+        return standing
+
+    def costs(self, plans: Array) -> Array:
+        """Give the cost of every plan, (n_starts,)."""
+        return jnp.stack([jnp.sum(_outcome(self.env, self.start, plan)[0]) for plan in plans])
+
+
 @jax.jit
-def _descend(env: Environment, start: State, plan: Array, config: Descent) -> Descended:
-    return descend(env, start, plan, config)
+def _go_on(
+    env: Environment, start: State, descending: Descending, config: Descent, until: Array, n_iterations: int
+) -> Descending:
+    return go_on(env, start, descending, config, until, jnp.asarray(n_iterations))
 
 
 @jax.jit

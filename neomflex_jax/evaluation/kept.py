@@ -1,0 +1,85 @@
+"""How far a long calculation has come, in a file, so that a killed command need not begin again."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neomflex_jax.evaluation.trajectory import UNREADABLE
+from neomflex_jax.same_bytes import write_npz
+from neomflex_jax.whole_files import whole_file
+
+SAVE_SECONDS = 20.0  # at least, between two writings
+HEADER_BYTES = 4096  # of an array inside a file, at most
+Standing = TypeVar("Standing")
+
+
+class Kept:
+    """A file with the arrays of one pytree. Its name has to state everything that the calculation depends on."""
+
+    def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self.file = file
+        self._clock = clock
+        self._saved = clock()
+
+    def save(self, standing: Any, *, last: bool = False) -> None:
+        """Write it if the last writing is some time ago, or it is the last."""
+        if not last and self._clock() < self._saved + SAVE_SECONDS:
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(self.file) as partial:
+            write_npz(partial, {str(index): leaf for index, leaf in enumerate(_leaves(standing))})
+        self._saved = self._clock()
+
+    def load(self, template: Standing) -> Standing | None:
+        """Give what was saved, if it has the shapes and types of `template`; None if there is nothing to use."""
+        expected = _leaves(template)
+        try:
+            with zipfile.ZipFile(self.file) as archive:
+                found = [_read(archive, f"{index}.npy", leaf) for index, leaf in enumerate(expected)]
+        except UNREADABLE:
+            return None
+        restored = [_as(like, leaf) for like, leaf in zip(jax.tree.leaves(template), found, strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(template), restored)
+
+    def remove(self) -> None:
+        """Forget it: the calculation is done, and its result lies elsewhere."""
+        self.file.unlink(missing_ok=True)
+
+
+def _read(archive: zipfile.ZipFile, name: str, like: np.ndarray) -> np.ndarray:
+    """Read one array; a `ValueError` if it is not like the one that belongs there."""
+    member = archive.getinfo(name)
+    if member.file_size > like.nbytes + HEADER_BYTES or member.compress_type not in (
+        zipfile.ZIP_STORED,
+        zipfile.ZIP_DEFLATED,
+    ):
+        raise ValueError(f"{name} is no array of this calculation")
+    array = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise ValueError(f"{name} has another shape or type")
+    return array
+
+
+def _leaves(tree: Any) -> list[np.ndarray]:
+    leaves = jax.tree.leaves(tree)
+    return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in leaves]
+
+
+def _as(like: Any, values: np.ndarray) -> Any:
+    """Give values as the kind of array that `like` is: programs are compiled for one kind."""
+    if _is_key(like):
+        return jax.random.wrap_key_data(jnp.asarray(values))
+    return jnp.asarray(values) if isinstance(like, jax.Array) else values
+
+
+def _is_key(leaf: Any) -> bool:
+    return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
