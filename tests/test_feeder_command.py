@@ -9,6 +9,8 @@ import pytest
 from command_line import neomflex
 
 import neomflex_jax as nf
+from neomflex_jax.commands.feeder_text import verdict
+from validation.feeder_check import Answers, FeederCheck
 
 
 def printed(capsys):
@@ -114,7 +116,46 @@ def test_check_exits_1_where_the_loads_cannot_be_carried(feeder_folder, capsys):
     buses = "bus,vn_kv,p_mw,q_mvar\n10,0.4,0,0\n20,0.4,5,0\n"
     folder = feeder_folder(buses=buses, branches="from_bus,to_bus,r_ohm,x_ohm,in_service\n10,20,1,1,1\n")
     assert neomflex("feeder", "check", folder, "--samples", "0") == 1
-    assert "0 of 1 cases solved by both; nothing to compare" in printed(capsys)
+    text = printed(capsys)
+    assert (
+        "NO SOLUTION: 0 of 1 cases solved by both 1 of 1 cases have no solution, neither here nor in pandapower" in text
+    )
+    assert "the nominal loads, 5 MW and 0 Mvar in all" in text
+    assert "DIFFERS" not in text
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "method", "said"),
+    [
+        (
+            [1, 0, 1],
+            [1, 1, 1],
+            "ac",
+            "DIFFERS: .*1 of 3 cases have an answer in pandapower, and none here; try --method new",
+        ),
+        ([1, 0, 1], [1, 1, 1], "newton", "have an answer in pandapower, and none here; near the most"),
+        ([1, 1, 1], [1, 1, 0], "ac", "DIFFERS: .*1 of 3 cases have an answer here, and pandapower finds none"),
+        ([1, 0, 0], [1, 0, 0], "ac", "AGREES: 1 of 3 cases solved by both.*2 of 3 cases have no solution, neither"),
+        ([0, 1, 1], [0, 1, 1], "ac", "NO SOLUTION: 2 of 3.*the nominal loads, 3.715 MW and 2.3 Mvar in all, are among"),
+        ([0, 0, 0], [0, 0, 0], "ac", "NO SOLUTION: 0 of 3 cases.*p_mw is in MW"),
+    ],
+)
+def test_the_verdict_says_whose_answer_is_missing_and_what_to_do(ours, theirs, method, said, case33bw):
+    def answers(solved):
+        vm_pu = np.where(np.array(solved, bool)[:, None], np.ones((3, 33)), np.nan)
+        return Answers(vm_pu, *(np.where(solved, 0.1, np.nan) for _ in range(3)))
+
+    check = FeederCheck(case33bw, answers(ours), answers(theirs))
+    assert re.search(said, verdict(check, 1e-6, method).replace("\n", " "))
+    assert check.differs(1e-6) == (ours != theirs)
+    assert check.agrees(1e-6) == (ours == theirs and ours[0] == 1)
+
+
+def test_show_says_of_a_feeder_that_cannot_carry_its_loads_what_was_tried(feeder_folder, capsys):
+    buses = "bus,vn_kv,p_mw,q_mvar\n10,0.4,0,0\n20,0.4,5,0\n"
+    folder = feeder_folder(buses=buses, branches="from_bus,to_bus,r_ohm,x_ohm,in_service\n10,20,1,1,1\n")
+    assert neomflex("feeder", "show", folder) == 0
+    assert "neither ac nor newton finds one" in printed(capsys)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 import pytest
+from command_line import neomflex
 from pandapower_nets import add, fresh_bus, set_in, several, small_net
 
 import neomflex_jax as nf
+from neomflex_jax.environment.make import warn_of_own_generation
 from neomflex_jax.grid.from_pandapower import convert
 
 IGNORED: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -118,3 +121,25 @@ def test_the_advice_for_a_file_with_controllers_makes_one_that_is_read(tmp_path:
     net.controller.drop(net.controller.index, inplace=True)
     pp.to_json(net, str(path))
     assert convert(path).n_bus == 6
+
+
+def test_a_nets_own_generators_are_told_wherever_a_scenario_is_made_of_it(tmp_path: Path, capsys: Any) -> None:
+    """They are in the load, which follows the demand: at midnight too."""
+    net, path = small_net(), tmp_path / "net.json"
+    for p_mw in (0.04, 0.02):
+        pp.create_sgen(net, 25, p_mw)
+    pp.create_storage(net, 7, -0.01, 0.1)
+    pp.to_json(net, str(path))
+    told = r"2 static generators \(0.06 MW\) and 1 storage \(0.01 MW\) follow the demand curve, day and night"
+    assert neomflex("scenario", "new", "--from", path, "--agents", "2", "--output", tmp_path / "task.toml") == 0
+    assert re.search(told, " ".join(capsys.readouterr().out.split()))
+    with pytest.warns(UserWarning, match=told):
+        nf.make(str(tmp_path / "task.toml"), power_flow="dc")  # from the folder that was written
+    with pytest.warns(UserWarning, match=told):
+        nf.make(str(tmp_path / "task.toml"), power_flow="dc", feeder=str(path))
+
+
+def test_buses_of_a_folder_that_produce_are_told(feeder_folder: Callable[..., Path]) -> None:
+    folder = feeder_folder("bus,vn_kv,p_mw,q_mvar\n10,12.66,0,0\n20,12.66,0.5,0.2\n30,12.66,-0.4,0\n40,12.66,0.3,0\n")
+    with pytest.warns(UserWarning, match=r"1 buses with net generation \(0.4 MW\) follow"):
+        warn_of_own_generation(nf.load_feeder(folder))

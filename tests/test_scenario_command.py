@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from types import SimpleNamespace
 
 import numpy as np
 import pandapower
@@ -11,9 +12,11 @@ from command_line import neomflex
 
 import neomflex_jax as nf
 from neomflex_jax.commands.scenario_file import field
-from neomflex_jax.commands.scenario_text import ranges
+from neomflex_jax.commands.scenario_text import failures, ranges
 from neomflex_jax.grid.partition import partition_by_electrical_distance
 from neomflex_jax.scenario import scenario_names
+from validation import Criterion
+from validation.unsolved import Unsolved
 
 
 def printed(capsys):
@@ -160,7 +163,8 @@ def test_check_exits_1_where_power_flows_have_no_answer(feeder_folder, tmp_path,
     assert neomflex("scenario", "new", "--from", source, "--agents", "1", "--output", tmp_path / "x.toml") == 0
     assert neomflex("scenario", "check", tmp_path / "x.toml", "--days", "1") == 1
     text = printed(capsys)
-    assert "FAILED: 48 power flows have no answer" in text
+    assert "FAILED: 48 of 48 power flows of day 0 have no solution, neither here nor in pandapower" in text
+    assert "differ" not in text
 
 
 @pytest.mark.slow
@@ -175,7 +179,27 @@ def test_check_exits_1_where_pandapower_answers_something_else(monkeypatch, caps
     assert neomflex("scenario", "check", "neom33", "--days", "1") == 1
     text = printed(capsys)
     assert re.search(r"vm_max_pu 0\.002\d* 1e-05 FAILED", text)
-    assert "pandapower does not agree" in text
+    assert "pandapower's answers differ" in text
+
+
+def test_failures_are_told_apart_from_answers_that_differ():
+    played = SimpleNamespace(converged=np.array([True] * 90 + [False] * 6))
+    criteria = [
+        Criterion("vm_max_pu", 1e-7, 1e-5),
+        Criterion("failed_flows", 4, 0),
+        Criterion("recorded_failures", 3, 0),
+    ]
+    said = failures(played, 2, Unsolved(48, 3, 1, 0), criteria, "ac")
+    assert [sentence.partition(";")[0] for sentence in said] == [
+        "3 of 48 power flows of day 2 have no solution, neither here nor in pandapower: the feeder cannot carry its "
+        "loads there",
+        "1 of 48 power flows of day 2 have an answer in pandapower, and none here",
+        "2 power flows of other days have no answer here",
+    ]
+    assert "try --power-flow newton" in said[1]
+    sound = SimpleNamespace(converged=np.ones(96, bool))
+    assert not failures(sound, 0, Unsolved(48, 0, 0, 0), criteria[:1], "ac")
+    assert "differ" in failures(sound, 0, Unsolved(48, 0, 0, 0), [Criterion("vm_max_pu", 1.0, 1e-5)], "ac")[0]
 
 
 def test_lists_and_texts_survive_the_writer():

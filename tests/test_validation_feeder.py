@@ -156,4 +156,4 @@ def test_a_case_that_one_alone_solves_is_no_agreement(feeder) -> None:
     vm_pu = check.own.vm_pu.copy()
     vm_pu[2] = np.nan
     doubtful = dataclasses.replace(check, own=dataclasses.replace(check.own, vm_pu=vm_pu))
-    assert doubtful.disputed == 1 and not doubtful.agrees(1e-6)
+    assert doubtful.unsolved.ours == 1 and not doubtful.agrees(1e-6)

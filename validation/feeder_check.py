@@ -25,6 +25,7 @@ from neomflex_jax.powerflow import power_flow
 from validation.feeder_net import net_from_feeder, runpp_needs
 from validation.net_agreement import check_agreement
 from validation.replay import RUNPP_OPTIONS
+from validation.unsolved import Unsolved
 
 LOAD_FACTORS = (0.0, 1.5)  # on every load's p by itself
 Q_FACTORS = (-0.5, 1.5)
@@ -65,9 +66,9 @@ class FeederCheck:
         return self.own.solved & self.pandapower.solved
 
     @property
-    def disputed(self) -> int:
-        """Cases that one solves and the other does not."""
-        return int((self.own.solved != self.pandapower.solved).sum())
+    def unsolved(self) -> Unsolved:
+        """How many cases neither solves, and one alone."""
+        return Unsolved.count(self.own.solved, self.pandapower.solved)
 
     def largest(self, quantity: str) -> float:
         """Largest difference of a field of `Answers`; NaN if nothing could be compared."""
@@ -84,18 +85,24 @@ class FeederCheck:
         difference = np.abs(self.own.vm_pu[both] - self.pandapower.vm_pu[both]).max(axis=0)
         return self.feeder.bus_labels[int(difference.argmax())]
 
-    def agrees(self, within_pu: float) -> bool:
-        """Whether the same cases are solved, the nominal one among them, with voltages that differ by no more.
+    def differs(self, within_pu: float) -> bool:
+        """Whether one alone solves some case, or voltages or slack powers differ by more; not where neither solves one.
 
-        And with slack powers that differ by no more of the largest: a shunt at the slack moves no voltage.
+        Slack powers may differ by this share of the largest: a shunt at the slack moves no voltage.
         """
-        if not self.compared[0] or self.disputed:
+        if self.unsolved.disputed:
+            return True
+        if not self.compared.any():
             return False
         both, within = self.compared, self.largest("vm_pu") <= within_pu
         for quantity in ("slack_p_mw", "slack_q_mvar"):
             scale = max(1.0, float(np.abs(getattr(self.pandapower, quantity)[both]).max()))
             within = within and self.largest(quantity) <= within_pu * scale
-        return within
+        return not within
+
+    def agrees(self, within_pu: float) -> bool:
+        """Whether both solve the nominal loads, and nothing differs."""
+        return bool(self.compared[0]) and not self.differs(within_pu)
 
 
 def check_feeder(
@@ -104,9 +111,10 @@ def check_feeder(
     *,
     n_samples: int = 50,
     seed: int = 0,
+    method: str = "ac",
     on_case: Callable[[int, int], None] = lambda done, total: None,
 ) -> FeederCheck:
-    """Solve nominal load and `n_samples` random cases with `ac` in float64 and with pandapower.
+    """Solve nominal load and `n_samples` random cases with `method` in float64 and with pandapower.
 
     Parameters
     ----------
@@ -116,6 +124,8 @@ def check_feeder(
         A ``net.json`` that the feeder was read from: the referee then. Otherwise a net is built from the feeder.
     n_samples, seed
         How many random cases, and from which seed.
+    method
+        What solves them here, `ac` or `newton`.
     on_case
         Called with the number of cases that pandapower has solved, and the number of all.
 
@@ -137,7 +147,7 @@ def check_feeder(
     p_mw, q_mvar = random_injections(feeder, n_samples, seed)
     theirs = _by_pandapower(feeder, net, trafo_model, p_mw, q_mvar, on_case)
     with jax.enable_x64(True):
-        flow = power_flow(feeder, p_mw, q_mvar, "ac")
+        flow = power_flow(feeder, p_mw, q_mvar, method)
         ok = np.asarray(flow.converged)
         own = {name: np.asarray(getattr(flow, name), np.float64).copy() for name in Answers.__annotations__}
     for values in own.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -36,9 +36,9 @@ class ShowFeeder:
         if self.output is not None and self.output.suffix not in IMAGES:
             raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
         feeder = load_feeder(self.feeder)
-        flow = nominal_flow(feeder)
+        flow, method = nominal_flow(feeder)
         print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))
-        print_table("nominal load, method ac", ("quantity", "value"), nominal_answer(feeder, flow))
+        print_table(f"nominal load, method {method}", ("quantity", "value"), nominal_answer(feeder, flow))
         if self.output is not None:
             from neomflex_jax.plots import save
             from neomflex_jax.plots.feeder import draw_feeder
@@ -83,7 +83,8 @@ class CheckFeeder:
     """Compare our AC power flow with pandapower's, at nominal load and under random injections.
 
     The referee is the net itself where a net.json is given, and otherwise the feeder rebuilt in pandapower. Exit
-    status: 0 if all voltages and slack powers agree within 1e-6, 1 if not, 2 on unusable input.
+    status: 0 if all voltages and slack powers agree within 1e-6, 1 if not or if the nominal loads have no solution, 2
+    on unusable input.
     """
 
     feeder: tyro.conf.Positional[str]
@@ -92,6 +93,8 @@ class CheckFeeder:
     """Random cases beside the nominal one."""
     seed: int = 0
     """Seed of the random injections."""
+    method: Literal["ac", "newton"] = "ac"
+    """What solves them here; newton also where ac finds no answer, near the most that a feeder can carry."""
 
     def execute(self, started: float) -> int:
         """Compare; gives the exit status."""
@@ -104,12 +107,17 @@ class CheckFeeder:
         with progress("solving in pandapower") as stage:
             on_case = partial(stage.counted, unit="cases")
             check = check_feeder(
-                feeder, Path(self.feeder) if is_net else None, n_samples=self.samples, seed=self.seed, on_case=on_case
+                feeder,
+                Path(self.feeder) if is_net else None,
+                n_samples=self.samples,
+                seed=self.seed,
+                method=self.method,
+                on_case=on_case,
             )
         referee = "the net itself" if is_net else "the feeder, rebuilt"
         print_table(f"feeder {feeder.name}; referee: {referee} in pandapower", *comparison(check))
         agrees = check.agrees(AGREE_PU)
-        console.print(verdict(check, AGREE_PU), style="green" if agrees else "red")
+        console.print(verdict(check, AGREE_PU, self.method), style="green" if agrees else "red")
         return 0 if agrees else 1
 
 

@@ -66,16 +66,21 @@ def _shunts(feeder: Feeder) -> str:
     return f"{count} buses, {short(feeder.shunts.p_mw.sum())} MW, {short(feeder.shunts.q_mvar.sum())} Mvar at 1 pu"
 
 
-def nominal_flow(feeder: Feeder) -> PowerFlowResult:
-    """Solve the nominal loads in double precision."""
+def nominal_flow(feeder: Feeder) -> tuple[PowerFlowResult, str]:
+    """Solve the nominal loads in double precision, by `newton` where `ac` has no answer; gives the method too."""
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, "ac"))
+        for method in ("ac", "newton"):
+            flow = jax.tree.map(np.asarray, power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method))
+            if bool(flow.converged):
+                break
+    return flow, method
 
 
 def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
     """Lowest and highest voltage, losses, import and the highest loading."""
     if not bool(flow.converged):
-        return [("no solution", f"residual {short(float(flow.residual_mva))} MVA; the feeder cannot carry its loads")]
+        tried = f"neither ac nor newton finds one; residual {short(float(flow.residual_mva))} MVA"
+        return [("no solution", f"{tried}. The feeder cannot carry its loads: look at units and impedances")]
     lowest, highest = int(flow.vm_pu.argmin()), int(flow.vm_pu.argmax())
     rows = [
         ("lowest voltage", f"{flow.vm_pu[lowest]:.6f} pu at bus {feeder.bus_labels[lowest]}"),
@@ -145,15 +150,17 @@ def comparison(check: FeederCheck) -> tuple[tuple[str, ...], Rows]:
     return ("", "ours,\nnominal", "pandapower,\nnominal", "largest difference,\nall cases"), rows
 
 
-def verdict(check: FeederCheck, within_pu: float) -> str:
-    """One sentence or two."""
+def verdict(check: FeederCheck, within_pu: float, method: str) -> str:
+    """Give the verdict in a word, and a line for each thing that there is to say."""
     n, both = len(check.compared), int(check.compared.sum())
-    said = f"{both} of {n} cases solved by both"
-    if check.disputed:
-        said += f", {check.disputed} by one of the two only"
-    if not both:
-        return f"DIFFERS: {said}; nothing to compare"
-    where = f"max |dV| = {check.largest('vm_pu'):.2g} pu, at bus {check.worst_bus}"
-    if not check.compared[0]:
-        return f"DIFFERS: {said}, and the nominal loads not; {where}"
-    return f"{'AGREES' if check.agrees(within_pu) else 'DIFFERS'}: {said}; {where} (allowed: {within_pu:g} pu)"
+    said = [f"{both} of {n} cases solved by both"]
+    if both:
+        where = f"max |dV| = {check.largest('vm_pu'):.2g} pu, at bus {check.worst_bus}"
+        said = [f"{said[0]}; {where} (allowed: {within_pu:g} pu)"]
+    said += check.unsolved.sentences("cases", method, "--method")
+    nominal = [answers.solved[0] for answers in (check.own, check.pandapower)]
+    if not any(nominal):
+        p_mw, q_mvar = (short(float(load.sum())) for load in (check.feeder.load_p_mw, check.feeder.load_q_mvar))
+        said.append(f"the nominal loads, {p_mw} MW and {q_mvar} Mvar in all, are among those without a solution")
+    word = "DIFFERS" if check.differs(within_pu) else "AGREES" if all(nominal) else "NO SOLUTION"
+    return f"{word}: " + "\n".join(said)

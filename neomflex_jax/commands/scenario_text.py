@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from neomflex_jax.environment import Environment
     from neomflex_jax.evaluation import Trajectory
     from validation import Criterion
+    from validation.unsolved import Unsolved
 
 Rows = list[tuple[str, ...]]
+OF_FAILURES = ("failed_flows", "recorded_failures")  # criteria of cases without an answer, which are told apart
 
 
 def ranges(labels: Sequence[int]) -> str:
@@ -125,6 +127,21 @@ def idle_days(trajectory: Trajectory) -> Rows:
         rows.append((f"outside {low:g}..{high:g} pu ({name})", share if days else "never"))
     rows.append(("mean losses", f"{short(float(trajectory.loss_mw[solved].mean()))} MW"))
     return rows
+
+
+def failures(
+    trajectory: Trajectory, day: int, unsolved: Unsolved, criteria: Sequence[Criterion], power_flow: str
+) -> list[str]:
+    """Say what keeps a scenario from being sound: power flows without an answer, and whose; answers that differ."""
+    said = unsolved.sentences(f"power flows of day {day}", power_flow, "--power-flow")
+    others = int((~trajectory.converged).sum()) - unsolved.neither - unsolved.ours
+    if others:
+        said.append(f"{others} power flows of other days have no answer here")
+    of_answers = [one for one in criteria if one.name not in OF_FAILURES]
+    nothing_solved = unsolved.neither == unsolved.n_cases
+    if any(one.passed is False or (one.passed is None and not nothing_solved) for one in of_answers):
+        said.append("pandapower's answers differ, see above")
+    return said
 
 
 def against_pandapower(criteria: Sequence[Criterion]) -> Rows:

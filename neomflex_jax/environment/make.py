@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ def make(
         with_overrides(scenario, overrides) if isinstance(scenario, Scenario) else load_scenario(scenario, **overrides)
     )
     feeder = load_feeder(chosen.feeder)
+    warn_of_own_generation(feeder)
     try:
         layout = _layout(chosen, feeder)
         _check_loads(chosen, feeder)
@@ -67,6 +69,19 @@ def make(
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = _day_start_flow(feeder, training, solver)
     return Environment(feeder, training, solver, start_flow, chosen, layout, has_ratings)
+
+
+def warn_of_own_generation(feeder: Feeder) -> None:
+    """Warn of what a feeder's load hides: production that rises and falls with the demand, at midnight too."""
+    own, producing = str(feeder.own_devices), np.asarray(feeder.load_p_mw) < 0
+    if not own and producing.any():
+        own = f"{int(producing.sum())} buses with net generation ({-feeder.load_p_mw[producing].sum():.4g} MW)"
+    if own:
+        advice = "take them out of the net (in_service = False) and state them as [[pv_inverters]] or [[batteries]]"
+        warnings.warn(
+            f"feeder {feeder.name!r}: {own} follow the demand curve, day and night, as a part of its load; {advice}",
+            stacklevel=3,
+        )
 
 
 def _layout(scenario: Scenario, feeder: Feeder) -> TerritoryLayout:

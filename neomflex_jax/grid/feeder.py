@@ -67,6 +67,26 @@ class Shunts:
     __repr__ = one_line
 
 
+@dataclass(frozen=True)
+class OwnDevices:
+    """What the source of a feeder has beside loads, all of it summed into the feeder's load."""
+
+    generators: int = 0
+    generation_mw: float = 0.0
+    storages: int = 0
+    storage_mw: float = 0.0  # of charging and discharging alike
+
+    def __str__(self) -> str:
+        parts = []
+        for count, name, power_mw in (
+            (self.generators, "static generator", self.generation_mw),
+            (self.storages, "storage", self.storage_mw),
+        ):
+            if count:
+                parts.append(f"{count} {name}{'s' if count > 1 else ''} ({power_mw:.4g} MW)")
+        return " and ".join(parts)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Feeder:
@@ -86,6 +106,7 @@ class Feeder:
     transformers: Transformers | None = None
     shunts: Shunts | None = None
     s_base_mva: float = field(default=1.0, metadata=STATIC)
+    own_devices: OwnDevices = field(default=OwnDevices(), metadata=STATIC)
 
     def __repr__(self) -> str:
         closed = sum(self.topology.in_service)

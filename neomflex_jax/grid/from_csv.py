@@ -2,13 +2,16 @@
 
 ``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar]``, nominal consumption. ``branches.csv``: ``from_bus,
 to_bus,r_ohm,x_ohm,in_service[,max_i_ka,g_us,b_us,ratio,shift_degree,rated_ratio]``; an empty ``max_i_ka`` is a rating
-that is not known. ``feeder.toml``, optional: ``slack_bus`` (default: the first row) and ``slack_vm_pu`` (1.0).
+that is not known. ``feeder.toml``, optional: ``slack_bus`` (default: the first row), ``slack_vm_pu`` (1.0), and what
+the loads hold of generators and storages (``own_generators``, ``own_generation_mw``, ``own_storages``,
+``own_storage_mw``).
 
 Further columns are the user's own (names, remarks), unless they look like one of the above that is not there: a
 misspelt rating must not silently mean "no rating".
 """
 
 import tomllib
+from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.build import build_feeder
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import Feeder, OwnDevices
 from neomflex_jax.tables import integers, numbers, read_table
 
 BUSES, BRANCHES, SETTINGS = "buses.csv", "branches.csv", "feeder.toml"
@@ -28,7 +31,8 @@ SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
 CHARGING_COLUMNS = ("g_us", "b_us")
 TRANSFORMER_COLUMNS = ("ratio", "shift_degree", "rated_ratio")
 RATING = "max_i_ka"
-SETTING_NAMES = ("slack_bus", "slack_vm_pu")
+OWN_DEVICES = tuple(field.name for field in fields(OwnDevices))
+SETTING_NAMES = ("slack_bus", "slack_vm_pu", *(f"own_{name}" for name in OWN_DEVICES))
 
 
 def read_feeder(folder: Path) -> Feeder:
@@ -55,7 +59,7 @@ def read_feeder(folder: Path) -> Feeder:
     for name in (*CHARGING_COLUMNS, *TRANSFORMER_COLUMNS):
         columns[name] = branches.optional_numbers(name)
     try:
-        return build_feeder(
+        feeder = build_feeder(
             name=folder.name or folder.resolve().name,
             slack_bus=settings.get("slack_bus"),
             slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
@@ -63,6 +67,8 @@ def read_feeder(folder: Path) -> Feeder:
         )
     except InputError as error:
         raise InputError(f"{folder}: {error}") from error
+    own = {name: settings[f"own_{name}"] for name in OWN_DEVICES if f"own_{name}" in settings}
+    return replace(feeder, own_devices=OwnDevices(**own))
 
 
 class _Table:

@@ -37,6 +37,7 @@ def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
     _write_table(folder / files.BRANCHES, _branch_columns(feeder))
     slack = feeder.bus_labels[feeder.topology.slack]
     settings = f"slack_bus = {slack}\nslack_vm_pu = {_text(feeder.slack_vm_pu)}\n"
+    settings += "".join(f"own_{name} = {value!r}\n" for name, value in vars(feeder.own_devices).items() if value)
     (folder / files.SETTINGS).write_text(settings, encoding="utf-8", newline="\n")
     return folder
 

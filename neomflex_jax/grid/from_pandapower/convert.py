@@ -14,7 +14,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.build import build_feeder
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import Feeder, OwnDevices
 from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
 from neomflex_jax.grid.from_pandapower.buses import Slack, bus_levels, check_buses, fuse, slack_of, supplied_from
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
@@ -132,7 +132,7 @@ def _feeder(grid: _Grid, name: str) -> Feeder:
     _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
     ends = [(labels[of_bus[branch.from_bus]], labels[of_bus[branch.to_bus]]) for branch in kept]
     y_us = np.array([branch.y_siemens for branch in kept], complex) * 1e6
-    return build_feeder(
+    feeder = build_feeder(
         name=name,
         bus_labels=labels,
         vn_kv=grid.vn_of(labels),
@@ -153,6 +153,17 @@ def _feeder(grid: _Grid, name: str) -> Feeder:
         slack_bus=grid.slack.bus,
         slack_vm_pu=grid.slack.vm_pu,
     )
+    return replace(feeder, own_devices=_own_devices(grid.net))
+
+
+def _own_devices(net: Any) -> OwnDevices:
+    """Count the net's own generators and storages in service that move active power."""
+    counts, powers_mw = {}, {}
+    for table in ("sgen", "storage"):
+        rows = Rows.of(net, table).in_service()
+        p_mw = np.abs(rows.numbers("p_mw") * rows.numbers("scaling", absent=1.0))
+        counts[table], powers_mw[table] = int((p_mw > 0).sum()), float(p_mw.sum())
+    return OwnDevices(counts["sgen"], powers_mw["sgen"], counts["storage"], powers_mw["storage"])
 
 
 def _sort_branches(grid: _Grid, of_bus: dict[int, int], shunts_mva: np.ndarray) -> tuple[list[Branch], np.ndarray]:
