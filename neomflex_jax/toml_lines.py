@@ -14,6 +14,7 @@ from typing import Any
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import KeyPath
+from neomflex_jax.toml_escapes import hint_at_backslash
 
 BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 SPACE = re.compile(r"[ \t]*")
@@ -52,7 +53,11 @@ def read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
         return tomllib.loads(text), TomlLines(text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"line (\d+)", str(error))
+        hint = hint_at_backslash(text, int(line[1]) if line else None)
+        raise InputError(f"{path}: not a TOML file ({error}){hint}") from error
+    except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a TOML file ({error})") from error
 
 

@@ -17,7 +17,7 @@ FLOORS = (
     {"errors", "resources", "_version"},
     {
         *("fields", "jax_settings", "matplotlib_import", "native", "one_line", "same_bytes", "statistics", "tables"),
-        *("toml_lines", "whole_files"),
+        *("toml_escapes", "toml_lines", "whole_files"),
     },
     {"grid", "devices", "profiles"},
     {"powerflow", "scenario"},

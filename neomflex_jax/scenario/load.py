@@ -11,7 +11,10 @@ from neomflex_jax.fields import build, with_overrides
 from neomflex_jax.grid import feeder_names
 from neomflex_jax.resources import PROFILES, scenario_folder
 from neomflex_jax.scenario.scenario import Scenario
+from neomflex_jax.toml_escapes import refuse_misread_path
 from neomflex_jax.toml_lines import read_toml
+
+PATHS = ("feeder", "profiles", "evaluation_profiles")
 
 
 def scenario_names() -> tuple[str, ...]:
@@ -34,6 +37,9 @@ def load_scenario(source: str | Path, **overrides: Any) -> Scenario:
     else:
         raise unknown_name("scenario (and no .toml file)", str(source), scenario_names())
     values, lines = read_toml(path)
+    for name in PATHS:
+        if isinstance(values.get(name), str):
+            refuse_misread_path(f"{path}: line {lines((name,))}: {name}", values[name])
     values = _resolve_paths(values, path.parent)
     return with_overrides(build(Scenario, values, str(path), lines=lines), overrides)
 
@@ -46,7 +52,7 @@ def scenario_from_dict(values: Mapping[str, Any], where: str) -> Scenario:
 def _resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Make files named in a scenario file relative to it, where they exist there and nothing packaged is meant."""
     resolved = dict(values)
-    for name in ("feeder", "profiles", "evaluation_profiles"):
+    for name in PATHS:
         given = resolved.get(name)
         packaged = feeder_names() if name == "feeder" else PROFILES
         if isinstance(given, str) and given not in packaged and (folder / given).exists():
