@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import tyro
 
 from neomflex_jax.commands.console import console
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+CURVES = "curves"  # of trainings; all other figures are of days
 IMAGES = (".png", ".pdf", ".svg")
 
 
@@ -38,11 +39,13 @@ class PlotCommand:
 
     def execute(self, started: float) -> int:
         """Draw; gives the exit status."""
-        from neomflex_jax.plots import save
+        from neomflex_jax.plots import FIGURES, save
 
+        if self.figure not in (*FIGURES, CURVES):
+            raise unknown_name("figure", self.figure, (*FIGURES, CURVES))
         if self.output is not None and self.output.suffix not in IMAGES:
             raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
-        figure = self._curves() if self.figure == "curves" else self._of_days()
+        figure = self._curves() if self.figure == CURVES else self._of_days()
         if self.output is None:
             shown = Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
             save(figure, shown)

@@ -10,6 +10,7 @@ from neomflex_jax.evaluation.tables import daily_summary
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import choose, describe_days
 from neomflex_jax.plots.drawing import Figure, LogLocator, MaxNLocator, NullFormatter
+from neomflex_jax.plots.many import MOST_LINES
 
 LOG_FROM_RATIO = 20.0
 MARKERS = "osD^v"
@@ -20,10 +21,16 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
     chosen = choose(steps, run, days)
     daily = daily_summary(steps[steps["day"].isin(chosen.days)])
     names = list(daily["run"].unique())  # in the table's order: a run keeps its colour whichever is asked for
-    others = ", ".join(name for name in names if name != run)
-    title = f"Daily cost: {run}{' and ' + others if others else ''}, days {describe_days(chosen.days)}"
+    others = [name for name in names if name != run]
+    named = ", ".join(others) if len(names) <= MOST_LINES else f"{len(others)} further runs"
+    title = f"Daily cost: {run}{' and ' + named if others else ''}, days {describe_days(chosen.days)}"
     figure, axes = style.new_figure(title, "cost of the day (minus the team reward)")
-    for index, name in enumerate(names):
+    shown = _shown(daily, names, run)
+    rest = daily[~daily["run"].isin(shown)]
+    if len(rest):
+        label = f"{rest['run'].nunique()} further runs"
+        axes.plot(rest["day"], rest["day_cost"], ".", color=style.GREY, alpha=0.4, markersize=4, label=label)
+    for index, name in enumerate(shown):
         of_run = daily[daily["run"] == name]
         mean = of_run["day_cost"].mean()
         colour = style.COLOURS[index % len(style.COLOURS)]
@@ -33,7 +40,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
             MARKERS[index % len(MARKERS)],
             color=colour,
             markersize=4.5,
-            label=f"{name}, mean {mean:z.4g}",
+            label=f"{style.entry(name)}, mean {mean:z.4g}",
         )
         axes.axhline(mean, color=colour, linewidth=1.2, zorder=1)
     lowest, highest = daily["day_cost"].min(), daily["day_cost"].max()
@@ -44,7 +51,16 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=min(0.0, lowest))
+    axes.set_xlim(daily["day"].min() - 0.5, daily["day"].max() + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=style.MOST_DAY_LABELS, integer=True))
     axes.set_xlabel("day")
     style.legend(figure, axes)
     return figure
+
+
+def _shown(daily: pd.DataFrame, names: list[str], run: str) -> list[str]:
+    """Name the runs to tell apart: all, or of many the one asked for, the two cheapest and the dearest."""
+    if len(names) <= MOST_LINES:
+        return names
+    means = daily.groupby("run")["day_cost"].mean().sort_values()
+    return list(dict.fromkeys([run, *means.index[:2], means.index[-1]]))

@@ -10,6 +10,7 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure
+from neomflex_jax.plots.many import MOST_LINES
 from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
 from neomflex_jax.tables import numbers, read_table
 from neomflex_jax.training.result import trained_on
@@ -40,21 +41,33 @@ def draw(runs: Mapping[str, Sequence[Curve]], against: str = "steps", power_flow
     most = max(len(curves) for curves in runs.values())
     title = f"Learning curves over {most} {'seed' if most == 1 else 'seeds'}"
     figure, axes = style.new_figure(title, f"day cost in {power_flow}" if power_flow else "day cost")
-    lowest, highest = np.inf, 0.0
-    for index, (name, curves) in enumerate(runs.items()):
-        where, costs = _on_common_places(name, curves)
-        mean = interquartile_mean(costs)
-        look = style.series_style(index)
-        axes.plot(where, mean, label=f"{name} ({len(curves)})", **look)
-        if len(curves) > 1:
+    places = {name: _on_common_places(name, curves) for name, curves in runs.items()}
+    means = {name: interquartile_mean(costs) for name, (_, costs) in places.items()}
+    shown = _shown(means)
+    for index, name in enumerate(name for name in runs if name not in shown):
+        label = "" if index else f"{len(runs) - len(shown)} further runs"
+        axes.plot(places[name][0], means[name], color=style.GREY, linewidth=0.6, alpha=0.5, label=label)
+    for index, name in enumerate(shown):
+        (where, costs), look = places[name], style.series_style(index)
+        axes.plot(where, means[name], label=f"{style.entry(name)} ({len(costs)})", **look)
+        if len(costs) > 1:
             low, high = bootstrap_interval(costs)
             axes.fill_between(where, low, high, color=look["color"], alpha=0.2, linewidth=0)
-        lowest, highest = min(lowest, mean.min()), max(highest, mean.max())
+    lowest = min(float(mean.min()) for mean in means.values())
+    highest = max(float(mean.max()) for mean in means.values())
     if lowest > 0 and highest > LOG_FROM_RATIO * lowest:
         axes.set_yscale("log")
     axes.set_xlabel(LABELS[against])
     style.legend(figure, axes)
     return figure
+
+
+def _shown(means: Mapping[str, np.ndarray]) -> list[str]:
+    """Name the runs to tell apart: all, or of many the three that end cheapest, and the dearest."""
+    if len(means) <= MOST_LINES:
+        return list(means)
+    by_end = sorted(means, key=lambda name: float(means[name][-1]))
+    return [*by_end[:3], by_end[-1]]
 
 
 def read_curves(path: Path, against: str = "steps") -> dict[str, list[Curve]]:

@@ -11,6 +11,7 @@ from neomflex_jax.evaluation.tables import columns_of
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import COLUMN_MIDDLE, choose
 from neomflex_jax.plots.drawing import Figure
+from neomflex_jax.plots.many import draw_lines
 
 
 def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Figure:
@@ -37,14 +38,11 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
     axes.patch.set_visible(False)
 
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
-    for index, column in enumerate(columns):
-        axes.plot(
-            hours,
-            chosen.table[column],
-            drawstyle="steps-mid",
-            label=f"battery at bus {column.removeprefix('battery_power_bus_').removesuffix('_mw')}",
-            **style.series_style(index, len(chosen.days)),
-        )
+    powers = {}
+    for column in columns:
+        bus = column.removeprefix("battery_power_bus_").removesuffix("_mw")
+        powers[f"battery at bus {bus}"] = chosen.table[column].to_numpy(float)
+    draw_lines(axes, hours.to_numpy(float), powers, "batteries", len(chosen.days), drawstyle="steps-mid")
     style.day_axis(axes, chosen)
     style.legend(figure, axes, background)
     return figure

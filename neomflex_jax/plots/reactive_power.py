@@ -11,6 +11,7 @@ from neomflex_jax.evaluation.tables import columns_of
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import COLUMN_MIDDLE, choose
 from neomflex_jax.plots.drawing import Figure
+from neomflex_jax.plots.many import draw_lines
 
 
 def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Figure:
@@ -23,14 +24,12 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
         chosen.title("PV reactive power"), "reactive power (Mvar, positive into the grid)", len(chosen.days)
     )
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
-    for index, column in enumerate(columns):
-        axes.plot(
-            chosen.table[COLUMN_MIDDLE],
-            chosen.table[column],
-            drawstyle="steps-mid",
-            label=f"PV at bus {column.removeprefix('pv_bus_').removesuffix('_q_mvar')}",
-            **style.series_style(index, len(chosen.days)),
-        )
+    powers = {
+        f"PV at bus {column.removeprefix('pv_bus_').removesuffix('_q_mvar')}": chosen.table[column].to_numpy(float)
+        for column in columns
+    }
+    hours = chosen.table[COLUMN_MIDDLE].to_numpy(float)
+    draw_lines(axes, hours, powers, "PV inverters", len(chosen.days), drawstyle="steps-mid")
     style.day_axis(axes, chosen)
     style.legend(figure, axes)
     return figure

@@ -11,6 +11,7 @@ from neomflex_jax.evaluation.tables import columns_of
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import COLUMN_END, choose
 from neomflex_jax.plots.drawing import Figure
+from neomflex_jax.plots.many import draw_lines
 
 
 def draw(
@@ -36,13 +37,11 @@ def draw(
     if not columns:
         raise InputError("the table has no column battery_soc_bus_<bus>: there is no battery to show")
     figure, axes = style.new_figure(chosen.title("Energy in the batteries"), "energy (MWh)", len(chosen.days))
-    for index, column in enumerate(columns):
-        axes.plot(
-            chosen.table[COLUMN_END],
-            chosen.table[column],
-            label=f"battery at bus {column.removeprefix('battery_soc_bus_')}",
-            **style.series_style(index, len(chosen.days)),
-        )
+    energies = {
+        f"battery at bus {column.removeprefix('battery_soc_bus_')}": chosen.table[column].to_numpy(float)
+        for column in columns
+    }
+    draw_lines(axes, chosen.table[COLUMN_END].to_numpy(float), energies, "batteries", len(chosen.days))
     limits_mwh = sorted({limit for window in (windows_mwh or {}).values() for limit in window})
     for index, limit in enumerate(limits_mwh):
         axes.axhline(limit, color=style.GREY, linewidth=1.0, label="" if index else "window limits", zorder=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
 
 MOST_DAYS_WITH_HOURS = 4
 MOST_DAY_LABELS = 14
+TITLE_LETTERS_PER_INCH = 10
+ENTRY_LETTERS, ENTRY_LINES = 32, 3  # of a name in a legend
+LEGEND_ROWS = 18  # in a figure of the usual height
 
 
 def new_figure(title: str, ylabel: str, n_days: int = 1) -> tuple[Figure, Axes]:
@@ -27,7 +31,8 @@ def new_figure(title: str, ylabel: str, n_days: int = 1) -> tuple[Figure, Axes]:
     width = min(9.0 + 0.5 * max(n_days - MOST_DAYS_WITH_HOURS, 0), 24.0)
     figure = Figure(figsize=(width, 4.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=11, color=INK)
+    lines = textwrap.wrap(title, int(TITLE_LETTERS_PER_INCH * width)) or [""]
+    axes.set_title("\n".join(lines), loc="left", fontsize=11, color=INK)
     axes.set_ylabel(ylabel)
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -70,9 +75,23 @@ def day_axis(axes: Axes, chosen: ChosenDays) -> None:
         axes.set_xlabel("day")
 
 
+def entry(name: str) -> str:
+    """Give a user's name as a legend has room for it, over several lines if need be."""
+    lines = textwrap.wrap(name, ENTRY_LETTERS)
+    return "\n".join(lines) if len(lines) <= ENTRY_LINES else "\n".join([*lines[: ENTRY_LINES - 1], "..." + lines[-1]])
+
+
 def legend(figure: Figure, *panels: Axes) -> None:
     """Name the lines beside the panel, where they cover no data."""
     entries = [panel.get_legend_handles_labels() for panel in panels]
     handles = [handle for group, _ in entries for handle in group]
     labels = [label for _, group in entries for label in group]
-    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9, handlelength=2.8)
+    figure.legend(
+        handles,
+        labels,
+        loc="outside right center",  # above stands the title, which may be as wide as the figure
+        frameon=False,
+        fontsize=9,
+        handlelength=2.8,
+        ncols=-(-len(labels) // LEGEND_ROWS) or 1,
+    )

@@ -14,6 +14,7 @@ from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
 from neomflex_jax.scenario import Scenario
 
 SHAPES = ("o", "D", "^", "v", "p", "h")  # the next one when the colours begin again
+MOST_AGENTS = len(SHAPES) * len(style.COLOURS)
 DEVICES = {  # marker, colour, points above the bus; both fit at one bus
     "PV inverter": ("*", style.ORANGE, 7.0),
     "battery": ("s", style.INK, -7.0),
@@ -52,5 +53,13 @@ def draw_territories(scenario: Scenario, feeder: Feeder) -> Figure:
             )
     draw_labels(axes, feeder, place, above=12.0)  # clear of the PV marks
     axes.set_xlabel("branches from the slack")
-    figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+    handles, labels = axes.get_legend_handles_labels()
+    if len(scenario.territories) > MOST_AGENTS:  # colours and shapes begin again: they part neighbours, no more
+        agents = set(scenario.agents)
+        named = [(handle, label) for handle, label in zip(handles, labels, strict=True) if label not in agents]
+        handles, labels = (list(part) for part in zip(*named, strict=True))
+        axes.set_title(f"{len(agents)} agents", loc="right", fontsize=9, color=style.GREY)
+    columns = -(-len(labels) // style.LEGEND_ROWS)
+    labels = [style.entry(label) for label in labels]
+    figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8, ncols=columns)
     return figure
