@@ -1,21 +1,25 @@
 """Checkpoints of a whole training run, by Orbax: written completely or not at all, the last few kept.
 
 A checkpoint holds every array of the `TrainState` by name (PRNG keys as their data), so that a resumed run continues
-bit for bit, and a JSON note: where it comes from and how far the run was. Orbax refuses arrays without entries, and
-they need no storing. Nothing is unpickled, and nothing is read before names, shapes, types and sizes are what they must
-be. With several processes each writes and reads its own part, so that all of them must see the same folder.
+bit for bit, and a JSON note: where it comes from, how far the run was, and the SHA-256 of every array and of the note
+itself. Orbax refuses arrays without entries, and they need no storing. Nothing is unpickled, nothing is read before
+names, shapes, types and sizes are what they must be, and nothing is used that is not what was saved. With several
+processes each writes and reads its own part, so that all of them must see the same folder.
 """
 
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import os
 import re
+import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict, dataclass
+from io import StringIO
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,6 +31,7 @@ from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.training.algorithm import TrainState
+from neomflex_jax.training.checksums import check_sums, sealed, sums_of, unsealed
 from neomflex_jax.training.origin import check_origin
 from neomflex_jax.training.processes import any_of_them, is_first, least_of_them
 from neomflex_jax.training.program import steps_of_a_copy
@@ -36,8 +41,6 @@ KEEP = 2
 MIB = 1024 * 1024
 NONE_LEFT = -1  # no step
 SLACK_BYTES = 16 * MIB  # for names and notes, beside the arrays
-
-UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError)  # what damaged files lead to
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,11 @@ class Checkpoints:
         step, before = steps_of_a_copy(state), self._manager.all_steps()
         if step in before:
             return
-        note = self._args.JsonSave({"origin": self._origin, "standing": asdict(standing)})
-        arrays = self._args.StandardSave(_named_arrays(state))
+        named = _named_arrays(state)
+        note = sealed({"origin": self._origin, "standing": asdict(standing), "arrays": sums_of(named)})
+        items = {"arrays": self._args.StandardSave(named), "note": self._args.JsonSave(note)}
         try:
-            self._manager.save(step, args=self._args.Composite(arrays=arrays, note=note), force=True)
+            self._manager.save(step, args=self._args.Composite(**items), force=True)
             self._manager.wait_until_finished()
         except (OSError, ValueError, RuntimeError) as error:
             self._failed = True
@@ -132,15 +136,18 @@ class Checkpoints:
     ) -> tuple[tuple[TrainState, Standing] | None, Exception | None]:
         """Load a checkpoint, or say why that does not go."""
         try:
-            standing = self._read_note(step, abstract)
+            standing, sums = self._read_note(step, abstract)
             self._check_arrays(step, abstract)
             arguments = self._args.Composite(arrays=self._args.StandardRestore(abstract))
-            state = _from_named_arrays(self._manager.restore(step, args=arguments)["arrays"], template)
+            with _quietly():
+                arrays = self._manager.restore(step, args=arguments)["arrays"]
+            check_sums({name: arrays[name] for name in abstract}, sums)
+            state = _from_named_arrays(arrays, template)
             if steps_of_a_copy(state) != step:
                 raise ValueError(f"it is of step {steps_of_a_copy(state)}")
         except InputError:
             raise
-        except UNREADABLE as error:
+        except Exception as error:  # Orbax and its decoders raise whatever a damaged file makes them stumble over
             return None, error
         return (state, standing), None
 
@@ -165,22 +172,24 @@ class Checkpoints:
 
     def close(self) -> None:
         """Finish pending work."""
-        with suppress(*(UNREADABLE if self._failed else ())):  # Orbax raises what went wrong once more
+        with suppress(*((Exception,) if self._failed else ())):  # Orbax raises what went wrong once more
             self._manager.close()
 
-    def _read_note(self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> Standing:
-        """Read and check the note, after a look at the files' sizes."""
+    def _read_note(
+        self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]
+    ) -> tuple[Standing, dict[str, list[str]]]:
+        """Read and check the note, after a look at the files' sizes; gives the arrays' sums too."""
         expected = sum(leaf.size * leaf.dtype.itemsize for leaf in abstract.values())
         found = _size_of_files(self._folder / str(step))
         if found > 2 * expected + SLACK_BYTES:
             raise ValueError(f"its files hold {found / MIB:.0f} MiB, far more than this run's arrays")
-        note = self._manager.restore(step, args=self._args.Composite(note=self._args.JsonRestore()))["note"]
+        note = unsealed(self._manager.restore(step, args=self._args.Composite(note=self._args.JsonRestore()))["note"])
         origin, standing = note["origin"], note["standing"]
         seconds, reached_target = standing["seconds"], standing["reached_target"]
         if not isinstance(origin, dict) or type(reached_target) is not bool or not 0 <= float(seconds) < 1e12:
             raise ValueError("its note is not one of a training run")
         check_origin(origin, self._origin, str(self._folder / str(step)))
-        return Standing(float(seconds), reached_target)
+        return Standing(float(seconds), reached_target), note["arrays"]
 
     def _check_arrays(self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]) -> None:
         """Compare what the files announce with what must be there, before anything is read or allocated."""
@@ -196,6 +205,18 @@ class Checkpoints:
             pieces = array.storage.chunk_shape  # of what is read at once
             if any(piece > max(size, 1) for piece, size in zip(pieces, leaf.shape, strict=True)):
                 raise ValueError(f"{name} is announced in pieces of {tuple(pieces)}, larger than itself")
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep back the tracebacks of Orbax's other readers when one stumbles: what went wrong is said in a sentence."""
+    with redirect_stderr(StringIO()):
+        try:
+            yield
+        except Exception as error:
+            traceback.clear_frames(error.__traceback__)
+            gc.collect()  # tasks that nobody waits for complain when they go
+            raise
 
 
 def _size_of_files(folder: Path) -> int:

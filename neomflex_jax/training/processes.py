@@ -114,6 +114,11 @@ def check_same(digest: str, what: str) -> None:
         raise InputError(f"{what} of process {differs} and of process 0 are not the same; start all of them alike")
 
 
+def of_everyone(values: np.ndarray) -> np.ndarray:
+    """Give everyone's values (n_processes, ...), of 32 bits; all have to ask."""
+    return values[None] if jax.process_count() == 1 else _gathered(values)
+
+
 def _gathered(values: np.ndarray) -> np.ndarray:
     """Everyone's values (n_processes, ...), of 32 bits, as JAX would cut off the rest."""
     from jax.experimental.multihost_utils import process_allgather
