@@ -2,6 +2,14 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
+from reprlib import Repr
+
+MOST_SHOWN = 100  # characters of a value, and names in a list
+MOST_TEXT = 400  # characters of a list or table
+_brief = Repr()
+_brief.maxlevel, _brief.maxstring, _brief.maxother, _brief.maxlong = 4, MOST_SHOWN, MOST_SHOWN, 40
+_brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = _brief.maxfrozenset = 20
 
 
 class InputError(ValueError):
@@ -12,9 +20,33 @@ class InputError(ValueError):
     """
 
 
+def shown(value: object) -> str:
+    """Write a value as Python would, cut where it would fill a page."""
+    try:
+        text = _brief.repr(value)
+        return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
+    except ValueError:  # Python writes no integers of thousands of digits
+        return f"a value of type {type(value).__name__} too long to write"
+
+
+def shown_list(names: Iterable[object]) -> str:
+    """Write names with commas between them, cut likewise."""
+    every = [str(name) for name in names]
+    texts = [name if len(name) <= MOST_SHOWN else f"{name[: MOST_SHOWN - 3]}..." for name in every[:MOST_SHOWN]]
+    return ", ".join(texts) + (f", ... ({len(every)} in all)" if len(every) > MOST_SHOWN else "")
+
+
+def short_path(path: Path) -> str:
+    """Write a path, cut likewise."""
+    text = str(path)
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}... ({len(text)} characters)"
+
+
 def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
     """Build the error for a name that is none of the known ones, suggesting the nearest."""
     names = sorted(known)
-    close = get_close_matches(str(name), names, n=1)
+    close: list[str] = []
+    if isinstance(name, str) and len(name) <= MOST_SHOWN:  # looking for the nearest takes the square of the length
+        close = get_close_matches(name, [one for one in names if len(one) <= MOST_SHOWN], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"unknown {what} {name!r}; known: {', '.join(names)}.{hint}")
+    return InputError(f"unknown {what} {shown(name)}; known: {shown_list(names)}.{hint}")

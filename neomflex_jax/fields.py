@@ -11,12 +11,15 @@ import math
 import re
 import types
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.errors import MOST_SHOWN, InputError, shown, unknown_name
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]  # names of tables and fields, positions in lists
+LARGEST = 1e30  # of a number: its products with others still fit into float32
+LARGEST_INTEGER = 2**63 - 1
 
 
 class FieldError(InputError):
@@ -75,16 +78,17 @@ class _Place:
         line = None
         for end in range(len(deeper), -1, -1) if self.lines is not None else ():
             line = line or self.lines((*self.path, *deeper[:end]))  # type: ignore[misc]
-        path = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in self.path).lstrip(".")
+        parts = [f"[{key}]" if isinstance(key, int) else f".{key[:MOST_SHOWN]}" for key in self.path]
+        path = "".join(parts).lstrip(".")
         before = [self.where] * bool(self.where) + ([f"line {line}"] if line is not None else [])
         raise InputError(": ".join([*before, f"{path}{joint}{message}" if path else message])) from None
 
 
 def _build(kind: type[T], values: Any, place: _Place) -> T:
     if not isinstance(values, Mapping):
-        place.refuse(f"must be a table of fields, not {values!r}")
+        place.refuse(f"must be a table of fields, not {shown(values)}")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     for name in values:
         if name not in fields:
             place.refuse(str(unknown_name("field", name, fields)), ": ", (name,))
@@ -107,6 +111,9 @@ def _first_named(message: str, given: Mapping[str, Any]) -> KeyPath:
     return tuple(stated[:1])
 
 
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+
+
 def _convert(kind: Any, value: Any, place: _Place) -> Any:
     origin = get_origin(kind)
     if dataclasses.is_dataclass(kind):
@@ -117,32 +124,41 @@ def _convert(kind: Any, value: Any, place: _Place) -> Any:
         return _convert_choice(get_args(kind), value, place)
     if origin is Literal:
         if (type(value), value) not in [(type(choice), choice) for choice in get_args(kind)]:
-            place.refuse(f"= {value!r} is not one of {', '.join(map(repr, get_args(kind)))}")
+            place.refuse(f"= {shown(value)} is not one of {', '.join(map(repr, get_args(kind)))}")
         return value
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
-            place.refuse(f"must be a table of named values, not {value!r}")
+            place.refuse(f"must be a table of named values, not {shown(value)}")
         return FrozenDict(
             {str(name): _convert(get_args(kind)[1], entry, place / name) for name, entry in value.items()}
         )
     if kind is Any:
         return _frozen(value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is float and is_number:
+        return _number(value, place)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        place.refuse(f"= {value!r} must be of type {_type_name(kind)}")
-    if kind is float and not math.isfinite(value):
-        place.refuse(f"is {'NaN' if math.isnan(value) else 'infinite'}; give a number")
+        place.refuse(f"= {shown(value)} must be of type {_type_name(kind)}")
+    if kind is int and abs(value) > LARGEST_INTEGER:
+        place.refuse(f"= {shown(value)} is too large; at most {LARGEST_INTEGER}")
     return value
+
+
+def _number(value: int | float, place: _Place) -> float:
+    if isinstance(value, float) and not math.isfinite(value):
+        place.refuse(f"is {'NaN' if math.isnan(value) else 'infinite'}; give a number")
+    if abs(value) > LARGEST:
+        place.refuse(f"= {shown(value)} is too large; at most {LARGEST:g}")
+    return float(value)
 
 
 def _convert_list(items: tuple[Any, ...], value: Any, place: _Place) -> tuple[Any, ...]:
     if not isinstance(value, list | tuple):
-        place.refuse(f"= {value!r} must be a list")
+        place.refuse(f"= {shown(value)} must be a list")
     if len(items) == 2 and items[1] is Ellipsis:
         items = (items[0],) * len(value)
     if len(value) != len(items):
-        place.refuse(f"= {value!r} must be a list of {len(items)}")
+        place.refuse(f"= {shown(value)} must be a list of {len(items)}")
     return tuple(
         _convert(kind, entry, place / index) for index, (kind, entry) in enumerate(zip(items, value, strict=True))
     )
@@ -159,7 +175,7 @@ def _convert_choice(kinds: tuple[Any, ...], value: Any, place: _Place) -> Any:
         except InputError:
             if kind is others[-1] and (len(others) == 1 or isinstance(value, list | tuple | Mapping)):
                 raise  # it says what is wrong inside
-    place.refuse(f"= {value!r} must be of type {' or '.join(map(_type_name, others))}")
+    place.refuse(f"= {shown(value)} must be of type {' or '.join(map(_type_name, others))}")
 
 
 def _frozen(value: Any) -> Any:
@@ -187,12 +203,12 @@ def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
     for name in overrides:
         if name not in own and name not in holders:
             raise unknown_name("field", name, own | set(holders))
-    hints = get_type_hints(type(instance))
+    hints = _hints(type(instance))
     top = _Place("")
     changes = {name: _convert(hints[name], value, top / name) for name, value in overrides.items() if name in own}
     for holder in {holders[name] for name in overrides if name not in own}:  # all of a part's fields at once
         part = changes.get(holder, parts[holder])
-        inner = get_type_hints(type(part))
+        inner = _hints(type(part))
         given = {name: value for name, value in overrides.items() if name not in own and holders[name] == holder}
         converted = {name: _convert(inner[name], value, top / name) for name, value in given.items()}
         changes[holder] = dataclasses.replace(part, **converted)
@@ -202,4 +218,4 @@ def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
 def check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raise `InputError` unless the value is one of the allowed."""
     if value not in allowed:
-        raise InputError(f"{name} = {value!r} is not one of {', '.join(repr(choice) for choice in allowed)}")
+        raise InputError(f"{name} = {shown(value)} is not one of {', '.join(repr(choice) for choice in allowed)}")

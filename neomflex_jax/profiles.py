@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, short_path
+from neomflex_jax.files.paths import is_file
 from neomflex_jax.grid.feeder import STATIC
 from neomflex_jax.one_line import one_line
 from neomflex_jax.resources import PROFILES, packaged_profiles
@@ -64,7 +65,7 @@ def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
     """Path of a series: the packaged `training` or `testing`, or a file, relative ones to `folder` first."""
     if str(source) in PROFILES:
         return packaged_profiles(str(source))
-    if folder is not None and (folder / source).is_file():
+    if folder is not None and is_file(folder / source):
         return folder / source
     return Path(source)
 
@@ -82,7 +83,7 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
         On a missing file or column, a cell that is not a finite number, Solar above 1.2, or rows that make no whole
         days, naming line and column.
     """
-    table = read_table(path, ("Demand", "Solar", *([tariff_column] if tariff_column else [])))
+    table = read_table(path, ("Demand", "Solar", *([tariff_column] if tariff_column else [])), others=False)
     demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
     price = numbers(path, table, tariff_column) if tariff_column else np.zeros(0)
     if len(table) == 0 or len(table) % steps_per_day:
@@ -115,5 +116,8 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
 
 
 def profiles_hash(path: Path) -> str:
-    """SHA-256 of the file, to tell which series a result was made with."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """SHA-256 of the file, to tell which series a result was made with; raises `InputError` if it cannot be read."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{short_path(path)}: cannot be read ({getattr(error, 'strerror', None) or error})") from error

@@ -5,63 +5,74 @@ Lines are counted as a text editor counts them: the header is line 1.
 
 import csv
 import math
+from collections import Counter
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, shown, shown_list
+from neomflex_jax.files.text import open_text
 
 MAX_ROWS = 2_000_000
+MAX_INTEGER = 2**53  # up to here float64 tells whole numbers apart
+EMPTY_SHARE = 4  # how many times more cells a table may have than its file holds, beyond a million
 
 
-def read_table(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def read_table(path: Path, columns: tuple[str, ...], *, others: bool = True) -> pd.DataFrame:
     """Read a CSV file as text, indexed by line number, and make sure that `columns` are there.
 
-    Other columns are kept, unread; blank lines are skipped.
+    Blank lines are skipped. `others` keeps the columns beside those named, unread.
 
     Raises
     ------
     InputError
-        If the file is missing or no text, a column is missing or given twice, or a row is longer than the header.
+        If the file is missing or no text, a column is missing, a column that is kept is given twice, or a row is
+        longer than the header.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder; give a CSV file in it")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    header, rows = _read_rows(path)
+    _check_header(path, header, columns, others)
+    kept = {name: place for place, name in enumerate(header) if name and (others or name in columns)}
+    cells, longest = sum(map(len, rows.values())), max(map(len, rows.values()), default=0)
+    if longest > len(header):
+        line = next(line for line, row in rows.items() if len(row) > len(header))
+        raise InputError(f"{path}: line {line} has {len(rows[line])} cells, the header has {len(header)}")
+    if len(rows) * len(kept) > EMPTY_SHARE * cells + 1_000_000:
+        raise InputError(f"{path}: most rows are far shorter than the header, which has {len(header)} cells")
+    values = {name: [row[place] if place < len(row) else "" for row in rows.values()] for name, place in kept.items()}
+    return pd.DataFrame(values, index=list(rows), columns=list(kept), dtype=str)
+
+
+def _read_rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
+    """Give the header's names and every other row by its line."""
+    rows: dict[int, list[str]] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_text(path, "CSV file") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
-            rows: dict[int, list[str]] = {}
             for row in islice(reader, MAX_ROWS + 2):
                 if row:
                     rows[reader.line_num] = row
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from error
     if not rows:
         raise InputError(f"{path}: not a readable CSV file (it is empty)")
     if len(rows) > MAX_ROWS + 1:
         raise InputError(f"{path}: more than {MAX_ROWS} rows; split the file")
-    header = [name.strip() for name in rows.pop(next(iter(rows)))]
-    _check_header(path, header, columns)
-    for line, row in rows.items():
-        if len(row) > len(header):
-            raise InputError(f"{path}: line {line} has {len(row)} cells, the header has {len(header)}")
-        row.extend([""] * (len(header) - len(row)))
-    return pd.DataFrame(list(rows.values()), index=list(rows), columns=header, dtype=str)
+    return [name.strip() for name in rows.pop(next(iter(rows)))], rows
 
 
-def _check_header(path: Path, header: list[str], columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in header]
+def _check_header(path: Path, header: list[str], columns: tuple[str, ...], others: bool) -> None:
+    given = Counter(header)
+    missing = [name for name in columns if name not in given]
     if missing:
         raise InputError(
-            f"{path}: column {', '.join(repr(name) for name in missing)} is missing; the header has "
-            f"{', '.join(header)} and needs {', '.join(columns)}"
+            f"{path}: column {', '.join(shown(name) for name in missing)} is missing; the header has "
+            f"{shown_list(header)} and needs {shown_list(columns)}"
         )
-    twice = [name for name in columns if header.count(name) > 1]
+    twice = [name for name in (given if others else columns) if name and given[name] > 1]
     if twice:
-        raise InputError(f"{path}: column {twice[0]!r} is given {header.count(twice[0])} times; keep one")
+        raise InputError(f"{path}: column {shown(twice[0])} is given {given[twice[0]]} times; keep one")
 
 
 def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
@@ -78,7 +89,8 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
         line = table.index[bad[0]]
         more = f" ({bad.size - 1} more such cells)" if bad.size > 1 else ""
         raise InputError(
-            f"{path}: line {line}, column {column!r}: {table[column].iloc[bad[0]]!r} is not a finite number{more}"
+            f"{path}: line {line}, column {shown(column)}: {shown(table[column].iloc[bad[0]])} is not a finite "
+            f"number{more}"
         )
     return values
 
@@ -94,10 +106,11 @@ def _number(cell: str) -> float:
 def integers(path: Path, table: pd.DataFrame, column: str) -> list[int]:
     """One column as integers; errors as in `numbers`."""
     values = numbers(path, table, column)
-    bad = np.flatnonzero(values != np.round(values))
+    bad = np.flatnonzero((values != np.round(values)) | (np.abs(values) > MAX_INTEGER))
     if bad.size:
         raise InputError(
-            f"{path}: line {table.index[bad[0]]}, column {column!r}: {values[bad[0]]} is not a whole number"
+            f"{path}: line {table.index[bad[0]]}, column {shown(column)}: {values[bad[0]]} is not a whole number "
+            f"of at most {MAX_INTEGER}"
         )
     return [int(value) for value in values]
 

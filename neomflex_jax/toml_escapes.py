@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import MOST_SHOWN, InputError
 
 BACKSLASHED = re.compile(r'"(?:[^"\n])*\\')
 ESCAPES = {"\b": r"\b", "\t": r"\t", "\n": r"\n", "\f": r"\f", "\r": r"\r", "\x1b": r"\e"}
@@ -27,4 +27,4 @@ def refuse_misread_path(where: str, value: str) -> None:
     read_as = next((letter for letter in ESCAPES if letter in value), None)
     if read_as is not None:
         written = "".join(ESCAPES.get(letter, letter) for letter in value)
-        raise InputError(f'{where} = "{written}" was read with a control character for {ESCAPES[read_as]}; {ADVICE}')
+        raise InputError(f'{where} = "{written[:MOST_SHOWN]}" was read with a control character for {ESCAPES[read_as]}; {ADVICE}')

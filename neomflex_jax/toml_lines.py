@@ -14,7 +14,12 @@ from typing import Any
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import KeyPath
+from neomflex_jax.files.json_values import TOO_DEEP, check_plain
+from neomflex_jax.files.text import MIB, read_text
 from neomflex_jax.toml_escapes import hint_at_backslash
+
+MOST_BYTES = 16 * MIB
+MOST_PARTS = 50  # of a dotted key
 
 BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 SPACE = re.compile(r"[ \t]*")
@@ -22,6 +27,8 @@ BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 STRING = re.compile(  # multi-line ones first; up to two quotes may stand before the closing three
     r'"""(?:[^\\]|\\.)*?"{3,5}' r"|'''.*?'{3,5}" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'", re.DOTALL
 )
+KEY_PART = r"""(?:[A-Za-z0-9_-]++|"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""  # taken whole or not at all: no second look
+LONG_KEY = re.compile(rf"(?<![A-Za-z0-9_-])(?:{KEY_PART}[ \t]*+\.[ \t]*+){{{MOST_PARTS}}}")
 PLAIN_VALUE = re.compile(r"[^,\]}#\n]*")  # numbers, booleans, dates
 
 
@@ -46,19 +53,21 @@ def read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
     Raises
     ------
     InputError
-        If the file cannot be read or is no TOML.
+        If the file cannot be read, is no TOML, or nests deeper or holds larger integers than any of ours.
     """
+    text = read_text(path, "TOML file", MOST_BYTES)
+    if LONG_KEY.search(text):  # the parser takes the square of a key's parts
+        raise InputError(f"{path}: not a TOML file of ours (a key of more than {MOST_PARTS} parts)")
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), TomlLines(text)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
+        values = tomllib.loads(text)
+    except RecursionError as error:
+        raise InputError(f"{path}: {TOO_DEEP}") from error
+    except ValueError as error:  # also that of an integer with thousands of digits
         line = re.search(r"line (\d+)", str(error))
         hint = hint_at_backslash(text, int(line[1]) if line else None)
-        raise InputError(f"{path}: not a TOML file ({error}){hint}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from error
+        raise InputError(f"{path}: not a TOML file ({str(error)[:200]}){hint}") from error
+    check_plain(f"{path}", values)
+    return values, TomlLines(text)
 
 
 def find_lines(text: str) -> dict[KeyPath, int]:

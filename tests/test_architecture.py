@@ -16,8 +16,8 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 FLOORS = (
     {"errors", "resources", "_version"},
     {
-        *("fields", "jax_settings", "matplotlib_import", "native", "one_line", "same_bytes", "statistics", "tables"),
-        *("toml_escapes", "toml_lines", "whole_files"),
+        *("fields", "files", "jax_settings", "matplotlib_import", "native", "one_line", "same_bytes", "statistics"),
+        *("tables", "toml_escapes", "toml_lines", "whole_files"),
     },
     {"grid", "devices", "profiles"},
     {"powerflow", "scenario"},
@@ -197,3 +197,27 @@ def test_half_of_the_modules_are_shorter_than_150_lines() -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if NAMES[name].stat().st_size])
 def test_every_module_says_what_it_is_for(name: str) -> None:
     assert ast.get_docstring(ast.parse(NAMES[name].read_text(encoding="utf-8")))
+
+
+READS = {"json.loads", "json.load", "np.load", "tomllib.loads", "tomllib.load", "csv.reader", "csv.DictReader"}
+READS |= {"pd.read_csv", "pd.read_json", "zipfile.ZipFile", "np.genfromtxt", "np.loadtxt"}
+READERS_OF_FORMATS = {
+    "neomflex_jax.files.json_values": {"json.loads"},
+    "neomflex_jax.files.stored_arrays": {"zipfile.ZipFile"},
+    "neomflex_jax.toml_lines": {"tomllib.loads"},
+    "neomflex_jax.tables": {"csv.reader"},
+    "neomflex_jax.same_bytes": {"json.loads", "zipfile.ZipFile"},  # bytes that were made there, and writing
+    "neomflex_jax.training.origin": {"json.loads"},  # of what was made there
+    "neomflex_jax.commands.evaluate": {"pd.read_csv"},  # its own table, just written
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_format_has_one_reader(name: str) -> None:
+    """What one reader refuses, a second would take: files are bounded and checked in one place a format."""
+    tree = ast.parse(NAMES[name].read_text(encoding="utf-8"))
+    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & READS
+    assert used <= READERS_OF_FORMATS.get(name, set())
+    assert not any(isinstance(node, ast.Attribute) and node.attr == "read_text" for node in ast.walk(tree)) or (
+        name in ("neomflex_jax.files.stored_arrays", "neomflex_jax.evaluation.trajectory", "validation.day_files")
+    )

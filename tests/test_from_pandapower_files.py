@@ -154,7 +154,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a list": (lambda path: path.write_text("[1, 2]"), "no pandapower net"),
     "an old net": (lambda path: path.write_text('{"bus": {}, "line": {}}'), "one of an old format"),
     "no bus table": (lambda path: rewrite(path, lambda t: t.pop("bus")), "no pandapower net"),
-    "not text": (lambda path: path.write_bytes(b"\xff\xfe{}"), "UTF-8 text"),
+    "not text": (lambda path: path.write_bytes(b"\xfe{}"), "save it as UTF-8"),
     "a pickle by another name": (lambda path: path.write_bytes(b"\x80\x04K\x01."), "a pickle runs code"),
     "a table of the wrong shape": (lambda path: with_table(path, '{"columns":["a"],"data":[[1,2]]}'), "mine.json: "),
     "a newer net": (

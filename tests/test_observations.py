@@ -171,7 +171,7 @@ def test_a_missing_agent_is_unseen_and_its_devices_idle(three_days: Path) -> Non
     [
         ({"scope": "all"}, "scope = 'all' is not one of 'local', 'territory', 'neighbours', 'global'"),
         ({"history": 0}, "history = 0 must lie in 1"),
-        ({"forecast_steps": -1}, "forecast_steps = -1 must be at least 0"),
+        ({"forecast_steps": -1}, "forecast_steps = -1 must lie in 0..10000"),
         ({"forecast_steps": 144}, "forecast_steps = 144 is longer than the data"),
         ({"forecast": "oracle"}, "'perfect', 'persistence', 'noisy'"),
         ({"sensor_noise_pu": -0.1}, "sensor_noise_pu = -0.1 must lie in 0..1"),

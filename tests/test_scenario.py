@@ -223,7 +223,7 @@ def test_a_mistake_in_a_scenario_file_is_named_with_its_place(
 
 
 def test_a_missing_scenario_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(nf.InputError, match=r"gone\.toml: cannot be read"):
+    with pytest.raises(nf.InputError, match=r"gone\.toml: no such file"):
         nf.load_scenario(tmp_path / "gone.toml")
 
 

@@ -198,7 +198,7 @@ def test_every_place_of_a_packaged_scenario_has_the_line_that_names_it(path):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(None, "cannot be read"), (b"a = 1\nb = [\n", "not a TOML file"), (b"a = '\xff'", "not a TOML file")],
+    [(None, "no such file"), (b"a = 1\nb = [\n", "not a TOML file"), (b"a = '\xff'", "not a readable TOML file")],
 )
 def test_unreadable_files_are_named(content, says, tmp_path: Path):
     path = tmp_path / "mine.toml"

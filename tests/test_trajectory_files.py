@@ -107,7 +107,7 @@ def test_objects_are_never_unpickled(path: Path, tmp_path: Path) -> None:
 
 
 def test_arrays_that_do_not_belong_together(path: Path) -> None:
-    with pytest.raises(InputError, match="'vm_pu' has"):
+    with pytest.raises(InputError, match="'vm_pu' is <f8 of shape"):
         Trajectory.load(rewritten(path, lambda values: values, vm_pu=np.ones((3, 33))))
     with pytest.raises(InputError):
         Trajectory.load(rewritten(path, lambda values: values, dataset_index=np.array(3)))
@@ -115,14 +115,14 @@ def test_arrays_that_do_not_belong_together(path: Path) -> None:
 
 def test_a_file_that_unpacks_to_too_much_is_refused_before_it_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trajectory, "MAX_BYTES", 10_000)
-    with pytest.raises(InputError, match="bytes unpacked, more than 10000"):
+    with pytest.raises(InputError, match="bytes, more than"):
         Trajectory.load(path)
 
 
 def test_validation_takes_files_and_refuses_another_scenarios(run: Trajectory, path: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a readable trajectory file"):
         validate([tmp_path / "none.npz"], tmp_path / "out")
-    other = nf.load_scenario("neom69")
+    other = dataclasses.replace(run.scenario, feeder="case69")
     dataclasses.replace(run, scenario=other).save(path)
     with pytest.raises(InputError, match="has other buses than feeder 'case69'"):
         validate([path], tmp_path / "out")

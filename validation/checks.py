@@ -110,11 +110,11 @@ def implied_injections(trajectory: Trajectory, feeder: Feeder) -> tuple[np.ndarr
         p_mw, q_mvar = p_mw - points.load_p_extra_mw, q_mvar - points.load_q_extra_mvar
     assert points.battery_q_mvar is not None  # a trajectory always has it
     for number, battery in enumerate(scenario.batteries):
-        p_mw[:, feeder.bus_labels.index(battery.bus)] += points.battery_p_mw[:, number]
-        q_mvar[:, feeder.bus_labels.index(battery.bus)] += points.battery_q_mvar[:, number]
+        p_mw[:, feeder.bus_position(battery.bus)] += points.battery_p_mw[:, number]
+        q_mvar[:, feeder.bus_position(battery.bus)] += points.battery_q_mvar[:, number]
     for number, inverter in enumerate(scenario.pv_inverters):
-        p_mw[:, feeder.bus_labels.index(inverter.bus)] += points.pv_p_mw[:, number]
-        q_mvar[:, feeder.bus_labels.index(inverter.bus)] += points.pv_q_mvar[:, number]
+        p_mw[:, feeder.bus_position(inverter.bus)] += points.pv_p_mw[:, number]
+        q_mvar[:, feeder.bus_position(inverter.bus)] += points.pv_q_mvar[:, number]
     return p_mw, q_mvar
 
 
@@ -137,7 +137,7 @@ def energy_gaps_mwh(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
     if scenario.uncertainty.varies_loads:
         return gaps / rounding
     for number, load in enumerate(scenario.flexible_loads):
-        bus = feeder.bus_labels.index(load.bus)
+        bus = feeder.bus_position(load.bus)
         nominal_mw = np.asarray(trajectory.demand, float) * feeder.load_p_mw[bus]
         missing_mw = nominal_mw - trajectory.load_curtailed_mw[:, number] - trajectory.load_p_mw[:, bus]
         owed_mwh = np.asarray(trajectory.load_owed_mwh[:, number], float) - trajectory.load_owed_before_mwh[:, number]

@@ -61,7 +61,7 @@ def local_cost(
     whole = _import_cost(scenario, slack_p_mw, failed, operation)
     costs = []
     for part in scenario.territories:
-        own = [feeder.bus_labels.index(label) for label in part.buses]
+        own = [feeder.bus_position(label) for label in part.buses]
         share = len(own) / feeder.n_bus
         cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
         cost += reward.loss_weight * known_loss_mw * share + whole * share

@@ -51,7 +51,7 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     if scenario.observation.scope == "local":
         buses = [bus for bus in buses if any(device.bus == bus for device in scenario.devices)]
     ahead = range(1, scenario.observation.forecast_steps + 1)
-    frame = [Entry("vm", feeder.bus_labels.index(bus)) for bus in buses]
+    frame = [Entry("vm", feeder.bus_position(bus)) for bus in buses]
     frame += [Entry("demand", 0), Entry("solar", 0)]
     frame += [Entry("demand", lead) for lead in ahead] + [Entry("solar", lead) for lead in ahead]
     if scenario.tariff_column:

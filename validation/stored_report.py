@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, shown
+from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.files.paths import is_folder
 from neomflex_jax.one_line import one_line
 from validation.kinds import KINDS, POLICY
 from validation.report import SCHEMA_VERSION
@@ -86,18 +87,14 @@ def read_report(path: Path) -> StoredReport:
     InputError
         If there is none, it is no report of this schema, or its verdict contradicts its criteria or its figures.
     """
-    path = path / FILE if path.is_dir() else path
+    path = path / FILE if is_folder(path) else path
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES} bytes; this is no report")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); run `neomflex validate`") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not a JSON file ({str(error)[:80]})") from error
-    if not isinstance(content, dict) or content.get("schema_version") != SCHEMA_VERSION:
-        found = content.get("schema_version") if isinstance(content, dict) else None
-        raise InputError(f"{path}: schema {found!r:.40}; this version reads {SCHEMA_VERSION}: validate again")
+        content = read_json_object(path, "report", MAX_BYTES)
+    except InputError as error:
+        raise InputError(f"{error}; run `neomflex validate`") from error
+    if content.get("schema_version") != SCHEMA_VERSION:
+        found = shown(content.get("schema_version"))
+        raise InputError(f"{path}: schema {found}; this version reads {SCHEMA_VERSION}: validate again")
     metadata = content.get("metadata")
     training = metadata.get("training") if isinstance(metadata, dict) else None
     runs = tuple(_run(path, entry) for entry in _list(path, content, "runs", dict))
@@ -111,7 +108,7 @@ def read_report(path: Path) -> StoredReport:
         content=content,
     )
     if not report.judged or report.verdict not in (PASS, FAIL, INCOMPLETE):
-        raise InputError(f"{path}: no judged run, or verdict {report.verdict!r:.40}; validate again")
+        raise InputError(f"{path}: no judged run, or verdict {shown(report.verdict)}; validate again")
     if report.verdict == PASS and (report.is_sample or not all(run.holds for run in report.judged)):
         raise InputError(f"{path}: says PASS, and its runs do not; validate again")
     return report
@@ -169,7 +166,7 @@ def _costs(path: Path, entry: dict[str, Any], name: str) -> tuple[float, ...]:
 def _get(path: Path, values: Mapping[str, Any], name: str, kind: type[T]) -> T:
     value = values.get(name)
     if not isinstance(value, kind):
-        raise InputError(f"{path}: {name} is {value!r:.40}, not a {kind.__name__}; validate again")
+        raise InputError(f"{path}: {name} is {shown(value)}, not a {kind.__name__}; validate again")
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,9 @@ from safetensors import SafetensorError, safe_open
 
 from neomflex_jax._version import __version__
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork, NetworkPolicy
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, short_path, shown
+from neomflex_jax.files.json_values import parse_json
+from neomflex_jax.files.paths import is_folder
 from neomflex_jax.one_line import cut, one_line
 from neomflex_jax.same_bytes import safetensors_bytes
 from neomflex_jax.whole_files import whole_file
@@ -26,6 +29,9 @@ from neomflex_jax.whole_files import whole_file
 FORMAT = "neomflex-policy"
 FORMAT_VERSION = "1"
 MAX_BYTES = 256 * 1024 * 1024
+SIZES = ("observation_size", "action_size", "n_layers")
+STATED = (*SIZES, "layout", "agent", "scenario", "neomflex_jax_version")
+LARGEST_OBSERVATION = 1e6  # by far: per unit, MW, MWh, money per MWh
 
 
 @dataclass(frozen=True)
@@ -134,11 +140,13 @@ def load_policies(folder: str | Path) -> Policies:
         If there are none, or a file is not what its header says.
     """
     where = Path(folder)
-    if (where / "policies").is_dir():
+    if is_folder(where / "policies"):
         where = where / "policies"
-    paths = sorted(where.glob("*.safetensors"))
+    paths = sorted(where.glob("*.safetensors")) if is_folder(where) else []
     if not paths:
-        raise InputError(f"{folder}: no policies here (no .safetensors files); give the output folder of a training")
+        raise InputError(
+            f"{short_path(where)}: no policies here (no .safetensors files); give the output folder of a training"
+        )
     networks, info = {}, {}
     for path in paths:
         network, about = _read(path)
@@ -149,28 +157,56 @@ def load_policies(folder: str | Path) -> Policies:
 
 
 def _read(path: Path) -> tuple[ActorNetwork, PolicyInfo]:
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path}: larger than {MAX_BYTES} bytes; this is no policy file")
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: larger than {MAX_BYTES} bytes; this is no policy file")
         with safe_open(str(path), framework="np") as file:
             header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+            names = list(file.keys())
+            types = {name: file.get_slice(name).get_dtype() for name in names}
+            tensors = {name: file.get_tensor(name) for name in names if types[name] == "F32"}
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     except (SafetensorError, OSError, ValueError, TypeError) as error:
-        raise InputError(f"{path}: not a readable safetensors file ({error})") from error
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a readable safetensors file ({str(error)[:120]})") from error
     if header.get("format") != FORMAT or header.get("format_version") != FORMAT_VERSION:
-        found = f"{header.get('format')!r} version {header.get('format_version')!r}"
+        found = f"{shown(header.get('format'))} version {shown(header.get('format_version'))}"
         raise InputError(f"{path}: format is {found}; this version reads {FORMAT!r} version {FORMAT_VERSION!r}")
-    try:
-        sizes = {name: int(header[name]) for name in ("observation_size", "action_size", "n_layers")}
-        layout = json.loads(header["layout"])
-        agent, scenario, version = header["agent"], header["scenario"], header["neomflex_jax_version"]
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: the header is incomplete ({error})") from error
+    missing = [name for name in STATED if name not in header]
+    if missing:
+        raise InputError(f"{path}: the header is incomplete ({missing[0]} is missing)")
+    odd = [name for name, kind in types.items() if kind != "F32"]
+    if odd:
+        raise InputError(f"{path}: {shown(odd[0])} must hold float32 numbers, not {types[odd[0]]}")
+    layout = parse_json(f"{path}: header: layout", header["layout"])
+    if not isinstance(layout, dict):
+        raise InputError(f"{path}: the layout is {shown(layout)}, not a JSON object")
     activation = header.get("activation", "relu")  # files of version 0.1.0 do not say
     if activation not in ACTIVATIONS:
-        raise InputError(f"{path}: activation {activation!r} is not one of {', '.join(ACTIVATIONS)}")
-    network = replace(_network(path, tensors, sizes), activation=activation)
-    return network, PolicyInfo(agent, scenario, layout, version, hashlib.sha256(path.read_bytes()).hexdigest())
+        raise InputError(f"{path}: activation {shown(activation)} is not one of {', '.join(ACTIVATIONS)}")
+    network = replace(_network(path, tensors, _sizes_of(path, header)), activation=activation)
+    _check_range(path, network)
+    return network, PolicyInfo(header["agent"], header["scenario"], layout, header["neomflex_jax_version"], sha256)
+
+
+def _sizes_of(path: Path, header: Mapping[str, str]) -> dict[str, int]:
+    for name in SIZES:
+        if not re.fullmatch("[0-9]{1,9}", header[name]):
+            raise InputError(f"{path}: the header is incomplete ({name} = {shown(header[name])} must be a number)")
+    return {name: int(header[name]) for name in SIZES}
+
+
+def _check_range(path: Path, network: ActorNetwork) -> None:
+    """Refuse weights with which an observation could leave the range of float32, and an action be none."""
+    scale = np.abs(network.observation_scale.astype(np.float64))
+    reach = (LARGEST_OBSERVATION + np.abs(network.observation_mean.astype(np.float64))) * scale
+    for kernel, bias in network.layers:
+        if not (reach < np.finfo(np.float32).max).all():
+            break
+        reach = reach @ np.abs(kernel.astype(np.float64)) + np.abs(bias.astype(np.float64))
+    if not (reach < np.finfo(np.float32).max).all():
+        raise InputError(f"{path}: its weights are so large that actions overflow float32; train again")
 
 
 def _network(path: Path, tensors: Mapping[str, np.ndarray], sizes: Mapping[str, int]) -> ActorNetwork:
@@ -179,10 +215,10 @@ def _network(path: Path, tensors: Mapping[str, np.ndarray], sizes: Mapping[str, 
     names = {f"layer_{index}.{part}" for index in range(sizes["n_layers"]) for part in ("kernel", "bias")}
     names |= {"observation_mean", "observation_scale"}
     if set(tensors) != names:
-        raise InputError(f"{path}: holds {sorted(set(tensors) ^ names)[0]!r} too much or lacks it")
+        raise InputError(f"{path}: holds {shown(sorted(set(tensors) ^ names)[0])} too much or lacks it")
     for name, tensor in tensors.items():
-        if tensor.dtype != np.float32 or not np.isfinite(tensor).all():
-            raise InputError(f"{path}: {name} must hold float32 numbers, all finite (NaN: training diverged)")
+        if not np.isfinite(tensor).all():
+            raise InputError(f"{path}: {name} must hold finite numbers (NaN: training diverged)")
     expected = sizes["observation_size"]
     shapes_fit = tensors["observation_mean"].shape == tensors["observation_scale"].shape == (expected,)
     layers = []
@@ -197,4 +233,6 @@ def _network(path: Path, tensors: Mapping[str, np.ndarray], sizes: Mapping[str, 
 
 
 def _sizes(layout: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {values}" for name, values in layout.items())
+    return ", ".join(
+        f"{name} {values if isinstance(values, str) else shown(values)}" for name, values in layout.items()
+    )

@@ -17,6 +17,7 @@ from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.commands.plot import PlotCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
+from neomflex_jax.files.json_values import read_json_object
 
 if TYPE_CHECKING:
     from validation.stored_report import StoredRun
@@ -85,7 +86,7 @@ def print_results(folder: Path) -> None:
     from validation.stored_report import read_report
 
     stored = read_report(folder / "validation")
-    stages: dict[str, Any] = json.loads((folder / "stages.json").read_text(encoding="utf-8"))
+    stages = read_json_object(folder / "stages.json")
     verdicts = {run.run: _verdict(run) for run in stored.runs}
     runs = sorted(stored.content["runs"], key=lambda run: list(NAMES).index(run["run"]))
     columns = [_column(run, side) for run in runs for side in ("recorded", "pandapower")]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.played_runs import PlayedRuns
 from neomflex_jax.errors import InputError
+from neomflex_jax.fields import build
+from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -55,21 +57,12 @@ def read_identity(folder: Path) -> Identity:
     from validation.status import Identity
 
     path = folder / FILE
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT:
-            raise InputError(f"{path}: not of format {FORMAT}; evaluate again")
-        identity = Identity(**content)
-        texts = [identity.scenario_hash, identity.feeder_sha256, identity.profiles_sha256]
-        texts += [*dict(identity.policies_sha256).values()]
-    except (OSError, ValueError, RecursionError, KeyError, AttributeError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not usable ({str(error)[:80]}); evaluate again") from error
-    if not all(isinstance(text, str) for text in texts):
-        raise InputError(f"{path}: hashes must be texts; evaluate again")
-    if type(identity.first_day) is not int or type(identity.n_days) is not int or identity.n_days > MAX_DAYS:
-        raise InputError(f"{path}: first_day and n_days must be whole numbers; evaluate again")
+    content = read_json_object(path)
+    if content.pop("format", None) != FORMAT:
+        raise InputError(f"{path}: not of format {FORMAT}; evaluate again")
+    identity = build(Identity, content, f"{path}")
+    if not 0 <= identity.first_day <= MAX_DAYS or not 1 <= identity.n_days <= MAX_DAYS:
+        raise InputError(f"{path}: first_day and n_days must lie in 0..{MAX_DAYS}; evaluate again")
     return identity
 
 

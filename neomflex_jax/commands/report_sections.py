@@ -74,7 +74,7 @@ def validation(report: StoredReport) -> list[str]:
     try:
         both = zip(report.runs, report.content["runs"], strict=True)
         return [part for stored, run in both for part in _run(report.path.parent, stored, run)]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{report.path}: incomplete ({error!r:.60}); validate again") from error
 
 

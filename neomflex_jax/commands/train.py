@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -237,10 +236,11 @@ def _note(progress: Progress) -> str:
 
 
 def _end_line(output: Path) -> str:
+    from neomflex_jax.training.result import read_result
     from neomflex_jax.training.run_folder import RunFolder
 
     folder = RunFolder(output)
-    result = json.loads(folder.result.read_text(encoding="utf-8"))
+    result = read_result(folder.result)
     config = folder.read_config()
     n_seeds, first = config.get("n_seeds", 1), config.get("seed", 0)
     seeds = [folder.of_seed(seed) for seed in range(first, first + n_seeds)] if n_seeds > 1 else [folder]

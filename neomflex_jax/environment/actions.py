@@ -36,10 +36,8 @@ class ActionLayout:
 def lay_out_actions(scenario: Scenario) -> ActionLayout:
     """Lay out the actions of a scenario."""
     controls = controls_of(scenario)
-    rows = [
-        np.array([index for index, control in enumerate(controls) if control.bus in part.buses], int)
-        for part in scenario.territories
-    ]
+    owners = np.array([scenario.owner(control.bus) for control in controls])
+    rows = [np.flatnonzero(owners == agent) for agent in range(len(scenario.agents))]
     slots, mask = pad(rows, fill=len(controls))
     sizes = {"battery": len(scenario.batteries), "pv": len(scenario.pv_inverters), "load": len(scenario.flexible_loads)}
     by_device = {}

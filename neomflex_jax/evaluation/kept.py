@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neomflex_jax.evaluation.trajectory import UNREADABLE
+from neomflex_jax.errors import InputError
+from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.same_bytes import write_npz
 from neomflex_jax.whole_files import whole_file
 
 SAVE_SECONDS = 20.0  # at least, between two writings
-HEADER_BYTES = 4096  # of an array inside a file, at most
 Standing = TypeVar("Standing")
 
 
@@ -43,9 +41,14 @@ class Kept:
         """Give what was saved, if it has the shapes and types of `template`; None if there is nothing to use."""
         expected = _leaves(template)
         try:
-            with zipfile.ZipFile(self.file) as archive:
-                found = [_read(archive, f"{index}.npy", leaf) for index, leaf in enumerate(expected)]
-        except UNREADABLE:
+            with open_arrays(self.file, "standing") as stored:
+                found = [
+                    stored.read(str(index), Wanted(leaf.dtype.kind, leaf.shape), leaf.nbytes)
+                    for index, leaf in enumerate(expected)
+                ]
+        except InputError:
+            return None
+        if [leaf.dtype for leaf in found] != [leaf.dtype for leaf in expected]:
             return None
         restored = [_as(like, leaf) for like, leaf in zip(jax.tree.leaves(template), found, strict=True)]
         return jax.tree.unflatten(jax.tree.structure(template), restored)
@@ -53,20 +56,6 @@ class Kept:
     def remove(self) -> None:
         """Forget it: the calculation is done, and its result lies elsewhere."""
         self.file.unlink(missing_ok=True)
-
-
-def _read(archive: zipfile.ZipFile, name: str, like: np.ndarray) -> np.ndarray:
-    """Read one array; a `ValueError` if it is not like the one that belongs there."""
-    member = archive.getinfo(name)
-    if member.file_size > like.nbytes + HEADER_BYTES or member.compress_type not in (
-        zipfile.ZIP_STORED,
-        zipfile.ZIP_DEFLATED,
-    ):
-        raise ValueError(f"{name} is no array of this calculation")
-    array = np.lib.format.read_array(io.BytesIO(archive.read(member)), allow_pickle=False)
-    if array.shape != like.shape or array.dtype != like.dtype:
-        raise ValueError(f"{name} has another shape or type")
-    return array
 
 
 def _leaves(tree: Any) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, shown
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.tables import integers, numbers, read_table, without_negative_zeros
 from neomflex_jax.whole_files import write_whole
@@ -229,12 +229,20 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
         empty = (text[column] == "") & ~steps["converged"]
         filled = text[[column]].mask(empty, "0")  # only a power flow that failed may leave a cell empty
         steps[column] = np.where(empty, np.nan, numbers(path, filled, column))
+    _check_batteries(path, text)
     twice = np.flatnonzero(steps.duplicated(["run", "day", "step"]))
     if twice.size:
         raise InputError(
             f"{path}: line {text.index[twice[0]]}: this run, day and step stand on an earlier line already"
         )
     return steps.reset_index(drop=True)
+
+
+def _check_batteries(path: Path, table: pd.DataFrame) -> None:
+    for soc in columns_of(table, "battery_soc_bus_"):
+        power = f"battery_power_bus_{soc.removeprefix('battery_soc_bus_')}_mw"
+        if power not in table.columns:
+            raise InputError(f"{path}: column {shown(power)} is missing, which belongs to {shown(soc)}; evaluate again")
 
 
 def columns_of(table: pd.DataFrame, prefix: str, suffix: str = "") -> list[str]:

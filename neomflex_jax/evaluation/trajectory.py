@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, shown
+from neomflex_jax.evaluation.trajectory_layout import INDEX, wanted_arrays
+from neomflex_jax.files.json_values import parse_json
+from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.one_line import one_line
 from neomflex_jax.same_bytes import write_npz
 from neomflex_jax.scenario import Scenario, scenario_from_dict
@@ -24,10 +24,7 @@ from neomflex_jax.whole_files import whole_file
 
 FORMAT_VERSION = 2
 MAX_BYTES = 4 * 1024**3  # unpacked: a year of 5-minute steps on 1,000 buses has some 3 GiB
-UNREADABLE = (
-    *(OSError, ValueError, KeyError, EOFError, RecursionError, NotImplementedError, MemoryError),
-    *(zipfile.BadZipFile, zlib.error, SyntaxError, tokenize.TokenError),  # the last two: from an array's header
-)
+MAX_HEADER_BYTES = 64 * 1024**2  # the scenario of 10,000 buses has some 2 MiB
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,41 +107,30 @@ class Trajectory:
             If the file is missing, cut off, no trajectory, of another format version or far too large, or its arrays do
             not belong together. Nothing in it is run: arrays of objects are refused.
         """
-        try:
-            with zipfile.ZipFile(path) as archive:
-                size = sum(member.file_size for member in archive.infolist())
-                if size > MAX_BYTES:
-                    raise InputError(f"{path}: {size} bytes unpacked, more than {MAX_BYTES}; this is no trajectory")
-                damaged = archive.testzip()  # NumPy reads an array to its last byte, and no checksum after it
-                if damaged is not None:
-                    raise InputError(f"{path}: not a readable trajectory file ({damaged} is damaged)")
-            with np.load(path, allow_pickle=False) as stored:
-                contents = {name: stored[name] for name in stored.files}
-            header = json.loads(str(contents.pop("header")))
-        except InputError:
-            raise
-        except UNREADABLE as error:
-            raise InputError(f"{path}: not a readable trajectory file ({str(error)[:80]})") from error
-        if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
-            raise InputError(f"{path}: trajectory format {header!r:.60}; this version reads format {FORMAT_VERSION}")
-        missing = [name for name in ARRAY_FIELDS if name not in contents]
-        if missing:
-            raise InputError(f"{path}: array {missing[0]!r} is missing; record the trajectory again")
-        n = len(np.atleast_1d(contents["dataset_index"]))
-        uneven = [name for name in ARRAY_FIELDS if contents[name].shape[:1] != (n,)]
-        if uneven:
-            raise InputError(f"{path}: {uneven[0]!r} has {contents[uneven[0]].shape[:1]} rows, dataset_index has {n}")
-        try:
-            stated: dict[str, Any] = {name: str(header[name]) for name in ("run", "power_flow", "profiles_sha256")}
-            stated |= {"bus_labels": tuple(int(label) for label in header["bus_labels"])}
-            scenario = header["scenario"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{path}: the header is incomplete ({error!r:.80}); record again") from error
-        return Trajectory(
-            scenario=scenario_from_dict(scenario, f"{path}: scenario"),
-            **stated,
-            **{name: contents[name] for name in ARRAY_FIELDS},
-        )
+        with open_arrays(path, "trajectory") as stored:
+            header = parse_json(f"{path}: header", stored.read_text("header", MAX_HEADER_BYTES))
+            stated, scenario = _read_header(path, header)
+            index = stored.read(INDEX, Wanted("i", (None,)), MAX_BYTES)
+            arrays: dict[str, Any] = {INDEX: index}
+            left = MAX_BYTES - index.nbytes
+            for name, wanted in wanted_arrays(scenario, len(stated["bus_labels"]), len(index)).items():
+                arrays[name] = stored.read(name, wanted, left)
+                left -= arrays[name].nbytes
+        return Trajectory(scenario=scenario, **stated, **arrays)
+
+
+def _read_header(path: Path, header: Any) -> tuple[dict[str, Any], Scenario]:
+    """Check what a trajectory's file says of itself; gives its plain fields and its scenario."""
+    if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
+        raise InputError(f"{path}: trajectory format {shown(header)}; this version reads format {FORMAT_VERSION}")
+    texts = {name: header.get(name) for name in ("run", "power_flow", "profiles_sha256")}
+    labels = header.get("bus_labels")
+    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(labels, list):
+        raise InputError(f"{path}: the header is incomplete; record the trajectory again")
+    if not all(type(label) is int for label in labels):
+        raise InputError(f"{path}: the header is incomplete (bus_labels must be integers); record again")
+    scenario = scenario_from_dict(header.get("scenario", {}), f"{path}: scenario")
+    return {**texts, "bus_labels": tuple(labels)}, scenario
 
 
 ARRAY_FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.type == "np.ndarray")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.rollout import record, record_with_memory
-from neomflex_jax.evaluation.trajectory import UNREADABLE, Trajectory
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import one_line
@@ -35,7 +35,7 @@ YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "mod
 OPTIMUM = "perfect_foresight"
 KEPT = ("action", "day_cost", "residual", "starts")  # of an optimum, in its file
 OnProgress = Callable[[int, int, str], None]  # done, of how many, of what
-HEADER_BYTES = 4096  # of an array inside a file, at most
+MAX_BYTES = 1024**3  # of one of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,16 +174,10 @@ def _load(file: Path, planner: Environment, n_days: int) -> Optimum | None:
     """Read a kept optimum; None if there is none that can be used."""
     shapes: dict[str, tuple[int, ...]] = {"day_cost": (n_days,), "residual": (), "starts": (1,)}
     shapes["action"] = (n_days * planner.scenario.steps_per_day, *planner.action_mask.shape)
-    most = sum(8 * int(np.prod(shape)) + HEADER_BYTES for shape in shapes.values())
     try:
-        with zipfile.ZipFile(file) as archive:
-            if sum(member.file_size for member in archive.infolist()) > most:
-                return None
-        with np.load(file, allow_pickle=False) as kept:
-            values = {name: np.array(kept[name]) for name in KEPT}
-    except UNREADABLE:
-        return None
-    if any(values[name].shape != shape or values[name].dtype.kind != "f" for name, shape in shapes.items()):
+        with open_arrays(file, "optimum") as kept:
+            values = {name: kept.read(name, Wanted("f", shapes[name]), MAX_BYTES) for name in KEPT}
+    except InputError:
         return None
     if not all(np.isfinite(value).all() for value in values.values()):
         return None

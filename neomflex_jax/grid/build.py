@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -120,7 +121,7 @@ def _topology(
     if len(labels) < 2:
         raise InputError(f"{where}: a feeder needs at least two buses")
     if len(position) != len(labels):
-        repeated = sorted(label for label in position if labels.count(label) > 1)
+        repeated = sorted(label for label, count in Counter(labels).items() if count > 1)
         raise InputError(f"{where}: bus {repeated[0]} is listed more than once; every bus needs its own row")
     for a, b in branches:
         for label in (a, b):

@@ -17,6 +17,7 @@ injects ``-load_p_mw``. Loads are constant power; shunts constant admittance, st
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -149,11 +150,15 @@ class Feeder:
         """Number of buses, slack included."""
         return self.topology.n_bus
 
+    @cached_property
+    def _positions(self) -> dict[int, int]:
+        return {label: position for position, label in enumerate(self.bus_labels)}
+
     def bus_position(self, label: int) -> int:
         """Position in the arrays of the bus that the user calls `label`."""
         try:
-            return self.bus_labels.index(label)
-        except ValueError:
+            return self._positions[label]
+        except KeyError:
             raise InputError(
                 f"feeder {self.name!r} has no bus {label}; its buses: {summarise_labels(self.bus_labels)}"
             ) from None

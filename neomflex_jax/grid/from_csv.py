@@ -10,7 +10,6 @@ Further columns are the user's own (names, remarks), unless they look like one o
 misspelt rating must not silently mean "no rating".
 """
 
-import tomllib
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,10 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.errors import MOST_SHOWN, InputError, short_path, shown, unknown_name
+from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.grid.feeder import Feeder, OwnDevices
 from neomflex_jax.tables import integers, numbers, read_table
+from neomflex_jax.toml_lines import read_toml
 
 BUSES, BRANCHES, SETTINGS = "buses.csv", "branches.csv", "feeder.toml"
 BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
@@ -37,8 +38,8 @@ SETTING_NAMES = ("slack_bus", "slack_vm_pu", *(f"own_{name}" for name in OWN_DEV
 
 def read_feeder(folder: Path) -> Feeder:
     """Read and validate the feeder in `folder`; raises `InputError` naming file, line and column."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such feeder folder")
+    if not is_folder(folder):
+        raise InputError(f"{short_path(folder)}: no such feeder folder")
     settings = _read_settings(folder / SETTINGS)
     buses = _Table(folder / BUSES, BUS_COLUMNS, SHUNT_COLUMNS)
     branches = _Table(folder / BRANCHES, BRANCH_COLUMNS, (RATING, *CHARGING_COLUMNS, *TRANSFORMER_COLUMNS))
@@ -78,15 +79,12 @@ class _Table:
         self.path = path
         self.rows: pd.DataFrame = read_table(path, required)
         header = list(self.rows.columns)
-        twice = [name for name in optional if header.count(name) > 1]
-        if twice:
-            raise InputError(f"{path}: column {twice[0]!r} is given {header.count(twice[0])} times; keep one")
         absent = [name for name in optional if name not in header]
         for name in header:
             meant = _meant(name, absent) if name not in (*required, *optional) else None
             if meant is not None:
                 raise InputError(
-                    f"{path}: line 1, column {name!r} is none that is read; did you mean {meant!r}? "
+                    f"{path}: line 1, column {shown(name)} is none that is read; did you mean {meant!r}? "
                     f"Columns: {', '.join(required)}, optional {', '.join(optional)}"
                 )
 
@@ -116,22 +114,21 @@ def _meant(name: str, absent: list[str]) -> str | None:
         own = set(column.split("_"))
         if words <= own or own <= words:
             return column
+    if len(name) > MOST_SHOWN:
+        return None
     close = get_close_matches(name.lower(), absent, n=1, cutoff=0.75)
     return close[0] if close else None
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    if not path.exists():
+    if not is_there(path):
         return {}
-    try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a TOML file ({error})") from error
+    settings, _ = read_toml(path)
     for name, value in settings.items():
         if name not in SETTING_NAMES:
             raise unknown_name(f"field in {path}", name, SETTING_NAMES)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(f"{path}: {name} = {value!r} must be a number")
+            raise InputError(f"{path}: {name} = {shown(value)} must be a number")
     if not 0.5 <= settings.get("slack_vm_pu", 1.0) <= 1.5:
         raise InputError(f"{path}: slack_vm_pu = {settings['slack_vm_pu']} must lie in 0.5 to 1.5")
     return settings

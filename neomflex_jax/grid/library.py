@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from neomflex_jax.errors import unknown_name
+from neomflex_jax.files.paths import is_file, is_folder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.from_csv import read_feeder
 
@@ -24,8 +25,8 @@ def load_feeder(name: str | Path) -> Feeder:
     """
     if str(name) in feeder_names():
         return read_feeder(_FOLDER / str(name))
-    if Path(name).is_dir():
+    if is_folder(Path(name)):
         return read_feeder(Path(name))
-    if Path(name).is_file() or Path(name).suffix == ".json":
+    if is_file(Path(name)) or Path(name).suffix == ".json":
         return Feeder.from_pandapower(Path(name))
     raise unknown_name("feeder (and no such folder or file)", str(name), feeder_names())

@@ -60,9 +60,10 @@ def layout_territories(
     InputError
         If a territory or device names a bus that the feeder does not have, or a bus is in nobody's territory.
     """
+    known = set(feeder.bus_labels)
     for agent, labels in territories:
         for label in labels:
-            if label not in feeder.bus_labels:
+            if label not in known:
                 raise InputError(
                     f"the territory of {agent} names bus {label}, which feeder {feeder.name!r} does not have; "
                     f"its buses: {summarise_labels(feeder.bus_labels)}"

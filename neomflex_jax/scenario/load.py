@@ -8,6 +8,7 @@ from typing import Any
 
 from neomflex_jax.errors import unknown_name
 from neomflex_jax.fields import build, with_overrides
+from neomflex_jax.files.paths import is_there
 from neomflex_jax.grid import feeder_names
 from neomflex_jax.resources import PROFILES, scenario_folder
 from neomflex_jax.scenario.scenario import Scenario
@@ -55,6 +56,6 @@ def _resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     for name in PATHS:
         given = resolved.get(name)
         packaged = feeder_names() if name == "feeder" else PROFILES
-        if isinstance(given, str) and given not in packaged and (folder / given).exists():
+        if isinstance(given, str) and given not in packaged and is_there(folder / given):
             resolved[name] = str((folder / given).resolve())
     return resolved

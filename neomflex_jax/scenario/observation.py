@@ -9,7 +9,7 @@ from neomflex_jax.fields import check_choice
 
 SCOPES = ("local", "territory", "neighbours", "global")
 FORECASTS = ("perfect", "persistence", "noisy")
-LONGEST_HISTORY = 1000
+LONGEST_HISTORY, LONGEST_FORECAST = 1000, 10_000
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class ObservationConfig:
         check_choice("forecast", self.forecast, FORECASTS)
         if not 1 <= self.history <= LONGEST_HISTORY:
             raise InputError(f"history = {self.history} must lie in 1 (the present alone) .. {LONGEST_HISTORY}")
-        if self.forecast_steps < 0:
-            raise InputError(f"forecast_steps = {self.forecast_steps} must be at least 0")
+        if not 0 <= self.forecast_steps <= LONGEST_FORECAST:
+            raise InputError(f"forecast_steps = {self.forecast_steps} must lie in 0..{LONGEST_FORECAST}")
         for name in ("forecast_noise", "sensor_noise_pu"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)} must lie in 0..1 (1 left out)")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, shown
 from neomflex_jax.fields import check_choice
 
 MAX_FACTOR = 10.0  # on Demand and Solar
@@ -21,10 +22,10 @@ class Territory:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.agent):
-            raise InputError(f"agent = {self.agent!r}: names of agents are made of letters, digits, _ and -")
-        twice = [bus for bus in self.buses if self.buses.count(bus) > 1]
-        if twice:
-            raise InputError(f"the territory of {self.agent} names bus {twice[0]} twice; name it once")
+            raise InputError(f"agent = {shown(self.agent)}: names of agents are made of letters, digits, _ and -")
+        if len(set(self.buses)) < len(self.buses):
+            twice = next(bus for bus, count in Counter(self.buses).items() if count > 1)
+            raise InputError(f"the territory of {self.agent} names bus {twice} twice; name it once")
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
-            raise InputError(f"variant {self.name!r}: names are made of letters, digits, _ and -")
+            raise InputError(f"variant {shown(self.name)}: names are made of letters, digits, _ and -")
         for field in ("demand_factor", "solar_factor"):
             if not 0 <= getattr(self, field) <= MAX_FACTOR:
                 value = getattr(self, field)

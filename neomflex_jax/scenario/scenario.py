@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
@@ -19,6 +20,7 @@ from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Vari
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
 
+MOST_STEPS = 86_400  # of a day: one a second
 KINDS = {"batteries": "battery", "pv_inverters": "PV inverter", "flexible_loads": "flexible load"}
 
 
@@ -51,8 +53,8 @@ class Scenario:
         check_method(self.power_flow)
         if not 0 < self.step_hours <= 24:
             raise InputError(f"step_hours = {self.step_hours} must lie above 0 and at most at 24")
-        if self.steps_per_day < 2:
-            raise InputError(f"steps_per_day = {self.steps_per_day} must be at least 2")
+        if not 2 <= self.steps_per_day <= MOST_STEPS:
+            raise InputError(f"steps_per_day = {self.steps_per_day} must lie in 2..{MOST_STEPS}")
         if self.variant and self.variant not in [variant.name for variant in self.variants]:
             raise unknown_name("variant", self.variant, [variant.name for variant in self.variants])
         names = [variant.name for variant in self.variants]
@@ -94,7 +96,11 @@ class Scenario:
 
     def owner(self, bus: int) -> int | None:
         """Index of the agent whose territory holds the bus, None if nobody's does."""
-        return next((index for index, part in enumerate(self.territories) if bus in part.buses), None)
+        return self._owners.get(bus)
+
+    @cached_property
+    def _owners(self) -> dict[int, int]:
+        return {bus: index for index, part in enumerate(self.territories) for bus in part.buses}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain nested values, as in the TOML file."""
@@ -114,23 +120,27 @@ class Scenario:
             seen["territories"] = [list(part.buses) for part in self.territories]
             seen["devices"] = [device.bus for device in self.devices]
         controls = controls_of(self)
-        layout: dict[str, dict[str, Any]] = {}
+        layouts: list[dict[str, Any]] = []
         for part in self.territories:
-            own: dict[str, Any] = {"buses": list(part.buses)}
-            own |= {kind: [each.bus for each in getattr(self, kind) if each.bus in part.buses] for kind in KINDS}
-            own["actions"] = [f"{control.device} {control.kind}" for control in controls if control.bus in part.buses]
-            layout[part.agent] = own | {"observation": seen}
-        return layout
+            layouts.append({"buses": list(part.buses), **{kind: [] for kind in (*KINDS, "actions")}})
+        for kind in KINDS:
+            for device in getattr(self, kind):
+                layouts[self._owners[device.bus]][kind].append(device.bus)
+        for control in controls:
+            layouts[self._owners[control.bus]]["actions"].append(f"{control.device} {control.kind}")
+        return {agent: layout | {"observation": seen} for agent, layout in zip(self.agents, layouts, strict=True)}
 
 
 def _check_territories(scenario: Scenario) -> None:
     if not scenario.territories:
         raise InputError(f"scenario {scenario.name!r} has no territories; add [[territories]] with agent and buses")
     owner: dict[int, str] = {}
+    agents: set[str] = set()
     for number, part in enumerate(scenario.territories):
-        if part.agent in scenario.agents[:number]:
+        if part.agent in agents:
             message = f"scenario {scenario.name!r}: agent {part.agent!r} has two territories; merge them"
             raise FieldError(message, "territories", number, "agent")
+        agents.add(part.agent)
         for place, bus in enumerate(part.buses):
             if bus in owner:
                 raise FieldError(
@@ -144,7 +154,7 @@ def _check_devices(scenario: Scenario) -> None:
     where = f"scenario {scenario.name!r}"
     owned = {bus for part in scenario.territories for bus in part.buses}
     for field, kind in KINDS.items():
-        taken: list[int] = []
+        taken: set[int] = set()
         for number, device in enumerate(getattr(scenario, field)):
             bus = device.bus
             if bus not in owned:
@@ -156,7 +166,7 @@ def _check_devices(scenario: Scenario) -> None:
             if bus in taken:
                 message = f"{where}: two devices ({kind}) at bus {bus}; merge them"
                 raise FieldError(message, field, number, "bus")
-            taken.append(bus)
+            taken.add(bus)
     labels: set[str] = set()
     for field in KINDS:
         for number, device in enumerate(getattr(scenario, field)):
@@ -164,7 +174,8 @@ def _check_devices(scenario: Scenario) -> None:
                 message = f"{where}: two devices are called {device.label!r}; give one another name"
                 raise FieldError(message, field, number, "name")
             labels.add(device.label)
+    having = {device.bus for device in scenario.devices}
     for number, part in enumerate(scenario.territories):
-        if not any(device.bus in part.buses for device in scenario.devices):
+        if having.isdisjoint(part.buses):
             message = f"{where}: agent {part.agent!r} has no device to act with; give it one"
             raise FieldError(message, "territories", number)

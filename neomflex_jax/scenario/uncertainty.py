@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from neomflex_jax.errors import InputError
 from neomflex_jax.scenario.parts import MAX_FACTOR
 
+LONGEST_OUTAGE = 1_000_000  # steps
+
 
 @dataclass(frozen=True)
 class Uncertainty:
@@ -31,8 +33,8 @@ class Uncertainty:
                 raise InputError(f"{name} = {list(span)} {allowed}")
         if not 0 <= self.outage_probability <= 1:
             raise InputError(f"outage_probability = {self.outage_probability} must lie in 0..1")
-        if self.outage_steps < 1:
-            raise InputError(f"outage_steps = {self.outage_steps} must be at least 1")
+        if not 1 <= self.outage_steps <= LONGEST_OUTAGE:
+            raise InputError(f"outage_steps = {self.outage_steps} must lie in 1..{LONGEST_OUTAGE}")
 
     @property
     def varies_loads(self) -> bool:

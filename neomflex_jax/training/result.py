@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.agents.networks import ActorNetwork
+from neomflex_jax.errors import InputError, shown
+from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.files.paths import is_file
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.run_folder import RunFolder
@@ -64,12 +67,16 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
 
 
 def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
-    """Name the power flow that a run's policies ended on, by its result; without one, what should have finished it."""
-    try:
-        ended_on = json.loads(folder.result.read_text(encoding="utf-8"))["power_flow"]
-    except (OSError, ValueError, KeyError, TypeError):
-        ended_on = None
-    return ended_on if ended_on in METHODS else options.finish_on or options.scenario.power_flow
+    """Name the power flow that a run's policies ended on, by its result; without one, what should have finished it.
+
+    Raises
+    ------
+    InputError
+        If there is a result that cannot be used.
+    """
+    if not is_file(folder.result):
+        return options.finish_on or options.scenario.power_flow
+    return str(read_result(folder.result)["power_flow"])
 
 
 def trained_on(config: Mapping[str, Any]) -> str:
@@ -78,3 +85,20 @@ def trained_on(config: Mapping[str, Any]) -> str:
     begun = scenario.get("power_flow") if isinstance(scenario, dict) else None
     named = [name for name in (begun, config.get("finish_on")) if isinstance(name, str)]
     return " then ".join(dict.fromkeys(named))
+
+
+def read_result(path: Path) -> dict[str, Any]:
+    """Read what `write_result` wrote.
+
+    Raises
+    ------
+    InputError
+        If there is none, or it lacks something or holds it in another form.
+    """
+    result = read_json_object(path)
+    seconds = result.get("seconds")
+    if result.get("power_flow") not in METHODS or not isinstance(result.get("policies_sha256"), str):
+        raise InputError(f"{path}: power_flow or policies_sha256 is missing or none; remove the file, or train anew")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise InputError(f"{path}: seconds = {shown(seconds)} must be a number; remove the file, or train anew")
+    return result

@@ -12,7 +12,9 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, short_path
+from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.files.paths import is_file
 from neomflex_jax.whole_files import write_whole
 
 RUN_FORMAT = 1
@@ -164,12 +166,9 @@ class RunFolder:
         InputError
             If there is no run here, or one of another format.
         """
-        try:
-            config = json.loads(self.config.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise InputError(f"{self.root}: holds no training run (no readable config.json)") from error
-        except ValueError as error:
-            raise InputError(f"{self.config}: not a JSON file ({error})") from error
-        if not isinstance(config, dict) or config.get("run_format") != RUN_FORMAT:
+        if not is_file(self.config):
+            raise InputError(f"{short_path(self.root)}: holds no training run (no readable config.json)")
+        config = read_json_object(self.config)
+        if config.get("run_format") != RUN_FORMAT:
             raise InputError(f"{self.config}: not a run of format {RUN_FORMAT}; train again with this version")
         return config

@@ -15,9 +15,13 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.text import MIB, read_text
+from neomflex_jax.tables import read_table
 from neomflex_jax.training.run_folder import saving
 from neomflex_jax.training.step_metrics import ORDER
-from neomflex_jax.whole_files import whole_file, write_whole
+from neomflex_jax.whole_files import write_whole
+
+MOST_BYTES = 1024 * MIB  # of the table
 
 
 class DivergedError(InputError):
@@ -72,25 +76,20 @@ def copy_rows_of_seed(path: Path, seed: int, to: Path) -> None:
     """Give one of several seeds the table that it would have alone."""
     if not path.exists():
         return
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        rows = [row for row in reader if row["seed"] == str(seed)]
-        names = [name for name in reader.fieldnames or () if name != "seed"]
-    with whole_file(to) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    table = read_table(path, ("seed",))
+    own = table[table["seed"] == str(seed)].drop(columns="seed")
+    write_whole(to, own.to_csv(index=False, lineterminator="\n"))
 
 
 def drop_rows_after(path: Path, steps: int) -> None:
     """Forget metrics of steps made after the checkpoint: they will be made again."""
     if not path.exists():
         return
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = read_text(path, "CSV file", MOST_BYTES).splitlines(keepends=True)
     try:
         kept = [line for line in lines[1:] if line.endswith("\n") and int(line.split(",", 1)[0]) <= steps]
     except ValueError as error:
-        raise InputError(f"{path}: a row does not begin with its steps ({error}); move the file away") from error
+        raise InputError(f"{path}: a row does not begin with its steps ({str(error)[:80]}); move it away") from error
     write_whole(path, "".join(lines[:1] + kept))
 
 

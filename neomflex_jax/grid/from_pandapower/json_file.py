@@ -10,12 +10,14 @@ text that is read, by `pandapower.from_json` with its own checks on.
 from __future__ import annotations
 
 import io
-import json
 import re
 from pathlib import Path
 from typing import Any
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, short_path, shown
+from neomflex_jax.files.json_values import parse_json
+from neomflex_jax.files.paths import is_file
+from neomflex_jax.files.text import read_text
 from neomflex_jax.matplotlib_import import load_matplotlib
 
 MAX_BYTES = 200_000_000
@@ -56,7 +58,7 @@ def read_net(path: Path) -> Any:
         If there is no such file, or it is no JSON of a pandapower net, or holds more than plain data.
     """
     text = _text(path)
-    _check_content(path, _parse(f"{path}", text))
+    _check_content(path, parse_json(f"{path}", text, RESAVE))
     load_matplotlib()  # which pandapower imports
     import pandapower  # slow to import, and needed for nets alone
 
@@ -69,7 +71,9 @@ def read_net(path: Path) -> Any:
     try:
         net = pandapower.from_json(io.StringIO(text))
     except Exception as error:  # its reader raises whatever the content makes pandas raise
-        raise InputError(f"{path}: pandapower cannot read this net ({type(error).__name__}: {error})") from error
+        raise InputError(
+            f"{path}: pandapower cannot read this net ({type(error).__name__}: {str(error)[:200]})"
+        ) from error
     if not isinstance(net, pandapower.pandapowerNet):
         raise InputError(f"{path}: no pandapower net; {RESAVE}")
     return net
@@ -77,11 +81,12 @@ def read_net(path: Path) -> Any:
 
 def _text(path: Path) -> str:
     suffix = path.suffix.lower()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; a pandapower net is read from the file of pandapower.to_json")
+    if not is_file(path):
+        advice = "a pandapower net is read from the file of pandapower.to_json"
+        raise InputError(f"{short_path(path)}: no such file; {advice}")
     with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if suffix in PICKLES or content.startswith(MAGIC_OF_PICKLE):
+        is_pickle = file.read(1) == MAGIC_OF_PICKLE
+    if suffix in PICKLES or is_pickle:
         raise InputError(
             f"{path}: a pickle runs code of whoever wrote it when it is opened, so it is not read. If you trust it, "
             "convert it once yourself: pandapower.to_json(pandapower.from_pickle(file), 'net.json')"
@@ -91,29 +96,11 @@ def _text(path: Path) -> str:
         raise InputError(
             f"{path}: only .json is read; pandapower.to_json(pandapower.{reader}(file), 'net.json') converts"
         )
-    if len(content) > MAX_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise InputError(
             f"{path}: larger than {MAX_BYTES // 1_000_000} MB; pass the net itself, pandapower's from_json(file)"
         )
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: no JSON of a pandapower net, which is UTF-8 text ({error}); {RESAVE}") from error
-
-
-def _parse(where: str, text: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise InputError(f"{where}: an object holds one name twice; {RESAVE}")
-        return found
-
-    try:
-        return json.loads(text, object_pairs_hook=unique)
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{where}: not JSON, or cut short ({error}); {RESAVE}") from error
+    return read_text(path, "JSON file of a pandapower net", MAX_BYTES)
 
 
 def _check_content(path: Path, tree: Any) -> None:
@@ -151,6 +138,6 @@ def _check_class(where: str, value: dict[str, Any]) -> list[tuple[str, Any]]:
             f"{where} holds a table with a field {sorted(extra)[0]!r} that pandapower does not write; {RESAVE}"
         )
     if not isinstance(text, str) or not text.lstrip().startswith("{"):
-        raise InputError(f"{where} holds no table but {str(text)[:60]!r}, a path or a link for all we know; {RESAVE}")
+        raise InputError(f"{where} holds no table but {shown(text)}, a path or a link for all we know; {RESAVE}")
     name = where.rpartition(": ")[2]
-    return [(name, _parse(where, text))]
+    return [(name, parse_json(where, text, RESAVE))]

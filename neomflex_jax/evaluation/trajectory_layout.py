@@ -1,0 +1,44 @@
+"""What the arrays of a trajectory's file must be, before any of them is read: kinds and shapes."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from neomflex_jax.files.stored_arrays import Wanted
+from neomflex_jax.scenario import Scenario
+from neomflex_jax.scenario.controls import controls_of
+
+INDEX = "dataset_index"  # says how many rows there are
+FLAGS = ("converged", "violated")
+BY_STEP = (
+    *("demand", "solar", "load_q_factor", "price"),
+    *("loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva"),
+)
+BY_BUS = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
+BY_BATTERY = ("battery_p_mw", "battery_q_mvar", "battery_soc_before", "battery_soc")
+BY_INVERTER = ("pv_p_mw", "pv_q_mvar", "pv_available_mw")
+BY_FLEXIBLE_LOAD = ("load_curtailed_mw", "load_owed_before_mwh", "load_owed_mwh")
+BY_AGENT = ("local_reward", "reward")
+
+
+def wanted_arrays(scenario: Scenario, n_bus: int, n_steps: int) -> dict[str, Wanted]:
+    """Give every array of a trajectory of so many rows but `INDEX`, by name."""
+    n_agents = len(scenario.agents)
+    widths = {
+        **dict.fromkeys(BY_BUS, n_bus),
+        **dict.fromkeys(BY_BATTERY, len(scenario.batteries)),
+        **dict.fromkeys(BY_INVERTER, len(scenario.pv_inverters)),
+        **dict.fromkeys(BY_FLEXIBLE_LOAD, len(scenario.flexible_loads)),
+        **dict.fromkeys(BY_AGENT, n_agents),
+    }
+    return {
+        **{name: Wanted("b", (n_steps,)) for name in FLAGS},
+        **{name: Wanted("f", (n_steps,)) for name in BY_STEP},
+        **{name: Wanted("f", (n_steps, width)) for name, width in widths.items()},
+        "observation": Wanted("f", (n_steps, n_agents, None)),  # as wide as the feeder's buses have it
+        "action": Wanted("f", (n_steps, n_agents, _action_size(scenario))),
+    }
+
+
+def _action_size(scenario: Scenario) -> int:
+    return max(Counter(scenario.owner(control.bus) for control in controls_of(scenario)).values())
