@@ -88,6 +88,13 @@ def test_an_observation_of_another_size_is_refused(folder):
         ({}, {"observation_size": "17"}, "shapes"),
         ({}, {"n_layers": "9999999"}, "n_layers"),
         ({}, {"layout": "{not json"}, "header"),
+        ({}, {"layout": '"x"'}, "not a JSON object"),
+        ({}, {"layout": "[" * 100_000}, "header"),
+        ({}, {"observation_size": "9" * 5000}, "must be a number"),
+        ({}, {"activation": "x" * 5000}, "activation"),
+        ({"layer_1.bias": np.zeros(2, np.int32)}, {}, "float32 numbers, not I32"),
+        ({"layer_0.kernel": np.full((16, 5), 1e38, np.float32)}, {}, "overflow float32"),
+        ({"observation_mean": np.full(16, 3e38, np.float32)}, {}, "overflow float32"),
         ({}, {"format_version": "99"}, "version"),
     ],
 )

@@ -195,7 +195,7 @@ def test_a_run_that_is_neither_evaluated_nor_validated_has_a_page(
         (("report", "WORK/run", "--evaluation", "WORK/run"), "evaluation.json"),
         (("validate", "--policies", "WORK/run", "--output", "WORK/validation"), "already holds report.json"),
         (("validate", "--policies", "WORK/run", "--output", "OUT", "--quick", "--quick-days", "0"), "n_days = 0"),
-        (("validate", "--policies", "WORK/run", "--output", "OUT", "--tolerances", "WORK/none.toml"), "cannot be read"),
+        (("validate", "--policies", "WORK/run", "--output", "OUT", "--tolerances", "WORK/none.toml"), "no such file"),
     ],
 )
 def test_unusable_input_is_named(
