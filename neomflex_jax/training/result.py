@@ -76,7 +76,10 @@ def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
     """
     if not is_file(folder.result):
         return options.finish_on or options.scenario.power_flow
-    return str(read_result(folder.result)["power_flow"])
+    ended_on = read_json_object(folder.result).get("power_flow")
+    if ended_on not in METHODS:
+        raise InputError(f"{folder.result}: power_flow = {shown(ended_on)} is none; remove the file, or train anew")
+    return str(ended_on)
 
 
 def trained_on(config: Mapping[str, Any]) -> str:
@@ -97,8 +100,8 @@ def read_result(path: Path) -> dict[str, Any]:
     """
     result = read_json_object(path)
     seconds = result.get("seconds")
-    if result.get("power_flow") not in METHODS or not isinstance(result.get("policies_sha256"), str):
-        raise InputError(f"{path}: power_flow or policies_sha256 is missing or none; remove the file, or train anew")
+    if not isinstance(result.get("policies_sha256"), str):
+        raise InputError(f"{path}: policies_sha256 is missing or no text; remove the file, or train anew")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InputError(f"{path}: seconds = {shown(seconds)} must be a number; remove the file, or train anew")
     return result
