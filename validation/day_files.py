@@ -52,7 +52,7 @@ class DayFiles:
         path = self._path(day)
         try:
             with open_arrays(path, "replayed day") as stored:
-                seal = stored.read_text("sha256", SEAL_BYTES)
+                seal = stored.text("sha256", SEAL_BYTES)
                 wanted = self._wanted(len(day))
                 held = {name: stored.read(name, what, MAX_BYTES) for name, what in wanted.items()}
                 if stored.names != {"sha256", *wanted} or seal != _seal(path.stem, held):

@@ -108,7 +108,7 @@ class Trajectory:
             not belong together. Nothing in it is run: arrays of objects are refused.
         """
         with open_arrays(path, "trajectory") as stored:
-            header = parse_json(f"{path}: header", stored.read_text("header", MAX_HEADER_BYTES))
+            header = parse_json(f"{path}: header", stored.text("header", MAX_HEADER_BYTES))
             stated, scenario = _read_header(path, header)
             index = stored.read(INDEX, Wanted("i", (None,)), MAX_BYTES)
             arrays: dict[str, Any] = {INDEX: index}

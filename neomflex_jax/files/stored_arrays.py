@@ -99,7 +99,7 @@ class StoredArrays:
                 raise ValueError(f"{name} has another size than its header says")
             return _values(stream, announced)
 
-    def read_text(self, name: str, most_bytes: int) -> str:
+    def text(self, name: str, most_bytes: int) -> str:
         """Read an array that is one text; errors as in `read`."""
         text = str(self.read(name, Wanted("U", ()), most_bytes))
         text.encode("utf-8")  # raises at half a character
