@@ -26,5 +26,5 @@ def refuse_misread_path(where: str, value: str) -> None:
     """Raise for a path with a tab or line break: nobody meant it, TOML made it of a backslash and a letter."""
     read_as = next((letter for letter in ESCAPES if letter in value), None)
     if read_as is not None:
-        written = "".join(ESCAPES.get(letter, letter) for letter in value)
-        raise InputError(f'{where} = "{written[:MOST_SHOWN]}" was read with a control character for {ESCAPES[read_as]}; {ADVICE}')
+        written = "".join(ESCAPES.get(letter, letter) for letter in value[:MOST_SHOWN])
+        raise InputError(f'{where} = "{written}" was read with a control character for {ESCAPES[read_as]}; {ADVICE}')
