@@ -179,6 +179,9 @@ def test_hard_violations_fail_policies_alone_and_may_be_tolerated(idle_day: Traj
     assert f"{outside} hard violations" in line.text and line.tone == BAD
     tolerant = validate([run], tmp_path, dataclasses.replace(tolerances_for("calibrated"), hard_violations=outside))
     assert tolerant.exit_status == 0 and f"({outside} tolerated)" in headline(tolerant)[1].text
+    low = dataclasses.replace(run, vm_pu=run.vm_pu - np.float32(0.02))
+    said = headline(validate([low], tmp_path))[0].text
+    assert "FAIL (vm_max_pu" in said and "hard_violations" not in said, "what a policy breaks is no fault of the record"
     yardstick = validate([run], tmp_path, schedules=("controlled",))
     assert yardstick.exit_status == 0 and headline(yardstick)[1].text == "policy: none, yardsticks alone"
 
