@@ -141,7 +141,8 @@ def _record_line(report: AnyReport) -> Line:
 
 
 def _where(report: AnyReport) -> str:
-    return f", on {len(report.days)} sampled days" if report.is_sample else ""
+    n_days = len(report.days)
+    return f", on {n_days} sampled day{'s' if n_days > 1 else ''}" if report.is_sample else ""
 
 
 def _policy_line(
