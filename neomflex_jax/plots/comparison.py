@@ -52,7 +52,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
     else:
         axes.set_ylim(bottom=min(0.0, lowest))
     axes.set_xlim(daily["day"].min() - 0.5, daily["day"].max() + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=style.MOST_DAY_LABELS, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=style.MOST_DAY_LABELS, integer=True, min_n_ticks=1))
     axes.set_xlabel("day")
     style.legend(figure, axes)
     return figure
