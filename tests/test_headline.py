@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ from neomflex_jax.commands.headlines import TabledRun, tabled_runs
 from neomflex_jax.commands.train import _note
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
+from neomflex_jax.training.run_log import Progress
 from validation import idle_policy, render_table, tolerances_for, validate
 from validation.headline import BAD, GOOD, UNSURE, Line, headline, not_confirmed, policy_lines
 from validation.kinds import NO_CONTROL, OTHER, POLICY, RULE, kind_of, kind_of_name
@@ -213,11 +213,5 @@ def test_no_control_is_known_by_what_it_does(idle_day: Trajectory, wasteful: Tra
 def test_no_printed_zero_has_a_sign(value: float) -> None:
     assert number(value, "{:.2%}") == "0.00%" and number(value, "{:+.3f}") == "+0.000"
     assert short(-0.0) == "0" and number(-0.0) == "0"
-
-    @dataclass
-    class Progress:
-        steps_per_second: float = 1.0
-        metrics: object = None
-
-    assert "outside band 0.0 %" in _note(Progress(metrics={"day_cost": 0.0, "share_outside_band": value}))  # type: ignore[arg-type]
-    assert "day reward 0 " in _note(Progress(metrics={"day_cost": 0.0, "share_outside_band": value}))  # type: ignore[arg-type]
+    note = _note(Progress(1, 2, 1.0, 1.0, 0.5, {"day_cost": 0.0, "share_outside_band": value}))
+    assert "outside band 0.0 %" in note and "day reward 0 " in note
