@@ -25,7 +25,7 @@ from neomflex_jax.commands.scenario import ScenarioCommand
 from neomflex_jax.commands.sweep import SweepCommand
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, place_and_reason
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.matplotlib_import import VARIABLE as MATPLOTLIB_BACKEND
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         console.print(f"error: {error}", style="red")
         status = 2
     except OSError as error:  # a path that cannot be read, made or written
-        console.print(f"error: {error.filename}: {error.strerror}; give another path", style="red")
+        console.print(f"error: {place_and_reason(error)}; give another path", style="red")
         status = 2
     except UnicodeEncodeError as error:  # a name that the system has no bytes for
         what = f"{error.object[error.start : error.end]!r} in a name cannot be written in {error.encoding}"

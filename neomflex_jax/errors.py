@@ -50,3 +50,16 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
         close = get_close_matches(name, [one for one in names if len(one) <= MOST_SHOWN], n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return InputError(f"unknown {what} {shown(name)}; known: {shown_list(names)}.{hint}")
+
+
+def reason_of(error: BaseException) -> str:
+    """Give what an error says in one line, never nothing: an `OSError` need not have a text, nor others a message."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def place_and_reason(error: OSError) -> str:
+    """Give which path an error of the system is about, if it says, and what it says."""
+    return reason_of(error) if error.filename is None else f"{error.filename}: {reason_of(error)}"

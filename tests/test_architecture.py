@@ -16,8 +16,8 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 FLOORS = (
     {"errors", "resources", "_version"},
     {
-        *("fields", "files", "jax_settings", "matplotlib_import", "native", "one_line", "same_bytes", "statistics"),
-        *("tables", "toml_escapes", "toml_lines", "whole_files"),
+        *("fields", "files", "folders", "jax_settings", "matplotlib_import", "native", "one_line", "same_bytes"),
+        *("statistics", "tables", "toml_escapes", "toml_lines", "whole_files"),
     },
     {"grid", "devices", "profiles"},
     {"powerflow", "scenario"},

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from command_line import neomflex
 
+from neomflex_jax.errors import reason_of
 from neomflex_jax.resources import packaged_profiles
 
 SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
@@ -35,7 +36,7 @@ def evaluation(run, two_days, tmp_path_factory):
 
 
 def test_training_writes_the_run_folder(run):
-    own = {"config.json", "metrics.csv", "checkpoints", "policies", "result.json"}
+    own = {"config.json", "metrics.csv", "checkpoints", "policies", "result.json", ".neomflex.json"}
     assert {path.name for path in run.iterdir()} == own
     assert {path.name for path in (run / "policies").iterdir()} == {f"agent_{i}.safetensors" for i in (1, 2, 3)}
 
@@ -149,6 +150,26 @@ def test_overwriting_that_is_interrupted_early_does_not_offer_the_old_run(run, m
     assert neomflex("train", "--output", run, "--overwrite", *SMALL) == 130
     assert "nothing was learned yet" in capsys.readouterr().out
     assert (run / "result.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError("Cannot call rmtree on a symbolic link"), "error: Cannot call rmtree on a symbolic link; give"),
+        (OSError(), "error: OSError; give"),
+        (OSError(28, "No space left on device"), "error: No space left on device; give"),
+        (OSError(28, "No space left on device", "out.csv"), "error: out.csv: No space left on device; give"),
+    ],
+)
+def test_errors_of_the_system_say_what_they_know_and_never_none(error, said, monkeypatch, capsys):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("neomflex_jax.commands.scenario.ScenarioCommand.execute", fail)
+    assert neomflex("scenario", "list") == 2
+    printed = " ".join(capsys.readouterr().out.split())
+    assert said in printed and "None" not in printed
+    assert reason_of(EOFError()) == "EOFError"
 
 
 @pytest.mark.parametrize("first", [True, False])

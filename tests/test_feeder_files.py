@@ -201,3 +201,41 @@ def test_a_feeder_may_be_written_again_and_nothing_else_overwritten(tmp_path: Pa
     with pytest.raises(nf.InputError, match="is a file"):
         write_feeder(feeder, folder / "thesis.txt")
     assert (folder / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_feeder_that_is_replaced_is_never_half_another(
+    tmp_path: Path, case33bw: nf.Feeder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, plain, other = tmp_path / "f", Path.replace, nf.load_feeder("case69")
+    hashes = [feeder_hash(case33bw), feeder_hash(other)]
+    for killed_at in range(20):
+        write_feeder(case33bw, folder)
+        left = [killed_at]
+
+        def replace(self: Path, target: Path, left: list[int] = left) -> Path:
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return plain(self, target)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "replace", replace)
+            try:
+                write_feeder(other, folder)
+                break
+            except KeyboardInterrupt:
+                pass
+        try:
+            assert feeder_hash(nf.Feeder.from_csv(folder)) in hashes
+        except nf.InputError as error:
+            assert "buses.csv" in str(error)
+    assert killed_at > 2
+
+
+def test_a_feeders_links_are_not_replaced(tmp_path: Path, case33bw: nf.Feeder) -> None:
+    folder = write_feeder(case33bw, tmp_path / "f")
+    (folder / "buses.csv").rename(tmp_path / "mine.csv")
+    (folder / "buses.csv").symlink_to(tmp_path / "mine.csv")
+    with pytest.raises(nf.InputError, match=r"buses\.csv: is a link"):
+        write_feeder(case33bw, folder)
+    assert (folder / "buses.csv").is_symlink()

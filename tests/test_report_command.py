@@ -13,6 +13,7 @@ from command_line import neomflex
 from neomflex_jax import load_scenario
 from neomflex_jax.commands import html
 from neomflex_jax.commands.demo import print_results
+from neomflex_jax.commands.identity import doubt
 from neomflex_jax.commands.report import ReportCommand
 from neomflex_jax.commands.report_sections import _png
 from neomflex_jax.environment import evaluation_environment, make
@@ -148,6 +149,100 @@ def test_evaluation_says_validated_for_equal_hashes_alone(
     assert neomflex("evaluate", *common, "--power-flow", "dc", "--output", tmp_path / "dc") == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "not validated" in printed and "another scenario" in printed
+
+
+def said_of(run: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """What `report` prints first."""
+    capsys.readouterr()
+    assert neomflex("report", run) == 0
+    return " ".join(capsys.readouterr().out.split("page:")[0].split())
+
+
+@pytest.mark.parametrize("table", ["step_metrics.csv", "run_summary.csv", "trajectory_controlled.npz"])
+def test_tables_that_differ_from_their_hash_are_not_validated(
+    work: Path, tmp_path: Path, table: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(work, tmp_path / "changed")
+    path = folder / "evaluation" / table
+    path.write_bytes(path.read_bytes() + b"\n")
+    said = said_of(folder / "run", capsys)
+    assert "not validated" in said and f"{table} is not the one that evaluation.json is of" in said
+    assert f"{table} is not the one" in (folder / "run" / "report.html").read_text(encoding="utf-8")
+    path.unlink()
+    assert f"{table} is no longer there" in doubt(folder / "evaluation")
+
+
+def test_tables_of_an_older_version_that_say_no_hashes_are_not_validated(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(work, tmp_path / "old")
+    path = folder / "evaluation" / "evaluation.json"
+    content = json.loads(path.read_text()) | {"format": 2}
+    del content["files_sha256"]
+    path.write_text(json.dumps(content))
+    assert "does not say which tables it is of" in said_of(folder / "run", capsys)
+    (folder / "evaluation" / ".neomflex.json").unlink()
+    common = ["--policies", folder / "run", "--profiles", folder / "days.csv", "--power-flow", "ac"]
+    assert neomflex("evaluate", *common, "--output", folder / "evaluation", "--overwrite") == 0
+    assert "validated: PASS" in said_of(folder / "run", capsys)
+
+
+def test_an_evaluation_killed_while_it_is_exchanged_has_no_headline(
+    work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(work, tmp_path / "killed")
+    plain = Path.replace
+
+    def last_file_missing(self: Path, target: Path) -> Path:
+        if Path(target) == folder / "evaluation" / "evaluation.json":
+            raise KeyboardInterrupt
+        return plain(self, target)
+
+    other = ["--policies", folder / "run", "--profiles", folder / "days.csv", "--power-flow", "lindistflow"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", last_file_missing)
+        assert neomflex("evaluate", *other, "--output", folder / "evaluation", "--overwrite") == 130
+    said = said_of(folder / "run", capsys)
+    assert "not validated" in said and "holds tables without evaluation.json" in said
+    assert neomflex("evaluate", *other, "--output", folder / "evaluation", "--overwrite") == 0
+    assert "another scenario" in said_of(folder / "run", capsys)
+
+
+def test_a_report_s_files_that_differ_from_their_hash_are_not_validated_nor_shown(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copied(work, tmp_path / "changed")
+    figure = folder / "validation" / "controlled_scatter.png"
+    figure.write_bytes(figure.read_bytes() + b"x")
+    said = said_of(folder / "run", capsys)
+    assert "not validated" in said and "controlled_scatter.png is not the one" in said
+
+
+def test_other_programs_results_are_refused_and_stay(
+    work: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--policies", work / "run", "--profiles", work / "days.csv", "--power-flow", "ac", "--overwrite"]
+    others = [("evaluate", "step_metrics.csv"), ("evaluate", "trajectory_controlled.npz"), ("validate", "report.json")]
+    for command, name in (*others, ("validate", "report.md"), ("validate", "baseline_scatter.png")):
+        mine = tmp_path / command / name
+        mine.parent.mkdir(exist_ok=True)
+        mine.write_text('{"verdict": "PASS", "schema_version": 3}')
+        assert neomflex(command, *common, "--output", mine.parent) == 2
+        assert f"holds {name}, and no .neomflex.json says" in " ".join(capsys.readouterr().out.split())
+        assert mine.read_text() == '{"verdict": "PASS", "schema_version": 3}'
+        mine.unlink()
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_a_page_that_is_not_ours_is_not_replaced(
+    work: Path, tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, page = tmp_path / "mine.html", tmp_path / "page.html"
+    mine.write_text("<html><title>Profiling report</title></html>")
+    page.symlink_to(mine) if kind == "link" else shutil.copy(mine, page)
+    assert neomflex("report", work / "run", "--output", page) == 2
+    assert "no page of this program" in " ".join(capsys.readouterr().out.split())
+    assert page.is_symlink() == (kind == "link") and mine.read_bytes() == page.read_bytes()
 
 
 def test_everything_hostile_is_escaped(work: Path, tmp_path: Path) -> None:

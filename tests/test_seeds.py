@@ -14,7 +14,7 @@ from neomflex_jax.cli import main
 from neomflex_jax.commands.train import _end_line
 from neomflex_jax.training import program
 from neomflex_jax.training.options import TrainOptions, read_options
-from neomflex_jax.training.run_folder import RunFolder
+from neomflex_jax.training.run_folder import PART_OF, RunFolder
 from neomflex_jax.training.train import resume, train
 
 SAC = SacConfig(
@@ -89,7 +89,7 @@ def test_an_overwritten_run_leaves_no_seed_behind(run, tmp_path):
     folder = tmp_path / "run"
     for seed in (0, 1):
         RunFolder(folder / f"seed_{seed}").prepare(overwrite=False)
-        RunFolder(folder / f"seed_{seed}").write_config({})
+        RunFolder(folder / f"seed_{seed}").write_config({PART_OF: "the run of several seeds"})
     (folder / "seed_1" / "notes.txt").write_text("mine")
     RunFolder(folder).write_config({})
     RunFolder(folder).prepare(overwrite=True)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -28,6 +30,8 @@ from validation.pandapower_net import SetPoints
 from validation.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Answers
 
 FORMAT = "neomflex-replayed-day-1"
+NAME = re.compile(r"[0-9a-f]{64}\.npz")
+UNFINISHED = re.compile(r"\.[0-9a-f]{64}\.npz\.\d+\.partial")
 MAX_BYTES = 256 * 1024**2  # of an array: a day of 10,000 buses has some 4 MiB
 SEAL_BYTES = 4 * 64  # hexadecimal
 
@@ -98,6 +102,27 @@ def day_files(folder: str | Path, key: str, feeder: Feeder) -> DayFiles:
     except OSError as error:
         raise InputError(f"{where}: cannot keep finished days here ({error}); give another folder") from error
     return DayFiles(where, key, feeder.n_bus, feeder.topology.n_branch)
+
+
+def forget_days(folder: str | Path) -> None:
+    """Remove a folder's finished days, and it if nothing else lies there: no day's file, or a link, and it stays."""
+    where = Path(folder)
+    if where.is_symlink() or not where.is_dir():
+        return
+    for path in where.iterdir():
+        if UNFINISHED.fullmatch(path.name) or (NAME.fullmatch(path.name) and _is_sealed(path)):
+            path.unlink()
+    with suppress(OSError):  # others' files lie there
+        where.rmdir()
+
+
+def _is_sealed(path: Path) -> bool:
+    """Whether a file of a day's name holds a day: its seal is what no other program writes."""
+    try:
+        with open_arrays(path, "replayed day") as stored:
+            return not path.is_symlink() and "sha256" in stored.names
+    except InputError:
+        return False
 
 
 def _seal(name: str, answers: Answers) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, reason_of
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.profiles import profiles_hash, read_profiles
 
@@ -25,7 +25,7 @@ def check_profiles_file(trajectory: Trajectory, path: Path) -> None:
     try:
         found = profiles_hash(path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give the profiles that were played") from error
+        raise InputError(f"{path}: cannot be read ({reason_of(error)}); give the profiles that were played") from error
     if found != trajectory.profiles_sha256:
         raise InputError(
             f"{path}: its SHA-256 is {found[:12]}..., trajectory {trajectory.run!r} was recorded on "

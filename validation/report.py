@@ -140,9 +140,10 @@ class Report:
             runs.append(dataclasses.asdict(run) | plain)
         return _plain(head | {"runs": runs})
 
-    def to_json(self) -> str:
-        """Give the text of `report.json`."""
-        return json.dumps(self.as_dict(), indent=1, allow_nan=False) + "\n"
+    def to_json(self, files_sha256: Mapping[str, str] | None = None) -> str:
+        """Give the text of `report.json`, with the hashes of the files that lie beside it."""
+        content = self.as_dict() | {"files_sha256": dict(files_sha256 or {})}
+        return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 def _plain(value: Any) -> Any:

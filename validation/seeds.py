@@ -95,7 +95,7 @@ def read_groups(reports: Sequence[tuple[str | None, Path]]) -> tuple[Group, ...]
         first = (report.path, run, report.days) if first is None else first
         _check_same(first, (report.path, run, report.days))
         label = name if name is not None else str(report.training.get("algorithm", "unnamed"))
-        seed = Seed(report.path, run, report.verdict == PASS, report.training.get("seed"))
+        seed = Seed(report.path, run, report.verdict == PASS and not report.changed_files, report.training.get("seed"))
         groups.setdefault(label, []).append(seed)
     return tuple(Group(name, tuple(seeds)) for name, seeds in groups.items())
 

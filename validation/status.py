@@ -8,7 +8,8 @@ from pathlib import Path
 
 from neomflex_jax.errors import InputError
 from validation.headline import Line, Outcome, headline, not_confirmed
-from validation.stored_report import FILE, StoredReport, StoredRun, read_report
+from validation.report_folder import REPORT
+from validation.stored_report import StoredReport, StoredRun, read_report
 from validation.verdict import FAIL, PASS
 
 
@@ -81,12 +82,15 @@ def validation_status(identity: Identity, places: Iterable[Path]) -> Status:
     failed: StoredReport | None = None
     same: StoredReport | None = None
     for folder in dict.fromkeys(places):
-        if not (folder / FILE).is_file():
+        if not (folder / REPORT).is_file():
             continue
         try:
             report = read_report(folder)
         except InputError as error:
             notes.append(str(error))
+            continue
+        if report.changed_files:
+            notes.append(f"{folder / report.changed_files[0]} is not the one that {report.path} is of: validate again")
             continue
         differences = [identity.differences(run, report) for run in report.judged]
         if [] not in differences:

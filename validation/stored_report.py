@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_folder
+from neomflex_jax.folders.results import changed_since
 from neomflex_jax.one_line import one_line
 from validation.kinds import KINDS, POLICY
 from validation.report import SCHEMA_VERSION
+from validation.report_folder import MAX_BYTES, REPORT
 from validation.verdict import FAIL, INCOMPLETE, PASS, POLICY_CRITERIA
 
 T = TypeVar("T")
-FILE = "report.json"
-MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,16 @@ class StoredReport:
     days: tuple[int, ...]
     training: Mapping[str, Any]  # algorithm and seed, where they were stated
     runs: tuple[StoredRun, ...]
+    files_sha256: Mapping[str, str]  # of what lies beside it; empty in reports that do not say
     content: Mapping[str, Any]
 
     __repr__ = one_line
+
+    @property
+    def changed_files(self) -> list[str]:
+        """Names of files beside it that are others than when it was written; some may be gone."""
+        there = {name: value for name, value in self.files_sha256.items() if (self.path.parent / name).exists()}
+        return changed_since(self.path.parent, there)
 
     @property
     def judged(self) -> tuple[StoredRun, ...]:
@@ -87,7 +94,7 @@ def read_report(path: Path) -> StoredReport:
     InputError
         If there is none, it is no report of this schema, or its verdict contradicts its criteria or its figures.
     """
-    path = path / FILE if is_folder(path) else path
+    path = path / REPORT if is_folder(path) else path
     try:
         content = read_json_object(path, "report", MAX_BYTES)
     except InputError as error:
@@ -105,6 +112,7 @@ def read_report(path: Path) -> StoredReport:
         days=tuple(_list(path, content, "days", int)),
         training=training if isinstance(training, dict) else {},
         runs=runs,
+        files_sha256=_hashes(path, content),
         content=content,
     )
     if not report.judged or report.verdict not in (PASS, FAIL, INCOMPLETE):
@@ -112,6 +120,14 @@ def read_report(path: Path) -> StoredReport:
     if report.verdict == PASS and (report.is_sample or not all(run.holds for run in report.judged)):
         raise InputError(f"{path}: says PASS, and its runs do not; validate again")
     return report
+
+
+def _hashes(path: Path, content: dict[str, Any]) -> dict[str, str]:
+    hashes = content.get("files_sha256", {})
+    pairs = hashes.items() if isinstance(hashes, dict) else [("", None)]
+    if not all(Path(name).name == name and isinstance(value, str) for name, value in pairs):
+        raise InputError(f"{path}: files_sha256 must be texts by file name; validate again")
+    return dict(pairs)
 
 
 def _run(path: Path, entry: dict[str, Any]) -> StoredRun:

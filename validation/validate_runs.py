@@ -13,6 +13,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.folders.results import ResultFolder
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.whole_files import write_whole
@@ -27,6 +28,7 @@ from validation.profile_check import check_profiles_file
 from validation.ranking import Ranking, ranking_of
 from validation.replay import replay
 from validation.report import Report
+from validation.report_folder import PAGE, REPORT, STEPS, VALIDATION, hashes_of
 from validation.sample import Sample, replayable, whole_days
 from validation.tolerances import Tolerances
 
@@ -88,9 +90,11 @@ def validate(
     Raises
     ------
     InputError
-        If there is no run, two have one name, all are references, a reference or policy is of none of them, one cannot
-        be replayed, or `profiles` is another file than they name; nothing is written then.
+        If the folder holds another program's files of a report's names, there is no run, two have one name, all are
+        references, a reference or policy is of none of them, one cannot be replayed, or `profiles` is another file than
+        they name; nothing is written then.
     """
+    ResultFolder(Path(output_folder), VALIDATION).check(overwrite=True)
     source = None if profiles is None else Path(profiles)
     whole = _checked_runs(trajectories, references, policies or {}, source)
     n_days = whole[0].n_steps // whole[0].scenario.steps_per_day
@@ -228,7 +232,11 @@ def _checked_runs(
 
 
 def _write(folder: Path, report: Report, runs: Sequence[Validated]) -> None:
+    """Write the report's files; no verdict stands over other figures than its own, whenever this is cut off."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "pandapower_steps.csv", pd.concat([run.steps for run in runs]).to_csv(index=False))
-    write_whole(folder / "report.md", render_markdown(report))
-    write_whole(folder / "report.json", report.to_json())
+    for headline in VALIDATION.headlines:
+        (folder / headline).unlink(missing_ok=True)
+    write_whole(folder / STEPS, pd.concat([run.steps for run in runs]).to_csv(index=False))
+    write_whole(folder / PAGE, render_markdown(report))
+    figures = [name for run in report.runs for name in run.figures if Path(name).name == name]
+    write_whole(folder / REPORT, report.to_json(hashes_of(folder, (STEPS, PAGE, *figures))))

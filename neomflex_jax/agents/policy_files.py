@@ -24,7 +24,6 @@ from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.paths import is_folder
 from neomflex_jax.one_line import cut, one_line
 from neomflex_jax.same_bytes import safetensors_bytes
-from neomflex_jax.whole_files import whole_file
 
 FORMAT = "neomflex-policy"
 FORMAT_VERSION = "1"
@@ -32,6 +31,7 @@ MAX_BYTES = 256 * 1024 * 1024
 SIZES = ("observation_size", "action_size", "n_layers")
 STATED = (*SIZES, "layout", "agent", "scenario", "neomflex_jax_version")
 LARGEST_OBSERVATION = 1e6  # by far: per unit, MW, MWh, money per MWh
+UNFINISHED = ".new"  # folder among the policies, while they are written
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,17 @@ class Policies:
 
 
 def save_policies(folder: Path, networks: Mapping[str, ActorNetwork], scenario: str, layout: Mapping[str, Any]) -> None:
-    """Write ``<agent>.safetensors`` for every agent, each whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write ``<agent>.safetensors`` for every agent.
+
+    They are written beside their place first. Then all old ones go before the first new one comes: a team that is cut
+    off in between lacks agents, which is noticed, and never acts half by old policies.
+    """
+    new = folder / UNFINISHED
+    if new.is_symlink():
+        raise InputError(f"{new}: is a link; remove it")
+    new.mkdir(parents=True, exist_ok=True)
+    for left in new.iterdir():
+        left.unlink()
     for agent, network in networks.items():
         tensors = {
             "observation_mean": np.asarray(network.observation_mean, np.float32),
@@ -122,8 +131,12 @@ def save_policies(folder: Path, networks: Mapping[str, ActorNetwork], scenario: 
             "n_layers": str(len(network.layers)),
             "activation": network.activation,
         }
-        with whole_file(folder / f"{agent}.safetensors") as partial:
-            partial.write_bytes(safetensors_bytes(tensors, header))
+        (new / f"{agent}.safetensors").write_bytes(safetensors_bytes(tensors, header))
+    for agent in networks:
+        (folder / f"{agent}.safetensors").unlink(missing_ok=True)
+    for agent in networks:
+        (new / f"{agent}.safetensors").replace(folder / f"{agent}.safetensors")
+    new.rmdir()
 
 
 def load_policies(folder: str | Path) -> Policies:

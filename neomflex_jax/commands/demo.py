@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.headlines import print_headline
-from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.commands.plot import PlotCommand
+from neomflex_jax.commands.result_kinds import DEMO, EVALUATION, FIGURES
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.folders.lock import alone_in
+from neomflex_jax.folders.results import ResultFolder
 
 if TYPE_CHECKING:
     from validation.stored_report import StoredRun
 
 NAMES = {"baseline": "no control", "controlled": "SAC"}
-FIGURES = ("soc", "voltage", "reactive-power", "dispatch", "comparison")
+PARTS, STAGES = ("run", "evaluation", "validation"), "stages.json"
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,28 @@ class DemoCommand:
 
     def execute(self, started: float) -> int:
         """Run the stages; gives the exit status of the validation."""
-        refuse_existing(self.output, ("stages.json", "run", "evaluation", "validation"), self.overwrite)
-        run, evaluation, validation = (self.output / name for name in ("run", "evaluation", "validation"))
-        seconds: dict[str, float] = {}
+        from neomflex_jax.training.run_folder import RunFolder
+        from validation.report_folder import VALIDATION
 
+        run, evaluation, validation = (self.output / name for name in PARTS)
+        results = ResultFolder(self.output, DEMO)
+        results.check(overwrite=self.overwrite, others=PARTS)
+        RunFolder(run).check(overwrite=self.overwrite)  # all of them now, rather than after the training
+        ResultFolder(evaluation, EVALUATION).check(overwrite=self.overwrite)
+        ResultFolder(validation, VALIDATION).check(overwrite=self.overwrite)
+        with alone_in(self.output, "demo"):
+            results.check(overwrite=self.overwrite)
+            results.withdraw()
+            status = self._run(results, *(self.output / name for name in PARTS))
+            if (self.output / STAGES).exists():
+                print_results(self.output)
+        return status
+
+    def _run(self, results: ResultFolder, run: Path, evaluation: Path, validation: Path) -> int:
+        """Run the stages; their seconds, written last, say that all were."""
+        from neomflex_jax.plots import save
+
+        seconds: dict[str, float] = {}
         with _stage("train", seconds):
             train = TrainCommand(
                 output=run,
@@ -63,12 +83,11 @@ class DemoCommand:
             EvaluateCommand(policies=run, output=evaluation, baseline=True, overwrite=self.overwrite).execute(0.0)
         with _stage("validate", seconds):
             verdict = ValidateCommand(policies=run, output=validation, overwrite=self.overwrite).execute(0.0)
-        with _stage("plot", seconds):
-            for figure in FIGURES:
-                table, image = evaluation / "step_metrics.csv", self.output / f"{figure}.png"
-                PlotCommand(figure, (table,), output=image).execute(0.0)
-        (self.output / "stages.json").write_text(json.dumps({"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
-        print_results(self.output)
+        with results.replaced() as new:
+            with _stage("plot", seconds):
+                for figure in FIGURES:
+                    save(PlotCommand(figure, (evaluation / "step_metrics.csv",)).drawn(), new / f"{figure}.png")
+            (new / STAGES).write_text(json.dumps({"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
         return verdict
 
 

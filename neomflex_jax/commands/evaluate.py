@@ -11,8 +11,11 @@ import tyro
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
-from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
+from neomflex_jax.commands.result_kinds import EVALUATION, trajectory_file
+from neomflex_jax.folders.lock import alone_in
+from neomflex_jax.folders.results import ResultFolder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +33,6 @@ COLUMNS = {
 }
 GAP = "gap_to_perfect_foresight_percent"
 EXACT = ("ac", "newton")
-TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,19 @@ class EvaluateCommand:
 
     def execute(self, started: float) -> int:
         """Evaluate; gives the exit status."""
+        results = ResultFolder(self.output, EVALUATION)
+        recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
+        own = [trajectory_file(run) for run in runs_asked_for(self.policies, self.baseline, self._yardsticks())]
+        results.check(overwrite=self.overwrite, more=own, others=recorded)
+        with alone_in(self.output, "evaluate"):
+            results.check(overwrite=self.overwrite, more=own)
+            return self._evaluate(results)
+
+    def _evaluate(self, results: ResultFolder) -> int:
         import pandas as pd
 
         from neomflex_jax.evaluation.tables import write_tables
 
-        recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
-        refuse_existing(self.output, (*TABLES, *recorded), self.overwrite)
         with progress("playing the days") as stage:
             played = record_runs(
                 self.policies,
@@ -77,23 +86,25 @@ class EvaluateCommand:
                 self.power_flow,
                 self.baseline,
                 variant=self.variant,
-                yardsticks=(*self.policy, *(("perfect_foresight",) if self.optimum else ())),
+                yardsticks=self._yardsticks(),
                 scenario=self.scenario,
                 cache=self.output,
                 on_progress=stage.counted,
             )
-        for stale in self.output.glob("trajectory_*.npz"):
-            stale.unlink()
-        write_tables(played.trajectories, self.output, played.no_control)
         identity = identity_of(played)
-        write_identity(identity, self.output)
-        for trajectory in played.trajectories:
-            trajectory.save(self.output / f"trajectory_{trajectory.run}.npz")
+        with results.replaced() as new:
+            write_tables(played.trajectories, new, played.no_control)
+            for trajectory in played.trajectories:
+                trajectory.save(new / trajectory_file(trajectory.run))
+            write_identity(identity, new)
         summary = pd.read_csv(self.output / "run_summary.csv")
         self._print_summary(played, summary)
         if not self._print_validation_status(identity, played, summary):
             self._print_how_to_validate(played)
         return 0
+
+    def _yardsticks(self) -> tuple[Yardstick, ...]:
+        return (*self.policy, *(("perfect_foresight",) if self.optimum else ()))
 
     def _print_summary(self, played: PlayedRuns, summary: pd.DataFrame) -> None:
         power_flow = played.trajectories[0].power_flow

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.console import console, print_table
-from neomflex_jax.commands.played_runs import record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import record_runs
 from neomflex_jax.commands.progress import progress
+from neomflex_jax.commands.result_kinds import FIDELITY
 from neomflex_jax.errors import InputError
+from neomflex_jax.folders.lock import alone_in
+from neomflex_jax.folders.results import ResultFolder
 
 if TYPE_CHECKING:
     from neomflex_jax.evaluation.fidelity_report import Fidelity
 
-FILES = ("fidelity.csv", "fidelity.json", "fidelity.png")
 SECTIONS = {  # what the table shows of the columns in fidelity.csv
     "voltage, pu": {
         "vm_error_max_pu": "error, largest",
@@ -90,23 +92,31 @@ class FidelityCommand:
 
     def execute(self, started: float) -> int:
         """Compare; gives the exit status."""
-        if self.output is not None:
-            refuse_existing(self.output, FILES, self.overwrite)
+        from neomflex_jax.plots import save
+        from neomflex_jax.plots.fidelity import draw
+
+        if self.output is None:
+            print_report(self._solve())
+            return 0
+        results = ResultFolder(self.output, FIDELITY)
+        results.check(overwrite=self.overwrite)
+        with alone_in(self.output, "fidelity"):
+            results.check(overwrite=self.overwrite)
+            report = self._solve()
+            print_report(report)
+            with results.replaced() as new:
+                save(draw(report), new / "fidelity.png")
+                report.write(new)
+        console.print(f"files: {', '.join(str(self.output / name) for name in FIDELITY.files)}")
+        return 0
+
+    def _solve(self) -> Fidelity:
         with progress("solving") as stage:
 
             def tell(done: int, total: int, what: str) -> None:
                 stage.counted(done, total, "parts", what)
 
-            report = self._on_policies(tell) if self.policies is not None else self._on_random_actions(tell)
-        print_report(report)
-        if self.output is not None:
-            from neomflex_jax.plots import save
-            from neomflex_jax.plots.fidelity import draw
-
-            report.write(self.output)
-            save(draw(report), self.output / "fidelity.png")
-            console.print(f"files: {', '.join(str(self.output / name) for name in FILES)}")
-        return 0
+            return self._on_policies(tell) if self.policies is not None else self._on_random_actions(tell)
 
     def _on_random_actions(self, tell: Callable[[int, int, str], None]) -> Fidelity:
         from neomflex_jax.evaluation.fidelity import fidelity

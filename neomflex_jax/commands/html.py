@@ -6,7 +6,10 @@ import base64
 from collections.abc import Sequence
 from html import escape
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from neomflex_jax.folders.marker import is_plain_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +30,14 @@ p.unsure { border-color: #E69F00; background: #E69F0018; }
 figure { margin: 1.2rem 0; } figure img { max-width: 100%; background: white; }
 figcaption { font-size: 13px; opacity: .75; } pre { overflow-x: auto; font-size: 12.5px; }
 """
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is one of these pages, which are called neomflex: something."""
+    if not is_plain_file(path):
+        return False
+    with path.open("rb") as file:
+        return b"<title>neomflex: " in file.read(4096)
 
 
 def page(title: str, parts: Sequence[str]) -> str:

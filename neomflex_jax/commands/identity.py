@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.played_runs import PlayedRuns
+from neomflex_jax.commands.result_kinds import TABLES
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import build
 from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.folders.results import changed_since, sha256_of
 from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from neomflex_jax.scenario import Scenario
     from validation.status import Identity
 
-FILE, FORMAT = "evaluation.json", 2
+FILE, FORMAT = "evaluation.json", 3
+WITHOUT_HASHES = 2  # the format that did not say which tables it was of
+HASHES = "files_sha256"
 MAX_DAYS = 1_000_000
 
 
@@ -42,8 +46,9 @@ def make_identity(
 
 
 def write_identity(identity: Identity, folder: Path) -> None:
-    """Write `evaluation.json`, whole or not at all."""
-    write_whole(folder / FILE, json.dumps({"format": FORMAT, **vars(identity)}, indent=1) + "\n")
+    """Write `evaluation.json`, with the hashes of all files that lie in the folder: they are what it is of."""
+    hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != FILE}
+    write_whole(folder / FILE, json.dumps({"format": FORMAT, **vars(identity), HASHES: hashes}, indent=1) + "\n")
 
 
 def read_identity(folder: Path) -> Identity:
@@ -58,12 +63,26 @@ def read_identity(folder: Path) -> Identity:
 
     path = folder / FILE
     content = read_json_object(path)
-    if content.pop("format", None) != FORMAT:
+    if content.pop("format", None) not in (FORMAT, WITHOUT_HASHES):
         raise InputError(f"{path}: not of format {FORMAT}; evaluate again")
+    content.pop(HASHES, None)
     identity = build(Identity, content, f"{path}")
     if not 0 <= identity.first_day <= MAX_DAYS or not 1 <= identity.n_days <= MAX_DAYS:
         raise InputError(f"{path}: first_day and n_days must lie in 0..{MAX_DAYS}; evaluate again")
     return identity
+
+
+def doubt(folder: Path) -> str:
+    """Say why the files beside an `evaluation.json` may not be those that it is of; empty if they are."""
+    path = folder / FILE
+    hashes = read_json_object(path).get(HASHES)
+    if not isinstance(hashes, dict) or not hashes.keys() >= {*TABLES}:
+        return f"{path} does not say which tables it is of; evaluate again"
+    changed = changed_since(folder, {str(name): str(digest) for name, digest in hashes.items()})
+    if not changed:
+        return ""
+    what = "is no longer there" if not (folder / changed[0]).exists() else f"is not the one that {FILE} is of"
+    return f"{folder / changed[0]} {what}; evaluate again"
 
 
 def places_of_reports(run: Path, evaluation: Path | None = None) -> tuple[Path, ...]:

@@ -43,6 +43,12 @@ class PlayedRuns:
         return plain | ({"yardsticks": dict(self.yardsticks)} if self.yardsticks else {})
 
 
+def runs_asked_for(policies: Path | None, baseline: bool, yardsticks: Sequence[str]) -> tuple[str, ...]:
+    """Name the runs that `record_runs` will give."""
+    own = () if policies is None else (CONTROLLED,)
+    return (*own, *((BASELINE,) if baseline else ()), *dict.fromkeys(yardsticks))
+
+
 def record_runs(
     policies: Path | None,
     profiles: Path | None,

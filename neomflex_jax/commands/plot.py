@@ -45,7 +45,7 @@ class PlotCommand:
             raise unknown_name("figure", self.figure, (*FIGURES, CURVES))
         if self.output is not None and self.output.suffix not in IMAGES:
             raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
-        figure = self._curves() if self.figure == CURVES else self._of_days()
+        figure = self.drawn()
         if self.output is None:
             shown = Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
             save(figure, shown)
@@ -56,6 +56,10 @@ class PlotCommand:
         save(figure, self.output)
         console.print(f"figure: {self.output}")
         return 0
+
+    def drawn(self) -> Figure:
+        """Draw without writing."""
+        return self._curves() if self.figure == CURVES else self._of_days()
 
     def _curves(self) -> Figure:
         from neomflex_jax.plots.curves import draw, power_flow_of, read_curves

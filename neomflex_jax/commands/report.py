@@ -12,8 +12,11 @@ from neomflex_jax.commands import html
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import FILE as IDENTITY
-from neomflex_jax.commands.identity import make_identity, places_of_reports, read_identity
+from neomflex_jax.commands.identity import doubt, make_identity, places_of_reports, read_identity
+from neomflex_jax.commands.result_kinds import EVALUATION
 from neomflex_jax.errors import InputError
+from neomflex_jax.folders.marker import is_there
+from neomflex_jax.folders.results import ResultFolder
 from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ class ReportCommand:
     validation: Path | None = None
     """Folder of its validation. If not given: `validation` in the training's folder, or beside it or the evaluation."""
     output: Path | None = None
-    """HTML file, replaced if there. If not given: report.html in the training's folder."""
+    """HTML file; a page that is there is replaced. If not given: report.html in the training's folder."""
 
     def execute(self, started: float) -> int:
         """Write the page; gives the exit status."""
@@ -55,6 +58,8 @@ class ReportCommand:
         output = self.run / PAGE if self.output is None else self.output
         if output.suffix != ".html":
             raise InputError(f"{output}: the name must end in .html")
+        if is_there(output) and not html.is_page(output):
+            raise InputError(f"{output}: is there, and no page of this program; move it away, or give another --output")
         folder = RunFolder(self.run)
         config = folder.read_config()
         _refuse_several_seeds(folder, config)
@@ -72,6 +77,8 @@ class ReportCommand:
         parts += [] if steps is None else sections.evaluation(steps, summary)
         parts += [html.heading("Validation"), *banner]
         parts += [] if status.report is None else sections.validation(status.report)
+        if self._status(hashes, evaluated).text != status.text:
+            raise InputError(f"{self.run}: its results were replaced while they were read; report again")
         output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(output, html.page(f"neomflex: {self.run.resolve().name}", parts))
         print_headline(said)
@@ -87,7 +94,7 @@ class ReportCommand:
                 raise InputError(f"{self.evaluation}: is of other policies than {self.run}; evaluate these")
             return self.evaluation, ""
         notes = []
-        for place in (self.run / "evaluation", self.run.parent / "evaluation"):
+        for place in self._places():
             if not (place / IDENTITY).is_file():
                 continue
             if read_identity(place).policies_sha256 == hashes:
@@ -95,9 +102,23 @@ class ReportCommand:
             notes.append(f"{place} is of other policies")
         return None, "; ".join(["not evaluated: run `neomflex evaluate`", *notes])
 
-    def _status(self, hashes: dict[str, str], evaluated: Path | None) -> Status:
-        from validation.status import validation_status
+    def _places(self) -> tuple[Path, Path]:
+        return self.run / "evaluation", self.run.parent / "evaluation"
 
+    def _doubt(self, evaluated: Path | None) -> str:
+        """Say why the tables that are there may be of something else than is stated; empty if they are not."""
+        if evaluated is not None:
+            return doubt(evaluated)
+        cut_off = [place for place in self._places() if ResultFolder(place, EVALUATION).unfinished()]
+        if not cut_off:
+            return ""
+        return f"{cut_off[0]} holds tables without {IDENTITY}, which says what they are of; evaluate again"
+
+    def _status(self, hashes: dict[str, str], evaluated: Path | None) -> Status:
+        from validation.status import Status, validation_status
+
+        if doubtful := self._doubt(evaluated):
+            return Status(False, f"not validated: {doubtful}")
         places = places_of_reports(self.run, evaluated)
         if self.validation is not None:
             places = (self.validation,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,13 +72,13 @@ def evaluation(steps: pd.DataFrame, summary: pd.DataFrame) -> list[str]:
 def validation(report: StoredReport) -> list[str]:
     """Show a validation's verdict, criteria, errors and figures."""
     try:
-        both = zip(report.runs, report.content["runs"], strict=True)
-        return [part for stored, run in both for part in _run(report.path.parent, stored, run)]
+        changed, both = report.changed_files, zip(report.runs, report.content["runs"], strict=True)
+        return [part for stored, run in both for part in _run(report.path.parent, stored, run, changed)]
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{report.path}: incomplete ({error!r:.60}); validate again") from error
 
 
-def _run(folder: Path, stored: StoredRun, run: Mapping[str, Any]) -> list[str]:
+def _run(folder: Path, stored: StoredRun, run: Mapping[str, Any], changed: Collection[str]) -> list[str]:
     counted = " (reference, not counted)" if stored.reference else ""
     metrics, word = run["metrics"], {True: "pass", False: "fail", None: "no value"}
     parts = [html.heading(f"{stored.run}: record {stored.record_verdict}{counted}", 3)]
@@ -107,7 +107,8 @@ def _run(folder: Path, stored: StoredRun, run: Mapping[str, Any]) -> list[str]:
     ]
     header = ("band, in pandapower", "controllable rate (MAPDN)", "share of buses out (MAPDN)", "pu h outside")
     parts.append(html.table(header, bands))
-    figures = [(folder / name, caption) for name, caption in run["figures"].items() if Path(name).name == name]
+    own = {name: caption for name, caption in run["figures"].items() if Path(name).name == name and name not in changed}
+    figures = [(folder / name, caption) for name, caption in own.items()]
     return [*parts, *(html.image(png, str(caption)) for path, caption in figures if (png := _png(path)))]
 
 

@@ -16,6 +16,7 @@ from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
+from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from neomflex_jax.evaluation import Trajectory
@@ -219,7 +220,7 @@ class NewScenario:
         feeder_field = self._place_feeder(feeder)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         text = write_scenario_text(name, feeder, feeder_field, territories, devices)
-        self.output.write_text(text, encoding="utf-8", newline="\n")
+        write_whole(self.output, text)
         load_scenario(self.output)
         console.print(f"scenario: {self.output}    feeder: {feeder_field}")
         console.print(f"look at it:  neomflex scenario show {self.output} --output {name}.png")
@@ -238,6 +239,7 @@ class NewScenario:
             return Path(os.path.relpath(self.source, self.output.parent)).as_posix()
         folder = self.output.with_name(f"{self.output.stem}_feeder")
         refuse_existing(folder, FILES, self.overwrite)
+        self.output.unlink(missing_ok=True)  # a scenario never stands over another feeder than its own
         write_feeder(feeder, folder)
         return folder.name
 

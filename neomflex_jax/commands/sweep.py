@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, fields, make_dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -17,8 +18,15 @@ from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.progress import progress
+from neomflex_jax.commands.result_kinds import SWEEP
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.errors import InputError
+from neomflex_jax.folders.lock import alone_in
+from neomflex_jax.folders.results import ResultFolder
+
+if TYPE_CHECKING:
+    from neomflex_jax.training.options import TrainOptions
+    from neomflex_jax.training.sweep import Outcome
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
 
@@ -72,7 +80,7 @@ class SweepCommand:
 
     def execute(self, started: float) -> int:
         """Train all; gives the exit status."""
-        from neomflex_jax.training.sweep import grid, sweep
+        from neomflex_jax.training.sweep import grid
         from neomflex_jax.training.sweep_table import TABLE, summarise, write
 
         if self.workers < 1:
@@ -80,45 +88,14 @@ class SweepCommand:
         values = self._values()
         options = grid(self._training().options(), values)
         settings = [{name: getattr(getattr(each, self.algorithm), name) for name in values} for each in options]
-        names = [_name(setting) for setting in settings]
-        n_trainings = len(options) * self.seeds
-        console.print(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
-        if self.workers > 1:
-            pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, (not self.no_cache,))
-            share = -(-n_trainings // self.workers)
-            with progress("training") as stage:
-                on_job = partial(stage.counted, unit="trainings")
-                try:
-                    outcomes = sweep(
-                        options,
-                        self.output,
-                        pool,
-                        names=names,
-                        largest_job=share,
-                        overwrite=self.overwrite,
-                        on_job=on_job,
-                    )
-                finally:  # after Ctrl-C workers save what they have
-                    pool.shutdown(wait=True, cancel_futures=True)
-        else:
-            with progress("compiling") as stage:
-                finished = [0]
-
-                def on_progress(chunk: Any) -> None:
-                    cost, speed = short(chunk.metrics["day_cost"]), f"{chunk.steps_per_second:,.0f} steps/s"
-                    ready = f"{finished[-1]} of {n_trainings} trainings done"
-                    stage.shared(chunk.share, f"{ready}, {speed}, mean day cost {cost}", "training")
-
-                outcomes = sweep(
-                    options,
-                    self.output,
-                    names=names,
-                    overwrite=self.overwrite,
-                    on_progress=on_progress,
-                    on_job=lambda done, total: finished.append(done),
-                )
-        table = summarise(settings, outcomes)
-        write(self.output, table, settings, outcomes)
+        results = ResultFolder(self.output, SWEEP)
+        results.check(overwrite=self.overwrite)
+        with alone_in(self.output, "sweep"):
+            results.check(overwrite=self.overwrite)
+            outcomes = self._train(options, [_name(setting) for setting in settings], results)
+            table = summarise(settings, outcomes)
+            with results.replaced() as new:
+                write(new, table, settings, outcomes)
         rows = [
             [
                 _name({name: row[name] for name in values}),
@@ -131,6 +108,35 @@ class SweepCommand:
         print_table("cost of a day at the end of training", header, rows)
         console.print(f"from: {self.output / TABLE}    {time.monotonic() - started:.0f} s")
         return 0
+
+    def _train(
+        self, options: Sequence[TrainOptions], names: Sequence[str], results: ResultFolder
+    ) -> list[list[Outcome]]:
+        """Train every setting; an earlier sweep's tables go before the first of its runs does."""
+        from neomflex_jax.training.sweep import sweep
+
+        n_trainings = len(options) * self.seeds
+        console.print(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
+        common: dict[str, Any] = {"names": names, "overwrite": self.overwrite, "on_begin": results.withdraw}
+        if self.workers > 1:
+            pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, (not self.no_cache,))
+            share = -(-n_trainings // self.workers)
+            with progress("training") as stage:
+                on_job = partial(stage.counted, unit="trainings")
+                try:
+                    return sweep(options, self.output, pool, largest_job=share, on_job=on_job, **common)
+                finally:  # after Ctrl-C workers save what they have
+                    pool.shutdown(wait=True, cancel_futures=True)
+        with progress("compiling") as stage:
+            finished = [0]
+
+            def on_progress(chunk: Any) -> None:
+                cost, speed = short(chunk.metrics["day_cost"]), f"{chunk.steps_per_second:,.0f} steps/s"
+                ready = f"{finished[-1]} of {n_trainings} trainings done"
+                stage.shared(chunk.share, f"{ready}, {speed}, mean day cost {cost}", "training")
+
+            common |= {"on_progress": on_progress, "on_job": lambda done, total: finished.append(done)}
+            return sweep(options, self.output, **common)
 
     def _values(self) -> dict[str, tuple[Any, ...]]:
         given = {name: getattr(self.values, name) for name in _KINDS}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,13 +11,14 @@ import tyro
 
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.headlines import print_headline
-from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, refuse_existing
+from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
+from neomflex_jax.folders.lock import alone_in
+from neomflex_jax.folders.results import ResultFolder
 
 if TYPE_CHECKING:
     from validation import Tolerances
 
-REPORTS = ("report.json", "report.md")
 FINISHED_DAYS = "replayed_days"  # in the output folder, until the report is written
 
 
@@ -67,13 +67,29 @@ class ValidateCommand:
 
     def execute(self, started: float) -> int:
         """Validate; gives the exit status."""
+        from neomflex_jax.plots.validation import file_names
+        from validation.day_files import forget_days
+        from validation.report_folder import VALIDATION
+
+        results, finished = ResultFolder(self.output, VALIDATION), self.output / FINISHED_DAYS
+        runs = runs_asked_for(self.policies, self.policies is not None, self.policy)
+        figures = [name for run in runs for name in file_names(run).values()]
+        results.check(overwrite=self.overwrite, more=figures)
+        with alone_in(self.output, "validate"):
+            results.check(overwrite=self.overwrite, more=figures)
+            if not self.resume:
+                forget_days(finished)
+            status = self._validate(results, finished)
+            forget_days(finished)
+        return status
+
+    def _validate(self, results: ResultFolder, finished: Path) -> int:
         from neomflex_jax.plots.validation import draw_all
         from validation import Sample, validate
         from validation.headline import headline
         from validation.render import render_details
 
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
-        refuse_existing(self.output, REPORTS, self.overwrite)
         with progress("playing the days") as stage:
             played = record_runs(
                 self.policies,
@@ -87,13 +103,10 @@ class ValidateCommand:
                 on_progress=stage.counted,
             )
         tolerances = self._tolerances(played.trajectories[0].power_flow)
-        finished = self.output / FINISHED_DAYS
-        if finished.is_dir() and not self.resume:
-            shutil.rmtree(finished)
-        with progress("replaying in pandapower") as stage:
+        with progress("replaying in pandapower") as stage, results.replaced() as new:
             report = validate(
                 played.trajectories,
-                self.output,
+                new,
                 tolerances,
                 policies=None if self.open_loop else played.policies,
                 references=(BASELINE,) if self.policies is not None else (),
@@ -105,9 +118,8 @@ class ValidateCommand:
                 resume_folder=finished,
                 metadata=played.metadata,
                 on_step=partial(stage.counted, unit="steps"),
-                draw=lambda run: draw_all(run, self.output),
+                draw=lambda run: draw_all(run, new),
             )
-        shutil.rmtree(finished, ignore_errors=True)
         console.print(render_details(report))
         console.print(f"report: {self.output / 'report.md'}")
         print_headline(headline(report))

@@ -14,6 +14,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.tables import without_negative_zeros
+from neomflex_jax.whole_files import write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +68,10 @@ class Fidelity:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: is a file; give an output folder")
         folder.mkdir(parents=True, exist_ok=True)
-        without_negative_zeros(self.table).to_csv(folder / "fidelity.csv", index=False)
         content = json.dumps(self._as_dict(), indent=2, allow_nan=False)
-        (folder / "fidelity.json").write_text(content + "\n", encoding="utf-8")
+        (folder / "fidelity.json").unlink(missing_ok=True)  # never beside another table than its own
+        write_whole(folder / "fidelity.csv", without_negative_zeros(self.table).to_csv(index=False))
+        write_whole(folder / "fidelity.json", content + "\n")
 
     def _as_dict(self) -> dict[str, Any]:
         facts = {name: value for name, value in vars(self).items() if name not in ("scenario", "table")}

@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.folders.marker import is_plain_file, is_there
+from neomflex_jax.folders.results import NEW, beside, swap_in
 from neomflex_jax.grid import from_csv as files
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.whole_files import write_whole
 
 FILES = (files.BUSES, files.BRANCHES, files.SETTINGS)
 
@@ -29,16 +32,21 @@ def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES) if folder.exists() else []
+    others = sorted(path.name for path in folder.iterdir() if path.name not in (*FILES, NEW)) if folder.exists() else []
     if others:
         raise InputError(f"{folder}: holds {others[0]} already, which is no part of a feeder; give an empty folder")
+    for path in (folder / name for name in FILES):
+        if is_there(path) and not is_plain_file(path):
+            raise InputError(f"{path}: is a link or no file; move it away, or give another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    _write_table(folder / files.BUSES, _bus_columns(feeder))
-    _write_table(folder / files.BRANCHES, _branch_columns(feeder))
     slack = feeder.bus_labels[feeder.topology.slack]
     settings = f"slack_bus = {slack}\nslack_vm_pu = {_text(feeder.slack_vm_pu)}\n"
     settings += "".join(f"own_{name} = {value!r}\n" for name, value in vars(feeder.own_devices).items() if value)
-    (folder / files.SETTINGS).write_text(settings, encoding="utf-8", newline="\n")
+    with beside(folder) as new:
+        _write_table(new / files.BUSES, _bus_columns(feeder))
+        _write_table(new / files.BRANCHES, _branch_columns(feeder))
+        write_whole(new / files.SETTINGS, settings)
+        swap_in(new, folder, (files.BUSES,), FILES)  # without its buses it is no feeder: never half of another
     return folder
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.tables import read_step_metrics
+from neomflex_jax.whole_files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,4 +73,5 @@ def save(figure: Figure, path: str | Path) -> None:
     if path.suffix.removeprefix(".").lower() not in formats:
         raise InputError(f"{path}: cannot write {path.suffix or 'a file without ending'!r}; use .{', .'.join(formats)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with whole_file(path) as partial:
+        figure.savefig(partial, format=path.suffix.removeprefix(".").lower())

@@ -11,13 +11,15 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.folders.lock import alone_in
 
 JOIN_SECONDS = 120  # to wait for the others at the start
 HEARTBEAT_SECONDS = 15  # without a sign of life, until a process counts as gone
@@ -124,6 +126,21 @@ def _gathered(values: np.ndarray) -> np.ndarray:
     from jax.experimental.multihost_utils import process_allgather
 
     return np.asarray(process_allgather(values))
+
+
+@contextmanager
+def first_alone_in(folder: Path, doing: str) -> Iterator[None]:
+    """Hold a folder (`alone_in`) for all processes, by process 0; all have to ask, and all are refused if it is."""
+    refused: InputError | None = None
+    with ExitStack() as stack:
+        if is_first():
+            try:
+                stack.enter_context(alone_in(folder, doing))
+            except InputError as error:
+                refused = error
+        if any_of_them(refused is not None):
+            raise refused or InputError(f"{folder}: is not free for process 0, which says why")
+        yield
 
 
 @contextmanager

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
+import re
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,17 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from neomflex_jax.errors import InputError, short_path
+from neomflex_jax.errors import InputError, reason_of, short_path
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_file
+from neomflex_jax.folders.marker import MARKER, is_plain_file, is_there, made_in, mark, unmark
+from neomflex_jax.training.run_files import PARTS, check_removable, remove_made
 from neomflex_jax.whole_files import write_whole
 
 RUN_FORMAT = 1
+KIND = "run"
+WRITTEN = {"run_format", "neomflex_jax", "jax", "scenario", "algorithm", "seed"}  # what every config.json of ours holds
+SEED = re.compile(r"seed_\d+")
 PART_OF = "part_of"  # in config.json of what has no checkpoints of its own: what it was trained in
 
 
@@ -31,9 +37,9 @@ def saving(what: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise SaveError(
-            f"{what}: could not be written ({reason}); make room, then go on with --resume from the last checkpoint"
+            f"{what}: could not be written ({reason_of(error)}); make room, then go on with --resume from the last "
+            "checkpoint"
         ) from error
 
 
@@ -79,11 +85,6 @@ class RunFolder:
         return self.root / "trace"
 
     @property
-    def _parts(self) -> tuple[Path, ...]:
-        states = self.checkpoints, self.broken_checkpoints
-        return self.config, self.metrics, *states, self.policies, self.events, self.trace, self.result
-
-    @property
     def result(self) -> Path:
         """How the run ended; see `result.py`."""
         return self.root / "result.json"
@@ -92,39 +93,95 @@ class RunFolder:
         """Folder of one seed's policies, where a run trains several."""
         return RunFolder(self.root / f"seed_{seed}")
 
-    def check(self, *, overwrite: bool) -> None:
+    def check(self, *, overwrite: bool, seeds: Sequence[int] = ()) -> None:
         """Make sure that a new run may be written here; changes nothing.
+
+        Parameters
+        ----------
+        overwrite
+            Whether a run of ours may be replaced.
+        seeds
+            Those that the new run gives folders of their own.
 
         Raises
         ------
         InputError
-            If it holds a run and `overwrite` is false, or things named like a run's that are none. Other files stay.
+            If it holds a run and `overwrite` is false, or things named like a run's that are not ours, or that cannot
+            be removed. Other files stay.
         """
-        own = {path.name for path in self._parts}
-        present = {path.name for path in self.root.iterdir()} if self.root.is_dir() else set()
         if self.root.exists() and not self.root.is_dir():
             raise InputError(f"{self.root}: is a file; give an output folder")
-        if present & own and overwrite and self.config.name not in present:
+        self._check_alone(overwrite=overwrite)
+        for folder in map(self.of_seed, seeds):
+            folder._check_alone(overwrite=overwrite)
+            if folder._names_taken() and not folder._is_part():
+                raise InputError(f"{folder.root}: holds a run of its own; move it away, or give another --output")
+        for folder in self._of_seeds() if overwrite else ():
+            folder._check_alone(overwrite=True)
+
+    def _check_alone(self, *, overwrite: bool) -> None:
+        taken = self._names_taken()
+        if not taken:
+            return
+        if not self.is_ours():
             raise InputError(
-                f"{self.root}: holds {sorted(present & own)[0]} but no {self.config.name}, so it is no run "
-                "to be overwritten; give another --output"
+                f"{self.root}: holds {taken[0]} but no config.json or {MARKER} that this program wrote, so it is no "
+                "run to be overwritten; nothing was changed: give another --output"
             )
-        if present & own and not overwrite:
+        if not overwrite:
+            what = "a run" if is_there(self.config) else f"what is left of a run ({taken[0]})"
             raise InputError(
-                f"{self.root}: already holds a run; give --resume to continue it, --overwrite to replace it, "
+                f"{self.root}: already holds {what}; give --resume to continue it, --overwrite to replace it, "
                 "or another --output"
             )
+        check_removable(self.root)
+
+    def is_ours(self) -> bool:
+        """Whether a marker or, from before there were markers, a `config.json` with all that we write, says so."""
+        try:
+            known = read_json_object(self.config) if is_plain_file(self.config) else {}
+        except InputError:
+            known = {}  # damaged
+        if made_in(self.root, KIND) is not None:
+            return not known or "run_format" in known  # or another program has come since
+        return known.get("run_format") == RUN_FORMAT and known.keys() >= WRITTEN
+
+    def _names_taken(self) -> list[str]:
+        return [name for name in PARTS if is_there(self.root / name)]
+
+    def _is_part(self) -> bool:
+        """Whether this is a seed's folder of a run of several, or what is left of one."""
+        try:
+            return not is_there(self.config) or PART_OF in self.read_config()
+        except InputError:
+            return False
+
+    def _of_seeds(self) -> list[RunFolder]:
+        """Folders of a run's seeds; what is a run of its own, or somebody else's, is none."""
+        folders = [RunFolder(path) for path in sorted(self.root.glob("seed_*")) if SEED.fullmatch(path.name)]
+        real = [folder for folder in folders if folder.root.is_dir() and not folder.root.is_symlink()]
+        return [folder for folder in real if folder.is_ours() and folder._is_part()] if self.is_ours() else []
 
     def prepare(self, *, overwrite: bool) -> None:
-        """Check, remove a run that may be overwritten, and make the folder."""
+        """Check, remove a run that may be overwritten, and make the folder; says what of others' it leaves."""
         self.check(overwrite=overwrite)
-        seeds = [RunFolder(path) for path in self.root.glob("seed_*") if self.config.exists()]
-        for path in [path for folder in (*seeds, self) for path in folder._parts if path.exists()]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        for folder in seeds:
-            if folder.root.is_dir() and not any(folder.root.iterdir()):
-                folder.root.rmdir()
+        if self.is_ours():
+            self._remove()
         self.root.mkdir(parents=True, exist_ok=True)
+
+    def _remove(self) -> None:
+        """Remove the run; one that is cut off in this is none any more, and still ours to go on removing."""
+        mark(self.root, KIND, PARTS)
+        seeds = self._of_seeds()
+        self.config.unlink(missing_ok=True)
+        for folder in (*seeds, self):
+            left = remove_made(folder.root)
+            unmark(folder.root, KIND)
+            if left:
+                warnings.warn(f"{left[0]}: is not of the run, and was left", stacklevel=3)
+        for folder in seeds:
+            with suppress(OSError):  # others' files lie there
+                folder.root.rmdir()
 
     def begin(self, config: dict[str, Any], *, overwrite: bool) -> None:
         """Make room for a run and say what it is."""
@@ -134,6 +191,7 @@ class RunFolder:
     def withdraw(self) -> None:
         """Take back a run that has not begun."""
         self.config.unlink(missing_ok=True)
+        unmark(self.root, KIND)
         with suppress(OSError):  # others' files lie there
             self.root.rmdir()
 
@@ -155,7 +213,8 @@ class RunFolder:
             )
 
     def write_config(self, config: dict[str, Any]) -> None:
-        """Write the run's settings, whole or not at all."""
+        """Write the run's settings, whole or not at all; from then on the folder is ours."""
+        mark(self.root, KIND, PARTS)
         write_whole(self.config, json.dumps({"run_format": RUN_FORMAT, **config}, indent=2) + "\n")
 
     def read_config(self) -> dict[str, Any]:

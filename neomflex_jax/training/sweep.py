@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,7 @@ from neomflex_jax.agents.policy_files import save_policies
 from neomflex_jax.agents.sac.config import Settings
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.algorithm import TrainState, algorithm_for
@@ -96,6 +98,7 @@ def sweep(
     names: Sequence[str] | None = None,
     largest_job: int | None = None,
     overwrite: bool = False,
+    on_begin: Callable[[], None] | None = None,
     on_progress: OnProgress | None = None,
     on_job: Callable[[int, int], None] | None = None,
 ) -> list[list[Outcome]]:
@@ -113,6 +116,8 @@ def sweep(
         Folders' names, one a setting; None counts them: ``setting_0``, ...
     largest_job
         Most trainings side by side in one program; None: all of a group.
+    on_begin
+        Called before the first job, when nothing more speaks against replacing what is there.
     on_progress
         Called after every chunk; with an executor, never.
     on_job
@@ -135,6 +140,8 @@ def sweep(
     for training in (training for each in settings for training in each):
         RunFolder(training.folder).check(overwrite=overwrite)
     jobs = list(_jobs((training for each in settings for training in each), largest_job))
+    if on_begin is not None:
+        on_begin()
     tell = on_job or (lambda done, total: None)
     done: list[list[Outcome]] = []
     n_trainings = sum(len(job) for job in jobs)
@@ -163,12 +170,19 @@ def train_group(
 
     A training that leaves the finite numbers is reported and the others go on.
     """
-    group = _Group(tuple(trainings), time.monotonic())
-    for training in trainings:
-        folder = RunFolder(training.folder)
-        folder.prepare(overwrite=overwrite)
-        folder.write_config({**config_of(training.options), PART_OF: "a sweep"})
-    state = group.begin()
+    started = time.monotonic()
+    with ExitStack() as stack:
+        for training in trainings:
+            stack.enter_context(alone_in(training.folder, "sweep"))
+        group = _Group(tuple(trainings), started)
+        state = group.begin()  # what fails before costs no run that is there
+        for training in trainings:
+            config = {**config_of(training.options), PART_OF: "a sweep"}
+            RunFolder(training.folder).begin(config, overwrite=overwrite)
+        return _train_group(group, state, on_progress)
+
+
+def _train_group(group: _Group, state: TrainState, on_progress: OnProgress | None) -> list[Outcome]:
     try:
         with deferred_interrupt() as stop_if_interrupted:
             while not group.costs or group.share(state) < 1.0:  # one chunk whatever the budget

@@ -43,9 +43,9 @@ def summarise(settings: Sequence[dict[str, object]], outcomes: Sequence[Sequence
 def write(
     output: Path, table: pd.DataFrame, settings: Sequence[dict[str, object]], outcomes: Sequence[Sequence[Outcome]]
 ) -> None:
-    """Write the table and the single trainings."""
+    """Write the single trainings and the table, into a folder that is there."""
     single = [
         {**setting, **vars(outcome)} for setting, each in zip(settings, outcomes, strict=True) for outcome in each
     ]
-    without_negative_zeros(table).to_csv(output / TABLE, index=False)
     without_negative_zeros(pd.DataFrame(single)).to_csv(output / TRAININGS, index=False)
+    without_negative_zeros(table).to_csv(output / TABLE, index=False)

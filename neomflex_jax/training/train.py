@@ -25,7 +25,14 @@ from neomflex_jax.training.devices import cores_for_seeds, on_host
 from neomflex_jax.training.interrupt import Interrupted, deferred_interrupt
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
 from neomflex_jax.training.origin import digest_of, origin_of
-from neomflex_jax.training.processes import agreed, any_of_them, check_same, is_first, noticing_the_dead
+from neomflex_jax.training.processes import (
+    agreed,
+    any_of_them,
+    check_same,
+    first_alone_in,
+    is_first,
+    noticing_the_dead,
+)
 from neomflex_jax.training.program import Program, program_for, steps_of_a_copy
 from neomflex_jax.training.result import result_of, write_result
 from neomflex_jax.training.run_folder import PART_OF, RunFolder, SaveError, saving
@@ -86,12 +93,23 @@ def train(
         If the folder holds a run, or an option is not usable.
     """
     started = time.monotonic() if started is None else started
-    folder = RunFolder(output)
-    folder.check(overwrite=overwrite)  # by every process: one alone would leave the others waiting
-    env = make(options.scenario) if env is None else env
-    run = _Run(options, folder, program_for(env, options), env, started, checkpoint_seconds)
+    folder, seeds = RunFolder(output), options.seeds if options.n_seeds > 1 else ()
+    folder.check(overwrite=overwrite, seeds=seeds)
+    with first_alone_in(folder.root, "train"):
+        folder.check(overwrite=overwrite, seeds=seeds)  # by every process: one alone would leave the others waiting
+        env = make(options.scenario) if env is None else env
+        run = _Run(options, folder, program_for(env, options), env, started, checkpoint_seconds)
+        state = _begin(run, overwrite)
+        if on_begin is not None:
+            on_begin()
+        return run.go_on(state, on_progress)
+
+
+def _begin(run: _Run, overwrite: bool) -> TrainState:
+    """Make the first state, and the folder this run's; what fails before costs no run that is there."""
+    options, folder = run.options, run.folder
     check_same(digest_of(options), "the settings")
-    replaces = folder.config.exists()  # then what fails or is interrupted before the first step costs no old run
+    replaces = folder.config.exists()
     if is_first() and not replaces:
         folder.begin(config_of(options), overwrite=overwrite)
     try:
@@ -102,9 +120,7 @@ def train(
         raise
     if is_first() and replaces:
         folder.begin(config_of(options), overwrite=overwrite)
-    if on_begin is not None:
-        on_begin()
-    return run.go_on(state, on_progress)
+    return state
 
 
 @platform_is_there()
@@ -130,24 +146,25 @@ def resume(
     if options.n_seeds > 1 and jax.process_count() == 1 and options.devices > jax.local_device_count():
         options = dataclasses.replace(options, devices=cores_for_seeds(options.n_seeds, jax.local_device_count()))
     folder.refuse_if_part()
-    trained_on = folder.read_config().get("profiles_sha256")
-    if trained_on != profiles_hash(resolve_profiles(options.scenario.profiles)):
-        raise InputError(f"{options.scenario.profiles}: changed since {output} was trained on it; train anew")
-    env = make(options.scenario)
-    run = _Run(options, folder, program_for(env, options), env, started, checkpoint_seconds)
-    check_same(digest_of(options), "the settings")
-    with closing(Checkpoints(folder.checkpoints, origin_of(options))) as checkpoints:
-        if checkpoints:
-            state, run.standing = checkpoints.restore_newest(run.program.template(env))
-        else:  # it ended before there was anything to save
-            folder.refuse_if_learned()
-            state = _start(run)
-    run.give_budget(state, total_steps, max_seconds)
-    run.refuse_if_complete(state)
-    if is_first():
-        folder.write_config(config_of(run.options))
-        drop_rows_after(folder.metrics, run.program.steps(state))
-    return run.go_on(state, on_progress)
+    with first_alone_in(folder.root, "train --resume"):
+        trained_on = folder.read_config().get("profiles_sha256")
+        if trained_on != profiles_hash(resolve_profiles(options.scenario.profiles)):
+            raise InputError(f"{options.scenario.profiles}: changed since {output} was trained on it; train anew")
+        env = make(options.scenario)
+        run = _Run(options, folder, program_for(env, options), env, started, checkpoint_seconds)
+        check_same(digest_of(options), "the settings")
+        with closing(Checkpoints(folder.checkpoints, origin_of(options))) as checkpoints:
+            if checkpoints:
+                state, run.standing = checkpoints.restore_newest(run.program.template(env))
+            else:  # it ended before there was anything to save
+                folder.refuse_if_learned()
+                state = _start(run)
+        run.give_budget(state, total_steps, max_seconds)
+        run.refuse_if_complete(state)
+        if is_first():
+            folder.write_config(config_of(run.options))
+            drop_rows_after(folder.metrics, run.program.steps(state))
+        return run.go_on(state, on_progress)
 
 
 def _start(run: _Run) -> TrainState:

@@ -39,9 +39,13 @@ def draw(name: str, run: Validated) -> Figure:
 
 def draw_all(run: Validated, folder: Path) -> dict[str, str]:
     """Draw every figure of a run into a folder, as PNG; gives captions by file name."""
-    prefix = re.sub(r"[^A-Za-z0-9_-]", "_", run.trajectory.run)
-    captions = {}
-    for name, caption in CAPTIONS.items():
-        save(draw(name, run), folder / f"{prefix}_{name}.png")
-        captions[f"{prefix}_{name}.png"] = f"{caption}: {run.trajectory.run}"
-    return captions
+    files = file_names(run.trajectory.run)
+    for name, file in files.items():
+        save(draw(name, run), folder / file)
+    return {file: f"{CAPTIONS[name]}: {run.trajectory.run}" for name, file in files.items()}
+
+
+def file_names(run: str) -> dict[str, str]:
+    """Name the files of a run's figures, by figure."""
+    prefix = re.sub(r"[^A-Za-z0-9_-]", "_", run)
+    return {name: f"{prefix}_{name}.png" for name in CAPTIONS}
