@@ -113,6 +113,25 @@ def test_arrays_that_do_not_belong_together(path: Path) -> None:
         Trajectory.load(rewritten(path, lambda values: values, dataset_index=np.array(3)))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("demand", 1e300), ("action", np.nan), ("observation", np.inf), ("battery_p_mw", -1e31), ("vm_pu", 1e300)],
+)
+def test_numbers_that_no_sum_could_bear_are_named(run: Trajectory, path: Path, name: str, value: float) -> None:
+    values = getattr(run, name).astype(float)
+    values[7] = value
+    with pytest.raises(InputError, match=f"{name} is .* at step 7; it must be a number of at most 1e"):
+        Trajectory.load(rewritten(path, lambda header: header, **{name: values}))
+    with pytest.raises(InputError, match="dataset_index is -1 at step 0; it must be at least 0"):
+        Trajectory.load(rewritten(path, lambda header: header, dataset_index=run.dataset_index - 1))
+
+
+def test_grid_quantities_of_a_power_flow_that_failed_are_none(run: Trajectory, path: Path) -> None:
+    values = run.vm_pu.astype(float)
+    values[7] = np.nan
+    assert np.isnan(Trajectory.load(rewritten(path, lambda header: header, vm_pu=values)).vm_pu[7]).all()
+
+
 def test_a_file_that_unpacks_to_too_much_is_refused_before_it_does(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trajectory, "MAX_BYTES", 10_000)
     with pytest.raises(InputError, match="bytes, more than"):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError, shown
-from neomflex_jax.evaluation.trajectory_layout import INDEX, wanted_arrays
+from neomflex_jax.evaluation.trajectory_layout import INDEX, check_numbers, wanted_arrays
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.one_line import one_line
@@ -116,6 +116,8 @@ class Trajectory:
             for name, wanted in wanted_arrays(scenario, len(stated["bus_labels"]), len(index)).items():
                 arrays[name] = stored.read(name, wanted, left)
                 left -= arrays[name].nbytes
+        for name, values in arrays.items():
+            check_numbers(f"{path}", name, values)
         return Trajectory(scenario=scenario, **stated, **arrays)
 
 

@@ -1,9 +1,13 @@
-"""What the arrays of a trajectory's file must be, before any of them is read: kinds and shapes."""
+"""What the arrays of a trajectory's file must be: kinds and shapes before one is read, the range of numbers after."""
 
 from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.fields import LARGEST
 from neomflex_jax.files.stored_arrays import Wanted
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
@@ -18,6 +22,7 @@ BY_BUS = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_
 BY_BATTERY = ("battery_p_mw", "battery_q_mvar", "battery_soc_before", "battery_soc")
 BY_INVERTER = ("pv_p_mw", "pv_q_mvar", "pv_available_mw")
 BY_FLEXIBLE_LOAD = ("load_curtailed_mw", "load_owed_before_mwh", "load_owed_mwh")
+MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva")  # where a power flow failed
 BY_AGENT = ("local_reward", "reward")
 
 
@@ -38,6 +43,20 @@ def wanted_arrays(scenario: Scenario, n_bus: int, n_steps: int) -> dict[str, Wan
         "observation": Wanted("f", (n_steps, n_agents, None)),  # as wide as the feeder's buses have it
         "action": Wanted("f", (n_steps, n_agents, _action_size(scenario))),
     }
+
+
+def check_numbers(where: str, name: str, values: np.ndarray) -> None:
+    """Raise `InputError` where a number is negative as a row, or beyond what sums and products of it could bear."""
+    if name == INDEX:
+        bad = values < 0
+    elif name in MAY_BE_UNKNOWN:
+        bad = np.isfinite(values) & (np.abs(values) > LARGEST)
+    else:
+        bad = ~(np.abs(values) <= LARGEST) if values.dtype.kind == "f" else np.zeros(0, bool)
+    if bad.any():
+        place = np.unravel_index(int(np.argmax(bad)), bad.shape)
+        allowed = "at least 0" if name == INDEX else f"a number of at most {LARGEST:g}"
+        raise InputError(f"{where}: {name} is {values[place]:g} at step {place[0]}; it must be {allowed}")
 
 
 def _action_size(scenario: Scenario) -> int:
