@@ -36,7 +36,7 @@ WHAT_TO_DO = {
     "motor": CONSTANT_POWER,
     "asymmetric_load": "a feeder is balanced; put the sum of its phases into net.load",
     "asymmetric_sgen": "a feeder is balanced; put the sum of its phases into net.sgen",
-    "controller": "let it act once, pandapower.runpp(net, run_control=True), then set net.controller.in_service = False",
+    "controller": "let it act once, pandapower.runpp(net, run_control=True); then net.controller.in_service = False",
 }
 OTHERWISE = "take it out of service or out of the net"
 
