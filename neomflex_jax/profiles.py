@@ -21,9 +21,13 @@ from neomflex_jax.files.paths import is_file
 from neomflex_jax.grid.feeder import STATIC
 from neomflex_jax.one_line import one_line
 from neomflex_jax.resources import PROFILES, packaged_profiles
+from neomflex_jax.series_clock import read_clock
 from neomflex_jax.tables import numbers, read_table
 
-MAX_DEMAND = 100.0  # above this the column holds MW or per cent, no multiple of the nominal load
+MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
+DOUBTFUL_MAX, DOUBTFUL_MEAN = 3.0, 1.5  # above these it may well be such a column
+DOUBTFUL_LEAST = 0.02  # a series that never gets here may be in another unit too
+DEMAND_IS = "Demand multiplies every load's nominal power: divide per cent by 100, and kW or MW by the nominal load"
 MAX_PRICE = 1e6  # per MWh
 MAX_SOLAR = 1.2  # above this the column is no per-unit series (a percentage or W/m2, most likely)
 
@@ -96,7 +100,7 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
         if too_much.size:
             raise InputError(
                 f"{path}: line {table.index[too_much[0]]}, column {column!r}: {values[too_much[0]]:g} is beyond "
-                f"{most:g}; Demand multiplies every load's nominal power, prices are per MWh"
+                f"{most:g}; {DEMAND_IS if column == 'Demand' else 'prices are per MWh'}"
             )
     too_bright = np.flatnonzero(solar > MAX_SOLAR)
     if too_bright.size:
@@ -113,6 +117,19 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
         solar = np.maximum(solar, 0.0)
     known = jnp.asarray(price, float) if tariff_column else None
     return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day, known)
+
+
+def doubts_of(path: Path, profiles: Profiles, step_hours: float) -> list[str]:
+    """Say what in a series looks as if it were meant otherwise than it is read: demand by its size, its own clock."""
+    demand, said = np.asarray(profiles.demand), []
+    least, mean, most = (float(value) for value in (demand.min(), demand.mean(), demand.max()))
+    if most > DOUBTFUL_MAX or mean > DOUBTFUL_MEAN:
+        said.append(f"Demand goes from {least:.4g} to {most:.4g}, {mean:.4g} on average; {DEMAND_IS}")
+    elif 0 < most < DOUBTFUL_LEAST:
+        said.append(f"Demand never exceeds {most:.4g}; {DEMAND_IS}")
+    clock = read_clock(path)
+    said += [] if clock is None else clock.doubts(profiles.n_rows, profiles.steps_per_day, step_hours)
+    return said
 
 
 def profiles_hash(path: Path) -> str:

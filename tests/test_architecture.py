@@ -19,7 +19,7 @@ FLOORS = (
         *("fields", "files", "folders", "jax_settings", "matplotlib_import", "native", "one_line", "same_bytes"),
         *("statistics", "tables", "toml_escapes", "toml_lines", "whole_files"),
     },
-    {"grid", "devices", "profiles"},
+    {"grid", "devices", "profiles", "series_clock"},
     {"powerflow", "scenario"},
     {"environment", "agents"},
     {"training", "evaluation"},

@@ -22,7 +22,7 @@ from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate
-from neomflex_jax.profiles import Profiles, read_profiles, resolve_profiles
+from neomflex_jax.profiles import Profiles, doubts_of, read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 
 CALIBRATION_SAMPLES, MILD_SHARE = 4096, 0.5
@@ -108,6 +108,8 @@ def scenario_profiles(scenario: Scenario, source: str | Path) -> Profiles:
     """
     path = resolve_profiles(source)
     profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
+    for doubt in doubts_of(path, profiles, scenario.step_hours):
+        warnings.warn(f"{path}: {doubt}", stacklevel=3)
     ahead = scenario.observation.forecast_steps
     if ahead >= profiles.n_rows:
         raise InputError(
