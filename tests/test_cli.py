@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from command_line import neomflex
 
+from neomflex_jax.commands.train import _end_line
 from neomflex_jax.errors import reason_of
 from neomflex_jax.resources import packaged_profiles
 
@@ -26,6 +27,13 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli") / "run"
     assert neomflex("train", "--output", folder, *SMALL) == 0
     return folder
+
+
+def test_training_says_how_its_policies_compare(run):
+    said = json.loads((run / "result.json").read_text())["comparison"]["sentence"]
+    assert "than no control" in said
+    assert "steps made of the 500,000" in said
+    assert _end_line(run).startswith(f"{said}\npolicies: ")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,8 @@ ACTION_MASK = np.array([[True, True], [True, False]])
 
 def options(**changes):
     scenario = load_scenario("neom33", power_flow="lindistflow")
-    return TrainOptions(scenario, algorithm="gradient", gradient=SMALL, total_steps=2 * 1920 + 16, **changes)
+    given = {"gradient": SMALL, "total_steps": 2 * 1920 + 16, "compared_days": 0} | changes
+    return TrainOptions(scenario, algorithm="gradient", **given)
 
 
 def test_probe_every_agent_finds_its_action():

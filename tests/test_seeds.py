@@ -33,7 +33,8 @@ SEEDS = (3, 4, 5)
 
 def options(chunks=2, **changes):
     scenario = load_scenario("neom33", power_flow="lindistflow")
-    given = {"seed": 3, "n_seeds": 3, "total_steps": WARM_UP + chunks * CHUNK, "sac": SAC} | changes
+    given = {"seed": 3, "n_seeds": 3, "total_steps": WARM_UP + chunks * CHUNK, "sac": SAC}
+    given |= {"compared_days": 0} | changes
     return TrainOptions(scenario=scenario, **given)
 
 

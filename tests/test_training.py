@@ -18,7 +18,7 @@ from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.interrupt import deferred_interrupt
-from neomflex_jax.training.options import TrainOptions, read_options
+from neomflex_jax.training.options import TUNED_STEPS, TrainOptions, read_options
 from neomflex_jax.training.origin import origin_of
 from neomflex_jax.training.program import program_for
 from neomflex_jax.training.run_folder import RunFolder
@@ -41,7 +41,8 @@ WARM_UP = SAC.warmup_steps * SAC.n_copies
 
 def options(chunks, seed=0):
     scenario = load_scenario("neom33", power_flow="lindistflow")
-    return TrainOptions(scenario=scenario, seed=seed, total_steps=WARM_UP + chunks * CHUNK, sac=SAC)
+    steps = WARM_UP + chunks * CHUNK
+    return TrainOptions(scenario=scenario, seed=seed, total_steps=steps, sac=SAC, compared_days=0)
 
 
 def arrays(state):
@@ -157,13 +158,22 @@ def test_a_budget_below_the_warm_up_still_makes_a_chunk(tmp_path):
 
 def test_time_alone_goes_on_with_a_run_that_made_all_its_steps(tmp_path):
     def interrupt(progress):
+        assert progress.share < 0.5
         raise KeyboardInterrupt
 
     train(options(1), tmp_path / "run")
     with pytest.raises(KeyboardInterrupt):
-        resume(tmp_path / "run", max_seconds=1000.0, on_progress=interrupt)
+        resume(tmp_path / "run", max_seconds=10_000.0, on_progress=interrupt)
     assert json.loads((tmp_path / "run" / "result.json").read_text())["steps"] == WARM_UP + 2 * CHUNK
-    assert read_options(RunFolder(tmp_path / "run")).total_steps > 10**9
+    assert read_options(RunFolder(tmp_path / "run")).most_steps == np.inf
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "gradient"])
+def test_a_budget_in_seconds_alone_bounds_the_time_and_nothing_else(algorithm):
+    by_default = dataclasses.replace(options(1), total_steps=None, algorithm=algorithm)
+    assert by_default.most_steps == TUNED_STEPS[algorithm]
+    assert dataclasses.replace(by_default, max_seconds=5.0).most_steps == np.inf
+    assert dataclasses.replace(by_default, max_seconds=5.0, total_steps=7).most_steps == 7
 
 
 def test_parameters_that_are_not_finite_replace_no_checkpoint(run):

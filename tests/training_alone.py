@@ -29,6 +29,7 @@ def options(algorithm, chunks, **more):
         total_steps=FIRST[algorithm] + chunks * CHUNK[algorithm],
         sac=SacConfig(**SAC),
         gradient=GradientConfig(**GRADIENT),
+        compared_days=0,
         **more,
     )
 

@@ -72,7 +72,6 @@ class DemoCommand:
                 output=run,
                 scenario=self.scenario,
                 seed=self.seed,
-                total_steps=10**9,
                 max_seconds=self.train_seconds,
                 overwrite=self.overwrite,
             )

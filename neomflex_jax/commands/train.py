@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from neomflex_jax.training.options import TrainOptions
     from neomflex_jax.training.run_log import Progress
 
-DEFAULT_STEPS = {"sac": 500_000, "gradient": 1_250_000}
-
 
 @dataclass(frozen=True)
 class TrainCommand:
@@ -44,7 +42,8 @@ class TrainCommand:
     """Train this many seeds side by side, from --seed on; policies go to seed_<k>/. If not given: 1."""
     total_steps: int | None = None
     """Environment steps of a seed, all copies together, rounded up to whole chunks; the warm-up counts, and at least
-    one chunk is made after it. If not given: 500000, or for gradient 1250000."""
+    one chunk is made after it. If not given: no bound where --max-seconds is one, else 500000, or for gradient
+    1250000."""
     max_seconds: float | None = None
     """Stop after this many seconds from the command's start, compilation included; at least one chunk is made."""
     power_flow: str | None = None
@@ -188,9 +187,9 @@ class TrainCommand:
         if devices is None and self.seeds is not None and self.seeds > 1 and jax.process_count() == 1:
             devices = cores_for_seeds(self.seeds, jax.local_device_count())
         given |= {"devices": devices}
-        given |= {"total_steps": DEFAULT_STEPS.get(self.algorithm) if self.total_steps is None else self.total_steps}
         return TrainOptions(
             scenario=scenario,
+            total_steps=self.total_steps,
             max_seconds=self.max_seconds,
             target_day_cost=self.target_day_cost,
             sac=self.sac,
@@ -245,4 +244,5 @@ def _end_line(output: Path) -> str:
     n_seeds, first = config.get("n_seeds", 1), config.get("seed", 0)
     seeds = [folder.of_seed(seed) for seed in range(first, first + n_seeds)] if n_seeds > 1 else [folder]
     places = ", ".join(str(each.policies) for each in seeds)
-    return f"policies: {places}    {result['seconds']:.0f} s    sha256 {result['policies_sha256']}"
+    policies = f"policies: {places}    {result['seconds']:.0f} s    sha256 {result['policies_sha256']}"
+    return f"{result['comparison']['sentence']}\n{policies}" if "comparison" in result else policies

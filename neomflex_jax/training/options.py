@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,20 +20,23 @@ from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.training.run_folder import RunFolder
 
-ALGORITHM_NAMES = ("sac", "gradient")
+TUNED_STEPS = {"sac": 500_000, "gradient": 1_250_000}  # that the settings' defaults are tuned for
+ALGORITHM_NAMES = tuple(TUNED_STEPS)
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """What a training run is told; `total_steps` counts the steps of all copies together.
+    """What a training run is told.
 
     Attributes
     ----------
     seed, n_seeds
         `n_seeds` trainings side by side, with the seeds from `seed` on.
+    total_steps
+        Budget in steps, all copies of a seed together. None: no bound where `max_seconds` is one, else `TUNED_STEPS`.
     max_seconds
-        Time budget from the start of training, compilation included; the learning rate's decay goes by whichever
-        budget is nearer to its end.
+        Budget in seconds from the start of training, compilation included; None: no bound. The learning rate's decay
+        goes by whichever budget is nearer to its end.
     finish_on, finish_fraction
         Power flow of the last part of the budget, for example `ac` after the surrogate; None: none.
     initial_policies
@@ -41,18 +45,21 @@ class TrainOptions:
         Devices of each process that share the copies, or the seeds where there are several.
     target_day_cost
         Stop when a chunk's mean day cost, in training, is at most this; None: don't.
+    compared_days
+        Days on which the policies are compared with no control and a droop at the end; 0: they are not.
     """
 
     scenario: Scenario
     seed: int = 0
     n_seeds: int = 1
-    total_steps: int = 500_000
+    total_steps: int | None = None
     max_seconds: float | None = None
     finish_on: str | None = None
     finish_fraction: float = 0.2
     initial_policies: str | None = None
     target_day_cost: float | None = None
     devices: int = 1
+    compared_days: int = 8
     sac: SacConfig = field(default_factory=SacConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     algorithm: str = "sac"
@@ -62,8 +69,11 @@ class TrainOptions:
     def __post_init__(self) -> None:
         check_choice("algorithm", self.algorithm, ALGORITHM_NAMES)
         for name in ("total_steps", "n_seeds", "devices"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} = {value} must be at least 1")
+        if self.compared_days < 0:
+            raise InputError(f"compared_days = {self.compared_days} must be at least 0")
         if self.max_seconds is not None and not self.max_seconds > 0:
             raise InputError(f"max_seconds = {self.max_seconds} must be above 0")
         if not 0 <= self.seed < 2**31 - self.n_seeds:
@@ -72,6 +82,13 @@ class TrainOptions:
             check_choice("finish_on", self.finish_on, METHODS)
         if not 0 < self.finish_fraction <= 1:
             raise InputError(f"finish_fraction = {self.finish_fraction} must lie above 0 and at most at 1")
+
+    @property
+    def most_steps(self) -> float:
+        """Steps of all copies of a seed that end the run; infinite where time alone does."""
+        if self.total_steps is not None:
+            return self.total_steps
+        return TUNED_STEPS[self.algorithm] if self.max_seconds is None else math.inf
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -19,13 +19,13 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.training.options import TrainOptions, config_of
 
 VERSIONS = ("neomflex_jax", "jax")
-BUDGETS = ("total_steps", "max_seconds")  # a resumed run may have others
+CHANGEABLE = ("total_steps", "max_seconds", "compared_days")  # a resumed run may have others
 DEVICE = "device"
 
 
 def origin_of(options: TrainOptions) -> dict[str, Any]:
     """Give what a checkpoint of these options says of itself, as it is read back from JSON."""
-    config = {name: value for name, value in config_of(options).items() if name not in BUDGETS}
+    config = {name: value for name, value in config_of(options).items() if name not in CHANGEABLE}
     return json.loads(json.dumps({**config, "processes": jax.process_count()}))
 
 

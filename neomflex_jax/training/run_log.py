@@ -33,7 +33,7 @@ class Progress:
     """What a progress display may show after each chunk."""
 
     steps: int  # environment steps of all copies of a seed, warm-up included
-    total_steps: int
+    most_steps: float  # that end the run; infinite where time alone does
     seconds: float  # since the start of `train`, compilation included
     steps_per_second: float  # of all seeds together
     share: float  # 0..1 of the budget

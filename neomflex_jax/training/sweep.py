@@ -212,7 +212,7 @@ class _Group:
         return self.program.with_settings(state, each)
 
     def share(self, state: TrainState) -> float:
-        share = self.program.steps(state) / self.options.total_steps
+        share = self.program.steps(state) / self.options.most_steps
         if self.options.max_seconds is not None:
             share = max(share, (time.monotonic() - self.started) / self.options.max_seconds)
         return share
@@ -228,7 +228,7 @@ class _Group:
         made = algorithm.chunk_steps * algorithm.n_copies * len(self.trainings)
         progress = Progress(
             steps=self.program.steps(state),
-            total_steps=self.options.total_steps,
+            most_steps=self.options.most_steps,
             seconds=now - self.started,
             steps_per_second=made / (now - before),
             share=self.share(state),

@@ -21,9 +21,10 @@ from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import FRESH, Checkpoints, Standing
+from neomflex_jax.training.comparison import compare
 from neomflex_jax.training.devices import cores_for_seeds, on_host
 from neomflex_jax.training.interrupt import Interrupted, deferred_interrupt
-from neomflex_jax.training.options import TrainOptions, config_of, read_options
+from neomflex_jax.training.options import TUNED_STEPS, TrainOptions, config_of, read_options
 from neomflex_jax.training.origin import digest_of, origin_of
 from neomflex_jax.training.processes import (
     agreed,
@@ -34,7 +35,7 @@ from neomflex_jax.training.processes import (
     noticing_the_dead,
 )
 from neomflex_jax.training.program import Program, program_for, steps_of_a_copy
-from neomflex_jax.training.result import result_of, write_result
+from neomflex_jax.training.result import read_result, result_of, write_result
 from neomflex_jax.training.run_folder import PART_OF, RunFolder, SaveError, saving
 from neomflex_jax.training.run_log import (
     DivergedError,
@@ -48,7 +49,6 @@ from neomflex_jax.training.run_log import (
 )
 
 CHECKPOINT_SECONDS = 60.0
-ANY_STEPS = 10**15  # where time alone bounds a run
 
 OnProgress = Callable[[Progress], None]
 
@@ -137,8 +137,7 @@ def resume(
     """Continue a run from its newest checkpoint that loads, as if it had never stopped.
 
     `total_steps` and `max_seconds`, which counts from now, replace the run's own budget; with neither, it goes on with
-    what is left of that. Time alone, for a run that has made all its steps, lifts their bound. The learning rate's
-    decay goes by the share of the new budget, so that it may rise again.
+    what is left of that. The learning rate's decay goes by the share of the new budget, so that it may rise again.
     """
     started = time.monotonic() if started is None else started
     folder = RunFolder(output)
@@ -159,7 +158,7 @@ def resume(
             else:  # it ended before there was anything to save
                 folder.refuse_if_learned()
                 state = _start(run)
-        run.give_budget(state, total_steps, max_seconds)
+        run.give_budget(total_steps, max_seconds)
         run.refuse_if_complete(state)
         if is_first():
             folder.write_config(config_of(run.options))
@@ -193,14 +192,11 @@ class _Run:
     finishing: bool = False
     standing: Standing = FRESH  # of the checkpoint that it goes on from
 
-    def give_budget(self, state: TrainState, total_steps: int | None, max_seconds: float | None) -> None:
+    def give_budget(self, total_steps: int | None, max_seconds: float | None) -> None:
         """Replace the run's own budget, if there is another."""
         if total_steps is None and max_seconds is None:
             return
         seconds = None if max_seconds is None else self.standing.seconds + max_seconds
-        if total_steps is None:
-            made_all = self.program.steps(state) >= self.options.total_steps
-            total_steps = ANY_STEPS if made_all else self.options.total_steps
         self.options = dataclasses.replace(self.options, total_steps=total_steps, max_seconds=seconds)
         self.standing = dataclasses.replace(self.standing, reached_target=False)
 
@@ -257,7 +253,7 @@ class _Run:
         means = {name: float(np.mean(value)) for name, value in values.items()}
         progress = Progress(
             steps=self.program.steps(state),
-            total_steps=options.total_steps,
+            most_steps=options.most_steps,
             seconds=self._standing().seconds,
             steps_per_second=made / (now - before),
             share=self._share(state),
@@ -276,7 +272,7 @@ class _Run:
 
     def _share(self, state: TrainState) -> float:
         """Share of the budget that is used up: of steps or of time, whichever is larger."""
-        share = self.program.steps(state) / self.options.total_steps
+        share = self.program.steps(state) / self.options.most_steps
         if self.options.max_seconds is not None:
             share = max(share, self._standing().seconds / self.options.max_seconds)
         return share
@@ -287,7 +283,7 @@ class _Run:
             return None
         if self.standing.reached_target:
             return "target_day_cost"
-        if self.program.steps(state) >= self.options.total_steps:
+        if self.program.steps(state) >= self.options.most_steps:
             return "total_steps"
         return "max_seconds" if agreed(self._share(state)) >= 1.0 else None
 
@@ -309,6 +305,18 @@ class _Run:
                 else:
                     self._save_seeds(networks, how)
                 write_result(self.folder.result, result)
+            if stopped != "interrupted" and self.options.compared_days:
+                self._compare(networks, steps)
+
+    def _compare(self, networks: Sequence[tuple[ActorNetwork, ...]], steps: int) -> None:
+        """Add to what the results say how the policies compare with no control and the droop."""
+        options, n_seeds = self.options, self.options.n_seeds
+        compared = compare(self.env, networks, options.compared_days)
+        alone = [(self.folder.of_seed(seed), compared.of_seed(i)) for i, seed in enumerate(options.seeds)]
+        for folder, one in [(self.folder, compared), *(alone if n_seeds > 1 else [])]:
+            sentence = one.sentence(steps, TUNED_STEPS[options.algorithm])
+            with saving(folder.result):
+                write_result(folder.result, read_result(folder.result) | {"comparison": one.as_dict(sentence)})
 
     def _save_seeds(self, networks: Sequence[tuple[ActorNetwork, ...]], how: dict[str, Any]) -> None:
         """Give every seed a folder as if it had been trained alone, but for the checkpoints."""

@@ -1,0 +1,124 @@
+"""How a training's policies compare with doing nothing and with MAPDN's droop, on a few days that it was trained on.
+
+A look at its end, not a validation: unseen days and pandapower are for `evaluate` and `validate`. It says at once
+whether learning has come to anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from neomflex_jax.agents.baselines import MAPDN, Droop
+from neomflex_jax.agents.baselines.controller import Blind, Controller
+from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy
+from neomflex_jax.agents.policy import NoControl
+from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.environment.make import evaluation_scenario
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Costs of a day (minus the team's reward), mean over the days."""
+
+    days: tuple[int, ...]  # of the training profiles, from 0; played one after the other, energies carried over
+    power_flow: str
+    policy: tuple[float, ...]  # of each seed
+    no_control: float
+    mapdn_droop: float
+
+    def of_seed(self, index: int) -> Comparison:
+        """Give what it says of one seed."""
+        return replace(self, policy=(self.policy[index],))
+
+    def as_dict(self, sentence: str) -> dict[str, Any]:
+        """Lay it out for result.json."""
+        return {"sentence": sentence, **asdict(self)}
+
+    def sentence(self, steps: int, tuned_steps: int) -> str:
+        """Say it, and how many steps were made of those that the settings' defaults are tuned for."""
+        low, high = _short(min(self.policy)), _short(max(self.policy))
+        seeds = f" of {len(self.policy)} seeds" if len(self.policy) > 1 else ""
+        days = ", ".join(str(day) for day in self.days)
+        more = ", more may help" if steps < tuned_steps else ""
+        return (
+            f"day cost{seeds} {low if low == high else f'{low} to {high}'}, "
+            f"{self._beside(self.no_control)} no control ({_short(self.no_control)}) and "
+            f"{self._beside(self.mapdn_droop)} MAPDN's droop ({_short(self.mapdn_droop)}), on training days {days}, in "
+            f"{self.power_flow}; {steps:,} steps made of the {tuned_steps:,} that the defaults are tuned for{more}"
+        )
+
+    def _beside(self, other: float) -> str:
+        worse = sum(cost > other for cost in self.policy)
+        if len(self.policy) > 1 and 0 < worse < len(self.policy):
+            return f"{worse} of {len(self.policy)} worse than"
+        equal = all(cost == other for cost in self.policy)
+        return "equal to" if equal else "worse than" if worse else "better than"
+
+
+def _short(cost: float) -> str:
+    return f"{cost:,.0f}" if abs(cost) >= 1000 else f"{cost:.4g}"
+
+
+def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days: int) -> Comparison:
+    """Play each seed's policy beside no control and the droop, on days spread over the training's.
+
+    Parameters
+    ----------
+    env
+        The training's, on the power flow that it ended on.
+    networks
+        By seed and agent.
+    n_days
+        How many days; no more than there are.
+    """
+    days = spread_days(env.profiles.n_days, n_days)
+    rows = days[:, None] * env.scenario.steps_per_day + np.arange(env.scenario.steps_per_day)
+    judged = replace(
+        env,
+        profiles=env.profiles.rows(rows.ravel()),
+        day_start_flow=jax.tree.map(lambda leaf: np.asarray(leaf)[days], env.day_start_flow),
+        scenario=evaluation_scenario(env.scenario),
+    )
+    policies = [NetworkPolicy(tuple(each)) for each in networks]
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *policies)
+    costs = np.asarray(_costs(judged, stacked)) / len(days)
+    own, no_control, droop = costs[:-2], float(costs[-2]), float(costs[-1])
+    return Comparison(tuple(days.tolist()), env.power_flow.method, tuple(own.tolist()), no_control, droop)
+
+
+def spread_days(n_days: int, wanted: int) -> np.ndarray:
+    """Take so many of the days 0..n_days, or all there are: the middles of equal parts."""
+    wanted = min(wanted, n_days)
+    return ((np.arange(wanted) + 0.5) * n_days / wanted).astype(int)
+
+
+# Run once: compiling it well takes longer than it saves.
+@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+def _costs(env: Environment, policies: NetworkPolicy) -> Array:
+    """Sum of the costs of all days, (n_seeds + 2,): of the policies (leaves (n_seeds, ...)), no control, the droop."""
+    copy = AutoReset(env)
+    rules: tuple[Controller, ...] = (Blind(NoControl(env.action_size)), Droop(MAPDN, None))
+    n_seeds = jax.tree.leaves(policies)[0].shape[0]
+
+    def step(carry: tuple[State, Array, Any], _: None) -> tuple[tuple[State, Array, Any], Array]:
+        states, observations, memories = carry
+        actions = [*jax.vmap(lambda policy, seen: policy(seen))(policies, observations[:n_seeds])]
+        kept: list[Any] = []
+        for index, (rule, memory) in enumerate(zip(rules, memories, strict=True), start=n_seeds):
+            state = jax.tree.map(lambda leaf, index=index: leaf[index], states)
+            action, memory = rule.act(env, state, observations[index], memory)
+            actions, kept = [*actions, action], [*kept, memory]
+        states, timesteps = jax.vmap(copy.step)(states, jnp.stack(actions))
+        return (states, timesteps.observation, tuple(kept)), -timesteps.info["local_reward"].sum(axis=-1)
+
+    states, first = jax.vmap(copy.reset)(jax.random.split(jax.random.key(0), n_seeds + len(rules)))
+    start = (states, first.observation, tuple(rule.start(env) for rule in rules))
+    return jax.lax.scan(step, start, None, length=env.profiles.n_rows)[1].sum(axis=0)
