@@ -75,7 +75,7 @@ def _train(options: Options, change: str) -> dict[str, Any]:
     if change != "default":
         name, _, text = change.partition("=")
         kind = type(getattr(training.sac, name))
-        value = text == "True" if kind is bool else kind(text)
+        value = text == "True" if kind is bool else _number(text) if name == "reward_scale" else kind(text)
         training = replace(training, sac=replace(training.sac, **{name: value}))
     env = make(training.scenario)
     program = program_for(env, training)
@@ -95,6 +95,10 @@ def _train(options: Options, change: str) -> dict[str, Any]:
         "hard_violations": sum(int(trajectory.violated.sum()) for trajectory in played),
         "seconds_without_compilation": round(seconds, 1),
     }
+
+
+def _number(text: str) -> float | str:
+    return text if text == "auto" else float(text)
 
 
 if __name__ == "__main__":

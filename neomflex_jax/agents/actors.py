@@ -96,6 +96,12 @@ class Actors:
         keys = jnp.broadcast_to(key, self.n_agents) if self.shared else jax.random.split(key, self.n_agents)
         return jax.vmap(lambda k: fresh(self._network, k, jnp.zeros(self.input_size)))(keys)
 
+    def nearly_idle(self, params: Params) -> Params:
+        """Take the last layer's kernel to a hundredth: every mean action is then next to 0, which is no control."""
+        last = f"Dense_{len(self.hidden_sizes)}"
+        layer = params["params"][last]
+        return {"params": params["params"] | {last: layer | {"kernel": 0.01 * layer["kernel"]}}}
+
     def no_statistics(self) -> Statistics:
         """Leave observations as they are."""
         return Statistics(jnp.zeros(self.observation_mask.shape), jnp.ones(self.observation_mask.shape))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from neomflex_jax.agents.gradient.config import GradientConfig
-from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.agents.sac.config import RewardScale, SacConfig
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.progress import progress
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from neomflex_jax.training.options import TrainOptions
     from neomflex_jax.training.sweep import Outcome
 
-TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool}
+TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "RewardScale": RewardScale}
 
 
 def _flag(name: str, kind: str) -> tuple[str, Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -92,7 +93,7 @@ class SacTraining:
         )
 
     def warm_up(self, env: Environment, state: SacState) -> SacState:
-        """Fill the buffer with uniformly random actions, then fix the observation normalisation from it."""
+        """Fill the buffer with uniformly random actions, then take scales of observations and rewards from it."""
         config = self.sac.config
         shape = (self.n_copies, *self.sac.action_mask.shape)
 
@@ -103,8 +104,9 @@ class SacTraining:
             return self._step(env, state, act)[0], None
 
         state = jax.lax.scan(body, state, None, length=config.warmup_steps)[0]
-        seen = state.buffer.storage.observation[: config.warmup_steps * self.n_copies]
-        return replace(state, learner=self.sac.with_statistics(state.learner, seen))
+        seen = jax.tree.map(lambda leaf: leaf[: config.warmup_steps * self.n_copies], state.buffer.storage)
+        learner = self.sac.with_reward_scale(state.learner, seen.reward)
+        return replace(state, learner=self.sac.with_statistics(learner, seen.observation))
 
     def advance(self, env: Environment, state: SacState, share: Array) -> tuple[SacState, Metrics]:
         """Make a chunk of steps of every copy, each followed by the updates."""
@@ -139,12 +141,15 @@ class SacTraining:
         key, action_key = jax.random.split(state.key)
         action = act(state, self._device_key(action_key))
         environments, timestep = jax.vmap(AutoReset(env).step)(state.environments, action)
+        # A violation may end the day here, but never where policies are judged. Were nothing to come after it, learners
+        # would look for violations, which cost less than to go on badly: so every end counts as the clock's.
+        ended = timestep.terminated | timestep.truncated
         transitions = Transition(
             observation=state.observation,
             action=action,
             reward=timestep.reward,
-            terminated=timestep.terminated.astype(timestep.reward.dtype),
-            truncated=timestep.truncated.astype(timestep.reward.dtype),
+            terminated=jnp.zeros_like(timestep.reward[..., 0]),
+            truncated=ended.astype(timestep.reward.dtype),
             next_observation=timestep.final_observation,
         )
         advanced = replace(
@@ -162,7 +167,8 @@ class SacTraining:
         key, batch_key, update_key = jax.random.split(state.key, 3)
         batch_key, update_key = self._device_key(batch_key), self._device_key(update_key)
         shape, gamma = (config.updates_per_step, config.batch_size), state.learner.settings.gamma
-        batches = sample_batch(state.buffer, batch_key, shape, gamma, config.n_steps, self.n_copies)
+        learned = partial(self.sac.learned_rewards, state.learner)
+        batches = sample_batch(state.buffer, batch_key, shape, gamma, config.n_steps, self.n_copies, learned)
 
         def body(learner: LearnerState, xs: tuple[Batch, Array]) -> tuple[LearnerState, Metrics]:
             return self.sac.update(learner, *xs, share)

@@ -22,7 +22,7 @@ import numpy as np
 
 from neomflex_jax.agents.gradient.learner import GradientSettings
 from neomflex_jax.agents.policy_files import save_policies
-from neomflex_jax.agents.sac.config import Settings
+from neomflex_jax.agents.sac.config import Settings, traced_values
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.folders.lock import alone_in
@@ -297,5 +297,6 @@ def _untraced(options: TrainOptions) -> TrainOptions:
 
 
 def _traced(options: TrainOptions) -> dict[str, float]:
-    config = getattr(options, options.algorithm)
-    return {name: float(getattr(config, name)) for name in TRACED[options.algorithm]}
+    if options.algorithm == "sac":
+        return traced_values(options.sac)
+    return {name: float(getattr(options.gradient, name)) for name in TRACED["gradient"]}

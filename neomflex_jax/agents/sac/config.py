@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
 CRITICS = ("auto", "local", "joint", "shared")
+RewardScale = float | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ class SacConfig:
         Over the run's budget: none, linear or cosine, down to a hundredth; for networks and temperatures.
     target_entropy_per_action
         Per real action dimension; the temperature is driven to reach it.
-    reward_scale
-        Multiplies the reward before it is learned from.
+    reward_scale, reward_tail
+        What multiplies the reward before it is learned from, a number or `auto`: from the warm-up's rewards; and how
+        large it may then be before its logarithm is taken. See `reward.py`.
     actor_average
         Step size of the moving average of the actors that is taken as the trained policy.
     """
@@ -76,7 +79,8 @@ class SacConfig:
     temperature_learning_rate: float = 1e-3
     initial_temperature: float = 0.1
     target_entropy_per_action: float = -2.0
-    reward_scale: float = 10.0
+    reward_scale: RewardScale = "auto"
+    reward_tail: float = 3.0
     max_gradient_norm: float = 10.0
     actor_average: float = 0.001
 
@@ -114,12 +118,15 @@ class SacConfig:
             "learning_rate",
             "temperature_learning_rate",
             "initial_temperature",
-            "reward_scale",
+            "reward_tail",
             "reward_huber",
             "max_gradient_norm",
         ):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be above 0")
+        scale: object = self.reward_scale
+        if scale != "auto" and not (isinstance(scale, int | float) and scale > 0):
+            raise InputError(f"reward_scale = {scale!r} must be a number above 0, or 'auto'")
 
 
 @jax.tree_util.register_dataclass
@@ -132,11 +139,18 @@ class Settings:
     learning_rate: Array
     temperature_learning_rate: Array
     target_entropy_per_action: Array
-    reward_scale: Array
+    reward_scale: Array  # 0: the one that was measured in the warm-up
+    reward_tail: Array
     max_gradient_norm: Array
     actor_average: Array
 
 
 def settings_of(config: SacConfig) -> Settings:
     """Take the traced settings out of a configuration."""
-    return Settings(**{name: jnp.asarray(getattr(config, name), float) for name in Settings.__dataclass_fields__})
+    return Settings(**{name: jnp.asarray(value, float) for name, value in traced_values(config).items()})
+
+
+def traced_values(config: SacConfig) -> dict[str, float]:
+    """Give the numbers behind the traced settings, by name."""
+    named = {name: getattr(config, name) for name in Settings.__dataclass_fields__}
+    return {name: 0.0 if value == "auto" else float(value) for name, value in named.items()}

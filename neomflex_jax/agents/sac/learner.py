@@ -25,6 +25,7 @@ from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.losses import actor_loss, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
+from neomflex_jax.agents.sac.reward import measured_scale, squeezed
 from neomflex_jax.one_line import one_line
 
 
@@ -43,6 +44,7 @@ class LearnerState:
     temperature_optimiser: optax.OptState
     updates: Array  # () int32 made so far
     statistics: Statistics
+    measured_scale: Array  # (n_agents,) of rewards, from the warm-up; settings may have another
     settings: Settings  # do not change in a run
 
     __repr__ = one_line
@@ -89,7 +91,7 @@ class Sac:
         """Start with fresh networks; None takes the configuration's settings."""
         settings = settings_of(self.config) if settings is None else settings
         actor_key, critic_key = jax.random.split(key)
-        actor = self.actors.init(actor_key)
+        actor = self.actors.nearly_idle(self.actors.init(actor_key))
         critic = self._critics.init(critic_key, self.actors.input_size)
         # with its dtype, or it would be weakly typed until the first update, and every program compiled twice
         log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature), float)
@@ -104,8 +106,14 @@ class Sac:
             temperature_optimiser=optimiser.start(log_temperature),
             updates=jnp.zeros((), jnp.int32),
             statistics=self.actors.no_statistics(),
+            measured_scale=jnp.ones(self.n_agents),
             settings=settings,
         )
+
+    def with_reward_scale(self, state: LearnerState, rewards: Array) -> LearnerState:
+        """Measure the scale of rewards (n_samples, n_agents), once, after the warm-up."""
+        measured = measured_scale(self._shared(rewards))
+        return replace(state, measured_scale=mean_over_devices(measured, self.mesh_axis))
 
     def with_statistics(self, state: LearnerState, observations: Array) -> LearnerState:
         """Fix the observation normalisation from (n_samples, n_agents, observation_size), once, after the warm-up."""
@@ -125,11 +133,16 @@ class Sac:
         mean, log_std = self.actors.apply(state.actor, self.actors.inputs(state.statistics, observation))
         return sample(mean, log_std, jnp.asarray(self.action_mask), jax.random.normal(key, mean.shape))[0]
 
+    def learned_rewards(self, state: LearnerState, rewards: Array) -> Array:
+        """Rewards (..., n_agents) as critics learn from them; see `reward.py`."""
+        return squeezed(_reward_scale(state) * self._shared(rewards), state.settings.reward_tail)
+
     def update(
         self, state: LearnerState, batch: Batch, key: Array, share: Array | float = 0.0
     ) -> tuple[LearnerState, dict[str, Array]]:
         """Make one gradient step of every critic, actor and temperature on a batch (batch, ...).
 
+        The batch's rewards are as `learned_rewards` gives them.
         `share` of the run's budget, 0..1, is what the learning rate's decay goes by.
         """
         settings, pooled = state.settings, self.actors.pooled
@@ -176,15 +189,15 @@ class Sac:
             "actor_loss": actor_losses,
             "entropy": -log_probability.mean(axis=-1),
             "temperature": jnp.exp(state.log_temperature),
+            "reward_scale": _reward_scale(state),
         }
         return updated, mean_over_devices(metrics, self.mesh_axis)
 
     def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params]:
         """Losses (n_critics,) and gradients of the twin critics, against everyone's next actions."""
         next_action, next_log_probability = self._sample(state.actor, batch.next_observation, noise)
-        scale = state.settings.reward_scale
-        reward, later_reward = scale * batch.reward, scale * batch.later_reward
         entropy_cost = jnp.exp(state.log_temperature) * next_log_probability
+        reward, later_reward = batch.reward, batch.later_reward
         if self.config.critics == "shared":  # the team's: everyone's mean reward, everyone's entropy
             reward, later_reward = (each.mean(-1, keepdims=True) for each in (reward, later_reward))
             entropy_cost = entropy_cost.sum(-1, keepdims=True)
@@ -234,6 +247,12 @@ class Sac:
         gradients, (losses, log_probability) = jax.grad(losses_of, has_aux=True)(state.actor)
         return losses, log_probability, gradients
 
+    def _shared(self, rewards: Array) -> Array:
+        """Give every agent the team's mean, where one critic learns for all."""
+        if self.config.critics != "shared":
+            return rewards
+        return jnp.broadcast_to(rewards.mean(-1, keepdims=True), rewards.shape)
+
     def _own_values(self, critic: Params, own: Array, observation: Array, action: Array) -> Array:
         """Values (2, batch) of one agent's critic, of which only its own action has a gradient."""
         action = jnp.where(own[:, None], action, lax.stop_gradient(action))
@@ -249,3 +268,9 @@ class Sac:
     def networks(self, state: LearnerState) -> tuple[ActorNetwork, ...]:
         """Give the trained policy: the averaged actors' modes, one unpadded network an agent, in NumPy."""
         return self.actors.networks(state.averaged_actor, state.statistics)
+
+
+def _reward_scale(state: LearnerState) -> Array:
+    """Scale of every agent's rewards, (n_agents,): as set, or as measured."""
+    given = state.settings.reward_scale
+    return jnp.where(given > 0.0, given, state.measured_scale)

@@ -6,6 +6,7 @@ Every copy of the environment adds one transition at a time, all of them side by
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -76,22 +77,32 @@ class Batch:
 
 
 def sample_batch(
-    buffer: ReplayBuffer, key: Array, shape: tuple[int, ...], gamma: Array | float, n_steps: int = 1, n_copies: int = 1
+    buffer: ReplayBuffer,
+    key: Array,
+    shape: tuple[int, ...],
+    gamma: Array | float,
+    n_steps: int = 1,
+    n_copies: int = 1,
+    learned: Callable[[Array], Array] = lambda reward: reward,
 ) -> Batch:
-    """Draw uniformly, with replacement, from what has `n_steps` successors; gives leading axes `shape`."""
+    """Draw uniformly, with replacement, from what has `n_steps` successors; gives leading axes `shape`.
+
+    `learned` makes of every reward what it is learned as.
+    """
     capacity = buffer.storage.terminated.shape[0]
     oldest = buffer.position - buffer.filled
     start = jax.random.randint(key, shape, 0, buffer.filled - (n_steps - 1) * n_copies)
     index = (oldest + start) % capacity
     first = jax.tree.map(lambda leaf: leaf[index], buffer.storage)
+    reward = learned(first.reward)
     later_reward, next_observation = jnp.zeros_like(first.reward), first.next_observation
     goes_on, discount = 1.0 - jnp.maximum(first.terminated, first.truncated), gamma * (1.0 - first.terminated)
     for step in range(1, n_steps):
         later = (index + step * n_copies) % capacity
         terminated, truncated = buffer.storage.terminated[later], buffer.storage.truncated[later]
-        later_reward = later_reward + (gamma**step * goes_on)[..., None] * buffer.storage.reward[later]
+        later_reward = later_reward + (gamma**step * goes_on)[..., None] * learned(buffer.storage.reward[later])
         following = buffer.storage.next_observation[later]
         next_observation = jnp.where(goes_on[..., None, None] > 0, following, next_observation)
         discount = jnp.where(goes_on > 0, discount * gamma * (1.0 - terminated), discount)
         goes_on = goes_on * (1.0 - jnp.maximum(terminated, truncated))
-    return Batch(first.observation, first.action, first.reward, later_reward, discount, next_observation)
+    return Batch(first.observation, first.action, reward, later_reward, discount, next_observation)
