@@ -39,7 +39,9 @@ CHANGES = (
     "normalise_observations=False",
     "learning_rate_decay=none",
     "gamma=0.95",
-    "reward_scale=3.0",
+    "reward_scale=10.0",
+    "reward_tail=10.0",
+    "reward_tail=1000000.0",
     "target_entropy_per_action=-1.0",
     "temperature_learning_rate=1e-9",
 )

@@ -66,12 +66,6 @@ def write_result(path: Path, result: dict[str, Any]) -> None:
     write_whole(path, json.dumps(result, indent=2) + "\n")
 
 
-def read_result(path: Path) -> dict[str, Any]:
-    """Read what `write_result` wrote."""
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return result
-
-
 def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
     """Name the power flow that a run's policies ended on, by its result; without one, what should have finished it.
 
