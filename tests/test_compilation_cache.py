@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jaxlib.version
 import pytest
 
-from neomflex_jax.commands.compilation_cache import cache_folder
+from neomflex_jax.commands.compilation_cache import QUIET_SINCE, cache_folder
 
 HOME = Path("users_home")  # any folder
 ROOT = Path(__file__).parent.parent
@@ -53,6 +54,9 @@ def run(**environment):
 
 def test_a_second_start_reads_what_the_first_compiled_without_a_word(tmp_path):
     (folder, hits), _ = run(NEOMFLEX_CACHE=str(tmp_path / "cache"))
+    if jaxlib.version.__version_info__ < QUIET_SINCE:  # no cache is quieter still
+        assert (folder, hits) == ("None", "0")
+        return
     assert (folder, hits) == (str(tmp_path / "cache"), "0")
     assert any((tmp_path / "cache").iterdir())
     (_, hits), errors = run(NEOMFLEX_CACHE=str(tmp_path / "cache"))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 SWITCH = "NEOMFLEX_CACHE"
+QUIET_SINCE = (0, 10, 2)  # before, jaxlib warns at every program it reads back that the processor may not run it
 
 
 def cache_folder(environment: Mapping[str, str], home: Path, platform: str) -> Path | None:
@@ -34,7 +35,10 @@ def cache_folder(environment: Mapping[str, str], home: Path, platform: str) -> P
 def use_compilation_cache() -> Path | None:
     """Let JAX keep everything it compiles; gives the folder, None if there is none or it cannot be made."""
     import jax
+    import jaxlib.version
 
+    if jaxlib.version.__version_info__ < QUIET_SINCE:
+        return None
     config: Any = jax.config
     try:
         folder = cache_folder(os.environ, Path.home(), sys.platform)

@@ -46,7 +46,8 @@ class Door:
             if self.is_open and key not in self.passed:
                 reason = fault(*key)
                 self.is_open = not reason
-                self.passed.add(key)
+                if not reason:
+                    self.passed.add(key)
             answer = self.is_open
         if reason:  # outside the lock: what handles warnings may trace
             warnings.warn(
