@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import warnings
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from neomflex_jax.errors import InputError
-from neomflex_jax.files.text import open_text
+from neomflex_jax.tables import first_rows
 
 Unit = Literal["s", "ms", "us", "ns"]
 MOST_READ = 3000  # rows from the beginning: days of minutes, months of half-hours
@@ -52,7 +49,7 @@ class Clock:
 
 def read_clock(path: Path) -> Clock | None:
     """Find a CSV file's time column by its name and cells; None if there is none that can be read."""
-    header, rows = _beginning(path)
+    header, rows = first_rows(path, MOST_READ)
     for place, name in enumerate(header):
         if name and not any(word in name.lower() for word in WORDS):
             continue
@@ -63,15 +60,6 @@ def read_clock(path: Path) -> Clock | None:
         if minutes is not None and (step := _step(minutes)) is not None:
             return Clock(name, step, _minute_of_day(cells[0]))
     return None
-
-
-def _beginning(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with open_text(path, "CSV file") as file:
-            header, *rows = islice((row for row in csv.reader(file, skipinitialspace=True) if row), MOST_READ + 1)
-    except (InputError, csv.Error, ValueError):  # whoever reads the table says what is wrong with it
-        return [], []
-    return [name.strip() for name in header], rows
 
 
 def _minutes(cells: list[str]) -> np.ndarray | None:

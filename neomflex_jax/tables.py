@@ -44,6 +44,16 @@ def read_table(path: Path, columns: tuple[str, ...], *, others: bool = True) -> 
     return pd.DataFrame(values, index=list(rows), columns=list(kept), dtype=str)
 
 
+def first_rows(path: Path, n_rows: int) -> tuple[list[str], list[list[str]]]:
+    """Look at a CSV file's names and up to `n_rows` rows, as text; ([], []) where it is no table, unchecked else."""
+    try:
+        with open_text(path, "CSV file") as file:
+            header, *rows = islice((row for row in csv.reader(file, skipinitialspace=True) if row), n_rows + 1)
+    except (InputError, csv.Error, ValueError):  # whoever reads the whole table says what is wrong with it
+        return [], []
+    return [name.strip() for name in header], rows
+
+
 def _read_rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
     """Give the header's names and every other row by its line."""
     rows: dict[int, list[str]] = {}
