@@ -1,16 +1,43 @@
-"""Room for compiled programs: Linux allows a process 65,530 memory mappings, and beyond them XLA crashes."""
+"""What tests compile: quickly, kept for programs that tests start, and forgotten before there is no more room."""
 
 import gc
+import os
 from pathlib import Path
 
 import jax
 
+# Linux allows a process 65,530 memory mappings, and beyond them XLA crashes; each compiled program keeps some.
 MAPPINGS = Path("/proc/self/maps")
 MOST_MAPPINGS = 20_000
+QUICK_FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
+if jax.__version_info__ < (0, 11):  # later versions end where a flag is not theirs
+    QUICK_FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 
 
 def forget_if_many() -> None:
-    """Forget compiled programs, each of which keeps some mappings, before there is no more room."""
+    """Forget compiled programs before there is no more room; `keep_in` has them on disk."""
     if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MOST_MAPPINGS:
         jax.clear_caches()
         gc.collect()
+
+
+def keep_in(folder: Path) -> None:
+    """Have this process and those that it starts keep all programs in a folder, and read them there."""
+    _set("jax_compilation_cache_dir", str(folder))
+    _set("jax_persistent_cache_min_compile_time_secs", 0.0)
+    _set("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def compile_quickly() -> None:
+    """Have XLA leave most of its work out: tests run a program once, and compiling it takes an eighth of the time.
+
+    It reads its flags when it compiles first.
+    """
+    _set("jax_disable_most_optimizations", True)
+    os.environ["XLA_FLAGS"] = " ".join([*QUICK_FLAGS, os.environ.get("XLA_FLAGS", "")])
+
+
+def _set(name: str, value: str | float) -> None:
+    """Set one of JAX's options here and for processes that are started."""
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)

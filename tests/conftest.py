@@ -1,13 +1,15 @@
 """Fixtures that several test files share; what compiles is made once a session or once a module."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from compiled_programs import forget_if_many
+from compiled_programs import compile_quickly, forget_if_many, keep_in
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 
@@ -26,6 +28,15 @@ GOLDEN = Path(__file__).parent / "golden"
 ORIGINAL = GOLDEN / "original_environment"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give this process a folder for compiled programs of its own: two that share one may read what is half written."""
+    folder = Path(tempfile.mkdtemp(prefix="neomflex_compiled_"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    keep_in(folder)
+    if config.option.markexpr != "slow":  # those alone run for long, and are compiled as for users
+        compile_quickly()
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _room_to_compile() -> Iterator[None]:
     yield
@@ -40,15 +51,7 @@ def float64() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def quick_compilation() -> Iterator[None]:
-    """Have XLA leave most of its optimizations out, where compiling takes all the time, and running none."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(scope="module")
-def double_precision_quickly_compiled(quick_compilation: None) -> Iterator[None]:
+def double_precision() -> Iterator[None]:
     """Run the module in double precision; the fixture `float64` is a test's own."""
     with jax.enable_x64(True):
         yield

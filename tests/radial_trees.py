@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
@@ -41,6 +42,12 @@ def any_tree(n: int, random: np.random.Generator) -> np.ndarray:
 
 
 SHAPES = (chain, star, all_at_the_slack, caterpillar, binary, broom, any_tree)
+# A vector has 8 places: squares of buses, and what is left over. Two shapes in all sizes are enough for every day.
+SHAPES_AND_SIZES = [
+    pytest.param(shape, n, marks=[] if n in (9, 40) or shape in (chain, any_tree) else pytest.mark.slow)
+    for shape in SHAPES
+    for n in (1, 7, 8, 9, 40)
+]
 
 
 def shuffled(parent: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -41,10 +41,11 @@ print(folder, sum(name.endswith("cache_hits") for name in hits))
 
 
 def run(**environment):
+    others = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
     done = subprocess.run(
         [sys.executable, "-c", COUNTING],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env=others | environment,
         capture_output=True,
         text=True,
         check=True,

@@ -58,8 +58,13 @@ def test_growth_scales_a_whole_day(three_days: Path) -> None:
     factor = info["demand"] / np.asarray(env.profiles.demand)[:2, None]
     np.testing.assert_allclose(factor[0], factor[1], rtol=1e-5)
     assert factor.min() >= 1.0 - 1e-5 and factor.max() <= 1.5 + 1e-5 and np.ptp(factor) > 0.4
-    noon = dataclasses.replace(env.reset(KEYS[0])[0], step=jnp.asarray(24, jnp.int32))
-    info = env.step(noon, jnp.zeros((3, 3)))[1].info
+
+    @jax.jit
+    def at_noon(env: nf.Environment, key: jax.Array) -> dict[str, jax.Array]:
+        noon = dataclasses.replace(env.reset(key)[0], step=jnp.asarray(24, jnp.int32))
+        return env.step(noon, jnp.zeros((3, 3)))[1].info
+
+    info = at_noon(env, KEYS[0])
     assert float(info["solar"]) == pytest.approx(0.5 * float(env.profiles.solar[24]), rel=1e-5)
 
 
@@ -104,7 +109,8 @@ def test_an_outage_takes_one_device_for_its_steps_and_gives_it_back(three_days: 
 
 def test_equal_keys_give_equal_days_and_other_keys_others(three_days: Path) -> None:
     env = make(three_days, demand_spread=0.1, line_error=0.1, profile_noise=0.1, outage_probability=0.3)
-    one, same, other = (env.reset(jax.random.key(seed))[0].today for seed in (1, 1, 2))
+    reset = jax.jit(env.reset)
+    one, same, other = (reset(jax.random.key(seed))[0].today for seed in (1, 1, 2))
     for name in ("load_factor", "impedance_factor", "outage_step"):
         np.testing.assert_array_equal(getattr(one, name), getattr(same, name))
     assert (np.asarray(one.load_factor) != np.asarray(other.load_factor)).all()
@@ -138,10 +144,10 @@ def test_other_values_of_the_draws_cause_no_new_trace(three_days: Path) -> None:
 
 def test_the_next_day_is_drawn_as_by_itself_and_only_where_it_is_needed(three_days: Path) -> None:
     env = nf.make("neom33", power_flow="lindistflow", profiles=three_days, demand_spread=0.1)
-    states, _ = jax.vmap(env.reset)(KEYS[:4])
+    states, _ = jax.jit(jax.vmap(env.reset))(KEYS[:4])
     needed = jnp.asarray([False, True, False, False])
     drawn = jax.jit(jax.vmap(lambda need, state: draw_day_if(env, need, state)))(needed, states)
-    alone, _ = env.next_day(jax.tree.map(lambda leaf: leaf[1], states))
+    alone, _ = jax.jit(env.next_day)(jax.tree.map(lambda leaf: leaf[1], states))
     np.testing.assert_array_equal(drawn.today.load_factor[1], alone.today.load_factor)
     assert int(drawn.day_row[1]) == int(alone.day_row)
     jaxpr = jax.make_jaxpr(jax.vmap(lambda need, state: draw_day_if(env, need, state)))(needed, states)
@@ -188,8 +194,8 @@ def test_the_power_flow_can_be_switched_between_phases(three_days: Path) -> None
     env = nf.AutoReset(make(three_days))
     exact = env.with_power_flow("ac")
     assert (exact.power_flow.method, exact.scenario.power_flow) == ("ac", "ac")
-    state, _ = env.reset(jax.random.key(0))  # a state goes on under the other power flow
-    _, timestep = exact.step(state, jnp.zeros((3, 3)))
+    state, _ = jax.jit(env.reset)(jax.random.key(0))  # a state goes on under the other power flow
+    _, timestep = jax.jit(exact.step)(state, jnp.zeros((3, 3)))
     flow = nf.power_flow(env.feeder, timestep.info["p_injection_mw"], timestep.info["q_injection_mvar"])
     np.testing.assert_allclose(timestep.info["vm_pu"], flow.vm_pu, atol=1e-6)
     with pytest.raises(nf.InputError, match="unknown power-flow method 'gauss'"):

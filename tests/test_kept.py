@@ -25,7 +25,7 @@ class KilledError(Exception):
 
 
 @pytest.fixture(scope="module")
-def env(three_days: Path, quick_compilation: None) -> nf.Environment:
+def env(three_days: Path) -> nf.Environment:
     made = nf.make("neom33", power_flow="dc", profiles=three_days)
     return evaluation_environment(made, made.profiles)
 

@@ -1,6 +1,5 @@
 """Machine code has a way out: whatever is missing or wrong, one warning, and products give the same answers."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -24,9 +23,6 @@ from neomflex_jax.native.code import Code, Vector
 from neomflex_jax.powerflow import bind, calibrated_sweep, machine_code, sweep
 from neomflex_jax.powerflow.machine_code import SWITCH, Door
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-QUICKLY = dict(os.environ, JAX_DISABLE_MOST_OPTIMIZATIONS="1")
 NUMBERS = count()
 Answers = dict[str, np.ndarray]
 
@@ -43,7 +39,7 @@ def answers(feeder: nf.Feeder) -> Answers:
 
 
 @pytest.fixture(scope="module")
-def by_sweeps(case33bw: nf.Feeder, quick_compilation: None) -> Answers:
+def by_sweeps(case33bw: nf.Feeder) -> Answers:
     return answers(case33bw)
 
 
@@ -160,7 +156,7 @@ assert abs(float(flow.loss_mw) - 0.20268) < 1e-5 and abs(float(slope) - 0.437) <
 texts = [str(one.message) for one in caught]
 assert len(texts) == 1 and "llvmlite does not load (libLLVM not found" in texts[0], texts
 """
-    done = subprocess.run([sys.executable, "-c", program], env=QUICKLY, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 

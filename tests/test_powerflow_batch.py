@@ -14,8 +14,6 @@ SIZES = (1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5)
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 MIXED = 1e-12  # cases iterate together, so one may have gone a step farther than it had to
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,14 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from radial_trees import SHAPES, Shape, radial_feeder
+from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, radial_feeder
 from random_feeders import MESHED, RADIAL, build, injections, structure
 
 import neomflex_jax as nf
 from neomflex_jax.powerflow import PowerFlow, batch
 from neomflex_jax.powerflow.depth_first import FIRST, GATHERS, HANDS_ON, LEAF, depth_first
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 
@@ -45,8 +43,7 @@ def test_published_feeders_have_the_flow_of_the_products(name: str, float64: Non
     assert_equal(feeder, *drawn(feeder, 11), atol=1e-9)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", [1, 7, 8, 9, 40])  # a vector has 8 places: squares of buses, and what is left over
+@pytest.mark.parametrize(("shape", "n"), SHAPES_AND_SIZES)
 def test_trees_of_any_shape_and_size_have_the_flow_of_the_products(shape: Shape, n: int, float64: None) -> None:
     feeder = radial_feeder(shape(n, np.random.default_rng(n)), seed=n)
     assert_equal(feeder, *drawn(feeder, 3), atol=1e-9)
@@ -91,12 +88,13 @@ def test_two_maps_make_one_call_and_one_p_may_serve_all(case33bw: nf.Feeder, flo
     fitted, _ = both(case33bw)
     nested = jax.vmap(jax.vmap(fitted))
     assert str(jax.make_jaxpr(nested)(p, q)).count("ffi_call[") == 1
-    flat = jax.vmap(fitted)(p.reshape(20, -1), q.reshape(20, -1))
-    np.testing.assert_allclose(np.asarray(nested(p, q).vm_pu).reshape(20, -1), flat.vm_pu, rtol=0, atol=1e-13)
+    mapped = jax.jit(jax.vmap(fitted))
+    flat = mapped(p.reshape(20, -1), q.reshape(20, -1))
+    np.testing.assert_allclose(np.asarray(jax.jit(nested)(p, q).vm_pu).reshape(20, -1), flat.vm_pu, rtol=0, atol=1e-13)
     for axes, arguments in (((None, 0), (p[0, 0], q[0])), ((0, None), (p[0], q[0, 0]))):
-        mapped = jax.vmap(fitted, in_axes=axes)(*arguments).vm_pu
+        one_for_all = jax.jit(jax.vmap(fitted, in_axes=axes))(*arguments).vm_pu
         full = [np.broadcast_to(part, (5, case33bw.n_bus)) for part in arguments]
-        np.testing.assert_allclose(mapped, jax.vmap(fitted)(*full).vm_pu, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(one_for_all, mapped(*full).vm_pu, rtol=0, atol=1e-13)
 
 
 def test_a_case_without_an_answer_harms_no_other_of_its_vector(case33bw: nf.Feeder, float64: None) -> None:
@@ -134,6 +132,7 @@ def test_derivatives_are_finite_differences(case33bw: nf.Feeder, float64: None) 
     fitted, _ = both(case33bw)
     p_direction, q_direction = np.random.default_rng(3).normal(size=(2, case33bw.n_bus))
 
+    @jax.jit
     def total(step: Any) -> Any:
         flow = fitted(p + step * p_direction, q + step * q_direction)
         return jnp.sum(flow.vm_pu) + flow.loss_mw
@@ -151,7 +150,8 @@ def test_impedances_of_their_own_for_every_case_are_solved_by_products(case33bw:
 
     assert "ffi_call[" in str(jax.make_jaxpr(lowest)(1.0))
     assert "ffi_call[" not in str(jax.make_jaxpr(jax.vmap(lowest))(scale))
-    np.testing.assert_allclose(jax.vmap(lowest)(scale), [lowest(factor) for factor in scale], rtol=0, atol=1e-12)
+    one, each = jax.jit(lowest), jax.jit(jax.vmap(lowest))
+    np.testing.assert_allclose(each(scale), [one(factor) for factor in scale], rtol=0, atol=1e-12)
 
 
 def test_meshed_feeders_and_other_machines_take_the_products(

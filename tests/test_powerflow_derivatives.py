@@ -14,7 +14,7 @@ import neomflex_jax as nf
 from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.fixed_point import evaluate
 
-pytestmark = pytest.mark.usefixtures("double_precision_quickly_compiled")
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @pytest.mark.parametrize(("structure_seed", "network"), [(11, "tree"), (11, "sweep"), (101, "dense")])

@@ -15,8 +15,6 @@ COLLAPSE = 3.62218413  # times case33bw's nominal load; `test_the_collapse_is_wh
 FORMS = ("dense", "tree")
 VM_PU = 1e-9
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def solvers(case33bw: nf.Feeder) -> Callable[..., PowerFlow]:

@@ -24,7 +24,7 @@ from reference_flow import ReferenceFlow, branch_admittances, solve_reference
 
 import neomflex_jax as nf
 
-pytestmark = pytest.mark.usefixtures("double_precision_quickly_compiled")
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 # ---- what is drawn ----

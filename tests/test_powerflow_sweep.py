@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from radial_trees import SHAPES, Shape, radial_feeder
+from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, radial_feeder
 from random_feeders import MESHED, build, structure
 
 import neomflex_jax as nf
@@ -18,8 +18,6 @@ from neomflex_jax.native import xla_call
 from neomflex_jax.powerflow import PowerFlow, bind
 from neomflex_jax.powerflow import sweep as sweep_module
 from neomflex_jax.powerflow.ac import AcConfig
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 EXACT = ("vm_pu", "va_degree", "loss_mw", "slack_p_mw", "slack_q_mvar", "branch_i_ka")
 
@@ -47,8 +45,7 @@ def test_published_feeders_have_the_flow_of_the_dense_form(name: str, float64: N
     assert_equal(feeder, *drawn(feeder, 11), atol=1e-9)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("n", [1, 7, 8, 9, 40])  # a vector has 8 places: squares of buses, and what is left over
+@pytest.mark.parametrize(("shape", "n"), SHAPES_AND_SIZES)
 def test_trees_of_any_shape_and_size_have_the_flow_of_the_dense_form(shape: Shape, n: int, float64: None) -> None:
     feeder = radial_feeder(shape(n, np.random.default_rng(n)), seed=n)
     assert_equal(feeder, *drawn(feeder, 3), atol=1e-9)
@@ -90,8 +87,8 @@ def test_one_p_or_q_may_serve_all_cases(
     p, q = drawn(case33bw, 3)
     chosen = [part if axis == 0 else part[0] for part, axis in zip((p, q), axes, strict=True)]
     solver = bind(case33bw, network="sweep")
-    mapped = jax.vmap(solver, in_axes=axes)(*chosen).vm_pu
-    loop = [solver(p[case if axes[0] == 0 else 0], q[case if axes[1] == 0 else 0]).vm_pu for case in range(3)]
+    mapped, alone = jax.jit(jax.vmap(solver, in_axes=axes))(*chosen).vm_pu, jax.jit(solver)
+    loop = [alone(p[case if axes[0] == 0 else 0], q[case if axes[1] == 0 else 0]).vm_pu for case in range(3)]
     np.testing.assert_allclose(mapped, loop, rtol=0, atol=1e-11)
 
 
@@ -111,7 +108,7 @@ def test_a_batch_of_any_length_is_the_same_as_one_by_one(case33bw: nf.Feeder, n_
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 100])
 def test_it_stops_where_the_products_stop(case33bw: nf.Feeder, most: int, float64: None) -> None:
     p, q = -case33bw.load_p_mw, -case33bw.load_q_mvar
-    swept, dense = (solver(p, q) for solver in both(case33bw, AcConfig(max_iterations=most)))
+    swept, dense = (jax.jit(solver)(p, q) for solver in both(case33bw, AcConfig(max_iterations=most)))
     assert bool(swept.converged) == bool(dense.converged) == (most == 100)
     assert int(swept.iterations) == int(dense.iterations)
     np.testing.assert_allclose(swept.vm_pu, dense.vm_pu, rtol=0, atol=1e-13)
@@ -156,8 +153,8 @@ def test_impedances_of_their_own_for_every_case_are_solved_without_sweeps(case33
 
     assert "ffi_call[" not in str(jax.make_jaxpr(mapped)(scale))
     assert "ffi_call[" in str(jax.make_jaxpr(lambda factor: lowest(factor, "sweep"))(1.0))
-    alone = [lowest(factor, "sweep") for factor in scale]
-    np.testing.assert_allclose(mapped(scale), alone, rtol=0, atol=1e-11)
+    one = jax.jit(lambda factor: lowest(factor, "sweep"))
+    np.testing.assert_allclose(jax.jit(mapped)(scale), [one(factor) for factor in scale], rtol=0, atol=1e-11)
 
 
 def test_two_maps_make_one_call(case33bw: nf.Feeder, float64: None) -> None:
@@ -165,8 +162,8 @@ def test_two_maps_make_one_call(case33bw: nf.Feeder, float64: None) -> None:
     solver = bind(case33bw, network="sweep")
     nested = jax.vmap(jax.vmap(solver))
     assert str(jax.make_jaxpr(nested)(p, q)).count("ffi_call[") == 1
-    flat = jax.vmap(solver)(p.reshape(20, -1), q.reshape(20, -1))
-    np.testing.assert_allclose(np.asarray(nested(p, q).vm_pu).reshape(20, -1), flat.vm_pu, rtol=0, atol=1e-11)
+    flat = jax.jit(jax.vmap(solver))(p.reshape(20, -1), q.reshape(20, -1))
+    np.testing.assert_allclose(np.asarray(jax.jit(nested)(p, q).vm_pu).reshape(20, -1), flat.vm_pu, rtol=0, atol=1e-11)
 
 
 def test_threads_do_not_share_their_scratch_memory(case33bw: nf.Feeder) -> None:

@@ -23,9 +23,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from synthetic_feeder import benchmark_feeder
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 
 

@@ -16,8 +16,6 @@ from neomflex_jax.powerflow.clusters import cluster_tree
 from neomflex_jax.powerflow.tree import Links, TreeNetwork, pieces_with_hooks
 from neomflex_jax.powerflow.tree_sums import SIZE, TreeSums, tree_sums
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @settings(max_examples=150)
 @given(shape=st.sampled_from(SHAPES), n=st.integers(1, 500), size=st.integers(2, SIZE), seed=st.integers(0, 2**32 - 1))

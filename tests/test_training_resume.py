@@ -23,7 +23,7 @@ def result_of(folder):
 
 
 def test_a_killed_and_resumed_run_ends_like_one_that_was_left_alone(tmp_path):
-    process = training_alone.start("killed_after", tmp_path / "killed", "sac", 2, 4, cache=tmp_path / "compiled")
+    process = training_alone.start("killed_after", tmp_path / "killed", "sac", 2, 4)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "result.json").exists()

@@ -35,19 +35,19 @@ def options(algorithm, chunks, **more):
 
 
 def environment(cache=None):
-    """Variables for a process that imports this checkout; compiled programs are kept for the next one in `cache`."""
+    """Variables for a process that imports this checkout; `cache`: where compiled programs are kept, if not for all."""
     variables = os.environ | {"PYTHONPATH": ROOT}
     if cache is not None:
-        variables |= {"JAX_COMPILATION_CACHE_DIR": str(cache), "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        variables["JAX_COMPILATION_CACHE_DIR"] = str(cache)
     return variables
 
 
-def start(*arguments, cache):
+def start(*arguments, cache=None):
     """Start this file in a process of its own."""
     return _process([__file__, *arguments], cache)
 
 
-def command(*arguments, cache):
+def command(*arguments, cache=None):
     """Start `neomflex train` in a process of its own."""
     return _process(["-m", "neomflex_jax", "train", *arguments], cache)
 
