@@ -25,6 +25,7 @@ from pathlib import Path
 
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.commands import identity
+from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.result_kinds import EVALUATION
 from neomflex_jax.errors import InputError
 from neomflex_jax.folders.results import ResultFolder, sha256_of
@@ -36,9 +37,9 @@ from validation.report_folder import VALIDATION
 from validation.stored_report import read_report
 
 COMMANDS = ("train", "evaluate", "validate", "report", "sweep")
-SMALL = ("--algorithm", "gradient", "--gradient.n-copies", "4", "--gradient.horizon-days", "1")
-TRAIN = (*SMALL, "--gradient.hidden-sizes", "16", "--checkpoint-seconds", "0")
-SWEEP = (*SMALL, "--seeds", "2")
+TRAIN = ("--algorithm", "gradient", "--gradient.n-copies", "4", "--gradient.horizon-days", "1")
+TRAIN += ("--gradient.hidden-sizes", "16", "--checkpoint-seconds", "0")
+SWEEP = ("--algorithm", "gradient", "--n-copies", "4", "--horizon-days", "1", "--seeds", "2")
 STEPS = 2000
 
 
@@ -213,7 +214,8 @@ class Kills:
         old, new = self.random.sample(sorted(steps), 2)
         folder = self._fresh("sweep", made[old])
         self._kill("sweep", "--overwrite", *SWEEP, "--total-steps", steps[new], "--output", folder)
-        trainings = [RunFolder(folder / "defaults" / f"seed_{seed}") for seed in (0, 1)]
+        trainings = [RunFolder(folder / path.relative_to(made[old])) for path in sorted(made[old].glob("*/seed_*"))]
+        assert len(trainings) == 2
         for training in trainings:
             training.check(overwrite=True)
         if not (folder / "sweep.csv").exists():
@@ -276,6 +278,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
+        os.environ["NEOMFLEX_CACHE"] = str(Path(work) / "cache")
+        use_compilation_cache()
         count = play(Path(work), given.kills, given.seed, lambda line: print(line, flush=True))
     print("\n".join(f"{number:4d}  {what}" for what, number in sorted(count.items())))
 

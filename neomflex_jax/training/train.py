@@ -323,6 +323,7 @@ class _Run:
         for seed, one in zip(self.options.seeds, networks, strict=True):
             folder = self.folder.of_seed(seed)
             folder.root.mkdir(exist_ok=True)
+            folder.result.unlink(missing_ok=True)  # never beside other policies than its own
             alone = dataclasses.replace(self.options, seed=seed, n_seeds=1, devices=1)
             folder.write_config({**config_of(alone), PART_OF: f"the run of several seeds in {self.folder.root}"})
             copy_rows_of_seed(self.folder.metrics, seed, folder.metrics)
