@@ -130,7 +130,7 @@ def test_a_nets_own_generators_are_told_wherever_a_scenario_is_made_of_it(tmp_pa
         pp.create_sgen(net, 25, p_mw)
     pp.create_storage(net, 7, -0.01, 0.1)
     pp.to_json(net, str(path))
-    told = r"2 static generators \(0.06 MW\) and 1 storage \(0.01 MW\) follow the demand curve, day and night"
+    told = r"follows the demand curve, day and night: 2 static generators \(0.06 MW\) and 1 storage \(0.01 MW\)"
     assert neomflex("scenario", "new", "--from", path, "--agents", "2", "--output", tmp_path / "task.toml") == 0
     assert re.search(told, " ".join(capsys.readouterr().out.split()))
     with pytest.warns(UserWarning, match=told):
@@ -141,5 +141,5 @@ def test_a_nets_own_generators_are_told_wherever_a_scenario_is_made_of_it(tmp_pa
 
 def test_buses_of_a_folder_that_produce_are_told(feeder_folder: Callable[..., Path]) -> None:
     folder = feeder_folder("bus,vn_kv,p_mw,q_mvar\n10,12.66,0,0\n20,12.66,0.5,0.2\n30,12.66,-0.4,0\n40,12.66,0.3,0\n")
-    with pytest.warns(UserWarning, match=r"1 buses with net generation \(0.4 MW\) follow"):
+    with pytest.warns(UserWarning, match=r"day and night: net generation at bus 30 \(0.4 MW\)"):
         warn_of_own_generation(nf.load_feeder(folder))

@@ -19,6 +19,7 @@ from neomflex_jax.environment.injections import bus_injections
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.grid.feeder import summarise_labels
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate
@@ -75,11 +76,12 @@ def warn_of_own_generation(feeder: Feeder) -> None:
     """Warn of what a feeder's load hides: production that rises and falls with the demand, at midnight too."""
     own, producing = str(feeder.own_devices), np.asarray(feeder.load_p_mw) < 0
     if not own and producing.any():
-        own = f"{int(producing.sum())} buses with net generation ({-feeder.load_p_mw[producing].sum():.4g} MW)"
+        labels = [label for label, own_load in zip(feeder.bus_labels, producing, strict=True) if own_load]
+        own = f"net generation at bus {summarise_labels(labels)} ({-feeder.load_p_mw[producing].sum():.4g} MW)"
     if own:
         advice = "take them out of the net (in_service = False) and state them as [[pv_inverters]] or [[batteries]]"
         warnings.warn(
-            f"feeder {feeder.name!r}: {own} follow the demand curve, day and night, as a part of its load; {advice}",
+            f"feeder {feeder.name!r}: generation in its load follows the demand curve, day and night: {own}; {advice}",
             stacklevel=3,
         )
 
