@@ -9,8 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tyro
-
+from neomflex_jax.commands.arguments import read_arguments
 from neomflex_jax.commands.compare import CompareCommand
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, reader_may_leave, write_what_cannot_be_encoded
@@ -29,6 +28,7 @@ from neomflex_jax.errors import InputError, place_and_reason
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.matplotlib_import import VARIABLE as MATPLOTLIB_BACKEND
 
+DESCRIPTION = "Train multi-agent policies on distribution feeders, evaluate and validate them in pandapower."
 COMMANDS: dict[str, Callable[..., Any]] = {
     "train": TrainCommand,
     "sweep": SweepCommand,
@@ -50,18 +50,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     started = time.monotonic()
     write_what_cannot_be_encoded()
     os.environ.pop(MATPLOTLIB_BACKEND, None)  # a notebook's, most likely; commands draw into files
-    with reader_may_leave():  # of a help text
-        command = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS,
-            prog="neomflex",
-            description="Train multi-agent policies on distribution feeders, evaluate and validate them in pandapower.",
-            args=arguments,
-            config=(tyro.conf.FlagCreatePairsOff,),
-        )
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", style="yellow")
-    if not getattr(command, "no_cache", False):
-        use_compilation_cache()
     try:
+        with reader_may_leave():  # of a help text
+            command = read_arguments(sys.argv[1:] if arguments is None else arguments, COMMANDS, DESCRIPTION)
+        if not getattr(command, "no_cache", False):
+            use_compilation_cache()
         with platform_is_there(), nan_is_a_value():
             status = command.execute(started)
     except InputError as error:

@@ -63,8 +63,7 @@ class SweepCommand:
     seeds: int = 3
     """Number of seeds for each setting."""
     total_steps: int | None = None
-    """Environment steps of a training, all copies together; at least one chunk is made. If not given: as in neomflex
-    train."""
+    """Environment steps of a training, all copies together; at least one chunk. If not given: as in neomflex train."""
     max_seconds: float | None = None
     """Stop each job after this many seconds, compilation included."""
     power_flow: str | None = None

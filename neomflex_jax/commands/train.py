@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class TrainCommand:
     """Train one policy per agent on a scenario.
 
-    Writes config.json, metrics.csv, checkpoints and policies/<agent>.safetensors into the output folder. Ctrl-C saves;
-    --resume goes on from there.
+    Writes config.json, metrics.csv, checkpoints and policies/<agent>.safetensors into the output folder. Ctrl-C saves,
+    and --resume goes on from there.
     """
 
     output: Path
@@ -41,9 +41,9 @@ class TrainCommand:
     seeds: int | None = None
     """Train this many seeds side by side, from --seed on; policies go to seed_<k>/. If not given: 1."""
     total_steps: int | None = None
-    """Environment steps of a seed, all copies together, rounded up to whole chunks; the warm-up counts, and at least
-    one chunk is made after it. If not given: no bound where --max-seconds is one, else 500000, or for gradient
-    1250000."""
+    """Environment steps of a seed, all copies together, rounded up to whole chunks.
+    The warm-up counts, and at least one chunk is made after it.
+    If not given: no bound where --max-seconds is one, else 500000, or for gradient 1250000."""
     max_seconds: float | None = None
     """Stop after this many seconds from the command's start, compilation included; at least one chunk is made."""
     power_flow: str | None = None
@@ -59,8 +59,8 @@ class TrainCommand:
     target_day_cost: float | None = None
     """Stop when the mean day cost in training is at most this."""
     devices: int | None = None
-    """Share the copies (with --seeds: the seeds) among this many devices of each process. If not given: 1, but for
-    --seeds as many as there are and the seeds divide by. On a CPU any number."""
+    """Share the copies (with --seeds: the seeds) among this many devices of each process. On a CPU any number.
+    If not given: 1, but for --seeds as many as there are and the seeds divide by."""
     coordinator: str | None = None
     """HOST:PORT where process 0 of several listens. Not needed under Slurm, where a step's tasks join by themselves."""
     num_processes: int | None = None
@@ -70,8 +70,8 @@ class TrainCommand:
     checkpoint_seconds: float = 60.0
     """Time between checkpoints; 0 saves after every chunk."""
     resume: bool = False
-    """Continue the run in the output folder from its newest checkpoint. With --total-steps or --max-seconds (from now
-    on) the learning rate's decay goes by the share of the new budget, so that it may rise again."""
+    """Continue the run in the output folder from its newest checkpoint.
+    With --total-steps or --max-seconds (from now on) the decay goes by the share of the new budget: rates may rise."""
     overwrite: bool = False
     """Replace the run in the output folder."""
     tensorboard: bool = False

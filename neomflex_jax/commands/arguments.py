@@ -1,0 +1,102 @@
+"""Reading a command line; what is mistyped is answered in one sentence."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from difflib import get_close_matches
+from typing import Any
+
+import tyro
+
+from neomflex_jax.errors import InputError, unknown_name
+
+PROGRAM = "neomflex"
+FRAMES = re.compile(r"[\u2500-\u257f]+|^ *-{3,} *$", re.MULTILINE)  # box-drawing characters, and rules of hyphens
+KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": "a text"}
+GROUPS = ("feeder", "scenario")  # commands with commands of their own
+
+
+def read_arguments(arguments: Sequence[str], commands: Mapping[str, Callable[..., Any]], description: str) -> Any:
+    """Give the command that the arguments ask for; ends the program where they ask for help.
+
+    Raises
+    ------
+    InputError
+        If they are not understood, in one sentence.
+    """
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return _parse(arguments, commands, description)
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+    words = [arguments[0]] if arguments and arguments[0] in commands else []
+    words += [] if words[:1] not in ([group] for group in GROUPS) else [w for w in arguments[1:2] if w[:1] != "-"]
+    help_text = io.StringIO()
+    with redirect_stdout(help_text), redirect_stderr(help_text), suppress(SystemExit):
+        _parse([*words, "--help"], commands, description)
+    text, flags = (" ".join(FRAMES.sub(" ", stream.getvalue()).split()) for stream in (said, help_text))
+    raise _mistake(list(arguments), text, flags, " ".join([PROGRAM, *words]))
+
+
+def _parse(arguments: Sequence[str], commands: Mapping[str, Callable[..., Any]], description: str) -> Any:
+    return tyro.extras.subcommand_cli_from_dict(
+        dict(commands),
+        prog=PROGRAM,
+        description=description,
+        args=list(arguments),
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+
+
+def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> InputError:
+    """Put what the parser said at length into a sentence; `help_text` is the command's."""
+    more = f"; {command} --help explains"
+    if found := re.search(r"Unrecognized options: (\S+?),?(?: |$)", said):
+        return _unrecognized(found[1], said, help_text, command)
+    if found := re.search(r"Error parsing (--[\w.-]+)", said):
+        given = _values(found[1], arguments)
+        return InputError(f"{found[1]} takes {_kind(found[1], help_text)}, not {given!r}{more}")
+    if found := re.search(r"Missing value for argument '(--[\w.-]+)'", said):
+        return InputError(f"{found[1]} takes {_kind(found[1], help_text)}{more}")
+    if found := re.search(r"invalid choice '(.*?)' for argument '(?:--)?(.*?)'\. Expected one of \((.*?)\)", said):
+        return unknown_name(found[2], found[1], re.findall(r"'([^']*)'", found[3]))
+    if found := re.search(r"Missing from [^:]*: (--[\w.-]+(?: [A-Z]+)?|[A-Z]+\S*) (.*?)\.? ?\(required\)", said):
+        name = found[1] if found[1].startswith("--") else "an argument"
+        return InputError(f"{name} is missing: {found[2]}{more}")
+    if found := re.search(r"Expected one of \{(.*?)\}", said):
+        return InputError(f"{'give a command' if command == PROGRAM else command + ' needs one of'}: {found[1]}{more}")
+    return InputError(said.partition(" For full helptext")[0] + more)
+
+
+def _unrecognized(word: str, said: str, help_text: str, command: str) -> InputError:
+    """Name the option or command that was meant, if one is near."""
+    if word.startswith("-"):
+        close = get_close_matches(word, sorted(set(re.findall(r"--[\w.-]+", help_text))), n=1)
+        return InputError(
+            f"unknown option {word}" + (f". Did you mean {close[0]}?" if close else f"; {command} --help lists them")
+        )
+    if found := re.search(r"Available subcommands: (.*?) For full", said):
+        of = command.split()[1:2]
+        return unknown_name("command" + "".join(f" of {group}" for group in of), word, found[1].split(", "))
+    return InputError(f"{word!r} belongs to no option; {command} --help lists them")
+
+
+def _kind(flag: str, help_text: str) -> str:
+    """Say what a flag takes, from the command's help."""
+    found = re.search(rf"{re.escape(flag)} ([{{\[A-Z]\S+)", help_text)
+    metavar = found[1].replace("{None}|", "") if found else ""
+    several = metavar.startswith("{[")
+    kind = next((text for name, text in KINDS.items() if name in metavar), "a value")
+    return kind if not several else f"{kind}, or several"
+
+
+def _values(flag: str, arguments: list[str]) -> str:
+    """Give what was written after a flag."""
+    words = [part for word in arguments for part in (word.split("=", 1) if word.startswith(f"{flag}=") else [word])]
+    after = words[words.index(flag) + 1 :] if flag in words else []
+    return " ".join(after[: next((at for at, word in enumerate(after) if word.startswith("--")), len(after))])
