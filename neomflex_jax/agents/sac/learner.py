@@ -23,7 +23,7 @@ from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
 from neomflex_jax.agents.sac.config import SacConfig, Settings, settings_of
 from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
-from neomflex_jax.agents.sac.losses import actor_loss, soft_target, temperature_loss
+from neomflex_jax.agents.sac.losses import actor_loss, lesser, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
 from neomflex_jax.agents.sac.reward import measured_scale, squeezed
 from neomflex_jax.one_line import one_line
@@ -236,7 +236,7 @@ class Sac:
                 values = self._critics.values(jax.tree.map(lambda leaf: leaf[0], critic), seen)
                 each = jax.vmap(actor_loss, in_axes=(0, 0, None))
                 losses = each(temperature, log_probability.T, lax.stop_gradient(values))
-                total = losses.sum() - jnp.min(values, axis=0).mean()  # the gradient of the value once, for all
+                total = losses.sum() - lesser(values).mean()  # the gradient of the value once, for all
             else:
                 own = jnp.eye(self.n_agents, dtype=bool)
                 values = jax.vmap(self._own_values, in_axes=(0, 0, None, None))(critic, own, observation, action)

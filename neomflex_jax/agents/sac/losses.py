@@ -12,6 +12,15 @@ import optax
 from jax import Array, lax
 
 
+def lesser(values: Array) -> Array:
+    """Take the lesser of two critics' values, (2, batch) to (batch,).
+
+    `jnp.min` would look for the minimum among the values once more to find out whose the gradient is; a compiler that
+    rounds them differently the second time finds none, and the gradient is 0 / 0.
+    """
+    return jnp.where(values[0] < values[1], values[0], values[1])
+
+
 def soft_target(reward: Array, discount: Array, next_values: Array, entropy_cost: Array) -> Array:
     """Target of the soft Bellman equation, (batch,): eqs. (2), (3) and (5).
 
@@ -19,7 +28,7 @@ def soft_target(reward: Array, discount: Array, next_values: Array, entropy_cost
     the term with the temperature. For one step ``discount = gamma (1 - terminated)``; for n steps ``r`` is their
     discounted sum, without the entropies between. Where the step's own reward is learned apart, ``r`` is without it.
     """
-    return lax.stop_gradient(reward + discount * (jnp.min(next_values, axis=0) - entropy_cost))
+    return lax.stop_gradient(reward + discount * (lesser(next_values) - entropy_cost))
 
 
 def critic_loss(values: Array, target: Array) -> Array:
@@ -37,7 +46,7 @@ def actor_loss(temperature: Array, log_probability: Array, values: Array) -> Arr
 
     `values` (2, batch) are those of a reparameterised action, which the gradient flows through.
     """
-    return jnp.mean(temperature * log_probability - jnp.min(values, axis=0))
+    return jnp.mean(temperature * log_probability - lesser(values))
 
 
 def temperature_loss(log_temperature: Array, log_probability: Array, target_entropy: Array) -> Array:
