@@ -248,6 +248,7 @@ def test_report_round_trip(random_run: Trajectory, idle_run: Trajectory, tmp_pat
     assert report.passed and report.verdict == PASS
     assert steps[-1] == (96, 96)
     stored = json.loads((tmp_path / "out" / "report.json").read_text(encoding="utf-8"))
+    assert set(stored.pop("files_sha256")) == {"pandapower_steps.csv", "report.md"}
     assert stored == report.as_dict()
     assert stored["schema_version"] == 4
     assert stored["metadata"] == {"policy": "sha"}
