@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,10 +38,12 @@ from validation.report_folder import VALIDATION
 from validation.stored_report import read_report
 
 COMMANDS = ("train", "evaluate", "validate", "report", "sweep")
+STEPS = 2000
+WRONG = "WRONG"
 TRAIN = ("--algorithm", "gradient", "--gradient.n-copies", "4", "--gradient.horizon-days", "1")
 TRAIN += ("--gradient.hidden-sizes", "16", "--checkpoint-seconds", "0")
+ON = ("train", "--resume", "--checkpoint-seconds", "0", "--total-steps", str(STEPS))
 SWEEP = ("--algorithm", "gradient", "--n-copies", "4", "--horizon-days", "1", "--seeds", "2")
-STEPS = 2000
 
 
 def command_line(*arguments: object) -> list[str]:
@@ -59,9 +62,11 @@ class Kills:
         self.days = work / "days.csv"
         lines = packaged_profiles("testing").read_text(encoding="utf-8").splitlines(keepends=True)
         self.days.write_text("".join(lines[:97]), encoding="utf-8")
-        self.old, self.half, self.full = work / "old", work / "half", work / "full"
+        self.old, self.half, self.full, self.longer = (work / name for name in ("old", "half", "full", "longer"))
         self._run("train", *TRAIN, "--total-steps", STEPS, "--seed", 1, "--output", self.old)
         self._run("train", *TRAIN, "--total-steps", STEPS // 2, "--output", self.half)
+        shutil.copytree(self.half, self.longer)
+        self._run(*ON, "--output", self.longer)
         self._run("train", *TRAIN, "--total-steps", STEPS, "--output", self.full)
 
     # ---- running and killing ----
@@ -95,7 +100,11 @@ class Kills:
             "report": (self.report,),
             "sweep": (self.sweep,),
         }
-        found = self.random.choice(ways[command])()
+        way = self.random.choice(ways[command])
+        try:
+            found = way()
+        except AssertionError as error:
+            found = f"{WRONG} ({way.__name__}: {error or traceback.format_exc().splitlines()[-2]})"
         self.count[f"{command}: {found}"] += 1
 
     # ---- train ----
@@ -108,18 +117,18 @@ class Kills:
 
     def train_on(self) -> str:
         folder = self._fresh("run", self.half)
-        self._kill("train", "--resume", "--checkpoint-seconds", 0, "--total-steps", STEPS, "--output", folder)
-        return self._left_by_training(folder)
+        self._kill(*ON, "--output", folder)
+        return self._left_by_training(folder, self.longer)
 
     def _train(self, folder: Path, *arguments: object) -> str:
         self._kill("train", *TRAIN, *arguments, "--output", folder)
-        return self._left_by_training(folder)
+        return self._left_by_training(folder, self.full)
 
-    def _left_by_training(self, folder: Path) -> str:
-        """Hold what is there against the three runs, then go on with it to its end."""
+    def _left_by_training(self, folder: Path, alone: Path) -> str:
+        """Hold what is there against the runs that were left alone, then go on with it to the end of its own."""
         run = RunFolder(folder)
         run.check(overwrite=True)
-        known = {self._policies(each): each for each in (self.old, self.half, self.full)}
+        known = {self._policies(each): each for each in (self.old, self.half, self.full, self.longer)}
         policies = self._policies(folder)
         if not run.config.exists():
             return "no run"
@@ -135,7 +144,7 @@ class Kills:
             resume(folder, total_steps=STEPS)
         except InputError as error:
             assert "has ended" in str(error), error
-        assert self._policies(folder) == self._policies(self.full), "the resumed run ends elsewhere"
+        assert self._policies(folder) == self._policies(alone), "the resumed run ends elsewhere"
         return "resumed to the same end"
 
     def _policies(self, folder: Path) -> tuple[str, ...]:
@@ -256,18 +265,12 @@ def figures_of(page: Path) -> list[str]:
 
 
 def play(work: Path, kills: int, seed: int, say: Callable[[str], None] = print) -> Counter[str]:
-    """Kill each command in turn; gives how often what was found.
-
-    Raises
-    ------
-    AssertionError
-        If something loads changed, or a headline stands over other results.
-    """
+    """Kill each command in turn; gives how often what was found, `WRONG` where it is not what was saved."""
     played = Kills(work, seed)
     for number in range(kills):
         command = COMMANDS[number % len(COMMANDS)]
         played.kill(command)
-        say(f"{number + 1} of {kills}: {command}")
+        say(f"{number + 1} of {kills}: {command}; {dict(played.count)}")
     return played.count
 
 
@@ -282,6 +285,7 @@ def main() -> None:
         use_compilation_cache()
         count = play(Path(work), given.kills, given.seed, lambda line: print(line, flush=True))
     print("\n".join(f"{number:4d}  {what}" for what, number in sorted(count.items())))
+    sys.exit(any(WRONG in what for what in count))
 
 
 if __name__ == "__main__":
