@@ -38,7 +38,7 @@ from validation.report_folder import VALIDATION
 from validation.stored_report import read_report
 
 COMMANDS = ("train", "evaluate", "validate", "report", "sweep")
-STEPS = 2000
+STEPS = 8000  # four chunks
 WRONG = "WRONG"
 TRAIN = ("--algorithm", "gradient", "--gradient.n-copies", "4", "--gradient.horizon-days", "1")
 TRAIN += ("--gradient.hidden-sizes", "16", "--checkpoint-seconds", "0")
