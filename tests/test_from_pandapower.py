@@ -109,4 +109,5 @@ def test_options_stored_in_the_net_have_no_influence() -> None:
     net = small_net()
     plain = convert(net)
     pp.set_user_pf_options(net, trafo_model="pi", calculate_voltage_angles=False, voltage_depend_loads=False)
-    assert_equal_feeders(convert(net), plain, 0.0)
+    with pytest.warns(UserWarning, match="user_pf_options"):
+        assert_equal_feeders(convert(net), plain, 0.0)

@@ -110,7 +110,12 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
         "one is called '.*create_continuous_bus_index",
     ),
     "lines of words": (lambda net: net.line.__setattr__("index", list("abcd")), "called 'a'.*reset_index"),
-    "a load without end": (set_in("load", 0, p_mw=np.inf), r"net.load 0 .* has p_mw = inf; it must be finite"),
+    "a load without end": (
+        set_in("load", 0, p_mw=np.inf),
+        r"net.load 0 .* p_mw = inf; it must be of at most 1e\+12",
+    ),
+    "a load of another world": (set_in("load", 0, p_mw=1e200), r"net.load 0 .* has p_mw = 1e\+200; it must be of at"),
+    "transformer of no power": (set_in("trafo", sn_mva=1e-300), "net.trafo 0 has sn_mva = 1e-300; it must be above 0"),
     "transformer iron": (set_in("trafo", pfe_kw=-1.0), "net.trafo 0 has pfe_kw = -1; it must be at least 0"),
     "line conductance": (set_in("line", 1, g_us_per_km=-1.0), "net.line 1 has g_us_per_km = -1"),
     "slack alone": (

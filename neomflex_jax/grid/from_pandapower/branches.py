@@ -57,7 +57,7 @@ class Branch:
         if self.is_line and abs(vn_kv[self.from_bus] / vn_kv[self.to_bus] - 1) > SAME_LEVEL:
             return f"ends of {vn_kv[self.from_bus]:g} and {vn_kv[self.to_bus]:g} kV; it needs one voltage level"
         if not (np.isfinite([self.z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):
-            return "values that are not finite"
+            return f"an impedance or admittance that is not finite, by its {self.stated}"
         r, x = self.z_ohm.real, self.z_ohm.imag
         if r < -SLIGHTLY * abs(x) or x < -SLIGHTLY * abs(r) or r == x == 0:
             advice = "neither may be below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"

@@ -29,10 +29,9 @@ def slack_of(net: Any) -> Slack:
     if len(rows) != 1:
         titles = ", ".join(rows.title(row) for row in range(len(rows))[:3]) or "none"
         more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-        raise InputError(
-            f"a feeder has one slack; external grids in service: {titles}{more}. Keep one in service; of a net of "
-            "several islands, pandapower.toolbox.select_subnet(net, buses) takes one"
-        )
+        advice = "Put one into service" if not len(rows) else "Keep one in service"
+        islands = "of a net of several islands, pandapower.toolbox.select_subnet(net, buses) takes one"
+        raise InputError(f"a feeder has one slack; external grids in service: {titles}{more}. {advice}; {islands}")
     vm_pu = rows.numbers("vm_pu")
     rows.refuse_values((vm_pu < 0.5) | (vm_pu > 1.5), "vm_pu", vm_pu, "it must lie in 0.5 to 1.5")
     return Slack(rows.labels("bus")[0], float(vm_pu[0]))

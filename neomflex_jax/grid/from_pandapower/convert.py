@@ -48,7 +48,7 @@ def _warn_of(ignored: list[str], where: str) -> None:
     if ignored:
         more = f"; and {len(ignored) - MOST_NAMED} more like these" if len(ignored) > MOST_NAMED else ""
         said = "; ".join(ignored[:MOST_NAMED]) + more
-        warnings.warn(f"{where}: left out of the power flow, here and in pandapower: {said}", stacklevel=3)
+        warnings.warn(f"{where}: states what its power flow leaves out: {said}", stacklevel=3)
 
 
 def fused_buses(net: Any) -> dict[int, int]:

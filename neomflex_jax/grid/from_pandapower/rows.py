@@ -10,6 +10,8 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError
 
+LARGEST = 1e12  # in whatever unit: no grid has more, and products of some such numbers are still finite
+
 
 class Rows:
     """Some rows of one table of a pandapower net, in the order of their index."""
@@ -69,8 +71,8 @@ class Rows:
             bad &= cells.notna().to_numpy(bool)  # words
         if not self.lenient:
             self.refuse(bad, lambda row: f"{column} = {_shown(cells.iloc[row])}; it must be a number")
-            endless = np.isinf(values) & (not or_infinite)
-            self.refuse_values(endless, column, values, "it must be finite")
+            beyond = (np.abs(values) > LARGEST) & (not or_infinite)
+            self.refuse_values(beyond, column, values, f"it must be of at most {LARGEST:g} in size")
         return values
 
     def labels(self, column: str) -> list[int]:
@@ -124,7 +126,7 @@ def _numbered(table: str, frame: pd.DataFrame) -> pd.DataFrame:
         advice = "pandapower.toolbox.create_continuous_bus_index(net) gives every bus a number"
         if table != "bus":
             advice = f"net.{table}.reset_index(drop=True, inplace=True) gives every row a number"
-        raise InputError(f"net.{table}: rows are numbered, and one is called {index[0]!r}; {advice}")
+        raise InputError(f"net.{table}: rows are numbered, and one is called {_shown(index[0])}; {advice}")
     twice = frame.index[frame.index.duplicated()]
     if len(twice):
         raise InputError(f"net.{table}: the number {twice[0]} stands at several rows; the index gives each number once")

@@ -51,6 +51,7 @@ class Winding:
 
 NAMEPLATE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent")
 OPTIONAL = {"shift_degree": 0.0, "parallel": 1.0, "df": 1.0}
+SMALLEST = 1e-12  # of what must be above 0 and is divided by
 POSITIVE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df")
 
 
@@ -107,7 +108,7 @@ def _two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_rat
 def _checked(rows: Rows) -> Rows:
     plates = _plates(rows)
     for name in POSITIVE:
-        rows.refuse_values(plates[name] <= 0, name, plates[name], "it must be above 0")
+        rows.refuse_values(plates[name] < SMALLEST, name, plates[name], "it must be above 0")
     for name in ("pfe_kw", "i0_percent"):
         rows.refuse_values(plates[name] < 0, name, plates[name], "it must be at least 0")
     vk, vkr = plates["vk_percent"], plates["vkr_percent"]
