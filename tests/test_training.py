@@ -93,7 +93,15 @@ def test_an_interrupted_run_saves_what_it_has_learned(tmp_path):
     assert int(resume(tmp_path / "run").steps) == SAC.warmup_steps + 3 * CHUNK_STEPS
 
 
-def test_ctrl_c_takes_effect_after_the_chunk_and_then_as_usual():
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Have Ctrl-C raise, also where a shell started the tests in the background and had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_takes_effect_after_the_chunk_and_then_as_usual(ctrl_c_interrupts):
     with pytest.raises(KeyboardInterrupt), deferred_interrupt() as stop_if_interrupted:
         stop_if_interrupted()
         signal.raise_signal(signal.SIGINT)
