@@ -21,30 +21,36 @@ SIDES = (
 )
 
 
+TABLE_HEADER = ("run", "power flow", "answer", "day cost", "losses MWh", "outside band", "max |dV| pu", "record")
+
+
 def render_table(report: Report) -> str:
-    """Give a short plain text: what `render_details` gives, and the headline."""
-    return "\n".join([render_details(report), *(line.text for line in headline(report))])
+    """Give a short plain text: both sides of each run in a table, what else there is to say, and the headline."""
+    rows = [TABLE_HEADER, *table_rows(report)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([*lines, *details(report), *(line.text for line in headline(report))])
 
 
-def render_details(report: Report) -> str:
-    """Give a table with both sides of each run and whether its record is pandapower's, why it failed if it did."""
-    rows = [["run", "power flow", "", "day cost", "losses MWh", "outside band", "max |dV| pu", "record"]]
+def table_rows(report: Report) -> list[tuple[str, ...]]:
+    """Give two rows a run, under `TABLE_HEADER`: the record, and pandapower's answer with whether they agree."""
+    rows = []
     for run in report.runs:
         for side in ("recorded", "pandapower"):
-            first = side == "recorded"
             figures = [number(getattr(getattr(run.metrics, name), side), form) for name, _, form in SIDES[:2]]
             share = number(getattr(run.metrics.share_outside_band, side), "{:.2%}")
-            error = "" if first else number(run.metrics.vm_pu.max_abs, "{:.1e}")
-            head = [run.run, run.power_flow] if first else ["", ""]
+            error = number(run.metrics.vm_pu.max_abs, "{:.1e}")
             word = f"({run.record_verdict})" if run.reference else run.record_verdict
-            rows.append([*head, side, *figures, share, error, "" if first else word])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += [
-        f"{run.run}: {run.verdict}: {', '.join(run.failed_criteria)}" for run in report.runs if run.failed_criteria
-    ]
-    verdict = f"verdict: {report.verdict}, exit status {report.exit_status}"
-    return "\n".join([*lines, *remarks(report), verdict])
+            agreement = ("", "") if side == "recorded" else (error, word)
+            rows.append((run.run, run.power_flow, side, *figures, share, *agreement))
+    return rows
+
+
+def details(report: Report) -> list[str]:
+    """Give why runs failed if they did, what the verdict does not say, and the verdict."""
+    failed = [run for run in report.runs if run.failed_criteria]
+    lines = [f"{run.run}: {run.verdict}: {', '.join(run.failed_criteria)}" for run in failed]
+    return [*lines, *remarks(report), f"verdict: {report.verdict}, exit status {report.exit_status}"]
 
 
 def remarks(report: Report) -> list[str]:

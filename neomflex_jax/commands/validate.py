@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from neomflex_jax.commands.console import console
+from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
@@ -87,7 +87,7 @@ class ValidateCommand:
         from neomflex_jax.plots.validation import draw_all
         from validation import Sample, validate
         from validation.headline import headline
-        from validation.render import render_details
+        from validation.render import TABLE_HEADER, details, table_rows
 
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
         with progress("playing the days") as stage:
@@ -120,7 +120,9 @@ class ValidateCommand:
                 on_step=partial(stage.counted, unit="steps"),
                 draw=lambda run: draw_all(run, new),
             )
-        console.print(render_details(report))
+        print_table("every step in pandapower", TABLE_HEADER, table_rows(report))
+        for line in details(report):
+            console.print(line)
         console.print(f"report: {self.output / 'report.md'}")
         print_headline(headline(report))
         return report.exit_status
