@@ -199,7 +199,7 @@ class Kills:
 
     def report(self) -> str:
         """Replace a page with an evaluation and a validation by one without."""
-        folder = self._fresh("paged", self.full)
+        folder = self._fresh("paged/run", self.full)  # with no results beside it
         page = folder / "report.html"
         if not self.pages:
             results = ("--evaluation", self._made("evaluate", "ac", "--policies", self.full, "--power-flow", "ac"))
@@ -212,6 +212,7 @@ class Kills:
             assert self.pages[0] != self.pages[1]
         page.write_bytes(self.pages[0])
         self._kill("report", folder)
+        assert page.read_bytes() in self.pages, "a page that is neither the old nor the new one"
         return ("old", "new")[self.pages.index(page.read_bytes())]
 
     # ---- sweep ----
