@@ -12,7 +12,7 @@ from jax import Array, lax
 from machine import available_cores
 
 from neomflex_jax.powerflow.batch import chunk_cases
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 
 CHAINED = 8  # products after one another in one call, as the iterations of a power flow are
 

@@ -4,19 +4,19 @@
 `compare`, `judge`, `closed_loop`, `second_referee`) can be used on their own. pandapower is imported on first use.
 """
 
-from validation.closed_loop import closed_loop, idle_policy
-from validation.gap import ClosedLoop
+from validation.closed_loop.closed_loop import closed_loop, idle_policy
+from validation.closed_loop.gap import ClosedLoop
+from validation.errors.metrics import Metrics, compare
 from validation.judge_run import Validated
-from validation.markdown import render_markdown
-from validation.metrics import Metrics, compare
-from validation.render import render_table
-from validation.replay import Replay, replay
-from validation.report import Report, RunReport
+from validation.referee.replay import Replay, replay
+from validation.referee.second_referee import SecondReferee, second_referee
+from validation.report.markdown import render_markdown
+from validation.report.render import render_table
+from validation.report.report import Report, RunReport
 from validation.sample import Sample
-from validation.second_referee import SecondReferee, second_referee
-from validation.tolerances import Tolerances, read_tolerances, tolerances_for
 from validation.validate_runs import validate
-from validation.verdict import Criterion, judge
+from validation.verdict.criteria import Criterion, judge
+from validation.verdict.tolerances import Tolerances, read_tolerances, tolerances_for
 
 __all__ = [
     "ClosedLoop",

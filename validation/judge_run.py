@@ -15,19 +15,19 @@ from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.one_line import one_line
-from validation.budget import error_budget
-from validation.currents import recorded_currents
-from validation.feeder_net import runpp_needs
-from validation.gap import ClosedLoop
-from validation.kinds import POLICY
-from validation.metrics import Metrics, compare
-from validation.profile_check import profile_gap
-from validation.replay import Replay
-from validation.report import RunReport
-from validation.second_referee import second_referee
-from validation.step_table import step_table
-from validation.tolerances import Tolerances, changes, tolerances_for
-from validation.verdict import Criterion, judge, verdict_of
+from validation.closed_loop.gap import ClosedLoop
+from validation.errors.budget import error_budget
+from validation.errors.currents import recorded_currents
+from validation.errors.metrics import Metrics, compare
+from validation.recompute.profile_check import profile_gap
+from validation.referee.feeder_net import runpp_needs
+from validation.referee.replay import Replay
+from validation.referee.second_referee import second_referee
+from validation.report.report import RunReport
+from validation.report.step_table import step_table
+from validation.verdict.criteria import Criterion, judge, verdict_of
+from validation.verdict.kinds import POLICY
+from validation.verdict.tolerances import Tolerances, changes, tolerances_for
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,24 +13,24 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.results import ResultFolder
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
-from neomflex_jax.whole_files import write_whole
-from validation import provenance
-from validation.acting import ActingPolicy
-from validation.checks import check_trajectory
-from validation.closed_loop import closed_loop
+from validation.closed_loop.acting import ActingPolicy
+from validation.closed_loop.closed_loop import closed_loop
+from validation.errors.ranking import Ranking, ranking_of
 from validation.judge_run import Validated, judge_run
-from validation.kinds import kind_of
-from validation.markdown import render_markdown
-from validation.profile_check import check_profiles_file
-from validation.ranking import Ranking, ranking_of
-from validation.replay import replay
-from validation.report import Report
-from validation.report_folder import PAGE, REPORT, STEPS, VALIDATION, hashes_of
+from validation.recompute.checks import check_trajectory
+from validation.recompute.profile_check import check_profiles_file
+from validation.referee.replay import replay
+from validation.report import provenance
+from validation.report.markdown import render_markdown
+from validation.report.report import Report
+from validation.report.report_folder import PAGE, REPORT, STEPS, VALIDATION, hashes_of
 from validation.sample import Sample, replayable, whole_days
-from validation.tolerances import Tolerances
+from validation.verdict.kinds import kind_of
+from validation.verdict.tolerances import Tolerances
 
 
 @platform_is_there()

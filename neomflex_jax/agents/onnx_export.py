@@ -14,7 +14,7 @@ import numpy as np
 from neomflex_jax._version import __version__
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.errors import InputError
-from neomflex_jax.whole_files import whole_file
+from neomflex_jax.files.whole_files import whole_file
 
 OPSET, IR_VERSION = 13, 8  # old enough for runtimes of the last years
 OPERATORS = {"relu": "Relu", "tanh": "Tanh"}

@@ -22,8 +22,8 @@ from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork, NetworkPolic
 from neomflex_jax.errors import InputError, short_path, shown
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.paths import is_folder
+from neomflex_jax.files.same_bytes import safetensors_bytes
 from neomflex_jax.one_line import cut, one_line
-from neomflex_jax.same_bytes import safetensors_bytes
 
 FORMAT = "neomflex-policy"
 FORMAT_VERSION = "1"

@@ -28,7 +28,7 @@ class CompareCommand:
 
     def execute(self, started: float) -> int:
         """Compare; gives the exit status."""
-        from validation.seeds import compare_groups, read_groups, remarks
+        from validation.report.seeds import compare_groups, read_groups, remarks
 
         groups = read_groups([_split(given) for given in self.reports])
         rows = []

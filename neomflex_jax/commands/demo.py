@@ -22,7 +22,7 @@ from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
 
 if TYPE_CHECKING:
-    from validation.stored_report import StoredRun
+    from validation.report.stored_report import StoredRun
 
 NAMES = {"baseline": "no control", "controlled": "SAC"}
 PARTS, STAGES = ("run", "evaluation", "validation"), "stages.json"
@@ -46,7 +46,7 @@ class DemoCommand:
     def execute(self, started: float) -> int:
         """Run the stages; gives the exit status of the validation."""
         from neomflex_jax.training.run_folder import RunFolder
-        from validation.report_folder import VALIDATION
+        from validation.report.report_folder import VALIDATION
 
         run, evaluation, validation = (self.output / name for name in PARTS)
         results = ResultFolder(self.output, DEMO)
@@ -100,8 +100,8 @@ def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 def print_results(folder: Path) -> None:
     """Print the demo's table and headline, every number read back from the files in `folder`."""
-    from validation.headline import headline
-    from validation.stored_report import read_report
+    from validation.report.stored_report import read_report
+    from validation.verdict.headline import headline
 
     stored = read_report(folder / "validation")
     stages = read_json_object(folder / "stages.json")

@@ -20,7 +20,7 @@ from neomflex_jax.folders.results import ResultFolder
 if TYPE_CHECKING:
     import pandas as pd
 
-    from validation.status import Identity
+    from validation.report.status import Identity
 
 COLUMNS = {
     "mean_day_cost": "day cost\nmean",
@@ -124,7 +124,7 @@ class EvaluateCommand:
 
     def _print_validation_status(self, identity: Identity, played: PlayedRuns, summary: pd.DataFrame) -> bool:
         """Say whether a report validates these policies, and how they do; False also without any policies."""
-        from validation.status import validation_status
+        from validation.report.status import validation_status
 
         if self.policies is None:
             return False

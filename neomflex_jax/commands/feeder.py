@@ -100,7 +100,7 @@ class CheckFeeder:
         """Compare; gives the exit status."""
         from neomflex_jax.commands.feeder_text import comparison, verdict
         from neomflex_jax.grid import feeder_names, load_feeder
-        from validation.feeder_check import check_feeder
+        from validation.referee.feeder_check import check_feeder
 
         feeder = load_feeder(self.feeder)
         is_net = self.feeder not in feeder_names() and Path(self.feeder).is_file()

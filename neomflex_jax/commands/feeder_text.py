@@ -13,7 +13,7 @@ from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.powerflow import PowerFlowResult, power_flow
 
 if TYPE_CHECKING:
-    from validation.feeder_check import FeederCheck
+    from validation.referee.feeder_check import FeederCheck
 
 Rows = list[tuple[str, ...]]
 QUANTITIES = {

@@ -12,14 +12,14 @@ import pandas as pd
 from neomflex_jax.commands.console import console
 
 if TYPE_CHECKING:
-    from validation.headline import Line, Outcome
+    from validation.verdict.headline import Line, Outcome
 
 COLOURS = {"good": "green", "unsure": "yellow", "bad": "red"}
 
 
 @dataclass(frozen=True)
 class TabledRun:
-    """A run as the tables of an evaluation have it: a `validation.headline.Outcome`."""
+    """A run as the tables of an evaluation have it: a `validation.verdict.headline.Outcome`."""
 
     run: str
     kind: str
@@ -34,7 +34,7 @@ def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
     A table without rows has none.
     """
     from neomflex_jax.evaluation.tables import NO_CONTROL_MEAN_COST, NO_CONTROL_VIOLATIONS
-    from validation.kinds import NO_CONTROL, kind_of_name
+    from validation.verdict.kinds import NO_CONTROL, kind_of_name
 
     if summary.empty:
         return []

@@ -12,12 +12,12 @@ from neomflex_jax.commands.result_kinds import TABLES
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import build
 from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.results import changed_since, sha256_of
-from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from neomflex_jax.scenario import Scenario
-    from validation.status import Identity
+    from validation.report.status import Identity
 
 FILE, FORMAT = "evaluation.json", 3
 WITHOUT_HASHES = 2  # the format that did not say which tables it was of
@@ -39,7 +39,7 @@ def make_identity(
     """Identify what these policies did, or would do, in a scenario on some days of the profiles."""
     from neomflex_jax.grid import load_feeder
     from neomflex_jax.grid.fingerprint import feeder_hash
-    from validation.status import Identity
+    from validation.report.status import Identity
 
     feeder = feeder_hash(load_feeder(scenario.feeder))
     return Identity(dict(policies_sha256), scenario.hash(), feeder, profiles_sha256, first_day, n_days)
@@ -59,7 +59,7 @@ def read_identity(folder: Path) -> Identity:
     InputError
         If the file is missing or not usable.
     """
-    from validation.status import Identity
+    from validation.report.status import Identity
 
     path = folder / FILE
     content = read_json_object(path)

@@ -15,15 +15,15 @@ from neomflex_jax.commands.identity import FILE as IDENTITY
 from neomflex_jax.commands.identity import doubt, make_identity, places_of_reports, read_identity
 from neomflex_jax.commands.result_kinds import EVALUATION
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_there
 from neomflex_jax.folders.results import ResultFolder
-from neomflex_jax.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from neomflex_jax.training.run_folder import RunFolder
-    from validation.status import Identity, Status
+    from validation.report.status import Identity, Status
 
 PAGE = "report.html"
 
@@ -115,7 +115,7 @@ class ReportCommand:
         return f"{cut_off[0]} holds tables without {IDENTITY}, which says what they are of; evaluate again"
 
     def _status(self, hashes: dict[str, str], evaluated: Path | None) -> Status:
-        from validation.status import Status, validation_status
+        from validation.report.status import Status, validation_status
 
         if doubtful := self._doubt(evaluated):
             return Status(False, f"not validated: {doubtful}")

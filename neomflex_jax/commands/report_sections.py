@@ -14,10 +14,10 @@ from neomflex_jax.commands import html
 from neomflex_jax.commands.console import short
 from neomflex_jax.commands.evaluate import COLUMNS
 from neomflex_jax.errors import InputError
-from neomflex_jax.tables import numbers, read_table
+from neomflex_jax.files.tables import numbers, read_table
 
 if TYPE_CHECKING:
-    from validation.stored_report import StoredReport, StoredRun
+    from validation.report.stored_report import StoredReport, StoredRun
 
 MOST_PNG_BYTES = 16 * 1024 * 1024
 SUMMARY = ("algorithm", "seed", "total_steps", "max_seconds", "neomflex_jax", "jax", "device")

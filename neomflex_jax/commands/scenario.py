@@ -16,7 +16,7 @@ from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.played_runs import refuse_existing
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
-from neomflex_jax.whole_files import write_whole
+from neomflex_jax.files.whole_files import write_whole
 
 if TYPE_CHECKING:
     from neomflex_jax.evaluation import Trajectory
@@ -98,7 +98,7 @@ class CheckScenario:
         """Check; gives the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from validation import compare, judge, replay, tolerances_for
-        from validation.unsolved import Unsolved
+        from validation.referee.unsolved import Unsolved
 
         with progress("playing the days") as stage:
             on_day = partial(stage.counted, unit="days")

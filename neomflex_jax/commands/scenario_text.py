@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from neomflex_jax.environment import Environment
     from neomflex_jax.evaluation import Trajectory
     from validation import Criterion
-    from validation.unsolved import Unsolved
+    from validation.referee.unsolved import Unsolved
 
 Rows = list[tuple[str, ...]]
 OF_FAILURES = ("failed_flows", "recorded_failures")  # criteria of cases without an answer, which are told apart

@@ -68,8 +68,8 @@ class ValidateCommand:
     def execute(self, started: float) -> int:
         """Validate; gives the exit status."""
         from neomflex_jax.plots.validation import file_names
-        from validation.day_files import forget_days
-        from validation.report_folder import VALIDATION
+        from validation.referee.day_files import forget_days
+        from validation.report.report_folder import VALIDATION
 
         results, finished = ResultFolder(self.output, VALIDATION), self.output / FINISHED_DAYS
         runs = runs_asked_for(self.policies, self.policies is not None, self.policy)
@@ -86,8 +86,8 @@ class ValidateCommand:
     def _validate(self, results: ResultFolder, finished: Path) -> int:
         from neomflex_jax.plots.validation import draw_all
         from validation import Sample, validate
-        from validation.headline import headline
-        from validation.render import TABLE_HEADER, details, table_rows
+        from validation.report.render import TABLE_HEADER, details, table_rows
+        from validation.verdict.headline import headline
 
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
         with progress("playing the days") as stage:

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.environment.dispatch import Stores, rating
-from neomflex_jax.environment.disturbances import Today, draw_today
+from neomflex_jax.environment.step.dispatch import Stores, rating
+from neomflex_jax.environment.step.disturbances import Today, draw_today
 from neomflex_jax.scenario import Scenario
 
 if TYPE_CHECKING:

@@ -15,18 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.actions import ActionLayout, check_action, lay_out_actions, misuse_of
-from neomflex_jax.environment.costs import constraint_names
 from neomflex_jax.environment.days import Draw, draw_day, first_stores
-from neomflex_jax.environment.dispatch import Delivered, Stores
-from neomflex_jax.environment.disturbances import Today
-from neomflex_jax.environment.info import grid_info
-from neomflex_jax.environment.injections import bus_injections
-from neomflex_jax.environment.measurements import measure
-from neomflex_jax.environment.observations import ObservationLayout, lay_out_observations, observe, remember
-from neomflex_jax.environment.rewards import Outcome, local_reward, reward_terms, shared_reward, terms_of
-from neomflex_jax.environment.set_points import load, set_points
 from neomflex_jax.environment.state import State, TimeStep
+from neomflex_jax.environment.step.actions import ActionLayout, check_action, lay_out_actions, misuse_of
+from neomflex_jax.environment.step.constraint_costs import constraint_names
+from neomflex_jax.environment.step.dispatch import Delivered, Stores
+from neomflex_jax.environment.step.disturbances import Today
+from neomflex_jax.environment.step.info import grid_info
+from neomflex_jax.environment.step.injections import bus_injections
+from neomflex_jax.environment.step.measurements import measure
+from neomflex_jax.environment.step.observations import ObservationLayout, lay_out_observations, observe, remember
+from neomflex_jax.environment.step.rewards import Outcome, local_reward, reward_terms, shared_reward, terms_of
+from neomflex_jax.environment.step.set_points import load, set_points
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 from neomflex_jax.grid.feeder import STATIC, Feeder

@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.actions import lay_out_actions, requests_of
-from neomflex_jax.environment.dispatch import Stores, deliver, rating
 from neomflex_jax.environment.environment import Environment
-from neomflex_jax.environment.injections import bus_injections
+from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
+from neomflex_jax.environment.step.dispatch import Stores, deliver, rating
+from neomflex_jax.environment.step.injections import bus_injections
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import jax
 from jax import Array
 
-from neomflex_jax.environment.disturbances import Today
+from neomflex_jax.environment.step.disturbances import Today
 from neomflex_jax.one_line import one_line
 
 

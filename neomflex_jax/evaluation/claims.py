@@ -1,6 +1,6 @@
 """Statistics for claims over seeds: intervals, and when "better" may be said.
 
-The interquartile mean is that of `neomflex_jax.statistics`; intervals are 95 % percentile bootstraps over whole seeds,
+The interquartile mean is `neomflex_jax.interquartile`'s; intervals are 95 % percentile bootstraps over whole seeds,
 because one seed's days hang together (Agarwal et al., Deep reinforcement learning at the edge of the statistical
 precipice, NeurIPS 2021, with seeds in place of runs x tasks). Two algorithms are compared on the same days, which are
 drawn once for both.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.statistics import interquartile_mean
+from neomflex_jax.interquartile import interquartile_mean
 
 MINIMUM_TO_SAY, MINIMUM_SEEDS, RECOMMENDED_SEEDS = 3, 5, 10
 N_DRAWS = 10_000

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.tables import without_negative_zeros
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
-from neomflex_jax.tables import without_negative_zeros
-from neomflex_jax.whole_files import write_whole
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
-from neomflex_jax.same_bytes import write_npz
-from neomflex_jax.whole_files import whole_file
+from neomflex_jax.files.whole_files import whole_file
 
 SAVE_SECONDS = 20.0  # at least, between two writings
 Standing = TypeVar("Standing")

@@ -9,13 +9,13 @@ import jax
 import numpy as np
 from jax import Array
 
-from neomflex_jax.agents.baselines.controller import Blind, Controller
 from neomflex_jax.agents.policy import Policy
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.jax_settings import nan_is_a_value
+from neomflex_jax.yardsticks.controller import Blind, Controller
 
 Carry: TypeAlias = tuple[State, Array, Any]  # state, observation, the controller's memory
 FROM_INFO = [

@@ -15,8 +15,8 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.tables import integers, numbers, read_table, without_negative_zeros
-from neomflex_jax.whole_files import write_whole
+from neomflex_jax.files.tables import integers, numbers, read_table, without_negative_zeros
+from neomflex_jax.files.whole_files import write_whole
 
 NO_CONTROL_COST, NO_CONTROL_VIOLATIONS = "no_control_cost", "no_control_voltage_violations"  # step by step
 NO_CONTROL_DAY_COST, NO_CONTROL_MEAN_COST = "no_control_day_cost", "no_control_mean_day_cost"

@@ -16,11 +16,11 @@ import numpy as np
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.evaluation.trajectory_layout import INDEX, check_numbers, wanted_arrays
 from neomflex_jax.files.json_values import parse_json
+from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
+from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.one_line import one_line
-from neomflex_jax.same_bytes import write_npz
 from neomflex_jax.scenario import Scenario, scenario_from_dict
-from neomflex_jax.whole_files import whole_file
 
 FORMAT_VERSION = 2
 MAX_BYTES = 4 * 1024**3  # unpacked: a year of 5-minute steps on 1,000 buses has some 3 GiB

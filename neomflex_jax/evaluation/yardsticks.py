@@ -14,22 +14,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from neomflex_jax._version import __version__
-from neomflex_jax.agents.baselines import IEEE_1547_B, MAPDN, Droop, ModelPredictive, Optimum, Schedule, find_optimum
-from neomflex_jax.agents.baselines.clock_rule import ClockRule
-from neomflex_jax.agents.baselines.perfect_foresight import SEARCH, SETTLE
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.rollout import record, record_with_memory
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
+from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import one_line
-from neomflex_jax.same_bytes import write_npz
 from neomflex_jax.scenario import Uncertainty
-from neomflex_jax.whole_files import whole_file
+from neomflex_jax.yardsticks import IEEE_1547_B, MAPDN, Droop, ModelPredictive, Optimum, Schedule, find_optimum
+from neomflex_jax.yardsticks.clock_rule import ClockRule
+from neomflex_jax.yardsticks.perfect_foresight import SEARCH, SETTLE
 
 YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
 OPTIMUM = "perfect_foresight"

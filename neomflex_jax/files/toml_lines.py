@@ -16,7 +16,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.fields import KeyPath
 from neomflex_jax.files.json_values import TOO_DEEP, check_plain
 from neomflex_jax.files.text import MIB, read_text
-from neomflex_jax.toml_escapes import hint_at_backslash
+from neomflex_jax.files.toml_escapes import hint_at_backslash
 
 MOST_BYTES = 16 * MIB
 MOST_PARTS = 50  # of a dotted key

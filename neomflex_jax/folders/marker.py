@@ -10,7 +10,7 @@ from pathlib import Path
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_file
-from neomflex_jax.whole_files import write_whole
+from neomflex_jax.files.whole_files import write_whole
 
 MARKER = ".neomflex.json"
 PROGRAM, FORMAT = "neomflex_jax", 1

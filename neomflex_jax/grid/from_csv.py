@@ -20,10 +20,10 @@ import pandas as pd
 
 from neomflex_jax.errors import MOST_SHOWN, InputError, short_path, shown, unknown_name
 from neomflex_jax.files.paths import is_folder, is_there
+from neomflex_jax.files.tables import integers, numbers, read_table
+from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.grid.feeder import Feeder, OwnDevices
-from neomflex_jax.tables import integers, numbers, read_table
-from neomflex_jax.toml_lines import read_toml
 
 BUSES, BRANCHES, SETTINGS = "buses.csv", "branches.csv", "feeder.toml"
 BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_plain_file, is_there
 from neomflex_jax.folders.results import NEW, beside, swap_in
 from neomflex_jax.grid import from_csv as files
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.whole_files import write_whole
 
 FILES = (files.BUSES, files.BRANCHES, files.SETTINGS)
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.tables import read_step_metrics
-from neomflex_jax.whole_files import whole_file
+from neomflex_jax.files.whole_files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

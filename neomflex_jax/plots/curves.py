@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.tables import numbers, read_table
+from neomflex_jax.interquartile import bootstrap_interval, interquartile_mean
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure
 from neomflex_jax.plots.many import MOST_LINES
-from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
-from neomflex_jax.tables import numbers, read_table
 from neomflex_jax.training.result import trained_on
 from neomflex_jax.training.run_folder import RunFolder
 

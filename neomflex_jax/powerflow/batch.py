@@ -23,10 +23,10 @@ import numpy as np
 from jax import Array, lax
 
 from neomflex_jax.jax_settings import nan_is_a_value
-from neomflex_jax.powerflow.dense import DenseNetwork
-from neomflex_jax.powerflow.machine_code import can_sweep
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.dense import DenseNetwork
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.sweeps.door import can_sweep
 
 if TYPE_CHECKING:
     from neomflex_jax.powerflow.solver import PowerFlow

@@ -14,16 +14,16 @@ from jax.typing import ArrayLike
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.feeder import STATIC, Feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
-from neomflex_jax.powerflow.ac import AcConfig, solve_ac
 from neomflex_jax.powerflow.batch import solve_cases
-from neomflex_jax.powerflow.calibrated import CalibratedFit, solve_calibrated
-from neomflex_jax.powerflow.calibrated_fit import fit_to_ac
-from neomflex_jax.powerflow.dc import solve_dc
-from neomflex_jax.powerflow.lindistflow import solve_lindistflow
-from neomflex_jax.powerflow.newton import solve_newton
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.methods.ac import AcConfig, solve_ac
+from neomflex_jax.powerflow.methods.calibrated import CalibratedFit, solve_calibrated
+from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac
+from neomflex_jax.powerflow.methods.dc import solve_dc
+from neomflex_jax.powerflow.methods.lindistflow import solve_lindistflow
+from neomflex_jax.powerflow.methods.newton import solve_newton
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.network.tree import TreeNetwork
 from neomflex_jax.powerflow.result import PowerFlowResult
-from neomflex_jax.powerflow.tree import TreeNetwork
 
 SAMPLE_VALUES = 2_000_000  # buses times samples of a fit around the loads: some 100 MB of features
 METHODS = ("ac", "calibrated", "dc", "lindistflow", "newton")

@@ -18,11 +18,11 @@ from jax import Array
 
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.files.paths import is_file
+from neomflex_jax.files.tables import numbers, read_table
 from neomflex_jax.grid.feeder import STATIC
 from neomflex_jax.one_line import one_line
+from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.resources import PROFILES, packaged_profiles
-from neomflex_jax.series_clock import read_clock
-from neomflex_jax.tables import numbers, read_table
 
 MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
 DOUBTFUL_MAX, DOUBTFUL_MEAN = 3.0, 1.5  # above these it may well be such a column

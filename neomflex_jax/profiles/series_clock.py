@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from neomflex_jax.tables import first_rows
+from neomflex_jax.files.tables import first_rows
 
 Unit = Literal["s", "ms", "us", "ns"]
 MOST_READ = 3000  # rows from the beginning: days of minutes, months of half-hours

@@ -9,11 +9,11 @@ from typing import Any
 from neomflex_jax.errors import unknown_name
 from neomflex_jax.fields import build, with_overrides
 from neomflex_jax.files.paths import is_there
+from neomflex_jax.files.toml_escapes import refuse_misread_path
+from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid import feeder_names
 from neomflex_jax.resources import PROFILES, scenario_folder
 from neomflex_jax.scenario.scenario import Scenario
-from neomflex_jax.toml_escapes import refuse_misread_path
-from neomflex_jax.toml_lines import read_toml
 
 PATHS = ("feeder", "profiles", "evaluation_profiles")
 

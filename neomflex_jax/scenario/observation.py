@@ -1,4 +1,4 @@
-"""What agents see; `environment/observations.py` lays it out."""
+"""What agents see; `environment/step/observations.py` lays it out."""
 
 from __future__ import annotations
 

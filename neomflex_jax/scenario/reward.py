@@ -1,4 +1,4 @@
-"""Weights of the reward's named terms; `environment/rewards.py` has their equations."""
+"""Weights of the reward's named terms; `environment/step/rewards.py` has their equations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a day draws at random from the reset key; `environment/disturbances.py` draws it."""
+"""What a day draws at random from the reset key; `environment/step/disturbances.py` draws it."""
 
 from __future__ import annotations
 

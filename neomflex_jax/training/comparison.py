@@ -16,12 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.agents.baselines import MAPDN, Droop
-from neomflex_jax.agents.baselines.controller import Blind, Controller
 from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.environment.make import evaluation_scenario
+from neomflex_jax.yardsticks import MAPDN, Droop
+from neomflex_jax.yardsticks.controller import Blind, Controller
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_file
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.run_folder import RunFolder
-from neomflex_jax.whole_files import write_whole
 
 
 def fingerprint(network: ActorNetwork) -> str:

@@ -16,9 +16,9 @@ from safetensors import SafetensorError
 from neomflex_jax.errors import InputError, reason_of, short_path
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_file
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import MARKER, is_plain_file, is_there, made_in, mark, unmark
 from neomflex_jax.training.run_files import PARTS, check_removable, remove_made
-from neomflex_jax.whole_files import write_whole
 
 RUN_FORMAT = 1
 KIND = "run"

@@ -15,11 +15,11 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.tables import read_table
 from neomflex_jax.files.text import MIB, read_text
-from neomflex_jax.tables import read_table
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.training.run_folder import saving
 from neomflex_jax.training.step_metrics import ORDER
-from neomflex_jax.whole_files import write_whole
 
 MOST_BYTES = 1024 * MIB  # of the table
 

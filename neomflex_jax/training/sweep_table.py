@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
-from neomflex_jax.tables import without_negative_zeros
+from neomflex_jax.files.tables import without_negative_zeros
+from neomflex_jax.interquartile import bootstrap_interval, interquartile_mean
 from neomflex_jax.training.sweep import Outcome
 
 TABLE, TRAININGS = "sweep.csv", "trainings.csv"

@@ -1,9 +1,9 @@
 """Yardsticks: what rules, foresight and planning reach on the same days. They may see the environment itself."""
 
-from neomflex_jax.agents.baselines.controller import Blind, Controller, Schedule
-from neomflex_jax.agents.baselines.droop import IEEE_1547_B, MAPDN, Droop
-from neomflex_jax.agents.baselines.model_predictive import ModelPredictive
-from neomflex_jax.agents.baselines.perfect_foresight import Optimum, find_optimum
+from neomflex_jax.yardsticks.controller import Blind, Controller, Schedule
+from neomflex_jax.yardsticks.droop import IEEE_1547_B, MAPDN, Droop
+from neomflex_jax.yardsticks.model_predictive import ModelPredictive
+from neomflex_jax.yardsticks.perfect_foresight import Optimum, find_optimum
 
 __all__ = [
     "IEEE_1547_B",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.environment.dispatch import rating
+from neomflex_jax.environment.step.dispatch import rating
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State

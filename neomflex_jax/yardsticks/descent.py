@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from neomflex_jax.agents.baselines.energies import action_towards, reached
-from neomflex_jax.environment.horizon import Ahead, play_ahead
+from neomflex_jax.yardsticks.energies import action_towards, reached
+from neomflex_jax.yardsticks.play_ahead import Ahead, play_ahead
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State

@@ -23,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from neomflex_jax.agents.baselines.clock_rule import ClockRule
-from neomflex_jax.environment.dispatch import rating
-from neomflex_jax.environment.set_points import set_points
+from neomflex_jax.environment.step.dispatch import rating
+from neomflex_jax.environment.step.set_points import set_points
+from neomflex_jax.yardsticks.clock_rule import ClockRule
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.dispatch import Stores, rating
+from neomflex_jax.environment.step.dispatch import Stores, rating
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment

@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.agents.baselines.descent import Descent, descend
-from neomflex_jax.agents.baselines.energies import action_towards, idle_plan
-from neomflex_jax.environment.dispatch import Stores
+from neomflex_jax.environment.step.dispatch import Stores
+from neomflex_jax.yardsticks.descent import Descent, descend
+from neomflex_jax.yardsticks.energies import action_towards, idle_plan
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State

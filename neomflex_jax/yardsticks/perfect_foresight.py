@@ -25,10 +25,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.agents.baselines.descent import Descending, Descent, begin, ended, foresee, go_on
-from neomflex_jax.agents.baselines.energies import idle_plan
-from neomflex_jax.environment.dispatch import Stores
+from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.one_line import one_line
+from neomflex_jax.yardsticks.descent import Descending, Descent, begin, ended, foresee, go_on
+from neomflex_jax.yardsticks.energies import idle_plan
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment, State

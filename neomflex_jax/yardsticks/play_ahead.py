@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.environment.dispatch import Stores
-from neomflex_jax.environment.set_points import set_points
+from neomflex_jax.environment.step.dispatch import Stores
+from neomflex_jax.environment.step.set_points import set_points
 
 if TYPE_CHECKING:
     from neomflex_jax.environment.environment import Environment

@@ -82,6 +82,6 @@ assert {{agent: (type(a), a.shape) for agent, a in actions.items()}} == {{
 from jax._src import xla_bridge
 assert not xla_bridge._backends
 """
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

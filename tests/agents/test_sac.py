@@ -15,7 +15,7 @@ from neomflex_jax.agents.sac.critics import Critic
 from neomflex_jax.agents.sac.distribution import mode, sample
 from neomflex_jax.agents.sac.losses import critic_loss, reward_loss, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
-from neomflex_jax.environment.actions import lay_out_actions
+from neomflex_jax.environment.step.actions import lay_out_actions
 from neomflex_jax.scenario import load_scenario
 
 SMALL = SacConfig(n_copies=4, batch_size=64, updates_per_step=2, buffer_size=512, warmup_steps=8, hidden_sizes=(32, 32))

@@ -11,7 +11,7 @@ import pytest
 from neomflex_jax.commands.compilation_cache import QUIET_SINCE, cache_folder
 
 HOME = Path("users_home")  # any folder
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from command_line import neomflex
 
 import neomflex_jax as nf
 from neomflex_jax.commands.feeder_text import verdict
-from validation.feeder_check import Answers, FeederCheck
+from validation.referee.feeder_check import Answers, FeederCheck
 
 
 def printed(capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from command_line import neomflex
 
-COMMANDS = sorted((Path(__file__).parent.parent / "neomflex_jax" / "commands").glob("*.py"))
+COMMANDS = sorted((Path(__file__).parents[2] / "neomflex_jax" / "commands").glob("*.py"))
 
 
 def texts(path: Path) -> list[tuple[str, str]]:

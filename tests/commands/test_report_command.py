@@ -21,8 +21,8 @@ from neomflex_jax.resources import packaged_profiles
 from neomflex_jax.training.options import TrainOptions, config_of
 from neomflex_jax.training.result import write_result
 from neomflex_jax.training.run_folder import RunFolder
-from validation.headline import headline
-from validation.stored_report import read_report
+from validation.report.stored_report import read_report
+from validation.verdict.headline import headline
 
 SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
 SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]

@@ -16,7 +16,7 @@ from neomflex_jax.commands.scenario_text import failures, ranges
 from neomflex_jax.grid.partition import partition_by_electrical_distance
 from neomflex_jax.scenario import scenario_names
 from validation import Criterion
-from validation.unsolved import Unsolved
+from validation.referee.unsolved import Unsolved
 
 
 def printed(capsys):

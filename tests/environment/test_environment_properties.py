@@ -10,10 +10,10 @@ import pytest
 from compiled_programs import forget_if_many
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from random_scenarios import scenario_fields
 
 import neomflex_jax as nf
-from neomflex_jax.environment.dispatch import rating
-from tests.random_scenarios import scenario_fields
+from neomflex_jax.environment.step.dispatch import rating
 
 STEPS = 50  # a day of 48, and into the next
 

@@ -12,11 +12,11 @@ import pytest
 import neomflex_jax as nf
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import evaluation_environment
-from neomflex_jax.environment.barriers import BARRIER_FUNCTIONS
+from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
 from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.scenario import Limits
 from neomflex_jax.scenario.reward import BARRIERS
-from validation.cost import local_cost, voltage_barrier
+from validation.recompute.cost import local_cost, voltage_barrier
 
 WIDE = Limits(0.95, 1.05, 0.9, 1.1)  # MAPDN's band
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from neomflex_jax import InputError
-from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
+from neomflex_jax.interquartile import bootstrap_interval, interquartile_mean
 
 values = hnp.arrays(np.float64, st.integers(1, 23), elements=st.floats(-1e6, 1e6, allow_subnormal=False))
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 import neomflex_jax as nf
-from neomflex_jax.agents.baselines import ModelPredictive, find_optimum
-from neomflex_jax.agents.baselines.descent import Descent
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import kept as kept_module
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.rollout import _play_day, record
+from neomflex_jax.yardsticks import ModelPredictive, find_optimum
+from neomflex_jax.yardsticks.descent import Descent
 
 QUICK = Descent(n_iterations=25)
 TREE = {"key": jax.random.key(3), "step": jnp.int32(7), "rows": np.arange(6.0).reshape(2, 3)}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.evaluation.statistics import compare_costs, iqm_interval, seeds_remark
+from neomflex_jax.evaluation.claims import compare_costs, iqm_interval, seeds_remark
 
 
 @given(st.integers(0, 2**31 - 1), st.floats(-100, 100))

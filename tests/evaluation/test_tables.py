@@ -230,7 +230,7 @@ def test_no_file_says_minus_zero(tmp_path: Path) -> None:
 
 
 def test_every_column_is_described_with_its_unit() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "tables.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "tables.md").read_text(encoding="utf-8")
     everything = dataclasses.replace(
         TINY,
         batteries=(Battery(20, capacity_mwh=4.0, power_mw=1.0, charge_efficiency=0.9, s_mva=1.5),),

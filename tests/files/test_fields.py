@@ -12,7 +12,7 @@ import pytest
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import FieldError, FrozenDict, build, check_choice, with_overrides
-from neomflex_jax.toml_lines import TomlLines
+from neomflex_jax.files.toml_lines import TomlLines
 
 
 @dataclass(frozen=True)

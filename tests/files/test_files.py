@@ -15,11 +15,11 @@ import neomflex_jax as nf
 from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.files.json_values import parse_json, read_json
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
+from neomflex_jax.files.tables import read_table
 from neomflex_jax.files.text import read_text
+from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.resources import scenario_folder
 from neomflex_jax.scenario.parts import Territory
-from neomflex_jax.tables import read_table
-from neomflex_jax.toml_lines import read_toml
 
 NEOM33 = (scenario_folder() / "neom33.toml").read_text(encoding="utf-8")
 FEEDER = {
@@ -281,7 +281,7 @@ def test_a_feeder_of_many_buses_that_are_one_is_checked_in_a_few_looks_at_each()
 
 def test_long_dotted_keys_never_reach_the_parser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The standard library's takes the square of their parts."""
-    monkeypatch.setattr("neomflex_jax.toml_lines.tomllib.loads", lambda text: pytest.fail("it was parsed"))
+    monkeypatch.setattr("neomflex_jax.files.toml_lines.tomllib.loads", lambda text: pytest.fail("it was parsed"))
     for key in ("a." * 60 + "a", '"a b" . ' * 60 + "a", "[" + "'x'." * 60 + "a]"):
         (tmp_path / "s.toml").write_text(f"{key} = 1\n")
         assert "more than 50 parts" in refusal(read_toml, tmp_path / "s.toml")

@@ -21,14 +21,13 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax import InputError
-from neomflex_jax.agents.baselines import Optimum
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.agents.policy_files import load_policies, save_policies
 from neomflex_jax.commands.identity import read_identity, write_identity
 from neomflex_jax.commands.report_sections import validation as page_of
 from neomflex_jax.environment import evaluation_environment
-from neomflex_jax.environment.actions import lay_out_actions
+from neomflex_jax.environment.step.actions import lay_out_actions
 from neomflex_jax.evaluation import Trajectory, record, yardsticks
 from neomflex_jax.evaluation.tables import read_step_metrics, run_summary, write_tables
 from neomflex_jax.grid.fingerprint import feeder_hash
@@ -41,14 +40,15 @@ from neomflex_jax.training.options import TrainOptions, config_of, read_options
 from neomflex_jax.training.result import finishing_power_flow, write_result
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.run_log import copy_rows_of_seed, drop_rows_after
+from neomflex_jax.yardsticks import Optimum
 from validation import validate
-from validation.checks import check_trajectory
-from validation.day_files import DayFiles
-from validation.pandapower_net import SetPoints
-from validation.seeds import read_groups
-from validation.status import Identity
-from validation.stored_report import read_report
-from validation.tolerances import read_tolerances, tolerances_for
+from validation.recompute.checks import check_trajectory
+from validation.referee.day_files import DayFiles
+from validation.referee.pandapower_net import SetPoints
+from validation.report.seeds import read_groups
+from validation.report.status import Identity
+from validation.report.stored_report import read_report
+from validation.verdict.tolerances import read_tolerances, tolerances_for
 
 SEED, SECONDS, MEGABYTES = 17, 20.0, 1500  # of a single input's own time; of all inputs together
 ALL = int(os.environ.get("NEOMFLEX_FUZZ", "200000"))

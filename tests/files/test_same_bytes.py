@@ -8,7 +8,7 @@ from safetensors.numpy import load
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy_files import load_policies, save_policies
-from neomflex_jax.same_bytes import safetensors_bytes, write_npz
+from neomflex_jax.files.same_bytes import safetensors_bytes, write_npz
 
 
 def test_equal_policies_are_equal_files_and_readable(tmp_path):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 import neomflex_jax as nf
+from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.resources import scenario_folder
-from neomflex_jax.toml_lines import read_toml
 
 
 def scenario_with(line: str, tmp_path: Path) -> Path:

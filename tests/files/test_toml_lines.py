@@ -8,8 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import neomflex_jax as nf
+from neomflex_jax.files.toml_lines import TomlLines, find_lines, read_toml
 from neomflex_jax.resources import scenario_folder
-from neomflex_jax.toml_lines import TomlLines, find_lines, read_toml
 
 HARD = (
     """# [not.a.table]

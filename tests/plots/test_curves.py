@@ -5,9 +5,9 @@ import pytest
 from command_line import neomflex
 
 from neomflex_jax import InputError, load_scenario
+from neomflex_jax.interquartile import bootstrap_interval, interquartile_mean
 from neomflex_jax.plots.curves import draw, power_flow_of, read_curves
 from neomflex_jax.plots.learning import draw as draw_learning
-from neomflex_jax.statistics import bootstrap_interval, interquartile_mean
 from neomflex_jax.training.options import TrainOptions, config_of
 from neomflex_jax.training.run_folder import RunFolder
 

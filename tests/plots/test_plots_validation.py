@@ -13,7 +13,7 @@ from neomflex_jax.plots.learning import draw as draw_learning
 from neomflex_jax.plots.validation import CAPTIONS, draw, draw_all
 from neomflex_jax.plots.validation.envelopes import envelope
 from neomflex_jax.plots.validation.error_by_bus import along_feeder
-from validation.statistics import Confusion
+from validation.errors.summary import Confusion
 
 STEPS = 48
 

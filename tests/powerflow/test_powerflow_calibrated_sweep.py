@@ -12,7 +12,7 @@ from random_feeders import MESHED, RADIAL, build, injections, structure
 
 import neomflex_jax as nf
 from neomflex_jax.powerflow import PowerFlow, batch
-from neomflex_jax.powerflow.depth_first import FIRST, GATHERS, HANDS_ON, LEAF, depth_first
+from neomflex_jax.powerflow.sweeps.depth_first import FIRST, GATHERS, HANDS_ON, LEAF, depth_first
 
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 

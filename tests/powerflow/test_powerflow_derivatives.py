@@ -12,7 +12,7 @@ from random_feeders import FIELDS, TIGHT, build, injections, structure
 
 import neomflex_jax as nf
 from neomflex_jax.powerflow import bind
-from neomflex_jax.powerflow.fixed_point import evaluate
+from neomflex_jax.powerflow.methods.fixed_point import evaluate
 
 pytestmark = pytest.mark.usefixtures("double_precision")
 

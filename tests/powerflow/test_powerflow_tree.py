@@ -15,11 +15,11 @@ from radial_trees import SHAPES, Shape, any_tree, chain, radial_feeder
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.powerflow import bind
-from neomflex_jax.powerflow.dense import DenseNetwork
-from neomflex_jax.powerflow.per_unit import TREE_FROM_BUSES
-from neomflex_jax.powerflow.tree import TreeNetwork
+from neomflex_jax.powerflow.network.dense import DenseNetwork
+from neomflex_jax.powerflow.network.per_unit import TREE_FROM_BUSES
+from neomflex_jax.powerflow.network.tree import TreeNetwork
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from synthetic_feeder import benchmark_feeder
 

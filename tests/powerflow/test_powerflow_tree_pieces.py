@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from radial_trees import SHAPES, Shape, any_tree, paths, radial_feeder, shuffled
 
 from neomflex_jax.powerflow import bind
-from neomflex_jax.powerflow import tree as tree_module
-from neomflex_jax.powerflow.clusters import cluster_tree
-from neomflex_jax.powerflow.tree import Links, TreeNetwork, pieces_with_hooks
-from neomflex_jax.powerflow.tree_sums import SIZE, TreeSums, tree_sums
+from neomflex_jax.powerflow.network import tree as tree_module
+from neomflex_jax.powerflow.network.clusters import cluster_tree
+from neomflex_jax.powerflow.network.tree import Links, TreeNetwork, pieces_with_hooks
+from neomflex_jax.powerflow.network.tree_sums import SIZE, TreeSums, tree_sums
 
 
 @settings(max_examples=150)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parents[2] / "data"
 STEPS = 48
 N_DAYS = {"training": 280, "testing": 84}
 

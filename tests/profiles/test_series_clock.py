@@ -9,7 +9,7 @@ import pytest
 import neomflex_jax as nf
 from neomflex_jax.environment.make import scenario_profiles
 from neomflex_jax.profiles import doubts_of, read_profiles, resolve_profiles
-from neomflex_jax.series_clock import read_clock
+from neomflex_jax.profiles.series_clock import read_clock
 
 
 def series(minutes: float, form: str, days: int = 4, start: str = "2025-06-12") -> pd.Series:

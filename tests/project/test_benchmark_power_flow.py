@@ -9,7 +9,7 @@ import pytest
 
 import neomflex_jax as nf
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import power_flow as benchmark
 import power_flow_report as report

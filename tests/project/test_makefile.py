@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 OTHERS = {
     "gone": "echo 'not found' >&2; exit 127",  # a version manager's entry for a version that is switched off
     "too old": "exit 1",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 
 
 def uses_of_the_clock(source: str) -> Iterator[int]:
@@ -22,7 +22,7 @@ def uses_of_the_clock(source: str) -> Iterator[int]:
 
 
 def test_nothing_in_the_fast_suite_sleeps_or_reads_a_clock() -> None:
-    found = {path.name: list(uses_of_the_clock(path.read_text(encoding="utf-8"))) for path in HERE.rglob("test_*.py")}
+    found = {path.name: list(uses_of_the_clock(path.read_text(encoding="utf-8"))) for path in TESTS.rglob("test_*.py")}
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FEEDERS = ("case33bw", "case69", "case85", "case141", "kerber_dorfnetz")
 FILES = ("buses.csv", "branches.csv", "feeder.toml")
 

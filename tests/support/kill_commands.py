@@ -1,6 +1,6 @@
 """SIGKILL `train`, `evaluate`, `validate`, `report` and `sweep` at random moments, and look at what they leave.
 
-    python tests/kill_commands.py --kills 100 --seed 0
+    python tests/support/kill_commands.py --kills 100 --seed 0
 
 Each kill is drawn over the command's measured duration, half of them over its last third, where files are written.
 After each: what loads is what was saved, and whatever headline is there stands over its own files. A training that was
@@ -34,8 +34,8 @@ from neomflex_jax.resources import packaged_profiles
 from neomflex_jax.training.result import fingerprint
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.train import resume
-from validation.report_folder import VALIDATION
-from validation.stored_report import read_report
+from validation.report.report_folder import VALIDATION
+from validation.report.stored_report import read_report
 
 COMMANDS = ("train", "evaluate", "validate", "report", "sweep")
 STEPS = 8000  # four chunks

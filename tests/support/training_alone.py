@@ -1,4 +1,4 @@
-"""Trainings small enough for tests, run in processes of their own: ``python tests/training_alone.py WHAT ...``.
+"""Trainings small enough for tests, run in processes of their own: ``python tests/support/training_alone.py WHAT ...``.
 
 Devices and processes are settled before JAX starts, and a process that is killed takes nothing else along.
 """
@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = str(Path(__file__).parent.parent)
+ROOT = str(Path(__file__).parents[2])
 SMALL = {"warmup_steps": 4, "hidden_sizes": (8,)}
 SAC = SMALL | {"n_copies": 16, "batch_size": 16, "updates_per_step": 1, "buffer_size": 512}
 GRADIENT = SMALL | {"n_copies": 4, "horizon_days": 1}

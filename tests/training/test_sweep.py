@@ -12,7 +12,7 @@ import pytest
 from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.agents.sac import SacConfig
-from neomflex_jax.statistics import interquartile_mean
+from neomflex_jax.interquartile import interquartile_mean
 from neomflex_jax.training import program
 from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.run_folder import RunFolder

@@ -18,7 +18,7 @@ from neomflex_jax.training.devices import check_divisible, devices_in_all, share
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.processes import join, slurm_tasks
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 PATIENCE = 600  # for machines that are busy with something else
 GONE_WITHIN = 60
 
@@ -37,8 +37,8 @@ def free_port():
 
 def test_a_sharded_update_of_a_fixed_batch_equals_the_one_on_a_single_device():
     done = subprocess.run(
-        [sys.executable, HERE / "sharded_updates.py"],
-        cwd=HERE.parent,
+        [sys.executable, TESTS / "support" / "sharded_updates.py"],
+        cwd=TESTS.parent,
         env=training_alone.environment(),
         capture_output=True,
         text=True,

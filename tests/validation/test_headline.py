@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 
 import neomflex_jax as nf
-from neomflex_jax.agents.baselines import Schedule
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.commands.console import short
 from neomflex_jax.commands.headlines import TabledRun, tabled_runs
@@ -20,11 +19,12 @@ from neomflex_jax.commands.train import _note
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.training.run_log import Progress
+from neomflex_jax.yardsticks import Schedule
 from validation import idle_policy, render_table, tolerances_for, validate
-from validation.headline import BAD, GOOD, UNSURE, Line, headline, not_confirmed, policy_lines
-from validation.kinds import NO_CONTROL, OTHER, POLICY, RULE, kind_of, kind_of_name
-from validation.render import number
-from validation.stored_report import read_report
+from validation.report.render import number
+from validation.report.stored_report import read_report
+from validation.verdict.headline import BAD, GOOD, UNSURE, Line, headline, not_confirmed, policy_lines
+from validation.verdict.kinds import NO_CONTROL, OTHER, POLICY, RULE, kind_of, kind_of_name
 
 
 def policy(cost: float, violations: int = 0, allowed: int = 0) -> TabledRun:

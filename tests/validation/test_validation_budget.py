@@ -12,11 +12,11 @@ from test_validation_replay import record_random
 import neomflex_jax as nf
 from neomflex_jax.evaluation import Trajectory
 from validation import Replay, replay
-from validation.budget import Budget, branch_names, error_budget, load_level
-from validation.currents import RecordedCurrents, recorded_currents
-from validation.margin import margin_of
-from validation.ranking import ranking_of
-from validation.statistics import outside
+from validation.errors.budget import Budget, branch_names, error_budget, load_level
+from validation.errors.currents import RecordedCurrents, recorded_currents
+from validation.errors.margin import margin_of
+from validation.errors.ranking import ranking_of
+from validation.errors.summary import outside
 
 QUANTITIES = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "branch_i_ka")
 

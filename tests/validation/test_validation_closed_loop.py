@@ -15,15 +15,16 @@ from neomflex_jax.agents.policy_files import Policies
 from neomflex_jax.environment import Environment, evaluation_environment
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
-from validation import compare, prepared, replay
-from validation.closed_loop import closed_loop, idle_policy
-from validation.gap import compare_loops
-from validation.observations import check_observations
-from validation.pandapower_net import SetPoints
-from validation.prepared import step_solver
-from validation.runpp import NOT_CONVERGED
-from validation.tolerances import tolerances_for
-from validation.verdict import judge
+from validation import compare, replay
+from validation.closed_loop.closed_loop import closed_loop, idle_policy
+from validation.closed_loop.gap import compare_loops
+from validation.recompute.observations import check_observations
+from validation.referee import prepared
+from validation.referee.pandapower_net import SetPoints
+from validation.referee.prepared import step_solver
+from validation.referee.runpp import NOT_CONVERGED
+from validation.verdict.criteria import judge
+from validation.verdict.tolerances import tolerances_for
 
 OPTIONS: dict[str, Any] = {
     "batteries": [

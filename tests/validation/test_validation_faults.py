@@ -17,11 +17,11 @@ import neomflex_jax as nf
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
 from validation import Replay, compare, replay, tolerances_for
-from validation.checks import implied_injections
-from validation.cost import local_cost
-from validation.observations import check_observations
-from validation.pandapower_net import PandapowerNet, SetPoints
-from validation.verdict import judge
+from validation.recompute.checks import implied_injections
+from validation.recompute.cost import local_cost
+from validation.recompute.observations import check_observations
+from validation.referee.pandapower_net import PandapowerNet, SetPoints
+from validation.verdict.criteria import judge
 
 BAD_STEP = 60
 FEEDER = nf.load_feeder("case33bw")

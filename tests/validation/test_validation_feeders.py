@@ -15,8 +15,8 @@ from neomflex_jax.agents.policy_files import Policies
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import record
 from validation import closed_loop, compare, replay, second_referee, tolerances_for
-from validation.stored_report import read_report
-from validation.verdict import judge
+from validation.report.stored_report import read_report
+from validation.verdict.criteria import judge
 
 
 def referee(source: str | Path) -> None:

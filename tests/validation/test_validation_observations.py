@@ -11,7 +11,7 @@ from test_validation_replay import RandomPolicy
 import neomflex_jax as nf
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
-from validation.observations import check_observations, frame_of, observation_size
+from validation.recompute.observations import check_observations, frame_of, observation_size
 
 LOADS = [{"bus": 24, "curtail_share": 0.5, "shift_mw": 0.1, "buffer_mwh": 0.3}]
 

@@ -14,11 +14,11 @@ from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.scenario import Rules, Scenario, Uncertainty
 from validation import Sample, tolerances_for, validate
-from validation.device_limits import device_excess
-from validation.metrics import compare
-from validation.replay import replay
+from validation.errors.metrics import compare
+from validation.recompute.device_limits import device_excess
+from validation.referee.replay import replay
 from validation.sample import replayable, whole_days
-from validation.verdict import judge
+from validation.verdict.criteria import judge
 
 FEEDER = nf.load_feeder("case33bw")
 LIMIT = tolerances_for("ac").device_limit_max

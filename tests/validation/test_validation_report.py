@@ -16,9 +16,9 @@ from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
 from validation import Criterion, Replay, Tolerances, compare, render_table, replay, tolerances_for, validate
-from validation.cost import local_cost
-from validation.statistics import Confusion, ErrorSummary, confusion, outside, summarise
-from validation.verdict import FAIL, INCOMPLETE, PASS, judge, verdict_of
+from validation.errors.summary import Confusion, ErrorSummary, confusion, outside, summarise
+from validation.recompute.cost import local_cost
+from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, judge, verdict_of
 
 BAD_STEP = 60
 OPEN_LOOP = dataclasses.replace(Tolerances(), closed_loop_gap_max=None)  # of trajectories without their policies

@@ -10,7 +10,7 @@ import pytest
 from command_line import neomflex
 
 from neomflex_jax.errors import InputError
-from validation.seeds import compare_groups, read_groups, remarks
+from validation.report.seeds import compare_groups, read_groups, remarks
 
 N_DAYS = 12
 

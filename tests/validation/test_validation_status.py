@@ -19,12 +19,12 @@ from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.profiles import profiles_hash
 from neomflex_jax.resources import packaged_profiles
 from validation import Report, Sample, Tolerances, idle_policy, render_table, tolerances_for, validate
-from validation.profile_check import profile_gap
-from validation.provenance import git_commit
+from validation.recompute.profile_check import profile_gap
+from validation.report.provenance import git_commit
+from validation.report.status import Identity, validation_status
+from validation.report.stored_report import read_report
 from validation.sample import whole_days
-from validation.status import Identity, validation_status
-from validation.stored_report import read_report
-from validation.verdict import judge
+from validation.verdict.criteria import judge
 
 HASHES = {"agent_1": "a" * 64, "agent_2": "b" * 64, "agent_3": "c" * 64}
 
@@ -293,7 +293,7 @@ def test_a_report_states_hashes_versions_and_machine_and_no_path(passed: tuple[R
     assert (one["scenario_hash"], one["profiles_sha256"]) == (run.scenario.hash(), "d" * 64)
     assert set(stored["machine"]) == {"system", "processor", "cpu_count"}
     assert stored["git_commit"] == report.git_commit
-    assert str(folder) not in text and str(Path(__file__).parent.parent) not in text and str(Path.home()) not in text
+    assert str(folder) not in text and str(Path(__file__).parents[2]) not in text and str(Path.home()) not in text
     assert one["closed_loop"]["cost_gap_share"] < 1e-3 and len(one["closed_loop"]["days"]) == 1
 
 

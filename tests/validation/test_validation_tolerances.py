@@ -7,7 +7,7 @@ import pytest
 
 from neomflex_jax.errors import InputError
 from validation import Tolerances, read_tolerances, tolerances_for
-from validation.tolerances import changes
+from validation.verdict.tolerances import changes
 
 
 @pytest.mark.parametrize("limit", [float("inf"), float("nan"), -1.0])

@@ -14,8 +14,9 @@ from test_validation_replay import record_random
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
-from validation import Replay, replay, workers
-from validation.runpp import NOT_CONVERGED, DaySolver
+from validation import Replay, replay
+from validation.referee import workers
+from validation.referee.runpp import NOT_CONVERGED, DaySolver
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neomflex_jax.agents.baselines import IEEE_1547_B, MAPDN, Droop, Schedule, find_optimum
-from neomflex_jax.agents.baselines.descent import Descent, foresee
-from neomflex_jax.agents.baselines.energies import reached
-from neomflex_jax.agents.baselines.model_predictive import forecast
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.commands import played_runs as runs
 from neomflex_jax.commands.evaluate import EvaluateCommand
@@ -26,6 +22,10 @@ from neomflex_jax.evaluation.rollout import record_with_memory
 from neomflex_jax.evaluation.tables import GAP, daily_summary, run_summary, step_metrics
 from neomflex_jax.evaluation.yardsticks import YARDSTICKS, _key, _load, record_yardstick
 from neomflex_jax.scenario import RewardConfig, Scenario, Territory, Uncertainty
+from neomflex_jax.yardsticks import IEEE_1547_B, MAPDN, Droop, Schedule, find_optimum
+from neomflex_jax.yardsticks.descent import Descent, foresee
+from neomflex_jax.yardsticks.energies import reached
+from neomflex_jax.yardsticks.model_predictive import forecast
 
 R_OHM, X_OHM, KV = 3.0, 4.0, 10.0
 LOAD_MW, LOAD_MVAR = 2.0, 1.0

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neomflex_jax.environment.actions import lay_out_actions
+from neomflex_jax.environment.step.actions import lay_out_actions
 from neomflex_jax.errors import InputError
 from neomflex_jax.scenario import Scenario
 

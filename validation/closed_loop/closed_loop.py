@@ -18,22 +18,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neomflex_jax.environment.rewards import shared_reward
+from neomflex_jax.environment.step.rewards import shared_reward
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.scenario import Uncertainty
-from validation.acting import ActingPolicy, Actor, idle_policy
-from validation.checks import check_trajectory, implied_injections, set_points_of
-from validation.cost import COLLAPSED_VM_PU, local_cost
-from validation.delivery import DEVICES, Carried, compiled_dispatch
-from validation.gap import ClosedLoop, compare_loops
-from validation.observations import frame_of
-from validation.pandapower_net import SetPoints
-from validation.prepared import StepSolver, step_solver
-from validation.runpp import OK, Answers
+from validation.closed_loop.acting import ActingPolicy, Actor, idle_policy
+from validation.closed_loop.delivery import DEVICES, Carried, compiled_dispatch
+from validation.closed_loop.gap import ClosedLoop, compare_loops
+from validation.recompute.checks import check_trajectory, implied_injections, set_points_of
+from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
+from validation.recompute.observations import frame_of
+from validation.referee.pandapower_net import SetPoints
+from validation.referee.prepared import StepSolver, step_solver
+from validation.referee.runpp import OK, Answers
 
 __all__ = ["ActingPolicy", "ClosedLoop", "closed_loop", "idle_policy"]
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.actions import lay_out_actions, requests_of
-from neomflex_jax.environment.dispatch import Stores, deliver
+from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
+from neomflex_jax.environment.step.dispatch import Stores, deliver
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.territories import layout_territories
 from neomflex_jax.scenario import Scenario

@@ -14,7 +14,7 @@ import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
-from validation.statistics import outside
+from validation.errors.summary import outside
 
 
 @dataclass(frozen=True)

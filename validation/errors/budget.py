@@ -13,10 +13,10 @@ import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
-from validation.currents import RecordedCurrents
-from validation.margin import Margin, margin_of
-from validation.replay import Replay
-from validation.statistics import ErrorSummary, summarise
+from validation.errors.currents import RecordedCurrents
+from validation.errors.margin import Margin, margin_of
+from validation.errors.summary import ErrorSummary, summarise
+from validation.referee.replay import Replay
 
 ALL = "all"
 LOAD_LEVELS = ("low", "medium", "high")  # thirds of the steps by Demand

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validation.statistics import outside
+from validation.errors.summary import outside
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import numpy as np
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.one_line import one_line
-from validation.checks import energy_gaps_mwh, energy_jumps_mwh, implied_injections, ruled_load_q_factor
-from validation.cost import local_cost
-from validation.device_limits import device_excess
-from validation.observations import check_observations
-from validation.replay import Replay
-from validation.statistics import Confusion, ErrorSummary, confusion, outside, summarise
+from validation.errors.summary import Confusion, ErrorSummary, confusion, outside, summarise
+from validation.recompute.checks import energy_gaps_mwh, energy_jumps_mwh, implied_injections, ruled_load_q_factor
+from validation.recompute.cost import local_cost
+from validation.recompute.device_limits import device_excess
+from validation.recompute.observations import check_observations
+from validation.referee.replay import Replay
 
 
 @dataclass(frozen=True)

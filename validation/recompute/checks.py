@@ -13,8 +13,8 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario.controls import controls_of
-from validation.observations import observation_size
-from validation.pandapower_net import SetPoints
+from validation.recompute.observations import observation_size
+from validation.referee.pandapower_net import SetPoints
 
 
 def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario, Uncertainty
-from validation.cost import COLLAPSED_VM_PU
+from validation.recompute.cost import COLLAPSED_VM_PU
 
 
 class Entry(NamedTuple):

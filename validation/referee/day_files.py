@@ -22,12 +22,12 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
+from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.scenario import Scenario
-from neomflex_jax.whole_files import whole_file
-from validation.pandapower_net import SetPoints
-from validation.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Answers
+from validation.referee.pandapower_net import SetPoints
+from validation.referee.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Answers
 
 FORMAT = "neomflex-replayed-day-1"
 NAME = re.compile(r"[0-9a-f]{64}\.npz")

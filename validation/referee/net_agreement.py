@@ -9,7 +9,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
-from validation.feeder_net import is_transformer
+from validation.referee.feeder_net import is_transformer
 
 RELATIVE = 1e-9  # both are decimal numbers from the same publication, apart by rounding of conversions alone
 NEUTRAL: dict[

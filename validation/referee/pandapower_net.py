@@ -19,8 +19,8 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.matplotlib_import import load_matplotlib
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
-from validation.feeder_net import net_from_feeder, runpp_needs
-from validation.net_agreement import check_agreement, rows_of_branches
+from validation.referee.feeder_net import net_from_feeder, runpp_needs
+from validation.referee.net_agreement import check_agreement, rows_of_branches
 
 PANDAPOWER_FEEDERS = ("case33bw",)  # packaged feeders whose data pandapower ships too, under the same name
 BUS_COLUMNS = {

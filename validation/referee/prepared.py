@@ -17,8 +17,8 @@ import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from validation.pandapower_net import PandapowerNet, SetPoints, build_net
-from validation.runpp import OK, RUNPP_OPTIONS, Answers, solve, solve_stubbornly
+from validation.referee.pandapower_net import PandapowerNet, SetPoints, build_net
+from validation.referee.runpp import OK, RUNPP_OPTIONS, Answers, solve, solve_stubbornly
 
 MOST_SWEEPS = 60
 SAME_PU = 1e-9  # the prepared matrices must give `runpp`'s own voltages, or they are not used

@@ -18,9 +18,9 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
-from validation.checks import check_trajectory, implied_injections, set_points_of
-from validation.day_files import day_files, grid_key
-from validation.runpp import (
+from validation.recompute.checks import check_trajectory, implied_injections, set_points_of
+from validation.referee.day_files import day_files, grid_key
+from validation.referee.runpp import (
     NON_FINITE,
     NOT_CONVERGED,
     OK,
@@ -30,7 +30,7 @@ from validation.runpp import (
     Answers,
     solve,
 )
-from validation.workers import solve_days
+from validation.referee.workers import solve_days
 
 __all__ = [
     "NON_FINITE",

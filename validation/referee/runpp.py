@@ -21,8 +21,8 @@ import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from validation.feeder_net import TOLERANCE_MVA
-from validation.pandapower_net import GridResults, PandapowerNet, SetPoints, build_net, side_by_side, unsupplied
+from validation.referee.feeder_net import TOLERANCE_MVA
+from validation.referee.pandapower_net import GridResults, PandapowerNet, SetPoints, build_net, side_by_side, unsupplied
 
 OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED = "ok", "not_converged", "non_finite", "unsupplied"
 STATUSES = (OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED)

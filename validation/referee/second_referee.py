@@ -21,8 +21,8 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
-from validation.checks import implied_injections
-from validation.replay import Replay
+from validation.recompute.checks import implied_injections
+from validation.referee.replay import Replay
 
 PROGRAM = "power-grid-model"
 AGREEMENT_PU = 1e-6

@@ -17,8 +17,8 @@ from typing import cast
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from validation.pandapower_net import SetPoints, build_net
-from validation.runpp import Answers, DaySolver, day_solver
+from validation.referee.pandapower_net import SetPoints, build_net
+from validation.referee.runpp import Answers, DaySolver, day_solver
 
 MOST_POOLS = 3  # pools whose workers die before giving up
 _own = threading.local()  # a worker's nets: runpp writes into them, so no two threads may share them

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from neomflex_jax.evaluation.operation import BandFigures
-from validation.budget import ALL
-from validation.headline import headline
-from validation.metrics import SideBySide
-from validation.render import SIDES, number, remarks, table
-from validation.statistics import ErrorSummary
+from validation.errors.budget import ALL
+from validation.errors.metrics import SideBySide
+from validation.errors.summary import ErrorSummary
+from validation.report.render import SIDES, number, remarks, table
+from validation.verdict.headline import headline
 
 if TYPE_CHECKING:
-    from validation.report import Report, RunReport
+    from validation.report.report import Report, RunReport
 
 ERRORS = {
     "vm_pu": "voltage (pu)",

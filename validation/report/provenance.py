@@ -15,7 +15,7 @@ from neomflex_jax._version import __version__
 
 PACKAGES = ("jax", "numpy", "pandapower")
 OPTIONAL = {"numba": "numba", "power-grid-model": "power_grid_model"}  # distribution: module
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def versions() -> dict[str, str]:

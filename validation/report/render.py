@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from validation.headline import headline
+from validation.verdict.headline import headline
 
 if TYPE_CHECKING:
-    from validation.report import Report
+    from validation.report.report import Report
 
 SIDES = (
     ("mean_day_cost", "day cost, mean", "{:.3f}"),

@@ -17,12 +17,12 @@ import numpy as np
 
 from neomflex_jax.evaluation.operation import Operation
 from neomflex_jax.one_line import one_line
-from validation.budget import Budget
-from validation.metrics import Metrics
-from validation.ranking import Ranking
-from validation.replay import RETRY_LADDER, RUNPP_OPTIONS
-from validation.tolerances import Tolerances
-from validation.verdict import FAIL, INCOMPLETE, PASS, Criterion, record_verdict_of, worst_verdict
+from validation.errors.budget import Budget
+from validation.errors.metrics import Metrics
+from validation.errors.ranking import Ranking
+from validation.referee.replay import RETRY_LADDER, RUNPP_OPTIONS
+from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, Criterion, record_verdict_of, worst_verdict
+from validation.verdict.tolerances import Tolerances
 
 SCHEMA_VERSION = 4
 EXIT_STATUS = {PASS: 0, FAIL: 1, INCOMPLETE: 2}

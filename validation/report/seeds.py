@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.evaluation.statistics import (
+from neomflex_jax.evaluation.claims import (
     MINIMUM_TO_SAY,
     Difference,
     Interval,
@@ -23,8 +23,8 @@ from neomflex_jax.evaluation.statistics import (
     seeds_remark,
 )
 from neomflex_jax.one_line import one_line
-from validation.stored_report import StoredRun, read_report
-from validation.verdict import PASS
+from validation.report.stored_report import StoredRun, read_report
+from validation.verdict.criteria import PASS
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neomflex_jax.errors import InputError
-from validation.headline import Line, Outcome, headline, not_confirmed
-from validation.report_folder import REPORT
-from validation.stored_report import StoredReport, StoredRun, read_report
-from validation.verdict import FAIL, PASS
+from validation.report.report_folder import REPORT
+from validation.report.stored_report import StoredReport, StoredRun, read_report
+from validation.verdict.criteria import FAIL, PASS
+from validation.verdict.headline import Line, Outcome, headline, not_confirmed
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.tables import without_negative_zeros
-from validation.metrics import Series
-from validation.replay import Replay
+from neomflex_jax.files.tables import without_negative_zeros
+from validation.errors.metrics import Series
+from validation.referee.replay import Replay
 
 
 def step_table(trajectory: Trajectory, replayed: Replay, series: Series) -> pd.DataFrame:

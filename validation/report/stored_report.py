@@ -13,10 +13,10 @@ from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_folder
 from neomflex_jax.folders.results import changed_since
 from neomflex_jax.one_line import one_line
-from validation.kinds import KINDS, POLICY
-from validation.report import SCHEMA_VERSION
-from validation.report_folder import MAX_BYTES, REPORT
-from validation.verdict import FAIL, INCOMPLETE, PASS, POLICY_CRITERIA
+from validation.report.report import SCHEMA_VERSION
+from validation.report.report_folder import MAX_BYTES, REPORT
+from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, POLICY_CRITERIA
+from validation.verdict.kinds import KINDS, POLICY
 
 T = TypeVar("T")
 

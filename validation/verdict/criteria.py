@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from validation.metrics import Metrics
-from validation.tolerances import Tolerances
+from validation.errors.metrics import Metrics
+from validation.verdict.tolerances import Tolerances
 
 PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
 POLICY_CRITERIA = ("hard_violations",)  # of what a policy does; all others: is its record pandapower's?

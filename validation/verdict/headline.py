@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from validation.kinds import NO_CONTROL, POLICY, RULE
-from validation.verdict import INCOMPLETE, PASS, POLICY_CRITERIA, worst_verdict
+from validation.verdict.criteria import INCOMPLETE, PASS, POLICY_CRITERIA, worst_verdict
+from validation.verdict.kinds import NO_CONTROL, POLICY, RULE
 
 GOOD, UNSURE, BAD = "good", "unsure", "bad"
 SAME_SHARE, SAME = 1e-6, 1e-9  # costs nearer to each other than this share or this much are called equal

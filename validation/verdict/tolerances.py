@@ -14,7 +14,7 @@ from typing import Any
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import build
-from neomflex_jax.toml_lines import read_toml
+from neomflex_jax.files.toml_lines import read_toml
 
 
 @dataclass(frozen=True)

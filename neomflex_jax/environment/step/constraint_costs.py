@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.dispatch import Delivered
+from neomflex_jax.environment.step.dispatch import Delivered
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.powerflow import PowerFlowResult
 from neomflex_jax.scenario import Scenario

@@ -19,7 +19,7 @@ from neomflex_jax.devices import (
     deliver_pv_power,
     export_room_mw,
 )
-from neomflex_jax.environment.injections import sum_at_bus
+from neomflex_jax.environment.step.injections import sum_at_bus
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.scenario import Scenario
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.environment.costs import constraint_costs
-from neomflex_jax.environment.dispatch import Delivered, Stores
+from neomflex_jax.environment.step.constraint_costs import constraint_costs
+from neomflex_jax.environment.step.dispatch import Delivered, Stores
 from neomflex_jax.powerflow import PowerFlowResult
 
 if TYPE_CHECKING:

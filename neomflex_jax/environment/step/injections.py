@@ -16,7 +16,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 
 if TYPE_CHECKING:
-    from neomflex_jax.environment.dispatch import Delivered
+    from neomflex_jax.environment.step.dispatch import Delivered
 
 
 def bus_injections(

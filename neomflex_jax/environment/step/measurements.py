@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.environment.disturbances import FORECAST_NOISE, SENSOR_NOISE, Today, demand_and_solar, step_key
-from neomflex_jax.environment.observations import hide_missing
+from neomflex_jax.environment.step.disturbances import FORECAST_NOISE, SENSOR_NOISE, Today, demand_and_solar, step_key
+from neomflex_jax.environment.step.observations import hide_missing
 
 if TYPE_CHECKING:
     from neomflex_jax.environment.environment import Environment

@@ -21,7 +21,7 @@ from jax import Array
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, pad
 from neomflex_jax.one_line import one_line
-from neomflex_jax.profiles import MAX_DEMAND, MAX_PRICE
+from neomflex_jax.profiles.profiles import MAX_DEMAND, MAX_PRICE
 from neomflex_jax.scenario import Scenario
 
 

@@ -23,8 +23,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.barriers import BARRIER_FUNCTIONS
-from neomflex_jax.environment.dispatch import Delivered, rating
+from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
+from neomflex_jax.environment.step.dispatch import Delivered, rating
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.scenario import Scenario
 

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.actions import requests_of
-from neomflex_jax.environment.dispatch import Delivered, Stores, deliver
-from neomflex_jax.environment.disturbances import Today, available, demand_and_solar
+from neomflex_jax.environment.step.actions import requests_of
+from neomflex_jax.environment.step.dispatch import Delivered, Stores, deliver
+from neomflex_jax.environment.step.disturbances import Today, available, demand_and_solar
 
 if TYPE_CHECKING:
     from neomflex_jax.environment.environment import Environment

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from validation import Validated
-    from validation.statistics import Confusion
+    from validation.errors.summary import Confusion
 
 
 def draw(run: Validated) -> Figure:

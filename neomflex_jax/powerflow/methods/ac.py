@@ -22,11 +22,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.powerflow.answer import bus_current, exact_answer
-from neomflex_jax.powerflow.fixed_point import solve_batch
-from neomflex_jax.powerflow.machine_code import can_sweep
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.answer import bus_current, exact_answer
+from neomflex_jax.powerflow.methods.fixed_point import solve_batch
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.sweeps.door import can_sweep
 
 Voltage = tuple[Array, Array]  # real and imaginary part
 
@@ -90,7 +90,7 @@ def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array
     def solve(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
         """Solve for (..., n_bus - 1) injections; the same axes come back."""
         if can_sweep(grid, "ac", p.dtype):
-            from neomflex_jax.powerflow.sweep import solve_by_sweeps  # loads LLVM
+            from neomflex_jax.powerflow.sweeps.ac_sweep import solve_by_sweeps  # loads LLVM
 
             return solve_by_sweeps(grid, p, q, config.tolerance(p.dtype), config.max_iterations)
         return solve_by_products(grid, p, q)

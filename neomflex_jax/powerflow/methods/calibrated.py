@@ -29,13 +29,13 @@ from jax import Array
 
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.answer import root, root_or_nan
-from neomflex_jax.powerflow.dense import DenseNetwork
-from neomflex_jax.powerflow.lindistflow import squared_voltages
-from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows, with_slack
-from neomflex_jax.powerflow.machine_code import can_sweep
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.answer import root, root_or_nan
+from neomflex_jax.powerflow.methods.lindistflow import squared_voltages
+from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.network.dense import DenseNetwork
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.sweeps.door import can_sweep
 
 Voltages = tuple[Array, Array, Array, Array]  # magnitudes (n_bus,), active and reactive losses, whether there is one
 
@@ -122,7 +122,7 @@ def _derivative(primals: Any, tangents: Any) -> tuple[Voltages, Voltages]:
 
 @jax.custom_batching.custom_vmap
 def _batched(grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
-    from neomflex_jax.powerflow.calibrated_sweep import calibrated_by_sweeps  # loads LLVM
+    from neomflex_jax.powerflow.sweeps.calibrated_sweep import calibrated_by_sweeps  # loads LLVM
 
     return calibrated_by_sweeps(grid, fit.gain, fit.vm_squared, p_injection_mw, q_injection_mvar)
 

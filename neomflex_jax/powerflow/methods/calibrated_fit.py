@@ -13,11 +13,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.powerflow.ac import AcConfig, solve_ac
-from neomflex_jax.powerflow.answer import bus_current
-from neomflex_jax.powerflow.calibrated import CalibratedFit
-from neomflex_jax.powerflow.linear import enter_linear, linear_flows
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.ac import AcConfig, solve_ac
+from neomflex_jax.powerflow.methods.answer import bus_current
+from neomflex_jax.powerflow.methods.calibrated import CalibratedFit
+from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 LIGHT = 0.05  # of the mean |J0|^2: much lighter flows count no more than this one

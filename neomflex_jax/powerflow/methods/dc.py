@@ -14,8 +14,8 @@ anything where a voltage matters.
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows, with_slack
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 

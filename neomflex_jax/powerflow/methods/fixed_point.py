@@ -19,8 +19,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.powerflow.answer import bus_current
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.answer import bus_current
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 
 # A loaded feeder needs four evaluations or more, and a test costs a pass over all voltages. Nor would one be safe
 # earlier: the first two updates contract more than those to come, on case69 by a factor of four.

@@ -14,9 +14,9 @@ load by up to 0.003 pu, and losses are 13 % too low. Not for final numbers.
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.powerflow.answer import root_or_nan
-from neomflex_jax.powerflow.linear import enter_linear, linear_answer, linear_flows, with_slack
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.answer import root_or_nan
+from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 

@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.powerflow.answer import assemble, branch_currents, charging_losses
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.answer import assemble, branch_currents, charging_losses
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 

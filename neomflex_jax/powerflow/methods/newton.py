@@ -23,10 +23,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.powerflow.ac import AcConfig, Voltage
-from neomflex_jax.powerflow.answer import exact_answer
-from neomflex_jax.powerflow.fixed_point import evaluate, solve_batch
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.methods.ac import AcConfig, Voltage
+from neomflex_jax.powerflow.methods.answer import exact_answer
+from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 FIRST_EVALUATIONS = 8  # of the fixed point

@@ -21,8 +21,8 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import STATIC, Feeder, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.dense import DenseNetwork, dense_network
-from neomflex_jax.powerflow.tree import TreeNetwork, tree_network
+from neomflex_jax.powerflow.network.dense import DenseNetwork, dense_network
+from neomflex_jax.powerflow.network.tree import TreeNetwork, tree_network
 
 NETWORKS = ("auto", "sweep", "dense", "tree")
 TREE_FROM_BUSES = 200  # where a tree's small products overtake the dense ones on a CPU (benchmarks/power_flow.py)

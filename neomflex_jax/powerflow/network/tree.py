@@ -27,8 +27,8 @@ from jax import Array, lax
 from neomflex_jax.grid.feeder import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.clusters import Clusters, cluster_tree
-from neomflex_jax.powerflow.tree_sums import SIZE, TreeSums, path_sums, tree_sums
+from neomflex_jax.powerflow.network.clusters import Clusters, cluster_tree
+from neomflex_jax.powerflow.network.tree_sums import SIZE, TreeSums, path_sums, tree_sums
 
 DENSE_LINKS = 128  # hooks, up to which one dense product sums between the pieces
 

@@ -16,7 +16,7 @@ from jax import Array
 
 from neomflex_jax.grid.feeder import HostArray
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.clusters import cluster_tree
+from neomflex_jax.powerflow.network.clusters import cluster_tree
 
 SIZE = 24  # slots of a piece: 16 is better for the smallest feeders, 32 for the largest, by a tenth each
 

@@ -2,7 +2,7 @@
 
 A sweep needs some forty operations a bus where an impedance matrix needs as many products as there are buses, but they
 follow one another along the tree, which array programs are slow at. So the sweeps are machine code (`sweep_kernel.py`,
-compiled when it is first needed), called from inside jit. Importing this module loads LLVM: only `machine_code.py` lets
+compiled when it is first needed), called from inside jit. Importing this module loads LLVM: only `door.py` lets
 one in. One call runs on one core, however large its batch; calls
 from several threads, which `batch.py` makes, run beside each other. XLA does not look inside: `jax.shard_map` has to be
 told ``check_vma=False``, and a batch that jit alone spreads over devices is gathered.
@@ -20,9 +20,9 @@ from jax import Array
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.native.code import lanes_of
 from neomflex_jax.native.xla_call import Kernel, registered
-from neomflex_jax.powerflow.depth_first import depth_first
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
-from neomflex_jax.powerflow.sweep_kernel import OPERANDS, ROW_VECTORS, write_kernel
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.sweeps.ac_kernel import OPERANDS, ROW_VECTORS, write_kernel
+from neomflex_jax.powerflow.sweeps.depth_first import depth_first
 
 KERNEL = Kernel("neomflex_sweep", write_kernel, OPERANDS, sizes=(("p", 0), ("p", 1)))
 

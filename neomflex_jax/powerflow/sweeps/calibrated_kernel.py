@@ -20,7 +20,7 @@ from llvmlite import ir
 
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector, new_kernel
 from neomflex_jax.native.rows import Rows
-from neomflex_jax.powerflow.depth_first import FIRST, GATHERS, HANDS_ON, LEAF
+from neomflex_jax.powerflow.sweeps.depth_first import FIRST, GATHERS, HANDS_ON, LEAF
 
 # of a row: the injection, then v^2 or its change over the branch, then v; what several children hand on
 P, Q, CHANGE, VM, ALL_P, ALL_Q, ALL_LOSS, ALL_Q_LOSS = 0, 1, 0, 1, 2, 3, 4, 5

@@ -12,9 +12,9 @@ from jax import Array
 
 from neomflex_jax.native.code import lanes_of
 from neomflex_jax.native.xla_call import Kernel, registered
-from neomflex_jax.powerflow.calibrated_kernel import OPERANDS, ROW_VECTORS, write_kernel
-from neomflex_jax.powerflow.depth_first import depth_first
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.sweeps.calibrated_kernel import OPERANDS, ROW_VECTORS, write_kernel
+from neomflex_jax.powerflow.sweeps.depth_first import depth_first
 
 KERNEL = Kernel("neomflex_calibrated", write_kernel, OPERANDS, sizes=(("p", 0), ("p", 1)))
 

@@ -1,7 +1,7 @@
 """The door to machine code: may this process sweep? If not, one warning, and matrix products give the same answers.
 
 It is asked whenever `ac` or `calibrated` is traced on a radial network, and finds out by trying: the kernel is written,
-compiled, registered and has to solve a small network whose answer is known (`sweep_trials.py`), once for each method
+compiled, registered and has to solve a small network whose answer is known (`trials.py`), once for each method
 and precision. What is found holds until the process ends, and so does what ``NEOMFLEX_SWEEPS`` says at the first
 question: programs that are traced already would not follow a change. Nothing here loads LLVM before somebody asks.
 """
@@ -21,7 +21,7 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.powerflow.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 
 SWITCH = "NEOMFLEX_SWEEPS"
 # Where the call frame's offsets and the C convention of a function from pointer to pointer are those of the kernels.
@@ -101,7 +101,7 @@ def fault(method: str, dtype: str) -> str:
 
 
 def _try(method: str, dtype: str) -> None:
-    from neomflex_jax.powerflow.sweep_trials import TRIALS  # loads LLVM
+    from neomflex_jax.powerflow.sweeps.trials import TRIALS  # loads LLVM
 
     TRIALS[method](np.dtype(dtype))
 

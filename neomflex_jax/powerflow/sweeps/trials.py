@@ -14,9 +14,9 @@ import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder, Shunts
 from neomflex_jax.grid.topology import Topology
-from neomflex_jax.powerflow.calibrated_sweep import calibrated_by_sweeps
-from neomflex_jax.powerflow.per_unit import per_unit
-from neomflex_jax.powerflow.sweep import solve_by_sweeps
+from neomflex_jax.powerflow.network.per_unit import per_unit
+from neomflex_jax.powerflow.sweeps.ac_sweep import solve_by_sweeps
+from neomflex_jax.powerflow.sweeps.calibrated_sweep import calibrated_by_sweeps
 
 N_BUS, N_CASES = 19, 19
 PARENT = np.arange(1, N_BUS) * 2 // 3  # of bus 1 and those that follow; bus 0 is the slack

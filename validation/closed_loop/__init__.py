@@ -1,0 +1,1 @@
+"""The policy acts again, on the referee's answers."""

@@ -1,0 +1,1 @@
+"""How far a record is from the referee, and where."""

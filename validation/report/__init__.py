@@ -1,0 +1,1 @@
+"""What a validation writes, and what is read back of it."""

@@ -1,0 +1,1 @@
+"""Criteria, their tolerances, and what stands over results."""
