@@ -47,7 +47,7 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(wheel):
         "neomflex_jax/data/training_profiles.csv",
         "neomflex_jax/data/testing_profiles.csv",
         "neomflex_jax/py.typed",
-        "validation/replay.py",
+        "validation/referee/replay.py",
     ):
         assert needed in names
     tops = {name.split("/")[0] for name in names}
