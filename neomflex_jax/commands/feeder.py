@@ -63,12 +63,12 @@ class ImportFeeder:
     def execute(self, started: float) -> int:
         """Convert; gives the exit status."""
         from neomflex_jax.commands.feeder_text import changes, conversion
+        from neomflex_jax.grid.feeder import Feeder
         from neomflex_jax.grid.from_pandapower import fused_buses
-        from neomflex_jax.grid.from_pandapower.convert import convert
         from neomflex_jax.grid.from_pandapower.json_file import read_net
         from neomflex_jax.grid.to_csv import FILES, write_feeder
 
-        feeder, net = convert(self.net), read_net(self.net)
+        feeder, net = Feeder.from_pandapower(self.net), read_net(self.net)
         refuse_existing(self.output, FILES, self.overwrite)
         write_feeder(feeder, self.output)
         print_table(f"imported {self.net.name}", ("elements", "net", "feeder"), conversion(net, feeder))

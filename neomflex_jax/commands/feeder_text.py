@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 from neomflex_jax.commands.console import short
-from neomflex_jax.grid.feeder import Feeder, summarise_labels
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.powerflow import PowerFlowResult, power_flow
 

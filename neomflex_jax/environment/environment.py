@@ -29,7 +29,8 @@ from neomflex_jax.environment.step.rewards import Outcome, local_reward, reward_
 from neomflex_jax.environment.step.set_points import load, set_points
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
-from neomflex_jax.grid.feeder import STATIC, Feeder
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import cut

@@ -19,7 +19,7 @@ from neomflex_jax.environment.step.injections import bus_injections
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.grid.feeder import summarise_labels
+from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate

@@ -19,79 +19,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 import jax
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.grid.checks import checked
+from neomflex_jax.grid.columns import FeederColumns
+from neomflex_jax.grid.parts import (
+    NO_DEVICES,
+    STATIC,
+    Charging,
+    HostArray,
+    OwnDevices,
+    Shunts,
+    Transformers,
+    summarise_labels,
+)
 from neomflex_jax.grid.topology import Topology
-from neomflex_jax.one_line import cut, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-STATIC = {"static": True}
-HostArray: TypeAlias = Any  # float64 NumPy array on the host, jax.Array inside a transformation
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Charging:
-    """Shunt admittance of the branches, half of it at each end: line charging, a transformer's magnetising branch."""
-
-    g_us: HostArray  # (n_branch,)
-    b_us: HostArray  # (n_branch,) positive for capacitance
-
-    __repr__ = one_line
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Transformers:
-    """What makes a branch a transformer; the neutral values are 1, 0 and 1."""
-
-    ratio: HostArray  # (n_branch,) off-nominal voltage ratio, taps included, pu of from over pu of to
-    shift_degree: HostArray  # (n_branch,) by which the from end's voltage leads
-    rated_ratio: HostArray  # (n_branch,) rated kV of the from end over rated kV of the to end; scales the loading
-
-    __repr__ = one_line
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Shunts:
-    """Constant admittances at buses, by their consumption at 1 pu."""
-
-    p_mw: HostArray  # (n_bus,)
-    q_mvar: HostArray  # (n_bus,) negative for a capacitor
-
-    __repr__ = one_line
-
-
-@dataclass(frozen=True)
-class OwnDevices:
-    """What the source of a feeder has beside loads, all of it summed into the feeder's load."""
-
-    generators: int = 0
-    generation_mw: float = 0.0
-    storages: int = 0
-    storage_mw: float = 0.0  # of charging and discharging alike
-
-    def __str__(self) -> str:
-        parts = []
-        for count, name, power_mw in (
-            (self.generators, "static generator", self.generation_mw),
-            (self.storages, "storage", self.storage_mw),
-        ):
-            if count:
-                parts.append(f"{count} {name}{'s' if count > 1 else ''} ({power_mw:.4g} MW)")
-        return " and ".join(parts)
+from neomflex_jax.one_line import cut
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Feeder:
-    """A whole grid with one slack. `load_feeder`, `Feeder.from_...` and `build_feeder` make and validate it."""
+    """A whole grid with one slack. `load_feeder`, `Feeder.from_...` and `build_feeder` make and check it."""
 
     r_ohm: HostArray  # (n_branch,)
     x_ohm: HostArray  # (n_branch,)
@@ -107,7 +59,7 @@ class Feeder:
     transformers: Transformers | None = None
     shunts: Shunts | None = None
     s_base_mva: float = field(default=1.0, metadata=STATIC)
-    own_devices: OwnDevices = field(default=OwnDevices(), metadata=STATIC)
+    own_devices: OwnDevices = field(default=NO_DEVICES, metadata=STATIC)
 
     def __repr__(self) -> str:
         closed = sum(self.topology.in_service)
@@ -116,34 +68,45 @@ class Feeder:
         )
 
     @staticmethod
+    def from_columns(columns: FeederColumns) -> Feeder:
+        """Check what a reader found and make a feeder of it.
+
+        Raises
+        ------
+        InputError
+            As `neomflex_jax.grid.build.build_feeder` does, after the name of the file or net that was read.
+        """
+        return Feeder(**checked(columns))
+
+    @staticmethod
     def from_csv(folder: str | Path) -> Feeder:
         """Read a feeder folder (``buses.csv``, ``branches.csv``, optional ``feeder.toml``).
 
-        See `neomflex_jax.grid.from_csv.read_feeder` for the columns.
+        See `neomflex_jax.grid.from_csv` for the columns.
 
         Raises
         ------
         InputError
             If a file is missing or holds something that is no connected feeder, naming file, line and column.
         """
-        from neomflex_jax.grid.from_csv import read_feeder
+        from neomflex_jax.grid.from_csv import read_columns
 
-        return read_feeder(Path(folder))
+        return Feeder.from_columns(read_columns(Path(folder)))
 
     @staticmethod
     def from_pandapower(net: Any) -> Feeder:
         """Convert a pandapower net, or a ``net.json`` by its path.
 
-        See `neomflex_jax.grid.from_pandapower.convert` for what is modelled and what is refused.
+        See `neomflex_jax.grid.from_pandapower` for what is modelled and what is refused.
 
         Raises
         ------
         InputError
             If the net holds an element that is not modelled, naming it.
         """
-        from neomflex_jax.grid.from_pandapower import convert
+        from neomflex_jax.grid.from_pandapower import read_columns
 
-        return convert(net)
+        return Feeder.from_columns(read_columns(net))
 
     @property
     def n_bus(self) -> int:
@@ -162,9 +125,3 @@ class Feeder:
             raise InputError(
                 f"feeder {self.name!r} has no bus {label}; its buses: {summarise_labels(self.bus_labels)}"
             ) from None
-
-
-def summarise_labels(labels: Sequence[int], most: int = 12) -> str:
-    """Labels as text, cut after `most` of them."""
-    shown = ", ".join(str(label) for label in labels[:most])
-    return shown if len(labels) <= most else f"{shown}, ... ({len(labels)} in all)"

@@ -1,4 +1,4 @@
-"""A feeder from a folder of plain files; the columns are the arguments of `grid.build.build_feeder`.
+"""A feeder from a folder of plain files; what they mean is said in `grid.columns`.
 
 ``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar]``, nominal consumption. ``branches.csv``: ``from_bus,
 to_bus,r_ohm,x_ohm,in_service[,max_i_ka,g_us,b_us,ratio,shift_degree,rated_ratio]``; an empty ``max_i_ka`` is a rating
@@ -10,7 +10,7 @@ Further columns are the user's own (names, remarks), unless they look like one o
 misspelt rating must not silently mean "no rating".
 """
 
-from dataclasses import fields, replace
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from neomflex_jax.errors import MOST_SHOWN, InputError, short_path, shown, unkno
 from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.tables import integers, numbers, read_table
 from neomflex_jax.files.toml_lines import read_toml
-from neomflex_jax.grid.build import build_feeder
-from neomflex_jax.grid.feeder import Feeder, OwnDevices
+from neomflex_jax.grid.columns import FeederColumns
+from neomflex_jax.grid.parts import OwnDevices
 
 BUSES, BRANCHES, SETTINGS = "buses.csv", "branches.csv", "feeder.toml"
 BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
@@ -36,8 +36,8 @@ OWN_DEVICES = tuple(field.name for field in fields(OwnDevices))
 SETTING_NAMES = ("slack_bus", "slack_vm_pu", *(f"own_{name}" for name in OWN_DEVICES))
 
 
-def read_feeder(folder: Path) -> Feeder:
-    """Read and validate the feeder in `folder`; raises `InputError` naming file, line and column."""
+def read_columns(folder: Path) -> FeederColumns:
+    """Read the feeder in `folder`; raises `InputError` naming file, line and column."""
     if not is_folder(folder):
         raise InputError(f"{short_path(folder)}: no such feeder folder")
     settings = _read_settings(folder / SETTINGS)
@@ -59,17 +59,15 @@ def read_feeder(folder: Path) -> Feeder:
         columns[name] = buses.optional_numbers(name)
     for name in (*CHARGING_COLUMNS, *TRANSFORMER_COLUMNS):
         columns[name] = branches.optional_numbers(name)
-    try:
-        feeder = build_feeder(
-            name=folder.name or folder.resolve().name,
-            slack_bus=settings.get("slack_bus"),
-            slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
-            **columns,
-        )
-    except InputError as error:
-        raise InputError(f"{folder}: {error}") from error
     own = {name: settings[f"own_{name}"] for name in OWN_DEVICES if f"own_{name}" in settings}
-    return replace(feeder, own_devices=OwnDevices(**own))
+    return FeederColumns(
+        name=folder.name or folder.resolve().name,
+        slack_bus=settings.get("slack_bus"),
+        slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
+        own_devices=OwnDevices(**own),
+        source=str(folder),
+        **columns,
+    )
 
 
 class _Table:

@@ -5,7 +5,6 @@ from pathlib import Path
 from neomflex_jax.errors import unknown_name
 from neomflex_jax.files.paths import is_file, is_folder
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.grid.from_csv import read_feeder
 
 _FOLDER = Path(__file__).parent.parent / "feeders"
 
@@ -24,9 +23,9 @@ def load_feeder(name: str | Path) -> Feeder:
         If `name` is none of these, or what is there is no valid feeder.
     """
     if str(name) in feeder_names():
-        return read_feeder(_FOLDER / str(name))
+        return Feeder.from_csv(_FOLDER / str(name))
     if is_folder(Path(name)):
-        return read_feeder(Path(name))
+        return Feeder.from_csv(Path(name))
     if is_file(Path(name)) or Path(name).suffix == ".json":
         return Feeder.from_pandapower(Path(name))
     raise unknown_name("feeder (and no such folder or file)", str(name), feeder_names())

@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.feeder import Feeder, summarise_labels
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
 

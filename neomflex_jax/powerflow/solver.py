@@ -12,7 +12,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from neomflex_jax.errors import InputError, unknown_name
-from neomflex_jax.grid.feeder import STATIC, Feeder
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.batch import solve_cases
 from neomflex_jax.powerflow.methods.ac import AcConfig, solve_ac

@@ -19,7 +19,7 @@ from jax import Array
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.tables import numbers, read_table
-from neomflex_jax.grid.feeder import STATIC
+from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.resources import PROFILES, packaged_profiles

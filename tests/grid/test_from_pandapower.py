@@ -9,10 +9,20 @@ import pandapower as pp
 import pandapower.networks as nw
 import pandas as pd
 import pytest
-from pandapower_nets import add, add_line, add_transformer, assert_equal_feeders, fresh_bus, fuse, several, small_net
+from pandapower_nets import (
+    add,
+    add_line,
+    add_transformer,
+    assert_equal_feeders,
+    convert,
+    fresh_bus,
+    fuse,
+    several,
+    small_net,
+)
 
 from neomflex_jax.grid import Feeder
-from neomflex_jax.grid.from_pandapower import convert, fused_buses
+from neomflex_jax.grid.from_pandapower import fused_buses
 
 
 def test_the_load_of_a_bus_is_its_net_consumption() -> None:

@@ -13,14 +13,13 @@ from pandapower_nets import (
     add_line,
     add_transformer,
     assert_same_flow,
+    convert,
     fresh_bus,
     fuse,
     set_in,
     several,
     small_net,
 )
-
-from neomflex_jax.grid.from_pandapower import convert
 
 FEATURES: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda net: None,

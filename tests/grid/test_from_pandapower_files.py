@@ -11,10 +11,10 @@ from typing import Any
 
 import pandapower as pp
 import pytest
-from pandapower_nets import NETWORKS, add, assert_equal_feeders, small_net
+from pandapower_nets import NETWORKS, add, assert_equal_feeders, convert, small_net
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.from_pandapower import convert, fused_buses
+from neomflex_jax.grid.from_pandapower import fused_buses
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,10 @@ import numpy as np
 import pandapower as pp
 import pytest
 from command_line import neomflex
-from pandapower_nets import add, fresh_bus, set_in, several, small_net
+from pandapower_nets import add, convert, fresh_bus, set_in, several, small_net
 
 import neomflex_jax as nf
 from neomflex_jax.environment.make import warn_of_own_generation
-from neomflex_jax.grid.from_pandapower import convert
 
 IGNORED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "a tap of no kind": (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pandapower.networks as nw
 import pytest
-from pandapower_nets import NETWORKS, assert_same_flow, change_injections
+from pandapower_nets import NETWORKS, assert_same_flow, change_injections, convert
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.from_pandapower import convert
 
 QUICK = {"case33bw", "cigre_mv", "cigre_mv_pv_wind", "cigre_lv", "dickert", "oberrhein_south", "four_load_branch"}
 QUICK |= {"four_loads_with_branches_out", "simple_four_bus", "simple_mv_open_ring", "simbench_lv_rural"}

@@ -9,10 +9,9 @@ import numpy as np
 import pandapower as pp
 import pandas as pd
 import pytest
-from pandapower_nets import add, add_line, fresh_bus, fuse, set_in, several, small_net
+from pandapower_nets import add, add_line, convert, fresh_bus, fuse, set_in, several, small_net
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.from_pandapower import convert
 
 
 def plain_table(**values: Any) -> pd.DataFrame:

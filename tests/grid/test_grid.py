@@ -11,7 +11,7 @@ from conftest import GOLDEN
 import neomflex_jax as nf
 from neomflex_jax.grid import feeder_names
 from neomflex_jax.grid.build import build_feeder
-from neomflex_jax.grid.feeder import summarise_labels
+from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.territories import layout_territories, pad
 from neomflex_jax.grid.topology import path_matrix, spanning_tree
 

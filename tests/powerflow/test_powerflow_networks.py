@@ -13,10 +13,10 @@ import jax
 import numpy as np
 import pandapower as pp
 import pytest
-from pandapower_nets import NETWORKS, change_injections
+from pandapower_nets import NETWORKS, change_injections, convert
 
 import neomflex_jax as nf
-from neomflex_jax.grid.from_pandapower import convert, fused_buses
+from neomflex_jax.grid.from_pandapower import fused_buses
 from neomflex_jax.powerflow import bind
 
 pytestmark = pytest.mark.usefixtures("float64")

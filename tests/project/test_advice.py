@@ -21,7 +21,7 @@ import pytest
 import neomflex_jax as nf
 import validation
 from neomflex_jax.cli import COMMANDS
-from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.grid.columns import FeederColumns
 from neomflex_jax.grid.from_pandapower.json_file import OTHER_READERS
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.scenario import Scenario
@@ -171,7 +171,7 @@ def test_tables_of_a_net_that_texts_name_are_there(table: str) -> None:
 
 def known_names() -> set[str]:
     """Fields of scenarios and their parts, arguments of public functions, methods, names that `nf` has."""
-    kinds, names = [Scenario], set(METHODS) | set(dir(nf)) | set(inspect.signature(build_feeder).parameters)
+    kinds, names = [Scenario], set(METHODS) | set(dir(nf)) | {each.name for each in dataclasses.fields(FeederColumns)}
     names |= set(inspect.signature(validation.validate).parameters)
     while kinds:
         kind = kinds.pop()

@@ -18,13 +18,17 @@ import pandapower.networks as nw
 import pytest
 from reference_flow import ReferenceFlow, solve_reference
 
-from neomflex_jax.grid import Feeder
-from neomflex_jax.grid.from_pandapower import convert, fused_buses
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.from_pandapower import fused_buses, read_columns
 
 VM_PU = 1e-8
 VA_DEGREE = 1e-6
 POWER_MVA = 1e-8
 LOADING_PERCENT = 1e-5
+
+
+def convert(net: Any, name: str | None = None) -> Feeder:
+    return Feeder.from_columns(read_columns(net, name))
 
 
 def simbench(code: str) -> Any:

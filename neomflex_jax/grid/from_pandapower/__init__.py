@@ -19,6 +19,6 @@ Angles are relative to the external grid: its ``va_degree`` only turns all of th
 costs, measurements and results have no influence. A net holding anything else in service is refused by name.
 """
 
-from neomflex_jax.grid.from_pandapower.convert import convert, fused_buses
+from neomflex_jax.grid.from_pandapower.convert import fused_buses, read_columns
 
-__all__ = ["convert", "fused_buses"]
+__all__ = ["fused_buses", "read_columns"]

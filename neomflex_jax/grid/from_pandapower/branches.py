@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.build import SAME_LEVEL, SLIGHTLY
+from neomflex_jax.grid.checks import SAME_LEVEL, SLIGHTLY
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
 NO_RATING_KA = 9999.0  # from here on a rating is a placeholder: pandapower's nets hold 99999 where none is known

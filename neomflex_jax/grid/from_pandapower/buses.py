@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.build import SAME_LEVEL
+from neomflex_jax.grid.checks import SAME_LEVEL
 from neomflex_jax.grid.from_pandapower.branches import Branch
 from neomflex_jax.grid.from_pandapower.rows import Rows
 

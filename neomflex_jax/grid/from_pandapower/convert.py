@@ -1,4 +1,4 @@
-"""From the parts of a net to a `Feeder`; what is modelled and left out is said in the package's docstring."""
+"""From the parts of a net to a feeder's columns; what is modelled and left out is said in the package's docstring."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.build import build_feeder
-from neomflex_jax.grid.feeder import Feeder, OwnDevices
+from neomflex_jax.grid.columns import FeederColumns
 from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
 from neomflex_jax.grid.from_pandapower.buses import Slack, bus_levels, check_buses, fuse, slack_of, supplied_from
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
@@ -22,13 +21,14 @@ from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
+from neomflex_jax.grid.parts import OwnDevices
 
 MOST_NAMED = 4  # of what is left out
 CONSUMPTION = {"load": 1.0, "storage": 1.0, "sgen": -1.0}  # a storage that charges has p_mw above 0
 
 
-def convert(net: Any, name: str | None = None) -> Feeder:
-    """Convert a pandapower net, or the ``net.json`` at a path, without changing it.
+def read_columns(net: Any, name: str | None = None) -> FeederColumns:
+    """Read a pandapower net, or the ``net.json`` at a path, without changing it.
 
     What the net states and its power flow leaves out (a tap of no kind, a load at a dead bus) is warned of.
 
@@ -39,16 +39,16 @@ def convert(net: Any, name: str | None = None) -> Feeder:
         none that `pandapower.to_json` writes, naming the file.
     """
     with _opened(net) as (opened, own_name):
-        feeder = _feeder(_read_grid(opened), name or own_name)
+        columns = _columns(_read_grid(opened), name or own_name)
         _warn_of(ignored_inputs(opened), str(net) if isinstance(net, str | Path) else f"pandapower net {own_name!r}")
-        return feeder
+    return replace(columns, source=_source(net))
 
 
 def _warn_of(ignored: list[str], where: str) -> None:
     if ignored:
         more = f"; and {len(ignored) - MOST_NAMED} more like these" if len(ignored) > MOST_NAMED else ""
         said = "; ".join(ignored[:MOST_NAMED]) + more
-        warnings.warn(f"{where}: states what its power flow leaves out: {said}", stacklevel=3)
+        warnings.warn(f"{where}: states what its power flow leaves out: {said}", stacklevel=4)
 
 
 def fused_buses(net: Any) -> dict[int, int]:
@@ -61,22 +61,28 @@ def fused_buses(net: Any) -> dict[int, int]:
 @contextmanager
 def _opened(net: Any) -> Iterator[tuple[Any, str]]:
     """Yield the net and its name; an error that leaves the block says which net or file it is about."""
-    if isinstance(net, str | Path):
-        yield from _prefixing(str(net), read_net(Path(net)), Path(net).stem)
-    elif isinstance(net, dict) and isinstance(net.get("bus"), pd.DataFrame):
-        name = net.get("name")
-        named = isinstance(name, str) and bool(name)
-        where = f"pandapower net {name!r}" if named else "pandapower net"
-        yield from _prefixing(where, net, str(name) if named else "pandapower_net")
-    else:
-        raise InputError(f"a pandapower net or the path of a net.json is needed; got a {type(net).__name__}")
-
-
-def _prefixing(where: str, net: Any, name: str) -> Iterator[tuple[Any, str]]:
+    where = _source(net)
     try:
-        yield net, name
+        if isinstance(net, str | Path):
+            yield read_net(Path(net)), Path(net).stem
+        else:
+            yield net, _own_name(net) or "pandapower_net"
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
+
+
+def _source(net: Any) -> str:
+    """Return what a message calls a net: its file, or its own name."""
+    if isinstance(net, str | Path):
+        return str(net)
+    if not (isinstance(net, dict) and isinstance(net.get("bus"), pd.DataFrame)):
+        raise InputError(f"a pandapower net or the path of a net.json is needed; got a {type(net).__name__}")
+    return f"pandapower net {net['name']!r}" if _own_name(net) else "pandapower net"
+
+
+def _own_name(net: Any) -> str:
+    name = net.get("name")
+    return name if isinstance(name, str) else ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def _all_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
         yield from sorted(kind, key=lambda branch: branch.number)
 
 
-def _feeder(grid: _Grid, name: str) -> Feeder:
+def _columns(grid: _Grid, name: str) -> FeederColumns:
     labels = sorted(grid.supplied)
     if len(labels) < 2:
         reached = "nothing else is connected to the external grid"
@@ -132,7 +138,7 @@ def _feeder(grid: _Grid, name: str) -> Feeder:
     _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
     ends = [(labels[of_bus[branch.from_bus]], labels[of_bus[branch.to_bus]]) for branch in kept]
     y_us = np.array([branch.y_siemens for branch in kept], complex) * 1e6
-    feeder = build_feeder(
+    return FeederColumns(
         name=name,
         bus_labels=labels,
         vn_kv=grid.vn_of(labels),
@@ -152,8 +158,8 @@ def _feeder(grid: _Grid, name: str) -> Feeder:
         shunt_q_mvar=shunts_mva.imag,
         slack_bus=grid.slack.bus,
         slack_vm_pu=grid.slack.vm_pu,
+        own_devices=_own_devices(grid.net),
     )
-    return replace(feeder, own_devices=_own_devices(grid.net))
 
 
 def _own_devices(net: Any) -> OwnDevices:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.grid.feeder import STATIC, HostArray
+from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
 

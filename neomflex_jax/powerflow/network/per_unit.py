@@ -18,7 +18,8 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.feeder import STATIC, Feeder, HostArray
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.dense import DenseNetwork, dense_network

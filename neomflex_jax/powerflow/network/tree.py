@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from neomflex_jax.grid.feeder import STATIC, HostArray
+from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.clusters import Clusters, cluster_tree

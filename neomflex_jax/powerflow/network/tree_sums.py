@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.grid.feeder import HostArray
+from neomflex_jax.grid.parts import HostArray
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.clusters import cluster_tree
 

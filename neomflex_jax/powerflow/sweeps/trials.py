@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from neomflex_jax.grid.feeder import Feeder, Shunts
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.parts import Shunts
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.powerflow.network.per_unit import per_unit
 from neomflex_jax.powerflow.sweeps.ac_sweep import solve_by_sweeps

@@ -1,0 +1,170 @@
+"""What every feeder is checked for: lengths, finite numbers, known buses, one voltage level a line, one whole grid."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.columns import FeederColumns, Numbers
+from neomflex_jax.grid.parts import Charging, Shunts, Transformers, summarise_labels
+from neomflex_jax.grid.topology import Topology, spanning_tree
+
+# share of the other by which r or x may lie below 0: a transformer without one of them has, as a pi, a little of it
+SLIGHTLY = 0.01
+SAME_LEVEL = 1e-9  # relative difference of vn_kv up to which two buses are of one voltage level
+
+
+def checked(columns: FeederColumns) -> dict[str, Any]:
+    """Check columns and return the fields of a `Feeder` by name, arrays in float64."""
+    try:
+        return _fields(columns)
+    except InputError as error:
+        raise InputError(f"{columns.source}: {error}") if columns.source else error from error
+
+
+def _fields(given: FeederColumns) -> dict[str, Any]:
+    where = f"feeder {given.name!r}"
+    labels = tuple(_whole(where, label) for label in given.bus_labels)
+    topology = _topology(where, labels, given)
+    bus = _Rows(where, tuple(f"bus {label}" for label in labels))
+    branch = _Rows(where, tuple(f"branch {a}-{b}" for a, b in given.branches))
+    found: dict[str, Any] = {
+        "r_ohm": branch.column("r_ohm", given.r_ohm),
+        "x_ohm": branch.column("x_ohm", given.x_ohm),
+        "max_i_ka": branch.column("max_i_ka", given.max_i_ka, absent=np.nan),
+        "load_p_mw": bus.column("load_p_mw", given.load_p_mw),
+        "load_q_mvar": bus.column("load_q_mvar", given.load_q_mvar),
+        "vn_kv": bus.column("vn_kv", given.vn_kv),
+        "slack_vm_pu": np.float64(given.slack_vm_pu),
+    }
+    _check_values(where, bus, branch, found)
+    _check_connected(where, topology, labels)
+    level_ratio = found["vn_kv"][list(topology.from_bus)] / found["vn_kv"][list(topology.to_bus)]
+    return found | {
+        "topology": topology,
+        "bus_labels": labels,
+        "name": given.name,
+        "charging": _charging(branch, given),
+        "transformers": _transformers(branch, given, level_ratio),
+        "shunts": _shunts(bus, given),
+        "own_devices": given.own_devices,
+    }
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Buses or branches by name: makes arrays of their columns, and names the first bad row."""
+
+    where: str
+    rows: tuple[str, ...]
+
+    def column(self, name: str, values: Numbers | None, absent: float | None = None) -> np.ndarray:
+        if values is None:
+            assert absent is not None  # a required column is no None
+            return np.full(len(self.rows), absent)
+        column = np.asarray(values, np.float64)
+        if column.shape != (len(self.rows),):
+            raise InputError(f"{self.where}: {name} has shape {column.shape}; expected ({len(self.rows)},)")
+        if absent is None or np.isfinite(absent):
+            self.refuse(~np.isfinite(column), name, column, "it must be finite")
+        return column
+
+    def refuse(self, bad: np.ndarray, name: str, column: np.ndarray, why: str) -> None:
+        """Raise for the first bad row, if there is one."""
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise InputError(f"{self.where}: {self.rows[row]} has {name} = {column[row]:g}; {why}")
+
+
+def _whole(where: str, label: float | str) -> int:
+    if isinstance(label, str) or label != int(label):
+        raise InputError(f"{where}: bus label {label!r} must be a whole number")
+    return int(label)
+
+
+def _topology(where: str, labels: tuple[int, ...], given: FeederColumns) -> Topology:
+    branches, in_service = given.branches, given.in_service
+    position = {label: index for index, label in enumerate(labels)}
+    if len(labels) < 2:
+        raise InputError(f"{where}: a feeder needs at least two buses")
+    if len(position) != len(labels):
+        repeated = sorted(label for label, count in Counter(labels).items() if count > 1)
+        raise InputError(f"{where}: bus {repeated[0]} is listed more than once; every bus needs its own row")
+    for a, b in branches:
+        for label in (a, b):
+            if label not in position:
+                raise InputError(f"{where}: branch {a}-{b} ends at bus {label}, not a bus here")
+        if a == b:
+            raise InputError(f"{where}: branch {a}-{b} closes a loop on its own bus; it needs two buses")
+    slack = labels[0] if given.slack_bus is None else given.slack_bus
+    if slack not in position:
+        raise InputError(f"{where}: slack_bus {slack} is not a bus; buses: {summarise_labels(labels)}")
+    for value in in_service if in_service is not None else ():
+        if value not in (0, 1):
+            raise InputError(f"{where}: in_service = {value!r} must be 0 or 1")
+    closed = (True,) * len(branches) if in_service is None else tuple(bool(value) for value in in_service)
+    if len(closed) != len(branches):
+        raise InputError(f"{where}: in_service has {len(closed)} entries for {len(branches)} branches")
+    return Topology(
+        n_bus=len(labels),
+        slack=position[slack],
+        from_bus=tuple(position[a] for a, _ in branches),
+        to_bus=tuple(position[b] for _, b in branches),
+        in_service=closed,
+    )
+
+
+def _check_values(where: str, bus: _Rows, branch: _Rows, fields: dict[str, Any]) -> None:
+    r, x, kv = fields["r_ohm"], fields["x_ohm"], fields["vn_kv"]
+    bus.refuse(kv <= 0, "vn_kv", kv, "it must be above 0")
+    merge = "r_ohm and x_ohm are at least 0 and one of them above (merge the two buses of a zero-impedance branch)"
+    branch.refuse(r < -SLIGHTLY * np.abs(x), "r_ohm", r, merge)
+    branch.refuse((x < -SLIGHTLY * np.abs(r)) | ((r == 0) & (x == 0)), "x_ohm", x, merge)
+    ratings, slack_vm_pu = fields["max_i_ka"], fields["slack_vm_pu"]
+    unusable = (ratings <= 0) | np.isinf(ratings)
+    branch.refuse(
+        unusable, "max_i_ka", ratings, "a rating is above 0 and finite (leave it empty where it is not known)"
+    )
+    if not 0.5 <= slack_vm_pu <= 1.5:
+        raise InputError(f"{where}: slack_vm_pu = {slack_vm_pu} must lie in 0.5 to 1.5")
+
+
+def _check_connected(where: str, topology: Topology, labels: tuple[int, ...]) -> None:
+    tree = spanning_tree(topology)
+    if len(tree.order) < topology.n_bus:
+        lost = [labels[bus] for bus in sorted(set(range(topology.n_bus)) - set(tree.order.tolist()))]
+        raise InputError(
+            f"{where} is not connected: no path from the slack bus {labels[topology.slack]} to "
+            f"bus {summarise_labels(lost)}; add or close (in_service=1) a branch"
+        )
+
+
+def _charging(branch: _Rows, given: FeederColumns) -> Charging | None:
+    charging = Charging(branch.column("g_us", given.g_us, absent=0.0), branch.column("b_us", given.b_us, absent=0.0))
+    branch.refuse(charging.g_us < -1e-3, "g_us", charging.g_us, "a branch's conductance is at least 0; it loses power")
+    return charging if charging.g_us.any() or charging.b_us.any() else None
+
+
+def _transformers(branch: _Rows, given: FeederColumns, level_ratio: np.ndarray) -> Transformers | None:
+    two_levels = np.abs(level_ratio - 1) > SAME_LEVEL
+    if given.ratio is None:
+        why = "a line joins buses of one voltage level; state `ratio` (1 for a transformer without taps) if it is none"
+        branch.refuse(two_levels, "ends of two voltage levels, with the ratio", level_ratio, why)
+    off_nominal = branch.column("ratio", given.ratio, absent=1.0)
+    shift = branch.column("shift_degree", given.shift_degree, absent=0.0)
+    rated = branch.column("rated_ratio", level_ratio if given.rated_ratio is None else given.rated_ratio)
+    outside = (off_nominal < 0.5) | (off_nominal > 2)
+    branch.refuse(outside, "ratio", off_nominal, "off-nominal, in per unit: between 0.5 and 2")
+    branch.refuse(rated <= 0, "rated_ratio", rated, "it must be above 0")
+    is_any = two_levels.any() or (off_nominal != 1).any() or shift.any() or (rated != 1).any()
+    return Transformers(off_nominal, shift, rated) if is_any else None
+
+
+def _shunts(bus: _Rows, given: FeederColumns) -> Shunts | None:
+    p_mw = bus.column("shunt_p_mw", given.shunt_p_mw, absent=0.0)
+    shunts = Shunts(p_mw, bus.column("shunt_q_mvar", given.shunt_q_mvar, absent=0.0))
+    return shunts if shunts.p_mw.any() or shunts.q_mvar.any() else None

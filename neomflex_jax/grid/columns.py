@@ -1,0 +1,43 @@
+"""What readers of feeders find, one entry a bus or a branch, as it stands in the source and before any check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neomflex_jax.grid.parts import NO_DEVICES, OwnDevices
+
+Numbers = Sequence[float] | np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FeederColumns:
+    """Columns of a feeder, in the two-port and the signs of `grid.feeder`.
+
+    What is left out is absent: charging, shunts, ratings; without `ratio` there is no transformer; without
+    `rated_ratio` it is the ratio of the ends' `vn_kv`; all branches are in service; the slack is the first bus.
+    """
+
+    name: str
+    bus_labels: Sequence[int]  # the user's own bus numbers
+    vn_kv: Numbers
+    load_p_mw: Numbers
+    load_q_mvar: Numbers
+    branches: Sequence[tuple[int, int]]  # (from, to) by bus label
+    r_ohm: Numbers
+    x_ohm: Numbers
+    in_service: Sequence[bool] | None = None
+    max_i_ka: Numbers | None = None
+    g_us: Numbers | None = None
+    b_us: Numbers | None = None
+    ratio: Numbers | None = None
+    shift_degree: Numbers | None = None
+    rated_ratio: Numbers | None = None
+    shunt_p_mw: Numbers | None = None
+    shunt_q_mvar: Numbers | None = None
+    slack_bus: int | None = None
+    slack_vm_pu: float = 1.0
+    own_devices: OwnDevices = NO_DEVICES
+    source: str = ""  # file, folder or net that an error names first

@@ -1,0 +1,77 @@
+"""Parts that not every feeder has, and what its source had beside loads; `feeder.py` says what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jax
+
+from neomflex_jax.one_line import one_line
+
+STATIC = {"static": True}
+HostArray: TypeAlias = Any  # float64 NumPy array on the host, jax.Array inside a transformation
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Charging:
+    """Shunt admittance of the branches, half of it at each end: line charging, a transformer's magnetising branch."""
+
+    g_us: HostArray  # (n_branch,)
+    b_us: HostArray  # (n_branch,) positive for capacitance
+
+    __repr__ = one_line
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Transformers:
+    """What makes a branch a transformer; the neutral values are 1, 0 and 1."""
+
+    ratio: HostArray  # (n_branch,) off-nominal voltage ratio, taps included, pu of from over pu of to
+    shift_degree: HostArray  # (n_branch,) by which the from end's voltage leads
+    rated_ratio: HostArray  # (n_branch,) rated kV of the from end over rated kV of the to end; scales the loading
+
+    __repr__ = one_line
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Shunts:
+    """Constant admittances at buses, by their consumption at 1 pu."""
+
+    p_mw: HostArray  # (n_bus,)
+    q_mvar: HostArray  # (n_bus,) negative for a capacitor
+
+    __repr__ = one_line
+
+
+@dataclass(frozen=True)
+class OwnDevices:
+    """What the source of a feeder has beside loads, all of it summed into the feeder's load."""
+
+    generators: int = 0
+    generation_mw: float = 0.0
+    storages: int = 0
+    storage_mw: float = 0.0  # of charging and discharging alike
+
+    def __str__(self) -> str:
+        parts = []
+        for count, name, power_mw in (
+            (self.generators, "static generator", self.generation_mw),
+            (self.storages, "storage", self.storage_mw),
+        ):
+            if count:
+                parts.append(f"{count} {name}{'s' if count > 1 else ''} ({power_mw:.4g} MW)")
+        return " and ".join(parts)
+
+
+NO_DEVICES = OwnDevices()
+
+
+def summarise_labels(labels: Sequence[int], most: int = 12) -> str:
+    """Labels as text, cut after `most` of them."""
+    shown = ", ".join(str(label) for label in labels[:most])
+    return shown if len(labels) <= most else f"{shown}, ... ({len(labels)} in all)"
