@@ -53,7 +53,7 @@ def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
 
 
 def reason_of(error: BaseException) -> str:
-    """Give what an error says in one line, never nothing: an `OSError` need not have a text, nor others a message."""
+    """Return an error's reason in one line, never empty: an `OSError` need not have a text, nor others a message."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     lines = str(error).strip().splitlines()
@@ -61,5 +61,5 @@ def reason_of(error: BaseException) -> str:
 
 
 def place_and_reason(error: OSError) -> str:
-    """Give which path an error of the system is about, if it says, and what it says."""
+    """Return the path that an error of the system names, if any, and its text."""
     return reason_of(error) if error.filename is None else f"{error.filename}: {reason_of(error)}"

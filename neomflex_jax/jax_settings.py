@@ -44,7 +44,7 @@ def platform_is_there() -> Iterator[None]:
 
 
 def missing_platform() -> str | None:
-    """Say which platform cannot start and what to do; None if all is well."""
+    """Return which platform cannot start and what to do about it; None if all can."""
     try:
         jax.devices()
     except (RuntimeError, AssertionError):

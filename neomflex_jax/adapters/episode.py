@@ -56,7 +56,7 @@ class Episode:
 
     @property
     def ended(self) -> bool:
-        """Whether the last step ended its day."""
+        """True if the last step ended its day."""
         last = self._timestep
         return last is not None and bool(last.terminated | last.truncated)
 
@@ -103,7 +103,7 @@ def keys_of(seeds: Array) -> Array:
 
 
 def checked_render_mode(render_mode: str | None) -> str | None:
-    """Give the mode if it is one, or None.
+    """Return the render mode if it is a known one, or None.
 
     Raises
     ------

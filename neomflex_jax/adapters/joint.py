@@ -20,14 +20,14 @@ def join(mask: np.ndarray, padded: np.ndarray) -> np.ndarray:
 
 
 def spread(mask: np.ndarray, joint: np.ndarray) -> np.ndarray:
-    """Give the padded rows (..., n_agents, size) of a joint vector (..., n), zero where padded."""
+    """Return the padded rows (..., n_agents, size) of a joint vector (..., n), zero where padded."""
     padded = np.zeros((*joint.shape[:-1], *mask.shape), np.float32)
     padded[..., mask] = joint
     return padded
 
 
 def checked_joint_action(env: Environment, action: Any, copies: tuple[int, ...] = ()) -> np.ndarray:
-    """Give the joint action (*copies, n) as float32.
+    """Return the joint action (*copies, n) as float32.
 
     Values outside [-1, 1] pass: the environment clips them.
 
@@ -46,7 +46,7 @@ def checked_joint_action(env: Environment, action: Any, copies: tuple[int, ...] 
 
 
 def checked_agent_actions(env: Environment, actions: Mapping[str, Any]) -> np.ndarray:
-    """Give the joint action (n,) of actions by agent.
+    """Return the joint action (n,) of actions by agent.
 
     Raises
     ------

@@ -63,11 +63,11 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
         self._np_random: np.random.Generator | None = None
 
     def observation_space(self, agent: str) -> Box:
-        """Give the observation space of an agent, the same object in every call."""
+        """Return the observation space of an agent, the same object in every call."""
         return self.observation_spaces[agent]
 
     def action_space(self, agent: str) -> Box:
-        """Give the action space of an agent, the same object in every call."""
+        """Return the action space of an agent, the same object in every call."""
         return self.action_spaces[agent]
 
     def reset(
@@ -106,7 +106,7 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
         return self.episode.frame() if self.render_mode else None
 
     def state(self) -> np.ndarray:
-        """Give the joint observation of the last answer."""
+        """Return the joint observation of the last answer."""
         return join(self.episode.env.observation_mask, np.asarray(self.episode.timestep.observation))
 
     def _observations(self, timestep: TimeStep) -> dict[str, np.ndarray]:

@@ -86,7 +86,7 @@ class VectorEnvForSB3(VecEnv):  # type: ignore[misc]
         return [None] * self.num_envs if images is None else images
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Give an attribute, which all copies share."""
+        """Return an attribute once for every copy; all copies share it."""
         return [getattr(self.many, attr_name)] * self._count(indices)
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
@@ -98,14 +98,14 @@ class VectorEnvForSB3(VecEnv):  # type: ignore[misc]
         raise InputError(f"{method_name}: copies share one compiled environment and have no methods of their own")
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Say that no copy is wrapped."""
+        """Return False for every copy: none is wrapped."""
         return [False] * self._count(indices)
 
     def _count(self, indices: Any) -> int:
         return self.num_envs if indices is None else np.size(indices)
 
     def _named(self, info: dict[str, Any]) -> list[dict[str, Any]]:
-        """Give every copy its info."""
+        """Return one info dict for each copy."""
         unknown = [name for name in self.info_names if name not in info]
         if unknown:
             known = ", ".join(name for name in info if not name.startswith("_"))

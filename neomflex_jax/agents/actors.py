@@ -107,7 +107,7 @@ class Actors:
         return Statistics(jnp.zeros(self.observation_mask.shape), jnp.ones(self.observation_mask.shape))
 
     def inputs(self, statistics: Statistics, observation: Array) -> Array:
-        """Give what the networks see, (..., n_agents, input_size); padded entries are 0 whatever they hold."""
+        """Return the networks' inputs, (..., n_agents, input_size); padded entries are 0 whatever they hold."""
         normal = (observation - statistics.mean) * statistics.scale
         normal = jnp.where(self.observation_mask, normal, 0.0)
         if not self.shared:

@@ -80,7 +80,7 @@ class Policies:
         return actions
 
     def as_policy(self, layout: Mapping[str, Any], scenario: str) -> NetworkPolicy:
-        """Give the policy for a scenario's padded arrays.
+        """Return these actors as a `Policy` on a scenario's padded arrays.
 
         Raises
         ------

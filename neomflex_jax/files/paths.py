@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a plain file."""
+    """Return True if the path is a plain file."""
     return _ask(path.is_file)
 
 
 def is_folder(path: Path) -> bool:
-    """Whether there is a folder."""
+    """Return True if the path is a folder."""
     return _ask(path.is_dir)
 
 
 def is_there(path: Path) -> bool:
-    """Whether there is anything."""
+    """Return True if anything has this path."""
     return _ask(path.exists)
 
 

@@ -55,7 +55,7 @@ def first_rows(path: Path, n_rows: int) -> tuple[list[str], list[list[str]]]:
 
 
 def _read_rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
-    """Give the header's names and every other row by its line."""
+    """Return the header's names, and every other row by its line number."""
     rows: dict[int, list[str]] = {}
     try:
         with open_text(path, "CSV file") as file:

@@ -15,7 +15,7 @@ ADVICE = (
 
 
 def hint_at_backslash(text: str, line: int | None) -> str:
-    """Say what to do where a line that TOML refuses has a backslash between double quotes; else nothing."""
+    """Return advice for a line that TOML refuses because of a backslash between double quotes; "" for others."""
     lines = text.splitlines()
     if line is None or not 1 <= line <= len(lines) or not BACKSLASHED.search(lines[line - 1]):
         return ""

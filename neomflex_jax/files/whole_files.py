@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes its place when all went well, and goes if not."""
+    """Yield a path beside `path` to write to; it replaces `path` if the block succeeds and is removed if not."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial

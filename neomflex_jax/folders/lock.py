@@ -146,7 +146,7 @@ def _let_go(held: tuple[int, Path], path: Path) -> None:
 
 
 def _taken(path: Path, note: Path) -> str:
-    """Say who is in a folder; one that has just come gets a moment to write its note."""
+    """Return who holds a folder's lock; one that has just taken it gets a moment to write its note."""
     deadline = time.monotonic() + NOTE_SECONDS
     while not (about := _read(note)) and time.monotonic() < deadline:
         time.sleep(0.02)

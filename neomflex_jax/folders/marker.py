@@ -28,7 +28,7 @@ def made_in(folder: Path, kind: str) -> frozenset[str] | None:
 
 
 def mark(folder: Path, kind: str, names: Collection[str]) -> None:
-    """Say that what has these names in a folder is of this kind and ours; comes before the first of them is written.
+    """Mark these names in a folder as ours and of this kind; to be called before the first of them is written.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def unmark(folder: Path, kind: str) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Whether a name is taken, by a link that leads nowhere too."""
+    """Return True if a name is taken, be it by a dangling link."""
     return os.path.lexists(path)
 
 
 def is_plain_file(path: Path) -> bool:
-    """Whether it is a file itself: no folder, and no link to one."""
+    """Return True for a plain file, False for a folder or a link."""
     return is_file(path) and not path.is_symlink()
 
 

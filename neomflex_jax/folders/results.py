@@ -42,7 +42,7 @@ class ResultFolder:
         return frozenset(self.kind.before_markers(self.root)) if marked is None else marked
 
     def unfinished(self) -> bool:
-        """Whether there are files of such results, and a headline is missing."""
+        """Return True if there are files of such results but a headline is missing."""
         names = {*self.kind.files, *self.made()}
         present = {name for name in names if is_there(self.root / name)}
         return bool(present) and not set(self.kind.headlines) <= present
@@ -75,7 +75,7 @@ class ResultFolder:
 
     @contextmanager
     def replaced(self) -> Iterator[Path]:
-        """Give a folder to write new results to, all as plain files; they take the old ones' place when all went well.
+        """Yield a folder for new results, all plain files; they replace the old ones if the block succeeds.
 
         Only for who holds the folder (`alone_in`) and has called `check`.
         """
@@ -112,7 +112,7 @@ class ResultFolder:
 
 @contextmanager
 def beside(root: Path) -> Iterator[Path]:
-    """Give an empty folder in `root` to write plain files to; what is not moved away from there goes at the end."""
+    """Yield an empty folder in `root` for plain files; what is still in it at the end is removed."""
     new = root / NEW
     _clear(new)
     new.mkdir()

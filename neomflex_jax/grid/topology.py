@@ -45,7 +45,7 @@ class Topology:
 
     @property
     def is_radial(self) -> bool:
-        """Whether no branch closes a loop."""
+        """True if no branch in service closes a loop."""
         return len(spanning_tree(self).loop_branches) == 0
 
 

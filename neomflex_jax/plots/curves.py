@@ -113,7 +113,7 @@ def _seeds_of(path: Path, against: str) -> list[Curve]:
 
 
 def _on_common_places(name: str, curves: Sequence[Curve]) -> Curve:
-    """Give places (n,) and costs (n_seeds, n) there."""
+    """Return places (n,) and the costs there (n_seeds, n)."""
     first = curves[0][0]
     if all(np.array_equal(where, first) for where, _ in curves):
         return first, np.stack([costs for _, costs in curves])

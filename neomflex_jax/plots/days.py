@@ -28,7 +28,7 @@ class ChosenDays:
     table: pd.DataFrame
 
     def title(self, what: str) -> str:
-        """Say what is shown, of which run and days."""
+        """Return a title: what is shown, of which run and days."""
         return f"{what}: {self.run}, {'day' if len(self.days) == 1 else 'days'} {describe_days(self.days)}"
 
 

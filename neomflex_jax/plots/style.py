@@ -76,7 +76,7 @@ def day_axis(axes: Axes, chosen: ChosenDays) -> None:
 
 
 def entry(name: str) -> str:
-    """Give a user's name as a legend has room for it, over several lines if need be."""
+    """Return a user's name as a legend has room for it, over several lines if need be."""
     lines = textwrap.wrap(name, ENTRY_LETTERS)
     return "\n".join(lines) if len(lines) <= ENTRY_LINES else "\n".join([*lines[: ENTRY_LINES - 1], "..." + lines[-1]])
 

@@ -120,7 +120,7 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
 
 
 def doubts_of(path: Path, profiles: Profiles, step_hours: float) -> list[str]:
-    """Say what in a series looks as if it were meant otherwise than it is read: demand by its size, its own clock."""
+    """Return one text for each doubt about a series that may be meant otherwise: demand by its size, its own clock."""
     demand, said = np.asarray(profiles.demand), []
     least, mean, most = (float(value) for value in (demand.min(), demand.mean(), demand.max()))
     if most > DOUBTFUL_MAX or mean > DOUBTFUL_MEAN:

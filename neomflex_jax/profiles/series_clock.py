@@ -29,7 +29,7 @@ class Clock:
     first_minute: float  # of the day
 
     def doubts(self, n_rows: int, steps_per_day: int, step_hours: float) -> list[str]:
-        """Say in what it contradicts rows that are taken as steps of a day that begins with the first row."""
+        """Return how this clock contradicts rows taken as the steps of whole days; empty if it does not."""
         own, step = self.step_minutes, 60.0 * step_hours
         name = f"time column {self.column!r}"
         if abs(own - step) > 0.01 * step:
@@ -63,7 +63,7 @@ def read_clock(path: Path) -> Clock | None:
 
 
 def _minutes(cells: list[str]) -> np.ndarray | None:
-    """Give times as minutes from the first, NaN where a cell is no time; None where hardly any is."""
+    """Return times in minutes from the first, NaN where a cell is no time; None if hardly any cell is one."""
     numbers = pd.to_numeric(pd.Series(cells, dtype=object), errors="coerce").to_numpy(float)
     unit = None
     if np.isfinite(numbers).any():

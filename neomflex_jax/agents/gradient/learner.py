@@ -90,7 +90,7 @@ class GradientLearner:
         return replace(state, actor=actor, statistics=statistics)
 
     def acting(self, actor: Params, statistics: Statistics) -> Acting:
-        """Give the policy's mode as a function; 0 where padded."""
+        """Return a function from observations to the policy's modes, 0 where padded."""
 
         def act(observation: Array) -> Array:
             mean, _ = self.actors.apply(actor, self.actors.inputs(statistics, observation))
@@ -122,5 +122,5 @@ class GradientLearner:
         return replace(state, actor=actor, actor_optimiser=moments), metrics
 
     def networks(self, state: GradientState) -> tuple[ActorNetwork, ...]:
-        """Give the trained policy: one unpadded network an agent, in NumPy."""
+        """Return the trained policy: one unpadded network an agent, in NumPy."""
         return self.actors.networks(state.actor, state.statistics)

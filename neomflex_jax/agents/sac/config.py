@@ -151,6 +151,6 @@ def settings_of(config: SacConfig) -> Settings:
 
 
 def traced_values(config: SacConfig) -> dict[str, float]:
-    """Give the numbers behind the traced settings, by name."""
+    """Return the values of the traced settings by name."""
     named = {name: getattr(config, name) for name in Settings.__dataclass_fields__}
     return {name: 0.0 if value == "auto" else float(value) for name, value in named.items()}

@@ -80,7 +80,7 @@ class Critics:
         return jax.vmap(one)(jax.random.split(key, self.n_critics))
 
     def seen(self, observation: Array, action: Array) -> Seen:
-        """Give what every critic sees of (..., n_agents, size)."""
+        """Return every critic's part of inputs (..., n_agents, size)."""
         lasting = jnp.where(np.array(self.lasting), action, 0.0) if self.config.split else action
         return Seen(*(self._view(jnp.concatenate([observation, actions], axis=-1)) for actions in (action, lasting)))
 
@@ -112,5 +112,5 @@ class Critics:
 
 
 def all_lasting(action_sizes: Sequence[int]) -> tuple[tuple[bool, ...], ...]:
-    """Say that every real action lasts, of agents with so many actions each."""
+    """Return a mask of lasting actions that is True for every real action; one number of actions an agent."""
     return tuple(tuple(entry < size for entry in range(max(action_sizes))) for size in action_sizes)

@@ -28,5 +28,5 @@ def sample(mean: Array, log_std: Array, mask: Array, noise: Array) -> tuple[Arra
 
 
 def mode(mean: Array, mask: Array) -> Array:
-    """Give the squashed mean, what a trained policy does: the median of each dimension, 0 where padded."""
+    """Return the squashed mean, what a trained policy does: the median of each dimension, 0 where padded."""
     return jnp.where(mask, jnp.tanh(mean), 0.0)

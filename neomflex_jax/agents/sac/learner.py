@@ -248,7 +248,7 @@ class Sac:
         return losses, log_probability, gradients
 
     def _shared(self, rewards: Array) -> Array:
-        """Give every agent the team's mean, where one critic learns for all."""
+        """Return the team's mean reward for every agent, where one critic learns for all."""
         if self.config.critics != "shared":
             return rewards
         return jnp.broadcast_to(rewards.mean(-1, keepdims=True), rewards.shape)
@@ -266,7 +266,7 @@ class Sac:
         return sample(mean, log_std, jnp.asarray(self.action_mask), noise)
 
     def networks(self, state: LearnerState) -> tuple[ActorNetwork, ...]:
-        """Give the trained policy: the averaged actors' modes, one unpadded network an agent, in NumPy."""
+        """Return the trained policy: the averaged actors' modes, one unpadded network an agent, in NumPy."""
         return self.actors.networks(state.averaged_actor, state.statistics)
 
 

@@ -44,7 +44,7 @@ class Branch:
 
     @property
     def is_closed(self) -> bool:
-        """Whether both ends are connected."""
+        """True if both ends are connected."""
         return self.from_closed and self.to_closed
 
     def hanging_y_siemens(self) -> complex:
@@ -53,7 +53,7 @@ class Branch:
         return half + half / (1 + self.z_ohm * half)
 
     def defect(self, vn_kv: dict[int, float]) -> str | None:
-        """Say why this cannot be a branch of a feeder, continuing "... has"; None if it can."""
+        """Return why this cannot be a branch of a feeder, as the end of "... has"; None if it can."""
         if self.is_line and abs(vn_kv[self.from_bus] / vn_kv[self.to_bus] - 1) > SAME_LEVEL:
             return f"ends of {vn_kv[self.from_bus]:g} and {vn_kv[self.to_bus]:g} kV; it needs one voltage level"
         if not (np.isfinite([self.z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):

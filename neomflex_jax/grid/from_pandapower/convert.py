@@ -52,7 +52,7 @@ def _warn_of(ignored: list[str], where: str) -> None:
 
 
 def fused_buses(net: Any) -> dict[int, int]:
-    """Say for every supplied bus of a pandapower net, or ``net.json``, as which of the feeder's buses it appears."""
+    """Return, for every supplied bus of a pandapower net or ``net.json``, the label of the feeder's bus it became."""
     with _opened(net) as (opened, _):
         grid = _read_grid(opened)
         return {bus: label for bus, label in sorted(grid.electrical.items()) if label in grid.supplied}

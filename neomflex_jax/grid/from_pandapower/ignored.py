@@ -16,7 +16,7 @@ AT_A_BUS = ("load", "sgen", "storage", "shunt")
 
 
 def ignored_inputs(net: Any) -> list[str]:
-    """Say of everything that is left out what it is and, where there is a way, how to have it count."""
+    """Return one text for everything that is left out: what it is and, where there is a way, how to have it count."""
     return [*_taps(net, ""), *_taps(net, "2"), *_at_dead_buses(net), *_options(net)]
 
 

@@ -116,7 +116,7 @@ class Rows:
 
 
 def _numbered(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Give the table with a whole number for each row: files make floats of them, and texts need to be replaced."""
+    """Return the table with a whole number for each row: files make floats of them, and texts need to be replaced."""
     index = frame.index
     if not len(frame):
         return frame
