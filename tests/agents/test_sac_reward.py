@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.sac import Sac, SacConfig
 from neomflex_jax.agents.sac.replay_buffer import Transition, add, empty_buffer, sample_batch
-from neomflex_jax.agents.sac.reward import UNITS, measured_scale, squeezed
+from neomflex_jax.agents.sac.reward import EARLY_UPDATES, UNITS, measured_scale, squeezed
 from neomflex_jax.environment import make
 from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.options import TrainOptions
@@ -81,6 +81,15 @@ def test_squeezing_is_a_logarithm_with_a_smooth_start():
     slope = jax.grad(squeezed)
     np.testing.assert_allclose(squeezed(jnp.array([1e3, -1e3, 0.0]), 10.0), [56.0517, -56.0517, 0.0], rtol=1e-5)
     np.testing.assert_allclose([slope(9.99, 10.0), slope(10.01, 10.0)], [1.0, 1.0], rtol=2e-3)
+
+
+def test_the_tail_recedes_as_critics_learn():
+    sac = Sac(replace(SMALL, reward_tail=10.0), (1, 1), (1, 1))
+    state, far = sac.init(jax.random.key(0)), jnp.array([[-50.0, -2000.0]])
+    early = replace(state, updates=jnp.asarray(EARLY_UPDATES, jnp.int32))
+    late = replace(state, updates=jnp.asarray(10 * EARLY_UPDATES, jnp.int32))
+    np.testing.assert_allclose(sac.learned_rewards(early, far), squeezed(far, 10.0), rtol=1e-5)
+    np.testing.assert_allclose(sac.learned_rewards(late, far), [[-50.0, -100.0 * (1.0 + np.log(20.0))]], rtol=1e-5)
 
 
 def test_returns_over_steps_sum_what_each_reward_is_learned_as():

@@ -53,7 +53,7 @@ class SacConfig:
         Per real action dimension; the temperature is driven to reach it.
     reward_scale, reward_tail
         What multiplies the reward before it is learned from, a number or `auto`: from the warm-up's rewards; and how
-        large it may then be before its logarithm is taken. See `reward.py`.
+        large it may then be before its logarithm is taken, at first. See `reward.py`.
     actor_average
         Step size of the moving average of the actors that is taken as the trained policy.
     """

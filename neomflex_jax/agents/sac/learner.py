@@ -25,7 +25,7 @@ from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.losses import actor_loss, lesser, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
-from neomflex_jax.agents.sac.reward import measured_scale, squeezed
+from neomflex_jax.agents.sac.reward import measured_scale, receding, squeezed
 from neomflex_jax.one_line import one_line
 
 
@@ -135,7 +135,8 @@ class Sac:
 
     def learned_rewards(self, state: LearnerState, rewards: Array) -> Array:
         """Rewards (..., n_agents) as critics learn from them; see `reward.py`."""
-        return squeezed(_reward_scale(state) * self._shared(rewards), state.settings.reward_tail)
+        tail = receding(state.settings.reward_tail, state.updates)
+        return squeezed(_reward_scale(state) * self._shared(rewards), tail)
 
     def update(
         self, state: LearnerState, batch: Batch, key: Array, share: Array | float = 0.0
