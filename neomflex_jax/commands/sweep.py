@@ -26,7 +26,7 @@ from neomflex_jax.folders.results import ResultFolder
 
 if TYPE_CHECKING:
     from neomflex_jax.training.options import TrainOptions
-    from neomflex_jax.training.sweep import Outcome
+    from neomflex_jax.training.sweep_job import Outcome
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "RewardScale": RewardScale}
 

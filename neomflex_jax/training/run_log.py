@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,19 +41,34 @@ class Progress:
 
 
 def rows_of(
-    agents: Sequence[str], seeds: Sequence[int], progress: Progress, metrics: dict[str, np.ndarray]
+    agents: Sequence[str],
+    progress: Progress,
+    metrics: Mapping[str, np.ndarray],
+    seeds: Sequence[int] | None = None,
 ) -> list[dict[str, float]]:
-    """Lay out a chunk's metrics: one row a seed, one column a figure (and agent)."""
+    """Rows of a chunk, one a seed, with a column a figure (and agent).
+
+    Parameters
+    ----------
+    agents
+        Names.
+    progress
+        Of all seeds together.
+    metrics
+        By name, shape (n_seeds,) or (n_seeds, n_agents).
+    seeds
+        Written into a column of their own; None: there is no such column.
+    """
     rows = []
-    for index, seed in enumerate(seeds):
+    for index in range(len(metrics[ORDER[0]])):
         row: dict[str, float] = {
             "steps": progress.steps,
             "seconds": round(progress.seconds, 3),
             "steps_per_second": round(progress.steps_per_second, 1),
         }
-        row |= {"seed": seed} if len(seeds) > 1 else {}
+        row |= {} if seeds is None else {"seed": seeds[index]}
         for name in [*ORDER, *sorted(set(metrics) - set(ORDER))]:
-            value = np.asarray(metrics[name])[index] if len(seeds) > 1 else np.asarray(metrics[name])
+            value = metrics[name][index]
             if value.ndim:
                 row |= {f"{name}_{agent}": float(entry) + 0.0 for agent, entry in zip(agents, value, strict=True)}
             else:

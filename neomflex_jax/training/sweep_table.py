@@ -10,7 +10,7 @@ import pandas as pd
 
 from neomflex_jax.files.tables import without_negative_zeros
 from neomflex_jax.interquartile import bootstrap_interval, interquartile_mean
-from neomflex_jax.training.sweep import Outcome
+from neomflex_jax.training.sweep_job import Outcome
 
 TABLE, TRAININGS = "sweep.csv", "trainings.csv"
 

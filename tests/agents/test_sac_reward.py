@@ -17,7 +17,7 @@ from neomflex_jax.environment import make
 from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.program import Program
-from neomflex_jax.training.sweep import _traced
+from neomflex_jax.training.sweep_job import traced_settings
 
 SMALL = SacConfig(
     n_copies=2, batch_size=8, updates_per_step=1, buffer_size=8, warmup_steps=4, hidden_sizes=(8,), actor_average=1.0
@@ -119,7 +119,7 @@ def trained(three_days):
     state = program.begin(env, [0, 0, 0])
     measured = float(state.learner.measured_scale[0, 0])
     each = [options(), options(reward_scale=measured), options(reward_scale=2.0 * measured)]
-    state = program.with_settings(state, [_traced(one) for one in each])
+    state = program.with_settings(state, [traced_settings(one) for one in each])
     state, metrics = program.advance(env, state, 0.0)
     return measured, state.learner, metrics
 

@@ -91,7 +91,7 @@ def test_result_json_holds_the_comparison_of_all_seeds_and_of_each(two_seeds, tm
         asked.append((env.power_flow.method, len(networks), n_days))
         return replace(BETTER, policy=(21.0, 1700.0))
 
-    monkeypatch.setattr("neomflex_jax.training.train.compare", compared)
+    monkeypatch.setattr("neomflex_jax.training.run_output.compare", compared)
     train(two_seeds, tmp_path / "run")
     assert asked == [("lindistflow", 2, 1)]
     both, second = (

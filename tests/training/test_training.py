@@ -131,7 +131,7 @@ def a_chunk_takes_100_seconds(monkeypatch):
     """Give the callback after every chunk, which moves the clock that trainings read."""
     now = count(0.0, 0.001)  # a clock never stands still
     passed = []
-    monkeypatch.setattr("neomflex_jax.training.train.time", SimpleNamespace(monotonic=lambda: next(now) + sum(passed)))
+    monkeypatch.setattr("neomflex_jax.training.clock.time", SimpleNamespace(monotonic=lambda: next(now) + sum(passed)))
     return lambda progress: passed.append(100.0)
 
 

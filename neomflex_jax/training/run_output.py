@@ -1,0 +1,127 @@
+"""What a run writes while it trains and at its end: metrics, checkpoints, policies, result.json."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from neomflex_jax.agents.networks import ActorNetwork
+from neomflex_jax.agents.policy_files import save_policies
+from neomflex_jax.environment import Environment
+from neomflex_jax.training.algorithm import TrainState
+from neomflex_jax.training.checkpoint import Checkpoints, Standing
+from neomflex_jax.training.comparison import compare
+from neomflex_jax.training.group import Group, Values
+from neomflex_jax.training.options import TUNED_STEPS, config_of
+from neomflex_jax.training.processes import agreed, check_same, is_first
+from neomflex_jax.training.result import read_result, result_of, write_result
+from neomflex_jax.training.run_folder import PART_OF, RunFolder, saving
+from neomflex_jax.training.run_log import (
+    Progress,
+    append,
+    check_finite,
+    check_finite_arrays,
+    copy_rows_of_seed,
+    rows_of,
+)
+
+Team = tuple[ActorNetwork, ...]  # one network an agent
+
+
+class RunOutput:
+    """The `Output` of a run, in one folder; every process saves its part of a checkpoint, the first all the rest."""
+
+    def __init__(self, group: Group, folder: RunFolder, checkpoints: Checkpoints, checkpoint_seconds: float) -> None:
+        self._group, self._folder = group, folder
+        self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
+        self._saved_at = 0.0  # on the group's clock
+
+    def begin(self, state: TrainState) -> None:
+        """Save the state that training goes on from, unless it is; what was the result is none any more."""
+        self._checkpoints.save(state)
+        if is_first():
+            self._folder.result.unlink(missing_ok=True)
+        self._saved_at = self._group.clock.seconds()
+
+    def record(self, progress: Progress, values: Values) -> None:
+        """Append a row a seed to metrics.csv.
+
+        Raises
+        ------
+        DivergedError
+            If a figure is not finite.
+        """
+        seeds = self._group.seeds
+        rows = rows_of(self._group.env.agents, progress, values, seeds if len(seeds) > 1 else None)
+        if is_first():
+            append(self._folder.metrics, rows)
+        check_finite(rows)
+
+    def keep(self, state: TrainState) -> None:
+        """Save a checkpoint if the last one is old enough.
+
+        Raises
+        ------
+        DivergedError
+            If the state is not finite.
+        """
+        if agreed(self._group.clock.seconds() - self._saved_at) > self._checkpoint_seconds:
+            self._save_checkpoint(state)
+            self._saved_at = self._group.clock.seconds()
+
+    def end(self, state: TrainState, stopped: str) -> None:
+        """Save checkpoint, policies and result.json, and after a training that was not cut off compare its policies."""
+        group = self._group
+        seconds = self._save_checkpoint(state)
+        teams = group.program.networks(state)
+        how: dict[str, Any] = {"steps": group.program.steps(state), "seconds": seconds, "stopped": stopped}
+        how |= {"power_flow": group.env.scenario.power_flow}
+        result = result_of(group.env.agents, group.seeds, teams, **how)
+        check_same(result["policies_sha256"], "the policies")
+        if not is_first():
+            return
+        with saving(self._folder.policies):
+            if len(teams) == 1:
+                write_policies(self._folder, group.env, teams[0])
+            else:
+                self._write_folders_of_seeds(teams, how)
+            write_result(self._folder.result, result)
+        if stopped != "interrupted" and group.options.compared_days:
+            self._write_comparison(teams, how["steps"])
+
+    def _save_checkpoint(self, state: TrainState) -> float:
+        """Save a state that is finite; returns the seconds of training that the checkpoint states."""
+        check_finite_arrays(state.learner)
+        standing = Standing(self._group.clock.seconds(), self._group.reached_target)
+        self._checkpoints.save(state, standing)
+        return standing.seconds
+
+    def _write_folders_of_seeds(self, teams: Sequence[Team], how: dict[str, Any]) -> None:
+        """Write a folder for every seed as if it had been trained alone, but for the checkpoints."""
+        group = self._group
+        for seed, team in zip(group.seeds, teams, strict=True):
+            folder = self._folder.of_seed(seed)
+            folder.root.mkdir(exist_ok=True)
+            folder.result.unlink(missing_ok=True)  # never beside other policies than its own
+            alone = dataclasses.replace(group.options, seed=seed, n_seeds=1, devices=1)
+            folder.write_config({**config_of(alone), PART_OF: f"the run of several seeds in {self._folder.root}"})
+            copy_rows_of_seed(self._folder.metrics, seed, folder.metrics)
+            write_policies(folder, group.env, team)
+            write_result(folder.result, result_of(group.env.agents, (seed,), (team,), **how))
+
+    def _write_comparison(self, teams: Sequence[Team], steps: int) -> None:
+        """Add to the run's result, and to that of each of several seeds, how the policies do beside simple rules."""
+        options, seeds = self._group.options, self._group.seeds
+        compared = compare(self._group.env, teams, options.compared_days)
+        each = [(self._folder.of_seed(seed), compared.of_seed(index)) for index, seed in enumerate(seeds)]
+        for folder, one in [(self._folder, compared), *(each if len(seeds) > 1 else [])]:
+            sentence = one.sentence(steps, TUNED_STEPS[options.algorithm])
+            with saving(folder.result):
+                write_result(folder.result, read_result(folder.result) | {"comparison": one.as_dict(sentence)})
+
+
+def write_policies(folder: RunFolder, env: Environment, team: Team) -> None:
+    """Write the policy of every agent, for the environment that they were trained in."""
+    layout, name = env.scenario.observation_layout(), env.scenario.name
+    save_policies(folder.policies, dict(zip(env.agents, team, strict=True)), name, layout)
