@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from neomflex_jax.commands import html
+from neomflex_jax.commands import run_page as html
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import FILE as IDENTITY

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from neomflex_jax.commands import html
+from neomflex_jax.commands import run_page as html
 from neomflex_jax.commands.console import short
 from neomflex_jax.commands.evaluate import COLUMNS
 from neomflex_jax.errors import InputError

@@ -11,7 +11,7 @@ import pytest
 from command_line import neomflex
 
 from neomflex_jax import load_scenario
-from neomflex_jax.commands import html
+from neomflex_jax.commands import run_page as html
 from neomflex_jax.commands.demo import print_results
 from neomflex_jax.commands.identity import doubt
 from neomflex_jax.commands.report import ReportCommand
