@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from neomflex_jax.commands import run_page as html
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import FILE as IDENTITY
 from neomflex_jax.commands.identity import doubt, make_identity, places_of_reports, read_identity
 from neomflex_jax.commands.result_kinds import EVALUATION
+from neomflex_jax.commands.run_page import RunPage, is_page
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_there
@@ -46,7 +46,22 @@ class ReportCommand:
     """HTML file; a page that is there is replaced. If not given: report.html in the training's folder."""
 
     def execute(self, started: float) -> int:
-        """Write the page; gives the exit status."""
+        """Write the page; returns the exit status."""
+        output = self.run / PAGE if self.output is None else self.output
+        if output.suffix != ".html":
+            raise InputError(f"{output}: the name must end in .html")
+        if is_there(output) and not is_page(output):
+            raise InputError(f"{output}: is there, and no page of this program; move it away, or give another --output")
+        page = self._page()
+        output.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(output, page.html())
+        print_headline(page.headline)
+        console.print(page.basis)
+        console.print(f"page: {output}")
+        return 0
+
+    def _page(self) -> RunPage:
+        """Read what the page says; refused if results are replaced meanwhile."""
         import pandas as pd
 
         from neomflex_jax.agents.policy_files import load_policies
@@ -55,11 +70,6 @@ class ReportCommand:
         from neomflex_jax.training.result import trained_on
         from neomflex_jax.training.run_folder import RunFolder
 
-        output = self.run / PAGE if self.output is None else self.output
-        if output.suffix != ".html":
-            raise InputError(f"{output}: the name must end in .html")
-        if is_there(output) and not html.is_page(output):
-            raise InputError(f"{output}: is there, and no page of this program; move it away, or give another --output")
         folder = RunFolder(self.run)
         config = folder.read_config()
         _refuse_several_seeds(folder, config)
@@ -68,26 +78,22 @@ class ReportCommand:
         status = self._status(hashes, evaluated)
         steps = None if evaluated is None else read_step_metrics(evaluated / STEP_FILE)
         summary = pd.DataFrame() if steps is None else run_summary(steps)
-        said = status.headline(tabled_runs(summary), ", in the evaluation's power flow alone")
-        basis = status.sentence([] if steps is None else summary["run"])
-        banner = [*(html.status(line.text, line.tone) for line in said), html.paragraph(basis)]
-        parts = [*banner, *sections.settings(config)]
-        parts += sections.learning(folder.metrics, trained_on(config))
-        parts += [html.heading("Evaluation"), html.paragraph(note)] if note else []
-        parts += [] if steps is None else sections.evaluation(steps, summary)
-        parts += [html.heading("Validation"), *banner]
-        parts += [] if status.report is None else sections.validation(status.report)
+        page = RunPage(
+            name=self.run.resolve().name,
+            headline=tuple(status.headline(tabled_runs(summary), ", in the evaluation's power flow alone")),
+            basis=status.sentence([] if steps is None else summary["run"]),
+            settings=sections.settings(config),
+            config_json=sections.config_json(config),
+            learning=sections.learning(folder.metrics, trained_on(config)),
+            evaluation=note if steps is None else sections.evaluation(steps, summary),
+            validation=() if status.report is None else sections.validation(status.report),
+        )
         if self._status(hashes, evaluated).text != status.text:
             raise InputError(f"{self.run}: its results were replaced while they were read; report again")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, html.page(f"neomflex: {self.run.resolve().name}", parts))
-        print_headline(said)
-        console.print(basis)
-        console.print(f"page: {output}")
-        return 0
+        return page
 
     def _evaluation(self, hashes: dict[str, str]) -> tuple[Path | None, str]:
-        """Find the evaluation of these policies; if there is none, say what there is."""
+        """Return the folder of these policies' evaluation, or None and what there is instead."""
         if self.evaluation is not None:
             given = read_identity(self.evaluation)
             if given.policies_sha256 != hashes:
@@ -106,7 +112,7 @@ class ReportCommand:
         return self.run / "evaluation", self.run.parent / "evaluation"
 
     def _doubt(self, evaluated: Path | None) -> str:
-        """Say why the tables that are there may be of something else than is stated; empty if they are not."""
+        """Return why the tables that are there may be of something else than is stated; empty if they are not."""
         if evaluated is not None:
             return doubt(evaluated)
         cut_off = [place for place in self._places() if ResultFolder(place, EVALUATION).unfinished()]
@@ -126,7 +132,7 @@ class ReportCommand:
         return validation_status(identity, places)
 
     def _as_trained(self, hashes: dict[str, str]) -> Identity:
-        """Give what an evaluation without further options would be of."""
+        """Return what an evaluation without further options would be of."""
         from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
         from neomflex_jax.fields import with_overrides
         from neomflex_jax.profiles import profiles_hash, resolve_profiles

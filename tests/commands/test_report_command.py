@@ -11,11 +11,11 @@ import pytest
 from command_line import neomflex
 
 from neomflex_jax import load_scenario
-from neomflex_jax.commands import run_page as html
 from neomflex_jax.commands.demo import print_results
 from neomflex_jax.commands.identity import doubt
 from neomflex_jax.commands.report import ReportCommand
 from neomflex_jax.commands.report_sections import _png
+from neomflex_jax.commands.run_page import PNG
 from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.resources import packaged_profiles
 from neomflex_jax.training.options import TrainOptions, config_of
@@ -254,7 +254,7 @@ def test_everything_hostile_is_escaped(work: Path, tmp_path: Path) -> None:
     report = json.loads((folder / "validation" / "report.json").read_text(encoding="utf-8"))
     run = report["runs"][0]
     run["run"] = run["operation"]["bands"][0]["band"] = run["criteria"][0]["name"] = evil
-    (folder / "secret.png").write_bytes(html.PNG + b"secret")
+    (folder / "secret.png").write_bytes(PNG + b"secret")
     run["figures"] = {"../secret.png": evil, "controlled_scatter.png": evil, "gone.png": evil}
     (folder / "validation" / "report.json").write_text(json.dumps(report), encoding="utf-8")
     assert neomflex("report", folder / "run") == 0
@@ -265,9 +265,9 @@ def test_everything_hostile_is_escaped(work: Path, tmp_path: Path) -> None:
 
 def test_only_images_of_the_folder_itself_are_read(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image", encoding="utf-8")
-    (tmp_path / "image.png").write_bytes(html.PNG)
+    (tmp_path / "image.png").write_bytes(PNG)
     (tmp_path / "link.png").symlink_to(tmp_path / "image.png")
-    assert _png(tmp_path / "image.png") == html.PNG
+    assert _png(tmp_path / "image.png") == PNG
     assert _png(tmp_path / "text.png") is None and _png(tmp_path / "link.png") is None
     assert _png(tmp_path / "gone.png") is None
 

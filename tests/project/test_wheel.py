@@ -47,6 +47,8 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(wheel):
         "neomflex_jax/data/training_profiles.csv",
         "neomflex_jax/data/testing_profiles.csv",
         "neomflex_jax/py.typed",
+        "neomflex_jax/commands/templates/run_page.css",
+        "neomflex_jax/commands/templates/run_page.html",
         "validation/referee/replay.py",
     ):
         assert needed in names
