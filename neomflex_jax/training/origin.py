@@ -18,6 +18,7 @@ import jax
 from neomflex_jax.errors import InputError
 from neomflex_jax.training.options import TrainOptions, config_of
 
+STATE, STATE_FORMAT = "state_format", 2  # counts up whenever the arrays of a training's state are others
 VERSIONS = ("neomflex_jax", "jax")
 CHANGEABLE = ("total_steps", "max_seconds", "compared_days")  # a resumed run may have others
 DEVICE = "device"
@@ -26,7 +27,7 @@ DEVICE = "device"
 def origin_of(options: TrainOptions) -> dict[str, Any]:
     """Give what a checkpoint of these options says of itself, as it is read back from JSON."""
     config = {name: value for name, value in config_of(options).items() if name not in CHANGEABLE}
-    return json.loads(json.dumps({**config, "processes": jax.process_count()}))
+    return json.loads(json.dumps({**config, STATE: STATE_FORMAT, "processes": jax.process_count()}))
 
 
 def digest_of(options: TrainOptions) -> str:
@@ -44,6 +45,11 @@ def check_origin(stored: Mapping[str, Any], current: Mapping[str, Any], where: s
     """
     for name in VERSIONS:
         _check_version(name, str(stored.get(name)), str(current[name]), where)
+    if stored.get(STATE) != current.get(STATE):
+        raise InputError(
+            f"{where}: made by a version of neomflex_jax whose trainings were saved in another form; go on with that "
+            "version, or train anew with --overwrite"
+        )
     there, here = dict(_flat(stored)), dict(_flat(current))
     for name in sorted(there.keys() | here.keys(), key=lambda name: name.endswith("_sha256")):
         if name in VERSIONS or there.get(name) == here.get(name):

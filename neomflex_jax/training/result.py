@@ -21,7 +21,7 @@ from neomflex_jax.training.run_folder import RunFolder
 
 
 def fingerprint(network: ActorNetwork) -> str:
-    """SHA-256 of all that a policy computes with; a policy file's own differs with the order of its header."""
+    """SHA-256 of all that a policy computes with; a policy file's own covers scenario and version too."""
     digest = hashlib.sha256(network.activation.encode())
     arrays = [
         network.observation_mean,

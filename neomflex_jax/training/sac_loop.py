@@ -74,13 +74,12 @@ class SacTraining:
         environments, timestep = jax.vmap(AutoReset(env).reset)(
             jax.random.split(self._device_key(reset_key), self.n_copies)
         )
-        observation, none = jnp.zeros(self.sac.observation_mask.shape), jnp.zeros(())
+        observation = jnp.zeros(self.sac.observation_mask.shape)
         example = Transition(
             observation=observation,
             action=jnp.zeros(self.sac.action_mask.shape),
             reward=jnp.zeros(self.sac.n_agents),
-            terminated=none,
-            truncated=none,
+            truncated=jnp.zeros(()),
             next_observation=observation,
         )
         return SacState(
@@ -148,7 +147,6 @@ class SacTraining:
             observation=state.observation,
             action=action,
             reward=timestep.reward,
-            terminated=jnp.zeros_like(timestep.reward[..., 0]),
             truncated=ended.astype(timestep.reward.dtype),
             next_observation=timestep.final_observation,
         )

@@ -94,7 +94,7 @@ def test_the_tail_recedes_as_critics_learn():
 
 def test_returns_over_steps_sum_what_each_reward_is_learned_as():
     nothing = jnp.zeros((1, 1))
-    example = Transition(nothing[0][None], nothing, jnp.zeros(1), jnp.zeros(()), jnp.zeros(()), nothing)
+    example = Transition(nothing[0][None], nothing, jnp.zeros(1), jnp.zeros(()), nothing)
     buffer = empty_buffer(example, 3)
     for _ in range(3):
         one = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], replace(example, reward=jnp.array([-100.0])))
@@ -156,5 +156,4 @@ def test_a_violation_that_ends_the_day_is_no_rest(three_days):
     state = algorithm.warm_up(env, algorithm.start(env, jax.random.key(0)))
     kept = state.buffer.storage
     assert (kept.reward == -100.0).any()
-    np.testing.assert_array_equal(kept.terminated, 0.0)
     np.testing.assert_array_equal(kept.truncated, (kept.reward == -100.0).all(axis=1))

@@ -77,6 +77,7 @@ def test_what_was_saved_comes_back_and_only_the_last_few_are_kept(tmp_path):
     [
         ({"neomflex_jax": "0.5.0"}, r"made with neomflex_jax 0\.4\.1, and this is neomflex_jax 0\.5\.0"),
         ({"jax": "0.11.0"}, r"made with jax 0\.10\.2, and this is jax 0\.11\.0"),
+        ({"state_format": 2}, r"/1: made by a version .* saved in another form; .* train anew"),
         ({"scenario_sha256": "cd"}, r"scenario_sha256 = 'ab', and this run has 'cd'"),
         ({"sac": {"learning_rate": 0.003}}, r"sac\.hidden_sizes = \[64, 64\], and this run has None"),
         ({"sac": ORIGIN["sac"] | {"learning_rate": 0.1}}, r"sac\.learning_rate = 0\.003, and this run has 0\.1"),

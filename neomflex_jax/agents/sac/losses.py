@@ -1,8 +1,7 @@
 """SAC's mathematics, for one agent and a batch of transitions.
 
 Equation numbers are those of Haarnoja et al., "Soft actor-critic algorithms and applications", arXiv:1812.05905, with
-the minimum of two critics of Fujimoto et al., arXiv:1802.09477. Time limits bootstrap: only `terminated` cuts the
-return.
+the minimum of two critics of Fujimoto et al., arXiv:1802.09477. Time limits bootstrap: no end of a day cuts the value.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ def soft_target(reward: Array, discount: Array, next_values: Array, entropy_cost
     """Target of the soft Bellman equation, (batch,): eqs. (2), (3) and (5).
 
     ``y = r + discount (min_k Q_k(s', a') - temperature log pi(a'|s'))``; `next_values` is (2, batch), `entropy_cost`
-    the term with the temperature. For one step ``discount = gamma (1 - terminated)``; for n steps ``r`` is their
+    the term with the temperature. For one step ``discount = gamma``; for n steps it is ``gamma^n`` and ``r`` their
     discounted sum, without the entropies between. Where the step's own reward is learned apart, ``r`` is without it.
     """
     return lax.stop_gradient(reward + discount * (lesser(next_values) - entropy_cost))

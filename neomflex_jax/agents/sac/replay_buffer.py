@@ -1,7 +1,8 @@
 """A ring buffer of transitions on the device, and what a learner draws from it.
 
 Every copy of the environment adds one transition at a time, all of them side by side: the successor of entry i is entry
-``i + n_copies``. A return over n steps is ``sum_k gamma^k r_k``, cut where a day ends.
+``i + n_copies``. A return over n steps is ``sum_k gamma^k r_k``, cut where a day ends. No end of a day ends the task:
+the value of what follows always comes on top.
 """
 
 from __future__ import annotations
@@ -24,8 +25,7 @@ class Transition:
     observation: Array  # (n_agents, observation_size)
     action: Array  # (n_agents, action_size)
     reward: Array  # (n_agents,)
-    terminated: Array  # () 1.0 where the task, not the clock, ended the day
-    truncated: Array  # () 1.0 where the clock did
+    truncated: Array  # () 1.0 where the day ended
     next_observation: Array  # (n_agents, observation_size) before any auto-reset
 
     __repr__ = one_line
@@ -51,8 +51,8 @@ def empty_buffer(example: Transition, capacity: int) -> ReplayBuffer:
 
 def add(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
     """Add a batch, overwriting the oldest; the capacity must be a multiple of the batch's size."""
-    n_new = transitions.terminated.shape[0]
-    capacity = buffer.storage.terminated.shape[0]
+    n_new = transitions.truncated.shape[0]
+    capacity = buffer.storage.truncated.shape[0]
     if capacity % n_new:
         raise ValueError(f"capacity {capacity} is not a multiple of the {n_new} transitions added at once")
     storage = jax.tree.map(
@@ -72,7 +72,7 @@ class Batch:
     action: Array  # (n_agents, action_size)
     reward: Array  # (n_agents,) of the step
     later_reward: Array  # (n_agents,) discounted sum over the n - 1 steps after it
-    discount: Array  # () of the value of `next_observation`: gamma^steps, 0 where the task ended
+    discount: Array  # () of the value of `next_observation`: gamma^steps
     next_observation: Array  # (n_agents, observation_size)
 
 
@@ -85,24 +85,35 @@ def sample_batch(
     n_copies: int = 1,
     learned: Callable[[Array], Array] = lambda reward: reward,
 ) -> Batch:
-    """Draw uniformly, with replacement, from what has `n_steps` successors; gives leading axes `shape`.
+    """Draw uniformly, with replacement, from what has `n_steps` successors.
 
-    `learned` makes of every reward what it is learned as.
+    Parameters
+    ----------
+    buffer, key
+        Where from, and by which chance.
+    shape
+        Leading axes of the batch.
+    gamma, n_steps
+        Discount factor, and steps of a return.
+    n_copies
+        Copies of the environment that added transitions side by side.
+    learned
+        Makes of every reward what it is learned as.
     """
-    capacity = buffer.storage.terminated.shape[0]
+    capacity = buffer.storage.truncated.shape[0]
     oldest = buffer.position - buffer.filled
     start = jax.random.randint(key, shape, 0, buffer.filled - (n_steps - 1) * n_copies)
     index = (oldest + start) % capacity
     first = jax.tree.map(lambda leaf: leaf[index], buffer.storage)
     reward = learned(first.reward)
     later_reward, next_observation = jnp.zeros_like(first.reward), first.next_observation
-    goes_on, discount = 1.0 - jnp.maximum(first.terminated, first.truncated), gamma * (1.0 - first.terminated)
+    goes_on = 1.0 - first.truncated
+    discount = jnp.full_like(goes_on, gamma)
     for step in range(1, n_steps):
         later = (index + step * n_copies) % capacity
-        terminated, truncated = buffer.storage.terminated[later], buffer.storage.truncated[later]
         later_reward = later_reward + (gamma**step * goes_on)[..., None] * learned(buffer.storage.reward[later])
         following = buffer.storage.next_observation[later]
         next_observation = jnp.where(goes_on[..., None, None] > 0, following, next_observation)
-        discount = jnp.where(goes_on > 0, discount * gamma * (1.0 - terminated), discount)
-        goes_on = goes_on * (1.0 - jnp.maximum(terminated, truncated))
+        discount = jnp.where(goes_on > 0, discount * gamma, discount)
+        goes_on = goes_on * (1.0 - buffer.storage.truncated[later])
     return Batch(first.observation, first.action, reward, later_reward, discount, next_observation)
