@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 
+from neomflex_jax.commands.optional_values import REGISTRY
 from neomflex_jax.errors import InputError, unknown_name
 
 PROGRAM = "neomflex"
@@ -20,7 +21,7 @@ GROUPS = ("feeder", "scenario")  # commands with commands of their own
 
 
 def read_arguments(arguments: Sequence[str], commands: Mapping[str, Callable[..., Any]], description: str) -> Any:
-    """Give the command that the arguments ask for; ends the program where they ask for help.
+    """Return the command that the arguments ask for; ends the program where they ask for help.
 
     Raises
     ------
@@ -50,11 +51,12 @@ def _parse(arguments: Sequence[str], commands: Mapping[str, Callable[..., Any]],
         description=description,
         args=list(arguments),
         config=(tyro.conf.FlagCreatePairsOff,),
+        registry=REGISTRY,
     )
 
 
 def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> InputError:
-    """Put what the parser said at length into a sentence; `help_text` is the command's."""
+    """Return what the parser said at length as one sentence; `help_text` is the command's."""
     more = f"; {command} --help explains"
     if found := re.search(r"Unrecognized options: (\S+?),?(?: |$)", said):
         return _unrecognized(found[1], said, help_text, command)
@@ -74,7 +76,7 @@ def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> I
 
 
 def _unrecognized(word: str, said: str, help_text: str, command: str) -> InputError:
-    """Name the option or command that was meant, if one is near."""
+    """Return a sentence that names the option or command that was meant, if one is near."""
     if word.startswith("-"):
         close = get_close_matches(word, sorted(set(re.findall(r"--[\w.-]+", help_text))), n=1)
         return InputError(
@@ -87,16 +89,16 @@ def _unrecognized(word: str, said: str, help_text: str, command: str) -> InputEr
 
 
 def _kind(flag: str, help_text: str) -> str:
-    """Say what a flag takes, from the command's help."""
+    """Return what a flag takes, in words, from the command's help."""
     found = re.search(rf"{re.escape(flag)} ([{{\[A-Z]\S+)", help_text)
-    metavar = found[1].replace("{None}|", "") if found else ""
-    several = metavar.startswith("{[")
+    metavar = found[1] if found else ""
+    several = metavar.startswith("[")
     kind = next((text for name, text in KINDS.items() if name in metavar), "a value")
     return kind if not several else f"{kind}, or several"
 
 
 def _values(flag: str, arguments: list[str]) -> str:
-    """Give what was written after a flag."""
+    """Return what was written after a flag."""
     words = [part for word in arguments for part in (word.split("=", 1) if word.startswith(f"{flag}=") else [word])]
     after = words[words.index(flag) + 1 :] if flag in words else []
     return " ".join(after[: next((at for at, word in enumerate(after) if word.startswith("--")), len(after))])

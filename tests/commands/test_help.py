@@ -35,6 +35,20 @@ def test_help_has_no_line_that_ends_in_the_middle_of_a_sentence(path: Path) -> N
             assert joined or not seen or before.rstrip().endswith((".", ":")), f"{path.name}, {name}: {line}"
 
 
+@pytest.mark.parametrize("command", ["train", "sweep", "evaluate", "plot"])
+def test_help_shows_what_an_option_takes_and_not_that_it_may_be_left_out(command, capsys):
+    assert neomflex(command, "--help") == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "{None}" not in text
+    assert {"train": "--seed INT", "sweep": "--gamma [FLOAT [FLOAT ...]]"}.get(command, "usage") in text
+
+
+def test_none_may_still_be_written_where_an_option_may_be_left_out(capsys):
+    nothing = ("--seed", "None", "--scenario", "None", "--total-steps", "0")
+    assert neomflex("train", "--output", "x", *nothing) == 2
+    assert "total_steps = 0" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
