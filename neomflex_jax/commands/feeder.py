@@ -11,7 +11,7 @@ import numpy as np
 import tyro
 
 from neomflex_jax.commands.console import console, print_table
-from neomflex_jax.commands.played_runs import refuse_existing
+from neomflex_jax.commands.existing_files import refuse_existing
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,6 +13,7 @@ from neomflex_jax.fields import with_overrides
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 
 if TYPE_CHECKING:
+    from neomflex_jax.agents.networks import NetworkPolicy
     from neomflex_jax.agents.policy_files import Policies
     from neomflex_jax.environment import Environment
     from neomflex_jax.evaluation import Trajectory
@@ -44,7 +46,7 @@ class PlayedRuns:
 
 
 def runs_asked_for(policies: Path | None, baseline: bool, yardsticks: Sequence[str]) -> tuple[str, ...]:
-    """Name the runs that `record_runs` will give."""
+    """Return the names of the runs that `record_runs` will return."""
     own = () if policies is None else (CONTROLLED,)
     return (*own, *((BASELINE,) if baseline else ()), *dict.fromkeys(yardsticks))
 
@@ -64,70 +66,133 @@ def record_runs(
     """Play trained policies as `controlled`, `baseline` if asked for, and yardsticks under their names.
 
     What policies cost means nothing without what it costs to do nothing, so beside them no control is always played.
-    Without a power flow given, it is what finished the policies' training, and `ac` without policies. `cache` is where
-    yardsticks that plan ahead keep what they have found; `on_progress` is told how many of how many of what, and
-    what is being done.
+
+    Parameters
+    ----------
+    policies
+        Output folder of a training; None: play yardsticks alone.
+    profiles
+        CSV file of the days; None: the scenario's for evaluation.
+    power_flow
+        Name of a method; None: what finished the policies' training, or `ac` without policies.
+    baseline
+        Whether no control counts as one of the runs.
+    variant
+        Stress variant of the days, by its name in the scenario.
+    yardsticks
+        Names.
+    scenario
+        Name or file, where there are no policies, which have their own; None: neom33.
+    cache
+        Folder where yardsticks that plan ahead keep what they have found.
+    on_progress
+        Told how many of how many of what are done, and what is being done.
 
     Raises
     ------
     InputError
-        If there is nothing to play, or a scenario is given beside policies, which have their own.
+        If there is nothing to play, or a scenario is given beside policies.
     """
-    from neomflex_jax.agents.policy import NoControl
-    from neomflex_jax.agents.policy_files import load_policies
-    from neomflex_jax.evaluation import record
-    from neomflex_jax.evaluation.yardsticks import record_yardstick
     from neomflex_jax.scenario import load_scenario
-    from neomflex_jax.training.options import read_options
-    from neomflex_jax.training.result import finishing_power_flow
-    from neomflex_jax.training.run_folder import RunFolder
 
     if policies is None and not yardsticks:
         raise InputError("nothing to play: give --policies (output folder of a training), --policy, or both")
     if policies is not None and scenario is not None:
         raise InputError("--scenario and --policies contradict: policies play the scenario they were trained on")
-    trajectories, acting, hashes, training = [], {}, {}, {}
+    trained = None if policies is None else _read_trained(policies)
+    played = load_scenario("neom33" if scenario is None else scenario) if trained is None else trained.scenario
+    method = power_flow or ("ac" if trained is None else trained.power_flow)
+    env, path = _judged_environment(played, profiles, method, variant)
+    return _play(env, path, trained, baseline, yardsticks, cache, on_progress)
 
-    def watching(run: str) -> Callable[..., None]:
-        def tell(done: int, total: int, unit: str = "days") -> None:
-            if on_progress is not None:
-                on_progress(done, total, unit, f"playing {run}" if unit == "days" else f"planning {run}")
 
-        return tell
+def _play(
+    env: Environment,
+    profiles: Path,
+    trained: _Trained | None,
+    baseline: bool,
+    yardsticks: Sequence[str],
+    cache: Path | None,
+    on_progress: OnProgress | None,
+) -> PlayedRuns:
+    from neomflex_jax.agents.policy import NoControl
+    from neomflex_jax.evaluation import record
+    from neomflex_jax.evaluation.yardsticks import record_yardstick
 
-    if policies is not None:
-        run = RunFolder(policies)
-        options = read_options(run)
-        chosen, training = options.scenario, {"algorithm": options.algorithm, "seed": options.seed}
-        trained = load_policies(policies)
-        policy = trained.as_policy(chosen.observation_layout(), chosen.name)
-        env, path = _judged_environment(chosen, profiles, power_flow or finishing_power_flow(run, options), variant)
-        trajectories.append(
-            record(env, policy, CONTROLLED, profiles_sha256=profiles_hash(path), on_day=watching(CONTROLLED))
-        )
-        acting, hashes = {CONTROLLED: trained}, {agent: info.sha256 for agent, info in trained.info.items()}
-    else:
-        chosen = load_scenario(scenario if scenario is not None else "neom33")
-        env, path = _judged_environment(chosen, profiles, power_flow or "ac", variant)
-    sha256 = profiles_hash(path)
+    sha256 = profiles_hash(profiles)
+    play = partial(record, env, profiles_sha256=sha256)
+    runs: list[Trajectory] = []
     no_control = None
-    if baseline or policies is not None:
-        idle = NoControl(env.action_size)
-        no_control = record(env, idle, BASELINE, profiles_sha256=sha256, on_day=watching("no control"))
-    if baseline and no_control is not None:
-        trajectories.append(no_control)
+    if trained is not None:
+        runs.append(play(trained.policy, CONTROLLED, on_day=_watched(on_progress, CONTROLLED)))
+    if baseline or trained is not None:
+        no_control = play(NoControl(env.action_size), BASELINE, on_day=_watched(on_progress, "no control"))
+        runs += [no_control] if baseline else []
     notes = {}
     for name in dict.fromkeys(yardsticks):
-        yardstick = record_yardstick(env, name, profiles_sha256=sha256, cache=cache, on_progress=watching(name))
-        trajectories.append(yardstick.trajectory)
+        watched = _watched(on_progress, name)
+        yardstick = record_yardstick(env, name, profiles_sha256=sha256, cache=cache, on_progress=watched)
+        runs.append(yardstick.trajectory)
         notes[name] = yardstick.note
-    return PlayedRuns(tuple(trajectories), acting, hashes, training, path, notes, no_control)
+    return PlayedRuns(
+        trajectories=tuple(runs),
+        policies={} if trained is None else {CONTROLLED: trained.policies},
+        policy_hashes={} if trained is None else trained.hashes,
+        training={} if trained is None else trained.training,
+        profiles=profiles,
+        yardsticks=notes,
+        no_control=no_control,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """What a training left: its policies, and what they were trained on."""
+
+    policies: Policies
+    policy: NetworkPolicy  # the same, for the scenario's padded arrays
+    scenario: Scenario
+    power_flow: str  # that finished the training
+    training: Mapping[str, Any]
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each agent's policy file."""
+        return {agent: info.sha256 for agent, info in self.policies.info.items()}
+
+
+def _read_trained(folder: Path) -> _Trained:
+    from neomflex_jax.agents.policy_files import load_policies
+    from neomflex_jax.training.options import read_options
+    from neomflex_jax.training.result import finishing_power_flow
+    from neomflex_jax.training.run_folder import RunFolder
+
+    run = RunFolder(folder)
+    options = read_options(run)
+    scenario, policies = options.scenario, load_policies(folder)
+    return _Trained(
+        policies,
+        policies.as_policy(scenario.observation_layout(), scenario.name),
+        scenario,
+        finishing_power_flow(run, options),
+        {"algorithm": options.algorithm, "seed": options.seed},
+    )
+
+
+def _watched(on_progress: OnProgress | None, run: str) -> Callable[..., None]:
+    """Return the function that whoever plays or plans a run tells how far it is."""
+
+    def tell(done: int, total: int, unit: str = "days") -> None:
+        if on_progress is not None:
+            on_progress(done, total, unit, f"playing {run}" if unit == "days" else f"planning {run}")
+
+    return tell
 
 
 def _judged_environment(
     scenario: Scenario, profiles: Path | None, power_flow: str | None, variant: str | None
 ) -> tuple[Environment, Path]:
-    """Build the environment of the days to judge on, and say which file they are from."""
+    """Return the environment of the days to judge on, and the file that they are from."""
     from neomflex_jax.environment import evaluation_environment, make
     from neomflex_jax.environment.make import scenario_profiles
 
@@ -135,13 +200,3 @@ def _judged_environment(
     path = resolve_profiles(profiles if profiles is not None else scenario.evaluation_profiles)
     env = evaluation_environment(make(scenario, power_flow=power_flow), scenario_profiles(played, path))
     return replace(env, scenario=with_overrides(env.scenario, {"variant": played.variant})), path  # on plain days' fit
-
-
-def refuse_existing(folder: Path, names: tuple[str, ...], overwrite: bool) -> None:
-    """Raise `InputError` if the folder holds results already, unless they may be replaced; make it if not there."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give an output folder")
-    present = [name for name in names if (folder / name).exists()]
-    if present and not overwrite:
-        raise InputError(f"{folder}: already holds {present[0]}; give --overwrite or another --output")
-    folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from neomflex_jax.commands.console import console, print_table
-from neomflex_jax.commands.played_runs import refuse_existing
+from neomflex_jax.commands.existing_files import refuse_existing
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import write_whole

@@ -72,8 +72,7 @@ def fidelity(
     """
     chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     _check_counts(samples, seed, batch_size)
-    feeder = load_feeder(chosen.feeder)
-    methods = _choose_methods(power_flow_methods)
+    feeder, methods = load_feeder(chosen.feeder), _choose_methods(power_flow_methods)
     env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
     if injections is None:
         drawn, samples_from = _drawn(chosen, feeder, chosen.profiles if profiles is None else profiles, samples, seed)
@@ -92,15 +91,22 @@ def fidelity(
         tell(2 + index, n_stages, f"comparing {method}")
         errors = compare(Answers.of(_solve(feeder, solver, p, q), feeder), exact, chosen.limits)
         rows.append({"method": method, **errors, "batch_size": batch_size, "flows_per_second": speed[method]})
+    return _stated(chosen, pd.DataFrame(rows), samples_from, exact, residual_mva, batch_size)
+
+
+def _stated(
+    scenario: Scenario, table: pd.DataFrame, samples_from: str, exact: Answers, residual_mva: float, batch_size: int
+) -> Fidelity:
+    """Return the table of methods with what is known of samples, reference and machine."""
     return Fidelity(
-        scenario=chosen,
-        table=pd.DataFrame(rows),
+        scenario=scenario,
+        table=table,
         samples_from=samples_from,
         residual_mva=residual_mva,
         precision=str(jnp.zeros(0).dtype),
         batch_size=batch_size,
         device=jax.devices()[0].device_kind,
-        **_exact_figures(exact, chosen.limits),
+        **_exact_figures(exact, scenario.limits),
     )
 
 
