@@ -27,7 +27,7 @@ class CompareCommand:
     """Validation folders, or trainings that hold one as `validation`; NAME=FOLDER puts a seed under a name."""
 
     def execute(self, started: float) -> int:
-        """Compare; gives the exit status."""
+        """Compare; returns the exit status."""
         from validation.report.seeds import compare_groups, read_groups, remarks
 
         groups = read_groups([_split(given) for given in self.reports])

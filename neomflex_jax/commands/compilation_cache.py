@@ -17,7 +17,7 @@ QUIET_SINCE = (0, 10, 2)  # before, jaxlib warns at every program it reads back 
 
 
 def cache_folder(environment: Mapping[str, str], home: Path, platform: str) -> Path | None:
-    """Say where compiled programs belong on this platform; None: nowhere."""
+    """Return where compiled programs belong on this platform; None: nowhere."""
     chosen = environment.get(SWITCH, "")
     if chosen.lower() in ("off", "0", "no", "false"):
         return None
@@ -33,7 +33,7 @@ def cache_folder(environment: Mapping[str, str], home: Path, platform: str) -> P
 
 
 def use_compilation_cache() -> Path | None:
-    """Let JAX keep everything it compiles; gives the folder, None if there is none or it cannot be made."""
+    """Make JAX keep everything it compiles; returns the folder, None if there is none or it cannot be made."""
     import jax
     import jaxlib.version
 

@@ -44,7 +44,7 @@ class DemoCommand:
     """Replace an earlier demo in the output folder."""
 
     def execute(self, started: float) -> int:
-        """Run the stages; gives the exit status of the validation."""
+        """Run the stages; returns the exit status of the validation."""
         from neomflex_jax.training.run_folder import RunFolder
         from validation.report.report_folder import VALIDATION
 

@@ -65,7 +65,7 @@ class EvaluateCommand:
     """Replace the tables and trajectories in the output folder."""
 
     def execute(self, started: float) -> int:
-        """Evaluate; gives the exit status."""
+        """Evaluate; returns the exit status."""
         results = ResultFolder(self.output, EVALUATION)
         recorded = sorted(path.name for path in self.output.glob("trajectory_*.npz"))
         own = [trajectory_file(run) for run in runs_asked_for(self.policies, self.baseline, self._yardsticks())]
@@ -123,7 +123,7 @@ class EvaluateCommand:
             console.print(f"warning: {failed} power flows failed; losses and voltages leave them out", style="yellow")
 
     def _print_validation_status(self, identity: Identity, played: PlayedRuns, summary: pd.DataFrame) -> bool:
-        """Say whether a report validates these policies, and how they do; False also without any policies."""
+        """Print whether a report validates these policies, and how they do; returns False also without any policies."""
         from validation.report.status import validation_status
 
         if self.policies is None:

@@ -27,7 +27,7 @@ class ExportCommand:
     """Replace the file."""
 
     def execute(self, started: float) -> int:
-        """Export; gives the exit status."""
+        """Export; returns the exit status."""
         from neomflex_jax.agents.onnx_export import save_onnx
         from neomflex_jax.agents.policy_files import load_policies
 

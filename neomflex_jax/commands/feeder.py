@@ -21,7 +21,7 @@ IMAGES = (".png", ".pdf", ".svg")
 
 @dataclass(frozen=True)
 class ShowFeeder:
-    """Say what a feeder holds, and what the power flow at nominal load gives."""
+    """Show what a feeder holds, and its power flow at nominal load."""
 
     feeder: tyro.conf.Positional[str]
     """A packaged feeder's name, a feeder folder, or a pandapower net.json."""
@@ -29,7 +29,7 @@ class ShowFeeder:
     """Image file (.png, .pdf or .svg) for a drawing of the feeder, coloured by voltage."""
 
     def execute(self, started: float) -> int:
-        """Print; gives the exit status."""
+        """Print; returns the exit status."""
         from neomflex_jax.commands.feeder_text import contents, nominal_answer, nominal_flow
         from neomflex_jax.grid import load_feeder
 
@@ -61,7 +61,7 @@ class ImportFeeder:
     """Replace the feeder in the output folder."""
 
     def execute(self, started: float) -> int:
-        """Convert; gives the exit status."""
+        """Convert; returns the exit status."""
         from neomflex_jax.commands.feeder_text import changes, conversion
         from neomflex_jax.grid.feeder import Feeder
         from neomflex_jax.grid.from_pandapower import fused_buses
@@ -97,7 +97,7 @@ class CheckFeeder:
     """What solves them here; newton also where ac finds no answer, near the most that a feeder can carry."""
 
     def execute(self, started: float) -> int:
-        """Compare; gives the exit status."""
+        """Compare; returns the exit status."""
         from neomflex_jax.commands.feeder_text import comparison, verdict
         from neomflex_jax.grid import feeder_names, load_feeder
         from validation.referee.feeder_check import check_feeder
@@ -123,7 +123,7 @@ class CheckFeeder:
 
 @dataclass(frozen=True)
 class FeederCommand:
-    """Look at a feeder, convert a pandapower net into one, check it against pandapower."""
+    """Show a feeder, convert a pandapower net into one, or check one against pandapower."""
 
     what: Annotated[
         Annotated[ShowFeeder, tyro.conf.subcommand("show")]
@@ -133,5 +133,5 @@ class FeederCommand:
     ]
 
     def execute(self, started: float) -> int:
-        """Run what was asked for; gives the exit status."""
+        """Run what was asked for; returns the exit status."""
         return self.what.execute(started)

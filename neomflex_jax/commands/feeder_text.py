@@ -27,7 +27,7 @@ NET_ELEMENTS = ("bus", "line", "trafo", "switch", "load", "sgen", "storage", "sh
 
 
 def contents(feeder: Feeder) -> Rows:
-    """Say what the feeder is made of."""
+    """Return what the feeder is made of, line by line."""
     topology = feeder.topology
     n_closed, n_branch = sum(topology.in_service), topology.n_branch
     rated = np.isfinite(feeder.max_i_ka)
@@ -68,7 +68,7 @@ def _shunts(feeder: Feeder) -> str:
 
 
 def nominal_flow(feeder: Feeder) -> tuple[PowerFlowResult, str]:
-    """Solve the nominal loads in double precision, by `newton` where `ac` has no answer; gives the method too."""
+    """Solve the nominal loads in double precision, by `newton` where `ac` has no answer; returns the method too."""
     with jax.enable_x64(True):
         for method in ("ac", "newton"):
             flow = jax.tree.map(np.asarray, power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method))
@@ -123,7 +123,7 @@ def conversion(net: Any, feeder: Feeder) -> Rows:
 
 
 def changes(net: Any, feeder: Feeder, fused: dict[int, int]) -> list[str]:
-    """Say which buses of the net closed switches made one, and what is left out."""
+    """Return which buses of the net closed switches made one, and what is left out."""
     lines = []
     joined = [bus for bus, label in fused.items() if bus != label]
     if joined:
@@ -152,7 +152,7 @@ def comparison(check: FeederCheck) -> tuple[tuple[str, ...], Rows]:
 
 
 def verdict(check: FeederCheck, within_pu: float, method: str) -> str:
-    """Give the verdict in a word, and a line for each thing that there is to say."""
+    """Return the verdict in a word, and a line for each thing that there is to say."""
     n, both = len(check.compared), int(check.compared.sum())
     said = [f"{both} of {n} cases solved by both"]
     if both:

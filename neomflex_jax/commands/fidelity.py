@@ -91,7 +91,7 @@ class FidelityCommand:
     """Replace the files in the output folder."""
 
     def execute(self, started: float) -> int:
-        """Compare; gives the exit status."""
+        """Compare; returns the exit status."""
         from neomflex_jax.plots import save
         from neomflex_jax.plots.fidelity import draw
 

@@ -18,14 +18,14 @@ Row = Sequence[str]
 
 
 def whole_rows(header: Row, rows: Sequence[Row]) -> list[str]:
-    """Give the heading and one line a row, as wide as it takes."""
+    """Return the heading and one line a row, as wide as it takes."""
     lines = [_flat(header, " "), *(_flat(row, "; ") for row in rows)]
     widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     return [_line(line, widths, _on_the_right(rows)) for line in lines]
 
 
 def fitted(header: Row, rows: Sequence[Row], width: int) -> list[str]:
-    """Give lines that fit a terminal of that width as far as words do; the first ones are the heading, and a rule."""
+    """Return lines that fit a terminal of that width as far as words do; the first ones are the heading, and a rule."""
     cells = [list(row) for row in (header, *rows)]
     columns = list(zip(*cells, strict=True))
     wanted = [max(cell_len(line) for cell in column for line in cell.split("\n")) for column in columns]
@@ -48,7 +48,7 @@ def _flat(row: Row, between: str) -> list[str]:
 
 
 def _on_the_right(rows: Sequence[Row]) -> list[bool]:
-    """Say of each column whether it stands to the right: all but the first one, if they hold numbers alone."""
+    """Return for each column whether it stands to the right: all but the first one, if they hold numbers alone."""
     columns = list(zip(*rows, strict=True))
     return [bool(at) and all(NUMBER.fullmatch(cell) for cell in column if cell) for at, column in enumerate(columns)]
 
@@ -64,7 +64,7 @@ def _line(cells: Row, widths: Sequence[int], right: Sequence[bool]) -> str:
 
 
 def _wrapped(row: Row, widths: Sequence[int], right: Sequence[bool], at_the_foot: bool = False) -> list[str]:
-    """Give the lines of one row."""
+    """Return the lines of one row."""
     parts = [_words(cell, width) for cell, width in zip(row, widths, strict=True)]
     height = max(len(part) for part in parts)
     blanks = [[""] * (height - len(part)) for part in parts]
@@ -79,7 +79,7 @@ def _words(text: str, width: int) -> list[str]:
 
 
 def _blocks(names: Row, rows: Sequence[Row], width: int) -> list[str]:
-    """Give every row as a block: its first cell, then a line for each other column that has something."""
+    """Return every row as a block: its first cell, then a line for each other column that has something."""
     alone = len(names) == 2  # the one other column needs no name
     longest = 0 if alone else max(cell_len(name) for name in names[1:])
     lines: list[str] = []

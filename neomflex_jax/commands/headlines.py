@@ -29,7 +29,7 @@ class TabledRun:
 
 
 def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
-    """Give the runs of a run summary, and no control, which its columns know where it is no run of the tables.
+    """Return the runs of a run summary, and no control, which its columns know where it is no run of the tables.
 
     A table without rows has none.
     """

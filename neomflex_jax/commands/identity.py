@@ -73,7 +73,7 @@ def read_identity(folder: Path) -> Identity:
 
 
 def doubt(folder: Path) -> str:
-    """Say why the files beside an `evaluation.json` may not be those that it is of; empty if they are."""
+    """Return why the files beside an `evaluation.json` may not be those that it is of; empty if they are."""
     path = folder / FILE
     hashes = read_json_object(path).get(HASHES)
     if not isinstance(hashes, dict) or not hashes.keys() >= {*TABLES}:

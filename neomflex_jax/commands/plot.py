@@ -38,7 +38,7 @@ class PlotCommand:
     """Image file (.png, .pdf or .svg). If not given: shown by what opens pictures here."""
 
     def execute(self, started: float) -> int:
-        """Draw; gives the exit status."""
+        """Draw; returns the exit status."""
         from neomflex_jax.plots import FIGURES, save
 
         if self.figure not in (*FIGURES, CURVES):

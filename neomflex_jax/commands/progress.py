@@ -27,11 +27,11 @@ class Stage:
         show(what, None, "")
 
     def counted(self, done: int, total: int, unit: str, what: str | None = None) -> None:
-        """Show so many of so many."""
+        """Show how many of how many are done."""
         self.shared(done / max(total, 1), f"{done:,} of {total:,} {unit}", what)
 
     def shared(self, share: float, note: str, what: str | None = None) -> None:
-        """Show a share of the whole, and what else there is to say; `what` renames the stage."""
+        """Show the share of the whole that is done, and a note; `what` renames the stage."""
         self._what = what or self._what
         self._show(self._what, min(share, 1.0), note)
 
@@ -65,7 +65,7 @@ class Lines:
         self._printed_at = self._began
 
     def show(self, what: str, share: float | None, note: str) -> None:
-        """Take a state."""
+        """Set the state."""
         first = self._state is None
         self._state = (what, share, note)
         if first:
@@ -104,7 +104,7 @@ class _Bar(Progress):
     """A bar with its note on a line of its own: beside it a narrow terminal would cut the numbers."""
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Give the bar, and the note."""
+        """Return the bar, and the note."""
         yield from super().get_renderables()
         for task in self.tasks:
             if task.fields["note"]:

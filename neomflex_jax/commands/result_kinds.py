@@ -16,7 +16,7 @@ FIGURES = ("soc", "voltage", "reactive-power", "dispatch", "comparison")  # of a
 
 
 def trajectory_file(run: str) -> str:
-    """Name the file of a recorded run."""
+    """Return the name of a recorded run's file."""
     return f"trajectory_{run}.npz"
 
 

@@ -27,10 +27,10 @@ IMAGES = (".png", ".pdf", ".svg")
 
 @dataclass(frozen=True)
 class ListScenarios:
-    """Say which scenarios come with the package."""
+    """List the scenarios that come with the package."""
 
     def execute(self, started: float) -> int:
-        """Print; gives the exit status."""
+        """Print; returns the exit status."""
         from neomflex_jax.commands.scenario_text import list_row
         from neomflex_jax.scenario import load_scenario, scenario_names
 
@@ -41,7 +41,7 @@ class ListScenarios:
 
 @dataclass(frozen=True)
 class ShowScenario:
-    """Say what a scenario holds: agents, devices, sizes of actions and observations, limits, reward, rules."""
+    """Show what a scenario holds: agents, devices, sizes of actions and observations, limits, reward, rules."""
 
     scenario: tyro.conf.Positional[str]
     """A packaged scenario's name or a TOML file."""
@@ -51,7 +51,7 @@ class ShowScenario:
     """Image file (.png, .pdf or .svg) for a drawing of the feeder: territories in colours, devices marked."""
 
     def execute(self, started: float) -> int:
-        """Print; gives the exit status."""
+        """Print; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment import make
         from neomflex_jax.grid import load_feeder
@@ -95,7 +95,7 @@ class CheckScenario:
     """What solves them here; newton also where ac finds no answer, near the most that a feeder can carry."""
 
     def execute(self, started: float) -> int:
-        """Check; gives the exit status."""
+        """Check; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from validation import compare, judge, replay, tolerances_for
         from validation.referee.unsolved import Unsolved
@@ -148,7 +148,7 @@ def play_idle(source: str, days: int, power_flow: str, on_day: Callable[[int, in
 
 
 def worst_day(trajectory: Trajectory) -> tuple[int, Trajectory]:
-    """Find the day with a failed power flow, or else the one farthest from 1 pu; its number in the file, its rows."""
+    """Return the day with a failed power flow, or else the one farthest from 1 pu: its number in the file, its rows."""
     import numpy as np
 
     from neomflex_jax.evaluation.trajectory import ARRAY_FIELDS
@@ -189,7 +189,7 @@ class NewScenario:
     """Replace the scenario file, and the feeder folder beside it."""
 
     def execute(self, started: float) -> int:
-        """Write; gives the exit status."""
+        """Write; returns the exit status."""
         from neomflex_jax.commands.scenario_file import write_scenario_text
         from neomflex_jax.environment.make import warn_of_own_generation
         from neomflex_jax.grid import load_feeder
@@ -229,7 +229,7 @@ class NewScenario:
         return 0
 
     def _place_feeder(self, feeder: Feeder) -> str:
-        """Write the feeder beside the scenario file if it comes from a net; gives how the file names it."""
+        """Write the feeder beside the scenario file if it comes from a net; returns how the file names it."""
         from neomflex_jax.grid import feeder_names
         from neomflex_jax.grid.to_csv import FILES, write_feeder
 
@@ -246,7 +246,7 @@ class NewScenario:
 
 @dataclass(frozen=True)
 class ScenarioCommand:
-    """Look at scenarios, check one, write one for a feeder of your own."""
+    """List, show and check scenarios, or write one for a feeder of your own."""
 
     what: Annotated[
         Annotated[ListScenarios, tyro.conf.subcommand("list")]
@@ -257,5 +257,5 @@ class ScenarioCommand:
     ]
 
     def execute(self, started: float) -> int:
-        """Run what was asked for; gives the exit status."""
+        """Run what was asked for; returns the exit status."""
         return self.what.execute(started)

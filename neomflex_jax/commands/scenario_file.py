@@ -48,7 +48,7 @@ REMARKS = {
 def write_scenario_text(
     name: str, feeder: Feeder, feeder_field: str, territories: Sequence[Sequence[int]], devices: Placement
 ) -> str:
-    """Give the file's text; `feeder_field` is a packaged feeder's name or a path from the file's folder."""
+    """Return the file's text; `feeder_field` is a packaged feeder's name or a path from the file's folder."""
     n_agents, n_pv, n_batteries = len(territories), len(devices.pv_inverters), len(devices.batteries)
     counts = f"{feeder.n_bus} buses, {n_agents} agents, {n_batteries} batteries, {n_pv} PV inverters"
     load_mw = feeder.load_p_mw.clip(min=0)

@@ -41,7 +41,7 @@ def list_row(scenario: Scenario) -> tuple[str, ...]:
 
 
 def contents(scenario: Scenario, feeder: Feeder) -> Rows:
-    """Say what the scenario is made of."""
+    """Return what the scenario is made of, line by line."""
     load_mw = float(np.maximum(feeder.load_p_mw, 0.0).sum())
     pv_mw = sum(device.p_max_mw for device in scenario.pv_inverters)
     power_mw = sum(device.power_mw for device in scenario.batteries)
@@ -105,7 +105,7 @@ def _plain(value: Any) -> str:
 
 
 def idle_days(trajectory: Trajectory) -> Rows:
-    """Say what the grid does when nothing is done; days are counted as in the profiles."""
+    """Return what the grid does when nothing is done; days are counted as in the profiles."""
     limits, labels = trajectory.scenario.limits, trajectory.bus_labels
     vm_pu, solved = trajectory.vm_pu, trajectory.converged
     n_days = trajectory.n_steps // trajectory.scenario.steps_per_day
@@ -132,7 +132,7 @@ def idle_days(trajectory: Trajectory) -> Rows:
 def failures(
     trajectory: Trajectory, day: int, unsolved: Unsolved, criteria: Sequence[Criterion], power_flow: str
 ) -> list[str]:
-    """Say what keeps a scenario from being sound: power flows without an answer, and whose; answers that differ."""
+    """Return what keeps a scenario from being sound: power flows without an answer, and whose; answers that differ."""
     said = unsolved.sentences(f"power flows of day {day}", power_flow, "--power-flow")
     others = int((~trajectory.converged).sum()) - unsolved.neither - unsolved.ours
     if others:

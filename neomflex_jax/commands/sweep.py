@@ -78,7 +78,7 @@ class SweepCommand:
     """Neither read nor keep compiled programs in your cache folder (as NEOMFLEX_CACHE=off)."""
 
     def execute(self, started: float) -> int:
-        """Train all; gives the exit status."""
+        """Train all; returns the exit status."""
         from neomflex_jax.training.sweep import grid
         from neomflex_jax.training.sweep_table import TABLE, summarise, write
 
@@ -175,7 +175,7 @@ def _sizes(name: str, text: str) -> tuple[int, ...]:
 
 
 def _name(setting: dict[str, Any]) -> str:
-    """Name a setting so that it can be a folder's name."""
+    """Return a setting as text that can be a folder's name."""
     texts = [
         f"{name}={'x'.join(str(part) for part in value) if isinstance(value, tuple) else value}"
         for name, value in setting.items()

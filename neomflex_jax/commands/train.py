@@ -84,7 +84,7 @@ class TrainCommand:
     gradient: Annotated[GradientConfig, tyro.conf.arg(prefix_name=True)] = field(default_factory=GradientConfig)
 
     def execute(self, started: float) -> int:
-        """Train; gives the exit status."""
+        """Train; returns the exit status."""
         from neomflex_jax.training.event_log import EventLog
         from neomflex_jax.training.processes import PeerError, is_first, join, leave_at_once
         from neomflex_jax.training.profile import ChunkTrace
@@ -140,7 +140,7 @@ class TrainCommand:
         on_begin: Callable[[], None],
         started: float,
     ) -> None:
-        """Train anew, or without options go on with the run in the folder."""
+        """Train a new run, or without options go on with the one in the folder."""
         from neomflex_jax.training.train import resume, train
 
         both: dict[str, Any] = {
@@ -154,7 +154,7 @@ class TrainCommand:
             train(options, self.output, overwrite=self.overwrite, on_begin=on_begin, **both)
 
     def _ask_for_devices(self) -> None:
-        """Before JAX starts."""
+        """Make the CPU count as the devices asked for, before JAX starts."""
         from neomflex_jax.training.devices import ask_for_cpu_devices, cores_for_seeds
         from neomflex_jax.training.run_folder import RunFolder
 
@@ -166,7 +166,7 @@ class TrainCommand:
         ask_for_cpu_devices(devices if isinstance(devices, int) else 1)
 
     def options(self) -> TrainOptions:
-        """Put together what a new run is told."""
+        """Return what a new run is told."""
         import jax
 
         from neomflex_jax.scenario import load_scenario

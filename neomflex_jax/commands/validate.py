@@ -66,7 +66,7 @@ class ValidateCommand:
     """Replace the report in the output folder."""
 
     def execute(self, started: float) -> int:
-        """Validate; gives the exit status."""
+        """Validate; returns the exit status."""
         from neomflex_jax.plots.validation import file_names
         from validation.referee.day_files import forget_days
         from validation.report.report_folder import VALIDATION

@@ -36,27 +36,27 @@ class Algorithm(Protocol):
         ...
 
     def places(self) -> Any:
-        """Say which arrays of a state the devices share: a `PartitionSpec` for each branch of it."""
+        """Return which arrays of a state the devices share: a `PartitionSpec` for each branch of it."""
         ...
 
     def start(self, env: Environment, key: Array) -> TrainState:
-        """Fresh networks, fresh days."""
+        """Return fresh networks and fresh days."""
         ...
 
     def warm_up(self, env: Environment, state: TrainState) -> TrainState:
-        """Do what comes before learning."""
+        """Return the state after what comes before learning: random steps, and scales taken from them."""
         ...
 
     def advance(self, env: Environment, state: TrainState, share: Array) -> tuple[TrainState, Metrics]:
-        """Make a chunk of training; `share` 0..1 of the budget is used up."""
+        """Train for a chunk; `share` 0..1 of the budget is used up."""
         ...
 
     def networks(self, learner: Learner) -> tuple[ActorNetwork, ...]:
-        """Give the policy as it is now, to take away."""
+        """Return the policy as it is now, one network an agent."""
         ...
 
     def with_networks(self, learner: Learner, networks: Sequence[ActorNetwork], key: Array) -> Learner:
-        """Let the policy be what given networks are."""
+        """Return the learner with the given policy, one network an agent."""
         ...
 
 

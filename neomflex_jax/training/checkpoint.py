@@ -134,7 +134,7 @@ class Checkpoints:
     def _try(
         self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct], template: TrainState
     ) -> tuple[tuple[TrainState, Standing] | None, Exception | None]:
-        """Load a checkpoint, or say why that does not go."""
+        """Return what a checkpoint holds, or the error that it does not load for."""
         try:
             standing, sums = self._read_note(step, abstract)
             self._check_arrays(step, abstract)
@@ -167,7 +167,7 @@ class Checkpoints:
         self._manager.reload()
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Return True if there are any."""
         return bool(self._manager.all_steps())
 
     def close(self) -> None:
@@ -178,7 +178,7 @@ class Checkpoints:
     def _read_note(
         self, step: int, abstract: Mapping[str, jax.ShapeDtypeStruct]
     ) -> tuple[Standing, dict[str, list[str]]]:
-        """Read and check the note, after a look at the files' sizes; gives the arrays' sums too."""
+        """Read and check the note, after a look at the files' sizes; returns the arrays' sums too."""
         expected = sum(leaf.size * leaf.dtype.itemsize for leaf in abstract.values())
         found = _size_of_files(self._folder / str(step))
         if found > 2 * expected + SLACK_BYTES:
@@ -229,7 +229,7 @@ def _size_of_files(folder: Path) -> int:
 
 
 def _is_passing(error: Exception) -> bool:
-    """Whether an error is the machine's, not the files': they may load another time."""
+    """Return True for an error of the machine, not of the files, which may load another time."""
     if isinstance(error, OSError):
         return not isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
     of_system = re.search(r"os_error_code='(\d+)'", str(error))

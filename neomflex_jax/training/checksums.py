@@ -23,7 +23,7 @@ SEAL = "sha256"  # of a note: over all of its other entries
 
 
 def sums_of(arrays: Mapping[str, Array]) -> dict[str, list[str]]:
-    """Give the sums of every array, one a process; all processes have to ask."""
+    """Return the sums of every array, one a process; all processes have to call it."""
     own = np.frombuffer(b"".join(_own_sums(arrays)), np.uint32)
     everyone = [part.tobytes().hex() for part in of_everyone(own)]
     digits = 2 * SUM_BYTES
@@ -52,7 +52,7 @@ def sealed(note: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(note: Any) -> dict[str, Any]:
-    """Give a note without its sum.
+    """Return a note without its sum.
 
     Raises
     ------

@@ -35,15 +35,15 @@ class Comparison:
     mapdn_droop: float
 
     def of_seed(self, index: int) -> Comparison:
-        """Give what it says of one seed."""
+        """Return the part of one seed."""
         return replace(self, policy=(self.policy[index],))
 
     def as_dict(self, sentence: str) -> dict[str, Any]:
-        """Lay it out for result.json."""
+        """Return plain values for result.json."""
         return {"sentence": sentence, **asdict(self)}
 
     def sentence(self, steps: int, tuned_steps: int) -> str:
-        """Say it, and how many steps were made of those that the settings' defaults are tuned for."""
+        """Return it as a sentence, with the steps made of those that the settings' defaults are tuned for."""
         low, high = _short(min(self.policy)), _short(max(self.policy))
         seeds = f" of {len(self.policy)} seeds" if len(self.policy) > 1 else ""
         days = ", ".join(str(day) for day in self.days)
@@ -95,7 +95,7 @@ def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days
 
 
 def spread_days(n_days: int, wanted: int) -> np.ndarray:
-    """Take so many of the days 0..n_days, or all there are: the middles of equal parts."""
+    """Return so many of the days 0..n_days, or all there are: the middles of equal parts."""
     wanted = min(wanted, n_days)
     return ((np.arange(wanted) + 0.5) * n_days / wanted).astype(int)
 

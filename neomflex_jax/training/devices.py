@@ -31,20 +31,20 @@ Config = TypeVar("Config", bound="DataclassInstance")
 
 
 def ask_for_cpu_devices(n_devices: int) -> None:
-    """Let the CPU count as so many devices; takes effect only before JAX has looked for devices, and not on others."""
+    """Make the CPU count as so many devices; takes effect only before JAX has looked for devices."""
     if n_devices > 1 and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         _settings.update("jax_num_cpu_devices", n_devices)
 
 
 def cores_for_seeds(n_seeds: int, at_most: int | None = None) -> int:
-    """Give the largest number of equal parts of so many seeds for which there are cores (or `at_most` devices)."""
+    """Return the largest number of equal parts of so many seeds for which there are cores (or `at_most` devices)."""
     if at_most is None:
         at_most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(part for part in range(1, min(n_seeds, at_most) + 1) if n_seeds % part == 0)
 
 
 def devices_in_all(n_devices: int) -> int:
-    """Count the devices of all processes, `n_devices` in each.
+    """Return the number of devices of all processes, `n_devices` in each.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def devices_in_all(n_devices: int) -> int:
 
 @cache
 def mesh(n_devices: int) -> Mesh:
-    """Line up so many devices, equally many of each process."""
+    """Return a mesh of so many devices, equally many of each process."""
     each = n_devices // jax.process_count()
     chosen = [
         device
@@ -73,7 +73,7 @@ def mesh(n_devices: int) -> Mesh:
 
 
 def placed(tree: Any, specs: Any, n_devices: int) -> Any:
-    """Say of a tree of shapes where its arrays shall lie; `specs` may stop at a branch for all below it."""
+    """Return a tree of shapes with the devices where its arrays shall lie; a spec may be for all below a branch."""
     if n_devices == 1:
         here = SingleDeviceSharding(jax.local_devices()[0])
         return jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype, sharding=here), tree)
@@ -89,7 +89,7 @@ def placed(tree: Any, specs: Any, n_devices: int) -> Any:
 
 
 def on_host(tree: Any, n_devices: int) -> Any:
-    """Bring arrays to the host whole, wherever their parts are; all processes have to ask."""
+    """Return arrays whole, on the host, wherever their parts are; all processes have to call it."""
     if n_devices > 1 and not all(
         leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)
     ):
@@ -98,7 +98,7 @@ def on_host(tree: Any, n_devices: int) -> Any:
 
 
 def share_of_one_device(config: Config, names: tuple[str, ...], n_devices: int) -> Config:
-    """Divide fields of a learner's settings by the number of devices.
+    """Return a learner's settings with the named fields divided by the number of devices.
 
     Raises
     ------

@@ -68,11 +68,11 @@ class GradientTraining:
         return CHUNK_UPDATES * self._horizon
 
     def places(self) -> Any:
-        """Say which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
+        """Return which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
         return EVERYWHERE
 
     def start(self, env: Environment, key: Array) -> GradientTrainState:
-        """Fresh networks."""
+        """Return fresh networks."""
         key, learner_key = jax.random.split(key)
         return GradientTrainState(self.learner.init(learner_key), key, jnp.zeros((), jnp.int32))
 
@@ -110,15 +110,15 @@ class GradientTraining:
         return state, summed_up(metrics, self.learner.mesh_axis)
 
     def networks(self, learner: GradientState) -> tuple[ActorNetwork, ...]:
-        """Give the trained policy."""
+        """Return the trained policy, one network an agent."""
         return self.learner.networks(learner)
 
     def with_networks(self, learner: GradientState, networks: Sequence[ActorNetwork], key: Array) -> GradientState:
-        """Start from given policies."""
+        """Return the learner with the given policy, one network an agent."""
         return self.learner.with_networks(learner, networks, key)
 
     def _device_key(self, key: Array) -> Array:
-        """Make a key this device's own, where there are several."""
+        """Return a key of this device's own, where there are several."""
         axis = self.learner.mesh_axis
         return key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
 
@@ -129,7 +129,7 @@ class GradientTraining:
         return environments, timestep.observation
 
     def _play(self, env: Environment, act: Acting, key: Array) -> tuple[Array, Array, Metrics]:
-        """Play the horizon; gives the mean cost of a day, the mean of what was asked in vain, and metrics."""
+        """Play the horizon; returns the mean cost of a day, the mean of what was asked in vain, and metrics."""
         clipping = env.constraint_names.index("clipping")
         copies = AutoReset(_ruled(env, day_order="file", energies="carried"))
 

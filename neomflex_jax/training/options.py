@@ -97,7 +97,7 @@ class TrainOptions:
 
 
 def read_options(folder: RunFolder) -> TrainOptions:
-    """Read the options that a run was made with."""
+    """Return the options that a run was made with."""
     config = folder.read_config()
     where = str(folder.config)
     names = {field.name for field in dataclasses.fields(TrainOptions)}
@@ -105,7 +105,7 @@ def read_options(folder: RunFolder) -> TrainOptions:
 
 
 def config_of(options: TrainOptions) -> dict[str, Any]:
-    """Give what a run's config.json says: options, versions, device, hashes of what was trained on."""
+    """Return what a run's config.json says: options, versions, device, hashes of what was trained on."""
     return {
         "neomflex_jax": __version__,
         "jax": jax.__version__,

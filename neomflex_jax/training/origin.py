@@ -25,7 +25,7 @@ DEVICE = "device"
 
 
 def origin_of(options: TrainOptions) -> dict[str, Any]:
-    """Give what a checkpoint of these options says of itself, as it is read back from JSON."""
+    """Return what a checkpoint of these options says of itself, as it is read back from JSON."""
     config = {name: value for name, value in config_of(options).items() if name not in CHANGEABLE}
     return json.loads(json.dumps({**config, STATE: STATE_FORMAT, "processes": jax.process_count()}))
 

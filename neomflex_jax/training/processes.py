@@ -32,7 +32,7 @@ class PeerError(InputError):
 
 
 def slurm_tasks(environment: Mapping[str, str] = os.environ) -> int:
-    """Count the tasks of the Slurm step that this process is one of; 1 outside of steps."""
+    """Return the number of tasks of the Slurm step that this process is one of; 1 outside of steps."""
     names = ("SLURM_JOB_ID", "SLURM_STEP_NODELIST", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID")
     return int(environment["SLURM_NTASKS"]) if all(name in environment for name in names) else 1
 
@@ -85,29 +85,29 @@ def _initialise(settings: Mapping[str, Any]) -> None:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and prints."""
+    """Return True in the process that writes and prints."""
     return jax.process_index() == 0
 
 
 def agreed(value: float) -> float:
-    """Give process 0's value; all processes have to ask."""
+    """Return process 0's value; all processes have to call it."""
     if jax.process_count() == 1:
         return value
     return float(_gathered(np.array([value], np.float64).view(np.uint32))[0].copy().view(np.float64)[0])
 
 
 def any_of_them(flag: bool) -> bool:
-    """Whether it is true for any process; all have to ask."""
+    """Return True if it is true for any process; all have to call it."""
     return flag if jax.process_count() == 1 else bool(_gathered(np.array([flag], np.uint32)).any())
 
 
 def least_of_them(value: int) -> int:
-    """Give the least value of any process, of 31 bits; all have to ask."""
+    """Return the least value of any process, of 31 bits; all have to call it."""
     return value if jax.process_count() == 1 else int(_gathered(np.array([value], np.int32)).min())
 
 
 def check_same(digest: str, what: str) -> None:
-    """Raise `InputError` unless all processes have the same (hexadecimal) digest of something; all have to ask."""
+    """Raise `InputError` unless all processes have the same (hexadecimal) digest of something; all have to call it."""
     if jax.process_count() == 1:
         return
     everyone = _gathered(np.frombuffer(bytes.fromhex(digest), np.uint32))
@@ -117,12 +117,12 @@ def check_same(digest: str, what: str) -> None:
 
 
 def of_everyone(values: np.ndarray) -> np.ndarray:
-    """Give everyone's values (n_processes, ...), of 32 bits; all have to ask."""
+    """Return everyone's values (n_processes, ...), of 32 bits; all have to call it."""
     return values[None] if jax.process_count() == 1 else _gathered(values)
 
 
 def _gathered(values: np.ndarray) -> np.ndarray:
-    """Everyone's values (n_processes, ...), of 32 bits, as JAX would cut off the rest."""
+    """Return everyone's values (n_processes, ...), of 32 bits, as JAX would cut off the rest."""
     from jax.experimental.multihost_utils import process_allgather
 
     return np.asarray(process_allgather(values))
@@ -130,7 +130,7 @@ def _gathered(values: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def first_alone_in(folder: Path, doing: str) -> Iterator[None]:
-    """Hold a folder (`alone_in`) for all processes, by process 0; all have to ask, and all are refused if it is."""
+    """Hold a folder (`alone_in`) for all processes, by process 0; all have to call it, and all are refused if it is."""
     refused: InputError | None = None
     with ExitStack() as stack:
         if is_first():

@@ -22,11 +22,11 @@ class ChunkTrace:
 
     @property
     def written(self) -> bool:
-        """Whether there is a trace."""
+        """True once there is a trace."""
         return self._chunks > FIRST_CHUNK and not self._running
 
     def __call__(self, progress: Progress) -> None:
-        """Count a chunk; begin or end the trace."""
+        """Begin or end the trace after this chunk."""
         self._chunks += 1
         if self._chunks == FIRST_CHUNK:
             jax.profiler.start_trace(str(self._folder), create_perfetto_trace=True)

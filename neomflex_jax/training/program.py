@@ -48,20 +48,20 @@ class Program:
         return self.algorithm.n_copies * (self.n_devices if self.n_seeds == 1 else 1)
 
     def begin(self, env: Environment, seeds: Sequence[int]) -> TrainState:
-        """Start and warm up, one training a seed."""
+        """Return the state after the warm-up, one training a seed."""
         return _begin(self, env, self._keys(seeds))
 
     def template(self, env: Environment) -> TrainState:
-        """Give shapes, dtypes and places of a state."""
+        """Return shapes, dtypes and places of a state."""
         shapes = jax.eval_shape(partial(_start, self), env, self._keys(range(self.n_seeds)))
         return placed(shapes, self._state_place, self.n_devices)
 
     def advance(self, env: Environment, state: TrainState, share: float) -> tuple[TrainState, Metrics]:
-        """Make a chunk; takes the state's memory."""
+        """Train for a chunk; donates the state's buffers."""
         return _advance(self, env, state, jnp.asarray(share, jnp.float32))
 
     def with_networks(self, state: TrainState, networks: Sequence[ActorNetwork]) -> TrainState:
-        """Start every seed from the given policies."""
+        """Return the state with the given policy for every seed, one network an agent."""
         places = jax.tree.map(lambda leaf: leaf.sharding, state)
         start = self.algorithm.with_networks
         if self.n_seeds == 1:
@@ -72,7 +72,7 @@ class Program:
         return jax.jit(lambda state: state, out_shardings=places)(replace(state, learner=learner))
 
     def with_settings(self, state: TrainState, settings: Sequence[Mapping[str, float]]) -> TrainState:
-        """Give every training its own values of the traced settings, by name; the warm-up does not depend on them."""
+        """Return the state with each training's own traced settings, by name; the warm-up does not depend on them."""
         old = state.learner.settings
         values = {}
         for name, leaf in vars(old).items():
@@ -81,11 +81,11 @@ class Program:
         return replace(state, learner=replace(state.learner, settings=replace(old, **values)))
 
     def steps(self, state: TrainState) -> int:
-        """Environment steps made by all copies of one seed."""
+        """Return the environment steps made by all copies of one seed."""
         return steps_of_a_copy(state) * self.n_copies
 
     def networks(self, state: TrainState) -> list[tuple[ActorNetwork, ...]]:
-        """Give every seed's policy; all processes have to ask."""
+        """Return every seed's policy, one network an agent; all processes have to call it."""
         learner = on_host(state.learner, self.n_devices)
         if self.n_seeds == 1:
             return [self.algorithm.networks(learner)]
@@ -101,7 +101,7 @@ class Program:
         return self.algorithm.places() if self.n_seeds == 1 else SPREAD
 
     def _mapped(self, function: Callable[..., Any], takes: tuple[Any, ...], gives: Any) -> Callable[..., Any]:
-        """Map a function over the seeds of its second argument, and over the devices.
+        """Return a function mapped over the seeds of its second argument, and over the devices.
 
         `takes` and `gives` say where arguments and results lie.
         """
@@ -130,7 +130,7 @@ def program_for(env: Environment, options: TrainOptions) -> Program:
 
 
 def steps_of_a_copy(state: TrainState) -> int:
-    """Count the steps made by every copy: the same number for every seed, on every device."""
+    """Return the steps made by every copy: the same number for every seed, on every device."""
     return int(np.ravel(state.steps.addressable_data(0))[0])
 
 

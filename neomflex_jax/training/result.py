@@ -44,7 +44,7 @@ def result_of(
     stopped: str,
     power_flow: str,
 ) -> dict[str, Any]:
-    """Lay out what result.json says; `networks` are by seed and agent, and so are the fingerprints.
+    """Return what result.json says; `networks` are by seed and agent, and so are the fingerprints.
 
     `power_flow` is the one that the run ended on: its last part may have another than the scenario.
     """
@@ -62,12 +62,12 @@ def result_of(
 
 
 def write_result(path: Path, result: dict[str, Any]) -> None:
-    """Write it, whole or not at all."""
+    """Write result.json, whole or not at all."""
     write_whole(path, json.dumps(result, indent=2) + "\n")
 
 
 def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
-    """Name the power flow that a run's policies ended on, by its result; without one, what should have finished it.
+    """Return the power flow that a run's policies ended on, by its result; without one, what should have finished it.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
 
 
 def trained_on(config: Mapping[str, Any]) -> str:
-    """Name the power flows that the costs in a run's metrics are from, in order; empty where its config says none."""
+    """Return the power flows that the costs in a run's metrics are from, as text; empty where its config says none."""
     scenario = config.get("scenario")
     begun = scenario.get("power_flow") if isinstance(scenario, dict) else None
     named = [name for name in (begun, config.get("finish_on")) if isinstance(name, str)]

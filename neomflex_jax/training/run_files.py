@@ -28,7 +28,7 @@ MADE = re.compile(
 
 
 def check_removable(root: Path) -> None:
-    """Make sure that a run can be removed, before anything is.
+    """Check that a run can be removed, before anything is.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def made_files(root: Path) -> list[Path]:
 
 
 def remove_made(root: Path) -> list[Path]:
-    """Remove the run's own files, and folders that are empty then; gives what is left in its folders."""
+    """Remove the run's own files, and folders that are empty then; returns what is left in its folders."""
     for path in made_files(root):
         path.unlink()
     for name in FOLDERS:
@@ -67,7 +67,7 @@ def remove_made(root: Path) -> list[Path]:
 
 
 def _inside(root: Path) -> Iterator[Path]:
-    """Give the files, and links of any kind, in a run's folders; links are not followed."""
+    """Yield the files, and links of any kind, in a run's folders; links are not followed."""
     for name in FOLDERS:
         if (root / name).is_symlink():
             yield root / name
@@ -86,7 +86,7 @@ def _is_made(path: Path, root: Path) -> bool:
 
 
 def _is_policy_of(path: Path, agent: str) -> bool:
-    """Whether a file says itself that it is the policy of the agent that it is named after."""
+    """Return True for a policy file whose header names the agent that it is named after."""
     try:
         with safe_open(str(path), framework="np") as file:
             header = file.metadata() or {}

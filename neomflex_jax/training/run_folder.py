@@ -33,7 +33,7 @@ class SaveError(InputError):
 
 @contextmanager
 def saving(what: Path) -> Iterator[None]:
-    """Say which file could not be written, why, and what to do."""
+    """Turn an error of writing into a `SaveError` that says which file, why, and what to do."""
     try:
         yield
     except (OSError, SafetensorError) as error:
@@ -94,7 +94,7 @@ class RunFolder:
         return RunFolder(self.root / f"seed_{seed}")
 
     def check(self, *, overwrite: bool, seeds: Sequence[int] = ()) -> None:
-        """Make sure that a new run may be written here; changes nothing.
+        """Check that a new run may be written here; changes nothing.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class RunFolder:
         check_removable(self.root)
 
     def is_ours(self) -> bool:
-        """Whether a marker or, from before there were markers, a `config.json` with all that we write, says so."""
+        """Return True if a marker says so or, from before there were any, a `config.json` with all that we write."""
         try:
             known = read_json_object(self.config) if is_plain_file(self.config) else {}
         except InputError:
@@ -150,14 +150,14 @@ class RunFolder:
         return [name for name in PARTS if is_there(self.root / name)]
 
     def _is_part(self) -> bool:
-        """Whether this is a seed's folder of a run of several, or what is left of one."""
+        """Return True for a seed's folder of a run of several, or what is left of one."""
         try:
             return not is_there(self.config) or PART_OF in self.read_config()
         except InputError:
             return False
 
     def _of_seeds(self) -> list[RunFolder]:
-        """Folders of a run's seeds; what is a run of its own, or somebody else's, is none."""
+        """Return the folders of a run's seeds, leaving out runs of their own and what is somebody else's."""
         folders = [RunFolder(path) for path in sorted(self.root.glob("seed_*")) if SEED.fullmatch(path.name)]
         real = [folder for folder in folders if folder.root.is_dir() and not folder.root.is_symlink()]
         return [folder for folder in real if folder.is_ours() and folder._is_part()] if self.is_ours() else []
@@ -184,12 +184,12 @@ class RunFolder:
                 folder.root.rmdir()
 
     def begin(self, config: dict[str, Any], *, overwrite: bool) -> None:
-        """Make room for a run and say what it is."""
+        """Make room for a run and write its settings."""
         self.prepare(overwrite=overwrite)
         self.write_config(config)
 
     def withdraw(self) -> None:
-        """Take back a run that has not begun."""
+        """Remove the marks of a run that has not begun."""
         self.config.unlink(missing_ok=True)
         unmark(self.root, KIND)
         with suppress(OSError):  # others' files lie there

@@ -88,7 +88,7 @@ def append(path: Path, rows: Sequence[dict[str, float]]) -> None:
 
 
 def copy_rows_of_seed(path: Path, seed: int, to: Path) -> None:
-    """Give one of several seeds the table that it would have alone."""
+    """Write the table that one of several seeds would have alone."""
     if not path.exists():
         return
     table = read_table(path, ("seed",))
@@ -97,7 +97,7 @@ def copy_rows_of_seed(path: Path, seed: int, to: Path) -> None:
 
 
 def drop_rows_after(path: Path, steps: int) -> None:
-    """Forget metrics of steps made after the checkpoint: they will be made again."""
+    """Remove the rows of steps made after the checkpoint, which will be made again."""
     if not path.exists():
         return
     lines = read_text(path, "CSV file", MOST_BYTES).splitlines(keepends=True)

@@ -56,7 +56,7 @@ class SacTraining:
         return CHUNK_STEPS
 
     def places(self) -> SacState:
-        """Say which arrays of a state the devices share: what belongs to copies."""
+        """Return which arrays of a state the devices share: what belongs to copies."""
         everywhere: Any = EVERYWHERE
         spread: Any = SPREAD
         return SacState(
@@ -69,7 +69,7 @@ class SacTraining:
         )
 
     def start(self, env: Environment, key: Array) -> SacState:
-        """Fresh networks, fresh days, an empty buffer."""
+        """Return fresh networks, fresh days and an empty buffer."""
         key, learner_key, reset_key = jax.random.split(key, 3)
         environments, timestep = jax.vmap(AutoReset(env).reset)(
             jax.random.split(self._device_key(reset_key), self.n_copies)
@@ -122,15 +122,15 @@ class SacTraining:
         return state, summed_up(metrics, self.sac.mesh_axis)
 
     def networks(self, learner: LearnerState) -> tuple[ActorNetwork, ...]:
-        """Give the trained policy."""
+        """Return the trained policy, one network an agent."""
         return self.sac.networks(learner)
 
     def with_networks(self, learner: LearnerState, networks: Sequence[ActorNetwork], key: Array) -> LearnerState:
-        """Start from given policies."""
+        """Return the learner with the given policy, one network an agent."""
         return self.sac.with_networks(learner, networks, key)
 
     def _device_key(self, key: Array) -> Array:
-        """Make a key this device's own, where there are several."""
+        """Return a key of this device's own, where there are several."""
         axis = self.sac.mesh_axis
         return key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
 

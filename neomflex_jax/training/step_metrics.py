@@ -15,7 +15,7 @@ COUNTS = ("violations", "failed_power_flows")  # summed; everything else is aver
 
 
 def step_metrics(env: Environment, timestep: TimeStep) -> Metrics:
-    """Figures of one step of all copies; `timestep` has a leading axis of copies."""
+    """Return the figures of one step, by name; `timestep` has a leading axis of copies."""
     info, limits = timestep.info, env.scenario.limits
     inside = (info["vm_pu"] >= limits.band_min_pu) & (info["vm_pu"] <= limits.band_max_pu)  # NaN is outside
     solved = info["converged"]
@@ -29,7 +29,7 @@ def step_metrics(env: Environment, timestep: TimeStep) -> Metrics:
 
 
 def summed_up(metrics: Metrics, mesh_axis: str | None = None) -> Metrics:
-    """Sum up a leading axis of steps, and the devices of a mesh axis: counts by sums, the rest by means."""
+    """Return figures over a leading axis of steps, and the devices of a mesh axis: counts summed, the rest averaged."""
     summary = {name: values.sum(axis=0) if name in COUNTS else values.mean(axis=0) for name, values in metrics.items()}
     if mesh_axis is None:
         return summary

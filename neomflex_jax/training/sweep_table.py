@@ -16,7 +16,7 @@ TABLE, TRAININGS = "sweep.csv", "trainings.csv"
 
 
 def summarise(settings: Sequence[dict[str, object]], outcomes: Sequence[Sequence[Outcome]]) -> pd.DataFrame:
-    """Lay out one row a setting.
+    """Return a table with one row a setting, the lowest cost first.
 
     The cost of a day is that of the last chunks of training, exploration included; trainings that diverged are counted
     and left out of it.

@@ -193,7 +193,7 @@ def _restore(group: Group, folder: RunFolder) -> TrainState:
 
 
 def _replace_budget(group: Group, total_steps: int | None, max_seconds: float | None) -> None:
-    """Let another budget count; its seconds come on top of those of earlier sittings."""
+    """Replace the budget; its seconds come on top of those of earlier sittings."""
     seconds = None if max_seconds is None else group.clock.earlier_seconds + max_seconds
     group.options = dataclasses.replace(group.options, total_steps=total_steps, max_seconds=seconds)
     group.reached_target = False
