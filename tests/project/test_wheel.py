@@ -50,6 +50,7 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(wheel):
         "neomflex_jax/commands/templates/run_page.css",
         "neomflex_jax/commands/templates/run_page.html",
         "validation/referee/replay.py",
+        "validation/report/templates/report.md",
     ):
         assert needed in names
     tops = {name.split("/")[0] for name in names}

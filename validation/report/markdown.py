@@ -1,19 +1,15 @@
-"""The whole report as a page of Markdown."""
+"""The whole report as a page of Markdown: tables from here, sentences from `templates/report.md`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from neomflex_jax.evaluation.operation import BandFigures
 from validation.errors.budget import ALL
-from validation.errors.metrics import SideBySide
 from validation.errors.summary import ErrorSummary
-from validation.report.render import SIDES, number, remarks, table
+from validation.report.render import SIDES, number, remarks
+from validation.report.report import Report, RunReport
 from validation.verdict.headline import headline
-
-if TYPE_CHECKING:
-    from validation.report.report import Report, RunReport
 
 ERRORS = {
     "vm_pu": "voltage (pu)",
@@ -35,101 +31,113 @@ OPERATION = {
     "peak_import_mw": ("peak import (MW)", "{:.3f}"),
     "peak_export_mw": ("peak export (MW)", "{:.3f}"),
 }
+PASSED = {True: "pass", False: "**fail**", None: "**no value**"}
+ERROR_HEADER = ("max abs", "99 % abs", "mean abs", "mean")
+BAND_HEADER = ("controllable rate (MAPDN)", "buses outside (MAPDN)", "pu h outside", "worst bus")
+DAY_HEADER = ("recorded cost", "closed loop", "gap", "bus-steps outside the band, both")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A run and its tables, in the order in which they stand."""
+
+    run: RunReport
+    criteria: Table
+    figures: Table
+    violations: Table
+    errors: Table
+    errors_by_group: tuple[Table, ...]
+    closed_loop: Table | None  # None: the policy did not act on pandapower's answers
+    operation: Table
+    bands: Table
 
 
 def render_markdown(report: Report) -> str:
-    """Give the whole report as Markdown; figures are files beside the page."""
-    lines = ["# Validation against pandapower", ""]
-    for said in headline(report):
-        lines += [f"**{said.text}**", ""]
-    lines += [f"Verdict, of both: {report.verdict}, exit status {report.exit_status}.", ""]
-    lines += [f"- {remark}" for remark in remarks(report)]
-    lines += ["", "Versions: " + ", ".join(f"{name} {value}" for name, value in report.versions.items()) + ".", ""]
-    if len(report.runs) > 1:
-        lines += [
-            f"Order of the runs by day cost, recorded against pandapower: Kendall's tau {report.ranking.tau:g}.",
-            "",
-        ]
-    for run in report.runs:
-        lines += _run_section(run)
-    return "\n".join(lines)
+    """Return the whole report as Markdown; figures are files beside the page."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    loader = PackageLoader("validation.report")
+    templates = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    templates.filters["number"] = number
+    sections = [_section(run) for run in report.runs]
+    values = {"report": report, "headline": headline(report), "remarks": remarks(report), "sections": sections}
+    return templates.get_template("report.md").render(values).rstrip("\n") + "\n"
 
 
-def _run_section(run: RunReport) -> list[str]:
-    metrics = run.metrics
-    lines = [f"## {run.run}: record {run.record_verdict}{' (reference, not counted)' if run.reference else ''}", ""]
-    lines += [f"Scenario {run.scenario} (hash {run.scenario_hash[:12]}), power flow `{run.power_flow}`, ", ""]
-    lines[-2] += f"{metrics.n_days} days, {metrics.n_steps} steps; profiles {run.profiles_sha256[:12] or 'not stated'}."
-    lines += [f"Policy of {agent}: {value[:12]}." for agent, value in run.policies_sha256.items()] + [""]
-    word = {True: "pass", False: "**fail**", None: "**no value**"}
-    criteria = [(c.name, number(c.value), number(c.limit), word[c.passed]) for c in run.criteria]
-    lines += table(("criterion", "value", "limit", ""), criteria)
-    sides = [(label, *_both(getattr(metrics, name), form)) for name, label, form in SIDES]
-    gap = ("day cost, recorded - pandapower", number(metrics.day_cost_gap, "{:+.2%}"), "")
-    lines += table(("figure", "recorded", "pandapower"), [*sides, gap])
-    flows = (
-        f"Power flows: {metrics.n_steps}, failed {metrics.failed_flows}, solved by a retry {metrics.retried_flows}; "
+def _section(run: RunReport) -> Section:
+    return Section(
+        run=run,
+        criteria=_criteria(run),
+        figures=_figures(run),
+        violations=_violations(run),
+        errors=_errors(
+            "error, recorded - pandapower", {label: run.budget.of(name)[ALL] for name, label in ERRORS.items()}
+        ),
+        errors_by_group=tuple(_errors_by_group(run)),
+        closed_loop=_closed_loop(run),
+        operation=_operation(run),
+        bands=_bands(run),
     )
-    lines += [f"{flows}failed in the record {metrics.recorded_failures}.", ""]
-    lines += [f"Second referee: {run.second_referee['sentence']}.", ""]
-    lines += _violations(run) + _errors(run) + _closed_loop(run) + _operation(run)
-    for name, caption in run.figures.items():
-        lines += [f"![{caption}]({name})", ""]
-    return lines
 
 
-def _violations(run: RunReport) -> list[str]:
+def _criteria(run: RunReport) -> Table:
+    rows = [(c.name, number(c.value), number(c.limit), PASSED[c.passed]) for c in run.criteria]
+    return Table(("criterion", "value", "limit", ""), tuple(rows))
+
+
+def _figures(run: RunReport) -> Table:
+    """Figures that both the record and pandapower's answer have."""
+    both = [(label, getattr(run.metrics, name), form) for name, label, form in SIDES]
+    rows = [(label, number(side.recorded, form), number(side.pandapower, form)) for label, side, form in both]
+    gap = ("day cost, recorded - pandapower", number(run.metrics.day_cost_gap, "{:+.2%}"), "")
+    return Table(("figure", "recorded", "pandapower"), (*rows, gap))
+
+
+def _violations(run: RunReport) -> Table:
     metrics, margins = run.metrics, {margin.limits: margin for margin in run.budget.margins}
     rows = []
     for name, label, counts in (("hard", "hard limits", metrics.hard), ("band", "band", metrics.band)):
         margin = margins[name]
-        cells = [label, *(str(count) for count in (counts.agreed, counts.missed, counts.invented, counts.inside))]
-        rows.append([*cells, number(margin.margin_pu, "{:.5f}"), str(margin.invented), str(margin.unsolved)])
+        kinds = (counts.agreed, counts.missed, counts.invented, counts.inside)
+        rest = (number(margin.margin_pu, "{:.5f}"), str(margin.invented), str(margin.unsolved))
+        rows.append((label, *map(str, kinds), *rest))
     header = ("bus-steps outside", "agreed", "missed", "invented", "inside in both")
-    lines = table((*header, "margin (pu)", "invented with it", "unsolved"), rows)
-    said = "margin: on these days nothing that pandapower solves is missed if the limits are tightened by more than it"
-    return [*lines, f"{said}.", ""]
+    return Table((*header, "margin (pu)", "invented with it", "unsolved"), tuple(rows))
 
 
-def _errors(run: RunReport) -> list[str]:
-    budget = run.budget
-    header = ("error, recorded - pandapower", "max abs", "99 % abs", "mean abs", "mean")
-    lines = table(header, [(label, *_cells(budget.of(name)[ALL])) for name, label in ERRORS.items()])
-    worst = run.metrics.worst_voltage
-    lines += [f"Largest voltage error: bus {worst.bus}, day {worst.day}, step {worst.step}.", ""]
-    lines += [f"Branch currents of the record: {budget.currents}.", ""]
-    loading = budget.loading_percent
-    percent = f"recorded {number(loading.recorded, '{:.1f} %')}, pandapower {number(loading.pandapower, '{:.1f} %')}"
-    lines += [f"Largest branch loading ({loading.n_rated} branches have a rating): {percent}.", ""]
+def _errors(what: str, errors: Mapping[str, ErrorSummary]) -> Table:
+    """Return a row for each error by its label."""
+    rows = [
+        (label, *map(number, (error.max_abs, error.p99_abs, error.mean_abs, error.bias)))
+        for label, error in errors.items()
+    ]
+    return Table((what, *ERROR_HEADER), tuple(rows))
+
+
+def _errors_by_group(run: RunReport) -> Iterator[Table]:
+    """Yield voltage errors by what the steps have in common, then the buses and branches that are the furthest off."""
     for axis, label in AXES.items():
-        groups = budget.of("vm_pu", axis)
-        header = (f"voltage error (pu) by {label}", *header[1:])
-        lines += table(header, [(group, *_cells(error)) for group, error in groups.items()])
+        yield _errors(f"voltage error (pu) by {label}", run.budget.of("vm_pu", axis))
     for quantity, axis in (("vm_pu", "bus"), ("branch_i_ka", "branch")):
-        known = {group: error for group, error in budget.of(quantity, axis).items() if error.n_compared}
-        groups = dict(sorted(known.items(), key=lambda item: -item[1].max_abs)[:WORST])
-        header = (f"worst: {ERRORS[quantity]} by {axis}", *header[1:])
-        lines += table(header, [(group, *_cells(error)) for group, error in groups.items()]) if groups else []
-    return lines
+        known = [(group, error) for group, error in run.budget.of(quantity, axis).items() if error.n_compared]
+        worst = dict(sorted(known, key=lambda item: -item[1].max_abs)[:WORST])
+        if worst:
+            yield _errors(f"worst: {ERRORS[quantity]} by {axis}", worst)
 
 
-def _closed_loop(run: RunReport) -> list[str]:
-    loop = run.closed_loop
-    if loop is None:
-        return ["Closed loop: none; the policy did not act on pandapower's answers.", ""]
-    parting = loop["parting"]
-    apart = "the two runs stay together"
-    if parting is not None:
-        apart = (
-            f"they part at day {parting['day']}, step {parting['step']}: {parting['what']} of {parting['where']} is "
-        )
-        apart += f"{number(parting['recorded'])} in the record and {number(parting['closed_loop'])} in the closed loop"
-    share = number(loop["cost_gap_share"], "{:.3%}")
-    lines = [f"Closed loop, the policy acting on pandapower's answers: cost apart by {share}; {apart}. "]
-    lines[0] += (
-        f"Largest difference of a voltage {number(loop['vm_gap_max_pu'])} pu; failed flows {loop['failed_flows']}."
-    )
-    worst = sorted(loop["days"], key=lambda day: -abs(day["cost_gap"]))[:WORST]
+def _closed_loop(run: RunReport) -> Table | None:
+    """Return the days on which the policy costs most otherwise on pandapower's answers."""
+    if run.closed_loop is None:
+        return None
+    worst = sorted(run.closed_loop["days"], key=lambda day: -abs(day["cost_gap"]))[:WORST]
     rows = [
         (
             str(day["day"]),
@@ -138,35 +146,26 @@ def _closed_loop(run: RunReport) -> list[str]:
         )
         for day in worst
     ]
-    header = ("day, the furthest apart", "recorded cost", "closed loop", "gap", "bus-steps outside the band, both")
-    return [*lines, "", *table(header, rows)]
+    return Table(("day, the furthest apart", *DAY_HEADER), tuple(rows))
 
 
-def _operation(run: RunReport) -> list[str]:
-    recorded, exact = run.recorded_operation, run.operation
+def _operation(run: RunReport) -> Table:
+    sides = (run.recorded_operation, run.operation)
     rows = [
-        (label, *(number(getattr(side, name), form) for side in (recorded, exact)))
-        for name, (label, form) in OPERATION.items()
+        (label, *(number(getattr(side, name), form) for side in sides)) for name, (label, form) in OPERATION.items()
     ]
-    lines = table(("operation", "recorded", "pandapower"), rows)
-    header = ("band, in pandapower", "controllable rate (MAPDN)", "buses outside (MAPDN)", "pu h outside", "worst bus")
-    lines += table(header, [_band(figures) for figures in exact.bands])
-    return lines
+    return Table(("operation", "recorded", "pandapower"), tuple(rows))
 
 
-def _band(figures: BandFigures) -> Sequence[str]:
-    shares = (number(value, "{:.2%}") for value in (figures.controllable_rate, figures.share_of_buses_out))
-    return (
-        figures.band,
-        *shares,
-        number(figures.outside_pu_h, "{:.4f}"),
-        "none" if figures.worst_bus is None else str(figures.worst_bus),
-    )
-
-
-def _both(figure: SideBySide, form: str) -> tuple[str, str]:
-    return number(figure.recorded, form), number(figure.pandapower, form)
-
-
-def _cells(error: ErrorSummary) -> list[str]:
-    return [number(value) for value in (error.max_abs, error.p99_abs, error.mean_abs, error.bias)]
+def _bands(run: RunReport) -> Table:
+    rows = [
+        (
+            band.band,
+            number(band.controllable_rate, "{:.2%}"),
+            number(band.share_of_buses_out, "{:.2%}"),
+            number(band.outside_pu_h, "{:.4f}"),
+            "none" if band.worst_bus is None else str(band.worst_bus),
+        )
+        for band in run.operation.bands
+    ]
+    return Table(("band, in pandapower", *BAND_HEADER), tuple(rows))

@@ -1,15 +1,11 @@
-"""The report as text for the terminal, and how numbers and tables are written wherever a report is."""
+"""The report as text for the terminal, and how numbers are written wherever a report is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from validation.report.report import Report
 from validation.verdict.headline import headline
-
-if TYPE_CHECKING:
-    from validation.report.report import Report
 
 SIDES = (
     ("mean_day_cost", "day cost, mean", "{:.3f}"),
@@ -83,9 +79,3 @@ def number(value: float, form: str = "{:.3g}") -> str:
         return "not available"
     text = form.format(value)
     return form.format(0.0) if text == form.format(-0.0) else text
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Write a Markdown table and a blank line; bars in cells are escaped."""
-    lines = [header, ("---",) * len(header), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
-    return ["| " + " | ".join(cells) + " |" for cells in lines] + [""]
