@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import jax
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from neomflex_jax.errors import InputError
@@ -95,6 +96,11 @@ def on_host(tree: Any, n_devices: int) -> Any:
     ):
         tree = jax.jit(lambda x: x, out_shardings=NamedSharding(mesh(n_devices), EVERYWHERE))(tree)
     return jax.device_get(tree)
+
+
+def key_of_device(key: Array, mesh_axis: str | None) -> Array:
+    """Return a key of this device's own, where the devices of a mesh axis share a key; made to be compiled."""
+    return key if mesh_axis is None else jax.random.fold_in(key, jax.lax.axis_index(mesh_axis))
 
 
 def share_of_one_device(config: Config, names: tuple[str, ...], n_devices: int) -> Config:

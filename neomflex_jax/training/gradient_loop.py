@@ -26,7 +26,7 @@ from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
-from neomflex_jax.training.devices import EVERYWHERE
+from neomflex_jax.training.devices import EVERYWHERE, key_of_device
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
 CHUNK_UPDATES = 10  # between two looks from the host: about half a second on two cores
@@ -83,7 +83,7 @@ class GradientTraining:
         environments, _ = self._reset(env, reset_key)
 
         def body(carry: State, key: Array) -> tuple[State, Array]:
-            key = self._device_key(key)
+            key = key_of_device(key, self.learner.mesh_axis)
             action = jax.random.uniform(key, (self.n_copies, *mask.shape), minval=-1.0, maxval=1.0) * mask
             carry, timestep = jax.vmap(AutoReset(env).step)(carry, action)
             return carry, timestep.observation
@@ -117,14 +117,9 @@ class GradientTraining:
         """Return the learner with the given policy, one network an agent."""
         return self.learner.with_networks(learner, networks, key)
 
-    def _device_key(self, key: Array) -> Array:
-        """Return a key of this device's own, where there are several."""
-        axis = self.learner.mesh_axis
-        return key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
-
     def _reset(self, env: Environment, key: Array) -> tuple[State, Array]:
         """Start all copies on random days with random energies."""
-        keys = jax.random.split(self._device_key(key), self.n_copies)
+        keys = jax.random.split(key_of_device(key, self.learner.mesh_axis), self.n_copies)
         environments, timestep = jax.vmap(_ruled(env, day_order="random", energies="random").reset)(keys)
         return environments, timestep.observation
 

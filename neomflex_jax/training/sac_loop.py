@@ -16,7 +16,7 @@ from neomflex_jax.agents.sac import LearnerState, Sac
 from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.one_line import one_line
-from neomflex_jax.training.devices import EVERYWHERE, SPREAD
+from neomflex_jax.training.devices import EVERYWHERE, SPREAD, key_of_device
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
 CHUNK_STEPS = 24  # steps of every copy between two looks from the host: half a day, about a second on two cores
@@ -72,7 +72,7 @@ class SacTraining:
         """Return fresh networks, fresh days and an empty buffer."""
         key, learner_key, reset_key = jax.random.split(key, 3)
         environments, timestep = jax.vmap(AutoReset(env).reset)(
-            jax.random.split(self._device_key(reset_key), self.n_copies)
+            jax.random.split(key_of_device(reset_key, self.sac.mesh_axis), self.n_copies)
         )
         observation = jnp.zeros(self.sac.observation_mask.shape)
         example = Transition(
@@ -129,16 +129,11 @@ class SacTraining:
         """Return the learner with the given policy, one network an agent."""
         return self.sac.with_networks(learner, networks, key)
 
-    def _device_key(self, key: Array) -> Array:
-        """Return a key of this device's own, where there are several."""
-        axis = self.sac.mesh_axis
-        return key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
-
     def _step(
         self, env: Environment, state: SacState, act: Callable[[SacState, Array], Array]
     ) -> tuple[SacState, Metrics]:
         key, action_key = jax.random.split(state.key)
-        action = act(state, self._device_key(action_key))
+        action = act(state, key_of_device(action_key, self.sac.mesh_axis))
         environments, timestep = jax.vmap(AutoReset(env).step)(state.environments, action)
         # A violation may end the day here, but never where policies are judged. Were nothing to come after it, learners
         # would look for violations, which cost less than to go on badly: so every end counts as the clock's.
@@ -161,9 +156,9 @@ class SacTraining:
         return advanced, step_metrics(env, timestep)
 
     def _learn(self, state: SacState, share: Array) -> tuple[SacState, Metrics]:
-        config = self.sac.config
+        config, axis = self.sac.config, self.sac.mesh_axis
         key, batch_key, update_key = jax.random.split(state.key, 3)
-        batch_key, update_key = self._device_key(batch_key), self._device_key(update_key)
+        batch_key, update_key = key_of_device(batch_key, axis), key_of_device(update_key, axis)
         shape, gamma = (config.updates_per_step, config.batch_size), state.learner.settings.gamma
         learned = partial(self.sac.learned_rewards, state.learner)
         batches = sample_batch(state.buffer, batch_key, shape, gamma, config.n_steps, self.n_copies, learned)
