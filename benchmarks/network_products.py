@@ -11,8 +11,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 from machine import available_cores
 
-from neomflex_jax.powerflow.batch import chunk_cases
-from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow import PowerFlow
 
 CHAINED = 8  # products after one another in one call, as the iterations of a power flow are
 
@@ -25,9 +24,9 @@ class Products:
     flops: float  # as XLA counts them
 
 
-def products_alone(grid: PerUnitFeeder, n_cases: int, seconds: float = 0.3) -> Products:
+def products_alone(solver: PowerFlow, n_cases: int, seconds: float = 0.3) -> Products:
     """Measure on all cores, in the chunks and threads in which a batch of `n_cases` is solved."""
-    size = min(n_cases, chunk_cases(grid))
+    grid, size = solver.grid, min(n_cases, solver.piece_sizes().chunk_cases)
     per_core = max(1, n_cases // (size * available_cores())) if n_cases > size else 1
     cores = available_cores() if n_cases > size else 1
 

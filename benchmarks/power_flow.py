@@ -30,10 +30,9 @@ from synthetic_feeder import benchmark_feeder
 
 import neomflex_jax as nf
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.powerflow import METHODS, bind
+from neomflex_jax.powerflow import METHODS
 
 AGREES_PU = 1e-6
-EXACT_METHODS = ("ac", "newton")
 FIELDS = ("vm_pu", "converged", "iterations")
 TOLERANCES = tuple(factor * 10.0**power for power in range(-4, -11, -1) for factor in (1.0, 0.3))
 ONE_BY_ONE_CASES = 20
@@ -64,10 +63,10 @@ class OurMethod:
     one_by_one = False
 
     def __init__(self, feeder: Feeder, name: str) -> None:
-        self.name, self.exact = name, name in EXACT_METHODS
+        self.feeder, self.bound = feeder, nf.bind(feeder, name)
+        self.name, self.exact = name, self.bound.model.exact
         self.tolerance: float | None = None  # the method's own
-        self.feeder, self.bound = feeder, bind(feeder, name)
-        self.fields = (*FIELDS, "va_degree") if name == "dc" else FIELDS  # its magnitudes alone are no work
+        self.fields = (*FIELDS, "va_degree") if self.bound.model.angles_only else FIELDS
 
     def prepare(self, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> Callable[[], Answer]:
         """Give the function to time."""
@@ -147,7 +146,7 @@ def measure(solver: Solver, call: Callable[[], Answer], cases: Cases, batch: int
         del answer
         _, extra_mib = call_with_memory(call)  # without the compiler's memory
         if solver.name == "ac":
-            products = products_alone(solver.bound.grid, n_cases)
+            products = products_alone(solver.bound, n_cases)
     return Row(
         buses=cases.feeder.n_bus,
         feeder=cases.feeder.name,

@@ -6,7 +6,7 @@ from neomflex_jax.environment import AutoReset, Environment, State, TimeStep, ma
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.fidelity import fidelity
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.powerflow import AcConfig, PowerFlow, PowerFlowResult, calibrate, power_flow
+from neomflex_jax.powerflow import AcConfig, PowerFlow, PowerFlowResult, bind, calibrate, power_flow
 from neomflex_jax.scenario import Scenario, load_scenario
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "State",
     "TimeStep",
     "__version__",
+    "bind",
     "calibrate",
     "fidelity",
     "load_feeder",

@@ -32,7 +32,6 @@ COLUMNS = {
     "failed_power_flows": "failed\nflows",
 }
 GAP = "gap_to_perfect_foresight_percent"
-EXACT = ("ac", "newton")
 
 
 @dataclass(frozen=True)
@@ -107,6 +106,8 @@ class EvaluateCommand:
         return (*self.policy, *(("perfect_foresight",) if self.optimum else ()))
 
     def _print_summary(self, played: PlayedRuns, summary: pd.DataFrame) -> None:
+        from neomflex_jax.powerflow import method_named
+
         power_flow = played.trajectories[0].power_flow
         columns = COLUMNS | ({GAP: "gap to\noptimum, %"} if GAP in summary else {})
         rows = [[str(row["run"]), *(short(float(row[name])) for name in columns)] for _, row in summary.iterrows()]
@@ -116,7 +117,7 @@ class EvaluateCommand:
         console.print(f"from: {self.output}/run_summary.csv")
         for name, note in played.yardsticks.items():
             console.print(f"{name}: {note}")
-        if GAP in summary and power_flow not in EXACT:
+        if GAP in summary and not method_named(power_flow).exact:
             console.print(f"the gap is in {power_flow}; --power-flow ac has the exact one")
         failed = int(summary["failed_power_flows"].sum())
         if failed:

@@ -22,7 +22,7 @@ from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
-from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate
+from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
 from neomflex_jax.profiles import Profiles, doubts_of, read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 
@@ -142,7 +142,7 @@ def with_power_flow(env: Environment, power_flow: str | PowerFlow) -> Environmen
 def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
     """Bind a method to a scenario's feeder, `calibrated` by a fit to its own injections on these days."""
     if isinstance(power_flow, str):
-        if power_flow == "calibrated":
+        if method_named(power_flow).fitted:
             return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))
         return bind(feeder, power_flow)
     if power_flow.grid.topology != feeder.topology:

@@ -25,10 +25,17 @@ from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
-from neomflex_jax.powerflow import METHODS, PowerFlow, PowerFlowResult, bind, check_method, power_flow
+from neomflex_jax.powerflow import (
+    CHEAPEST_FIRST,
+    METHODS,
+    PowerFlow,
+    PowerFlowResult,
+    bind,
+    check_method,
+    power_flow,
+)
 from neomflex_jax.scenario import Limits, Scenario, load_scenario
 
-CHEAPEST_FIRST = ("dc", "lindistflow", "calibrated", "ac", "newton")
 FIRST_SEED = 1  # the fit of `calibrated` draws with seed 0; ours follow it, so that no seed repeats its samples
 
 
@@ -118,7 +125,7 @@ def _check_counts(samples: int, seed: int, batch_size: int | None) -> None:
 
 def _choose_methods(names: Sequence[str] | None) -> tuple[str, ...]:
     if names is None:
-        return CHEAPEST_FIRST
+        return tuple(kind.name for kind in CHEAPEST_FIRST)
     if not names:
         raise InputError(f"no power-flow method was given; known: {', '.join(METHODS)}")
     return tuple(dict.fromkeys(check_method(name) for name in names))

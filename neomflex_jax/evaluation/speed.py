@@ -52,7 +52,7 @@ def _timed(solver: PowerFlow, p: Array, q: Array) -> Callable[[], float]:
     def case(solver: PowerFlow, p: Array, q: Array) -> tuple[Array, ...]:
         flow = solver(p, q)
         answer = (flow.vm_pu, flow.loss_mw, flow.converged)
-        return (*answer, flow.va_degree) if solver.method == "dc" else answer  # dc works out nothing but angles
+        return (*answer, flow.va_degree) if solver.model.angles_only else answer
 
     solve = jax.jit(jax.vmap(case, in_axes=(None, 0, 0)))
     jax.block_until_ready(solve(solver, p, q))  # type: ignore[no-untyped-call]

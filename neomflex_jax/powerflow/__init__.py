@@ -1,7 +1,20 @@
-"""Power flow: one result, four methods, from the cheapest to the exact (`dc`, `lindistflow`, `calibrated`, `ac`)."""
+"""Power flow: one result, five methods, from the cheapest to the exact (`dc` ... `ac` and `newton`)."""
 
-from neomflex_jax.powerflow.methods.ac import AcConfig
+from neomflex_jax.powerflow.bound import PowerFlow, bind, calibrate
+from neomflex_jax.powerflow.methods.register import CHEAPEST_FIRST, METHODS, check_method, method_named
 from neomflex_jax.powerflow.result import PowerFlowResult
-from neomflex_jax.powerflow.solver import METHODS, PowerFlow, bind, calibrate, check_method, power_flow
+from neomflex_jax.powerflow.solver import power_flow
+from neomflex_jax.powerflow.stopping import AcConfig
 
-__all__ = ["METHODS", "AcConfig", "PowerFlow", "PowerFlowResult", "bind", "calibrate", "check_method", "power_flow"]
+__all__ = [
+    "CHEAPEST_FIRST",
+    "METHODS",
+    "AcConfig",
+    "PowerFlow",
+    "PowerFlowResult",
+    "bind",
+    "calibrate",
+    "check_method",
+    "method_named",
+    "power_flow",
+]

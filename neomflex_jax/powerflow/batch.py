@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,38 +23,9 @@ import numpy as np
 from jax import Array, lax
 
 from neomflex_jax.jax_settings import nan_is_a_value
-from neomflex_jax.powerflow.network.dense import DenseNetwork
-from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.bound import PowerFlow
+from neomflex_jax.powerflow.piece_sizes import PieceSizes
 from neomflex_jax.powerflow.result import PowerFlowResult
-from neomflex_jax.powerflow.sweeps.door import can_sweep
-
-if TYPE_CHECKING:
-    from neomflex_jax.powerflow.solver import PowerFlow
-
-CHUNK_VALUES = 32768  # bus values of one kind in a chunk, 130 kB in float32; about ten such arrays live at a time
-FEWEST_CASES = 8  # fewer leave vector units idle
-SWEPT_CASES = 64  # some vectors at least
-TREE_CASES = (32, 128)  # a tree's slots are rows of cases: short rows cost time, and long ones cache
-TREE_CHUNK_VALUES = 65536  # its operations are small, and each costs time of its own
-# bus values of one kind in a thread's call, a millisecond or so of quick methods: smaller calls take less time than
-# handing them over, and the memory of larger ones is new every time
-PIECE_VALUES = 262144
-# the same where one sweep is all that is done: as many cases as four calls take are still solved sooner in one
-SWEEP_VALUES, SWEEPS_AT_ONCE = 1048576, 4
-SWEPT_FIELDS = {"vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "iterations"}  # need no other arrays
-
-
-def chunk_cases(grid: PerUnitFeeder, *, sweep_is_all: bool = False) -> int:
-    """Cases of a chunk, a power of two."""
-    n_bus = grid.topology.n_bus
-    if grid.swept:  # in vectors, so that a call's worth of cases needs no further cutting
-        cases = max(SWEPT_CASES, (SWEEP_VALUES if sweep_is_all else PIECE_VALUES) // n_bus)
-    elif isinstance(grid.network, DenseNetwork):
-        cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
-    else:
-        fewest, most = TREE_CASES
-        cases = min(max(fewest, TREE_CHUNK_VALUES // n_bus), most)
-    return 1 << (cases.bit_length() - 1)
 
 
 def solve_cases(
@@ -62,22 +33,35 @@ def solve_cases(
 ) -> PowerFlowResult:
     """Solve cases of shape (n_cases, n_bus); `fields` as in `power_flow`."""
     n_cases = p_injection_mw.shape[0]
-    solver = _as_solved_here(solver, jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
-    sweep_is_all = _sweep_is_all(solver, fields)
-    size = chunk_cases(solver.grid, sweep_is_all=sweep_is_all)
-    if jax.default_backend() != "cpu" or n_cases <= size * (SWEEPS_AT_ONCE if sweep_is_all else 1):
+    solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
+    sizes = solver.piece_sizes(fields)
+    if jax.default_backend() != "cpu" or n_cases <= sizes.uncut_cases:
         return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
+    size = sizes.chunk_cases
     device = getattr(p_injection_mw, "device", None)
     leaves = jax.tree.leaves((solver, p_injection_mw, q_injection_mvar))
     here = jnp.zeros(())  # a tracer inside a jit, even where all inputs are closed over
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in (here, *leaves))
     if traced or not isinstance(device, jax.Device):  # inside jit, or spread over devices
         return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
-    x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
-    iterates = solver.method in ("ac", "newton") and not solver.grid.swept
-    count = _piece_cases(n_cases, size, solver.grid.topology.n_bus, fewest_values=0 if iterates else PIECE_VALUES)
+    count = _piece_cases(n_cases, sizes, solver.grid.topology.n_bus)
     if count == n_cases:
         return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
+    return _solve_on_threads(solver, p_injection_mw, q_injection_mvar, fields, size, count, device)
+
+
+def _solve_on_threads(
+    solver: PowerFlow,
+    p_injection_mw: Array,
+    q_injection_mvar: Array,
+    fields: tuple[str, ...] | None,
+    size: int,
+    count: int,
+    device: jax.Device,
+) -> PowerFlowResult:
+    """Solve pieces of `count` cases, in chunks of `size`, on a thread for each core."""
+    n_cases = p_injection_mw.shape[0]
+    x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     gathered = _Gathered(n_cases)
 
     def solve(first: int) -> None:
@@ -96,23 +80,12 @@ def solve_cases(
         return gathered.result(device if p_injection_mw.committed else None)
 
 
-def _as_solved_here(solver: PowerFlow, dtype: np.dtype[Any]) -> PowerFlow:
-    """Take the mark of sweeps from a network that is not swept here: products want pieces of another size."""
-    if not solver.grid.swept or can_sweep(solver.grid, solver.method, dtype):
-        return solver
-    return replace(solver, grid=replace(solver.grid, swept=False))
-
-
-def _sweep_is_all(solver: PowerFlow, fields: tuple[str, ...] | None) -> bool:
-    """Tell whether machine code reads the injections and writes all of the answer."""
-    return solver.method == "calibrated" and solver.grid.swept and fields is not None and {*fields} <= SWEPT_FIELDS
-
-
-def _piece_cases(n_cases: int, size: int, n_bus: int, fewest_values: int) -> int:
-    """Cases of a piece: whole chunks of `size`, one piece a core if that makes them neither too small nor too large."""
-    shared = -(-n_cases // (size * _cores()))
-    fewest, most = (values // (n_bus * size) for values in (fewest_values, PIECE_VALUES))
-    return min(max(1, fewest, min(shared, most)) * size, n_cases)
+def _piece_cases(n_cases: int, sizes: PieceSizes, n_bus: int) -> int:
+    """Cases of a thread's call: whole chunks, one call a core if that makes them neither too small nor too large."""
+    chunk = sizes.chunk_cases
+    shared = -(-n_cases // (chunk * _cores()))
+    fewest, most = (values // (n_bus * chunk) for values in sizes.piece_values)
+    return min(max(1, fewest, min(shared, most)) * chunk, n_cases)
 
 
 class _Gathered:

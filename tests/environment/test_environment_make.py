@@ -89,6 +89,6 @@ def test_make_names_file_and_value_of_what_does_not_fit(tmp_path: Path, old: str
 
 def test_make_refuses_a_power_flow_of_another_feeder(env: Environment) -> None:
     topology = dataclasses.replace(env.feeder.topology, slack=5)
-    other = nf.PowerFlow(dataclasses.replace(env.power_flow.grid, topology=topology), None, "ac")
+    other = dataclasses.replace(env.power_flow, grid=dataclasses.replace(env.power_flow.grid, topology=topology))
     with pytest.raises(nf.InputError, match="another feeder"):
         nf.make(env.scenario, power_flow=other)

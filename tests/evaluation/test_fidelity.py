@@ -111,7 +111,7 @@ def test_calibrated_is_the_environments_own_fit_on_other_samples() -> None:
     env = nf.make("neom33", power_flow="calibrated")
     feeder = nf.load_feeder("case33bw")
     own = module._bind(nf.make("neom33", power_flow="lindistflow"), feeder, "calibrated")
-    np.testing.assert_array_equal(own.fit.gain, env.power_flow.fit.gain)
+    np.testing.assert_array_equal(own.model.gain, env.power_flow.model.gain)
     fitted, ours = (
         np.asarray(sample_injections(env.scenario, feeder, env.profiles, 64, seed)[0])
         for seed in (0, module.FIRST_SEED)

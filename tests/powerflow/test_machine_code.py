@@ -23,7 +23,7 @@ from neomflex_jax.native.code import Code, Vector
 from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep
 from neomflex_jax.powerflow.sweeps import door as machine_code
-from neomflex_jax.powerflow.sweeps.door import SWITCH, Door
+from neomflex_jax.powerflow.sweeps.door import SWITCH, Door, Sweep
 
 NUMBERS = count()
 Answers = dict[str, np.ndarray]
@@ -124,14 +124,14 @@ def test_whatever_fails_is_one_warning_and_the_same_answers(
         np.testing.assert_allclose(found[0][method], vm_pu, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("method", ["ac", "calibrated"])
+@pytest.mark.parametrize("sweep", Sweep)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_every_kernel_is_tried(method: str, dtype: str, fresh: pytest.MonkeyPatch) -> None:
-    assert machine_code.fault(method, dtype) == ""
-    module = {"ac": ac_sweep, "calibrated": calibrated_sweep}[method]
+def test_every_kernel_is_tried(sweep: Sweep, dtype: str, fresh: pytest.MonkeyPatch) -> None:
+    assert machine_code.fault(sweep, dtype) == ""
+    module = {Sweep.AC: ac_sweep, Sweep.CALIBRATED: calibrated_sweep}[sweep]
     fresh.setattr(module, "KERNEL", replace(module.KERNEL, name=f"{module.KERNEL.name}_wrong"))
     fresh.setattr(Vector, "__mul__", Vector.__add__)
-    assert "WrongAnswerError" in machine_code.fault(method, dtype)
+    assert "WrongAnswerError" in machine_code.fault(sweep, dtype)
 
 
 def test_without_llvmlite_everything_goes_on_and_without_a_sweep_it_is_not_loaded() -> None:
@@ -184,7 +184,28 @@ def test_other_values_are_refused_by_name_until_mended(
             nf.power_flow(case33bw, -case33bw.load_p_mw, -case33bw.load_q_mvar)
     fresh.setenv(SWITCH, "")
     fresh.setattr(machine_code, "fault", lambda *_: "")
-    assert machine_code._door.lets_pass("ac", np.float32)
+    assert machine_code._door.lets_pass(Sweep.AC, np.float32)
+
+
+def test_a_keyword_chooses_products_and_asks_nothing(
+    case33bw: nf.Feeder, by_sweeps: Answers, fresh: pytest.MonkeyPatch
+) -> None:
+    fresh.setenv(SWITCH, "nonsense")
+    factors = np.random.default_rng(1).uniform(-1.0, 1.5, (2, 20, case33bw.n_bus))
+    p, q = -factors[0] * case33bw.load_p_mw, -factors[1] * case33bw.load_q_mvar
+    by_name = nf.power_flow(case33bw, p, q, sweeps=False)
+    bound = nf.power_flow(case33bw, p, q, method=nf.bind(case33bw, sweeps=False))
+    fitted = nf.power_flow(case33bw, p, q, method=nf.calibrate(case33bw, p, q, sweeps=False))
+    np.testing.assert_array_equal(by_name.vm_pu, bound.vm_pu)
+    np.testing.assert_allclose(by_name.vm_pu, by_sweeps["ac"], rtol=0, atol=2e-6)
+    np.testing.assert_allclose(fitted.vm_pu, by_sweeps["calibrated"], rtol=0, atol=2e-6)
+    assert machine_code._door.is_open is None
+    fresh.delenv(SWITCH)
+    sweeping = nf.power_flow(case33bw, p, q, method=nf.bind(case33bw), sweeps=False)  # the keyword of the call counts
+    np.testing.assert_array_equal(by_name.vm_pu, sweeping.vm_pu)
+    assert machine_code._door.is_open is None
+    with pytest.raises(nf.InputError, match="network = 'sweep' asks for what sweeps = False forbids"):
+        nf.bind(case33bw, network="sweep", sweeps=False)
 
 
 def test_methods_that_never_sweep_read_nothing(case33bw: nf.Feeder, fresh: pytest.MonkeyPatch) -> None:
@@ -206,7 +227,7 @@ def test_threads_that_ask_at_the_same_time_try_once_and_warn_once(fresh: pytest.
 
     def ask(_: int) -> bool:
         all_here.wait()
-        return door.lets_pass("ac", np.float32)
+        return door.lets_pass(Sweep.AC, np.float32)
 
     with pytest.warns(RuntimeWarning, match="it was found out") as caught, ThreadPoolExecutor(8) as pool:
         assert not any(pool.map(ask, range(8)))
@@ -214,12 +235,12 @@ def test_threads_that_ask_at_the_same_time_try_once_and_warn_once(fresh: pytest.
 
 
 def test_a_refusal_of_one_kernel_is_one_of_all(fresh: pytest.MonkeyPatch) -> None:
-    fresh.setattr(machine_code, "fault", lambda method, dtype: "no" if dtype == "float64" else "")
+    fresh.setattr(machine_code, "fault", lambda sweep, dtype: "no" if dtype == "float64" else "")
     door = machine_code._door
-    assert door.lets_pass("ac", np.float32)
+    assert door.lets_pass(Sweep.AC, np.float32)
     with pytest.warns(RuntimeWarning):
-        assert not door.lets_pass("ac", np.float64)
-    assert not door.lets_pass("ac", np.float32)
+        assert not door.lets_pass(Sweep.AC, np.float64)
+    assert not door.lets_pass(Sweep.AC, np.float32)
 
 
 def test_a_warning_made_an_error_is_raised_once(fresh: pytest.MonkeyPatch) -> None:
@@ -227,8 +248,8 @@ def test_a_warning_made_an_error_is_raised_once(fresh: pytest.MonkeyPatch) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(RuntimeWarning):
-            machine_code._door.lets_pass("ac", np.float32)
-        assert not machine_code._door.lets_pass("ac", np.float32)
+            machine_code._door.lets_pass(Sweep.AC, np.float32)
+        assert not machine_code._door.lets_pass(Sweep.AC, np.float32)
 
 
 def test_the_first_question_may_be_asked_inside_any_trace(case33bw: nf.Feeder, fresh: pytest.MonkeyPatch) -> None:
@@ -250,7 +271,7 @@ def test_the_first_question_may_be_asked_inside_any_trace(case33bw: nf.Feeder, f
     ):
         fresh.setattr(machine_code, "_door", Door())
         assert "ffi_call[" in str(jax.make_jaxpr(way)(jnp.linspace(0.5, 1.5, 3)))
-        assert machine_code._door.passed == {("ac", "float32")}
+        assert machine_code._door.passed == {(Sweep.AC, "float32")}
 
 
 def test_products_can_be_exported_and_machine_code_cannot(case33bw: nf.Feeder, fresh: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
-from neomflex_jax.powerflow import PowerFlow, batch, bind
+from neomflex_jax.powerflow import PowerFlow, batch, bind, piece_sizes
 
 CHUNK = 64
 SIZES = (1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5)
@@ -18,10 +18,10 @@ MIXED = 1e-12  # cases iterate together, so one may have gone a step farther tha
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of `CHUNK` cases of six buses, so that small batches span several, on two threads at least."""
-    monkeypatch.setattr(batch, "CHUNK_VALUES", 6 * CHUNK)
-    monkeypatch.setattr(batch, "PIECE_VALUES", 6 * CHUNK)
-    monkeypatch.setattr(batch, "SWEPT_CASES", CHUNK)
-    monkeypatch.setattr(batch, "TREE_CASES", (CHUNK, CHUNK))
+    monkeypatch.setattr(piece_sizes, "CHUNK_VALUES", 6 * CHUNK)
+    monkeypatch.setattr(piece_sizes, "PIECE_VALUES", 6 * CHUNK)
+    monkeypatch.setattr(piece_sizes, "SWEPT_CASES", CHUNK)
+    monkeypatch.setattr(piece_sizes, "TREE_CASES", (CHUNK, CHUNK))
     monkeypatch.setattr(batch, "_cores", lambda: 2)
 
 
@@ -74,15 +74,15 @@ def solved(feeder: nf.Feeder) -> tuple[PowerFlow, nf.PowerFlowResult]:
 
 @pytest.mark.parametrize("name", ["case33bw", "case69", "case141"])
 def test_a_chunk_is_a_power_of_two_and_fills_the_cache(feeder: nf.Feeder, name: str) -> None:
-    assert batch.chunk_cases(bind(feeder).grid) == CHUNK
+    assert bind(feeder).piece_sizes().chunk_cases == CHUNK
     published = nf.load_feeder(name)
     n_bus = published.n_bus
     forms = ("dense", "tree", "sweep")
-    cases, of_tree, swept = (batch.chunk_cases(bind(published, network=form).grid) for form in forms)
+    cases, of_tree, swept = (bind(published, network=form).piece_sizes().chunk_cases for form in forms)
     assert cases & (cases - 1) == of_tree & (of_tree - 1) == swept & (swept - 1) == 0
-    assert swept == batch.SWEPT_CASES or swept * n_bus <= batch.PIECE_VALUES < 2 * swept * n_bus
-    assert cases == batch.FEWEST_CASES or cases * n_bus <= batch.CHUNK_VALUES < 2 * cases * n_bus
-    assert of_tree in batch.TREE_CASES or of_tree * n_bus <= batch.TREE_CHUNK_VALUES < 2 * of_tree * n_bus
+    assert swept == piece_sizes.SWEPT_CASES or swept * n_bus <= piece_sizes.PIECE_VALUES < 2 * swept * n_bus
+    assert cases == piece_sizes.FEWEST_CASES or cases * n_bus <= piece_sizes.CHUNK_VALUES < 2 * cases * n_bus
+    assert of_tree in piece_sizes.TREE_CASES or of_tree * n_bus <= piece_sizes.TREE_CHUNK_VALUES < 2 * of_tree * n_bus
 
 
 @pytest.mark.parametrize("n_cases", SIZES)

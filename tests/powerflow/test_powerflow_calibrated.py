@@ -73,12 +73,11 @@ def test_two_buses_by_hand(float64: None) -> None:
     p_mw[other], q_mvar[other] = -0.7, -0.2
     p, q, v0, sign = -0.7 / feeder.s_base_mva, -0.2 / feeder.s_base_mva, feeder.slack_vm_pu, -1 if away else 1
     bound = nf.calibrate(feeder, p_mw[None], q_mvar[None])
-    assert bound.fit is not None
-    fit = dataclasses.replace(bound.fit, gain=np.array([[1.1], [-0.3], [0.2]]))
+    fitted = dataclasses.replace(bound.model, gain=np.array([[1.1], [-0.3], [0.2]]))
     squared_current = (p**2 + q**2) / v0**2 * (1.1 - 0.3 * sign * p / v0 + 0.2 * -sign * q / v0)
     squared_voltage = v0**2 + 2 * (r * p + x * q) - (r**2 + x**2) * squared_current
     for swept in (True, False):
-        method = dataclasses.replace(bound, fit=fit, grid=dataclasses.replace(bound.grid, swept=swept))
+        method = dataclasses.replace(bound, model=fitted, grid=dataclasses.replace(bound.grid, swept=swept))
         flow = nf.power_flow(feeder, p_mw, q_mvar, method=method)
         np.testing.assert_allclose(flow.vm_pu[other], np.sqrt(squared_voltage), rtol=1e-12)
         np.testing.assert_allclose(flow.loss_mw, r * squared_current * feeder.s_base_mva, rtol=1e-12)
@@ -140,6 +139,6 @@ def test_sampling_and_fitting_take_less_than_two_seconds(env: Environment) -> No
     for seed in range(3):  # the first may share the machine with something else
         begin = time.perf_counter()
         injections = sample_injections(env.scenario, env.feeder, env.profiles, seed=seed)
-        np.asarray(nf.calibrate(env.feeder, *injections).fit.gain)
+        np.asarray(nf.calibrate(env.feeder, *injections).model.gain)
         best = min(best, time.perf_counter() - begin)
     assert best < 2.0

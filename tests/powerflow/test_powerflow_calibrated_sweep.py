@@ -11,7 +11,8 @@ from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, radial_feeder
 from random_feeders import MESHED, RADIAL, build, injections, structure
 
 import neomflex_jax as nf
-from neomflex_jax.powerflow import PowerFlow, batch
+from neomflex_jax.powerflow import PowerFlow, piece_sizes
+from neomflex_jax.powerflow.methods.calibrated import SWEPT_FIELDS
 from neomflex_jax.powerflow.sweeps.depth_first import FIRST, GATHERS, HANDS_ON, LEAF, depth_first
 
 FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
@@ -26,7 +27,7 @@ def both(feeder: nf.Feeder, network: str = "auto") -> tuple[PowerFlow, PowerFlow
     """Machine code and products of one fit."""
     fitted = nf.calibrate(feeder, *drawn(feeder, 60, seed=2), network=network)
     assert fitted.grid.swept
-    return fitted, replace(fitted, grid=replace(fitted.grid, swept=False))
+    return fitted, fitted.by_products()
 
 
 def assert_equal(feeder: nf.Feeder, p: np.ndarray, q: np.ndarray, atol: float) -> None:
@@ -170,17 +171,17 @@ def test_meshed_feeders_and_other_machines_take_the_products(
     assert not calls(fitted, case33bw)
 
 
-@pytest.mark.parametrize("sweep_values", [33 * 64, batch.SWEEP_VALUES])
+@pytest.mark.parametrize("sweep_values", [33 * 64, piece_sizes.SWEEP_VALUES])
 def test_a_large_batch_has_the_same_answers_at_once_and_in_pieces(
     case33bw: nf.Feeder, sweep_values: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "PIECE_VALUES", 33 * 64)
-    monkeypatch.setattr(batch, "SWEEP_VALUES", sweep_values)
+    monkeypatch.setattr(piece_sizes, "PIECE_VALUES", 33 * 64)
+    monkeypatch.setattr(piece_sizes, "SWEEP_VALUES", sweep_values)
     p, q = drawn(case33bw, 300)  # more than four times 64
     fitted, _ = both(case33bw)
     pieces = nf.power_flow(case33bw, p, q, method=fitted)
-    swept = nf.power_flow(case33bw, p, q, method=fitted, fields=tuple(batch.SWEPT_FIELDS))
-    for name in batch.SWEPT_FIELDS:
+    swept = nf.power_flow(case33bw, p, q, method=fitted, fields=tuple(SWEPT_FIELDS))
+    for name in SWEPT_FIELDS:
         np.testing.assert_allclose(getattr(swept, name), getattr(pieces, name), rtol=1e-6, atol=1e-6)
     assert swept.va_degree is None
 

@@ -11,7 +11,6 @@ import pytest
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.powerflow import bind
-from neomflex_jax.powerflow.batch import chunk_cases
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -36,7 +35,7 @@ def test_device_arrays_closed_over_inside_jit_are_no_input_to_check(case33bw: nf
 
 
 def test_a_traced_feeder_with_a_batch_of_many_chunks_stays_in_its_trace(case33bw: nf.Feeder) -> None:
-    p, q = cases(case33bw, 2 * chunk_cases(bind(case33bw).grid) + 3)
+    p, q = cases(case33bw, 2 * bind(case33bw).piece_sizes().chunk_cases + 3)
 
     def total_loss(r_ohm: jax.Array) -> jax.Array:
         return nf.power_flow(replace(case33bw, r_ohm=r_ohm), p, q, "lindistflow").loss_mw.sum()

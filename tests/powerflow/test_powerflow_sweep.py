@@ -16,7 +16,7 @@ from random_feeders import MESHED, build, structure
 import neomflex_jax as nf
 from neomflex_jax.native import xla_call
 from neomflex_jax.powerflow import PowerFlow, bind
-from neomflex_jax.powerflow.methods.ac import AcConfig
+from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps import ac_sweep as sweep_module
 
 EXACT = ("vm_pu", "va_degree", "loss_mw", "slack_p_mw", "slack_q_mvar", "branch_i_ka")

@@ -4,7 +4,7 @@
 voltages without load and ``y`` shunts and charging. Source: the implicit Z-bus Gauss method (T.-H. Chen et al., IEEE
 Trans. Power Delivery 6, 1991); it contracts to the operating point for any load well below voltage collapse (C. Wang et
 al., IEEE Trans. Smart Grid 9, 2018), for case33bw up to about 3.4 times its nominal load. `fixed_point.py` has the loop
-and its stop test, `sweep.py` the same for radial feeders on a CPU; nearer to collapse take `newton`.
+and its stop test, `sweeps/ac_sweep.py` the same for radial feeders on a CPU; nearer to collapse take `newton`.
 
 Nothing is neglected. A case that does not stop within `max_iterations` comes back with ``converged`` false; its numbers
 mean nothing. Derivatives come from the implicit function theorem at the solution, in forward and reverse mode, at a
@@ -14,85 +14,79 @@ memory cost that does not depend on the iterations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.answer import bus_current, exact_answer
 from neomflex_jax.powerflow.methods.fixed_point import solve_batch
+from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
-from neomflex_jax.powerflow.sweeps.door import can_sweep
+from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.sweeps.door import Sweep, ac_by_sweeps, can_sweep
 
 Voltage = tuple[Array, Array]  # real and imaginary part
 
 
-@dataclass(frozen=True)
-class AcConfig:
-    """When to stop.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Ac(Method):
+    """The AC equations by fixed-point iteration."""
 
-    Attributes
-    ----------
-    tolerance_pu
-        Largest error of a voltage, as the iteration estimates it; None takes 1e-6 in float32 and 1e-11 in float64.
-    max_iterations
-        Evaluations of the map (in `newton` also Newton steps) after which a case counts as not converged.
-    """
+    name = "ac"
+    exact = True
+    sweep = Sweep.AC
+    config: AcConfig = field(default=AcConfig(), metadata=STATIC)
 
-    tolerance_pu: float | None = None
-    max_iterations: int = 100
+    @classmethod
+    def configured(cls, ac_config: AcConfig) -> Ac:
+        """Make the method with a tolerance and an iteration limit."""
+        return cls(ac_config)
 
-    def __post_init__(self) -> None:
-        if self.tolerance_pu is not None and not 0 < self.tolerance_pu < 1:
-            raise InputError(f"tolerance_pu = {self.tolerance_pu} must lie between 0 and 1")
-        if not 1 <= self.max_iterations < 2**31:
-            raise InputError(f"max_iterations = {self.max_iterations} must lie between 1 and 2,147,483,647")
+    def piece_sizes(self, grid: PerUnitFeeder, fields: tuple[str, ...] | None) -> PieceSizes:
+        """Sizes in which a CPU solves a batch; they do not depend on `fields`."""
+        return sweep_sizes(grid) if grid.swept else product_sizes(grid, iterates=True)
 
-    def tolerance(self, dtype: jnp.dtype) -> float:
-        """Give the tolerance in use for voltages of `dtype`."""
-        if self.tolerance_pu is not None:
-            return self.tolerance_pu
-        return 1e-11 if dtype == jnp.float64 else 1e-6
+    def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        """Solve one case, shapes (n_bus,)."""
+        p, q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
 
+        def unbalance(rise: Voltage) -> Voltage:
+            network = grid.network
+            wr, wi = network.no_load
+            inner_p, inner_q, dr, di = (network.enter(values) for values in (p, q, *rise))
+            gr, gi = network.drop(*bus_current(grid, inner_p, inner_q, wr + dr, wi + di))
+            return rise[0] - network.leave(gr), rise[1] - network.leave(gi)
 
-def solve_ac(
-    grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array, config: AcConfig = AcConfig()
-) -> PowerFlowResult:
-    """Solve one case, shapes (n_bus,)."""
-    p, q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
+        def solve(_: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
+            rise_r, rise_i, converged, evaluations = _batched(self.config)(jax.lax.stop_gradient(grid), p, q)
+            # floats, because custom_root differentiates what it returns
+            return (rise_r, rise_i), (converged.astype(p.dtype), evaluations.astype(p.dtype))
 
-    def unbalance(rise: Voltage) -> Voltage:
-        network = grid.network
-        wr, wi = network.no_load
-        inner_p, inner_q, dr, di = (network.enter(values) for values in (p, q, *rise))
-        gr, gi = network.drop(*bus_current(grid, inner_p, inner_q, wr + dr, wi + di))
-        return rise[0] - network.leave(gr), rise[1] - network.leave(gi)
-
-    def solve(_: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
-        rise_r, rise_i, converged, evaluations = _batched(config)(jax.lax.stop_gradient(grid), p, q)
-        # floats, because custom_root differentiates what it returns
-        return (rise_r, rise_i), (converged.astype(p.dtype), evaluations.astype(p.dtype))
-
-    start = (jnp.zeros_like(p), jnp.zeros_like(q))
-    rise, (converged, evaluations) = lax.custom_root(
-        unbalance, start, solve, contraction_solve(config.tolerance(p.dtype), config.max_iterations), has_aux=True
-    )
-    return exact_answer(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
+        start = (jnp.zeros_like(p), jnp.zeros_like(q))
+        rise, (converged, evaluations) = lax.custom_root(
+            unbalance,
+            start,
+            solve,
+            contraction_solve(self.config.tolerance(p.dtype), self.config.max_iterations),
+            has_aux=True,
+        )
+        return exact_answer(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
 
 
 def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array]]:
-    """Solve for one case, in such a way that `vmap` over the injections becomes one loop over the whole batch."""
+    """Make the function that solves one case; `vmap` over its injections becomes one loop over the whole batch."""
 
     def solve(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
         """Solve for (..., n_bus - 1) injections; the same axes come back."""
-        if can_sweep(grid, "ac", p.dtype):
-            from neomflex_jax.powerflow.sweeps.ac_sweep import solve_by_sweeps  # loads LLVM
-
-            return solve_by_sweeps(grid, p, q, config.tolerance(p.dtype), config.max_iterations)
+        if can_sweep(grid, Ac.sweep, p.dtype):
+            return ac_by_sweeps(grid, p, q, config.tolerance(p.dtype), config.max_iterations)
         return solve_by_products(grid, p, q)
 
     def solve_by_products(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
@@ -118,7 +112,7 @@ def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array
 def contraction_solve(
     tolerance: float, max_iterations: int
 ) -> Callable[[Callable[[Voltage], Voltage], Voltage], Voltage]:
-    """Give a solver of ``x - J x = right_side`` for a contraction J, transposed or not, by the same iteration."""
+    """Make the function that solves ``x - J x = right_side`` for a contraction J or its transpose, by iteration."""
 
     def iterate(residual: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
         size = jnp.maximum(*(jnp.max(jnp.abs(part)) for part in right_side))  # cotangents have no natural scale

@@ -32,48 +32,60 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.methods.answer import root, root_or_nan
 from neomflex_jax.powerflow.methods.lindistflow import squared_voltages
 from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.network.dense import DenseNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
-from neomflex_jax.powerflow.sweeps.door import can_sweep
+from neomflex_jax.powerflow.sweeps.door import Sweep, calibrated_by_sweeps, can_sweep
 
 Voltages = tuple[Array, Array, Array, Array]  # magnitudes (n_bus,), active and reactive losses, whether there is one
 
 
+# what the sweep writes: all else of a result needs the products' arrays
+SWEPT_FIELDS = {"vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "iterations"}
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class CalibratedFit:
-    """What `calibrated` adds to LinDistFlow, per unit."""
+class Calibrated(Method):
+    """LinDistFlow with fitted losses; what it was fitted to is per unit."""
 
+    name = "calibrated"
+    fitted = True
+    sweep = Sweep.CALIBRATED
     gain: Array  # (3, n_branch) a, b, c
     vm_squared: Array  # (n_bus - 1,) squared magnitudes of u at which shunts and charging draw
 
     __repr__ = one_line
 
+    def piece_sizes(self, grid: PerUnitFeeder, fields: tuple[str, ...] | None) -> PieceSizes:
+        """Sizes in which a CPU solves a batch; where the sweep writes all `fields`, there is nothing beside it."""
+        if not grid.swept:
+            return product_sizes(grid, iterates=False)
+        return sweep_sizes(grid, sweep_is_all=fields is not None and {*fields} <= SWEPT_FIELDS)
 
-def solve_calibrated(
-    grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array
-) -> PowerFlowResult:
-    """Solve one case, shapes (n_bus,)."""
-    voltages, va, current = solve_by_products(grid, fit, p_injection_mw, q_injection_mvar)
-    if can_sweep(grid, "calibrated", p_injection_mw.dtype):  # and XLA drops the products that nobody reads
-        voltages = _by_sweeps(grid, fit, p_injection_mw, q_injection_mvar)
-    vm, loss, q_loss, solved = voltages
-    return linear_answer(
-        grid,
-        p_injection_mw,
-        q_injection_mvar,
-        vm=vm,
-        va=va,
-        loss=loss,
-        q_loss=q_loss,
-        current=current,
-        converged=solved,
-    )
+    def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        """Solve one case, shapes (n_bus,)."""
+        voltages, va, current = solve_by_products(grid, self, p_injection_mw, q_injection_mvar)
+        if can_sweep(grid, self.sweep, p_injection_mw.dtype):  # and XLA drops the products that nobody reads
+            voltages = _by_sweeps(grid, self, p_injection_mw, q_injection_mvar)
+        vm, loss, q_loss, solved = voltages
+        return linear_answer(
+            grid,
+            p_injection_mw,
+            q_injection_mvar,
+            vm=vm,
+            va=va,
+            loss=loss,
+            q_loss=q_loss,
+            current=current,
+            converged=solved,
+        )
 
 
 def solve_by_products(
-    grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array
+    grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array
 ) -> tuple[Voltages, Array, tuple[Array, Array]]:
     """Solve one case with the network's products; also the angles (n_bus,) and the branches' currents (n_branch,)."""
     p, q = enter_linear(grid, p_injection_mw, q_injection_mvar, fit.vm_squared)
@@ -104,12 +116,12 @@ def _ends(topology: Topology) -> np.ndarray:
     return ends[:, topology.non_slack]
 
 
-def _by_products(grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
+def _by_products(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
     return solve_by_products(grid, fit, p_injection_mw, q_injection_mvar)[0]
 
 
 @jax.custom_jvp
-def _by_sweeps(grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
+def _by_sweeps(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
     """Solve one case; `vmap` over the injections becomes one call, and derivatives are those of the products."""
     return _batched(grid, fit, p_injection_mw, q_injection_mvar)
 
@@ -121,14 +133,12 @@ def _derivative(primals: Any, tangents: Any) -> tuple[Voltages, Voltages]:
 
 
 @jax.custom_batching.custom_vmap
-def _batched(grid: PerUnitFeeder, fit: CalibratedFit, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
-    from neomflex_jax.powerflow.sweeps.calibrated_sweep import calibrated_by_sweeps  # loads LLVM
-
+def _batched(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
     return calibrated_by_sweeps(grid, fit.gain, fit.vm_squared, p_injection_mw, q_injection_mvar)
 
 
 @_batched.def_vmap
-def _rule(axis_size: int, in_batched: Any, grid: PerUnitFeeder, fit: CalibratedFit, p: Array, q: Array) -> Any:
+def _rule(axis_size: int, in_batched: Any, grid: PerUnitFeeder, fit: Calibrated, p: Array, q: Array) -> Any:
     model_batched, (p_batched, q_batched) = in_batched[:2], in_batched[2:]
     if any(jax.tree.leaves(model_batched)):  # every case its own impedances
         axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)

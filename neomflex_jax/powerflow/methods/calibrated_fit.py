@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.powerflow.methods.ac import AcConfig, solve_ac
+from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.answer import bus_current
-from neomflex_jax.powerflow.methods.calibrated import CalibratedFit
+from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -26,15 +26,15 @@ TINY = 1e-30
 
 
 @jax.jit
-def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -> tuple[CalibratedFit, Array]:
+def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -> tuple[Calibrated, Array]:
     """Fit on sampled injections, shapes (n_samples, n_bus); those without an AC solution are left out.
 
     Returns
     -------
-    fit, n_used
-        The coefficients and the number of samples they rest on.
+    fitted, n_used
+        The method with its coefficients, and the number of samples that they rest on, shape ().
     """
-    exact = jax.vmap(lambda p, q: solve_ac(grid, p, q, AcConfig()))(p_samples_mw, q_samples_mvar)
+    exact = jax.vmap(partial(Ac().solve, grid))(p_samples_mw, q_samples_mvar)
     vm = (exact.vm_pu if grid.scale is None else exact.vm_pu * grid.scale[0])[:, grid.topology.non_slack]
     keep = exact.converged
     vm_squared = jnp.where(keep[:, None], vm**2, 0.0)
@@ -48,7 +48,7 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
         jax.vmap(partial(_squared_currents, grid))(p_samples_mw, q_samples_mvar, exact),
     )
     jr, ji, squared = (jnp.where(keep[:, None], part, 0.0) for part in of_samples)
-    return CalibratedFit(_gains(jr, ji, squared, keep), mean_vm_squared), keep.sum()
+    return Calibrated(_gains(jr, ji, squared, keep), mean_vm_squared), keep.sum()
 
 
 def _squared_currents(grid: PerUnitFeeder, p_mw: Array, q_mvar: Array, exact: PowerFlowResult) -> Array:

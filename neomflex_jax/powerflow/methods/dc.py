@@ -11,30 +11,44 @@ slack's voltage; ratios that differ around a loop drive their current, although 
 anything where a voltage matters.
 """
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 
-def solve_dc(grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
-    """Solve one case, shapes (n_bus,), on a grid whose network was built without resistances."""
-    p, _ = enter_linear(grid, p_injection_mw, jnp.zeros_like(q_injection_mvar))
-    _, turn = grid.network.linear_drop(p, jnp.zeros_like(p))
-    wr, wi = grid.network.no_load
-    va = grid.network.leave(jnp.arctan2(wi, wr) + turn / grid.slack_vm**2)
-    vm, va, solved = with_slack(grid, jnp.broadcast_to(grid.slack_vm, va.shape).astype(va.dtype), va)
-    zero = jnp.zeros((), va.dtype)
-    return linear_answer(
-        grid,
-        p_injection_mw,
-        q_injection_mvar,
-        vm=vm,
-        va=va,
-        loss=zero,
-        q_loss=zero,
-        current=linear_flows(grid, *enter_linear(grid, p_injection_mw, q_injection_mvar)),
-        converged=solved,
-    )
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Dc(Method):
+    """Angles from active power."""
+
+    name = "dc"
+    angles_only = True
+
+    def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        """Solve one case, shapes (n_bus,), on a grid whose network was built without resistances."""
+        p, _ = enter_linear(grid, p_injection_mw, jnp.zeros_like(q_injection_mvar))
+        _, turn = grid.network.linear_drop(p, jnp.zeros_like(p))
+        wr, wi = grid.network.no_load
+        va = grid.network.leave(jnp.arctan2(wi, wr) + turn / grid.slack_vm**2)
+        vm, va, solved = with_slack(grid, jnp.broadcast_to(grid.slack_vm, va.shape).astype(va.dtype), va)
+        zero = jnp.zeros((), va.dtype)
+        return linear_answer(
+            grid,
+            p_injection_mw,
+            q_injection_mvar,
+            vm=vm,
+            va=va,
+            loss=zero,
+            q_loss=zero,
+            current=linear_flows(grid, *enter_linear(grid, p_injection_mw, q_injection_mvar)),
+            converged=solved,
+        )

@@ -21,10 +21,7 @@ from jax import Array, lax
 
 from neomflex_jax.powerflow.methods.answer import bus_current
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
-
-# A loaded feeder needs four evaluations or more, and a test costs a pass over all voltages. Nor would one be safe
-# earlier: the first two updates contract more than those to come, on case69 by a factor of four.
-UNTESTED = 3
+from neomflex_jax.powerflow.stopping import UNTESTED
 
 
 class Iterate(NamedTuple):

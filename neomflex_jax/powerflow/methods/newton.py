@@ -18,74 +18,104 @@ runs on any network's form. It finds solutions that the fixed point misses; at a
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.powerflow.methods.ac import AcConfig, Voltage
+from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.powerflow.methods.ac import Voltage
 from neomflex_jax.powerflow.methods.answer import exact_answer
 from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
+from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.stopping import AcConfig
 
 FIRST_EVALUATIONS = 8  # of the fixed point
 HALVINGS = 6  # a step shorter than 1/64 of Newton's means that there is no solution to go to
 MOST_PRODUCTS = 100  # pairs of them, in a linear solve
 
 
-def solve_newton(
-    grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array, config: AcConfig = AcConfig()
-) -> PowerFlowResult:
-    """Solve one case, shapes (n_bus,)."""
-    enter = grid.network.enter
-    p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
-    wr, wi = (part.astype(p.dtype) for part in grid.network.no_load)
-    tolerance, first = config.tolerance(p.dtype), min(FIRST_EVALUATIONS, config.max_iterations)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Newton(Method):
+    """The AC equations by Newton's method."""
 
-    def unbalance(u: Voltage) -> Voltage:
-        gr, gi = evaluate(grid, p, q, *u)
-        return u[0] - gr, u[1] - gi
+    name = "newton"
+    exact = True
+    config: AcConfig = field(default=AcConfig(), metadata=STATIC)
 
-    def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
-        *rise, converged, count = solve_batch(grid, p, q, tolerance, first)
-        start = jax.tree.map(lambda w, d: jnp.where(jnp.isfinite(d), w + d, w), start, tuple(rise))
+    @classmethod
+    def configured(cls, ac_config: AcConfig) -> Newton:
+        """Make the method with a tolerance and an iteration limit."""
+        return cls(ac_config)
 
-        def keep_going(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> Array:
-            _, _, count, moved, converged = carry
-            return ~converged & (count < config.max_iterations) & (moved > 0)
+    def piece_sizes(self, grid: PerUnitFeeder, fields: tuple[str, ...] | None) -> PieceSizes:
+        """Sizes in which a CPU solves a batch; they do not depend on `fields`."""
+        return product_sizes(grid, iterates=True)
 
-        def body(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> tuple[Voltage, Voltage, Array, Array, Array]:
-            u, off, count, _, _ = carry
-            _, jacobian = jax.linearize(function, u)
-            u, off, share = _shortened(function, u, off, krylov_solve(jacobian, off))
-            return u, off, count + 1, share, _norm(off) <= tolerance
+    def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        """Solve one case, shapes (n_bus,)."""
+        enter = grid.network.enter
+        p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
+        wr, wi = (part.astype(p.dtype) for part in grid.network.no_load)
+        tolerance, first = self.config.tolerance(p.dtype), min(FIRST_EVALUATIONS, self.config.max_iterations)
 
-        carry = (start, function(start), count.astype(p.dtype), jnp.ones((), p.dtype), converged)
-        u, _, count, _, converged = lax.while_loop(keep_going, body, carry)
-        return u, (converged.astype(p.dtype), count)
+        def unbalance(u: Voltage) -> Voltage:
+            gr, gi = evaluate(grid, p, q, *u)
+            return u[0] - gr, u[1] - gi
 
-    (ur, ui), (converged, count) = lax.custom_root(unbalance, (wr, wi), solve, krylov_solve, has_aux=True)
-    leave = grid.network.leave
-    return exact_answer(
-        grid,
-        leave(p),
-        leave(q),
-        leave(ur - wr),
-        leave(ui - wi),
-        converged=converged > 0,
-        iterations=count.astype(jnp.int32),
-    )
+        def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
+            *rise, converged, count = solve_batch(grid, p, q, tolerance, first)
+            start = jax.tree.map(lambda w, d: jnp.where(jnp.isfinite(d), w + d, w), start, tuple(rise))
+
+            def keep_going(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> Array:
+                _, _, count, moved, converged = carry
+                return ~converged & (count < self.config.max_iterations) & (moved > 0)
+
+            def body(
+                carry: tuple[Voltage, Voltage, Array, Array, Array],
+            ) -> tuple[Voltage, Voltage, Array, Array, Array]:
+                u, off, count, _, _ = carry
+                _, jacobian = jax.linearize(function, u)
+                u, off, share = _shortened(function, u, off, krylov_solve(jacobian, off))
+                return u, off, count + 1, share, _norm(off) <= tolerance
+
+            carry = (start, function(start), count.astype(p.dtype), jnp.ones((), p.dtype), converged)
+            u, _, count, _, converged = lax.while_loop(keep_going, body, carry)
+            return u, (converged.astype(p.dtype), count)
+
+        (ur, ui), (converged, count) = lax.custom_root(unbalance, (wr, wi), solve, krylov_solve, has_aux=True)
+        leave = grid.network.leave
+        return exact_answer(
+            grid,
+            leave(p),
+            leave(q),
+            leave(ur - wr),
+            leave(ui - wi),
+            converged=converged > 0,
+            iterations=count.astype(jnp.int32),
+        )
 
 
 def _norm(off: Voltage) -> Array:
+    """Largest magnitude over the buses, shape ()."""
     return jnp.sqrt(jnp.max(off[0] ** 2 + off[1] ** 2))
 
 
 def _shortened(
     function: Callable[[Voltage], Voltage], u: Voltage, off: Voltage, step: Voltage
 ) -> tuple[Voltage, Voltage, Array]:
-    """Go the longest of 1, 1/2, 1/4, ... of the step that lowers |F|; gives u, F(u) and that share, 0 if none does."""
+    """Go the longest share 1, 1/2, 1/4, ... of the step that lowers |F|.
+
+    Returns
+    -------
+    u, off, share
+        The new voltages, F there, and the share of the step, 0 if none lowers |F|.
+    """
 
     def keep_going(carry: tuple[Array, Array, Voltage, Voltage]) -> Array:
         share, lower, _, _ = carry

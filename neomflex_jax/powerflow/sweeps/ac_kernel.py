@@ -21,7 +21,7 @@ from llvmlite import ir
 
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector, new_kernel
 from neomflex_jax.native.rows import Rows
-from neomflex_jax.powerflow.methods.fixed_point import UNTESTED
+from neomflex_jax.powerflow.stopping import UNTESTED
 
 # of a row: the injection, the first rise d, the rise; the current J on the way back, g on the way forth
 P, Q, FIRST_R, FIRST_I, RISE_R, RISE_I, J_R, J_I = range(8)

@@ -1,11 +1,11 @@
 """The iteration of `ac` on a radial network, on a CPU: `fixed_point.py`'s, by backward and forward sweeps.
 
 A sweep needs some forty operations a bus where an impedance matrix needs as many products as there are buses, but they
-follow one another along the tree, which array programs are slow at. So the sweeps are machine code (`sweep_kernel.py`,
-compiled when it is first needed), called from inside jit. Importing this module loads LLVM: only `door.py` lets
-one in. One call runs on one core, however large its batch; calls
-from several threads, which `batch.py` makes, run beside each other. XLA does not look inside: `jax.shard_map` has to be
-told ``check_vma=False``, and a batch that jit alone spreads over devices is gathered.
+follow one another along the tree, which array programs are slow at. So the sweeps are machine code (`ac_kernel.py`,
+compiled when it is first needed), called from inside jit. Importing this module loads LLVM: only `door.py` and
+`trials.py` import it. One call runs on one core, however large its batch; calls from several threads, which `batch.py`
+makes, run beside each other. XLA does not look inside: `jax.shard_map` has to be told ``check_vma=False``, and a batch
+that jit alone spreads over devices is gathered.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def solve_by_sweeps(
 
 @lru_cache(maxsize=32)
 def _masks(topology: Topology) -> tuple[np.ndarray, np.ndarray]:
-    """`branches` and `adds` of `sweep_kernel.py`."""
+    """`branches` and `adds` of `ac_kernel.py`, shapes (n_bus,)."""
     tree = depth_first(topology)
     last = np.zeros(topology.n_bus, np.int32)  # row that hangs on each, 0 at an end
     last[tree.above[1:]] = np.arange(1, topology.n_bus)

@@ -1,6 +1,6 @@
 """`calibrated` on a radial network, on a CPU: the sums of `calibrated.py` as one sweep back and one forth.
 
-The machine code of `calibrated_kernel.py` called from inside jit, on terms that `sweep.py` states.
+The machine code of `calibrated_kernel.py` called from inside jit, on terms that `ac_sweep.py` states.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from neomflex_jax.powerflow.sweeps.depth_first import depth_first
 KERNEL = Kernel("neomflex_calibrated", write_kernel, OPERANDS, sizes=(("p", 0), ("p", 1)))
 
 
-def calibrated_by_sweeps(
+def solve_by_sweeps(
     grid: PerUnitFeeder, gain: Array, vm_squared: Array, p_injection_mw: Array, q_injection_mvar: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Solve cases of injections, shapes (..., n_bus), with `CalibratedFit`'s arrays.
+    """Solve cases of injections, shapes (..., n_bus), with `Calibrated`'s arrays.
 
     Returns
     -------

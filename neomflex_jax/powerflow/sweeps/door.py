@@ -1,9 +1,9 @@
 """The door to machine code: may this process sweep? If not, one warning, and matrix products give the same answers.
 
 It is asked whenever `ac` or `calibrated` is traced on a radial network, and finds out by trying: the kernel is written,
-compiled, registered and has to solve a small network whose answer is known (`trials.py`), once for each method
-and precision. What is found holds until the process ends, and so does what ``NEOMFLEX_SWEEPS`` says at the first
-question: programs that are traced already would not follow a change. Nothing here loads LLVM before somebody asks.
+compiled, registered and has to solve a small network whose answer is known (`trials.py`), once for each kernel and
+precision. What is found holds until the process ends, and so does what ``NEOMFLEX_SWEEPS`` says at the first question:
+programs that are traced already would not follow a change. LLVM is loaded at the first question, and only here.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import Enum
 from threading import Lock
 
 import jax
 import numpy as np
+from jax import Array
 from jax.typing import DTypeLike
 
 from neomflex_jax.errors import InputError
@@ -29,17 +31,24 @@ SWITCH = "NEOMFLEX_SWEEPS"
 SYSTEMS, PROCESSORS = ("Linux", "Darwin"), ("x86_64", "aarch64", "arm64")
 
 
+class Sweep(Enum):
+    """The kernels behind the door."""
+
+    AC = "ac"
+    CALIBRATED = "calibrated"
+
+
 @dataclass
 class Door:
     """What this process has found out."""
 
     is_open: bool | None = None  # None: nobody has asked yet
-    passed: set[tuple[str, str]] = field(default_factory=set)  # method and precision of kernels that answer right
+    passed: set[tuple[Sweep, str]] = field(default_factory=set)  # kernel and precision of those that answer right
     lock: Lock = field(default_factory=Lock)  # threads trace at the same time
 
-    def lets_pass(self, method: str, dtype: DTypeLike) -> bool:
-        """Tell whether a method's kernel of a precision can be used; the first refusal closes the door for all."""
-        key, reason = (method, np.dtype(dtype).name), ""
+    def lets_pass(self, sweep: Sweep, dtype: DTypeLike) -> bool:
+        """Return True if a kernel can be used in a precision; the first that cannot closes the door for all."""
+        key, reason = (sweep, np.dtype(dtype).name), ""
         with self.lock:
             if self.is_open is None:
                 self.is_open = wanted()
@@ -62,19 +71,37 @@ class Door:
 _door = Door()
 
 
-def can_sweep(grid: PerUnitFeeder, method: str, dtype: DTypeLike) -> bool:
-    """Tell whether a network is solved by sweeps here, by `ac` or `calibrated` in single or double precision.
+def can_sweep(grid: PerUnitFeeder, sweep: Sweep | None, dtype: DTypeLike) -> bool:
+    """Return True if a sweep solves this network here, in single or double precision; never for None.
 
     Raises
     ------
     InputError
         If ``NEOMFLEX_SWEEPS`` is neither empty nor ``off``.
     """
-    return grid.swept and jax.default_backend() == "cpu" and _door.lets_pass(method, dtype)
+    return grid.swept and sweep is not None and jax.default_backend() == "cpu" and _door.lets_pass(sweep, dtype)
+
+
+def ac_by_sweeps(
+    grid: PerUnitFeeder, p: Array, q: Array, tolerance: float, max_iterations: int
+) -> tuple[Array, Array, Array, Array]:
+    """Call `ac_sweep.solve_by_sweeps`; only where `can_sweep` is True."""
+    from neomflex_jax.powerflow.sweeps.ac_sweep import solve_by_sweeps  # loads LLVM
+
+    return solve_by_sweeps(grid, p, q, tolerance, max_iterations)
+
+
+def calibrated_by_sweeps(
+    grid: PerUnitFeeder, gain: Array, vm_squared: Array, p_injection_mw: Array, q_injection_mvar: Array
+) -> tuple[Array, Array, Array, Array]:
+    """Call `calibrated_sweep.solve_by_sweeps`; only where `can_sweep` is True."""
+    from neomflex_jax.powerflow.sweeps.calibrated_sweep import solve_by_sweeps  # loads LLVM
+
+    return solve_by_sweeps(grid, gain, vm_squared, p_injection_mw, q_injection_mvar)
 
 
 def wanted() -> bool:
-    """Read the environment variable."""
+    """Return False if the environment variable says ``off``."""
     chosen = os.environ.get(SWITCH, "")
     if chosen.strip().lower() not in ("", "off"):
         raise InputError(
@@ -84,15 +111,15 @@ def wanted() -> bool:
     return not chosen.strip()
 
 
-def fault(method: str, dtype: str) -> str:
-    """Say why a kernel cannot be used, "" if it can."""
+def fault(sweep: Sweep, dtype: str) -> str:
+    """Return why a kernel cannot be used in a precision, "" if it can."""
     system, processor = platform.system(), platform.machine()
     if system not in SYSTEMS or processor not in PROCESSORS or sys.maxsize < 2**63 - 1:
         return f"it is not made for {system or 'this system'} on {processor or 'this processor'}"
     try:
         # in a thread of its own: who asks is in the middle of a trace, with settings of JAX that hold in their thread
         with ThreadPoolExecutor(1, thread_name_prefix="machine-code") as pool:
-            pool.submit(_try, method, dtype).result()
+            pool.submit(_try, sweep, dtype).result()
     except ImportError as problem:
         return f"llvmlite does not load ({_first_line(problem)}; `pip install --force-reinstall llvmlite` may mend it)"
     except Exception as problem:  # LLVM, XLA or this code on a processor nobody tried: whatever it is, products answer
@@ -100,11 +127,14 @@ def fault(method: str, dtype: str) -> str:
     return ""
 
 
-def _try(method: str, dtype: str) -> None:
-    from neomflex_jax.powerflow.sweeps.trials import TRIALS  # loads LLVM
+def _try(sweep: Sweep, dtype: str) -> None:
+    """Have a kernel solve its trial; raises whatever goes wrong."""
+    from neomflex_jax.powerflow.sweeps import trials  # loads LLVM
 
-    TRIALS[method](np.dtype(dtype))
+    trial = {Sweep.AC: trials.try_ac, Sweep.CALIBRATED: trials.try_calibrated}[sweep]
+    trial(np.dtype(dtype))
 
 
 def _first_line(problem: Exception) -> str:
+    """First line of an error's message, for a sentence to go on after it."""
     return next(iter(str(problem).strip().splitlines()), "no reason given").rstrip(".")

@@ -6,7 +6,6 @@ in any part of a kernel shows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,8 +15,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import Shunts
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.powerflow.network.per_unit import per_unit
-from neomflex_jax.powerflow.sweeps.ac_sweep import solve_by_sweeps
-from neomflex_jax.powerflow.sweeps.calibrated_sweep import calibrated_by_sweeps
+from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep
 
 N_BUS, N_CASES = 19, 19
 PARENT = np.arange(1, N_BUS) * 2 // 3  # of bus 1 and those that follow; bus 0 is the slack
@@ -42,7 +40,7 @@ def try_ac(dtype: np.dtype[Any]) -> None:
     with jax.enable_x64(dtype == np.float64):
         grid, tolerance = per_unit(_feeder()), 1e-11 if dtype == np.float64 else 1e-6
         p, q = power.real.astype(dtype), power.imag.astype(dtype)
-        found = jax.jit(lambda p, q: solve_by_sweeps(grid, p, q, tolerance, 100))(p, q)
+        found = jax.jit(lambda p, q: ac_sweep.solve_by_sweeps(grid, p, q, tolerance, 100))(p, q)
     rise_r, rise_i, converged, _ = (np.asarray(part) for part in found)
     _check(dtype, rise_r=(rise_r, rise.real), rise_i=(rise_i, rise.imag), converged=(converged, True))
 
@@ -63,7 +61,7 @@ def try_calibrated(dtype: np.dtype[Any]) -> None:
     with jax.enable_x64(dtype == np.float64):
         grid = per_unit(_feeder())
         arrays = [part.astype(dtype) for part in (gain, vm_squared, BASE_MVA * power.real, BASE_MVA * power.imag)]
-        found = jax.jit(lambda *arrays: calibrated_by_sweeps(grid, *arrays))(*arrays)
+        found = jax.jit(lambda *arrays: calibrated_sweep.solve_by_sweeps(grid, *arrays))(*arrays)
     own_vm, loss, q_loss, solved = (np.asarray(part) for part in found)
     _check(
         dtype,
@@ -72,9 +70,6 @@ def try_calibrated(dtype: np.dtype[Any]) -> None:
         q_loss=(q_loss, lost.imag.sum(axis=1)),
         solved=(solved, True),
     )
-
-
-TRIALS: dict[str, Callable[[np.dtype[Any]], None]] = {"ac": try_ac, "calibrated": try_calibrated}
 
 
 def _feeder() -> Feeder:

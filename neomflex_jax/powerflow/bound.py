@@ -1,0 +1,224 @@
+"""A power-flow method bound to a feeder: the one thing that the environment calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike, DTypeLike
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
+from neomflex_jax.powerflow.methods.calibrated import Calibrated
+from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac
+from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.register import method_named
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.network.tree import TreeNetwork
+from neomflex_jax.powerflow.piece_sizes import PieceSizes
+from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.sweeps.door import can_sweep
+
+SAMPLE_VALUES = 2_000_000  # buses times samples of a fit around the loads: some 100 MB of features
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class PowerFlow:
+    """A method with a feeder's impedances: a function of one case, and a pytree. Made by `bind` or `calibrate`.
+
+    Attributes
+    ----------
+    grid
+        The feeder in per unit.
+    model
+        The method, with the numbers that it was fitted with, if any.
+    """
+
+    grid: PerUnitFeeder
+    model: Method
+
+    def __repr__(self) -> str:
+        return f"PowerFlow({self.method!r}, {self.grid.topology.n_bus} buses, {type(self.grid.network).__name__})"
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self.model.name
+
+    @nan_is_a_value()
+    def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        """Solve one case; `jax.vmap` solves many.
+
+        Parameters
+        ----------
+        p_injection_mw, q_injection_mvar
+            Net injections in MW and Mvar, positive into the grid, shapes (n_bus,).
+
+        Returns
+        -------
+        PowerFlowResult
+            Fields as they stand there, without leading axes. Failure is a value: see `converged` and `residual_mva`.
+        """
+        # never below the precision of the impedances, which is single or double
+        dtype = jnp.result_type(p_injection_mw, q_injection_mvar, self.grid.r)
+        p_injection_mw, q_injection_mvar = (jnp.asarray(values, dtype) for values in (p_injection_mw, q_injection_mvar))
+        with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
+            flow = self.model.solve(self.grid, p_injection_mw, q_injection_mvar)
+        slack = self.grid.topology.slack  # what is at the slack's bus moves its import and nothing else
+        return replace(
+            flow,
+            slack_p_mw=flow.slack_p_mw - p_injection_mw[slack],
+            slack_q_mvar=flow.slack_q_mvar - q_injection_mvar[slack],
+        )
+
+    @nan_is_a_value()
+    def on(self, feeder: Feeder) -> PowerFlow:
+        """Return the same method on other impedances, traced ones perhaps, of the same topology; a fit is kept."""
+        form = "tree" if isinstance(self.grid.network, TreeNetwork) else "dense"
+        grid = per_unit(feeder, form, lossless=self.model.angles_only)
+        return replace(self, grid=replace(grid, swept=self.grid.swept))
+
+    def by_products(self) -> PowerFlow:
+        """Return the same method without sweeps in machine code."""
+        return replace(self, grid=replace(self.grid, swept=False)) if self.grid.swept else self
+
+    def as_solved_here(self, dtype: DTypeLike) -> PowerFlow:
+        """Return the same method, `by_products` where this process has no sweep for numbers of `dtype`."""
+        return self if can_sweep(self.grid, self.model.sweep, dtype) else self.by_products()
+
+    def piece_sizes(self, fields: tuple[str, ...] | None = None) -> PieceSizes:
+        """Sizes in which a CPU solves a batch of which `fields` are wanted, None for all."""
+        return self.model.piece_sizes(self.grid, fields)
+
+
+@platform_is_there()
+@nan_is_a_value()
+def bind(
+    feeder: Feeder,
+    method: str = "ac",
+    ac_config: AcConfig = AcConfig(),
+    *,
+    network: str = "auto",
+    sweeps: bool = True,
+) -> PowerFlow:
+    """Prepare a power-flow method for a feeder once, to call it many times.
+
+    Parameters
+    ----------
+    feeder
+        The grid. Its nominal loads matter to `calibrated` alone, which is fitted around them: every load scaled by
+        itself, -1 to 2 times its nominal value, by a fixed seed. `calibrate` fits it to given injections.
+    method
+        `ac`, `newton`, `calibrated`, `lindistflow` or `dc`; the page of each in `powerflow/methods/` has its equations,
+        its source and what it neglects.
+    ac_config
+        Tolerance and iteration limit of `ac` and `newton`.
+    network
+        Form of the impedances: `dense` for any feeder, `tree` or `sweep` for a radial one, `auto` for the fastest.
+    sweeps
+        False takes matrix products where machine code would answer radial feeders on a CPU: slower, with the same
+        answers, and the only way to `jax.export` a program. See also the environment variable ``NEOMFLEX_SWEEPS``.
+
+    Returns
+    -------
+    PowerFlow
+        A function of one case and a pytree; `power_flow` takes it in the place of a method's name.
+
+    Raises
+    ------
+    InputError
+        If there is no such method or form, a tree is asked for and the feeder has a loop, sweeps are asked for and
+        forbidden, or a loop has no reactance on which `dc` could solve it.
+    """
+    kind = method_named(method)
+    if kind.fitted:
+        return calibrate(feeder, *_samples_around_loads(feeder), network=network, sweeps=sweeps)
+    return PowerFlow(_grid(feeder, kind, network, sweeps), kind.configured(ac_config))
+
+
+@platform_is_there()
+@nan_is_a_value()
+def calibrate(
+    feeder: Feeder,
+    p_samples_mw: ArrayLike,
+    q_samples_mvar: ArrayLike,
+    *,
+    network: str = "auto",
+    sweeps: bool = True,
+) -> PowerFlow:
+    """Fit the `calibrated` method to AC on sampled injections; it is good on injections like those, and nowhere else.
+
+    Three coefficients a branch are fitted by least squares, so that the branch's squared current follows from its
+    lossless flow (`powerflow/methods/calibrated.py`).
+
+    Parameters
+    ----------
+    feeder
+        The grid.
+    p_samples_mw, q_samples_mvar
+        Net injections in MW and Mvar, positive into the grid, shapes (n_samples, n_bus), some hundreds of samples at
+        least. Samples without an AC solution are left out.
+    network, sweeps
+        As in `bind`.
+
+    Returns
+    -------
+    PowerFlow
+        The fitted method, on this feeder.
+
+    Raises
+    ------
+    InputError
+        If the samples have another shape, hold NaN or infinite values, or none of them has an AC solution; inside jit,
+        grad and vmap.
+    """
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((feeder, p_samples_mw, q_samples_mvar))):
+        raise InputError(
+            "`calibrated` is fitted outside jit, grad and vmap: calibrate first, then pass the fitted method"
+        )
+    p, q = _checked_samples(feeder, p_samples_mw, q_samples_mvar)
+    grid = _grid(feeder, Calibrated, network, sweeps)
+    with jax.default_matmul_precision("highest"):
+        fitted, n_used = fit_to_ac(grid, p, q)
+    concrete = not isinstance(n_used, jax.core.Tracer)  # no tracer among the samples, and yet inside a jit
+    if concrete and n_used == 0:
+        raise InputError(f"none of the {len(p)} samples has an AC solution; give injections that the feeder can carry")
+    if concrete and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(fitted)):
+        raise InputError(f"the fit to {len(p)} samples is not finite; give more, or more different, samples")
+    return PowerFlow(grid, fitted)
+
+
+def _grid(feeder: Feeder, kind: type[Method], network: str, sweeps: bool) -> PerUnitFeeder:
+    """Feeder in per unit, in a form that suits the method."""
+    if network == "sweep" and not sweeps:
+        raise InputError("network = 'sweep' asks for what sweeps = False forbids; ask for 'tree' or 'dense'")
+    grid = per_unit(feeder, network, lossless=kind.angles_only)
+    return replace(grid, swept=grid.swept and sweeps and kind.sweep is not None)
+
+
+def _checked_samples(
+    feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check samples and return them in float64; `calibrate` says what is refused."""
+    p, q = (np.asarray(samples, dtype=float) for samples in (p_samples_mw, q_samples_mvar))
+    for name, samples in (("p_samples_mw", p), ("q_samples_mvar", q)):
+        if samples.ndim != 2 or samples.shape[1] != feeder.n_bus or samples.shape != p.shape:
+            raise InputError(f"{name} has shape {samples.shape}; expected (n_samples, {feeder.n_bus})")
+        if not np.isfinite(samples).all():
+            raise InputError(f"{name} holds NaN or infinite values")
+    if len(p) == 0:
+        raise InputError("there is no sample to fit to; give some hundreds at least")
+    return p, q
+
+
+def _samples_around_loads(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+    """Every load scaled by itself, -1 to 2 times its nominal value (reverse flow included), by a fixed seed."""
+    n_samples = min(4096, max(512, SAMPLE_VALUES // feeder.n_bus))
+    factors = np.random.default_rng(0).uniform(-1.0, 2.0, (2, n_samples, feeder.n_bus))
+    return -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar

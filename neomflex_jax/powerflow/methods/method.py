@@ -1,0 +1,56 @@
+"""The contract of a power-flow method: everything that the rest of the package asks of one.
+
+A method is a frozen dataclass and a JAX pytree. Numbers that it was fitted with are leaves, its options static fields;
+the grid is no part of it, so that one method serves other impedances too. A new one is a module beside this with a
+subclass, and a line in `register.py`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from jax import Array
+
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
+from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.sweeps.door import Sweep
+
+
+class Method(ABC):
+    """A power-flow method.
+
+    Attributes
+    ----------
+    name
+        What users type, `ac` say.
+    exact
+        True if it solves the AC equations; False for a surrogate.
+    fitted
+        True if it has coefficients to be fitted to injections first, `fit` of its class.
+    angles_only
+        True if it solves for angles alone, on a network without resistances.
+    sweep
+        The sweep in machine code that can solve it on a radial feeder, None without one.
+    """
+
+    name: ClassVar[str]
+    exact: ClassVar[bool] = False
+    fitted: ClassVar[bool] = False
+    angles_only: ClassVar[bool] = False
+    sweep: ClassVar[Sweep | None] = None
+
+    @abstractmethod
+    def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+        """Solve one case: injections positive into the grid, shapes (n_bus,)."""
+
+    def piece_sizes(self, grid: PerUnitFeeder, fields: tuple[str, ...] | None) -> PieceSizes:
+        """Sizes in which a CPU solves a batch of which `fields` are wanted, None for all."""
+        return product_sizes(grid, iterates=False)
+
+    @classmethod
+    def configured(cls, ac_config: AcConfig) -> Method:
+        """Make the method with a tolerance and an iteration limit, if it has any use for them."""
+        return cls()

@@ -1,0 +1,33 @@
+"""The one place where a method's name is looked up."""
+
+from __future__ import annotations
+
+from neomflex_jax.errors import unknown_name
+from neomflex_jax.powerflow.methods.ac import Ac
+from neomflex_jax.powerflow.methods.calibrated import Calibrated
+from neomflex_jax.powerflow.methods.dc import Dc
+from neomflex_jax.powerflow.methods.lindistflow import LinDistFlow
+from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.newton import Newton
+
+CHEAPEST_FIRST: tuple[type[Method], ...] = (Dc, LinDistFlow, Calibrated, Ac, Newton)
+METHODS = tuple(sorted(kind.name for kind in CHEAPEST_FIRST))
+
+
+def method_named(name: str) -> type[Method]:
+    """Class of the method with this name.
+
+    Raises
+    ------
+    InputError
+        If there is none; lists the known names.
+    """
+    for kind in CHEAPEST_FIRST:
+        if kind.name == name:
+            return kind
+    raise unknown_name("power-flow method", name, METHODS)
+
+
+def check_method(name: str) -> str:
+    """Return the name of a method; raise `InputError` if there is no such method."""
+    return method_named(name).name
