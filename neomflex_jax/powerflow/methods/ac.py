@@ -22,9 +22,9 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
-from neomflex_jax.powerflow.methods.answer import bus_current, exact_answer
 from neomflex_jax.powerflow.methods.fixed_point import solve_batch
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.results import bus_current, exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -77,7 +77,7 @@ class Ac(Method):
             contraction_solve(self.config.tolerance(p.dtype), self.config.max_iterations),
             has_aux=True,
         )
-        return exact_answer(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
+        return exact_result(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
 
 
 def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array]]:

@@ -29,10 +29,10 @@ from jax import Array
 
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.methods.answer import root, root_or_nan
 from neomflex_jax.powerflow.methods.lindistflow import squared_voltages
-from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.results import root, root_or_nan
 from neomflex_jax.powerflow.network.dense import DenseNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
@@ -71,7 +71,7 @@ class Calibrated(Method):
         if can_sweep(grid, self.sweep, p_injection_mw.dtype):  # and XLA drops the products that nobody reads
             voltages = _by_sweeps(grid, self, p_injection_mw, q_injection_mvar)
         vm, loss, q_loss, solved = voltages
-        return linear_answer(
+        return linear_result(
             grid,
             p_injection_mw,
             q_injection_mvar,

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.powerflow.methods.ac import Ac
-from neomflex_jax.powerflow.methods.answer import bus_current
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows
+from neomflex_jax.powerflow.methods.results import bus_current
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -41,7 +41,7 @@ class Dc(Method):
         va = grid.network.leave(jnp.arctan2(wi, wr) + turn / grid.slack_vm**2)
         vm, va, solved = with_slack(grid, jnp.broadcast_to(grid.slack_vm, va.shape).astype(va.dtype), va)
         zero = jnp.zeros((), va.dtype)
-        return linear_answer(
+        return linear_result(
             grid,
             p_injection_mw,
             q_injection_mvar,

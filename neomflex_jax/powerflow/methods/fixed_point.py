@@ -19,7 +19,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.powerflow.methods.answer import bus_current
+from neomflex_jax.powerflow.methods.results import bus_current
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.stopping import UNTESTED
 
@@ -37,7 +37,7 @@ class Iterate(NamedTuple):
 def evaluate(grid: PerUnitFeeder, p: Array, q: Array, ur: Array, ui: Array) -> tuple[Array, Array]:
     """``G(u)``, all in the network's layout."""
     dr, di = grid.network.drop(*bus_current(grid, p, q, ur, ui))
-    wr, wi = (grid.network.between(part, ur) for part in grid.network.no_load)
+    wr, wi = (grid.network.aligned(part, ur) for part in grid.network.no_load)
     return wr + dr, wi + di
 
 
@@ -53,7 +53,7 @@ def solve_batch(
         too: next to 1, float32 would round them to 1e-7 each time.
     """
     network = grid.network
-    wr, wi = (network.between(part, p) for part in network.no_load)
+    wr, wi = (network.aligned(part, p) for part in network.no_load)
     first_r, first_i = network.drop(*bus_current(grid, p, q, wr, wi))
 
     def advance(rise_r: Array, rise_i: Array) -> tuple[Array, Array, Array]:

@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.powerflow.methods.answer import root_or_nan
-from neomflex_jax.powerflow.methods.linear import enter_linear, linear_answer, linear_flows, with_slack
+from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.results import root_or_nan
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -40,7 +40,7 @@ class LinDistFlow(Method):
         # where the model says v^2 < 0 it has no answer: reported as not converged
         vm, va, solved = with_slack(grid, root_or_nan(vm_squared), va)
         jr, ji = linear_flows(grid, p, q)
-        return linear_answer(
+        return linear_result(
             grid,
             p_injection_mw,
             q_injection_mvar,

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.powerflow.methods.answer import assemble, branch_currents, charging_losses
+from neomflex_jax.powerflow.methods.results import assemble, branch_currents, charging_losses
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
@@ -38,7 +38,7 @@ def with_slack(grid: PerUnitFeeder, vm: Array, va: Array) -> tuple[Array, Array,
     return grid.with_slack(vm, grid.slack_vm), grid.with_slack(va, 0.0), solved
 
 
-def linear_answer(
+def linear_result(
     grid: PerUnitFeeder,
     p_injection_mw: Array,
     q_injection_mvar: Array,

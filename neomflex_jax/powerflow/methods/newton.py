@@ -26,9 +26,9 @@ from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.ac import Voltage
-from neomflex_jax.powerflow.methods.answer import exact_answer
 from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.results import exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -90,7 +90,7 @@ class Newton(Method):
 
         (ur, ui), (converged, count) = lax.custom_root(unbalance, (wr, wi), solve, krylov_solve, has_aux=True)
         leave = grid.network.leave
-        return exact_answer(
+        return exact_result(
             grid,
             leave(p),
             leave(q),

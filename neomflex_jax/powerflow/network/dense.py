@@ -53,7 +53,7 @@ class DenseNetwork:
         """Largest value over the buses."""
         return jnp.max(values, axis=-1)
 
-    def between(self, values: Array, like: Array) -> Array:
+    def aligned(self, values: Array, like: Array) -> Array:
         """Give bus values of no batch axes those of `like`."""
         return values
 

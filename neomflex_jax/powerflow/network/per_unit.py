@@ -2,7 +2,7 @@
 
 Transformers vanish by scaling: with ``k`` the product of the complex ratios on the way from the slack, the voltages
 ``u = k v`` obey a network of plain impedances ``|k|^2 z``, and powers stay what they are. So every method works on u,
-and `answer.py` turns it back. Shunts and line charging are admittances ``y`` at the buses; they draw ``y u``. Source:
+and `results.py` turns it back. Shunts and line charging are admittances ``y`` at the buses; they draw ``y u``. Source:
 the per-unit system for off-nominal ratios, J. J. Grainger, W. D. Stevenson, "Power System Analysis", 1994, chapter 2,
 here carried along the whole tree.
 """

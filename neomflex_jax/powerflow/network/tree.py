@@ -90,7 +90,7 @@ class TreeNetwork:
         """Largest value over the buses."""
         return jnp.max(values, axis=(0, 1))
 
-    def between(self, values: Array, like: Array) -> Array:
+    def aligned(self, values: Array, like: Array) -> Array:
         """Give bus values of no batch axes those of `like`."""
         return values.reshape(values.shape[:2] + (1,) * (like.ndim - 2))
 

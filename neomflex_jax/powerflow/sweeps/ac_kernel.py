@@ -20,7 +20,7 @@ import numpy as np
 from llvmlite import ir
 
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector, new_kernel
-from neomflex_jax.native.rows import Rows
+from neomflex_jax.native.scratch import ScratchRows
 from neomflex_jax.powerflow.stopping import UNTESTED
 
 # of a row: the injection, the first rise d, the rise; the current J on the way back, g on the way forth
@@ -54,7 +54,7 @@ class _Sweep:
     def __init__(self, code: Code, arrays: dict[str, Any], n_cases: Any, n_bus: Any) -> None:
         self.code, self.build, self.arrays = code, code.build, arrays
         self.n_cases, self.n_bus = n_cases, n_bus
-        self.rows = Rows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
+        self.rows = ScratchRows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
         self.get, self.put = self.rows.get, self.rows.put
         self.n_rows = self.build.add(n_bus, INDEX(1))
         self.zero, self.one = code.constant(0.0), code.constant(1.0)

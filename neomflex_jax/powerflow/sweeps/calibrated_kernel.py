@@ -19,7 +19,7 @@ import numpy as np
 from llvmlite import ir
 
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector, new_kernel
-from neomflex_jax.native.rows import Rows
+from neomflex_jax.native.scratch import ScratchRows
 from neomflex_jax.powerflow.sweeps.depth_first import FIRST, GATHERS, HANDS_ON, LEAF
 
 # of a row: the injection, then v^2 or its change over the branch, then v; what several children hand on
@@ -51,7 +51,7 @@ class _Calibrated:
     def __init__(self, code: Code, arrays: dict[str, Any], n_cases: Any, n_bus: Any) -> None:
         self.code, self.build, self.arrays = code, code.build, arrays
         self.n_cases, self.n_bus = n_cases, n_bus
-        self.rows = Rows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
+        self.rows = ScratchRows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
         self.zero = code.constant(0.0)
         self.slack_vm = code.everywhere(self.build.load(arrays["slack_vm"]))
         self.per_base = code.constant(1.0) / code.everywhere(self.build.load(arrays["base"]))

@@ -25,7 +25,7 @@ def bus_current(grid: PerUnitFeeder, p: Array, q: Array, ur: Array, ui: Array) -
     ir, ii = injected_current(p, q, ur, ui)
     if grid.bus_admittance is None:
         return ir, ii
-    g, b = (grid.network.between(part, ur) for part in grid.bus_admittance)
+    g, b = (grid.network.aligned(part, ur) for part in grid.bus_admittance)
     return ir - (g * ur - b * ui), ii - (g * ui + b * ur)
 
 
@@ -40,7 +40,7 @@ def root_or_nan(squared: Array) -> Array:
     return jnp.where(squared > 0, root(squared), jnp.nan)
 
 
-def exact_answer(
+def exact_result(
     grid: PerUnitFeeder, p: Array, q: Array, rise_r: Array, rise_i: Array, *, converged: Array, iterations: Array
 ) -> PowerFlowResult:
     """Answer of a method that solves the AC equations; p, q and u - w of one case, without the slack, (n_bus - 1,)."""

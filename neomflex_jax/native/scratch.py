@@ -13,7 +13,7 @@ from llvmlite import ir
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector
 
 
-class Rows:
+class ScratchRows:
     """Rows of `n_vectors` vectors each; `row` (n_columns,) int32 says which one holds which column of an array."""
 
     def __init__(self, code: Code, scratch: Any, n_vectors: int, row: Any) -> None:
