@@ -51,11 +51,11 @@ class Code:
         self.integers, self.flags = (ir.VectorType(kind, self.lanes) for kind in (INT32, FLAG))
 
     def constant(self, value: float) -> Vector:
-        """Give every lane the same number, known now."""
+        """Vector with the same number in every lane, known now."""
         return Vector(self.build, ir.Constant(self.vector, [value] * self.lanes))
 
     def everywhere(self, number: Any) -> Vector:
-        """Give every lane the same number, known when it runs."""
+        """Vector with the same number in every lane, known when it runs."""
         nothing = ir.Constant(self.vector, ir.Undefined)
         first = self.build.insert_element(nothing, number, INT32(0))
         return Vector(
@@ -76,15 +76,15 @@ class Code:
         self.build.store(vector.value, self._vector_at(array, index), align=self._alignment)
 
     def largest(self, one: Vector, other: Vector) -> Vector:
-        """Give the larger of each lane, NaN if either is."""
+        """Vector with the larger number of each lane, NaN if either is."""
         return Vector(self.build, self.build.call(self._intrinsic("maximum", 2), [one.value, other.value]))
 
     def root(self, squared: Vector) -> Vector:
-        """Give the square root, NaN below 0."""
+        """Vector of square roots, NaN below 0."""
         return Vector(self.build, self.build.call(self._intrinsic("sqrt", 1), [squared.value]))
 
     def variable(self, value: Any) -> Any:
-        """Make a place for a value that changes; `build.load` and `build.store` use it."""
+        """Memory for a value that changes, written and read by `build.store` and `build.load`."""
         with self.build.goto_entry_block():  # one in a loop would take new stack every time
             place = self.build.alloca(value.type)
         self.build.store(value, place)
@@ -161,10 +161,10 @@ def new_kernel(name: str, dtype: np.dtype[Any], arrays: Sequence[str], integers:
 
 
 def number_of(dtype: np.dtype[Any]) -> ir.Type:
-    """Give the type of a number of single or double precision."""
+    """LLVM's type of a number in single or double precision."""
     return {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}[dtype]
 
 
 def lanes_of(dtype: np.dtype[Any]) -> int:
-    """Count the cases of a vector."""
+    """Count of cases in a vector."""
     return VECTOR_BITS // (8 * np.dtype(dtype).itemsize)

@@ -43,7 +43,7 @@ class ScratchRows:
             self.put(code.element(self.row, column), kind, Vector(build, value))
 
     def leave(self, array: Any, kind: int, first_case: Any, n_columns: Any) -> None:
-        """Undo `enter`."""
+        """Copy a vector's worth of cases from the rows to an array: the inverse of `enter`."""
         code, build = self.code, self.code.build
         starts, squares = self._starts(first_case, n_columns)
         with code.count(INDEX(0), squares, code.lanes) as column:
@@ -57,7 +57,7 @@ class ScratchRows:
                 build.store(build.extract_element(value, INT32(lane)), place)
 
     def _starts(self, first_case: Any, n_columns: Any) -> tuple[list[Any], Any]:
-        """Where each case begins, and how many columns fill squares; those left over go one by one."""
+        """Index of each case's first element, and the number of columns in whole squares; the others go one by one."""
         build, lanes = self.code.build, self.code.lanes
         starts = [build.mul(build.add(first_case, INDEX(lane)), n_columns) for lane in range(lanes)]
         return starts, build.sub(n_columns, build.srem(n_columns, INDEX(lanes)))

@@ -45,7 +45,7 @@ _one_at_a_time = Lock()
 
 
 def registered(kernel: Kernel, dtype: np.dtype[Any]) -> str:
-    """Compile and register a kernel of one precision when it is first asked for; its name."""
+    """Compile and register a kernel of one precision when it is first asked for; returns its name in XLA."""
     with _one_at_a_time:  # threads trace at the same time
         if (kernel, dtype) not in _names:
             name, sizes = (

@@ -66,11 +66,8 @@ def _solve_on_threads(
 
     def solve(first: int) -> None:
         start = min(first, n_cases - count)  # pieces of one length are one program: the last goes back a little
-        with (
-            nan_is_a_value(),
-            jax.enable_x64(x64),
-            jax.default_device(device),
-        ):  # what the caller's thread has set, ours has not
+        # settings of JAX hold in the thread that made them
+        with nan_is_a_value(), jax.enable_x64(x64), jax.default_device(device):
             solved = _solve_piece(solver, p_injection_mw, q_injection_mvar, start, fields, size, count)
         gathered.put(first, jax.tree.map(lambda leaf: np.asarray(leaf)[first - start :], solved))
 
@@ -89,7 +86,7 @@ def _piece_cases(n_cases: int, sizes: PieceSizes, n_bus: int) -> int:
 
 
 class _Gathered:
-    """The answers of all pieces, each written to its place by the thread that solved it.
+    """Results of all pieces, each written to its place by the thread that solved it.
 
     Large arrays are fresh memory, which costs a page fault every few kilobytes: one such array a field is the least.
     """
@@ -106,13 +103,13 @@ class _Gathered:
             target[first : first + len(part)] = part
 
     def result(self, device: jax.Device | None) -> PowerFlowResult:
-        """Hand the arrays over to JAX, after which nobody may write them."""
+        """JAX arrays on the same memory, which must not be written any more."""
         whole, self.whole = self.whole, None
         return jax.device_put(whole, device, may_alias=True)
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-    """Make an array that JAX can take over as it is: on a CPU it wants a multiple of 64 for an address."""
+    """Uninitialised array that JAX can use without a copy: on a CPU its address must be a multiple of 64."""
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(n_bytes + 64, np.uint8)
     first = -memory.ctypes.data % 64

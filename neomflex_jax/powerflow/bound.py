@@ -122,8 +122,8 @@ def bind(
     network
         Form of the impedances: `dense` for any feeder, `tree` or `sweep` for a radial one, `auto` for the fastest.
     sweeps
-        False takes matrix products where machine code would answer radial feeders on a CPU: slower, with the same
-        answers, and the only way to `jax.export` a program. See also the environment variable ``NEOMFLEX_SWEEPS``.
+        False takes matrix products where machine code would solve radial feeders on a CPU: the same results, slower,
+        in a program that `jax.export` accepts. ``NEOMFLEX_SWEEPS=off`` does so for a whole process.
 
     Returns
     -------

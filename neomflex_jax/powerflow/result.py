@@ -1,4 +1,4 @@
-"""What every power-flow method answers, exact or not."""
+"""The result of every power-flow method, exact or not."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class PowerFlowResult:
     branch_i_ka: Array  # (n_branch,) larger end's, a transformer's from end by its rated ratio; 0 in open branches
     branch_loading_percent: Array  # (n_branch,) NaN without a rating: "not available", never 0
     converged: Array  # () bool: finite, and for an iterative method the stop test was met
-    residual_mva: Array  # () largest bus mismatch of the AC equations at this answer
+    residual_mva: Array  # () largest bus mismatch of the AC equations at these voltages
     iterations: Array  # () int32, 0 for the methods that do not iterate
 
     __repr__ = one_line

@@ -42,7 +42,7 @@ def power_flow(
         slack's import alone.
     method
         `ac`, `newton`, `calibrated`, `lindistflow`, `dc`, or a bound method from `bind` or `calibrate`, which
-        answers for the impedances and in the precision that it was bound with.
+        keeps the impedances and the precision that it was bound with.
     ac_config
         Tolerance and iteration limit of `ac` and `newton`.
     fields

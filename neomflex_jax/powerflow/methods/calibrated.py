@@ -1,4 +1,4 @@
-"""LinDistFlow with the losses put back, every branch's fitted to AC answers: the surrogate to train on.
+"""LinDistFlow with the losses put back, every branch's fitted to AC power flows: the surrogate to train on.
 
     J    lossless branch currents, LinDistFlow's
     l_b = |J_b|^2 (a_b + b_b Re J_b + c_b Im J_b)                   squared current of branch b
@@ -39,7 +39,7 @@ from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.sweeps.door import Sweep, calibrated_by_sweeps, can_sweep
 
-Voltages = tuple[Array, Array, Array, Array]  # magnitudes (n_bus,), active and reactive losses, whether there is one
+Voltages = tuple[Array, Array, Array, Array]  # magnitudes (n_bus,), active and reactive losses (), solved () bool
 
 
 # what the sweep writes: all else of a result needs the products' arrays
@@ -99,7 +99,7 @@ def solve_by_products(
 
 
 def _half_at_ends(grid: PerUnitFeeder, values: Array) -> Array:
-    """Half of every branch's value, (n_branch,), at the buses where it ends, in the network's layout."""
+    """Half of every branch's value, (n_branch,), added up at the buses where it ends, in the network's layout."""
     if isinstance(grid.network, DenseNetwork):
         return grid.network.enter(values @ _ends(grid.topology).astype(values.dtype))
     start, end = np.array(grid.topology.from_bus), np.array(grid.topology.to_bus)

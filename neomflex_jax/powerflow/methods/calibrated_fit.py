@@ -1,4 +1,4 @@
-"""The coefficients of `calibrated.py`, from AC answers.
+"""The coefficients of `calibrated.py`, fitted to AC power flows.
 
 Least squares, branch by branch: ``|J|^2`` of the exact currents on ``|J0|^2 (1, Re J0, Im J0)`` of the lossless ones,
 with a ridge that keeps LinDistFlow where the samples show nothing. An error counts by its share of ``|J0|^2``, or else
@@ -52,7 +52,7 @@ def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -
 
 
 def _squared_currents(grid: PerUnitFeeder, p_mw: Array, q_mvar: Array, exact: PowerFlowResult) -> Array:
-    """Squared currents of the series impedances, (n_branch,), of an exact answer."""
+    """Squared currents of the series impedances, (n_branch,), of an exact result."""
     vm, va = exact.vm_pu, jnp.deg2rad(exact.va_degree)
     if grid.scale is not None:
         vm, va = vm * grid.scale[0], va + grid.scale[1]

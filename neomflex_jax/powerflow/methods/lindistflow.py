@@ -37,7 +37,7 @@ class LinDistFlow(Method):
         """Solve one case, shapes (n_bus,)."""
         p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
         vm_squared, va = squared_voltages(grid, p, q)
-        # where the model says v^2 < 0 it has no answer: reported as not converged
+        # where the model says v^2 < 0 there is no voltage: reported as not converged
         vm, va, solved = with_slack(grid, root_or_nan(vm_squared), va)
         jr, ji = linear_flows(grid, p, q)
         return linear_result(

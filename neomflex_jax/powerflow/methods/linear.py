@@ -1,4 +1,4 @@
-"""What `dc`, `lindistflow` and `calibrated` share: injections at the slack's voltage, lossless flows, one answer."""
+"""What `dc`, `lindistflow` and `calibrated` share: injections at the slack's voltage, lossless flows, one result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,13 @@ def linear_flows(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array]
 
 
 def with_slack(grid: PerUnitFeeder, vm: Array, va: Array) -> tuple[Array, Array, Array]:
-    """Magnitudes and angles of u without the slack, (n_bus - 1,), at all buses; and whether there is one everywhere."""
+    """Magnitudes and angles of u at all buses from those without the slack, (n_bus - 1,).
+
+    Returns
+    -------
+    vm, va, solved
+        Shapes (n_bus,), (n_bus,) and (): solved is True if every magnitude is finite and above 0.
+    """
     solved = jnp.all(jnp.isfinite(vm) & (vm > 0))
     return grid.with_slack(vm, grid.slack_vm), grid.with_slack(va, 0.0), solved
 
@@ -50,7 +56,7 @@ def linear_result(
     current: tuple[Array, Array],
     converged: Array,
 ) -> PowerFlowResult:
-    """Assemble the answer from u's magnitude and angle, (n_bus,), the series losses and currents, (n_branch,)."""
+    """Make the result from u's magnitude and angle, (n_bus,), the series losses and currents, (n_branch,)."""
     own_p, own_q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
     flat = jnp.zeros_like(vm)
     charging_p, charging_q = charging_losses(grid, vm, flat)

@@ -43,7 +43,7 @@ def root_or_nan(squared: Array) -> Array:
 def exact_result(
     grid: PerUnitFeeder, p: Array, q: Array, rise_r: Array, rise_i: Array, *, converged: Array, iterations: Array
 ) -> PowerFlowResult:
-    """Answer of a method that solves the AC equations; p, q and u - w of one case, without the slack, (n_bus - 1,)."""
+    """Make an exact method's result from p, q and the rise u - w of one case, all without the slack, (n_bus - 1,)."""
     network = grid.network
     wr, wi = (network.leave(part) for part in network.no_load)
     ur, ui = wr + rise_r, wi + rise_i
@@ -133,7 +133,7 @@ def assemble(
     residual_mva: Array,
     iterations: Array,
 ) -> PowerFlowResult:
-    """Undo the scaling and put units on; vm, va are of u at all buses, p_total and q_total the injections' sums."""
+    """Make the result in the user's units; vm, va are of u at all buses, p_total and q_total the injections' sums."""
     slack_p, slack_q = loss - p_total, q_loss - q_total
     if grid.shunt is not None:
         squared = vm**2

@@ -51,7 +51,7 @@ def cluster_tree(parent: np.ndarray, order: np.ndarray, size: int) -> Clusters:
 
 
 def _cuts(parent: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:
-    """Mark the nodes that start a fragment: where one would outgrow `size`, its largest branches come off."""
+    """Mask (n,) of the nodes that start a fragment: where one would outgrow `size`, its largest branches come off."""
     children: list[list[int]] = [[] for _ in parent]
     weight, cut = np.ones(len(parent), int), np.zeros(len(parent), bool)
     for node in order[::-1]:
@@ -71,7 +71,13 @@ def _cuts(parent: np.ndarray, order: np.ndarray, size: int) -> np.ndarray:
 def _pack(
     parent: np.ndarray, order: np.ndarray, cut: np.ndarray, size: int
 ) -> tuple[np.ndarray, list[list[int]], list[int]]:
-    """Put fragments that hang on the same node into one piece while they fit."""
+    """Join fragments that hang on the same node into one piece while they fit.
+
+    Returns
+    -------
+    of_node, members, hangs_on
+        Piece of each node, (n,); nodes of each piece; node on which each piece hangs, -1 for the root.
+    """
     fragment = np.zeros(len(parent), int)
     fragments: dict[int, list[int]] = {}
     for node in order:

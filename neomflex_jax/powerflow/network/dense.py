@@ -42,11 +42,11 @@ class DenseNetwork:
     __repr__ = one_line
 
     def enter(self, values: Array) -> Array:
-        """Take bus values without the slack, (..., n), into this network's layout."""
+        """Arrange bus values without the slack, (..., n), in this network's layout."""
         return jnp.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, self.r.shape[0] - self.n)])
 
     def leave(self, values: Array) -> Array:
-        """Undo `enter`."""
+        """Bus values without the slack, (..., n), from this network's layout: the inverse of `enter`."""
         return values[..., : self.n]
 
     def largest(self, values: Array) -> Array:
@@ -54,7 +54,7 @@ class DenseNetwork:
         return jnp.max(values, axis=-1)
 
     def aligned(self, values: Array, like: Array) -> Array:
-        """Give bus values of no batch axes those of `like`."""
+        """Reshape bus values without batch axes so that they broadcast against `like`, both in this layout."""
         return values
 
     def drop(self, ir: Array, ii: Array) -> tuple[Array, Array]:

@@ -59,7 +59,7 @@ class PerUnitFeeder:
         return jnp.concatenate([injection[..., :slack], injection[..., slack + 1 :]], axis=-1) / self.s_base_mva
 
     def with_slack(self, values: Array, slack_value: Any) -> Array:
-        """Put the slack's value back in its place, shape (..., n_bus)."""
+        """Bus values (..., n_bus) from those without the slack, (..., n_bus - 1), and the slack's own."""
         slack = self.topology.slack
         at_slack = jnp.broadcast_to(jnp.asarray(slack_value, values.dtype), (*values.shape[:-1], 1))
         return jnp.concatenate([values[..., :slack], at_slack, values[..., slack:]], axis=-1)
@@ -123,7 +123,7 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
 
 
 def _check_loops(feeder: Feeder, network: str, lossless: bool) -> None:
-    """Raise where a loop has no answer in the network asked for."""
+    """Raise if the network asked for cannot hold the feeder's loops."""
     if network not in NETWORKS:
         raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
     loop_branches = spanning_tree(feeder.topology).loop_branches

@@ -77,13 +77,13 @@ class TreeNetwork:
     __repr__ = one_line
 
     def enter(self, values: Array) -> Array:
-        """Take bus values without the slack, (..., n), into this network's layout."""
+        """Arrange bus values without the slack, (..., n), in this network's layout."""
         rows = jnp.moveaxis(values, -1, 0)
         slots = jnp.concatenate([rows, jnp.zeros_like(rows[:1])])[self.buses]
         return slots.reshape(self.r.shape[:2] + rows.shape[1:])
 
     def leave(self, values: Array) -> Array:
-        """Undo `enter`."""
+        """Bus values without the slack, (..., n), from this network's layout: the inverse of `enter`."""
         return jnp.moveaxis(values.reshape((-1, *values.shape[2:]))[self.order], 0, -1)
 
     def largest(self, values: Array) -> Array:
@@ -91,7 +91,7 @@ class TreeNetwork:
         return jnp.max(values, axis=(0, 1))
 
     def aligned(self, values: Array, like: Array) -> Array:
-        """Give bus values of no batch axes those of `like`."""
+        """Reshape bus values without batch axes so that they broadcast against `like`, both in this layout."""
         return values.reshape(values.shape[:2] + (1,) * (like.ndim - 2))
 
     def drop(self, ir: Array, ii: Array) -> tuple[Array, Array]:
@@ -117,7 +117,7 @@ class TreeNetwork:
         return jnp.pad(below, [(0, 0)] * (below.ndim - 1) + [(0, 1)])[..., self.branch_bus] * self.branch_sign
 
     def _hooked(self, current: Array) -> Array:
-        """Put into the hooks what flows there, J."""
+        """Currents of all slots, those of the hooks replaced by what flows there, J."""
         if self.hooks == 0:
             return current
         first = current.shape[1] - self.hooks

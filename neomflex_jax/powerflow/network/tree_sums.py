@@ -58,12 +58,12 @@ class TreeSums:
         return self.above.leave(self.above.below(inner) if below else self.above.along(inner))
 
     def enter(self, values: Array) -> Array:
-        """Take values (n_node, ...) into slots, (n_cluster, size, ...)."""
+        """Arrange values of nodes, (n_node, ...), in slots, (n_cluster, size, ...)."""
         slots = jnp.concatenate([values, jnp.zeros_like(values[:1])])[self.nodes]
         return slots.reshape(self.path.shape[:2] + values.shape[1:])
 
     def leave(self, values: Array) -> Array:
-        """Undo `enter`."""
+        """Values of nodes, (n_node, ...), from slots: the inverse of `enter`."""
         return values.reshape((-1, *values.shape[2:]))[self.order]
 
 

@@ -110,7 +110,7 @@ class _Sweep:
             build.store(value, place, align=4)
 
     def close(self, off: Vector, before: Vector) -> Any:
-        """Tell which cases' estimated error, 2 |f| min(1, |f| / |f before|), is below the tolerance."""
+        """Return flags, true where a case's estimated error, 2 |f| min(1, |f| / |f before|), is below the tolerance."""
         build, ratio = self.build, off / before
         shrinks = build.fcmp_ordered("<", ratio.value, self.one.value)
         ratio = Vector(build, build.select(shrinks, ratio.value, self.one.value))
@@ -135,7 +135,7 @@ class _Sweep:
         self.put(INDEX(0), G_I, self.zero)
 
     def forward(self, finish: Callable[[Any, Vector, Vector], Vector]) -> None:
-        """Sum the rises from the slack, hand each bus's g to `finish`, and keep the largest of what it gives."""
+        """Sum the rises from the slack, call `finish` with each bus's g, and keep the largest of what it returns."""
         build = self.build
         build.store(self.zero.value, self.off)
         with self.code.count(INDEX(1), self.n_rows) as row:
@@ -149,14 +149,14 @@ class _Sweep:
             build.store(off.value, self.off)
 
     def start(self, row: Any, gr: Vector, gi: Vector) -> Vector:
-        """Keep the rise of the first evaluation and start from where it leads to, to second order."""
+        """Store the first evaluation's rise and start from where it leads to, to second order; returns |f| squared."""
         squared = gr * gr + gi * gi
         for kind, value in ((FIRST_R, gr), (FIRST_I, gi), (RISE_R, gr - squared), (RISE_I, gi)):
             self.put(row, kind, value)
         return squared
 
     def update(self, row: Any, gr: Vector, gi: Vector) -> Vector:
-        """``u <- u + f - d conj(f)``."""
+        """``u <- u + f - d conj(f)``; returns |f| squared."""
         dr, di = self.get(row, FIRST_R), self.get(row, FIRST_I)
         fr, fi = gr - self.get(row, RISE_R), gi - self.get(row, RISE_I)
         self.put(row, RISE_R, gr - (dr * fr + di * fi))
@@ -164,9 +164,9 @@ class _Sweep:
         return fr * fr + fi * fi
 
     def once(self, name: str) -> Vector:
-        """Give every lane the number that an array of no axes holds."""
+        """Vector with the number of an array of no axes in every lane."""
         return self.code.everywhere(self.build.load(self.arrays[name]))
 
     def broadcast(self, name: str, row: Any) -> Vector:
-        """Give every lane a row's number."""
+        """Vector with a row's number in every lane."""
         return self.code.everywhere(self.code.element(self.arrays[name], row))

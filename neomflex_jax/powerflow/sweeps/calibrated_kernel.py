@@ -112,7 +112,7 @@ class _Calibrated:
             self.build.store(value.value, place)
 
     def forward(self) -> Any:
-        """Sum the changes from the slack; gives which cases have a voltage everywhere."""
+        """Sum the changes from the slack; returns a flag for each case, True if it has a voltage everywhere."""
         code, build, rows = self.code, self.build, self.rows
         rows.put(INDEX(0), VM, self.slack_vm)
         squared = code.variable((self.slack_vm * self.slack_vm).value)
@@ -132,14 +132,14 @@ class _Calibrated:
         return build.load(solved)
 
     def fork(self, row: Any) -> Callable[[int], Any]:
-        """Give a test of a row's flags."""
+        """Return a function that tests one of a row's flags."""
         build, flags = self.build, self.build.load(self.build.gep(self.arrays["forks"], [row]))
         return lambda flag: build.icmp_signed("!=", build.and_(flags, INT32(flag)), INT32(0))
 
     def carry(self, place: Any) -> Vector:
-        """Read what was carried from the row before."""
+        """Vector that was carried from the row before."""
         return Vector(self.build, self.build.load(place))
 
     def broadcast(self, name: str, row: Any) -> Vector:
-        """Give every lane a row's number."""
+        """Vector with a row's number in every lane."""
         return self.code.everywhere(self.code.element(self.arrays[name], row))

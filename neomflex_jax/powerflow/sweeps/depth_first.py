@@ -30,7 +30,7 @@ class DepthFirst(NamedTuple):
 
 @lru_cache(maxsize=32)
 def depth_first(topology: Topology) -> DepthFirst:
-    """Order the buses of a radial network."""
+    """Depth-first order of a radial network's buses."""
     tree = spanning_tree(topology)
     below: list[list[int]] = [[] for _ in range(topology.n_bus)]
     for bus in tree.order[1:]:

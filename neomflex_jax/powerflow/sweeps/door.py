@@ -1,4 +1,4 @@
-"""The door to machine code: may this process sweep? If not, one warning, and matrix products give the same answers.
+"""The door to machine code: it opens if this process can sweep; if not, one warning, and matrix products serve as well.
 
 It is asked whenever `ac` or `calibrated` is traced on a radial network, and finds out by trying: the kernel is written,
 compiled, registered and has to solve a small network whose answer is known (`trials.py`), once for each kernel and
@@ -43,7 +43,7 @@ class Door:
     """What this process has found out."""
 
     is_open: bool | None = None  # None: nobody has asked yet
-    passed: set[tuple[Sweep, str]] = field(default_factory=set)  # kernel and precision of those that answer right
+    passed: set[tuple[Sweep, str]] = field(default_factory=set)  # kernels, with a precision, that solved their trial
     lock: Lock = field(default_factory=Lock)  # threads trace at the same time
 
     def lets_pass(self, sweep: Sweep, dtype: DTypeLike) -> bool:
@@ -57,7 +57,7 @@ class Door:
                 self.is_open = not reason
                 if not reason:
                     self.passed.add(key)
-            answer = self.is_open
+            usable = self.is_open
         if reason:  # outside the lock: what handles warnings may trace
             warnings.warn(
                 f"no sweeps in machine code: {reason}. `ac` and `calibrated` take matrix products instead, with the "
@@ -65,7 +65,7 @@ class Door:
                 RuntimeWarning,
                 stacklevel=2,
             )
-        return answer
+        return usable
 
 
 _door = Door()
@@ -122,13 +122,13 @@ def fault(sweep: Sweep, dtype: str) -> str:
             pool.submit(_try, sweep, dtype).result()
     except ImportError as problem:
         return f"llvmlite does not load ({_first_line(problem)}; `pip install --force-reinstall llvmlite` may mend it)"
-    except Exception as problem:  # LLVM, XLA or this code on a processor nobody tried: whatever it is, products answer
+    except Exception as problem:  # LLVM, XLA or this code on a processor nobody tried: whatever it is, products serve
         return f"{type(problem).__name__}: {_first_line(problem)}"
     return ""
 
 
 def _try(sweep: Sweep, dtype: str) -> None:
-    """Have a kernel solve its trial; raises whatever goes wrong."""
+    """Compile a kernel and solve its trial with it; raises whatever goes wrong."""
     from neomflex_jax.powerflow.sweeps import trials  # loads LLVM
 
     trial = {Sweep.AC: trials.try_ac, Sweep.CALIBRATED: trials.try_calibrated}[sweep]

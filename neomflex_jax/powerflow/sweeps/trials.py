@@ -1,4 +1,4 @@
-"""What each kernel must answer before it is used: a small tree whose answer follows from the equations alone, in NumPy.
+"""A trial for each kernel before it is used: a small tree whose flow follows from the equations alone, in NumPy.
 
 The tree has forks and lines in both directions; its buses and cases fill a vector and leave some over, so that a fault
 in any part of a kernel shows.
@@ -30,7 +30,7 @@ class WrongAnswerError(ArithmeticError):
 
 
 def try_ac(dtype: np.dtype[Any]) -> None:
-    """Choose voltages, and have the injections that lead to them solved."""
+    """Solve injections that were worked out from chosen voltages; raises `WrongAnswerError` unless these come back."""
     above = _above()
     drop = 2e-3 * _spread(N_CASES, N_BUS - 1) + 1e-3j * _spread(N_BUS - 1, N_CASES).T  # over each branch
     rise = drop @ above
@@ -46,7 +46,7 @@ def try_ac(dtype: np.dtype[Any]) -> None:
 
 
 def try_calibrated(dtype: np.dtype[Any]) -> None:
-    """Have injections solved with coefficients that are used nowhere else."""
+    """Solve injections with coefficients that are used nowhere else; raises `WrongAnswerError` for other voltages."""
     above, gain = _above(), np.stack([1.0 + R, 3.0 * X, -2.0 * R])
     power = 0.05 * (_spread(N_CASES, N_BUS) + 0.5j * _spread(N_BUS, N_CASES).T)
     power[:, 0] = 7.0  # at the slack, where it changes nothing
@@ -73,7 +73,7 @@ def try_calibrated(dtype: np.dtype[Any]) -> None:
 
 
 def _feeder() -> Feeder:
-    """Make the tree, one kV everywhere, so that ohms are per unit times the base's inverse."""
+    """Tree at one kV everywhere, so that ohms are per unit times the base's inverse."""
     ends = np.stack([PARENT, np.arange(1, N_BUS)])
     start, end = np.where(TOWARDS > 0, ends[::-1], ends).tolist()
     return Feeder(
@@ -101,13 +101,13 @@ def _above() -> np.ndarray:
 
 
 def _spread(n_rows: int, n_columns: int) -> np.ndarray:
-    """Numbers between -1 and 1 of which no two are near each other's order."""
+    """Numbers between -1 and 1 without any pattern, shape (n_rows, n_columns)."""
     return np.sin(1.0 + np.arange(n_rows * n_columns) ** 1.5).reshape(n_rows, n_columns)
 
 
-def _check(dtype: np.dtype[Any], **answers: tuple[np.ndarray, Any]) -> None:
-    """Compare what was found with what must be."""
-    for name, (found, expected) in answers.items():
+def _check(dtype: np.dtype[Any], **results: tuple[np.ndarray, Any]) -> None:
+    """Raise `WrongAnswerError` if a result, (found, expected), is off."""
+    for name, (found, expected) in results.items():
         error = np.abs(found.astype(np.float64) - expected).max()
         if not error <= (1e-10 if dtype == np.float64 else 5e-6):
             raise WrongAnswerError(f"the kernel's {name} in {dtype.name} is off by {error:.1e}")
