@@ -9,6 +9,13 @@ when a case stops, is said in `fixed_point.py`.
 
 A vector holds as many cases; they iterate together until all have stopped, the other cases of the batch apart. What a
 bus needs lies side by side, a row of scratch memory; row 0 is the slack's, and a bus comes after the one above it.
+
+Why it is written by hand: the same loop as Numba functions (Numba 0.68, `fastmath`, 16 or 64 cases as the contiguous
+inner dimension) solved at best 2.1 M flows a second on one core where this kernel solved 4.9 M, on case33bw in
+float32, both called in turns in one process (case141: 0.47 M and 1.5 M). Numba has no way to say that arrays do not
+overlap: with one array of rows LLVM's own checks sent every bus to the scalar loop; the figures are those of an array
+for each quantity, where all loops became vector code. Transposing cases, element by element there, took 90 ns a flow,
+nearly half of what this kernel takes in all. And Numba compiled for several seconds, this takes less than one.
 """
 
 from __future__ import annotations
