@@ -4,7 +4,8 @@
 `compare`, `judge`, `closed_loop`, `second_referee`) can be used on their own. pandapower is imported on first use.
 """
 
-from validation.closed_loop.closed_loop import closed_loop, idle_policy
+from validation.closed_loop.acting import idle_policy
+from validation.closed_loop.closed_loop import closed_loop
 from validation.closed_loop.gap import ClosedLoop
 from validation.errors.metrics import Metrics, compare
 from validation.judge_run import Validated

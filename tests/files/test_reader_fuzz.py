@@ -43,8 +43,8 @@ from neomflex_jax.training.run_log import copy_rows_of_seed, drop_rows_after
 from neomflex_jax.yardsticks import Optimum
 from validation import validate
 from validation.recompute.checks import check_trajectory
+from validation.recompute.set_points import SetPoints
 from validation.referee.day_files import DayFiles
-from validation.referee.pandapower_net import SetPoints
 from validation.report.seeds import read_groups
 from validation.report.status import Identity
 from validation.report.stored_report import read_report

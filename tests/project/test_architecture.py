@@ -96,6 +96,24 @@ def test_validation_knows_no_learner(name: str) -> None:
     assert not {room_of(imported) for imported in imports_of(NAMES[name])} & {"agents", "training", "plots"}
 
 
+# Within validation, the lowest first: a record by itself, the referees' answers to it, how far both are apart, the same
+# with the policy acting, the verdict, and the report on it. What runs all of them lies beside the rooms, above.
+VALIDATION_FLOORS = ("recompute", "referee", "errors", "closed_loop", "verdict", "report", "")
+
+
+def validation_floor(name: str) -> int:
+    """Floor of a module of validation; lazy and typing-only imports count too."""
+    parts = name.split(".")
+    return VALIDATION_FLOORS.index(parts[1] if len(parts) > 1 and parts[1] in VALIDATION_FLOORS else "")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "validation"])
+def test_no_import_within_validation_goes_upwards(name: str) -> None:
+    for imported in imports_of(NAMES[name]):
+        if room_of(imported) == "validation":
+            assert validation_floor(imported) <= validation_floor(name), f"{name} imports {imported}"
+
+
 def test_only_validation_and_one_reader_know_pandapower() -> None:
     allowed = {"neomflex_jax.grid.from_pandapower", "validation"}
     for name, path in NAMES.items():

@@ -17,6 +17,7 @@ from validation.errors.currents import RecordedCurrents, recorded_currents
 from validation.errors.margin import margin_of
 from validation.errors.ranking import ranking_of
 from validation.errors.summary import outside
+from validation.recompute.record import record_of
 
 QUANTITIES = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "branch_i_ka")
 
@@ -33,12 +34,12 @@ def replayed(run: Trajectory) -> Replay:
 
 @pytest.fixture(scope="module")
 def currents(run: Trajectory, case33bw: nf.Feeder) -> RecordedCurrents:
-    return recorded_currents(run, case33bw)
+    return recorded_currents(record_of(run, case33bw))
 
 
 @pytest.fixture(scope="module")
 def budget(run: Trajectory, replayed: Replay, case33bw: nf.Feeder, currents: RecordedCurrents) -> Budget:
-    return error_budget(run, replayed, case33bw, currents)
+    return error_budget(record_of(run, case33bw), replayed, currents)
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -70,7 +71,7 @@ def test_a_planted_error_shows_at_its_bus_and_hour(
     exact = dataclasses.replace(run, vm_pu=replayed.vm_pu.copy())
     step, bus = 48 + 11, run.bus_labels.index(22)  # half past five of the second day
     exact.vm_pu[step, bus] += 0.03
-    planted = error_budget(exact, replayed, case33bw, currents)
+    planted = error_budget(record_of(exact, case33bw), replayed, currents)
     assert {group for group, error in planted.of("vm_pu", "bus").items() if error.max_abs > 0} == {"22"}
     assert {group for group, error in planted.of("vm_pu", "hour").items() if error.max_abs > 0} == {"5"}
     assert planted.of("vm_pu", "bus")["22"].bias == pytest.approx(0.03 / run.n_steps)
@@ -82,7 +83,7 @@ def test_a_failed_flow_is_in_no_error_and_in_the_margins(
     lost = {name: np.array(getattr(replayed, name)) for name in (*QUANTITIES, "surplus_mw", "status")}
     for name, values in lost.items():
         values[7] = "not_converged" if name == "status" else np.nan
-    failed = error_budget(run, dataclasses.replace(replayed, **lost), case33bw, currents)
+    failed = error_budget(record_of(run, case33bw), dataclasses.replace(replayed, **lost), currents)
     assert failed.of("vm_pu")["all"].n_compared == (run.n_steps - 1) * 33
     groups = failed.of("loss_mw", "slack_flow").values()
     assert sum(group.n_compared for group in groups) == run.n_steps - 1
@@ -108,7 +109,7 @@ def test_parallel_branches_have_names_of_their_own(case33bw: nf.Feeder) -> None:
 
 def test_exact_currents_are_pandapowers(case33bw: nf.Feeder) -> None:
     run = record_random("ac")
-    found = recorded_currents(run, case33bw)
+    found = recorded_currents(record_of(run, case33bw))
     assert found.branch_i_ka is not None
     np.testing.assert_allclose(found.branch_i_ka, replay(run).branch_i_ka, atol=2e-6)
 
@@ -117,13 +118,13 @@ def test_currents_of_another_method_than_stated_are_not_available(
     run: Trajectory, replayed: Replay, case33bw: nf.Feeder
 ) -> None:
     lied = dataclasses.replace(run, power_flow="ac")
-    found = recorded_currents(lied, case33bw)
+    found = recorded_currents(record_of(lied, case33bw))
     assert found.branch_i_ka is None
     assert "gives other voltages" in found.source
-    nothing = error_budget(lied, replayed, case33bw, found)
+    nothing = error_budget(record_of(lied, case33bw), replayed, found)
     assert np.isnan(nothing.of("branch_i_ka")["all"].max_abs)
     lost = dataclasses.replace(run, scenario=dataclasses.replace(run.scenario, profiles="gone.csv"))
-    assert "cannot be set up again" in recorded_currents(lost, case33bw).source
+    assert "cannot be set up again" in recorded_currents(record_of(lost, case33bw)).source
 
 
 def test_loading_without_a_rating_is_not_available(
@@ -133,7 +134,7 @@ def test_loading_without_a_rating_is_not_available(
     assert np.isnan(budget.loading_percent.pandapower) and np.isnan(budget.loading_percent.recorded)
     rating_ka = np.full(37, np.nan)
     rating_ka[[0, 36]] = 0.2, 1e-9  # the tie is open: its rating must not matter
-    rated = error_budget(run, replayed, dataclasses.replace(case33bw, max_i_ka=rating_ka), currents)
+    rated = error_budget(record_of(run, dataclasses.replace(case33bw, max_i_ka=rating_ka)), replayed, currents)
     assert rated.loading_percent.n_rated == 1
     assert rated.loading_percent.pandapower == pytest.approx(100 * replayed.branch_i_ka[:, 0].max() / 0.2)
 

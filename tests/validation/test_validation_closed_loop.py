@@ -16,11 +16,12 @@ from neomflex_jax.environment import Environment, evaluation_environment
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
 from validation import compare, replay
-from validation.closed_loop.closed_loop import closed_loop, idle_policy
-from validation.closed_loop.gap import compare_loops
+from validation.closed_loop.acting import idle_policy
+from validation.closed_loop.closed_loop import closed_loop
+from validation.closed_loop.gap import Apart, Played, compare_loops
 from validation.recompute.observations import check_observations
+from validation.recompute.set_points import SetPoints
 from validation.referee import prepared
-from validation.referee.pandapower_net import SetPoints
 from validation.referee.prepared import step_solver
 from validation.referee.runpp import NOT_CONVERGED
 from validation.verdict.criteria import judge
@@ -111,7 +112,7 @@ def test_a_dear_day_and_a_cheap_one_do_not_cancel(exact: tuple[Trajectory, Polic
     shift = np.where(run.day == 0, 1.0, -1.0)[:, None]
     other = dataclasses.replace(run, local_reward=run.local_reward + shift)
     status = np.full(run.n_steps, "ok")
-    gap = compare_loops(run, other, status, spot_max_pu=0.0, apart_action=1.0, apart_vm_pu=1.0)
+    gap = compare_loops(run, Played(other, status, spot_max_pu=0.0), Apart(action=1.0, vm_pu=1.0))
     assert gap.cost == pytest.approx(gap.recorded_cost, rel=1e-5)
     assert gap.cost_gap_share == pytest.approx(run.n_steps * len(run.scenario.agents) / gap.recorded_cost, rel=1e-4)
 

@@ -17,10 +17,10 @@ import neomflex_jax as nf
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
 from validation import Replay, compare, replay, tolerances_for
-from validation.recompute.checks import implied_injections
 from validation.recompute.cost import local_cost
 from validation.recompute.observations import check_observations
-from validation.referee.pandapower_net import PandapowerNet, SetPoints
+from validation.recompute.set_points import SetPoints, implied_injections
+from validation.referee.pandapower_net import PandapowerNet
 from validation.verdict.criteria import judge
 
 BAD_STEP = 60

@@ -8,11 +8,12 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
+from validation.recompute.set_points import SetPoints
 from validation.referee.feeder_check import check_feeder, random_injections
 from validation.referee.feeder_net import net_from_feeder, runpp_needs
 from validation.referee.net_agreement import check_agreement, rows_of_branches
-from validation.referee.pandapower_net import PandapowerNet, SetPoints, side_by_side
-from validation.referee.replay import OK, RUNPP_OPTIONS, solve
+from validation.referee.pandapower_net import PandapowerNet, side_by_side
+from validation.referee.runpp import OK, RUNPP_OPTIONS, solve
 
 
 def feeder_with_everything(**changes) -> nf.Feeder:

@@ -16,8 +16,9 @@ from neomflex_jax.scenario import Rules, Scenario, Uncertainty
 from validation import Sample, tolerances_for, validate
 from validation.errors.metrics import compare
 from validation.recompute.device_limits import device_excess
-from validation.referee.replay import replay
-from validation.sample import replayable, whole_days
+from validation.recompute.record import checked_record
+from validation.referee.replay import replay, replay_record
+from validation.referee.workers import Spread
 from validation.verdict.criteria import judge
 
 FEEDER = nf.load_feeder("case33bw")
@@ -103,8 +104,8 @@ def test_a_battery_that_fails_stops_and_one_that_cannot_fail_may_not(run: Trajec
 
 
 def test_sampled_days_are_judged_with_the_days_before_them(run: Trajectory, tmp_path) -> None:
-    part = whole_days(run, (1, 2))
-    answers = replay(replayable(part))
+    record = checked_record(run).on_days((1, 2))
+    part, answers = record.trajectory, replay_record(record, Spread())
     assert compare(part, answers, whole=run)[0].device_limit_max <= LIMIT
     faulty = with_p(run, 48, float(np.clip(run.battery_p_mw[47, 0], -0.05, 0.05)) + RAMP_MW + 0.1)
     assert compare(part, answers, whole=faulty)[0].device_limit_max > LIMIT

@@ -20,11 +20,11 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
 from validation import replay
 from validation.errors.metrics import compare
-from validation.recompute.checks import implied_injections, set_points_of
+from validation.recompute.set_points import SetPoints, implied_injections, set_points_of
 from validation.referee.feeder_net import net_from_feeder
 from validation.referee.net_agreement import rows_of_branches
-from validation.referee.pandapower_net import PandapowerNet, SetPoints, build_net
-from validation.referee.replay import NON_FINITE, NOT_CONVERGED, RUNPP_OPTIONS, UNSUPPLIED, solve
+from validation.referee.pandapower_net import PandapowerNet, build_net
+from validation.referee.runpp import NON_FINITE, NOT_CONVERGED, RUNPP_OPTIONS, UNSUPPLIED, solve
 
 KW = 1e-3
 

@@ -20,10 +20,10 @@ from neomflex_jax.profiles import profiles_hash
 from neomflex_jax.resources import packaged_profiles
 from validation import Report, Sample, Tolerances, idle_policy, render_table, tolerances_for, validate
 from validation.recompute.profile_check import profile_gap
+from validation.recompute.record import checked_record
 from validation.report.provenance import git_commit
 from validation.report.status import Identity, validation_status
 from validation.report.stored_report import read_report
-from validation.sample import whole_days
 from validation.verdict.criteria import judge
 
 HASHES = {"agent_1": "a" * 64, "agent_2": "b" * 64, "agent_3": "c" * 64}
@@ -231,7 +231,7 @@ def test_equal_seeds_draw_equal_days() -> None:
 
 
 def test_sampled_days_keep_their_rows(four_days: Trajectory) -> None:
-    part = whole_days(four_days, (1, 3))
+    part = checked_record(four_days).on_days((1, 3)).trajectory
     np.testing.assert_array_equal(np.unique(part.dataset_index // 48), [1, 3])
     np.testing.assert_array_equal(part.vm_pu[48:], four_days.vm_pu[144:192])
 

@@ -9,7 +9,6 @@ carried over as the scenario's rules say. `gap.py` holds the outcome against the
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,21 +20,18 @@ import numpy as np
 from neomflex_jax.environment.step.rewards import shared_reward
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_feeder
-from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.scenario import Uncertainty
-from validation.closed_loop.acting import ActingPolicy, Actor, idle_policy
+from validation.closed_loop.acting import ActingPolicy, Actor
 from validation.closed_loop.delivery import DEVICES, Carried, compiled_dispatch
-from validation.closed_loop.gap import ClosedLoop, compare_loops
-from validation.recompute.checks import check_trajectory, implied_injections, set_points_of
+from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
 from validation.recompute.observations import frame_of
-from validation.referee.pandapower_net import SetPoints
+from validation.recompute.record import Record, checked_record, record_of
+from validation.recompute.set_points import SetPoints, set_points_of
 from validation.referee.prepared import StepSolver, step_solver
-from validation.referee.runpp import OK, Answers
-
-__all__ = ["ActingPolicy", "ClosedLoop", "closed_loop", "idle_policy"]
+from validation.referee.replay import OnStep
+from validation.referee.runpp import OK, Solved
 
 SPOT_STRIDE = 7  # a day's step that is solved by plain `runpp` as well: day x stride, modulo the day
 
@@ -45,7 +41,7 @@ def closed_loop(
     trajectory: Trajectory,
     policy: ActingPolicy,
     *,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
     apart_action: float = 1e-3,
     apart_vm_pu: float = 1e-4,
 ) -> ClosedLoop:
@@ -63,19 +59,26 @@ def closed_loop(
     apart_action, apart_vm_pu
         Differences of an action or a voltage above which the two runs have parted.
 
+    Returns
+    -------
+    ClosedLoop
+        Both runs day by day, where they part, and the closed loop as a trajectory of its own.
+
     Raises
     ------
     InputError
         If the trajectory cannot be replayed, was disturbed at random or ends days at a violation, or the policy
         leaves out an agent or returns another shape, no number or NaN, naming agent and step.
     """
-    feeder = load_feeder(trajectory.scenario.feeder)
-    check_trajectory(trajectory, feeder)
-    _check_repeatable(trajectory)
-    played, status, spot_max_pu = _Loop(trajectory, feeder, policy).play(on_step)
-    return compare_loops(
-        trajectory, played, status, spot_max_pu=spot_max_pu, apart_action=apart_action, apart_vm_pu=apart_vm_pu
-    )
+    return act_again(checked_record(trajectory), policy, on_step, Apart(apart_action, apart_vm_pu))
+
+
+def act_again(
+    record: Record, policy: ActingPolicy, on_step: OnStep | None = None, apart: Apart | None = None
+) -> ClosedLoop:
+    """Play a checked record's days again, as `closed_loop` does."""
+    _check_repeatable(record.trajectory)
+    return compare_loops(record.trajectory, _Loop(record, policy).play(on_step), apart or Apart())
 
 
 def _check_repeatable(trajectory: Trajectory) -> None:
@@ -109,8 +112,8 @@ class _Places:
 class _Loop:
     """Everything that stays the same from step to step."""
 
-    def __init__(self, trajectory: Trajectory, feeder: Feeder, policy: ActingPolicy) -> None:
-        scenario = trajectory.scenario
+    def __init__(self, record: Record, policy: ActingPolicy) -> None:
+        trajectory, feeder, scenario = record.trajectory, record.feeder, record.trajectory.scenario
         self.trajectory, self.feeder, self.scenario = trajectory, feeder, scenario
         self.solver: StepSolver = step_solver(scenario, feeder)
         frames = [frame_of(scenario, feeder, agent) for agent in range(len(scenario.agents))]
@@ -122,8 +125,8 @@ class _Loop:
         self.known = np.stack(known, axis=1)  # (n, 3) what no action changes
         self.buffer_mwh = np.array([load.buffer_mwh or 1.0 for load in scenario.flexible_loads])
 
-    def play(self, on_step: Callable[[int, int], None] | None) -> tuple[Trajectory, np.ndarray, float]:
-        """Give what was played, the status of every power flow, and the spot checks' largest difference."""
+    def play(self, on_step: OnStep | None) -> Played:
+        """Play all days."""
         n_steps, steps = self.trajectory.n_steps, self.scenario.steps_per_day
         kept: list[dict[str, np.ndarray]] = []
         stores, spots = self._first_stores(0), []
@@ -144,7 +147,7 @@ class _Loop:
                 on_step(first + steps, n_steps)
         arrays = {name: np.stack([step[name] for step in kept]) for name in kept[0]}
         status = arrays.pop("status")
-        return self._as_trajectory(arrays, status), status, max(spots)
+        return Played(self._as_trajectory(arrays, status), status, max(spots))
 
     def _step(self, row: int, memory: Memory, stores: Carried) -> tuple[dict[str, np.ndarray], SetPoints, Carried]:
         """Observe, act, deliver, solve; gives what to keep of it, the set-points and what devices carry on."""
@@ -205,11 +208,11 @@ class _Loop:
         needed = {name: np.asarray(arrays[name], float) for name in (*DEVICES, "vm_pu", "loss_mw", "slack_p_mw")}
         needed["price"] = np.asarray(trajectory.price, float)
         cost = local_cost(scenario, self.feeder, step=trajectory.step, **needed)
-        p_mw, q_mvar = implied_injections(played, self.feeder)
+        record = record_of(played, self.feeder)
         return dataclasses.replace(
             played,
-            p_injection_mw=p_mw,
-            q_injection_mvar=q_mvar,
+            p_injection_mw=record.p_injection_mw,
+            q_injection_mvar=record.q_injection_mvar,
             residual_mva=np.where(status == OK, 0.0, np.nan),
             local_reward=-cost,
             reward=np.asarray(jax.vmap(partial(shared_reward, scenario))(jnp.asarray(-cost))),
@@ -233,7 +236,7 @@ def _seen_voltages(step: dict[str, np.ndarray]) -> np.ndarray:
     return vm_pu if step["status"] == OK else np.full_like(vm_pu, COLLAPSED_VM_PU)
 
 
-def _difference_pu(step: dict[str, np.ndarray], plain: Answers) -> float:
+def _difference_pu(step: dict[str, np.ndarray], plain: Solved) -> float:
     """Largest difference of a voltage; infinite if only one of the two has an answer."""
     if step["status"] != OK or plain["status"][0] != OK:
         return 0.0 if step["status"] == plain["status"][0] else float("inf")

@@ -15,6 +15,7 @@ import numpy as np
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
 from validation.errors.summary import outside
+from validation.referee.runpp import OK
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,25 @@ class Parting:
     tolerance: float
 
 
+@dataclass(frozen=True)
+class Apart:
+    """Differences above which two runs have parted."""
+
+    action: float = 1e-3
+    vm_pu: float = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """What was played in closed loop."""
+
+    trajectory: Trajectory
+    status: np.ndarray  # (n,) of every power flow, as `Replay` has it
+    spot_max_pu: float  # largest difference of a voltage where a step was solved by plain `runpp` too
+
+    __repr__ = one_line
+
+
 @dataclass(frozen=True, eq=False)
 class ClosedLoop:
     """What the policy did in pandapower, beside what it did in the record."""
@@ -87,18 +107,10 @@ class ClosedLoop:
         return plain | {"days": days, "parting": None if self.parting is None else dataclasses.asdict(self.parting)}
 
 
-def compare_loops(
-    recorded: Trajectory,
-    played: Trajectory,
-    status: np.ndarray,
-    *,
-    spot_max_pu: float,
-    apart_action: float,
-    apart_vm_pu: float,
-) -> ClosedLoop:
+def compare_loops(recorded: Trajectory, played: Played, apart: Apart) -> ClosedLoop:
     """Hold a closed loop against the record it began from."""
-    steps = recorded.scenario.steps_per_day
-    days = tuple(_day_gap(recorded, played, day) for day in range(recorded.n_steps // steps))
+    steps, again = recorded.scenario.steps_per_day, played.trajectory
+    days = tuple(_day_gap(recorded, again, day) for day in range(recorded.n_steps // steps))
     recorded_cost, cost = sum(day.recorded_cost for day in days), sum(day.cost for day in days)
     return ClosedLoop(
         run=recorded.run,
@@ -108,12 +120,12 @@ def compare_loops(
         recorded_cost=recorded_cost,
         cost=cost,
         cost_gap_share=_share(days),
-        vm_gap_max_pu=_largest(recorded.vm_pu, played.vm_pu),
-        failed_flows=int((status != "ok").sum()),
-        parting=_parting(recorded, played, apart_action, apart_vm_pu),
-        spot_max_pu=spot_max_pu,
+        vm_gap_max_pu=_largest(recorded.vm_pu, again.vm_pu),
+        failed_flows=int((played.status != OK).sum()),
+        parting=_parting(recorded, again, apart),
+        spot_max_pu=played.spot_max_pu,
         recorded=recorded,
-        played=played,
+        played=again,
     )
 
 
@@ -160,16 +172,15 @@ def _largest(one: np.ndarray, other: np.ndarray) -> float:
     return float(finite.max()) if finite.size else (math.nan if difference.size else 0.0)
 
 
-def _parting(recorded: Trajectory, played: Trajectory, apart_action: float, apart_vm_pu: float) -> Parting | None:
+def _parting(recorded: Trajectory, played: Trajectory, apart: Apart) -> Parting | None:
     found = []
-    for order, (name, what, tolerance) in enumerate(
-        (("action", "action", apart_action), ("vm_pu", "voltage", apart_vm_pu))
-    ):
+    compared = (("action", "action", apart.action), ("vm_pu", "voltage", apart.vm_pu))
+    for order, (name, what, tolerance) in enumerate(compared):
         before, after = (np.asarray(getattr(run, name), float) for run in (recorded, played))
         together = (np.abs(before - after) <= tolerance) | (np.isnan(before) & np.isnan(after))
-        apart = np.argwhere(~together)
-        if len(apart):
-            found.append((int(apart[0][0]), order, what, tuple(apart[0]), before, after, tolerance))
+        places = np.argwhere(~together)
+        if len(places):
+            found.append((int(places[0][0]), order, what, tuple(places[0]), before, after, tolerance))
     if not found:
         return None
     row, _, what, place, before, after, tolerance = min(found, key=lambda one: one[:2])

@@ -16,6 +16,7 @@ from neomflex_jax.grid.feeder import Feeder
 from validation.errors.currents import RecordedCurrents
 from validation.errors.margin import Margin, margin_of
 from validation.errors.summary import ErrorSummary, summarise
+from validation.recompute.record import Record
 from validation.referee.replay import Replay
 
 ALL = "all"
@@ -56,16 +57,9 @@ class Budget:
         return {row.group: row.error for row in self.rows if (row.quantity, row.axis) == (quantity, axis)}
 
 
-def error_budget(trajectory: Trajectory, replayed: Replay, feeder: Feeder, currents: RecordedCurrents) -> Budget:
-    """Break a run's errors down.
-
-    Parameters
-    ----------
-    feeder
-        The scenario's.
-    currents
-        Of the recorded side, from `recorded_currents`.
-    """
+def error_budget(record: Record, replayed: Replay, currents: RecordedCurrents) -> Budget:
+    """Break a run's errors down; `currents` are those of `recorded_currents`."""
+    trajectory, feeder = record.trajectory, record.feeder
     limits = trajectory.scenario.limits
     sides = {"vm_pu": (np.asarray(trajectory.vm_pu, float), replayed.vm_pu)}
     sides |= {name: (np.asarray(getattr(trajectory, name), float), getattr(replayed, name)) for name in STEP_QUANTITIES}

@@ -15,9 +15,8 @@ import numpy as np
 
 from neomflex_jax.environment.make import bound_power_flow, scenario_profiles
 from neomflex_jax.errors import InputError
-from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.powerflow import power_flow
+from validation.recompute.record import Record
 
 SAME_VM_PU = 1e-5  # float32 sums in another order; another model is apart by far more
 
@@ -30,8 +29,9 @@ class RecordedCurrents:
     source: str
 
 
-def recorded_currents(trajectory: Trajectory, feeder: Feeder) -> RecordedCurrents:
+def recorded_currents(record: Record) -> RecordedCurrents:
     """Work out the currents of the method that played."""
+    trajectory, feeder = record.trajectory, record.feeder
     method, scenario = trajectory.power_flow, trajectory.scenario
     try:
         plain = replace(scenario, variant="")  # a variant is played on the plain days' fit

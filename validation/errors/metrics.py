@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_feeder
 from neomflex_jax.one_line import one_line
 from validation.errors.summary import Confusion, ErrorSummary, confusion, outside, summarise
-from validation.recompute.checks import energy_gaps_mwh, energy_jumps_mwh, implied_injections, ruled_load_q_factor
 from validation.recompute.cost import local_cost
 from validation.recompute.device_limits import device_excess
+from validation.recompute.energies import energy_gaps_mwh, energy_jumps_mwh
 from validation.recompute.observations import check_observations
+from validation.recompute.record import Record, record_of
+from validation.recompute.set_points import ruled_load_q_factor
 from validation.referee.replay import Replay
 
 
@@ -103,33 +104,28 @@ class Series:
 def compare(trajectory: Trajectory, replayed: Replay, *, whole: Trajectory | None = None) -> tuple[Metrics, Series]:
     """Compare a run with its replay.
 
-    `whole` is the run that a sample of days is from: observations, energies and devices depend on the days before, and
-    are judged on all of it.
+    Parameters
+    ----------
+    trajectory
+        The run, or some days of it.
+    replayed
+        pandapower's answer to each of its steps.
+    whole
+        The run that a sample of days is from: observations, energies and devices depend on the days before, and are
+        judged on all of it. None: `trajectory` is all there is.
+
+    Returns
+    -------
+    Metrics, Series
+        Figures of the run, and the figures by step that they are made from.
     """
-    whole = trajectory if whole is None else whole
-    scenario, limits = trajectory.scenario, trajectory.scenario.limits
-    feeder = load_feeder(scenario.feeder)
-    recorded_vm_pu = np.asarray(trajectory.vm_pu, float)
-    step = np.asarray(trajectory.dataset_index) % scenario.steps_per_day
-    names = ("battery_p_mw", "battery_q_mvar", "pv_p_mw", "pv_q_mvar", "pv_available_mw", "load_curtailed_mw", "price")
-    operation = {name: np.asarray(getattr(trajectory, name), float) for name in names}
+    return compare_record(record_of(trajectory, whole=whole), replayed)
 
-    def cost(answer: Trajectory | Replay) -> np.ndarray:
-        grid = {name: np.asarray(getattr(answer, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
-        return local_cost(scenario, feeder, **grid, **operation, step=step).sum(axis=1)
 
-    hard, band = (limits.hard_min_pu, limits.hard_max_pu), (limits.band_min_pu, limits.band_max_pu)
-    series = Series(
-        recorded_cost=np.asarray(trajectory.cost, float),
-        cost=cost(replayed),
-        vm_error_pu=recorded_vm_pu - replayed.vm_pu,
-        recorded_outside_hard=outside(recorded_vm_pu, *hard),
-        outside_hard=outside(replayed.vm_pu, *hard),
-        recorded_outside_band=outside(recorded_vm_pu, *band),
-        outside_band=outside(replayed.vm_pu, *band),
-    )
-    p_mw, q_mvar = implied_injections(trajectory, feeder)
-    cost_error = series.recorded_cost - cost(trajectory)
+def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
+    """Compare a record with its replay, as `compare` does."""
+    trajectory, feeder, whole = record.trajectory, record.feeder, record.whole
+    series = _series(record, replayed)
     return Metrics(
         **_counts(trajectory, replayed),
         **_errors(trajectory, replayed),
@@ -137,16 +133,40 @@ def compare(trajectory: Trajectory, replayed: Replay, *, whole: Trajectory | Non
         worst_voltage=_worst_voltage(trajectory, series.vm_error_pu),
         hard=confusion(series.recorded_outside_hard, series.outside_hard),
         band=confusion(series.recorded_outside_band, series.outside_band),
-        p_injection_max_mw=_max_abs(trajectory.p_injection_mw - p_mw),
-        q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - q_mvar),
+        p_injection_max_mw=_max_abs(trajectory.p_injection_mw - record.p_injection_mw),
+        q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - record.q_injection_mvar),
         load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
         energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
         energy_jump_max_mwh=_max_abs(energy_jumps_mwh(whole)),
         device_limit_max=float(np.max(device_excess(whole, feeder), initial=0.0)),
         power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
-        cost_max=_max_abs(cost_error),
+        cost_max=_max_abs(series.recorded_cost - _cost(record, trajectory)),
         observation_max=check_observations(whole, feeder).max_abs,
     ), series
+
+
+def _series(record: Record, replayed: Replay) -> Series:
+    recorded_vm_pu, limits = np.asarray(record.trajectory.vm_pu, float), record.trajectory.scenario.limits
+    hard, band = (limits.hard_min_pu, limits.hard_max_pu), (limits.band_min_pu, limits.band_max_pu)
+    return Series(
+        recorded_cost=np.asarray(record.trajectory.cost, float),
+        cost=_cost(record, replayed),
+        vm_error_pu=recorded_vm_pu - replayed.vm_pu,
+        recorded_outside_hard=outside(recorded_vm_pu, *hard),
+        outside_hard=outside(replayed.vm_pu, *hard),
+        recorded_outside_band=outside(recorded_vm_pu, *band),
+        outside_band=outside(replayed.vm_pu, *band),
+    )
+
+
+def _cost(record: Record, grid: Trajectory | Replay) -> np.ndarray:
+    """All agents' cost of each step, (n,), from the grid quantities of one side and the recorded set-points."""
+    trajectory = record.trajectory
+    names = ("battery_p_mw", "battery_q_mvar", "pv_p_mw", "pv_q_mvar", "pv_available_mw", "load_curtailed_mw", "price")
+    known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
+    known |= {name: np.asarray(getattr(grid, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
+    step = np.asarray(trajectory.dataset_index) % trajectory.scenario.steps_per_day
+    return local_cost(trajectory.scenario, record.feeder, step=step, **known).sum(axis=1)
 
 
 def _counts(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:

@@ -26,8 +26,8 @@ from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.scenario import Scenario
-from validation.referee.pandapower_net import SetPoints
-from validation.referee.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Answers
+from validation.recompute.set_points import SetPoints
+from validation.referee.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Solved
 
 FORMAT = "neomflex-replayed-day-1"
 NAME = re.compile(r"[0-9a-f]{64}\.npz")
@@ -51,7 +51,7 @@ class DayFiles:
     n_bus: int
     n_branch: int
 
-    def read(self, day: SetPoints) -> Answers | None:
+    def read(self, day: SetPoints) -> Solved | None:
         """Read a day's answers; None if there are none that can be trusted."""
         path = self._path(day)
         try:
@@ -65,7 +65,7 @@ class DayFiles:
             return None
         return held if _sound(held) else None
 
-    def write(self, day: SetPoints, answers: Answers) -> None:
+    def write(self, day: SetPoints, answers: Solved) -> None:
         """Write a day's answers, whole or not at all."""
         path = self._path(day)
         arrays: dict[str, Any] = {"sha256": np.array(_seal(path.stem, answers)), **answers}
@@ -125,14 +125,14 @@ def _is_sealed(path: Path) -> bool:
         return False
 
 
-def _seal(name: str, answers: Answers) -> str:
+def _seal(name: str, answers: Solved) -> str:
     digest = hashlib.sha256(name.encode())
     for field, values in sorted(answers.items()):
         digest.update(f"{field} {values.dtype.str} {values.shape}".encode() + np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
-def _sound(held: Answers) -> bool:
+def _sound(held: Solved) -> bool:
     """Whether the answers could come from `DaySolver`: known statuses, numbers where solved, NaN where not."""
     if not np.isin(held["status"], STATUSES).all():
         return False

@@ -24,7 +24,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import power_flow
 from validation.referee.feeder_net import net_from_feeder, runpp_needs
 from validation.referee.net_agreement import check_agreement
-from validation.referee.replay import RUNPP_OPTIONS
+from validation.referee.runpp import RUNPP_OPTIONS
 from validation.referee.unsolved import Unsolved
 
 LOAD_FACTORS = (0.0, 1.5)  # on every load's p by itself

@@ -19,6 +19,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.matplotlib_import import load_matplotlib
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
+from validation.recompute.set_points import SetPoints
 from validation.referee.feeder_net import net_from_feeder, runpp_needs
 from validation.referee.net_agreement import check_agreement, rows_of_branches
 
@@ -35,38 +36,6 @@ BUS_COLUMNS = {
 }
 
 IGNORED = ("poly_cost", "pwl_cost", "bus_geodata", "line_geodata")  # tables without influence on a power flow
-
-
-@dataclass(frozen=True, eq=False)
-class SetPoints:
-    """What is set in some steps, in this project's signs; first axis: steps."""
-
-    demand: np.ndarray  # (n,) factor on every load's nominal p
-    load_q_factor: np.ndarray  # (n,) factor on every load's nominal q
-    battery_p_mw: np.ndarray  # (n, n_battery) positive discharging
-    pv_p_mw: np.ndarray  # (n, n_pv)
-    pv_q_mvar: np.ndarray  # (n, n_pv)
-    battery_q_mvar: np.ndarray | None = None  # (n, n_battery) into the grid
-    load_p_extra_mw: np.ndarray | None = None  # (n, n_bus) consumption beside nominal p x demand
-    load_q_extra_mvar: np.ndarray | None = None  # (n, n_bus)
-
-    __repr__ = one_line
-
-    def __len__(self) -> int:
-        return len(self.demand)
-
-    def rows(self, which: slice) -> SetPoints:
-        """Take some of the steps."""
-        return SetPoints(**{name: values[which] for name, values in self._given()})
-
-    def padded(self, n_more: int) -> SetPoints:
-        """Append steps in which everything is zero."""
-        return SetPoints(
-            **{name: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))]) for name, values in self._given()}
-        )
-
-    def _given(self) -> list[tuple[str, np.ndarray]]:
-        return [(name, values) for name, values in vars(self).items() if values is not None]
 
 
 @dataclass(frozen=True, eq=False)

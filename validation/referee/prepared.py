@@ -17,8 +17,9 @@ import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from validation.referee.pandapower_net import PandapowerNet, SetPoints, build_net
-from validation.referee.runpp import OK, RUNPP_OPTIONS, Answers, solve, solve_stubbornly
+from validation.recompute.set_points import SetPoints
+from validation.referee.pandapower_net import PandapowerNet, build_net
+from validation.referee.runpp import OK, RUNPP_OPTIONS, Solved, solve, solve_stubbornly
 
 MOST_SWEEPS = 60
 SAME_PU = 1e-9  # the prepared matrices must give `runpp`'s own voltages, or they are not used
@@ -73,7 +74,7 @@ class StepSolver:
     battery_bus: np.ndarray  # (n_battery,) positions
     pv_bus: np.ndarray
 
-    def solve(self, step: SetPoints) -> Answers:
+    def solve(self, step: SetPoints) -> Solved:
         """Solve one step; fields as of `runpp.solve_stubbornly`, without branch currents."""
         if self.prepared is not None:
             with np.errstate(all="ignore"):  # what diverges goes to `runpp`
@@ -82,12 +83,12 @@ class StepSolver:
                 return answers
         return self.by_runpp(step)
 
-    def by_runpp(self, step: SetPoints) -> Answers:
+    def by_runpp(self, step: SetPoints) -> Solved:
         """Solve one step by cold `runpp` and its retries alone."""
         answers = solve_stubbornly(self.net, step)
         return {name: values for name, values in answers.items() if name != "branch_i_ka"}
 
-    def _by_matrices(self, prepared: Prepared, step: SetPoints) -> Answers | None:
+    def _by_matrices(self, prepared: Prepared, step: SetPoints) -> Solved | None:
         s = self._injections(step) / prepared.s_base_mva
         u = prepared.voltages(s)
         if u is None:

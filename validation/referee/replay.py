@@ -13,36 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_feeder
-from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
-from validation.recompute.checks import check_trajectory, implied_injections, set_points_of
+from validation.recompute.record import Record, checked_record
 from validation.referee.day_files import day_files, grid_key
-from validation.referee.runpp import (
-    NON_FINITE,
-    NOT_CONVERGED,
-    OK,
-    RETRY_LADDER,
-    RUNPP_OPTIONS,
-    UNSUPPLIED,
-    Answers,
-    solve,
-)
-from validation.referee.workers import solve_days
+from validation.referee.runpp import OK, Solved
+from validation.referee.workers import Grid, Spread, solve_days
 
-__all__ = [
-    "NON_FINITE",
-    "NOT_CONVERGED",
-    "OK",
-    "RETRY_LADDER",
-    "RUNPP_OPTIONS",
-    "UNSUPPLIED",
-    "Replay",
-    "replay",
-    "solve",
-]
+OnStep = Callable[[int, int], None]  # called with the number of steps done and of all steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +48,7 @@ class Replay:
 def replay(
     trajectory: Trajectory,
     *,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: OnStep | None = None,
     n_workers: int = 1,
     executor: Executor | None = None,
     resume_folder: str | Path | None = None,
@@ -90,42 +68,48 @@ def replay(
     resume_folder
         Keeps every finished day, and what an earlier replay of the same set-points has finished there is taken.
 
+    Returns
+    -------
+    Replay
+        One row a step of the trajectory; a step that could not be solved is NaN and has a status that says why.
+
     Raises
     ------
     InputError
         If the trajectory is empty, truncated or of wrong shapes, holds a set-point that is not finite, if pandapower's
         own data of the feeder differ from ours, `n_workers` is no whole number of at least 1, or workers keep dying.
     """
-    if not isinstance(n_workers, int) or n_workers < 1:
-        raise InputError(f"n_workers = {n_workers} must be a whole number of at least 1")
-    scenario = trajectory.scenario
-    feeder = load_feeder(scenario.feeder)
-    check_trajectory(trajectory, feeder)
-    set_points, steps = set_points_of(trajectory, feeder), scenario.steps_per_day
-    days = {day: set_points.rows(slice(day * steps, (day + 1) * steps)) for day in range(len(set_points) // steps)}
-    key = grid_key(scenario, feeder)
-    kept = None if resume_folder is None else day_files(resume_folder, key, feeder)
-    done: dict[int, Answers] = {}
+    return replay_record(checked_record(trajectory), Spread(n_workers, executor, resume_folder), on_step)
 
-    def on_day(day: int, answers: Answers, *, new: bool = True) -> None:
-        if kept is not None and new:
-            kept.write(days[day], answers)
-        done[day] = answers
+
+def replay_record(record: Record, spread: Spread, on_step: OnStep | None = None) -> Replay:
+    """Run a checked record's steps through pandapower, as `replay` does."""
+    points, scenario = record.set_points, record.trajectory.scenario
+    steps, grid = scenario.steps_per_day, Grid(grid_key(scenario, record.feeder), scenario, record.feeder)
+    days = {day: points.rows(slice(day * steps, (day + 1) * steps)) for day in range(len(points) // steps)}
+    kept = None if spread.resume_folder is None else day_files(spread.resume_folder, grid.key, record.feeder)
+    done: dict[int, Solved] = {}
+
+    def on_day(day: int, solved: Solved) -> None:
+        done[day] = solved
         if on_step is not None:
-            on_step(len(done) * steps, len(set_points))
+            on_step(len(done) * steps, len(points))
 
-    if kept is not None:
-        for day, points in days.items():
-            if (known := kept.read(points)) is not None:
-                on_day(day, known, new=False)
-    missing = {day: points for day, points in days.items() if day not in done}
-    solve_days(missing, (key, scenario, feeder), on_day, n_workers=n_workers, executor=executor)
-    answers = {name: np.concatenate([done[day][name] for day in days]) for name in done[0]}
-    return Replay(trajectory.bus_labels, surplus_mw=_surplus_mw(trajectory, feeder, answers), **answers)
+    def on_new_day(day: int, solved: Solved) -> None:
+        if kept is not None:
+            kept.write(days[day], solved)
+        on_day(day, solved)
+
+    for day, one in days.items():
+        if kept is not None and (known := kept.read(one)) is not None:
+            on_day(day, known)
+    solve_days({day: one for day, one in days.items() if day not in done}, grid, on_new_day, spread)
+    solved = {name: np.concatenate([done[day][name] for day in days]) for name in done[0]}
+    return Replay(record.trajectory.bus_labels, surplus_mw=_surplus_mw(record, solved), **solved)
 
 
-def _surplus_mw(trajectory: Trajectory, feeder: Feeder, answers: Answers) -> np.ndarray:
+def _surplus_mw(record: Record, solved: Solved) -> np.ndarray:
     """Import and injections without what shunts and losses take, (n,)."""
-    p_injection_mw, _ = implied_injections(trajectory, feeder)
-    shunts_mw = 0.0 if feeder.shunts is None else answers["vm_pu"] ** 2 @ np.asarray(feeder.shunts.p_mw, float)
-    return answers["slack_p_mw"] + p_injection_mw.sum(axis=1) - shunts_mw - answers["loss_mw"]
+    shunts = record.feeder.shunts
+    shunts_mw = 0.0 if shunts is None else solved["vm_pu"] ** 2 @ np.asarray(shunts.p_mw, float)
+    return solved["slack_p_mw"] + record.p_injection_mw.sum(axis=1) - shunts_mw - solved["loss_mw"]

@@ -21,8 +21,9 @@ import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
+from validation.recompute.set_points import SetPoints
 from validation.referee.feeder_net import TOLERANCE_MVA
-from validation.referee.pandapower_net import GridResults, PandapowerNet, SetPoints, build_net, side_by_side, unsupplied
+from validation.referee.pandapower_net import GridResults, PandapowerNet, build_net, side_by_side, unsupplied
 
 OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED = "ok", "not_converged", "non_finite", "unsupplied"
 STATUSES = (OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED)
@@ -56,7 +57,7 @@ RETRY_LADDER: tuple[dict[str, Any], ...] = (  # cold each, and from where the gr
     {"algorithm": "nr", "init": "flat", "max_iteration": 30},
     {"algorithm": "iwamoto_nr", "init": "flat", "max_iteration": 30},
 )
-Answers = dict[str, np.ndarray]  # fields of `GridResults`, status and attempts; first axis: steps
+Solved = dict[str, np.ndarray]  # fields of `GridResults`, status and attempts; first axis: steps
 _ONE_AT_A_TIME = Lock()  # warnings and standard output, which `solve` silences, belong to the whole process
 
 
@@ -67,7 +68,7 @@ class DaySolver:
     single: PandapowerNet
     together: PandapowerNet
 
-    def solve(self, set_points: SetPoints) -> Answers:
+    def solve(self, set_points: SetPoints) -> Solved:
         """Solve steps, each with the retries it needs."""
         parts, n_copies = [], self.together.n_copies
         for first in range(0, len(set_points), n_copies):
@@ -90,7 +91,7 @@ def day_solver(scenario: Scenario, feeder: Feeder) -> DaySolver:
     return DaySolver(single, side_by_side(single, math.ceil(steps / n_parts)))
 
 
-def _solve_together(built: PandapowerNet, set_points: SetPoints) -> Answers | None:
+def _solve_together(built: PandapowerNet, set_points: SetPoints) -> Solved | None:
     """Solve all steps by one call, one step an island; None if any of them fails."""
     spare = built.n_copies - len(set_points)
     results, status = solve(built, set_points.padded(spare), RUNPP_OPTIONS)
@@ -101,13 +102,13 @@ def _solve_together(built: PandapowerNet, set_points: SetPoints) -> Answers | No
     return answer | {"status": np.full(n, OK, "<U16"), "attempts": np.ones(n, int)}
 
 
-def _solve_each(built: PandapowerNet, set_points: SetPoints) -> Answers:
+def _solve_each(built: PandapowerNet, set_points: SetPoints) -> Solved:
     """Solve the steps one by one, each with the retries it needs."""
     answers = [solve_stubbornly(built, set_points.rows(slice(row, row + 1))) for row in range(len(set_points))]
     return {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
 
 
-def solve_stubbornly(built: PandapowerNet, step: SetPoints) -> Answers:
+def solve_stubbornly(built: PandapowerNet, step: SetPoints) -> Solved:
     """Solve one step cold, then by the ladder's rungs until one answers."""
     results, status = solve(built, step, RUNPP_OPTIONS)
     attempts = 1

@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
-from validation.recompute.checks import implied_injections
+from validation.recompute.record import Record, record_of
 from validation.referee.replay import Replay
 
 PROGRAM = "power-grid-model"
@@ -67,15 +66,20 @@ def second_referee(trajectory: Trajectory, replayed: Replay, *, within_pu: float
     SecondReferee
         With `agrees` None and a sentence why, if power-grid-model is not installed or cannot take the feeder.
     """
+    return ask_again(record_of(trajectory), replayed, within_pu)
+
+
+def ask_again(record: Record, replayed: Replay, within_pu: float = AGREEMENT_PU) -> SecondReferee:
+    """Solve the steps of a replayed record again, as `second_referee` does."""
     try:
         number = version(PROGRAM)
     except PackageNotFoundError:
         return _silent(None, f"{PROGRAM} is not installed; pip install 'neomflex-jax[referee]' for a second opinion")
     from power_grid_model.errors import PowerGridError
 
-    feeder = load_feeder(trajectory.scenario.feeder)
+    feeder = record.feeder
     try:
-        answers = _solve(feeder, *implied_injections(trajectory, feeder))
+        answers = _solve(feeder, record.p_injection_mw, record.q_injection_mvar)
     except PowerGridError as error:
         return _silent(number, f"{PROGRAM} {number} cannot take feeder {feeder.name!r}: {error}")
     return _compared(number, feeder, answers, replayed, within_pu)

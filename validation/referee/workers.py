@@ -10,36 +10,54 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
-from typing import cast
+from pathlib import Path
+from typing import NamedTuple, cast
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from validation.referee.pandapower_net import SetPoints, build_net
-from validation.referee.runpp import Answers, DaySolver, day_solver
+from validation.recompute.set_points import SetPoints
+from validation.referee.pandapower_net import build_net
+from validation.referee.runpp import DaySolver, Solved, day_solver
 
 MOST_POOLS = 3  # pools whose workers die before giving up
 _own = threading.local()  # a worker's nets: runpp writes into them, so no two threads may share them
+OnDay = Callable[[int, Solved], None]  # called with a day's number and what was solved of it
 
 
-def solve_day(key: str, scenario: Scenario, feeder: Feeder, day: SetPoints) -> Answers:
-    """Solve a day in a worker with the nets of `key`, built when it first comes up."""
+@dataclass(frozen=True)
+class Spread:
+    """How the days of a replay are spread, and where finished ones are kept; arguments as `replay` takes them."""
+
+    n_workers: int = 1
+    executor: Executor | None = None
+    resume_folder: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.n_workers, int) or self.n_workers < 1:
+            raise InputError(f"n_workers = {self.n_workers} must be a whole number of at least 1")
+
+
+class Grid(NamedTuple):
+    """What days are solved on; the key names it."""
+
+    key: str
+    scenario: Scenario
+    feeder: Feeder
+
+
+def solve_day(grid: Grid, day: SetPoints) -> Solved:
+    """Solve a day in a worker, with nets that are built when their grid first comes up."""
     known = cast("tuple[str, DaySolver] | None", getattr(_own, "nets", None))
-    if known is None or known[0] != key:
-        known = _own.nets = (key, day_solver(scenario, feeder))
+    if known is None or known[0] != grid.key:
+        known = _own.nets = (grid.key, day_solver(grid.scenario, grid.feeder))
     return known[1].solve(day)
 
 
-def solve_days(
-    days: Mapping[int, SetPoints],
-    grid: tuple[str, Scenario, Feeder],
-    on_day: Callable[[int, Answers], None],
-    *,
-    n_workers: int,
-    executor: Executor | None,
-) -> None:
+def solve_days(days: Mapping[int, SetPoints], grid: Grid, on_day: OnDay, spread: Spread) -> None:
     """Solve all days, here or by others, and hand over each once, in the order in which they are finished.
 
     Parameters
@@ -47,14 +65,12 @@ def solve_days(
     days
         Set-points by day.
     grid
-        What `solve_day` needs beside the day.
+        What they are solved on.
     on_day
-        Called in this thread with a day's number and answers.
-    n_workers
-        Processes to start where there is no `executor`, or where it broke; 1 without an `executor`: none, all is done
-        here.
-    executor
-        Whoever gives it shuts it down.
+        Called in this thread.
+    spread
+        Its executor solves the days, and whoever gave it shuts it down. Where there is none, or it broke, processes are
+        started; with one worker and no executor all is done here.
 
     Raises
     ------
@@ -63,25 +79,38 @@ def solve_days(
     """
     if not days:
         return
-    if executor is None and n_workers == 1:
-        solver = day_solver(*grid[1:])
+    if spread.executor is None and spread.n_workers == 1:
+        solver = day_solver(grid.scenario, grid.feeder)
         for day, points in days.items():
             on_day(day, solver.solve(points))
         return
-    build_net(*grid[1:])  # what is wrong with the grid is said here, not by a worker
+    build_net(grid.scenario, grid.feeder)  # what is wrong with the grid is said here, not by a worker
     left = dict(days)
 
-    def finish(day: int, answers: Answers) -> None:
+    def finish(day: int, solved: Solved) -> None:
         del left[day]
-        on_day(day, answers)
+        on_day(day, solved)
 
-    if executor is not None:
+    if spread.executor is not None:
         try:
-            _fan_out(executor, left, grid, finish)
+            _fan_out(spread.executor, left, grid, finish)
         except BrokenExecutor:
-            n_workers = max(1, n_workers)  # what it left undone is done by processes of our own
+            pass  # what it left undone is done by processes of our own
         else:
             return
+    broken = _solve_in_processes(left, grid, finish, spread.n_workers)
+    if broken is not None:
+        raise InputError(
+            f"worker processes died in {MOST_POOLS} pools, {len(left)} of {len(days)} days are not replayed "
+            f"({broken}); free memory or replay with n_workers=1. A script that starts workers needs "
+            "`if __name__ == '__main__':`"
+        ) from broken
+
+
+def _solve_in_processes(
+    left: Mapping[int, SetPoints], grid: Grid, finish: OnDay, n_workers: int
+) -> BrokenExecutor | None:
+    """Solve what is left in processes of our own, in a fresh pool where workers died; return the last pool's error."""
     broken: BrokenExecutor | None = None
     for _ in range(MOST_POOLS):
         n_processes = max(1, min(n_workers, len(left)))
@@ -91,37 +120,29 @@ def solve_days(
         except BrokenExecutor as error:
             broken = error
         else:
-            return
+            return None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    raise InputError(
-        f"worker processes died in {MOST_POOLS} pools, {len(left)} of {len(days)} days are not replayed ({broken}); "
-        "free memory or replay with n_workers=1. A script that starts workers needs `if __name__ == '__main__':`"
-    ) from broken
+    return broken
 
 
-def _fan_out(
-    pool: Executor,
-    left: Mapping[int, SetPoints],
-    grid: tuple[str, Scenario, Feeder],
-    finish: Callable[[int, Answers], None],
-) -> None:
+def _fan_out(pool: Executor, left: Mapping[int, SetPoints], grid: Grid, finish: OnDay) -> None:
     """Have a pool solve what is left; what it has finished counts, also if it breaks over the rest."""
-    futures: dict[Future[Answers], int] = {}
+    futures: dict[Future[Solved], int] = {}
     broken: BrokenExecutor | None = None
     try:
         try:
             for day, points in left.items():
-                futures[pool.submit(solve_day, *grid, points)] = day
+                futures[pool.submit(solve_day, grid, points)] = day
         except BrokenExecutor as error:
             broken = error
         for future in as_completed(futures):
             try:
-                answers = future.result()
+                solved = future.result()
             except BrokenExecutor as error:
                 broken = error
             else:
-                finish(futures[future], answers)
+                finish(futures[future], solved)
     finally:
         for future in futures:
             future.cancel()

@@ -20,7 +20,7 @@ from neomflex_jax.one_line import one_line
 from validation.errors.budget import Budget
 from validation.errors.metrics import Metrics
 from validation.errors.ranking import Ranking
-from validation.referee.replay import RETRY_LADDER, RUNPP_OPTIONS
+from validation.referee.runpp import RETRY_LADDER, RUNPP_OPTIONS
 from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, Criterion, record_verdict_of, worst_verdict
 from validation.verdict.tolerances import Tolerances
 

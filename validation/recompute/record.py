@@ -1,0 +1,77 @@
+"""One run as everything in this package takes it: the recorded trajectory, its feeder, and what follows from both."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from neomflex_jax.evaluation.trajectory import ARRAY_FIELDS, Trajectory
+from neomflex_jax.grid import load_feeder
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.one_line import one_line
+from validation.recompute.checks import check_trajectory
+from validation.recompute.set_points import SetPoints, implied_injections, set_points_of
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A recorded run, or some days of one."""
+
+    trajectory: Trajectory
+    feeder: Feeder
+    set_points: SetPoints
+    p_injection_mw: np.ndarray  # (n, n_bus) net, positive into the grid, implied by the set-points
+    q_injection_mvar: np.ndarray  # (n, n_bus)
+    whole: Trajectory  # the run that the days are from: forecasts, energies and ramps go across midnight
+
+    __repr__ = one_line
+
+    @property
+    def n_days(self) -> int:
+        """Days in the record."""
+        return self.trajectory.n_steps // self.trajectory.scenario.steps_per_day
+
+    def on_days(self, days: tuple[int, ...]) -> Record:
+        """Return some whole days of the run, counted from 0; `dataset_index` tells which they were."""
+        rows = np.isin(self.trajectory.day, days)
+        arrays = {name: getattr(self.trajectory, name)[rows] for name in ARRAY_FIELDS}
+        return record_of(dataclasses.replace(self.trajectory, **arrays), self.feeder, self.whole)
+
+
+def checked_record(trajectory: Trajectory) -> Record:
+    """Record of a whole run, once it is known to be fit for a replay.
+
+    Raises
+    ------
+    InputError
+        If its scenario's feeder cannot be loaded or `check_trajectory` refuses it.
+    """
+    feeder = load_feeder(trajectory.scenario.feeder)
+    check_trajectory(trajectory, feeder)
+    return record_of(trajectory, feeder)
+
+
+def record_of(trajectory: Trajectory, feeder: Feeder | None = None, whole: Trajectory | None = None) -> Record:
+    """Record of a run that was checked before.
+
+    Parameters
+    ----------
+    trajectory
+        The run, or some days of it.
+    feeder
+        Its scenario's; None loads it.
+    whole
+        The run that the days are from; None: these are all.
+    """
+    feeder = load_feeder(trajectory.scenario.feeder) if feeder is None else feeder
+    p_injection_mw, q_injection_mvar = implied_injections(trajectory, feeder)
+    return Record(
+        trajectory=trajectory,
+        feeder=feeder,
+        set_points=set_points_of(trajectory, feeder),
+        p_injection_mw=p_injection_mw,
+        q_injection_mvar=q_injection_mvar,
+        whole=trajectory if whole is None else whole,
+    )
