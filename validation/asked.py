@@ -29,14 +29,16 @@ class Asked:
     profiles: Path | None = None
     sample: Sample | None = None
 
-    def acts(self, run: str) -> bool:
+    def acts(self, record: Record) -> bool:
         """Whether a run's policy acts once more, in closed loop."""
-        return self.sample is None and run in self.policies and run not in self.references
+        run = record.trajectory.run
+        judged = run in self.policies and run not in self.references
+        return judged and self.sample is None and not record.without_twin
 
     def n_power_flows(self, records: Sequence[Record]) -> int:
         """Count the power flows of all replays and closed loops."""
         n_days = records[0].n_days if self.sample is None else min(self.sample.n_days, records[0].n_days)
-        stages = len(records) + sum(self.acts(record.trajectory.run) for record in records)
+        stages = len(records) + sum(self.acts(record) for record in records)
         return stages * n_days * records[0].trajectory.scenario.steps_per_day
 
 

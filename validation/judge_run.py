@@ -25,7 +25,7 @@ from validation.referee.replay import Replay
 from validation.referee.second_referee import ask_again
 from validation.report.report import RunReport
 from validation.report.step_table import step_table
-from validation.verdict.criteria import Criterion, judge, verdict_of
+from validation.verdict.criteria import Criterion, judge, missing_twins, verdict_of
 from validation.verdict.kinds import POLICY
 from validation.verdict.tolerances import Tolerances, changes, tolerances_for
 
@@ -61,6 +61,7 @@ def judge_run(record: Record, replayed: Replay, closed: ClosedLoop | None, asked
     tolerances = default if asked.tolerances is None else asked.tolerances
     off_profiles = None if asked.profiles is None else profile_gap(trajectory, asked.profiles)
     criteria = _criteria(metrics, tolerances, asked.kind == POLICY, closed, off_profiles)
+    criteria += missing_twins(record.without_twin)
     report = RunReport(
         run=trajectory.run,
         reference=asked.reference,

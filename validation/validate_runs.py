@@ -125,7 +125,7 @@ def _validate_record(whole: Record, asked: Asked, spread: Spread, progress: Prog
     trajectory, name = whole.trajectory, whole.trajectory.run
     record = whole if asked.sample is None else whole.on_days(asked.sample.draw(whole.n_days))
     replayed = replay_record(record, spread, progress.advance)
-    closed = act_again(whole, asked.policies[name], progress.advance) if asked.acts(name) else None
+    closed = act_again(whole, asked.policies[name], progress.advance) if asked.acts(whole) else None
     is_reference = name in asked.references
     own = RunAsked(
         reference=is_reference,

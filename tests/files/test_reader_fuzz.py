@@ -214,7 +214,8 @@ def write_planned(folder: Path, env: Any) -> None:
     action = np.zeros((steps, *env.action_mask.shape), np.float32)
     yardsticks._save(folder / "optimum.npz", Optimum(action, np.ones(1, np.float32), 0.5, (1.0,)))
     PLANNED[:] = [env]
-    day = SetPoints(*(np.ones(steps), np.ones(steps), np.ones((steps, 1)), np.ones((steps, 1)), np.ones((steps, 1))))
+    devices = {name: np.ones((steps, 1)) for name in ("battery_p_mw", "pv_p_mw", "pv_q_mvar")}
+    day = SetPoints(np.ones(steps), np.ones(steps), devices)
     answers = {name: np.ones(steps) for name in ("loss_mw", "slack_p_mw", "slack_q_mvar")}
     answers |= {"status": np.array(["ok"] * steps), "attempts": np.ones(steps, int)}
     answers |= {"vm_pu": np.ones((steps, 3)), "branch_i_ka": np.ones((steps, 2))}

@@ -1,6 +1,7 @@
 """What may import what, what importing the package must not do, and what the sources must not contain."""
 
 import ast
+import re
 import statistics
 import subprocess
 import sys
@@ -112,6 +113,17 @@ def test_no_import_within_validation_goes_upwards(name: str) -> None:
     for imported in imports_of(NAMES[name]):
         if room_of(imported) == "validation":
             assert validation_floor(imported) <= validation_floor(name), f"{name} imports {imported}"
+
+
+KINDS_OF_DEVICES = re.compile(r"batter|\bpv_|inverter|flexible|load_curtailed|load_owed", re.IGNORECASE)
+SPEAKS_OF_OPERATION = "validation.report.markdown"  # labels of the evaluation's figures, whatever they are of
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "validation"])
+def test_the_referee_names_kinds_of_devices_in_their_twins_alone(name: str) -> None:
+    named = KINDS_OF_DEVICES.findall(NAMES[name].read_text(encoding="utf-8"))
+    twin = name.startswith("validation.recompute.devices.") and name != "validation.recompute.devices.twin"
+    assert bool(named) == (twin or name == SPEAKS_OF_OPERATION), named
 
 
 def test_only_validation_and_one_reader_know_pandapower() -> None:

@@ -260,9 +260,12 @@ def test_prepared_matrices_answer_as_cold_runpp_does(solvers, name: str, seed: i
     points = SetPoints(
         demand=np.array([heavy]),
         load_q_factor=np.array([random.uniform(-1, 1) * heavy]),
-        battery_p_mw=random.uniform(-1, 1, (1, len(battery))) * battery,
-        pv_p_mw=random.uniform(0, 1, (1, len(pv))) * pv,
-        pv_q_mvar=random.uniform(-1, 1, (1, len(pv))) * pv,
+        devices={
+            "battery_p_mw": random.uniform(-1, 1, (1, len(battery))) * battery,
+            "battery_q_mvar": np.zeros((1, len(battery))),
+            "pv_p_mw": random.uniform(0, 1, (1, len(pv))) * pv,
+            "pv_q_mvar": random.uniform(-1, 1, (1, len(pv))) * pv,
+        },
     )
     assert solver.prepared is not None
     fast, plain = solver.solve(points), solver.by_runpp(points)

@@ -116,9 +116,9 @@ def test_one_batterys_sign_flipped(run: Trajectory, replayed: Replay, monkeypatc
     write = PandapowerNet.write
 
     def flipped(built: PandapowerNet, set_points: SetPoints) -> None:
-        battery_p_mw = set_points.battery_p_mw.copy()
+        battery_p_mw = set_points.devices["battery_p_mw"].copy()
         battery_p_mw[:, 1] *= -1
-        write(built, dataclasses.replace(set_points, battery_p_mw=battery_p_mw))
+        write(built, dataclasses.replace(set_points, devices={**set_points.devices, "battery_p_mw": battery_p_mw}))
 
     monkeypatch.setattr(PandapowerNet, "write", flipped)  # on the referee's side
     assert {"power_balance_max_mw", "vm_max_pu"} <= failed(run, replay(run))

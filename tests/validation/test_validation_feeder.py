@@ -95,10 +95,11 @@ def test_islands_side_by_side_answer_as_each_alone(feeder) -> None:
         load_p_mw=net.load["p_mw"].to_numpy(float),
         load_q_mvar=net.load["q_mvar"].to_numpy(float),
         load_bus=np.array([feeder.bus_position(bus) for bus in net.load["bus"]]),
+        feed_in={},
         needs=runpp_needs(feeder),
     )
     demand = np.array([0.2, 0.7, 1.3])
-    points = SetPoints(demand, demand[::-1], *(np.zeros((3, 0)) for _ in range(3)))
+    points = SetPoints(demand, demand[::-1], {})
     together, status = solve(side_by_side(single, 3), points, RUNPP_OPTIONS)
     assert status == OK
     for row in range(3):

@@ -20,6 +20,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record
 from validation import replay
 from validation.errors.metrics import compare
+from validation.recompute import set_points
 from validation.recompute.set_points import SetPoints, implied_injections, set_points_of
 from validation.referee.feeder_net import net_from_feeder
 from validation.referee.net_agreement import rows_of_branches
@@ -56,11 +57,10 @@ def random_run() -> Trajectory:
 
 def idle(scenario: nf.Scenario, **changes: list[float]) -> SetPoints:
     """One step at nominal load, devices idle but for `changes`."""
-    values = {"demand": [1.0], "load_q_factor": [1.0], "battery_p_mw": [[0.0] * len(scenario.batteries)]}
-    values |= {name: [[0.0] * len(scenario.pv_inverters)] for name in ("pv_p_mw", "pv_q_mvar")}
-    for name, change in changes.items():
-        values[name] = [change] if isinstance(values[name][0], list) else change
-    return SetPoints(**{name: np.array(value, float) for name, value in values.items()})
+    points = set_points.idle(scenario, np.ones(1), np.ones(1))
+    factors = {name: np.array(changes.pop(name), float) for name in ("demand", "load_q_factor") if name in changes}
+    devices = {name: np.array([change], float) for name, change in changes.items()}
+    return dataclasses.replace(points, **factors, devices={**points.devices, **devices})
 
 
 @pytest.fixture(scope="module")

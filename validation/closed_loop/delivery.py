@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,20 +14,26 @@ from neomflex_jax.environment.step.dispatch import Stores, deliver
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.territories import layout_territories
 from neomflex_jax.scenario import Scenario
+from validation.recompute.twins import twins_of
 
-DEVICES = ("battery_p_mw", "battery_q_mvar", "pv_p_mw", "pv_q_mvar", "pv_available_mw", "load_curtailed_mw")
-LOADS = ("load_p_mw", "load_q_mvar")
+LOADS = ("load_p_mw", "load_q_mvar")  # (n_bus,) consumption after what devices make of it
 
-
-class Carried(NamedTuple):
-    """What devices carry from step to step."""
-
-    battery_soc: np.ndarray  # (n_battery,)
-    battery_p_mw: np.ndarray  # (n_battery,) of the last step
-    load_owed_mwh: np.ndarray  # (n_flexible,)
+Named = dict[str, np.ndarray]  # arrays (n_device,) or (n_bus,) by recorded name
+Deliver = Callable[[np.ndarray, Named, np.ndarray], tuple[Named, Named]]
 
 
-Deliver = Callable[[np.ndarray, Carried, np.ndarray], tuple[dict[str, np.ndarray], Carried]]
+def delivered_names(scenario: Scenario) -> tuple[str, ...]:
+    """Name what comes of each step's requests, as recorded."""
+    return tuple(name for twin, _ in twins_of(scenario) for name in twin.delivered)
+
+
+def carried_names(scenario: Scenario) -> tuple[str, ...]:
+    """Name what devices carry from step to step, as recorded: each kind's store, then what it remembers."""
+    names: list[str] = []
+    for twin, _ in twins_of(scenario):
+        names += [] if twin.store is None else [twin.store.after]
+        names += twin.remembered
+    return tuple(names)
 
 
 def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
@@ -38,44 +43,41 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     -------
     Deliver
         Takes padded actions (n_agents, action_size), what is carried, and Demand, Solar and the factor on the loads' q;
-        gives `DEVICES` and `LOADS` of the step, and what is carried on. In the environment's float32.
+        gives what is delivered and the loads of the step, and what is carried on. In the environment's float32.
     """
-    actions = lay_out_actions(scenario)
-    layout = layout_territories(
-        feeder,
-        [(part.agent, part.buses) for part in scenario.territories],
-        [battery.bus for battery in scenario.batteries],
-        [inverter.bus for inverter in scenario.pv_inverters],
-        [load.bus for load in scenario.flexible_loads],
-    )
-    n_battery, n_pv, n_flexible = (
-        len(part) for part in (scenario.batteries, scenario.pv_inverters, scenario.flexible_loads)
-    )
-    cuts_in = np.cumsum([actions.mask.size, n_battery, n_battery, n_flexible])
-    devices, loads, carried = [n_battery, n_battery, n_pv, n_pv, n_pv, n_flexible], [feeder.n_bus] * 2, [n_battery] * 2
-    cuts_out = np.cumsum([*devices, *loads, *carried])
+    actions, kinds = lay_out_actions(scenario), twins_of(scenario)
+    buses = [[device.bus for device in devices] for _, devices in kinds]
+    layout = layout_territories(feeder, [(part.agent, part.buses) for part in scenario.territories], *buses)
+    size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
+    size |= dict.fromkeys(LOADS, feeder.n_bus)
+    carried, delivered = carried_names(scenario), (*delivered_names(scenario), *LOADS)
+    cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
+    cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 
     @jax.jit
     def run(packed: Array) -> Array:
-        action, soc, previous_p_mw, owed_mwh, known = jnp.split(packed, cuts_in)
+        action, *held, known = jnp.split(packed, cuts_in)
         demand, solar, load_q_factor = known
-        delivered, stores = deliver(
+        found, stores = deliver(
             scenario,
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
-            Stores(soc, previous_p_mw, owed_mwh),
+            Stores(*held),
             load_p_mw=jnp.asarray(feeder.load_p_mw, packed.dtype) * demand,
             load_q_mvar=jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor,
             solar=solar,
-            in_service=(True, True, True),
+            in_service=(True,) * len(kinds),
         )
-        return jnp.concatenate([*(getattr(delivered, name) for name in (*DEVICES, *LOADS)), *stores])
+        return jnp.concatenate([*(getattr(found, name) for name in delivered), *stores])
 
-    def step(action: np.ndarray, carried: Carried, known: np.ndarray) -> tuple[dict[str, np.ndarray], Carried]:
+    def step(action: np.ndarray, before: Named, known: np.ndarray) -> tuple[Named, Named]:
         # one vector in and one out: on a host, a step costs what its transfers cost
-        packed = np.concatenate([action.ravel(), *carried, known]).astype(np.float32)
+        packed = np.concatenate([action.ravel(), *(before[name] for name in carried), known]).astype(np.float32)
         parts = np.split(np.asarray(run(packed)), cuts_out)
-        named = (*DEVICES, *LOADS)
-        return dict(zip(named, parts, strict=False)), Carried(*parts[len(named) :])
+        n_delivered = len(delivered)
+        return (
+            dict(zip(delivered, parts[:n_delivered], strict=True)),
+            dict(zip(carried, parts[n_delivered:], strict=True)),
+        )
 
     return step

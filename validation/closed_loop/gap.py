@@ -15,6 +15,7 @@ import numpy as np
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
 from validation.errors.summary import outside
+from validation.recompute.twins import stores_of
 from validation.referee.runpp import OK
 
 
@@ -162,8 +163,15 @@ def _day_gap(recorded: Trajectory, played: Trajectory, day: int) -> DayGap:
         losses_mwh=after[4],
         vm_gap_max_pu=_largest(recorded.vm_pu[rows], played.vm_pu[rows]),
         action_gap_max=_largest(recorded.action[rows], played.action[rows]),
-        soc_gap_max=_largest(recorded.battery_soc[rows][-1], played.battery_soc[rows][-1]),
+        soc_gap_max=_soc_gap(recorded, played, rows.stop - 1),
     )
+
+
+def _soc_gap(recorded: Trajectory, played: Trajectory, row: int) -> float:
+    """Largest difference of a state of charge after a step; 0 where nothing has one."""
+    names = [store.after for _, store, _ in stores_of(recorded.scenario) if store.entry == "soc"]
+    gaps = [_largest(getattr(recorded, name)[row], getattr(played, name)[row]) for name in names]
+    return float(np.max(gaps, initial=0.0))
 
 
 def _largest(one: np.ndarray, other: np.ndarray) -> float:

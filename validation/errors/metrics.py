@@ -21,6 +21,7 @@ from validation.recompute.energies import energy_gaps_mwh, energy_jumps_mwh
 from validation.recompute.observations import check_observations
 from validation.recompute.record import Record, record_of
 from validation.recompute.set_points import ruled_load_q_factor
+from validation.recompute.twins import twins_of
 from validation.referee.replay import Replay
 
 
@@ -68,7 +69,7 @@ class Metrics:
     p_injection_max_mw: float  # recorded against implied by the set-points
     q_injection_max_mvar: float
     load_q_factor_max: float  # recorded against the scenario's rule
-    energy_max_mwh: float  # of batteries and flexible loads: stored against delivered, by step
+    energy_max_mwh: float  # of devices that store: stored against delivered, by step
     energy_jump_max_mwh: float  # of the same, between a step's end and the next one's begin
     device_limit_max: float  # by how much a device is outside its ratings, its window or what the sun offers
     power_balance_max_mw: float  # pandapower: import + injections - shunts - losses
@@ -125,7 +126,8 @@ def compare(trajectory: Trajectory, replayed: Replay, *, whole: Trajectory | Non
 def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
     """Compare a record with its replay, as `compare` does."""
     trajectory, feeder, whole = record.trajectory, record.feeder, record.whole
-    series = _series(record, replayed)
+    own_cost = _cost(record, trajectory)
+    series = _series(record, replayed, own_cost)
     return Metrics(
         **_counts(trajectory, replayed),
         **_errors(trajectory, replayed),
@@ -140,17 +142,20 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
         energy_jump_max_mwh=_max_abs(energy_jumps_mwh(whole)),
         device_limit_max=float(np.max(device_excess(whole, feeder), initial=0.0)),
         power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
-        cost_max=_max_abs(series.recorded_cost - _cost(record, trajectory)),
+        cost_max=math.nan if record.without_twin else _max_abs(series.recorded_cost - own_cost),
         observation_max=check_observations(whole, feeder).max_abs,
     ), series
 
 
-def _series(record: Record, replayed: Replay) -> Series:
+def _series(record: Record, replayed: Replay, own_cost: np.ndarray) -> Series:
+    recorded_cost, cost = np.asarray(record.trajectory.cost, float), _cost(record, replayed)
+    if record.without_twin:  # what its devices cost is believed as recorded
+        cost += recorded_cost - own_cost
     recorded_vm_pu, limits = np.asarray(record.trajectory.vm_pu, float), record.trajectory.scenario.limits
     hard, band = (limits.hard_min_pu, limits.hard_max_pu), (limits.band_min_pu, limits.band_max_pu)
     return Series(
-        recorded_cost=np.asarray(record.trajectory.cost, float),
-        cost=_cost(record, replayed),
+        recorded_cost=recorded_cost,
+        cost=cost,
         vm_error_pu=recorded_vm_pu - replayed.vm_pu,
         recorded_outside_hard=outside(recorded_vm_pu, *hard),
         outside_hard=outside(replayed.vm_pu, *hard),
@@ -162,7 +167,7 @@ def _series(record: Record, replayed: Replay) -> Series:
 def _cost(record: Record, grid: Trajectory | Replay) -> np.ndarray:
     """All agents' cost of each step, (n,), from the grid quantities of one side and the recorded set-points."""
     trajectory = record.trajectory
-    names = ("battery_p_mw", "battery_q_mvar", "pv_p_mw", "pv_q_mvar", "pv_available_mw", "load_curtailed_mw", "price")
+    names = ["price", *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.delivered)]
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
     known |= {name: np.asarray(getattr(grid, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
     step = np.asarray(trajectory.dataset_index) % trajectory.scenario.steps_per_day

@@ -10,6 +10,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario.controls import controls_of
 from validation.recompute.observations import observation_size
 from validation.recompute.set_points import set_points_of
+from validation.recompute.twins import twins_of, without_twin
 
 
 def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
@@ -33,7 +34,7 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
     _check_arrays(where, trajectory, feeder)
     _check_days(where, trajectory)
-    for name, values in vars(set_points_of(trajectory, feeder)).items():
+    for name, values in set_points_of(trajectory, feeder).arrays().items():
         if values is None:
             continue
         bad = np.argwhere(~np.isfinite(values))
@@ -60,21 +61,16 @@ def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]
     n_agents = len(scenario.agents)
     width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_bus)
     width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_bus) | {"local_reward": n_agents, "reward": n_agents}
-    battery = ("battery_p_mw", "battery_q_mvar", "battery_soc_before", "battery_soc")
-    width |= dict.fromkeys(battery, len(scenario.batteries))
-    width |= dict.fromkeys(("pv_p_mw", "pv_q_mvar", "pv_available_mw"), len(scenario.pv_inverters))
-    flexible = ("load_curtailed_mw", "load_owed_before_mwh", "load_owed_mwh")
-    width |= dict.fromkeys(flexible, len(scenario.flexible_loads))
+    width |= {name: len(own) for twin, own in twins_of(scenario) for name in twin.recorded}
     grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
     plain = ("dataset_index", "demand", "solar", "load_q_factor", "price", "residual_mva", *grid)
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in width.items()}
     shapes |= dict.fromkeys(plain, (n,))
     controls = controls_of(scenario)
     action_size = max(sum(control.bus in part.buses for control in controls) for part in scenario.territories)
-    return shapes | {
-        "observation": (n, n_agents, observation_size(scenario, feeder)),
-        "action": (n, n_agents, action_size),
-    }
+    if not without_twin(scenario):  # or nobody knows what is seen of its devices
+        shapes["observation"] = (n, n_agents, observation_size(scenario, feeder))
+    return shapes | {"action": (n, n_agents, action_size)}
 
 
 def _check_days(where: str, trajectory: Trajectory) -> None:

@@ -3,11 +3,10 @@
 Every agent's cost of a step, the negative of its local reward, is the sum of
 ``voltage_weight x sum over its buses without the slack of the voltage barrier``,
 ``loss_weight x losses in MW x (number of its buses) / (number of all buses)``,
-``solar_penalty_weight x (rating - p) / rating`` for each of its batteries with p >= 0 in the solar hours, if asked for,
+its devices' own terms (`devices/`),
 ``violation_penalty`` if any voltage is outside the hard limits or the power flow failed,
-``reactive_weight x sum |q|``, ``(throughput_weight + throughput_cost) |p| h``, ``curtailment_weight x MWh not fed in or
-not served`` of its devices, and of the whole feeder's import, by its share of the buses, ``price_weight x price x MWh``
-and ``peak_weight x MW above peak_import_mw``.
+and of the whole feeder's import, by its share of the buses, ``price_weight x price x MWh`` and
+``peak_weight x MW above peak_import_mw``.
 Where the rules end the day on a violation, the penalty stands alone.
 """
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Limits, Scenario, Territory
+from validation.recompute.twins import twins_of
 
 COLLAPSED_VM_PU = 0.5
 
@@ -27,10 +27,9 @@ def local_cost(
     *,
     vm_pu: np.ndarray,
     loss_mw: np.ndarray,
-    battery_p_mw: np.ndarray,
     step: np.ndarray,
     slack_p_mw: np.ndarray | None = None,
-    **operation: np.ndarray,
+    **recorded: np.ndarray,
 ) -> np.ndarray:
     """Cost of every step and agent, (n, n_agents).
 
@@ -41,15 +40,12 @@ def local_cost(
         collapsed grid would, 0.5 pu at every bus; its unknown losses and import cost nothing.
     loss_mw
         (n,)
-    battery_p_mw
-        (n, n_battery) positive discharging.
     step
         (n,) step of the day.
     slack_p_mw
         (n,) import; needed where energy or its peak has a price.
-    **operation
-        What the other terms need, as recorded: battery_q_mvar, pv_p_mw, pv_q_mvar, pv_available_mw,
-        load_curtailed_mw, price.
+    **recorded
+        What the devices' own terms need, (n, n_device) by recorded name (`Twin.delivered`), and the price, (n,).
     """
     reward, limits = scenario.reward, scenario.limits
     failed = ~(np.isfinite(vm_pu).all(axis=1) & np.isfinite(loss_mw))
@@ -58,16 +54,14 @@ def local_cost(
     violated = failed | ((known_vm_pu < limits.hard_min_pu) | (known_vm_pu > limits.hard_max_pu)).any(axis=1)
     barrier = voltage_barrier(reward.voltage_barrier, known_vm_pu, limits)
     barrier[:, feeder.topology.slack] = 0.0
-    whole = _import_cost(scenario, slack_p_mw, failed, operation)
+    whole = _import_cost(scenario, slack_p_mw, failed, recorded)
     costs = []
     for part in scenario.territories:
         own = [feeder.bus_position(label) for label in part.buses]
         share = len(own) / feeder.n_bus
         cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
         cost += reward.loss_weight * known_loss_mw * share + whole * share
-        cost += _device_cost(scenario, part, battery_p_mw, operation)
-        if reward.solar_penalty:
-            cost += _solar_cost(scenario, part.buses, battery_p_mw, step)
+        cost += _device_cost(scenario, part, step, recorded)
         penalty = reward.violation_penalty * violated
         stands_alone = violated & (scenario.rules.on_violation == "end_day")
         costs.append(np.where(stands_alone, penalty, cost + penalty))
@@ -98,31 +92,21 @@ def voltage_barrier(name: str, vm_pu: np.ndarray, limits: Limits) -> np.ndarray:
 
 
 def _device_cost(
-    scenario: Scenario, part: Territory, battery_p_mw: np.ndarray, operation: dict[str, np.ndarray]
+    scenario: Scenario, territory: Territory, step: np.ndarray, recorded: dict[str, np.ndarray]
 ) -> np.ndarray:
-    reward, h = scenario.reward, scenario.step_hours
-    cost = np.zeros(len(battery_p_mw))
-    for number, battery in enumerate(scenario.batteries):
-        if battery.bus in part.buses:
-            per_mwh = reward.throughput_weight + battery.throughput_cost
-            cost += per_mwh * h * np.abs(battery_p_mw[:, number])
-            if reward.reactive_weight:
-                cost += reward.reactive_weight * np.abs(operation["battery_q_mvar"][:, number])
-    for number, inverter in enumerate(scenario.pv_inverters):
-        if inverter.bus in part.buses:
-            if reward.reactive_weight:
-                cost += reward.reactive_weight * np.abs(operation["pv_q_mvar"][:, number])
-            if reward.curtailment_weight:
-                lost_mw = operation["pv_available_mw"][:, number] - operation["pv_p_mw"][:, number]
-                cost += reward.curtailment_weight * h * lost_mw
-    for number, load in enumerate(scenario.flexible_loads):
-        if load.bus in part.buses and reward.curtailment_weight:
-            cost += reward.curtailment_weight * h * operation["load_curtailed_mw"][:, number]
+    """Own cost terms of a territory's devices, (n,)."""
+    cost = np.zeros(len(step))
+    for twin, devices in twins_of(scenario):
+        for number, device in enumerate(devices):
+            if device.bus in territory.buses:
+                own = {name: recorded[name][:, number] for name in twin.delivered if name in recorded}
+                for term in twin.costs(device, scenario, own | {"step": step}):
+                    cost += term
     return cost
 
 
 def _import_cost(
-    scenario: Scenario, slack_p_mw: np.ndarray | None, failed: np.ndarray, operation: dict[str, np.ndarray]
+    scenario: Scenario, slack_p_mw: np.ndarray | None, failed: np.ndarray, recorded: dict[str, np.ndarray]
 ) -> np.ndarray:
     reward = scenario.reward
     cost = np.zeros(len(failed))
@@ -131,17 +115,5 @@ def _import_cost(
         import_mw = np.where(failed, 0.0, slack_p_mw)
         cost += reward.peak_weight * np.clip(import_mw - reward.peak_import_mw, 0.0, None)
         if reward.price_weight:
-            cost += reward.price_weight * operation["price"] * import_mw * scenario.step_hours
-    return cost
-
-
-def _solar_cost(scenario: Scenario, buses: tuple[int, ...], battery_p_mw: np.ndarray, step: np.ndarray) -> np.ndarray:
-    reward = scenario.reward
-    cost = np.zeros(len(step))
-    in_solar_hours = (step >= reward.solar_first_step) & (step <= reward.solar_last_step)
-    for number, battery in enumerate(scenario.batteries):
-        if battery.bus in buses:
-            p_mw = battery_p_mw[:, number]
-            idle = in_solar_hours & (p_mw >= 0)
-            cost += np.where(idle, reward.solar_penalty_weight * (battery.power_mw - p_mw) / battery.power_mw, 0.0)
+            cost += reward.price_weight * recorded["price"] * import_mw * scenario.step_hours
     return cost

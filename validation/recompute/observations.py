@@ -2,7 +2,7 @@
 
 Before step k of a day an agent sees, of itself or of whom its scope names, itself first:
 ``[vm_pu - 1 of step k - 1, Demand and Solar of step k, Demand forecasts, Solar forecasts, prices from step k on,
-soc, owed energy / buffer, k / (steps_per_day - 1)]``, then the same of earlier steps, of the day's first where there is
+what its devices store, k / (steps_per_day - 1)]``, then the same of earlier steps, of the day's first where there is
 none. Padding is 0. A failed power flow's voltages are seen as 0.5 pu.
 
 Not judged, because a record does not hold what they rest on: voltages seen before a day's first step (the idle feeder's
@@ -22,13 +22,15 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario, Uncertainty
 from validation.recompute.cost import COLLAPSED_VM_PU
+from validation.recompute.twins import stores_of, without_twin
 
 
 class Entry(NamedTuple):
     """One value of a frame."""
 
-    kind: str  # vm, demand, solar, price, soc, owed or time
-    number: int  # bus by position, steps ahead of the next, battery or flexible load by number; 0 for time
+    kind: str  # vm, demand, solar, price, time, or what a twin's store calls it
+    number: int  # bus by position, steps ahead of the next, or device by number; 0 for time
+    table: str = ""  # of the device
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class ObservationCheck:
 
 
 def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...]:
-    """Give the values that an agent sees of one step, in order."""
+    """Name the values that an agent sees of one step, in order."""
     seen = _seen_agents(scenario, feeder, agent)
     buses = [bus for other in seen for bus in scenario.territories[other].buses]
     if scenario.observation.scope == "local":
@@ -56,14 +58,11 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     frame += [Entry("demand", lead) for lead in ahead] + [Entry("solar", lead) for lead in ahead]
     if scenario.tariff_column:
         frame += [Entry("price", lead) for lead in (0, *ahead)]
-    device_buses = {
-        "soc": [each.bus for each in scenario.batteries],
-        "owed": [each.bus for each in scenario.flexible_loads],
-    }
-    for kind, at in device_buses.items():
+    for table, store, devices in stores_of(scenario):
         for other in seen:
-            own = scenario.territories[other].buses
-            frame += [Entry(kind, number) for number, bus in enumerate(at) if bus in own]
+            at = scenario.territories[other].buses
+            own = [number for number, device in enumerate(devices) if device.bus in at]
+            frame += [Entry(store.entry, number, table) for number in own]
     return (*frame, Entry("time", 0))
 
 
@@ -76,6 +75,9 @@ def observation_size(scenario: Scenario, feeder: Feeder) -> int:
 def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationCheck:
     """Compare every agent's recorded observations with those that the record implies."""
     scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
+    if unknown := without_twin(scenario):
+        said = f"all observations: there is no twin of {', '.join(unknown)}, which says what is seen of them"
+        return ObservationCheck(math.nan, None, None, None, 0, trajectory.observation.size, (said,))
     rows = np.arange(trajectory.n_steps)
     worst = ObservationCheck(math.nan, None, None, None, 0, 0, _not_judged(scenario))
     judged = observed_values = 0
@@ -121,15 +123,12 @@ def _seen(trajectory: Trajectory, entry: Entry) -> np.ndarray:
         vm_pu = np.where(trajectory.converged, np.asarray(trajectory.vm_pu[:, entry.number], float), COLLAPSED_VM_PU)
         seen = np.where(begins, np.nan, np.roll(vm_pu, 1) - 1.0)
         return seen if scenario.observation.sensor_noise_pu == 0 else np.full_like(seen, np.nan)
-    if entry.kind == "soc":
-        before, after = (np.asarray(part, float) for part in (trajectory.battery_soc_before, trajectory.battery_soc))
-        return np.clip(np.where(begins, before[:, entry.number], np.roll(after[:, entry.number], 1)), 0.0, 1.0)
-    if entry.kind == "owed":
-        before, after = (
-            np.asarray(part, float) for part in (trajectory.load_owed_before_mwh, trajectory.load_owed_mwh)
-        )
-        owed_mwh = np.where(begins, before[:, entry.number], np.roll(after[:, entry.number], 1))
-        return owed_mwh / (scenario.flexible_loads[entry.number].buffer_mwh or 1.0)
+    for table, store, devices in stores_of(scenario):
+        if table == entry.table:
+            before, after = (
+                np.asarray(getattr(trajectory, name)[:, entry.number], float) for name in (store.before, store.after)
+            )
+            return store.observed(devices[entry.number], np.where(begins, before, np.roll(after, 1)))
     if entry.kind == "time":
         return np.asarray(trajectory.dataset_index) % steps / (steps - 1)
     return _known_ahead(trajectory, entry)

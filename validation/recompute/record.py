@@ -12,7 +12,8 @@ from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
 from validation.recompute.checks import check_trajectory
-from validation.recompute.set_points import SetPoints, implied_injections, set_points_of
+from validation.recompute.set_points import SetPoints, injections_of, set_points_of
+from validation.recompute.twins import without_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,11 @@ class Record:
     whole: Trajectory  # the run that the days are from: forecasts, energies and ramps go across midnight
 
     __repr__ = one_line
+
+    @property
+    def without_twin(self) -> tuple[str, ...]:
+        """Tables of the scenario with devices that nothing here can judge."""
+        return without_twin(self.trajectory.scenario)
 
     @property
     def n_days(self) -> int:
@@ -66,11 +72,12 @@ def record_of(trajectory: Trajectory, feeder: Feeder | None = None, whole: Traje
         The run that the days are from; None: these are all.
     """
     feeder = load_feeder(trajectory.scenario.feeder) if feeder is None else feeder
-    p_injection_mw, q_injection_mvar = implied_injections(trajectory, feeder)
+    set_points = set_points_of(trajectory, feeder)
+    p_injection_mw, q_injection_mvar = injections_of(set_points, trajectory.scenario, feeder)
     return Record(
         trajectory=trajectory,
         feeder=feeder,
-        set_points=set_points_of(trajectory, feeder),
+        set_points=set_points,
         p_injection_mw=p_injection_mw,
         q_injection_mvar=q_injection_mvar,
         whole=trajectory if whole is None else whole,

@@ -1,19 +1,23 @@
 """What is set in each step, and the injections that follow from it at each bus.
 
 ``injection = sum of devices - load`` at each bus, positive into the grid, worked out here from the scenario's own bus
-labels. Loads are their nominal p times Demand and nominal q times `load_q_factor`; only where the scenario makes them
-flexible or random is their recorded consumption taken.
+labels. Loads are their nominal p times Demand and nominal q times `load_q_factor`; only where devices change them or
+the scenario makes them random is their recorded consumption taken. What devices without a twin do is believed as
+recorded: whatever their buses' recorded injections hold beside what is known counts as load.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
+from neomflex_jax.scenario import Scenario
+from validation.recompute.twins import devices_by_table, feed_ins_of, twins_of, without_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,10 +26,7 @@ class SetPoints:
 
     demand: np.ndarray  # (n,) factor on every load's nominal p
     load_q_factor: np.ndarray  # (n,) factor on every load's nominal q
-    battery_p_mw: np.ndarray  # (n, n_battery) positive discharging
-    pv_p_mw: np.ndarray  # (n, n_pv)
-    pv_q_mvar: np.ndarray  # (n, n_pv)
-    battery_q_mvar: np.ndarray | None = None  # (n, n_battery) into the grid
+    devices: Mapping[str, np.ndarray]  # (n, n_device) powers into the grid, by the recorded names of `Twin.feed_in`
     load_p_extra_mw: np.ndarray | None = None  # (n, n_bus) consumption beside nominal p x demand
     load_q_extra_mvar: np.ndarray | None = None  # (n, n_bus)
 
@@ -34,50 +35,88 @@ class SetPoints:
     def __len__(self) -> int:
         return len(self.demand)
 
+    def arrays(self) -> dict[str, np.ndarray | None]:
+        """All of them by name; None: there is none."""
+        own = {name: values for name, values in vars(self).items() if name != "devices"}
+        return {**self.devices, **own}
+
     def rows(self, which: slice) -> SetPoints:
         """Take some of the steps."""
-        return SetPoints(**{name: values[which] for name, values in self._given()})
+        return self._each(lambda values: values[which])
 
     def padded(self, n_more: int) -> SetPoints:
         """Append steps in which everything is zero."""
+        return self._each(lambda values: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))]))
+
+    def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> SetPoints:
+        extra = (self.load_p_extra_mw, self.load_q_extra_mvar)
         return SetPoints(
-            **{name: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))]) for name, values in self._given()}
+            change(self.demand),
+            change(self.load_q_factor),
+            {name: change(values) for name, values in self.devices.items()},
+            *(None if values is None else change(values) for values in extra),
         )
 
-    def _given(self) -> list[tuple[str, np.ndarray]]:
-        return [(name, values) for name, values in vars(self).items() if values is not None]
+
+def idle(scenario: Scenario, demand: np.ndarray, load_q_factor: np.ndarray) -> SetPoints:
+    """Return steps with nominal loads times factors (n,), and all devices at zero."""
+    names = {name: len(own) for powers, own in feed_ins_of(scenario) for name in (powers.p_mw, powers.q_mvar)}
+    devices = {name: np.zeros((len(demand), n_device)) for name, n_device in names.items()}
+    return SetPoints(demand, load_q_factor, devices)
 
 
 def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     """Set-points of a recorded run in double precision, n rows."""
-    scenario = trajectory.scenario
-    names = ("demand", "load_q_factor", "battery_p_mw", "battery_q_mvar", "pv_p_mw", "pv_q_mvar")
-    points = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
-    flexible = np.isin(feeder.bus_labels, [load.bus for load in scenario.flexible_loads])
-    flexible |= scenario.uncertainty.varies_loads
-    if flexible.any():
-        nominal_p_mw = np.outer(points["demand"], feeder.load_p_mw)
-        nominal_q_mvar = np.outer(points["load_q_factor"], feeder.load_q_mvar)
-        points["load_p_extra_mw"] = np.where(flexible, trajectory.load_p_mw - nominal_p_mw, 0.0)
-        points["load_q_extra_mvar"] = np.where(flexible, trajectory.load_q_mvar - nominal_q_mvar, 0.0)
-    return SetPoints(**points)
+    demand, load_q_factor = (np.asarray(each, np.float64) for each in (trajectory.demand, trajectory.load_q_factor))
+    names = [name for powers, _ in feed_ins_of(trajectory.scenario) for name in (powers.p_mw, powers.q_mvar)]
+    devices = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
+    points = SetPoints(demand, load_q_factor, devices)
+    recorded, believed = _buses_of_recorded_loads(trajectory.scenario, feeder), _buses_without_twin(trajectory, feeder)
+    if not (recorded.any() or believed.any()):
+        return points
+    extra_p_mw = np.where(recorded, trajectory.load_p_mw - np.outer(demand, feeder.load_p_mw), 0.0)
+    extra_q_mvar = np.where(recorded, trajectory.load_q_mvar - np.outer(load_q_factor, feeder.load_q_mvar), 0.0)
+    points = replace(points, load_p_extra_mw=extra_p_mw, load_q_extra_mvar=extra_q_mvar)
+    if believed.any():
+        p_mw, q_mvar = injections_of(points, trajectory.scenario, feeder)
+        extra_p_mw = extra_p_mw + np.where(believed, p_mw - trajectory.p_injection_mw, 0.0)
+        extra_q_mvar = extra_q_mvar + np.where(believed, q_mvar - trajectory.q_injection_mvar, 0.0)
+        points = replace(points, load_p_extra_mw=extra_p_mw, load_q_extra_mvar=extra_q_mvar)
+    return points
 
 
-def implied_injections(trajectory: Trajectory, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
-    """Net p and q injections (n, n_bus) that the recorded set-points mean on the feeder."""
-    points, scenario = set_points_of(trajectory, feeder), trajectory.scenario
+def _buses_of_recorded_loads(scenario: Scenario, feeder: Feeder) -> np.ndarray:
+    """Where the recorded consumption is taken, (n_bus,) bool."""
+    if scenario.uncertainty.varies_loads:
+        return np.ones(feeder.n_bus, bool)
+    changing = [device.bus for twin, own in twins_of(scenario) if twin.feed_in is None for device in own]
+    return np.isin(feeder.bus_labels, changing)
+
+
+def _buses_without_twin(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
+    """Where devices of a kind without a twin are, (n_bus,) bool."""
+    tables = devices_by_table(trajectory.scenario)
+    unknown = [device.bus for table in without_twin(trajectory.scenario) for device in tables[table]]
+    return np.isin(feeder.bus_labels, unknown)
+
+
+def injections_of(points: SetPoints, scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+    """Net p in MW and q in Mvar (n, n_bus) that set-points mean on the feeder, positive into the grid."""
     p_mw = -np.outer(points.demand, feeder.load_p_mw)
     q_mvar = -np.outer(points.load_q_factor, feeder.load_q_mvar)
     if points.load_p_extra_mw is not None and points.load_q_extra_mvar is not None:
         p_mw, q_mvar = p_mw - points.load_p_extra_mw, q_mvar - points.load_q_extra_mvar
-    assert points.battery_q_mvar is not None  # a trajectory always has it
-    for number, battery in enumerate(scenario.batteries):
-        p_mw[:, feeder.bus_position(battery.bus)] += points.battery_p_mw[:, number]
-        q_mvar[:, feeder.bus_position(battery.bus)] += points.battery_q_mvar[:, number]
-    for number, inverter in enumerate(scenario.pv_inverters):
-        p_mw[:, feeder.bus_position(inverter.bus)] += points.pv_p_mw[:, number]
-        q_mvar[:, feeder.bus_position(inverter.bus)] += points.pv_q_mvar[:, number]
+    for powers, own in feed_ins_of(scenario):
+        for number, device in enumerate(own):
+            bus = feeder.bus_position(device.bus)
+            p_mw[:, bus] += points.devices[powers.p_mw][:, number]
+            q_mvar[:, bus] += points.devices[powers.q_mvar][:, number]
     return p_mw, q_mvar
+
+
+def implied_injections(trajectory: Trajectory, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+    """Net p in MW and q in Mvar (n, n_bus) that a run's recorded set-points mean on the feeder."""
+    return injections_of(set_points_of(trajectory, feeder), trajectory.scenario, feeder)
 
 
 def ruled_load_q_factor(trajectory: Trajectory) -> np.ndarray:

@@ -76,7 +76,7 @@ class DayFiles:
 
     def _path(self, day: SetPoints) -> Path:
         digest = hashlib.sha256(f"{FORMAT} {self.key}".encode())
-        for name, values in sorted(vars(day).items()):
+        for name, values in sorted(day.arrays().items()):
             digest.update(name.encode())
             if values is not None:
                 digest.update(np.ascontiguousarray(values, np.float64).tobytes())

@@ -1,8 +1,8 @@
 """The one place where signs and units turn into pandapower's.
 
-Here, and everywhere else in this project: battery_p_mw positive when discharging, pv_p_mw and pv_q_mvar positive into
-the grid, load positive out of it, loss and slack power positive for losses and import. In pandapower a storage is a
-consumer, so ``storage.p_mw = -battery_p_mw``; a static generator, a load and an external grid have the signs used here.
+Here, and everywhere else in this project: powers of devices positive into the grid, load positive out of it, loss and
+slack power positive for losses and import. In pandapower a storage is a consumer, so that its powers change their sign;
+a static generator, a load and an external grid have the signs used here.
 pandapower's rows are found by bus label, never by position: its tables may be stored in any order.
 """
 
@@ -19,7 +19,9 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.matplotlib_import import load_matplotlib
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
+from validation.recompute.devices.twin import FeedIn
 from validation.recompute.set_points import SetPoints
+from validation.recompute.twins import feed_ins_of
 from validation.referee.feeder_net import net_from_feeder, runpp_needs
 from validation.referee.net_agreement import check_agreement, rows_of_branches
 
@@ -35,6 +37,7 @@ BUS_COLUMNS = {
     "sgen": ("bus",),
 }
 
+SIGNS = {"storage": -1.0, "sgen": 1.0}  # of power into the grid, by what a device is in pandapower
 IGNORED = ("poly_cost", "pwl_cost", "bus_geodata", "line_geodata")  # tables without influence on a power flow
 
 
@@ -63,6 +66,7 @@ class PandapowerNet:
     load_bus: np.ndarray  # (n_load,) position of its bus in the feeder's order
     line_rows: np.ndarray  # (n_branch,) row of one copy's line table, -1 where the branch is a transformer
     trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
+    feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
     needs: dict[str, Any]  # options of runpp that this grid needs
 
     __repr__ = one_line
@@ -77,12 +81,10 @@ class PandapowerNet:
             p_mw[:, first] += set_points.load_p_extra_mw[:, self.load_bus[first]]
             q_mvar[:, first] += set_points.load_q_extra_mvar[:, self.load_bus[first]]
         net.load["p_mw"], net.load["q_mvar"] = p_mw.ravel(), q_mvar.ravel()
-        if len(net.storage):
-            net.storage["p_mw"] = -_flat(set_points.battery_p_mw)
-            net.storage["q_mvar"] = 0.0 if set_points.battery_q_mvar is None else -_flat(set_points.battery_q_mvar)
-        if len(net.sgen):
-            net.sgen["p_mw"] = _flat(set_points.pv_p_mw)
-            net.sgen["q_mvar"] = _flat(set_points.pv_q_mvar)
+        for element, kinds in self.feed_in.items():
+            for column, names in (("p_mw", [kind.p_mw for kind in kinds]), ("q_mvar", [kind.q_mvar for kind in kinds])):
+                into_grid = np.concatenate([set_points.devices[name] for name in names], axis=1)
+                net[element][column] = SIGNS[element] * into_grid.ravel()
 
     def read(self) -> GridResults:
         """Read the results of the last power flow."""
@@ -118,7 +120,7 @@ class PandapowerNet:
 
 
 def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
-    """Build the scenario's feeder with its batteries and PV inverters in pandapower, for one step at a time.
+    """Build the scenario's feeder with its devices in pandapower, for one step at a time.
 
     The feeder data are pandapower's own where it ships them.
 
@@ -134,10 +136,13 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
     one.user_pf_options = {}  # options stored in a net would overrule the ones given to runpp
     _check_elements(one)
     check_agreement(one, feeder)
-    for battery in scenario.batteries:
-        pandapower.create_storage(one, battery.bus, p_mw=0.0, max_e_mwh=battery.capacity_mwh)
-    for inverter in scenario.pv_inverters:
-        pandapower.create_sgen(one, inverter.bus, p_mw=0.0, q_mvar=0.0, sn_mva=inverter.s_mva)
+    feed_in: dict[str, list[FeedIn]] = {}
+    for powers, devices in feed_ins_of(scenario):
+        create = getattr(pandapower, f"create_{powers.element}")
+        for device in devices:
+            create(one, device.bus, p_mw=0.0, **powers.ratings(device))
+        if devices:
+            feed_in.setdefault(powers.element, []).append(powers)
     line_rows, trafo_rows = rows_of_branches(one, feeder)
     return PandapowerNet(
         net=one,
@@ -148,6 +153,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         load_bus=np.array([feeder.bus_position(bus) for bus in one.load["bus"]], int),
         line_rows=line_rows,
         trafo_rows=trafo_rows,
+        feed_in=feed_in,
         needs=runpp_needs(feeder),
     )
 
@@ -189,10 +195,6 @@ def _check_elements(net: Any) -> None:
             raise InputError(
                 f"pandapower's {net.name!r} has {len(table)} {name}; replay knows {', '.join(BUS_COLUMNS)}"
             )
-
-
-def _flat(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values, np.float64).ravel()
 
 
 def unsupplied(built: PandapowerNet) -> bool:

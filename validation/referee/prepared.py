@@ -10,14 +10,16 @@ Source: pandapower 3.5, pypower/makeYbus.py, results of `net._ppc["internal"]`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from validation.recompute.set_points import SetPoints
+from validation.recompute.devices.twin import FeedIn
+from validation.recompute.set_points import SetPoints, idle
+from validation.recompute.twins import feed_ins_of
 from validation.referee.pandapower_net import PandapowerNet, build_net
 from validation.referee.runpp import OK, RUNPP_OPTIONS, Solved, solve, solve_stubbornly
 
@@ -71,8 +73,7 @@ class StepSolver:
     prepared: Prepared | None
     load_p_mw: np.ndarray  # (n_bus,) nominal
     load_q_mvar: np.ndarray
-    battery_bus: np.ndarray  # (n_battery,) positions
-    pv_bus: np.ndarray
+    feed_in: tuple[tuple[FeedIn, np.ndarray], ...]  # of each kind, with the positions of its devices' buses (n_device,)
 
     def solve(self, step: SetPoints) -> Solved:
         """Solve one step; fields as of `runpp.solve_stubbornly`, without branch currents."""
@@ -113,10 +114,8 @@ class StepSolver:
         s = -(step.demand[0] * self.load_p_mw + 1j * step.load_q_factor[0] * self.load_q_mvar)
         if step.load_p_extra_mw is not None and step.load_q_extra_mvar is not None:
             s -= step.load_p_extra_mw[0] + 1j * step.load_q_extra_mvar[0]
-        np.add.at(s, self.battery_bus, step.battery_p_mw[0])
-        if step.battery_q_mvar is not None:
-            np.add.at(s, self.battery_bus, 1j * step.battery_q_mvar[0])
-        np.add.at(s, self.pv_bus, step.pv_p_mw[0] + 1j * step.pv_q_mvar[0])
+        for powers, bus in self.feed_in:
+            np.add.at(s, bus, step.devices[powers.p_mw][0] + 1j * step.devices[powers.q_mvar][0])
         return s
 
 
@@ -129,18 +128,18 @@ def step_solver(scenario: Scenario, feeder: Feeder) -> StepSolver:
         If pandapower's own data of the feeder differ from ours.
     """
     net = build_net(scenario, feeder)
-    loads = (np.asarray(load, float) for load in (feeder.load_p_mw, feeder.load_q_mvar))
-    buses = (
-        [feeder.bus_position(device.bus) for device in part] for part in (scenario.batteries, scenario.pv_inverters)
+    load_p_mw, load_q_mvar = (np.asarray(load, float) for load in (feeder.load_p_mw, feeder.load_q_mvar))
+    feed_in = tuple(
+        (powers, np.array([feeder.bus_position(device.bus) for device in devices], int))
+        for powers, devices in feed_ins_of(scenario)
     )
-    bare = StepSolver(net, feeder, None, *loads, *(np.array(each, int) for each in buses))
-    nothing = {name: np.zeros((1, len(scenario.pv_inverters))) for name in ("pv_p_mw", "pv_q_mvar")}
-    light = SetPoints(np.full(1, 0.1), np.full(1, 0.1), np.zeros((1, len(scenario.batteries))), **nothing)
+    bare = StepSolver(net, feeder, None, load_p_mw, load_q_mvar, feed_in)
+    light = idle(scenario, np.full(1, 0.1), np.full(1, 0.1))
     results, status = solve(net, light, RUNPP_OPTIONS)
     if status != OK:
         return bare
     prepared = _prepare(net, feeder)
-    ready = StepSolver(net, feeder, prepared, bare.load_p_mw, bare.load_q_mvar, bare.battery_bus, bare.pv_bus)
+    ready = replace(bare, prepared=prepared)
     found = ready._by_matrices(prepared, light)
     same = found is not None and np.abs(found["vm_pu"] - results.vm_pu).max() <= SAME_PU
     return ready if same else bare

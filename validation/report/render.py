@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from validation.report.report import Report
+from validation.verdict.criteria import TWIN_OF
 from validation.verdict.headline import headline
 
 SIDES = (
@@ -63,6 +64,9 @@ def remarks(report: Report) -> list[str]:
     for run in report.runs:
         if run.second_referee["agrees"] is False:
             lines.append(f"{run.run}: {run.second_referee['sentence']}")
+        unknown = [name.removeprefix(TWIN_OF) for name in run.failed_criteria if name.startswith(TWIN_OF)]
+        if unknown:
+            lines.append(f"{run.run}: what {', '.join(unknown)} did is believed as recorded: there is no twin of them")
         if run.own_tolerances and not run.reference:
             lines.append(f"{run.run}: own tolerances: {', '.join(run.own_tolerances)}")
         if "day_cost_flattery_max" in run.failed_criteria:

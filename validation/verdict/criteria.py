@@ -14,6 +14,7 @@ from validation.errors.metrics import Metrics
 from validation.verdict.tolerances import Tolerances
 
 PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
+TWIN_OF = "twin_of_"  # criteria that never have a value: a kind of device that nothing here can judge
 POLICY_CRITERIA = ("hard_violations",)  # of what a policy does; all others: is its record pandapower's?
 
 
@@ -80,6 +81,11 @@ def judge(
         for name, limit in vars(tolerances).items()
         if (value := values.get(name)) is not None and limit is not None
     )
+
+
+def missing_twins(tables: Iterable[str]) -> tuple[Criterion, ...]:
+    """Criteria without a value, one for each kind of device, by its table, that has no twin."""
+    return tuple(Criterion(TWIN_OF + table, math.nan, 0.0) for table in tables)
 
 
 def record_verdict_of(criteria: Iterable[Criterion]) -> str:

@@ -1,0 +1,75 @@
+"""What a policy observes in closed loop: the record's observations, with the loop's own voltages and stores in them.
+
+Voltages and stores are looked up in what the day has shown so far; before its first step there is none, and the first
+is seen in its place. All else (Demand, Solar, forecasts, prices, the clock) no action can change: it stays as recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from validation.recompute.observations import Entry, frame_of
+from validation.recompute.record import Record
+from validation.recompute.twins import stores_of
+
+Quantity = tuple[str, str]  # kind and table of observed entries
+VOLTAGE: Quantity = ("vm", "")
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Where the padded observations hold one quantity, (n_entry,) each."""
+
+    agent: np.ndarray
+    slot: np.ndarray
+    age: np.ndarray  # steps ago
+    number: np.ndarray  # bus position, or device
+
+
+class Observing:
+    """Observations of one closed loop; `start_day` forgets what was seen."""
+
+    def __init__(self, record: Record) -> None:
+        scenario = record.trajectory.scenario
+        frames = [frame_of(scenario, record.feeder, agent) for agent in range(len(scenario.agents))]
+        self.sizes = [len(frame) * scenario.observation.history for frame in frames]  # of each agent, unpadded
+        self._recorded, self._history = record.trajectory.observation, scenario.observation.history
+        self._stores = {(store.entry, table): (store, devices) for table, store, devices in stores_of(scenario)}
+        quantities = [VOLTAGE, *self._stores]
+        self._places = {quantity: _places(frames, quantity, self._history) for quantity in quantities}
+        self._seen: dict[Quantity, list[np.ndarray]] = {}
+
+    def start_day(self) -> None:
+        """Forget the day before."""
+        self._seen = {quantity: [] for quantity in self._places}
+
+    def see(self, vm_pu: np.ndarray, carried: dict[str, np.ndarray]) -> None:
+        """Take in voltages (n_bus,) and what devices carry, by recorded name, before a step."""
+        self._seen[VOLTAGE].append(vm_pu - 1.0)
+        for quantity, (store, devices) in self._stores.items():
+            values = np.asarray(carried[store.after], float)
+            observed = [store.observed(device, value) for device, value in zip(devices, values, strict=True)]
+            self._seen[quantity].append(np.array(observed, float))
+
+    def observe(self, row: int) -> np.ndarray:
+        """Return the padded observations before a step of the record, (n_agents, observation_size)."""
+        observation = np.array(self._recorded[row], np.float32)
+        for quantity, places in self._places.items():
+            if len(places.slot):
+                newest_first = np.array(self._seen[quantity][: -self._history - 1 : -1])
+                age = np.minimum(places.age, len(newest_first) - 1)
+                observation[places.agent, places.slot] = newest_first[age, places.number]
+        return observation
+
+
+def _places(frames: list[tuple[Entry, ...]], quantity: Quantity, history: int) -> _Places:
+    rows = [
+        (agent, age * len(frame) + slot, age, entry.number)
+        for agent, frame in enumerate(frames)
+        for age in range(history)
+        for slot, entry in enumerate(frame)
+        if (entry.kind, entry.table) == quantity
+    ]
+    return _Places(*np.array(rows, int).reshape(-1, 4).T)

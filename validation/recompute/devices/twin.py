@@ -1,0 +1,102 @@
+"""What the referee knows of a kind of device: its twin, written a second time in NumPy.
+
+A twin says which recorded arrays are the kind's, how far a record leaves what its devices can do, what they cost, and
+whether their energies add up. It shares no code with the kind that wrote the record: it takes a device's fields (its
+row of the scenario's table) and recorded numbers, and nothing else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from neomflex_jax.scenario import Scenario
+
+DeviceT = TypeVar("DeviceT")
+
+
+class FeedIn(NamedTuple):
+    """Powers of a kind, positive into the grid, and what its devices are in pandapower."""
+
+    p_mw: str  # recorded array (n, n_device)
+    q_mvar: str
+    element: str  # table of the net, one that `pandapower_net.SIGNS` knows
+    ratings: Callable[[Any], dict[str, float]]  # of a device: columns that a power flow makes no use of
+
+
+@dataclass(frozen=True, eq=False)
+class Part(Generic[DeviceT]):
+    """One device's part of a run; everything recorded (n,), in double precision."""
+
+    device: DeviceT
+    scenario: Scenario
+    recorded: Mapping[str, np.ndarray]  # the kind's own arrays, and `step` of the day
+    demand: np.ndarray  # factor on nominal loads
+    solar: np.ndarray  # per unit of ratings
+    nominal_load_p_mw: float  # at its bus
+    load_p_mw: np.ndarray  # consumed at its bus
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.recorded[name]
+
+
+class Store(ABC, Generic[DeviceT]):
+    """Energy that a device carries from step to step, in the unit in which it is recorded."""
+
+    entry: ClassVar[str]  # what observations call it
+    before: ClassVar[str]  # recorded array (n, n_device), before each step
+    after: ClassVar[str]  # likewise, after it
+
+    @abstractmethod
+    def size_mwh(self, device: DeviceT) -> float:
+        """Return the energy that fits in."""
+
+    @abstractmethod
+    def energy_mwh(self, device: DeviceT, values: np.ndarray) -> np.ndarray:
+        """Return the energy that recorded values stand for."""
+
+    @abstractmethod
+    def observed(self, device: DeviceT, values: np.ndarray) -> np.ndarray:
+        """Return what agents see of recorded values."""
+
+    @abstractmethod
+    def gap_mwh(self, part: Part[DeviceT]) -> np.ndarray:
+        """Return what is missing in each step's energy balance, (n,); 0 where it cannot be judged."""
+
+
+class Twin(ABC, Generic[DeviceT]):
+    """A kind of device as the referee has it."""
+
+    table: ClassVar[str]  # of the scenario: the name by which the twin is found
+    delivered: ClassVar[tuple[str, ...]]  # recorded arrays (n, n_device): what came of each step's requests
+    remembered: ClassVar[tuple[str, ...]] = ()  # those of them that the next step depends on; 0 before a day's first
+    feed_in: ClassVar[FeedIn | None] = None  # None: it changes the load at its bus, which is recorded
+    store: ClassVar[Store[Any] | None] = None  # what its devices carry from step to step
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """All recorded arrays of the kind."""
+        store = self.store
+        return self.delivered if store is None else (*self.delivered, store.before, store.after)
+
+    @abstractmethod
+    def excess(self, part: Part[DeviceT]) -> np.ndarray:
+        """Return by how much the device is outside its limits in each step, (n,).
+
+        In MW, MWh or per unit of charge; of ratings above 1 MW as a share of the rating, for records are float32. At
+        most 0 within the limits, NaN where the record is.
+        """
+
+    def costs(self, device: DeviceT, scenario: Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the device's own cost terms of each step, (n,) each.
+
+        Parameters
+        ----------
+        recorded
+            As in `Part`; only what a term with a weight above 0 needs has to be there.
+        """
+        yield from ()

@@ -1,0 +1,85 @@
+"""Finding the twins of a scenario's kinds; a kind without one cannot be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario
+from neomflex_jax.scenario.scenario import KINDS
+from validation.recompute import devices
+from validation.recompute.devices.twin import FeedIn, Part, Store, Twin
+
+
+def _packaged() -> dict[str, Twin[Any]]:
+    modules = [import_module(f"{devices.__name__}.{found.name}") for found in iter_modules(devices.__path__)]
+    return {module.TWIN.table: module.TWIN for module in modules if hasattr(module, "TWIN")}
+
+
+TWINS: dict[str, Twin[Any]] = _packaged()  # by table of the scenario
+
+
+def register_twin(twin: Twin[Any]) -> None:
+    """Give a user's own kind of device a twin, without which its runs are never validated.
+
+    Raises
+    ------
+    InputError
+        If the kind has one already.
+    """
+    if twin.table in TWINS:
+        raise InputError(f"there is a twin of {twin.table!r} already; register each kind's once")
+    TWINS[twin.table] = twin
+
+
+def devices_by_table(scenario: Scenario) -> dict[str, tuple[Any, ...]]:
+    """Devices of every kind that a record of the scenario names, in its order; of some there may be none."""
+    return {table: getattr(scenario, table) for table in KINDS}
+
+
+def twins_of(scenario: Scenario) -> list[tuple[Twin[Any], tuple[Any, ...]]]:
+    """Twins of the scenario's kinds with its devices, in its order."""
+    return [(TWINS[table], own) for table, own in devices_by_table(scenario).items() if table in TWINS]
+
+
+def feed_ins_of(scenario: Scenario) -> list[tuple[FeedIn, tuple[Any, ...]]]:
+    """Kinds that feed in, or draw, power of their own, with their devices."""
+    return [(twin.feed_in, own) for twin, own in twins_of(scenario) if twin.feed_in is not None]
+
+
+def stores_of(scenario: Scenario) -> list[tuple[str, Store[Any], tuple[Any, ...]]]:
+    """Tables of the kinds that store energy, their stores and their devices."""
+    return [(twin.table, twin.store, own) for twin, own in twins_of(scenario) if twin.store is not None]
+
+
+def without_twin(scenario: Scenario) -> tuple[str, ...]:
+    """Tables with devices that no twin is found for."""
+    return tuple(table for table, own in devices_by_table(scenario).items() if own and table not in TWINS)
+
+
+def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[Twin[Any], Part[Any]]]:
+    """Twin and part of every device that has a twin."""
+    demand, solar = (np.asarray(values, float) for values in (trajectory.demand, trajectory.solar))
+    for twin, own in twins_of(trajectory.scenario):
+        for number, device in enumerate(own):
+            bus = feeder.bus_position(device.bus)
+            recorded = {name: np.asarray(getattr(trajectory, name)[:, number], float) for name in twin.recorded}
+            yield (
+                twin,
+                Part(
+                    device=device,
+                    scenario=trajectory.scenario,
+                    recorded=recorded | {"step": trajectory.step},
+                    demand=demand,
+                    solar=solar,
+                    nominal_load_p_mw=float(feeder.load_p_mw[bus]),
+                    load_p_mw=np.asarray(trajectory.load_p_mw[:, bus], float),
+                ),
+            )
