@@ -9,6 +9,7 @@ from validation.closed_loop.closed_loop import closed_loop
 from validation.closed_loop.gap import ClosedLoop
 from validation.errors.metrics import Metrics, compare
 from validation.judge_run import Validated
+from validation.recompute.twins import register_twin
 from validation.referee.replay import Replay, replay
 from validation.referee.second_referee import SecondReferee, second_referee
 from validation.report.markdown import render_markdown
@@ -35,6 +36,7 @@ __all__ = [
     "idle_policy",
     "judge",
     "read_tolerances",
+    "register_twin",
     "render_markdown",
     "render_table",
     "replay",

@@ -30,7 +30,7 @@ class Asked:
     sample: Sample | None = None
 
     def acts(self, record: Record) -> bool:
-        """Whether a run's policy acts once more, in closed loop."""
+        """Tell whether a run's policy acts once more, in closed loop."""
         run = record.trajectory.run
         judged = run in self.policies and run not in self.references
         return judged and self.sample is None and not record.without_twin

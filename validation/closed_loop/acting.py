@@ -16,7 +16,18 @@ ActingPolicy = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
 
 
 def idle_policy(scenario: Scenario) -> ActingPolicy:
-    """Zero actions for every agent: the policy of a recorded baseline."""
+    """Return the policy of a recorded baseline, which leaves every device alone.
+
+    Parameters
+    ----------
+    scenario
+        Whose agents it acts for.
+
+    Returns
+    -------
+    ActingPolicy
+        A function of observations by agent, which gives zeros (action size of the agent,) in [-1, 1] by agent.
+    """
     sizes = lay_out_actions(scenario).mask.sum(axis=1)
     idle = {agent: np.zeros(size, np.float32) for agent, size in zip(scenario.agents, sizes, strict=True)}
     return lambda observations: idle

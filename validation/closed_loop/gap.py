@@ -98,7 +98,7 @@ class ClosedLoop:
     __repr__ = one_line
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, without the two records."""
+        """Return plain values, without the two trajectories."""
         plain = {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)

@@ -44,7 +44,7 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Metrics:
-    """All figures of one run; energies in MWh over all its days."""
+    """All figures of one run; energies in MWh over all its days, errors recorded minus pandapower."""
 
     n_days: int
     n_steps: int

@@ -1,4 +1,4 @@
-"""Whether a surrogate and pandapower put policies in the same order of cost.
+"""Agreement of a surrogate and pandapower on the order of policies by cost.
 
 Kendall's tau-a: (pairs in the same order - pairs in the other) / all pairs; 1 means the same order. M. G. Kendall,
 A new measure of rank correlation, Biometrika 30 (1938).

@@ -1,4 +1,4 @@
-"""Whether a trajectory can be validated at all: its shapes, its days, and set-points that are numbers."""
+"""What a trajectory must be to be validated at all: its shapes, whole days, and set-points that are numbers."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ def _worse(
     age: int,
     feeder: Feeder,
 ) -> ObservationCheck:
-    """Give the worse of what was found so far and these differences (n, n_entry)."""
+    """Return the worse of what was found so far and these differences (n, n_entry)."""
     if not np.isfinite(expected).any():
         return worst
     size = np.where(np.isfinite(expected), np.nan_to_num(difference, nan=np.inf), -1.0)
@@ -185,7 +185,7 @@ def _worse(
 
 
 def _not_judged(scenario: Scenario) -> tuple[str, ...]:
-    """Say what of this scenario's observations is not judged."""
+    """List what of this scenario's observations is not judged."""
     seen, disturbed = scenario.observation, _disturbs_profiles(scenario.uncertainty)
     if seen.missing_probability > 0:
         return ("all observations: which agents are missing is not recorded",)

@@ -34,7 +34,7 @@ def check_profiles_file(trajectory: Trajectory, path: Path) -> None:
 
 
 def profile_gap(trajectory: Trajectory, path: Path) -> float | None:
-    """Give the largest difference from the file's rows, of values above 1 as a share of them; infinite past its end.
+    """Return the largest difference from the file's rows, of values above 1 as a share of them; infinite past its end.
 
     None where the scenario disturbs its days at random, so that the file does not say what is right.
     """

@@ -29,6 +29,11 @@ TWINS: dict[str, Twin[Any]] = _packaged()  # by table of the scenario
 def register_twin(twin: Twin[Any]) -> None:
     """Give a user's own kind of device a twin, without which its runs are never validated.
 
+    Parameters
+    ----------
+    twin
+        Found by its `table`, the name of the kind's table in scenarios.
+
     Raises
     ------
     InputError

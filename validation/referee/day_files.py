@@ -117,7 +117,7 @@ def forget_days(folder: str | Path) -> None:
 
 
 def _is_sealed(path: Path) -> bool:
-    """Whether a file of a day's name holds a day: its seal is what no other program writes."""
+    """Tell whether a file of a day's name holds a day: no other program writes a seal."""
     try:
         with open_arrays(path, "replayed day") as stored:
             return not path.is_symlink() and "sha256" in stored.names
@@ -133,7 +133,7 @@ def _seal(name: str, answers: Solved) -> str:
 
 
 def _sound(held: Solved) -> bool:
-    """Whether the answers could come from `DaySolver`: known statuses, numbers where solved, NaN where not."""
+    """Tell whether `DaySolver` could have made this: known statuses, numbers where solved, NaN where not."""
     if not np.isin(held["status"], STATUSES).all():
         return False
     solved = held["status"] == OK

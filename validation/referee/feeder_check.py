@@ -1,4 +1,4 @@
-"""Whether our AC power flow answers as pandapower does, on any feeder: nominal load, then random injections.
+"""Our AC power flow against pandapower on any feeder: nominal load, then random injections.
 
 The referee is the user's own pandapower net where there is one, and otherwise the net that `feeder_net` builds. In
 both, a further load at every bus of the feeder carries the difference between a case's injection and the nominal one,
@@ -86,9 +86,10 @@ class FeederCheck:
         return self.feeder.bus_labels[int(difference.argmax())]
 
     def differs(self, within_pu: float) -> bool:
-        """Whether one alone solves some case, or voltages or slack powers differ by more; not where neither solves one.
+        """Tell whether one alone solves some case, or voltages or slack powers differ by more.
 
-        Slack powers may differ by this share of the largest: a shunt at the slack moves no voltage.
+        False where neither solves any case. Slack powers may differ by this share of the largest: a shunt at the slack
+        moves no voltage.
         """
         if self.unsolved.disputed:
             return True
@@ -101,7 +102,7 @@ class FeederCheck:
         return not within
 
     def agrees(self, within_pu: float) -> bool:
-        """Whether both solve the nominal loads, and nothing differs."""
+        """Tell whether both solve the nominal loads, and nothing differs."""
         return bool(self.compared[0]) and not self.differs(within_pu)
 
 

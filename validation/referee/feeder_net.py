@@ -68,7 +68,7 @@ def is_transformer(feeder: Feeder) -> np.ndarray:
 
 
 def runpp_needs(feeder: Feeder) -> dict[str, Any]:
-    """Give the options of `runpp` that the grid dictates: how closely it can stop, and from where it can start.
+    """Return the options of `runpp` that the grid dictates: how closely it can stop, and from where it can start.
 
     Rounding leaves a mismatch of some ``eps V^2 / |z|`` at the ends of the shortest branch. Newton's method from
     0 degrees everywhere fails behind a transformer that turns the voltage by 150; it starts from the DC solution there,

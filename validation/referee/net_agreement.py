@@ -1,4 +1,4 @@
-"""Whether a pandapower net holds the same grid as a `Feeder`: the referee must not judge another grid."""
+"""Comparison of a pandapower net with a `Feeder`: the referee must not judge another grid."""
 
 from __future__ import annotations
 

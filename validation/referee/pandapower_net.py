@@ -104,7 +104,7 @@ class PandapowerNet:
         )
 
     def _branch_i_ka(self) -> np.ndarray:
-        """Give the larger end's current, a transformer's high-voltage end by its rated ratio."""
+        """Return the larger end's current, (n_copies, n_branch); of a high-voltage end by its rated ratio."""
         net = self.net
         each_ka = {"line": (self.line_rows, net.res_line["i_ka"].to_numpy())}
         if len(net.trafo):
@@ -198,7 +198,7 @@ def _check_elements(net: Any) -> None:
 
 
 def unsupplied(built: PandapowerNet) -> bool:
-    """Whether some bus has no path to an external grid."""
+    """Tell whether some bus has no path to an external grid."""
     import pandapower.topology
 
     return bool(pandapower.topology.unsupplied_buses(built.net))

@@ -31,7 +31,7 @@ class Unsolved:
         return self.ours + self.pandapower
 
     def sentences(self, what: str, method: str, option: str) -> list[str]:
-        """Say what was not solved, by whom, and what to do; `option` chooses the method on the command line."""
+        """List what was not solved, by whom, and what to do; `option` chooses the method on the command line."""
         said = []
         if self.neither:
             both = "have no solution, neither here nor in pandapower: the feeder cannot carry its loads there"

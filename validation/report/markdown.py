@@ -61,7 +61,13 @@ class Section:
 
 
 def render_markdown(report: Report) -> str:
-    """Return the whole report as Markdown; figures are files beside the page."""
+    """Render the whole report as a page of Markdown.
+
+    Returns
+    -------
+    str
+        The text of ``report.md``; it shows figures that lie beside it.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     loader = PackageLoader("validation.report")

@@ -26,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 def git_commit(root: Path = ROOT) -> str | None:
-    """Give the commit of the checkout that the package is in, ``-dirty`` if files differ; None if it is in none."""
+    """Return the commit of the checkout that the package is in, ``-dirty`` if files differ; None if it is in none."""
     if not (root / ".git").exists():  # installed: git would find whatever repository lies around it
         return None
     try:

@@ -22,7 +22,13 @@ TABLE_HEADER = ("run", "power flow", "answer", "day cost", "losses MWh", "outsid
 
 
 def render_table(report: Report) -> str:
-    """Give a short plain text: both sides of each run in a table, what else there is to say, and the headline."""
+    """Render a report as plain text for a terminal.
+
+    Returns
+    -------
+    str
+        A table with two rows a run (recorded, and in pandapower), remarks, the verdict, and the headline.
+    """
     rows = [TABLE_HEADER, *table_rows(report)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(TABLE_HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -30,7 +36,7 @@ def render_table(report: Report) -> str:
 
 
 def table_rows(report: Report) -> list[tuple[str, ...]]:
-    """Give two rows a run, under `TABLE_HEADER`: the record, and pandapower's answer with whether they agree."""
+    """Return two rows a run, under `TABLE_HEADER`: the record, then pandapower's answer and the record's verdict."""
     rows = []
     for run in report.runs:
         for side in ("recorded", "pandapower"):
@@ -44,14 +50,14 @@ def table_rows(report: Report) -> list[tuple[str, ...]]:
 
 
 def details(report: Report) -> list[str]:
-    """Give why runs failed if they did, what the verdict does not say, and the verdict."""
+    """List the criteria that runs failed, what else there is to know, and the verdict."""
     failed = [run for run in report.runs if run.failed_criteria]
     lines = [f"{run.run}: {run.verdict}: {', '.join(run.failed_criteria)}" for run in failed]
     return [*lines, *remarks(report), f"verdict: {report.verdict}, exit status {report.exit_status}"]
 
 
 def remarks(report: Report) -> list[str]:
-    """Say what the verdict does not: a sample, runs that do not count, own tolerances, flattery, a swapped order."""
+    """List what a verdict leaves out: a sample, runs that do not count, own tolerances, flattery, a swapped order."""
     lines = []
     if report.is_sample:
         lines.append(

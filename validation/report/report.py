@@ -66,7 +66,7 @@ class RunReport:
 
     @property
     def record_verdict(self) -> str:
-        """Whether the record is pandapower's, whatever the policy does."""
+        """Verdict on the record alone, whatever the policy does: PASS, FAIL or INCOMPLETE."""
         return record_verdict_of(self.criteria)
 
     @property
@@ -107,7 +107,7 @@ class Report:
 
     @property
     def is_sample(self) -> bool:
-        """Whether days were left out; nothing can be validated then."""
+        """True if days were left out; nothing can be validated then."""
         return len(self.days) < self.n_days
 
     @property
@@ -118,7 +118,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Whether every criterion of every judged run holds, on all days."""
+        """True if every criterion of every judged run holds, on all days."""
         return self.verdict == PASS
 
     @property
@@ -141,7 +141,7 @@ class Report:
         return _plain(head | {"runs": runs})
 
     def to_json(self, files_sha256: Mapping[str, str] | None = None) -> str:
-        """Give the text of `report.json`, with the hashes of the files that lie beside it."""
+        """Return the text of `report.json`, with the hashes of the files that lie beside it."""
         content = self.as_dict() | {"files_sha256": dict(files_sha256 or {})}
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 

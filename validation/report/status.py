@@ -1,4 +1,4 @@
-"""Whether results are validated: by a passing report of exactly their policies, scenario and profiles, or not."""
+"""The validation status of results: validated by a passing report of exactly their policies, scenario and profiles."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Identity:
     n_days: int
 
     def differences(self, run: StoredRun, report: StoredReport) -> list[str]:
-        """Say in what a report's run is of something else; empty if it is of the same, or of a sample of its days."""
+        """List in what a report's run differs; empty if it is of the same, or of a sample of its days."""
         agents = sorted({*self.policies_sha256, *run.policies_sha256})
         changed = [
             agent
@@ -55,11 +55,11 @@ class Status:
     report: StoredReport | None = None  # that validates them, or that was made of them and does not
 
     def headline(self, outcomes: Sequence[Outcome], where: str) -> list[Line]:
-        """Say both things of the results: by their report, or without one by `outcomes`, as `not_confirmed` does."""
+        """Return the report's headline, or without one that of `outcomes`, as `not_confirmed` makes it."""
         return not_confirmed(outcomes, where) if self.report is None else headline(self.report)
 
     def sentence(self, runs: Iterable[str]) -> str:
-        """Give `text`, and name those of the results' runs that the report validates nothing of."""
+        """Return `text`, and name those of the results' runs that the report does not validate."""
         if not self.validated or self.report is None:
             return self.text
         confirmed = {run.run for run in self.report.runs if run.record_verdict == PASS}

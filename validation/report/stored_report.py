@@ -51,7 +51,7 @@ class StoredRun:
 
     @property
     def holds(self) -> bool:
-        """Whether verdict, criteria and what the policy did all say PASS."""
+        """True if verdict, criteria and what the policy did all say PASS."""
         is_policy = self.kind == POLICY or bool(self.policies_sha256)
         broken = is_policy and self.hard_violations > self.hard_violations_allowed
         return self.verdict == PASS and not self.failed_criteria and not broken

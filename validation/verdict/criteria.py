@@ -28,7 +28,7 @@ class Criterion:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the value keeps the limit; None if it has no value."""
+        """True if the value keeps the limit, None if there is no value."""
         return None if math.isnan(self.value) else self.value <= self.limit
 
 
@@ -44,11 +44,25 @@ def judge(
 ) -> tuple[Criterion, ...]:
     """Hold a run's figures against the tolerances, in the order of the tolerances' fields.
 
-    `closed_loop_gap`: by how much of itself the reward differs when the policy acts on pandapower's answers; NaN if
-    that should have been found out and was not, None to leave the criterion out. `closed_loop_failed_flows` and
-    `closed_loop_spot_max_pu`: its own failed steps, and how far it is from plain `runpp`; None where there was none.
-    `profile_max`: how far the record is from the profiles' file; None without it. `is_policy`: whether hard violations
-    in pandapower are held against the run, as they are not against yardsticks. A tolerance of None is not judged.
+    Parameters
+    ----------
+    metrics, tolerances
+        The run's figures, from `compare`, and their limits; a limit of None is not judged.
+    closed_loop_gap
+        Share of its cost by which the run differs when the policy acts on pandapower's answers; NaN if that should have
+        been found out and was not, None to leave the criterion out.
+    closed_loop_failed_flows, closed_loop_spot_max_pu
+        Steps of the closed loop without an answer, and how far in pu it is from plain `runpp`; None where there was
+        none.
+    profile_max
+        How far the record is from the profiles' file (`profile_gap`); None without a file.
+    is_policy
+        True holds hard violations in pandapower against the run, as they are not held against yardsticks.
+
+    Returns
+    -------
+    tuple of Criterion
+        One for each limit that is judged.
     """
     values: dict[str, float | None] = {
         "vm_max_pu": metrics.vm_pu.max_abs,
@@ -89,16 +103,16 @@ def missing_twins(tables: Iterable[str]) -> tuple[Criterion, ...]:
 
 
 def record_verdict_of(criteria: Iterable[Criterion]) -> str:
-    """Sum up the criteria that say whether a record is pandapower's."""
+    """Sum up the criteria that judge the record, leaving out what the policy did."""
     return verdict_of(criterion for criterion in criteria if criterion.name not in POLICY_CRITERIA)
 
 
 def verdict_of(criteria: Iterable[Criterion]) -> str:
-    """Sum up criteria."""
+    """Sum up criteria: FAIL if one does not hold, else INCOMPLETE if one has no value, else PASS."""
     return worst_verdict({True: PASS, False: FAIL, None: INCOMPLETE}[criterion.passed] for criterion in criteria)
 
 
 def worst_verdict(verdicts: Iterable[str]) -> str:
-    """Give the worst of some verdicts: FAIL, then INCOMPLETE, then PASS."""
+    """Return the worst of some verdicts: FAIL, then INCOMPLETE, then PASS."""
     given = set(verdicts)
     return FAIL if FAIL in given else INCOMPLETE if INCOMPLETE in given else PASS

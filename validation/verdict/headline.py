@@ -85,17 +85,17 @@ class AnyReport(Protocol):
 
     @property
     def is_sample(self) -> bool:
-        """Whether days were left out."""
+        """True if days were left out."""
 
 
 def headline(report: AnyReport) -> list[Line]:
-    """Say both things of a report: a line on its records, and one on each policy."""
+    """Return the lines of a report: one on its records, and one on each policy."""
     record = _record_line(report)
     return [record, *policy_lines(report.runs, _where(report), sure=record.tone == GOOD)]
 
 
 def not_confirmed(outcomes: Sequence[Outcome], where: str) -> list[Line]:
-    """Say both things of results that no report is of; `where` names the power flow that `outcomes` are from."""
+    """Return the lines of results without a report; `where` names the power flow that `outcomes` are from."""
     record = Line("record not confirmed by pandapower: not validated", UNSURE)
     if not outcomes:
         return [record, Line("policy: not compared: not evaluated either", UNSURE)]
@@ -110,7 +110,7 @@ def policy_lines(outcomes: Sequence[Outcome], where: str = "", *, sure: bool) ->
     where
         What the comparison rests on, for the end of the line, as it is to stand there.
     sure
-        Whether pandapower confirmed what is compared; nothing is GOOD news otherwise.
+        True if pandapower confirmed what is compared; nothing is GOOD news otherwise.
     """
     policies = [each for each in outcomes if each.kind == POLICY]
     if not policies:

@@ -14,13 +14,13 @@ BY_NAME = {"controlled": POLICY, "baseline": NO_CONTROL, "no_control": NO_CONTRO
 
 
 def kind_of(trajectory: Trajectory, *, reference: bool, schedule: bool) -> str:
-    """Say what a run is. No control is known by its actions, which are all zero, and not by what it is called.
+    """Tell what a run is, one of `KINDS`; no control is known by its actions, which are all zero, not by its name.
 
     Parameters
     ----------
     reference, schedule
-        Whether the caller shows the run beside the others only, or said that it follows a rule or a plan; a run that is
-        neither is a policy, whatever it does.
+        True if the caller only shows the run beside the others, or states that it follows a rule or a plan. A run that
+        is neither is a policy, whatever it does.
     """
     if not reference and not schedule:
         return POLICY
@@ -32,5 +32,5 @@ def kind_of(trajectory: Trajectory, *, reference: bool, schedule: bool) -> str:
 
 
 def kind_of_name(run: str) -> str:
-    """Say what a run of the tables that `neomflex evaluate` writes is."""
+    """Tell by its name what a run of the tables that `neomflex evaluate` writes is."""
     return BY_NAME.get(run, OTHER)

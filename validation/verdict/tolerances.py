@@ -125,6 +125,18 @@ BY_METHOD = {
 def read_tolerances(path: Path, base: Tolerances) -> Tolerances:
     """Read a TOML file that replaces some of the tolerances: ``vm_max_pu = 0.004``, one a line.
 
+    Parameters
+    ----------
+    path
+        The file.
+    base
+        The tolerances to replace, for example those of `tolerances_for`.
+
+    Returns
+    -------
+    Tolerances
+        `base`, with the file's values.
+
     Raises
     ------
     InputError
@@ -135,13 +147,18 @@ def read_tolerances(path: Path, base: Tolerances) -> Tolerances:
 
 
 def changes(tolerances: Tolerances, base: Tolerances) -> Mapping[str, Any]:
-    """Say what differs: ``{name: [default, own]}``."""
+    """List the limits that differ: ``{name: [default, own]}``."""
     own = asdict(tolerances)
     return {name: [limit, own[name]] for name, limit in asdict(base).items() if limit != own[name]}
 
 
 def tolerances_for(method: str) -> Tolerances:
-    """Give the default tolerances of a power-flow method.
+    """Return the default tolerances of a power-flow method.
+
+    Parameters
+    ----------
+    method
+        `ac`, `newton`, `calibrated`, `lindistflow` or `dc`.
 
     Raises
     ------
