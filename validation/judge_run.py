@@ -26,7 +26,7 @@ from validation.referee.second_referee import ask_again
 from validation.report.report import RunReport
 from validation.report.step_table import step_table
 from validation.verdict.criteria import Criterion, judge, missing_twins, verdict_of
-from validation.verdict.kinds import POLICY
+from validation.verdict.run_kinds import POLICY
 from validation.verdict.tolerances import Tolerances, changes, tolerances_for
 
 
@@ -46,7 +46,7 @@ class Validated:
 class RunAsked:
     """What one run is to a validation."""
 
-    kind: str  # of `kinds.KINDS`; of a policy a closed loop and the hard limits are asked
+    kind: str  # of `run_kinds.KINDS`; of a policy a closed loop and the hard limits are asked
     reference: bool  # its verdict counts for nothing
     tolerances: Tolerances | None  # None: those of its power-flow method
     policy_hashes: Mapping[str, str]  # SHA-256 by agent

@@ -26,7 +26,7 @@ from validation.report.report import Report
 from validation.report.report_folder import VALIDATION
 from validation.report.write import write_report
 from validation.sample import Sample
-from validation.verdict.kinds import kind_of
+from validation.verdict.run_kinds import kind_of
 from validation.verdict.tolerances import Tolerances
 
 Draw = Callable[[Validated], Mapping[str, str]]  # captions of a run's figures by file name

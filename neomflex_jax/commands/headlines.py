@@ -34,7 +34,7 @@ def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
     A table without rows has none.
     """
     from neomflex_jax.evaluation.tables import NO_CONTROL_MEAN_COST, NO_CONTROL_VIOLATIONS
-    from validation.verdict.kinds import NO_CONTROL, kind_of_name
+    from validation.verdict.run_kinds import NO_CONTROL, kind_of_name
 
     if summary.empty:
         return []

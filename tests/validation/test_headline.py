@@ -24,7 +24,7 @@ from validation import idle_policy, render_table, tolerances_for, validate
 from validation.report.render import number
 from validation.report.stored_report import read_report
 from validation.verdict.headline import BAD, GOOD, UNSURE, Line, headline, not_confirmed, policy_lines
-from validation.verdict.kinds import NO_CONTROL, OTHER, POLICY, RULE, kind_of, kind_of_name
+from validation.verdict.run_kinds import NO_CONTROL, OTHER, POLICY, RULE, kind_of, kind_of_name
 
 
 def policy(cost: float, violations: int = 0, allowed: int = 0) -> TabledRun:

@@ -34,7 +34,7 @@ class RunReport:
 
     run: str
     reference: bool  # its verdict does not count
-    kind: str  # of `kinds.KINDS`
+    kind: str  # of `run_kinds.KINDS`
     scenario: str
     scenario_hash: str
     feeder_sha256: str  # of what the feeder's name or folder held

@@ -16,7 +16,7 @@ from neomflex_jax.one_line import one_line
 from validation.report.report import SCHEMA_VERSION
 from validation.report.report_folder import MAX_BYTES, REPORT
 from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, POLICY_CRITERIA
-from validation.verdict.kinds import KINDS, POLICY
+from validation.verdict.run_kinds import KINDS, POLICY
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from validation.verdict.criteria import INCOMPLETE, PASS, POLICY_CRITERIA, worst_verdict
-from validation.verdict.kinds import NO_CONTROL, POLICY, RULE
+from validation.verdict.run_kinds import NO_CONTROL, POLICY, RULE
 
 GOOD, UNSURE, BAD = "good", "unsure", "bad"
 SAME_SHARE, SAME = 1e-6, 1e-9  # costs nearer to each other than this share or this much are called equal
@@ -37,7 +37,7 @@ class Outcome(Protocol):
 
     @property
     def kind(self) -> str:
-        """One of `kinds.KINDS`."""
+        """One of `run_kinds.KINDS`."""
 
     @property
     def mean_day_cost(self) -> float:
