@@ -97,7 +97,7 @@ def _check_repeatable(record: Record) -> None:
     if record.without_twin:
         raise InputError(
             f"{where} has {', '.join(record.without_twin)}, and there is no twin of such devices to say what is seen "
-            "of them; write one as in validation/recompute/devices, and give it to `register_twin`"
+            "of them; write one as in validation/recompute/devices, and give it to validation.register_twin"
         )
 
 
