@@ -21,7 +21,8 @@ import numpy as np
 from neomflex_jax.adapters.episode import FRAMES_PER_SECOND, RENDER_MODES, Episode, checked_render_mode
 from neomflex_jax.adapters.extras import missing
 from neomflex_jax.adapters.joint import checked_agent_actions, join
-from neomflex_jax.environment import Environment, TimeStep, make
+from neomflex_jax.environment import Environment, StepInfo, TimeStep, make
+from neomflex_jax.environment.step.info import TERM
 from neomflex_jax.scenario import Scenario
 
 try:
@@ -32,7 +33,6 @@ except ImportError as error:
     raise missing("pettingzoo", "adapters") from error
 
 BUS_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar")
-FLEXIBLE_LOADS = ("load_curtailed_mw", "load_owed_mwh")
 BY_AGENT = ("local_reward", "constraint_cost", "clipped_actions", "nan_actions")
 
 
@@ -139,20 +139,14 @@ def parallel_env(
     return NeomFlexParallelEnv(make(scenario, **fields), render_mode)
 
 
-def _own_info(env: Environment, index: int, info: dict[str, Any]) -> dict[str, Any]:
+def _own_info(env: Environment, index: int, info: StepInfo) -> dict[str, Any]:
     """Pick what is one agent's of `timestep.info`."""
-    layout, own = env.layout, {}
-    for name, value in info.items():
-        if np.ndim(value) == 0:
-            own[name] = value
-        elif name in BUS_VALUES:
-            own[name] = value[layout.buses[index]]
-        elif name.startswith("battery_"):
-            own[name] = value[layout.batteries[index]]
-        elif name.startswith("pv_"):
-            own[name] = value[layout.pv_inverters[index]]
-        elif name in FLEXIBLE_LOADS:
-            own[name] = value[layout.flexible_loads[index]]
-        elif name in BY_AGENT or name.startswith("reward_"):
-            own[name] = value[index]
+    layout = env.layout
+    own: dict[str, Any] = {name: value for name, value in info.items() if np.ndim(value) == 0}
+    own |= {name: info[name][layout.buses[index]] for name in BUS_VALUES}
+    own |= {name: info[name][index] for name in BY_AGENT}
+    own |= {f"{TERM}{name}": value[index] for name, value in info.terms.items()}
+    for kind in env.kinds:
+        devices = layout.devices[kind.table][index]
+        own |= {column.name: info[column.name][devices] for column in kind.recorded}
     return own

@@ -11,20 +11,130 @@ optimization", ACM e-Energy 2020, without its standby losses. Also neglected: ef
 temperature or state of charge, ageing, and losses that reactive power causes in the inverter.
 """
 
-import math
-from dataclasses import dataclass
+from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from neomflex_jax.devices.checks import check_above_zero, check_name, refuse
-from neomflex_jax.devices.options import is_off, room_in_circle
+from neomflex_jax.devices.device import (
+    Control,
+    CostTerm,
+    Delivery,
+    Device,
+    Observable,
+    Planning,
+    ReactivePower,
+    Recorded,
+    StepColumns,
+    Surroundings,
+    Turn,
+)
+from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class BatteryParams(NamedTuple):
+    """Fields of `Battery` as arrays (n_battery,)."""
+
+    capacity_mwh: np.ndarray
+    power_mw: np.ndarray
+    soc_min: np.ndarray
+    soc_max: np.ndarray
+    soc_initial: np.ndarray
+    charge_efficiency: np.ndarray
+    discharge_efficiency: np.ndarray
+    ramp_mw: np.ndarray  # infinite: no limit
+    s_mva: np.ndarray  # 0: no reactive power
+    throughput_cost: np.ndarray
+    q_first: np.ndarray  # bool; never
+
+
+class BatteryStore(NamedTuple):
+    """What batteries carry from step to step, (n_battery,)."""
+
+    soc: Array  # fraction of the capacity
+    p_mw: Array  # of the last step, for ramps
+
+
+def _shortfall(params: BatteryParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    p_mw = delivered.p_mw
+    return jnp.where(p_mw >= 0, (params.power_mw - p_mw) / params.power_mw, 0.0)
+
+
+def _reactive(params: BatteryParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    return jnp.abs(delivered.recorded["battery_q_mvar"])
+
+
+def _wear(params: BatteryParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    return jnp.asarray(weight + params.throughput_cost) * jnp.abs(delivered.p_mw) * step_hours
+
+
+def _towards(params: BatteryParams, store: BatteryStore, wanted: Array, step_hours: float) -> Array:
+    middle, half = _window(params)
+    given = (store.soc - (middle + half * wanted)) * (params.capacity_mwh / step_hours)
+    p_mw = jnp.where(given > 0, given * params.discharge_efficiency, given / params.charge_efficiency)
+    return jnp.clip(p_mw / params.power_mw, -1.0, 1.0)
+
+
+def _reached(params: BatteryParams, store: BatteryStore) -> Array:
+    middle, half = _window(params)
+    return jnp.clip((jnp.asarray(store.soc) - middle) / half, -1.0, 1.0)
+
+
+def _window(params: BatteryParams) -> tuple[np.ndarray, np.ndarray]:
+    return (params.soc_max + params.soc_min) / 2.0, (params.soc_max - params.soc_min) / 2.0
+
+
+SOC, POWER = "battery_soc_bus_", "battery_power_bus_"
 
 
 @dataclass(frozen=True)
-class Battery:
+class Battery(Device):
     """One battery: its bus (by label), sizes, window and limits."""
+
+    table: ClassVar = "batteries"
+    noun: ClassVar = "battery"
+    prefix: ClassVar = "battery"
+    turn: ClassVar = Turn.STORAGE
+    controls: ClassVar = (
+        Control("battery_p", "share of the power rating, positive discharging", lasting=True),
+        Control(
+            "battery_q",
+            "share of the reactive power that the circle leaves, positive into the grid",
+            option=lambda battery: battery.s_mva is not None,
+        ),
+    )
+    recorded: ClassVar = (
+        Recorded("battery_p_mw", "MW", "power, positive discharging"),
+        Recorded("battery_q_mvar", "Mvar", "reactive power into the grid"),
+        Recorded("battery_soc", "of capacity", "state of charge after the step", before="battery_soc_before"),
+    )
+    observables: ClassVar = (Observable("soc of {}", "of capacity", 0.0, 1.0),)
+    costs: ClassVar = (
+        CostTerm("solar", _shortfall),
+        CostTerm("reactive", _reactive),
+        CostTerm("throughput", _wear, priced=lambda battery: battery.throughput_cost > 0),
+    )
+    planning: ClassVar = Planning("battery_p", _towards, _reached)
+    reactive: ClassVar = ReactivePower("battery_q", generates=False)
+    table_families: ClassVar = (
+        (SOC, ""),
+        (POWER, "_mw"),
+        ("battery_before_bus_", "_mwh"),
+        ("battery_bus_", "_q_mvar"),
+        ("battery_soc_fraction_bus_", ""),
+    )
 
     bus: int
     capacity_mwh: float
@@ -60,10 +170,110 @@ class Battery:
             raise refuse(device, "be at least 0 and finite", throughput_cost=self.throughput_cost)
         check_name(device, self.name)
 
-    @property
-    def label(self) -> str:
-        """The name, or one made of the bus."""
-        return self.name or f"battery_{self.bus}"
+    @staticmethod
+    def stack(devices: Sequence[Battery]) -> BatteryParams:
+        """Parameters as new arrays."""
+        return stacked(BatteryParams, devices, absent={"ramp_mw": math.inf, "s_mva": 0.0}, q_first=False)
+
+    @staticmethod
+    def step(
+        params: BatteryParams, requests: Mapping[str, Array], store: BatteryStore, around: Surroundings
+    ) -> Delivery:
+        """Deliver the requests."""
+        asked_mw = requests["battery_p"] * params.power_mw
+        p_mw, soc = deliver_battery_power(
+            asked_mw,
+            store.soc,
+            capacity_mwh=params.capacity_mwh,
+            power_mw=params.power_mw,
+            soc_min=params.soc_min,
+            soc_max=params.soc_max,
+            step_hours=around.step_hours,
+            charge_efficiency=params.charge_efficiency,
+            discharge_efficiency=params.discharge_efficiency,
+            previous_p_mw=store.p_mw,
+            ramp_mw=params.ramp_mw,
+            available=around.in_service,
+        )
+        q_mvar = None
+        if "battery_q" in requests:
+            q_mvar = deliver_battery_q(requests["battery_q"], p_mw, s_mva=params.s_mva, available=around.in_service)
+        clipped = jnp.where(around.in_service, jnp.abs(asked_mw - p_mw), 0.0) / params.power_mw
+        recorded = {"battery_p_mw": p_mw, "battery_q_mvar": jnp.zeros_like(p_mw) if q_mvar is None else q_mvar}
+        return Delivery(p_mw, q_mvar, BatteryStore(soc, p_mw), clipped, recorded)
+
+    @staticmethod
+    def first(params: BatteryParams) -> BatteryStore:
+        """Give the initial charge, at rest."""
+        return _resting(jnp.asarray(params.soc_initial, float))
+
+    @staticmethod
+    def random(key: Array, params: BatteryParams) -> BatteryStore:
+        """Draw a charge uniform in the window, at rest."""
+        share = jax.random.uniform(key, params.soc_min.shape)
+        return _resting(params.soc_min + (params.soc_max - params.soc_min) * share)
+
+    @staticmethod
+    def middle(params: BatteryParams) -> BatteryStore:
+        """Give the middle of the window, at rest."""
+        return _resting(jnp.asarray((params.soc_min + params.soc_max) / 2.0))
+
+    @staticmethod
+    def at_rest(store: BatteryStore) -> BatteryStore:
+        """Keep the charge and forget the power, which ramps would start from."""
+        return _resting(store.soc)
+
+    @staticmethod
+    def kept(store: BatteryStore) -> dict[str, Array]:
+        """Record the state of charge."""
+        return {"battery_soc": store.soc}
+
+    @staticmethod
+    def observe(params: BatteryParams, store: BatteryStore) -> tuple[Array, ...]:
+        """See the state of charge; rounding may leave an empty battery a hair below 0."""
+        return (jnp.clip(store.soc, 0.0, 1.0),)
+
+    @staticmethod
+    def step_columns(
+        devices: Sequence[Battery], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray
+    ) -> StepColumns:
+        """Columns of the step table: energies in MWh, powers, and what options add."""
+        capacity_mwh = np.array([battery.capacity_mwh for battery in devices], float)
+        main = by_bus(SOC + "{}", devices, recorded["battery_soc"] * capacity_mwh)
+        main |= by_bus(POWER + "{}_mw", devices, recorded["battery_p_mw"])
+        further = by_bus("battery_soc_fraction_bus_{}", devices, recorded["battery_soc"])
+        for index, battery in enumerate(devices):
+            if battery.charge_efficiency < 1 or battery.discharge_efficiency < 1:
+                before_mwh = recorded["battery_soc_before"][:, index] * battery.capacity_mwh
+                further[f"battery_before_bus_{battery.bus}_mwh"] = before_mwh
+            if battery.s_mva is not None:
+                further[f"battery_bus_{battery.bus}_q_mvar"] = recorded["battery_q_mvar"][:, index]
+        return StepColumns(main, further)
+
+    @staticmethod
+    def day_columns(steps: pd.DataFrame) -> dict[str, pd.Series[float]]:
+        """Energies in MWh as a day begins and ends."""
+        by, columns = ["run", "day"], {}
+        for soc in [name for name in steps.columns if name.startswith(SOC)]:
+            bus = soc.removeprefix(SOC)
+            before_mwh = steps[soc] + steps[f"{POWER}{bus}_mw"] * steps["step_hours"]  # lossless
+            before_mwh = steps.get(f"battery_before_bus_{bus}_mwh", before_mwh)
+            columns[f"battery_soc_start_bus_{bus}_mwh"] = before_mwh.groupby(
+                [steps[name] for name in by], sort=False
+            ).first()
+            columns[f"battery_soc_end_bus_{bus}_mwh"] = steps.groupby(by, sort=False)[soc].last()
+        return columns
+
+    @staticmethod
+    def missing_column(columns: Sequence[str]) -> tuple[str, str] | None:
+        """A power that lacks beside its energy."""
+        energies = [name for name in columns if name.startswith(SOC)]
+        powers = [(f"{POWER}{soc.removeprefix(SOC)}_mw", soc) for soc in energies]
+        return next(((power, soc) for power, soc in powers if power not in columns), None)
+
+
+def _resting(soc: Array) -> BatteryStore:
+    return BatteryStore(soc, jnp.zeros_like(soc))
 
 
 def deliver_battery_power(

@@ -11,19 +11,91 @@ dissipation. Neglected: deadlines, rebound above what is owed, and what the cons
 controller's task.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from neomflex_jax.devices.checks import check_name, check_not_negative, refuse
-from neomflex_jax.devices.options import is_off
+from neomflex_jax.devices.device import (
+    Control,
+    CostTerm,
+    Delivery,
+    Device,
+    Observable,
+    Planning,
+    Recorded,
+    StepColumns,
+    Surroundings,
+    Turn,
+)
+from neomflex_jax.devices.options import is_off, stacked
+
+
+class LoadParams(NamedTuple):
+    """Fields of `FlexibleLoad` as arrays (n_flexible,)."""
+
+    curtail_share: np.ndarray
+    shift_mw: np.ndarray
+    buffer_mwh: np.ndarray
+
+
+class LoadStore(NamedTuple):
+    """What flexible loads carry from step to step, (n_flexible,)."""
+
+    owed_mwh: Array  # consumption that was deferred and not caught up
+
+
+def _shed(params: LoadParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    return delivered.recorded["load_curtailed_mw"]
+
+
+def _towards(params: LoadParams, store: LoadStore, wanted: Array, step_hours: float) -> Array:
+    deferred_mwh = params.buffer_mwh * (1.0 + wanted) / 2.0 - store.owed_mwh
+    return jnp.clip(deferred_mwh / step_hours / params.shift_mw, -1.0, 1.0)
+
+
+def _reached(params: LoadParams, store: LoadStore) -> Array:
+    return jnp.clip(2.0 * (store.owed_mwh / params.buffer_mwh) - 1.0, -1.0, 1.0)
 
 
 @dataclass(frozen=True)
-class FlexibleLoad:
+class FlexibleLoad(Device):
     """The flexible part of the load at a bus (by label): how much may be shed, deferred and owed."""
+
+    table: ClassVar = "flexible_loads"
+    noun: ClassVar = "flexible load"
+    prefix: ClassVar = "load"
+    turn: ClassVar = Turn.LOAD
+    controls: ClassVar = (
+        Control(
+            "load_curtailment",
+            "below 0: minus the share of what may be shed; 0 and above: none",
+            lasting=True,
+            option=lambda load: load.curtail_share > 0,
+        ),
+        Control(
+            "load_shift",
+            "share of the shifting power, positive defers, negative catches up",
+            lasting=True,
+            option=lambda load: load.shift_mw > 0,
+        ),
+    )
+    recorded: ClassVar = (
+        Recorded("load_curtailed_mw", "MW", "load that is not served"),
+        Recorded("load_owed_mwh", "MWh", "deferred and not caught up after the step", before="load_owed_before_mwh"),
+    )
+    observables: ClassVar = (Observable("owed by {}", "of buffer", 0.0, 1.0),)
+    costs: ClassVar = (CostTerm("curtailment", _shed),)
+    planning: ClassVar = Planning("load_shift", _towards, _reached)
+    table_families: ClassVar = (("load_bus_", "_p_mw"), ("load_bus_", "_curtailed_mw"), ("load_bus_", "_owed_mwh"))
 
     bus: int
     curtail_share: float = 0.0  # largest share of the load that may be shed
@@ -44,10 +116,76 @@ class FlexibleLoad:
             raise refuse(device, allowed, curtail_share=self.curtail_share, **shifting)
         check_name(device, self.name)
 
-    @property
-    def label(self) -> str:
-        """The name, or one made of the bus."""
-        return self.name or f"load_{self.bus}"
+    def refusal(self, load_p_mw: float) -> str | None:
+        """Refuse a bus without a load."""
+        return None if load_p_mw > 0 else "has no load; move it to a bus that has one"
+
+    @staticmethod
+    def stack(devices: Sequence[FlexibleLoad]) -> LoadParams:
+        """Parameters as new arrays."""
+        return stacked(LoadParams, devices)
+
+    @staticmethod
+    def step(params: LoadParams, requests: Mapping[str, Array], store: LoadStore, around: Surroundings) -> Delivery:
+        """Shed and shift; what is taken off the load counts as fed in, and q follows p: the power factor stays."""
+        nothing = jnp.zeros_like(store.owed_mwh)
+        before_p_mw, before_q_mvar = around.load()
+        shift = requests.get("load_shift", nothing)
+        p_mw, curtailed_mw, owed_mwh = deliver_flexible_load(
+            jnp.maximum(-requests.get("load_curtailment", nothing), 0.0),
+            shift,
+            before_p_mw,
+            store.owed_mwh,
+            curtail_share=params.curtail_share,
+            shift_mw=params.shift_mw,
+            buffer_mwh=params.buffer_mwh,
+            step_hours=around.step_hours,
+            available=around.in_service,
+        )
+        ratio = p_mw / jnp.where(before_p_mw > 0, before_p_mw, 1.0)
+        q_mvar = jnp.where(before_p_mw > 0, before_q_mvar * ratio, before_q_mvar)
+        shifted_mw = before_p_mw - p_mw - curtailed_mw  # positive: deferred
+        missed_mw = jnp.where(around.in_service, jnp.abs(shift * params.shift_mw - shifted_mw), 0.0)
+        clipped = missed_mw / np.where(params.shift_mw > 0, params.shift_mw, 1.0)
+        recorded = {"load_curtailed_mw": curtailed_mw}
+        return Delivery(before_p_mw - p_mw, before_q_mvar - q_mvar, LoadStore(owed_mwh), clipped, recorded)
+
+    @staticmethod
+    def first(params: LoadParams) -> LoadStore:
+        """Owe nothing."""
+        return LoadStore(jnp.zeros(params.buffer_mwh.shape))
+
+    @staticmethod
+    def random(key: Array, params: LoadParams) -> LoadStore:
+        """Draw a debt uniform in the buffer."""
+        return LoadStore(jax.random.uniform(key, params.buffer_mwh.shape) * params.buffer_mwh)
+
+    @staticmethod
+    def middle(params: LoadParams) -> LoadStore:
+        """Owe half of what may be owed."""
+        return LoadStore(jnp.asarray(params.buffer_mwh / 2.0))
+
+    @staticmethod
+    def kept(store: LoadStore) -> dict[str, Array]:
+        """Record the debt."""
+        return {"load_owed_mwh": store.owed_mwh}
+
+    @staticmethod
+    def observe(params: LoadParams, store: LoadStore) -> tuple[Array, ...]:
+        """See the debt as a share of the buffer."""
+        return (store.owed_mwh / jnp.where(params.buffer_mwh > 0, jnp.asarray(params.buffer_mwh), 1.0),)
+
+    @staticmethod
+    def step_columns(
+        devices: Sequence[FlexibleLoad], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray
+    ) -> StepColumns:
+        """Columns of the step table: what is consumed, shed and owed."""
+        columns = {}
+        for index, load in enumerate(devices):
+            columns[f"load_bus_{load.bus}_p_mw"] = load_p_mw[:, index]
+            columns[f"load_bus_{load.bus}_curtailed_mw"] = recorded["load_curtailed_mw"][:, index]
+            columns[f"load_bus_{load.bus}_owed_mwh"] = recorded["load_owed_mwh"][:, index]
+        return StepColumns({}, columns)
 
 
 def deliver_flexible_load(

@@ -12,20 +12,74 @@ watt and var priority. Neglected: the inverter's losses, limits of its power fac
 (less power at low voltage).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, refuse
-from neomflex_jax.devices.options import is_off, room_in_circle
+from neomflex_jax.devices.device import (
+    Control,
+    CostTerm,
+    Delivery,
+    Device,
+    ReactivePower,
+    Recorded,
+    StepColumns,
+    Surroundings,
+    Turn,
+)
+from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
+
+
+class PvParams(NamedTuple):
+    """Fields of `PvInverter` as arrays (n_pv,)."""
+
+    p_max_mw: np.ndarray
+    s_mva: np.ndarray
+    export_limit_mw: np.ndarray  # infinite: no limit
+    q_first: np.ndarray  # bool: reactive power has priority
+
+
+def _reactive(params: PvParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    return jnp.abs(delivered.recorded["pv_q_mvar"])
+
+
+def _unused(params: PvParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    return delivered.recorded["pv_available_mw"] - delivered.p_mw
 
 
 @dataclass(frozen=True)
-class PvInverter:
+class PvInverter(Device):
     """One inverter: its bus (by label), ratings and what may be asked of it."""
+
+    table: ClassVar = "pv_inverters"
+    noun: ClassVar = "PV inverter"
+    prefix: ClassVar = "pv"
+    turn: ClassVar = Turn.GENERATION
+    controls: ClassVar = (
+        Control("pv_q", "share of the reactive power that the circle leaves, positive into the grid"),
+        Control(
+            "pv_curtailment",
+            "below 0: minus the share of the available power that is not fed in; 0 and above: none",
+            option=lambda inverter: inverter.curtailable,
+        ),
+    )
+    recorded: ClassVar = (
+        Recorded("pv_p_mw", "MW", "power into the grid"),
+        Recorded("pv_q_mvar", "Mvar", "reactive power into the grid"),
+        Recorded("pv_available_mw", "MW", "power before any curtailment"),
+    )
+    costs: ClassVar = (CostTerm("reactive", _reactive), CostTerm("curtailment", _unused))
+    reactive: ClassVar = ReactivePower("pv_q", generates=True)
+    table_families: ClassVar = (("pv_bus_", "_p_mw"), ("pv_bus_", "_q_mvar"), ("pv_bus_", "_curtailed_mw"))
 
     bus: int
     p_max_mw: float
@@ -46,10 +100,48 @@ class PvInverter:
             check_not_negative(device, export_limit_mw=self.export_limit_mw)
         check_name(device, self.name)
 
-    @property
-    def label(self) -> str:
-        """The name, or one made of the bus."""
-        return self.name or f"pv_{self.bus}"
+    @staticmethod
+    def stack(devices: Sequence[PvInverter]) -> PvParams:
+        """Parameters as new arrays."""
+        q_first = np.array([inverter.priority == "q" for inverter in devices], bool)
+        return stacked(PvParams, devices, absent={"export_limit_mw": math.inf}, q_first=q_first)
+
+    @staticmethod
+    def step(params: PvParams, requests: Mapping[str, Array], store: tuple[()], around: Surroundings) -> Delivery:
+        """Deliver the requests; an export limit leaves what the load and the storage at the bus do."""
+        room_mw: Array | float = math.inf
+        if np.isfinite(params.export_limit_mw).any():
+            room_mw = export_room_mw(params.export_limit_mw, around.load()[0], around.others_p_mw())
+        curtail = jnp.maximum(-requests["pv_curtailment"], 0.0) if "pv_curtailment" in requests else 0.0
+        p_mw, q_mvar = deliver_pv_power(
+            requests["pv_q"],
+            around.solar,
+            p_max_mw=params.p_max_mw,
+            s_mva=params.s_mva,
+            curtail_fraction=curtail,
+            q_priority=params.q_first,
+            p_limit_mw=room_mw,
+            available=around.in_service,
+        )
+        available_mw = jnp.where(around.in_service, around.solar * jnp.asarray(params.p_max_mw), 0.0)
+        clipped = (available_mw * (1.0 - curtail) - p_mw) / params.p_max_mw
+        recorded = {"pv_p_mw": p_mw, "pv_q_mvar": q_mvar, "pv_available_mw": available_mw}
+        return Delivery(p_mw, q_mvar, store, clipped, recorded)
+
+    @staticmethod
+    def step_columns(
+        devices: Sequence[PvInverter], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray
+    ) -> StepColumns:
+        """Columns of the step table: both powers, and what is curtailed where anything can be."""
+        main = by_bus("pv_bus_{}_p_mw", devices, recorded["pv_p_mw"])
+        main |= by_bus("pv_bus_{}_q_mvar", devices, recorded["pv_q_mvar"])
+        curtailed_mw = recorded["pv_available_mw"] - recorded["pv_p_mw"]
+        further = {
+            f"pv_bus_{inverter.bus}_curtailed_mw": curtailed_mw[:, index]
+            for index, inverter in enumerate(devices)
+            if inverter.curtailable or inverter.priority == "q" or inverter.export_limit_mw is not None
+        }
+        return StepColumns(main, further)
 
 
 def deliver_pv_power(

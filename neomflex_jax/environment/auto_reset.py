@@ -45,7 +45,7 @@ class AutoReset:
         return next_state, dataclasses.replace(timestep, observation=observation)
 
     def with_power_flow(self, power_flow: Any) -> AutoReset:
-        """Give the same task on another power flow."""
+        """The same task on another power flow."""
         return AutoReset(self.env.with_power_flow(power_flow))
 
     def __getattr__(self, name: str) -> Any:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
-from neomflex_jax.scenario.controls import KINDS
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment.environment import Environment
+from neomflex_jax.environment.task import Task
 
 
-def describe(env: Environment) -> pd.DataFrame:
+def describe(task: Task) -> pd.DataFrame:
     """One row an entry: kind (observation, action), agent, index (of the unpadded vector), name, unit, low, high."""
     rows: list[tuple[str, str, int, str, str, float, float]] = []
-    seen, acts = env.observation_layout, env.action_layout
-    for number, agent in enumerate(env.agents):
+    seen, acts = task.observation_layout, task.action_layout
+    for number, agent in enumerate(task.agents):
         for index, slot in enumerate(seen.slots[number][seen.mask[number]]):
             age, which = divmod(int(slot), len(seen.values))
             value = seen.values[which]
             name = value.name + (f", {age} steps before" if age else "")
             rows.append(("observation", agent, index, name, value.unit, value.low, value.high))
         for index, slot in enumerate(acts.slots[number][acts.mask[number]]):
-            control = acts.controls[slot]
-            name = f"{control.kind} of {control.device}"
-            rows.append(("action", agent, index, name, KINDS[control.kind], -1.0, 1.0))
+            entry = acts.controls[slot]
+            rows.append(("action", agent, index, entry.text, entry.control.meaning, -1.0, 1.0))
     return pd.DataFrame(rows, columns=["kind", "agent", "index", "name", "unit", "low", "high"])

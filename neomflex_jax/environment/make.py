@@ -10,23 +10,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
+from neomflex_jax.devices.device import Turn
+from neomflex_jax.devices.registry import STANDING
+from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, layout_of
 from neomflex_jax.environment.environment import Environment
-from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
-from neomflex_jax.environment.step.dispatch import Stores, deliver, rating
-from neomflex_jax.environment.step.injections import bus_injections
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.grid.parts import summarise_labels
-from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
-from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
+from neomflex_jax.powerflow import PowerFlow
 from neomflex_jax.profiles import Profiles, doubts_of, read_profiles, resolve_profiles
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
-
-CALIBRATION_SAMPLES, MILD_SHARE = 4096, 0.5
 
 
 @platform_is_there()
@@ -59,8 +55,8 @@ def make(
     feeder = load_feeder(chosen.feeder)
     warn_of_own_generation(feeder)
     try:
-        layout = _layout(chosen, feeder)
-        _check_loads(chosen, feeder)
+        layout = layout_of(chosen, feeder)
+        _check_places(chosen, feeder)
     except InputError as error:  # what only scenario and feeder together show
         raise InputError(f"scenario {_named(scenario)}: {error}") from None
     training = scenario_profiles(chosen, chosen.profiles)
@@ -68,8 +64,8 @@ def make(
     method = power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow
     solver = bound_power_flow(method, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
-    start_flow = _day_start_flow(feeder, training, solver)
-    return Environment(feeder, training, solver, start_flow, chosen, layout, has_ratings)
+    start_flow = day_start_flow(feeder, training, solver)
+    return Environment(feeder, training, chosen, layout, has_ratings, solver, start_flow)
 
 
 def warn_of_own_generation(feeder: Feeder) -> None:
@@ -79,21 +75,12 @@ def warn_of_own_generation(feeder: Feeder) -> None:
         labels = [label for label, own_load in zip(feeder.bus_labels, producing, strict=True) if own_load]
         own = f"net generation at bus {summarise_labels(labels)} ({-feeder.load_p_mw[producing].sum():.4g} MW)"
     if own:
-        advice = "take them out of the net (in_service = False) and state them as [[pv_inverters]] or [[batteries]]"
+        tables = " or ".join(f"[[{kind.table}]]" for kind in reversed(STANDING) if kind.turn != Turn.LOAD)
+        advice = f"take them out of the net (in_service = False) and state them as {tables}"
         warnings.warn(
             f"feeder {feeder.name!r}: generation in its load follows the demand curve, day and night: {own}; {advice}",
             stacklevel=3,
         )
-
-
-def _layout(scenario: Scenario, feeder: Feeder) -> TerritoryLayout:
-    return layout_territories(
-        feeder,
-        [(part.agent, part.buses) for part in scenario.territories],
-        [battery.bus for battery in scenario.batteries],
-        [inverter.bus for inverter in scenario.pv_inverters],
-        [load.bus for load in scenario.flexible_loads],
-    )
 
 
 def _named(scenario: str | Path | Scenario) -> str:
@@ -122,41 +109,12 @@ def scenario_profiles(scenario: Scenario, source: str | Path) -> Profiles:
     return profiles.scaled(variant.demand_factor, variant.solar_factor)
 
 
-@nan_is_a_value()
-def with_power_flow(env: Environment, power_flow: str | PowerFlow) -> Environment:
-    """Give the same task on another power flow; see `Environment.with_power_flow`.
-
-    Raises
-    ------
-    InputError
-        If there is no such method, or a bound one belongs to another feeder.
-    """
-    scenario = env.scenario
-    name = power_flow if isinstance(power_flow, str) else power_flow.method
-    scenario = with_overrides(scenario, {"power_flow": name})
-    solver = bound_power_flow(power_flow, load_feeder(scenario.feeder), scenario, env.profiles)
-    start_flow = _day_start_flow(env.feeder, env.profiles, solver)
-    return replace(env, power_flow=solver, day_start_flow=start_flow, scenario=scenario)
-
-
-def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
-    """Bind a method to a scenario's feeder, `calibrated` by a fit to its own injections on these days."""
-    if isinstance(power_flow, str):
-        if method_named(power_flow).fitted:
-            return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))
-        return bind(feeder, power_flow)
-    if power_flow.grid.topology != feeder.topology:
-        raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
-    return power_flow
-
-
-def _check_loads(scenario: Scenario, feeder: Feeder) -> None:
-    for load in scenario.flexible_loads:
-        if not feeder.load_p_mw[feeder.bus_position(load.bus)] > 0:
-            raise InputError(
-                f"flexible load {load.label!r}: bus {load.bus} of feeder {feeder.name!r} has no load; "
-                "move it to a bus that has one"
-            )
+def _check_places(scenario: Scenario, feeder: Feeder) -> None:
+    for device in scenario.devices:
+        refusal = device.refusal(float(feeder.load_p_mw[feeder.bus_position(device.bus)]))
+        if refusal is not None:
+            where = f"{device.noun} {device.label!r}: bus {device.bus} of feeder {feeder.name!r}"
+            raise InputError(f"{where} {refusal}")
 
 
 @nan_is_a_value()
@@ -178,7 +136,7 @@ def evaluation_environment(
     scenario = evaluation_scenario(env.scenario, disturbed=disturbed)
     if profiles is None:
         profiles = scenario_profiles(scenario, scenario.evaluation_profiles)
-    start_flow = _day_start_flow(env.feeder, profiles, env.power_flow)
+    start_flow = day_start_flow(env.feeder, profiles, env.power_flow)
     return replace(env, profiles=profiles, day_start_flow=start_flow, scenario=scenario)
 
 
@@ -189,61 +147,3 @@ def evaluation_scenario(scenario: Scenario, *, disturbed: bool = False) -> Scena
         return scenario
     observation = replace(scenario.observation, sensor_noise_pu=0.0, missing_probability=0.0)
     return replace(scenario, uncertainty=Uncertainty(), observation=observation)
-
-
-@nan_is_a_value()
-def sample_injections(
-    scenario: Scenario,
-    feeder: Feeder,
-    profiles: Profiles,
-    n_samples: int = CALIBRATION_SAMPLES,
-    seed: int = 0,
-    *,
-    mild_share: float = 0.0,
-) -> tuple[Array, Array]:
-    """Injections that the scenario can produce: random rows of the profiles, actions uniform in their ranges.
-
-    Batteries are half full for it, and flexible loads owe half of what they may. In a `mild_share` of the samples all
-    actions are scaled down by one more random factor: trained policies act mildly for much of the day.
-
-    Returns
-    -------
-    p_injection_mw, q_injection_mvar
-        Shapes (n_samples, n_bus), positive into the grid.
-    """
-    random = np.random.default_rng(seed)  # on the host: drawing with JAX would compile for longer than the fit takes
-    actions = lay_out_actions(scenario)
-    layout = _layout(scenario, feeder)
-    rows = random.integers(0, profiles.n_rows, n_samples)
-    action = random.uniform(-1.0, 1.0, (n_samples, *actions.mask.shape))
-    mild = random.random((n_samples, 1, 1)) < mild_share
-    action = np.where(mild, action * random.random((n_samples, 1, 1)), action)
-    battery, loads = rating(scenario, "batteries"), rating(scenario, "flexible_loads")
-    half_full = Stores(
-        jnp.asarray((battery["soc_min"] + battery["soc_max"]) / 2.0),
-        jnp.zeros(len(scenario.batteries)),
-        jnp.asarray(loads["buffer_mwh"] / 2.0),
-    )
-
-    def injections(row: Array, action: Array) -> tuple[Array, Array]:
-        demand = profiles.demand[row]
-        delivered, _ = deliver(
-            scenario,
-            layout,
-            requests_of(action, actions),
-            half_full,
-            load_p_mw=jnp.asarray(feeder.load_p_mw) * demand,
-            load_q_mvar=jnp.asarray(feeder.load_q_mvar) * demand,
-            solar=profiles.solar[row],
-            in_service=(True, True, True),
-        )
-        return bus_injections(delivered, layout, feeder, battery_q="battery_q" in actions.by_device)
-
-    return jax.jit(jax.vmap(injections))(rows, jnp.asarray(action, float))
-
-
-@jax.jit
-def _day_start_flow(feeder: Feeder, profiles: Profiles, solver: PowerFlow) -> PowerFlowResult:
-    """Power flow of every day's first row with all devices at zero: what a reset observes."""
-    demand = profiles.demand[:: profiles.steps_per_day, None]
-    return jax.vmap(solver)(-jnp.asarray(feeder.load_p_mw) * demand, -jnp.asarray(feeder.load_q_mvar) * demand)

@@ -7,23 +7,22 @@ from dataclasses import dataclass
 import jax
 from jax import Array
 
+from neomflex_jax.devices.device import Store
 from neomflex_jax.environment.step.disturbances import Today
+from neomflex_jax.environment.step.info import StepInfo
 from neomflex_jax.one_line import one_line
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class State:
-    """One copy of the environment."""
+    """One copy of the environment; what devices hold goes by the table of their kind."""
 
     key: Array  # () PRNG key for the next day's draw
     day_row: Array  # () int32 row of the profiles where the day starts
     step: Array  # () int32 steps made today
-    battery_soc: Array  # (n_battery,) fraction of the capacity
-    battery_p_mw: Array  # (n_battery,) of the last step, for ramps
-    load_owed_mwh: Array  # (n_flexible,) consumption that was deferred and not caught up
-    day_battery_soc: Array  # (n_battery,) as the day began
-    day_load_owed_mwh: Array  # (n_flexible,) as the day began
+    stores: dict[str, Store]  # what devices hold
+    day_stores: dict[str, Store]  # as the day began, for a day that is played again
     violated: Array  # () bool: the last step broke a hard limit
     history: Array  # (history - 1, n_values) what could be measured before, the newest first
     today: Today  # what the day drew at random
@@ -41,6 +40,6 @@ class TimeStep:
     terminated: Array  # () bool: ended by the task
     truncated: Array  # () bool: ended by the clock
     final_observation: Array  # successor of the action before any auto-reset; bootstrap from this one
-    info: dict[str, Array]
+    info: StepInfo
 
     __repr__ = one_line

@@ -18,7 +18,8 @@ import pandas as pd
 from jax.typing import ArrayLike
 
 from neomflex_jax.environment import Environment, make
-from neomflex_jax.environment.make import bound_power_flow, sample_injections, scenario_profiles
+from neomflex_jax.environment.binding import bound_power_flow, sample_injections
+from neomflex_jax.environment.make import scenario_profiles
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.deviation import Answers, compare, count_violations
 from neomflex_jax.evaluation.fidelity_report import Fidelity

@@ -14,37 +14,12 @@ from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_BUS, BY_STEP, FLAGS, INDEX
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.yardsticks.controller import Blind, Controller
 
 Carry: TypeAlias = tuple[State, Array, Any]  # state, observation, the controller's memory
-FROM_INFO = [
-    "dataset_index",
-    "demand",
-    "solar",
-    "load_q_factor",
-    "p_injection_mw",
-    "q_injection_mvar",
-    "load_p_mw",
-    "load_q_mvar",
-    "load_curtailed_mw",
-    "load_owed_mwh",
-    "battery_p_mw",
-    "battery_q_mvar",
-    "battery_soc",
-    "pv_p_mw",
-    "pv_q_mvar",
-    "pv_available_mw",
-    "price",
-    "vm_pu",
-    "loss_mw",
-    "slack_p_mw",
-    "slack_q_mvar",
-    "converged",
-    "residual_mva",
-    "violated",
-    "local_reward",
-]
+FROM_INFO = tuple(name for name in (INDEX, *FLAGS, *BY_STEP, *BY_BUS, *BY_AGENT) if name != "reward")
 
 
 def record(
@@ -147,9 +122,12 @@ def _play_day(env: Environment, controller: Controller, carry: Carry) -> tuple[C
     def step(carry: Carry, _: None) -> tuple[Carry, dict[str, Array]]:
         state, observation, memory = carry
         action, memory = controller.act(env, state, observation, memory)
-        kept = {"battery_soc_before": state.battery_soc, "load_owed_before_mwh": state.load_owed_mwh}
+        kept: dict[str, Array] = {}
+        for kind in env.kinds:
+            before = kind.kept(state.stores[kind.table])
+            kept |= {column.before: before[column.name] for column in kind.recorded if column.before}
         state, timestep = copy.step(state, action)
-        kept |= {name: timestep.info[name] for name in FROM_INFO}
+        kept |= {name: timestep.info[name] for name in FROM_INFO} | dict(timestep.info.devices)
         kept |= {"observation": observation, "action": action, "reward": timestep.reward}
         return (state, timestep.observation, memory), kept
 

@@ -1,12 +1,12 @@
 """Who observes and controls what, as index arrays with padding.
 
 Agents differ in size; arrays over agents are padded to the largest. A padded slot points one past the end of what it
-indexes, where the caller puts a zero. An agent's actions are its batteries first, then its PV inverters.
+indexes, where the caller puts a zero. Devices go by the names of their tables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,14 +24,10 @@ class TerritoryLayout:
     """Index arrays for `n_agents` agents; positions, not labels."""
 
     buses: tuple[np.ndarray, ...]  # each agent's bus positions
-    batteries: tuple[np.ndarray, ...]  # each agent's batteries, by their order in the scenario
-    pv_inverters: tuple[np.ndarray, ...]
-    flexible_loads: tuple[np.ndarray, ...]
+    devices: dict[str, tuple[np.ndarray, ...]]  # of each table each agent's devices, by their order in the scenario
+    device_bus: dict[str, np.ndarray]  # of each table (n_device,)
     membership: np.ndarray  # (n_agents, n_bus) 1 where the bus is the agent's and not the slack
     bus_share: np.ndarray  # (n_agents,) share of all buses, slack included
-    battery_bus: np.ndarray  # (n_battery,)
-    pv_bus: np.ndarray  # (n_pv,)
-    flexible_bus: np.ndarray  # (n_flexible,)
     adjacent: np.ndarray  # (n_agents, n_agents) bool, True for oneself and where a branch in service joins two
 
     __repr__ = one_line
@@ -41,20 +37,30 @@ class TerritoryLayout:
         """Number of agents."""
         return len(self.buses)
 
-    def owns(self, per_agent: Sequence[np.ndarray]) -> np.ndarray:
-        """Give 1 where the agent has the device, (n_agents, n_device), of `batteries`, say."""
-        n_device = sum(len(own) for own in per_agent)
-        return np.stack([np.isin(np.arange(n_device), own) for own in per_agent]).astype(float)
+    @property
+    def n_bus(self) -> int:
+        """Number of buses."""
+        return self.membership.shape[1]
+
+    def owns(self, table: str) -> np.ndarray:
+        """Ownership of a table's devices, (n_agents, n_device): 1 where the agent has the device."""
+        number = np.arange(len(self.device_bus[table]))
+        return np.stack([np.isin(number, own) for own in self.devices[table]]).astype(float)
 
 
 def layout_territories(
     feeder: Feeder,
     territories: Sequence[tuple[str, Sequence[int]]],
-    battery_buses: Sequence[int],
-    pv_buses: Sequence[int],
-    flexible_buses: Sequence[int] = (),
+    devices: Mapping[str, Sequence[int]],
 ) -> TerritoryLayout:
     """Turn bus labels into positions.
+
+    Parameters
+    ----------
+    territories
+        Agents and the labels of their buses.
+    devices
+        Labels of the buses of each table's devices.
 
     Raises
     ------
@@ -77,9 +83,7 @@ def layout_territories(
         )
     return _layout(
         tuple(tuple(feeder.bus_position(label) for label in labels) for _, labels in territories),
-        tuple(feeder.bus_position(label) for label in battery_buses),
-        tuple(feeder.bus_position(label) for label in pv_buses),
-        tuple(feeder.bus_position(label) for label in flexible_buses),
+        tuple((table, tuple(map(feeder.bus_position, labels))) for table, labels in devices.items()),
         feeder.topology,
     )
 
@@ -87,9 +91,7 @@ def layout_territories(
 @lru_cache(maxsize=64)  # the layout is static under jit: the same one must come back, or every new environment retraces
 def _layout(
     territories: tuple[tuple[int, ...], ...],
-    battery_bus: tuple[int, ...],
-    pv_bus: tuple[int, ...],
-    flexible_bus: tuple[int, ...],
+    devices: tuple[tuple[str, tuple[int, ...]], ...],
     topology: Topology,
 ) -> TerritoryLayout:
     membership = np.zeros((len(territories), topology.n_bus))
@@ -106,14 +108,10 @@ def _layout(
 
     return TerritoryLayout(
         buses=tuple(np.array(own) for own in territories),
-        batteries=owned(battery_bus),
-        pv_inverters=owned(pv_bus),
-        flexible_loads=owned(flexible_bus),
+        devices={table: owned(bus) for table, bus in devices},
+        device_bus={table: np.array(bus, int) for table, bus in devices},
         membership=membership,
         bus_share=bus_share,
-        battery_bus=np.array(battery_bus, int),
-        pv_bus=np.array(pv_bus, int),
-        flexible_bus=np.array(flexible_bus, int),
         adjacent=(joined + joined.T > 0) | np.eye(len(territories), dtype=bool),
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from neomflex_jax.devices import Battery, PvInverter
 from neomflex_jax.environment import Environment
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.plots import style
@@ -56,16 +57,15 @@ class OneLine:
         self._axes = self.figure.add_subplot()
         self._draw_grid(self._axes)
         self._buses, self._rings = self._draw_buses(self._axes)
-        scenario, layout = env.scenario, env.layout
-        shared = set(layout.battery_bus) & set(layout.pv_bus)
+        battery_bus, pv_bus = (env.layout.device_bus[kind.table] for kind in (Battery, PvInverter))
+        shared = set(battery_bus) & set(pv_bus)
         with_text = height - ROOM_INCH >= LEAST_INCH_WITH_TEXT * n_rows
         self._batteries = [
-            BatterySymbol(self._axes, self._place[bus], -1 if bus in shared else 0, with_text)
-            for bus in layout.battery_bus
+            BatterySymbol(self._axes, self._place[bus], -1 if bus in shared else 0, with_text) for bus in battery_bus
         ]
         self._suns = [
             Sun(self._axes, self._place[bus], 1 if bus in shared else 0, with_text, inverter.p_max_mw)
-            for bus, inverter in zip(layout.pv_bus, scenario.pv_inverters, strict=True)
+            for bus, inverter in zip(pv_bus, env.scenario.pv_inverters, strict=True)
         ]
         self._title = self._axes.set_title(" ", loc="left", fontsize=11, color=style.INK)
         self._summary = self._axes.set_title(" ", loc="right", fontsize=10, color=style.INK)

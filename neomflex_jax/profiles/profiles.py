@@ -54,6 +54,10 @@ class Profiles:
         """Number of days in the series."""
         return self.n_rows // self.steps_per_day
 
+    def price_at(self, row: Array) -> Array | None:
+        """Price of a row, (), None without prices."""
+        return None if self.price is None else self.price[row]
+
     def rows(self, which: np.ndarray) -> Profiles:
         """Take some rows, whole days of them."""
         price = None if self.price is None else jnp.asarray(self.price)[which]

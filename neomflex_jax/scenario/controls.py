@@ -1,49 +1,54 @@
-"""What can be set at the devices: one control is one entry of an agent's action.
+"""What can be set at a scenario's devices: one entry of an agent's action each.
 
-An agent's action holds its controls in the order of `KINDS`, and within a kind in the scenario's order of devices, so
-that a scenario without the later kinds has "batteries first, then PV".
+An agent's action holds first the controls that all devices of their kind have, kind by kind, then those that only an
+option gives; within a control in the scenario's order of devices. So a scenario without options has "batteries first,
+then PV".
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
-
-if TYPE_CHECKING:
-    from neomflex_jax.scenario.scenario import Scenario
-
-KINDS = {
-    "battery_p": "share of the power rating, positive discharging",
-    "pv_q": "share of the reactive power that the circle leaves, positive into the grid",
-    "battery_q": "share of the reactive power that the circle leaves, positive into the grid",
-    "pv_curtailment": "below 0: minus the share of the available power that is not fed in; 0 and above: none",
-    "load_curtailment": "below 0: minus the share of what may be shed; 0 and above: none",
-    "load_shift": "share of the shifting power, positive defers, negative catches up",
-}
-
-# Those whose effect outlasts their step, in energies and debts; all others act on the grid of their own step alone.
-LASTING = ("battery_p", "load_curtailment", "load_shift")
+from neomflex_jax.devices.device import Control, Kind
 
 
-class Control(NamedTuple):
-    """One entry of an agent's action."""
+class HasDevices(Protocol):
+    """What is asked of a scenario here."""
 
-    kind: str
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Its kinds in order."""
+
+    def of(self, kind: Kind) -> tuple[Any, ...]:
+        """Its devices of a kind."""
+
+
+class ActionEntry(NamedTuple):
+    """One entry of an agent's action: a control of one device."""
+
+    control: Control
+    kind: Kind
     number: int  # of the device among those of its kind, in the scenario's order
     bus: int  # label
     device: str  # label
 
+    @property
+    def text(self) -> str:
+        """What is set at which device: "battery_p of battery_7"."""
+        return f"{self.control.name} of {self.device}"
 
-def controls_of(scenario: Scenario) -> tuple[Control, ...]:
-    """Give all controls of a scenario in the order of their kinds."""
-    batteries, inverters, loads = scenario.batteries, scenario.pv_inverters, scenario.flexible_loads
-    having: dict[str, list[tuple[int, Battery | PvInverter | FlexibleLoad]]] = {
-        "battery_p": [(number, each) for number, each in enumerate(batteries)],
-        "pv_q": [(number, each) for number, each in enumerate(inverters)],
-        "battery_q": [(number, each) for number, each in enumerate(batteries) if each.s_mva is not None],
-        "pv_curtailment": [(number, each) for number, each in enumerate(inverters) if each.curtailable],
-        "load_curtailment": [(number, each) for number, each in enumerate(loads) if each.curtail_share > 0],
-        "load_shift": [(number, each) for number, each in enumerate(loads) if each.shift_mw > 0],
-    }
-    return tuple(Control(kind, number, device.bus, device.label) for kind in KINDS for number, device in having[kind])
+
+def ordered_controls(kinds: tuple[Kind, ...]) -> list[tuple[Kind, Control]]:
+    """Controls of kinds in the order of actions."""
+    controls = [(kind, control) for kind in kinds for control in kind.controls]
+    return sorted(controls, key=lambda pair: pair[1].option is not None)
+
+
+def controls_of(scenario: HasDevices) -> tuple[ActionEntry, ...]:
+    """All entries of a scenario's actions, agents mixed, in their order."""
+    return tuple(
+        ActionEntry(control, kind, number, device.bus, device.label)
+        for kind, control in ordered_controls(scenario.kinds)
+        for number, device in enumerate(scenario.of(kind))
+        if control.option is None or control.option(device)
+    )

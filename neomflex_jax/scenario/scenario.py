@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
+from neomflex_jax.devices import Battery, Device, FlexibleLoad, Kind, PvInverter
+from neomflex_jax.devices.registry import STANDING, registered_kinds
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import FieldError
 from neomflex_jax.one_line import cut
@@ -21,7 +22,6 @@ from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
 
 MOST_STEPS = 86_400  # of a day: one a second
-KINDS = {"batteries": "battery", "pv_inverters": "PV inverter", "flexible_loads": "flexible load"}
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,18 @@ class Scenario:
         return next((variant for variant in self.variants if variant.name == self.variant), Variant("plain"))
 
     @property
-    def devices(self) -> tuple[Battery | PvInverter | FlexibleLoad, ...]:
-        """All devices: batteries, then PV inverters, then flexible loads."""
-        return (*self.batteries, *self.pv_inverters, *self.flexible_loads)
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds of devices in order: those that it has, and the packaged ones that every record names."""
+        return tuple(kind for kind in registered_kinds() if kind in STANDING or self.of(kind))
+
+    def of(self, kind: Kind) -> tuple[Any, ...]:
+        """Devices of a kind."""
+        return getattr(self, kind.table, ())
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """All devices, kind by kind."""
+        return tuple(device for kind in self.kinds for device in self.of(kind))
 
     def owner(self, bus: int) -> int | None:
         """Index of the agent whose territory holds the bus, None if nobody's does."""
@@ -119,15 +128,15 @@ class Scenario:
         if self.observation.scope in ("neighbours", "global"):  # what others have is seen too
             seen["territories"] = [list(part.buses) for part in self.territories]
             seen["devices"] = [device.bus for device in self.devices]
-        controls = controls_of(self)
-        layouts: list[dict[str, Any]] = []
-        for part in self.territories:
-            layouts.append({"buses": list(part.buses), **{kind: [] for kind in (*KINDS, "actions")}})
-        for kind in KINDS:
-            for device in getattr(self, kind):
-                layouts[self._owners[device.bus]][kind].append(device.bus)
-        for control in controls:
-            layouts[self._owners[control.bus]]["actions"].append(f"{control.device} {control.kind}")
+        parts = [*(kind.table for kind in self.kinds), "actions"]
+        layouts: list[dict[str, Any]] = [
+            {"buses": list(territory.buses), **{part: [] for part in parts}} for territory in self.territories
+        ]
+        for kind in self.kinds:
+            for device in self.of(kind):
+                layouts[self._owners[device.bus]][kind.table].append(device.bus)
+        for entry in controls_of(self):
+            layouts[self._owners[entry.bus]]["actions"].append(f"{entry.device} {entry.control.name}")
         return {agent: layout | {"observation": seen} for agent, layout in zip(self.agents, layouts, strict=True)}
 
 
@@ -153,26 +162,26 @@ def _check_territories(scenario: Scenario) -> None:
 def _check_devices(scenario: Scenario) -> None:
     where = f"scenario {scenario.name!r}"
     owned = {bus for part in scenario.territories for bus in part.buses}
-    for field, kind in KINDS.items():
+    for kind in scenario.kinds:
         taken: set[int] = set()
-        for number, device in enumerate(getattr(scenario, field)):
+        for number, device in enumerate(scenario.of(kind)):
             bus = device.bus
             if bus not in owned:
                 raise FieldError(
-                    f"{where}: the {kind} at bus {bus} is in nobody's territory; "
+                    f"{where}: the {kind.noun} at bus {bus} is in nobody's territory; "
                     f"add bus {bus} to one, or move the device",
-                    *(field, number, "bus"),
+                    *(kind.table, number, "bus"),
                 )
             if bus in taken:
-                message = f"{where}: two devices ({kind}) at bus {bus}; merge them"
-                raise FieldError(message, field, number, "bus")
+                message = f"{where}: two devices ({kind.noun}) at bus {bus}; merge them"
+                raise FieldError(message, kind.table, number, "bus")
             taken.add(bus)
     labels: set[str] = set()
-    for field in KINDS:
-        for number, device in enumerate(getattr(scenario, field)):
+    for kind in scenario.kinds:
+        for number, device in enumerate(scenario.of(kind)):
             if device.label in labels:
                 message = f"{where}: two devices are called {device.label!r}; give one another name"
-                raise FieldError(message, field, number, "name")
+                raise FieldError(message, kind.table, number, "name")
             labels.add(device.label)
     having = {device.bus for device in scenario.devices}
     for number, part in enumerate(scenario.territories):

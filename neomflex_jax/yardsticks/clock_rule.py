@@ -9,15 +9,12 @@ else's state. Batteries larger than their rating allows do what the rating allow
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.environment.step.dispatch import rating
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment import Environment, State
+from neomflex_jax.devices import Battery
+from neomflex_jax.environment import Environment, State
 
 
 @dataclass(frozen=True)
@@ -29,16 +26,16 @@ class ClockRule:
     evening: tuple[float, float] = (17.0, 22.0)
 
     def fractions(self, env: Environment, state: State, fractions: Array) -> Array:
-        """Give the controls' fractions (n_control,) with those of all batteries' power set."""
-        sizes, columns = rating(env.scenario, "batteries"), env.action_layout.by_device["battery_p"]
+        """The controls' fractions (n_control,) with those of all batteries' power set."""
+        sizes, columns = env.params(Battery), env.action_layout.by_device["battery_p"]
         if not len(columns):
             return fractions
         hour = (state.step * env.scenario.step_hours) % 24.0
         solar = env.profiles.solar[state.day_row + state.step]
-        window_mwh = (sizes["soc_max"] - sizes["soc_min"]) * sizes["capacity_mwh"]
+        window_mwh = (sizes.soc_max - sizes.soc_min) * sizes.capacity_mwh
         begin, end = self.evening
-        charge = window_mwh / sizes["charge_efficiency"] / self.charge_hours / sizes["power_mw"]
-        discharge = window_mwh * sizes["discharge_efficiency"] / (end - begin) / sizes["power_mw"]
+        charge = window_mwh / sizes.charge_efficiency / self.charge_hours / sizes.power_mw
+        discharge = window_mwh * sizes.discharge_efficiency / (end - begin) / sizes.power_mw
         in_evening = (hour >= begin) & (hour < end)
         wanted = jnp.where(in_evening, discharge, jnp.where(solar > self.sun, -charge, 0.0))
         return fractions.at[columns].set(jnp.clip(wanted, -1.0, 1.0))

@@ -6,17 +6,15 @@ A learner's policy sees observations alone (`agents/policy.py`); `Blind` makes a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.agents.policy import Policy
+from neomflex_jax.environment import Environment, State
 from neomflex_jax.one_line import one_line
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment import Environment, State
 
 
 @runtime_checkable

@@ -11,18 +11,16 @@ Source of the step: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimiza
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+from neomflex_jax.environment import Environment, State
 from neomflex_jax.yardsticks.energies import action_towards, reached
 from neomflex_jax.yardsticks.play_ahead import Ahead, play_ahead
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment import Environment, State
 
 
 @jax.tree_util.register_dataclass

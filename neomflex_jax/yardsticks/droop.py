@@ -8,27 +8,25 @@ state without sun, makes it contract where the product of slope and grid is mono
 
 IEEE 1547-2018, table 8, category B, default: 0.44 of the rated apparent power fed in at 0.92 pu and below, 0 from 0.98
 to 1.02, 0.44 drawn at 1.08 and above, straight lines between. What the circle beside active power has no room for is
-not delivered, unless the scenario gives reactive power priority. A battery with a four-quadrant inverter follows the
-same curve. MAPDN (Future-Power-Networks/MAPDN, `traditional_control`): straight from all the room in the circle fed in
-at 0.95 to all of it drawn at 1.05, no dead band, PV alone. There too it is damped, by 0.1, up to 100 times.
+not delivered, unless the scenario gives reactive power priority. Every kind with reactive power follows the curve, a
+battery with a four-quadrant inverter too. MAPDN (Future-Power-Networks/MAPDN, `traditional_control`): straight from all
+the room in the circle fed in at 0.95 to all of it drawn at 1.05, no dead band, generation alone. There too it is
+damped, by 0.1, up to 100 times.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from neomflex_jax.environment.step.dispatch import rating
+from neomflex_jax.environment import Environment, State
 from neomflex_jax.environment.step.set_points import set_points
 from neomflex_jax.yardsticks.clock_rule import ClockRule
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment import Environment, State
 
 STATIC = {"static": True}
 
@@ -40,7 +38,7 @@ class Curve:
     vm_pu: tuple[float, ...]
     share: tuple[float, ...]  # positive: fed in
     of: str  # "rating" or "room": what the circle leaves beside active power
-    batteries: bool  # whether batteries with reactive power follow it too
+    generation_alone: bool  # whether inverters of storage leave it alone
 
     def __call__(self, vm_pu: Array) -> Array:
         """Share at voltages, elementwise."""
@@ -52,8 +50,8 @@ class Curve:
         return float(np.max(np.abs(np.diff(self.share) / np.diff(self.vm_pu))))
 
 
-IEEE_1547_B = Curve((0.92, 0.98, 1.02, 1.08), (0.44, 0.0, 0.0, -0.44), of="rating", batteries=True)
-MAPDN = Curve((0.95, 1.05), (1.0, -1.0), of="room", batteries=False)
+IEEE_1547_B = Curve((0.92, 0.98, 1.02, 1.08), (0.44, 0.0, 0.0, -0.44), of="rating", generation_alone=False)
+MAPDN = Curve((0.95, 1.05), (1.0, -1.0), of="room", generation_alone=True)
 
 
 class DroopMemory(NamedTuple):
@@ -122,14 +120,13 @@ class Droop:
 
 
 class Inverters(NamedTuple):
-    """The devices that follow a curve: PV inverters first, then batteries; index arrays, all static."""
+    """The devices that follow a curve, generation first; index arrays, all static."""
 
     column: np.ndarray  # (n_inverter,) of the controls
     bus: np.ndarray  # (n_inverter,) position
     s_mva: np.ndarray  # (n_inverter,)
     q_first: np.ndarray  # (n_inverter,) bool: reactive power has priority
-    pv: np.ndarray  # numbers of the PV inverters
-    battery: np.ndarray  # numbers of the batteries
+    of_tables: tuple[tuple[str, np.ndarray], ...]  # which devices of which tables
 
     def action(self, env: Environment, state: State, curve: Curve, others: Array, share: Array) -> Array:
         """Actions (n_agents, action_size): the shares (n_inverter,) beside the other controls' fractions."""
@@ -138,7 +135,7 @@ class Inverters(NamedTuple):
         if curve.of == "rating":
             action = jnp.append(others, 0.0)[columns.slots]
             delivered = set_points(env, state, action).delivered
-            p_mw = jnp.concatenate([delivered.pv_p_mw[self.pv], delivered.battery_p_mw[self.battery]])
+            p_mw = jnp.concatenate([delivered.by_table[table].p_mw[which] for table, which in self.of_tables])
             room = jnp.sqrt(jnp.maximum(self.s_mva**2 - p_mw**2, 1e-12))
             fraction = jnp.where(self.q_first, share, share * self.s_mva / room)
         fractions = others.at[self.column].set(jnp.clip(fraction, -1.0, 1.0))
@@ -147,17 +144,17 @@ class Inverters(NamedTuple):
 
 def inverters_of(env: Environment, curve: Curve) -> Inverters:
     """Find the devices that follow a curve."""
-    scenario, layout, by_device = env.scenario, env.layout, env.action_layout.by_device
-    pv = np.arange(len(scenario.pv_inverters))
-    battery_q = by_device.get("battery_q", np.zeros(0, int)) if curve.batteries else np.zeros(0, int)
-    battery = np.flatnonzero(battery_q < len(env.action_layout.controls))
-    sizes = [rating(scenario, kind)["s_mva"] for kind in ("pv_inverters", "batteries")]
-    q_first = [scenario.pv_inverters[number].priority == "q" for number in pv]
+    n_control, parts = len(env.action_layout.controls), []
+    for kind in env.kinds:
+        if kind.reactive is None or (curve.generation_alone and not kind.reactive.generates):
+            continue
+        column = env.action_layout.by_device.get(kind.reactive.control, np.zeros(0, int))
+        which, params = np.flatnonzero(column < n_control), env.params(kind)
+        bus = env.layout.device_bus[kind.table][which]
+        part = (column[which], bus, params.s_mva[which], params.q_first[which])
+        parts.append((not kind.reactive.generates, kind.table, which, part))
+    parts.sort(key=lambda part: part[0])
+    column, bus, s_mva, q_first = (np.concatenate(arrays) for arrays in zip(*(part[3] for part in parts), strict=True))
     return Inverters(
-        column=np.concatenate([by_device["pv_q"][pv], battery_q[battery]]).astype(int),
-        bus=np.concatenate([layout.pv_bus[pv], layout.battery_bus[battery]]).astype(int),
-        s_mva=np.concatenate([sizes[0][pv], sizes[1][battery]]),
-        q_first=np.array([*q_first, *([False] * len(battery))], bool),
-        pv=pv,
-        battery=battery,
+        column.astype(int), bus.astype(int), s_mva, q_first.astype(bool), tuple(part[1:3] for part in parts)
     )

@@ -11,18 +11,15 @@ The warm start makes few iterations enough: every row of a plan has been improve
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.environment.step.dispatch import Stores
+from neomflex_jax.environment import Environment, State
 from neomflex_jax.yardsticks.descent import Descent, descend
 from neomflex_jax.yardsticks.energies import action_towards, idle_plan
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment import Environment, State
 
 FIRST_ITERATIONS = 300  # before the first step, from a plan that does nothing
 EVERY_STEP = Descent(n_iterations=30, first_rate=0.03, last_rate=0.002, momentum=0.5)
@@ -39,7 +36,7 @@ class ModelPredictive:
     def start(self, env: Environment) -> tuple[Array, Array]:
         """Begin with a plan that does nothing, (horizon, n_control), and iterations to make up for it."""
         state = env.reset(jax.random.key(0))[0]
-        return idle_plan(env, _stores(state), self.horizon), jnp.asarray(FIRST_ITERATIONS, jnp.int32)
+        return idle_plan(env, state.stores, self.horizon), jnp.asarray(FIRST_ITERATIONS, jnp.int32)
 
     def act(
         self, env: Environment, state: State, observation: Array, memory: tuple[Array, Array]
@@ -48,7 +45,7 @@ class ModelPredictive:
         model = forecast(env, state.day_row + state.step, self.horizon)
         plan = descend(model, state, memory[0], self.config, memory[1]).plan
         moved_on = jnp.roll(plan, -1, axis=0)
-        return action_towards(env, _stores(state), plan[0]), (
+        return action_towards(env, state.stores, plan[0]), (
             moved_on,
             jnp.asarray(self.config.n_iterations, jnp.int32),
         )
@@ -67,7 +64,3 @@ def forecast(env: Environment, now: Array, horizon: int) -> Environment:
 
     seen = replace(profiles, demand=known(profiles.demand), solar=known(profiles.solar), price=known(profiles.price))
     return replace(env, profiles=seen)
-
-
-def _stores(state: State) -> Stores:
-    return Stores(state.battery_soc, state.battery_p_mw, state.load_owed_mwh)

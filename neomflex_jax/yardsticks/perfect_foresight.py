@@ -18,20 +18,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.environment.step.dispatch import Stores
+from neomflex_jax.environment import Environment, State
 from neomflex_jax.one_line import one_line
 from neomflex_jax.yardsticks.descent import Descending, Descent, begin, ended, foresee, go_on
 from neomflex_jax.yardsticks.energies import idle_plan
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment import Environment, State
 
 SEARCH = Descent(n_iterations=1500)
 SETTLE = Descent(n_iterations=200, first_rate=1e-4, last_rate=5e-5)
@@ -128,7 +125,7 @@ def find_optimum(
 def _begin(env: Environment, n_steps: int, n_starts: int, seed: int, search: Descent) -> Standing:
     """Give a search before its first iteration."""
     start = env.reset(jax.random.key(0))[0]
-    idle = idle_plan(env, Stores(start.battery_soc, start.battery_p_mw, start.load_owed_mwh), n_steps)
+    idle = idle_plan(env, start.stores, n_steps)
     keys = jax.random.split(jax.random.key(seed), max(n_starts - 1, 1))
     plans = jnp.stack([idle, *(jax.random.uniform(key, idle.shape, minval=-1.0) for key in keys[: n_starts - 1])])
     return Standing(np.zeros((), np.int32), plans, begin(idle, search))

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from neomflex_jax.environment import Environment, State
 from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.step.set_points import set_points
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment.environment import Environment
-    from neomflex_jax.environment.state import State
 
 UNROLLED = 4  # steps of the scan in one iteration: they are small
 
@@ -42,17 +39,16 @@ def play_ahead(env: Environment, start: State, plan: Array, act: Callable[[Store
     day_row = (start.day_row + step_from_midnight - step) % env.profiles.n_rows
 
     def at(stores: Stores, day_row: Array, step: Array) -> State:
-        return replace(start, day_row=day_row, step=step, **stores._asdict())
+        return replace(start, day_row=day_row, step=step, stores=stores)
 
     def advance(stores: Stores, inputs: tuple[Array, Array, Array]) -> tuple[Stores, tuple[Stores, Stores, Array]]:
         planned, day_row, step = inputs
         action = act(stores, planned)
-        after = set_points(env, at(stores, day_row, step), action).stores
+        after = set_points(env, at(stores, day_row, step), action).delivered.stores
         return after, (stores, after, action)
 
     def cost_of(stores: Stores, day_row: Array, step: Array, action: Array) -> Array:
         return -jnp.sum(env.step(at(stores, day_row, step), action)[1].info["local_reward"])
 
-    first = Stores(start.battery_soc, start.battery_p_mw, start.load_owed_mwh)
-    _, (before, after, action) = lax.scan(advance, first, (plan, day_row, step), unroll=UNROLLED)
+    _, (before, after, action) = lax.scan(advance, start.stores, (plan, day_row, step), unroll=UNROLLED)
     return Ahead(jax.vmap(cost_of)(before, day_row, step, action), action, before, after)

@@ -264,7 +264,7 @@ def test_what_comes_later_sees_only_actions_that_last(critics):
 def test_batteries_last_inverters_do_not_unless_a_violation_ends_the_day():
     scenario = load_scenario("neom33")
     layout = lay_out_actions(scenario)
-    kinds = [*(control.kind for control in layout.controls), "none"]
+    kinds = [*(entry.control.name for entry in layout.controls), "none"]
     np.testing.assert_array_equal(layout.lasting, np.array(kinds)[layout.slots] == "battery_p")
     ends = replace(scenario, rules=replace(scenario.rules, on_violation="end_day"))
     np.testing.assert_array_equal(lay_out_actions(ends).lasting, layout.mask)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stores import with_soc
 
 import neomflex_jax as nf
 from neomflex_jax.environment import Environment, evaluation_environment
@@ -101,7 +102,7 @@ def test_at_a_days_end_the_observation_is_the_next_days_first(
             judging.feeder, -judging.feeder.load_p_mw * demand, -judging.feeder.load_q_mvar * demand, "lindistflow"
         )
         np.testing.assert_allclose(own[:13], idle.vm_pu[5:18] - 1, atol=1e-6)
-        expected = [demand, judging.profiles.solar[next_row], *after.battery_soc[1:], 0.0]
+        expected = [demand, judging.profiles.solar[next_row], *after.stores["batteries"].soc[1:], 0.0]
         np.testing.assert_allclose(own[13:], expected, atol=1e-6)
 
 
@@ -123,15 +124,15 @@ def test_in_file_order_the_energies_carry_over_and_the_file_starts_again_at_the_
     before, timestep = judged
     np.testing.assert_array_equal(timestep.info["dataset_index"], np.arange(N_STEPS) % 144)
     for start in (48, 96):
-        np.testing.assert_array_equal(before.battery_soc[start], timestep.info["battery_soc"][start - 1])
+        np.testing.assert_array_equal(before.stores["batteries"].soc[start], timestep.info["battery_soc"][start - 1])
     for start in (0, 144):
-        np.testing.assert_array_equal(before.battery_soc[start], np.float32(0.5))
+        np.testing.assert_array_equal(before.stores["batteries"].soc[start], np.float32(0.5))
 
 
 def test_energy_over_a_day_closes(judged: tuple[nf.State, nf.TimeStep]) -> None:
     before, timestep = judged
     p_mw = np.asarray(timestep.info["battery_p_mw"], np.float64)
-    soc = np.asarray(before.battery_soc, np.float64)
+    soc = np.asarray(before.stores["batteries"].soc, np.float64)
     assert np.abs(p_mw).sum() > 1
     for start in (0, 48):
         drawn_mwh = 0.5 * p_mw[start : start + 48].sum(0)
@@ -153,7 +154,7 @@ def test_random_days_cover_the_file_with_energies_all_over_the_window(training: 
     rows, counts = np.unique(states.day_row, return_counts=True)
     np.testing.assert_array_equal(rows, [0, 48, 96])
     assert counts.min() > 60
-    soc = np.asarray(states.battery_soc)
+    soc = np.asarray(states.stores["batteries"].soc)
     assert soc.min() >= 0.2
     assert soc.max() <= 0.9
     np.testing.assert_allclose(soc.mean(0), 0.55, atol=0.04)
@@ -167,7 +168,7 @@ def test_days_after_the_first_are_random_as_well(training: Environment) -> None:
     follow, _ = jax.jit(jax.vmap(training.next_day))(states)
     for row in (0, 48, 96):
         assert set(np.asarray(follow.day_row)[np.asarray(states.day_row) == row].tolist()) == {0, 48, 96}
-    assert np.abs(np.corrcoef(states.battery_soc[:, 0], follow.battery_soc[:, 0])[0, 1]) < 0.2
+    assert np.abs(np.corrcoef(states.stores["batteries"].soc[:, 0], follow.stores["batteries"].soc[:, 0])[0, 1]) < 0.2
     assert len(np.unique(jax.random.key_data(follow.key), axis=0)) == 300
 
 
@@ -175,7 +176,7 @@ def test_the_same_key_plays_the_same_days(play: Play, actions: jax.Array) -> Non
     first, second = play(jax.random.key(4), actions), play(jax.random.key(4), actions)
     jax.tree.map(np.testing.assert_array_equal, first[1], second[1])
     other = play(jax.random.key(5), actions)
-    assert (np.asarray(first[0].battery_soc) != np.asarray(other[0].battery_soc)).any()
+    assert (np.asarray(first[0].stores["batteries"].soc) != np.asarray(other[0].stores["batteries"].soc)).any()
 
 
 def test_auto_reset_keeps_the_environments_interface(training: Environment) -> None:
@@ -225,7 +226,7 @@ def test_the_original_plays_a_violated_day_for_ever(overloaded: Path, actions: j
     np.testing.assert_array_equal(ends, [68, 89, 110, 131, 152])
     np.testing.assert_array_equal(np.asarray(timestep.reward)[ends], -100.0)
     for end in ends:
-        np.testing.assert_array_equal(before.battery_soc[end + 1], before.battery_soc[48])
+        np.testing.assert_array_equal(before.stores["batteries"].soc[end + 1], before.stores["batteries"].soc[48])
     final = env.split(timestep.final_observation)["agent_3"][ends]
     np.testing.assert_allclose(final[:, 8], 2.5)  # the same row again
     np.testing.assert_allclose(final[:, 10], 20 / 47, atol=1e-6)
@@ -284,14 +285,16 @@ def test_a_ramp_goes_on_over_midnight_where_energies_are_carried(three_days: Pat
 def test_carried_energies_survive_a_random_day_that_is_the_files_last(three_days: Path) -> None:
     env = nf.make("neom33", power_flow="lindistflow", profiles=three_days, energies="carried", day_order="random")
     state, _ = env.reset(jax.random.key(0))
-    last = dataclasses.replace(state, day_row=jnp.asarray(96, jnp.int32), battery_soc=jnp.full(3, 0.3))
-    np.testing.assert_allclose(env.next_day(last)[0].battery_soc, 0.3)
+    last = dataclasses.replace(state, day_row=jnp.asarray(96, jnp.int32), stores=with_soc(state, jnp.full(3, 0.3)))
+    np.testing.assert_allclose(env.next_day(last)[0].stores["batteries"].soc, 0.3)
 
 
 def test_random_energies_include_what_flexible_loads_owe(three_days: Path) -> None:
     load = {"bus": 24, "shift_mw": 0.1, "buffer_mwh": 0.4}
     env = nf.make("neom33", power_flow="lindistflow", profiles=three_days, flexible_loads=[load])
-    owed = jax.vmap(lambda key: env.reset(key)[0].load_owed_mwh)(jax.random.split(jax.random.key(0), 200))
+    owed = jax.vmap(lambda key: env.reset(key)[0].stores["flexible_loads"].owed_mwh)(
+        jax.random.split(jax.random.key(0), 200)
+    )
     assert 0.0 <= float(owed.min()) < 0.02 and 0.38 < float(owed.max()) <= 0.4
 
 

@@ -21,7 +21,7 @@ def test_a_failed_power_flow_is_flagged_penalised_and_poisons_nothing(three_days
     assert bool(timestep.info["violated"])
     for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar"):
         assert np.isnan(timestep.info[name]).all(), name  # there is no answer to report
-    for leaf in (timestep.observation, timestep.final_observation, timestep.reward, after.battery_soc):
+    for leaf in (timestep.observation, timestep.final_observation, timestep.reward, after.stores["batteries"].soc):
         assert np.isfinite(leaf).all()
     assert (timestep.info["local_reward"] <= -100.0).all()
     np.testing.assert_allclose(timestep.info["reward_violation"], -100.0)

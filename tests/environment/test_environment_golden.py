@@ -69,7 +69,7 @@ def test_losses_agree(played: Played) -> None:
 
 def test_energies_agree_before_and_after_every_step(played: Played) -> None:
     after = CAPACITY_MWH * as_float64(played.timestep.info["battery_soc"])
-    before = CAPACITY_MWH * as_float64(played.before.battery_soc)
+    before = CAPACITY_MWH * as_float64(played.before.stores["batteries"].soc)
     expected = played.columns(*(f"battery_{bus}_soc_mwh" for bus in BATTERIES))
     np.testing.assert_allclose(after, expected, rtol=0, atol=1e-5)
     expected = played.columns(*(f"battery_{bus}_soc_mwh_before" for bus in BATTERIES))

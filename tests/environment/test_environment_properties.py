@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from random_scenarios import scenario_fields
 
 import neomflex_jax as nf
-from neomflex_jax.environment.step.dispatch import rating
+from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 
 STEPS = 50  # a day of 48, and into the next
 
@@ -67,41 +67,44 @@ def check_finite(env: nf.Environment, timestep: nf.TimeStep) -> None:
 
 def check_energies(env: nf.Environment, before: nf.State, info: dict[str, np.ndarray], after: nf.State) -> None:
     """Energies close, in float64 from what was recorded."""
-    h, battery = env.scenario.step_hours, rating(env.scenario, "batteries")
+    h, battery = env.scenario.step_hours, env.params(Battery)
     p_mw = info["battery_p_mw"].astype(float)
-    from_store = np.where(p_mw > 0, p_mw / battery["discharge_efficiency"], p_mw * battery["charge_efficiency"])
-    stored = (after.battery_soc.astype(float) - before.battery_soc) * battery["capacity_mwh"]
+    from_store = np.where(p_mw > 0, p_mw / battery.discharge_efficiency, p_mw * battery.charge_efficiency)
+    stored = (after.stores["batteries"].soc.astype(float) - before.stores["batteries"].soc) * battery.capacity_mwh
     np.testing.assert_allclose(stored, -h * from_store, atol=2e-6)
     plain_mw = plain_load_mw(env, before, info)
-    served_mw = info["load_p_mw"][:, env.layout.flexible_bus]
-    owed = after.load_owed_mwh.astype(float) - before.load_owed_mwh
+    served_mw = info["load_p_mw"][:, env.layout.device_bus["flexible_loads"]]
+    owed = after.stores["flexible_loads"].owed_mwh.astype(float) - before.stores["flexible_loads"].owed_mwh
     np.testing.assert_allclose(owed, h * (plain_mw - info["load_curtailed_mw"] - served_mw), atol=2e-6)
 
 
 def plain_load_mw(env: nf.Environment, before: nf.State, info: dict[str, np.ndarray]) -> np.ndarray:
     """What flexible loads would take if nothing were asked of them."""
-    flexible = env.layout.flexible_bus
+    flexible = env.layout.device_bus["flexible_loads"]
     plain_mw = info["demand"][:, None] * np.asarray(env.feeder.load_p_mw)[flexible]
     return plain_mw if before.today.load_factor is None else plain_mw * before.today.load_factor[:, flexible]
 
 
 def check_limits(env: nf.Environment, before: nf.State, info: dict[str, np.ndarray], after: nf.State) -> None:
-    battery, p_mw = rating(env.scenario, "batteries"), info["battery_p_mw"].astype(float)
-    assert (np.abs(p_mw) <= battery["power_mw"] * (1 + 1e-6)).all()
-    assert (after.battery_soc <= np.maximum(battery["soc_max"], before.battery_soc) + 1e-6).all()
-    assert (after.battery_soc >= np.minimum(battery["soc_min"], before.battery_soc) - 1e-6).all()
-    assert (np.hypot(p_mw, info["battery_q_mvar"]) <= np.maximum(battery["s_mva"], np.abs(p_mw)) + 1e-6).all()
-    inverter = rating(env.scenario, "pv_inverters")
+    battery, p_mw = env.params(Battery), info["battery_p_mw"].astype(float)
+    assert (np.abs(p_mw) <= battery.power_mw * (1 + 1e-6)).all()
+    assert (after.stores["batteries"].soc <= np.maximum(battery.soc_max, before.stores["batteries"].soc) + 1e-6).all()
+    assert (after.stores["batteries"].soc >= np.minimum(battery.soc_min, before.stores["batteries"].soc) - 1e-6).all()
+    assert (np.hypot(p_mw, info["battery_q_mvar"]) <= np.maximum(battery.s_mva, np.abs(p_mw)) + 1e-6).all()
+    inverter = env.params(PvInverter)
     assert (info["pv_p_mw"] >= 0).all()
     assert (info["pv_p_mw"] <= info["pv_available_mw"] + 1e-6).all()
-    assert (np.hypot(info["pv_p_mw"], info["pv_q_mvar"]) <= inverter["s_mva"] + 1e-6).all()
-    export_mw = info["p_injection_mw"][:, env.layout.pv_bus]
+    assert (np.hypot(info["pv_p_mw"], info["pv_q_mvar"]) <= inverter.s_mva + 1e-6).all()
+    export_mw = info["p_injection_mw"][:, env.layout.device_bus["pv_inverters"]]
     others_mw = export_mw - info["pv_p_mw"]
-    assert (export_mw <= np.maximum(inverter["export_limit_mw"], others_mw) + 1e-5).all()
-    sizes, served_mw = rating(env.scenario, "flexible_loads"), info["load_p_mw"][:, env.layout.flexible_bus]
+    assert (export_mw <= np.maximum(inverter.export_limit_mw, others_mw) + 1e-5).all()
+    sizes, served_mw = env.params(FlexibleLoad), info["load_p_mw"][:, env.layout.device_bus["flexible_loads"]]
     assert (served_mw >= -1e-6).all()
-    assert ((after.load_owed_mwh >= -1e-6) & (after.load_owed_mwh <= sizes["buffer_mwh"] + 1e-6)).all()
-    assert (info["load_curtailed_mw"] <= sizes["curtail_share"] * plain_load_mw(env, before, info) + 1e-6).all()
+    assert (
+        (after.stores["flexible_loads"].owed_mwh >= -1e-6)
+        & (after.stores["flexible_loads"].owed_mwh <= sizes.buffer_mwh + 1e-6)
+    ).all()
+    assert (info["load_curtailed_mw"] <= sizes.curtail_share * plain_load_mw(env, before, info) + 1e-6).all()
     assert (info["constraint_cost"] >= -1e-6).all()
 
 

@@ -89,7 +89,7 @@ def test_a_scope_says_whose_measurements_are_seen(
     seen = np.asarray(env.split(timestep.observation)["agent_3"])
     vm_pu = np.asarray(timestep.info["vm_pu"])
     np.testing.assert_allclose(seen[: len(buses)], vm_pu[buses] - 1.0, atol=1e-6)
-    charge = {f"soc of battery_{bus}": soc for bus, soc in zip((23, 7, 14), state.battery_soc, strict=True)}
+    charge = {f"soc of battery_{bus}": soc for bus, soc in zip((23, 7, 14), state.stores["batteries"].soc, strict=True)}
     for name, value in zip(names, seen, strict=True):
         if name in charge:
             assert value == pytest.approx(float(charge[name]), abs=1e-6)

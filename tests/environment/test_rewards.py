@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from stores import with_soc
 
 import neomflex_jax as nf
 from neomflex_jax.agents.policy import NoControl
@@ -168,7 +169,7 @@ def test_constraint_costs_by_hand(three_days: Path) -> None:
     env = nf.make("neom33", power_flow="ac", profiles=three_days, **limits)
     assert env.constraint_names == ("voltage", "clipping")  # case33bw states no rating
     state, _ = env.reset(jax.random.key(0))
-    empty = dataclasses.replace(state, battery_soc=jnp.full(3, 0.2), step=jnp.asarray(0, jnp.int32))
+    empty = dataclasses.replace(state, stores=with_soc(state, jnp.full(3, 0.2)), step=jnp.asarray(0, jnp.int32))
     action = jnp.zeros((3, 3)).at[0, 0].set(0.6).at[1, 1].set(1.0).at[1, 0].set(-0.5)
     _, timestep = jax.jit(env.step)(empty, action)
     vm_pu = np.asarray(timestep.info["vm_pu"], float)

@@ -12,7 +12,7 @@ from command_line import neomflex
 
 import neomflex_jax as nf
 from neomflex_jax.commands.fidelity import SECTIONS, number
-from neomflex_jax.environment.make import sample_injections
+from neomflex_jax.environment.binding import sample_injections
 from neomflex_jax.evaluation import fidelity as module
 from neomflex_jax.evaluation.deviation import Answers, Violations, compare, count_violations, spread
 from neomflex_jax.evaluation.fidelity_report import Fidelity

@@ -243,30 +243,32 @@ def small_feeder() -> nf.Feeder:
 
 
 def test_territories_turn_labels_into_positions() -> None:
-    layout = layout_territories(small_feeder(), [("a", (5, 3)), ("b", (7,))], battery_buses=(7, 5), pv_buses=(5,))
+    layout = layout_territories(
+        small_feeder(), [("a", (5, 3)), ("b", (7,))], {"batteries": (7, 5), "pv_inverters": (5,)}
+    )
     np.testing.assert_array_equal(layout.buses[0], [2, 1])
     np.testing.assert_array_equal(layout.buses[1], [0])
-    np.testing.assert_array_equal(layout.battery_bus, [0, 2])
-    np.testing.assert_array_equal(layout.batteries[0], [1])
-    np.testing.assert_array_equal(layout.batteries[1], [0])
-    np.testing.assert_array_equal(layout.pv_inverters[0], [0])
-    assert layout.pv_inverters[1].size == 0
+    np.testing.assert_array_equal(layout.device_bus["batteries"], [0, 2])
+    np.testing.assert_array_equal(layout.devices["batteries"][0], [1])
+    np.testing.assert_array_equal(layout.devices["batteries"][1], [0])
+    np.testing.assert_array_equal(layout.devices["pv_inverters"][0], [0])
+    assert layout.devices["pv_inverters"][1].size == 0
 
 
 def test_the_slack_counts_in_the_share_of_losses_but_not_in_the_voltages() -> None:
-    layout = layout_territories(small_feeder(), [("a", (5, 3)), ("b", (7,))], battery_buses=(), pv_buses=())
+    layout = layout_territories(small_feeder(), [("a", (5, 3)), ("b", (7,))], {})
     np.testing.assert_allclose(layout.bus_share, [2 / 3, 1 / 3])
     np.testing.assert_array_equal(layout.membership, [[0, 0, 1], [1, 0, 0]])
 
 
 def test_a_bus_in_nobodys_territory_is_named() -> None:
     with pytest.raises(nf.InputError, match=r"bus 3 of feeder 'small' is in nobody's territory"):
-        layout_territories(small_feeder(), [("a", (5,)), ("b", (7,))], battery_buses=(), pv_buses=())
+        layout_territories(small_feeder(), [("a", (5,)), ("b", (7,))], {})
 
 
 def test_a_territory_with_a_bus_that_is_not_there_is_named() -> None:
     with pytest.raises(nf.InputError, match=r"territory of b names bus 9.*its buses: 7, 3, 5"):
-        layout_territories(small_feeder(), [("a", (5, 3)), ("b", (7, 9))], battery_buses=(), pv_buses=())
+        layout_territories(small_feeder(), [("a", (5, 3)), ("b", (7, 9))], {})
 
 
 def test_padding_fills_short_rows_and_masks_them() -> None:

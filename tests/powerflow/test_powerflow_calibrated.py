@@ -10,7 +10,7 @@ from random_feeders import MESHED, RADIAL, build, structure
 
 import neomflex_jax as nf
 from neomflex_jax.environment import Environment
-from neomflex_jax.environment.make import sample_injections
+from neomflex_jax.environment.binding import sample_injections
 
 Injections = tuple[np.ndarray, np.ndarray]
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from neomflex_jax.devices import Kind, registered_kinds
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("neomflex_jax", "validation")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
@@ -124,6 +126,29 @@ def test_the_referee_names_kinds_of_devices_in_their_twins_alone(name: str) -> N
     named = KINDS_OF_DEVICES.findall(NAMES[name].read_text(encoding="utf-8"))
     twin = name.startswith("validation.recompute.devices.") and name != "validation.recompute.devices.twin"
     assert bool(named) == (twin or name == SPEAKS_OF_OPERATION), named
+
+
+def words_of(kind: Kind) -> set[str]:
+    """What names a kind of device in a source."""
+    columns = {name for recorded in kind.recorded for name in (recorded.name, recorded.before) if name}
+    return {kind.__name__, kind.table, kind.noun, *(control.name for control in kind.controls), *columns}
+
+
+WALKS_OVER_KINDS = [name for name in NAMES if name.startswith("neomflex_jax.environment")]
+
+
+@pytest.mark.parametrize("name", WALKS_OVER_KINDS)
+def test_who_walks_over_kinds_of_devices_names_none(name: str) -> None:
+    source = NAMES[name].read_text(encoding="utf-8").lower()
+    named = {word for kind in registered_kinds() for word in words_of(kind) if word.lower() in source}
+    assert not named
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if ".environment." in name])
+def test_no_part_of_a_step_knows_the_environment(name: str) -> None:
+    above = {f"neomflex_jax.environment.{module}" for module in ("environment", "make", "auto_reset", "__init__")}
+    if name not in above:
+        assert not imports_of(NAMES[name]) & (above | {"neomflex_jax.environment"})
 
 
 def test_only_validation_and_one_reader_know_pandapower() -> None:

@@ -142,8 +142,8 @@ def test_every_plan_keeps_windows_ratings_and_ramps(played, rows: list[list[floa
     env, play, battery = played
     plan = jnp.array(rows, jnp.float32)
     ahead = play(plan)
-    soc, p_mw = np.asarray(ahead.after.battery_soc), np.asarray(ahead.after.battery_p_mw)
-    owed = np.asarray(ahead.after.load_owed_mwh)
+    soc, p_mw = np.asarray(ahead.after["batteries"].soc), np.asarray(ahead.after["batteries"].p_mw)
+    owed = np.asarray(ahead.after["flexible_loads"].owed_mwh)
     assert ((soc >= battery.soc_min - 1e-6) & (soc <= battery.soc_max + 1e-6)).all()
     assert (np.abs(p_mw) <= battery.power_mw + 1e-6).all()
     assert ((owed >= -1e-6) & (owed <= 1.5 + 1e-6)).all()
@@ -151,7 +151,7 @@ def test_every_plan_keeps_windows_ratings_and_ramps(played, rows: list[list[floa
     before = np.concatenate([[[battery.soc_initial]], soc[:-1]])
     np.testing.assert_allclose(soc, before - 8.0 / 8.0 * from_store, atol=1e-5)
     again = play(reached(env, plan, ahead.after))
-    np.testing.assert_allclose(again.after.battery_soc, soc, atol=1e-5)
+    np.testing.assert_allclose(again.after["batteries"].soc, soc, atol=1e-5)
 
 
 # ---- foresight ----

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.environment.binding import layout_of
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
-from neomflex_jax.environment.step.dispatch import Stores, deliver
+from neomflex_jax.environment.step.dispatch import Moment, Stores, deliver
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.grid.territories import layout_territories
 from neomflex_jax.scenario import Scenario
 from validation.recompute.twins import twins_of
 
@@ -45,9 +45,7 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
         Takes padded actions (n_agents, action_size), what is carried, and Demand, Solar and the factor on the loads' q;
         gives what is delivered and the loads of the step, and what is carried on. In the environment's float32.
     """
-    actions, kinds = lay_out_actions(scenario), twins_of(scenario)
-    buses = [[device.bus for device in devices] for _, devices in kinds]
-    layout = layout_territories(feeder, [(part.agent, part.buses) for part in scenario.territories], *buses)
+    actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
     size |= dict.fromkeys(LOADS, feeder.n_bus)
     carried, delivered = carried_names(scenario), (*delivered_names(scenario), *LOADS)
@@ -58,17 +56,19 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     def run(packed: Array) -> Array:
         action, *held, known = jnp.split(packed, cuts_in)
         demand, solar, load_q_factor = known
-        found, stores = deliver(
+        found = deliver(
             scenario,
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
-            Stores(*held),
+            _stores_of(scenario, held),
+            Moment(jnp.zeros((), jnp.int32), demand, solar, None),
             load_p_mw=jnp.asarray(feeder.load_p_mw, packed.dtype) * demand,
             load_q_mvar=jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor,
-            solar=solar,
-            in_service=(True,) * len(kinds),
+            in_service={},
         )
-        return jnp.concatenate([*(getattr(found, name) for name in delivered), *stores])
+        values = {**found.recorded, "load_p_mw": found.load_p_mw, "load_q_mvar": found.load_q_mvar}
+        after = [leaf for twin, _ in kinds for leaf in jax.tree.leaves(found.stores[twin.table])]
+        return jnp.concatenate([*(values[name] for name in delivered), *after])
 
     def step(action: np.ndarray, before: Named, known: np.ndarray) -> tuple[Named, Named]:
         # one vector in and one out: on a host, a step costs what its transfers cost
@@ -81,3 +81,15 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
         )
 
     return step
+
+
+def _stores_of(scenario: Scenario, held: Sequence[Array]) -> Stores:
+    """Put what is carried into the devices' stores, whose leaves come in the order of `carried_names`."""
+    left, with_twin = list(held), {twin.table for twin, _ in twins_of(scenario)}
+    stores: Stores = {}
+    for kind in scenario.kinds:
+        leaves, form = jax.tree.flatten(kind.first(kind.stack(scenario.of(kind))))
+        if kind.table in with_twin:
+            leaves, left = left[: len(leaves)], left[len(leaves) :]
+        stores[kind.table] = jax.tree.unflatten(form, leaves)
+    return stores

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neomflex_jax.environment.make import bound_power_flow, scenario_profiles
+from neomflex_jax.environment.binding import bound_power_flow
+from neomflex_jax.environment.make import scenario_profiles
 from neomflex_jax.errors import InputError
 from neomflex_jax.powerflow import power_flow
 from validation.recompute.record import Record

@@ -13,7 +13,6 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
-from neomflex_jax.scenario.scenario import KINDS
 from validation.recompute import devices
 from validation.recompute.devices.twin import FeedIn, Part, Store, Twin
 
@@ -46,7 +45,7 @@ def register_twin(twin: Twin[Any]) -> None:
 
 def devices_by_table(scenario: Scenario) -> dict[str, tuple[Any, ...]]:
     """Devices of every kind that a record of the scenario names, in its order; of some there may be none."""
-    return {table: getattr(scenario, table) for table in KINDS}
+    return {kind.table: scenario.of(kind) for kind in scenario.kinds}
 
 
 def twins_of(scenario: Scenario) -> list[tuple[Twin[Any], tuple[Any, ...]]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from neomflex_jax.grid import Feeder
@@ -84,10 +85,10 @@ def demand_and_solar(profiles: Profiles, scenario: Scenario, today: Today, row: 
     return values if disturbed is values else jnp.where(step < scenario.steps_per_day, disturbed, values)
 
 
-def available(today: Today, scenario: Scenario, step: Array) -> tuple[Array | bool, ...]:
-    """Whether batteries, PV inverters and flexible loads are in service, (n_device,) each, or True for all of them."""
+def in_service(today: Today, scenario: Scenario, step: Array) -> dict[str, Array]:
+    """Which devices are in service, (n_device,) bool by table; empty where all are."""
     if today.outage_step is None:
-        return True, True, True
+        return {}
     out = (step >= today.outage_step) & (step < today.outage_step + scenario.uncertainty.outage_steps)
-    ends = (len(scenario.batteries), len(scenario.batteries) + len(scenario.pv_inverters))
-    return ~out[: ends[0]], ~out[ends[0] : ends[1]], ~out[ends[1] :]
+    ends = np.cumsum([len(scenario.of(kind)) for kind in scenario.kinds])
+    return {kind.table: ~part for kind, part in zip(scenario.kinds, jnp.split(out, ends[:-1]), strict=True)}

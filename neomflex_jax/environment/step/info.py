@@ -1,47 +1,71 @@
-"""What `TimeStep.info` says of the grid and the devices, beside observation and reward."""
+"""The record of one step: everything about it that is neither observation nor reward.
+
+A quantity is recorded by one more field here, or by a kind of device in its `recorded`.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 
-import jax.numpy as jnp
+import jax
 from jax import Array
 
-from neomflex_jax.environment.step.constraint_costs import constraint_costs
-from neomflex_jax.environment.step.dispatch import Delivered, Stores
-from neomflex_jax.powerflow import PowerFlowResult
+from neomflex_jax.one_line import one_line
 
-if TYPE_CHECKING:
-    from neomflex_jax.environment.environment import Environment
+TERM = "reward_"  # before the name of a term of the reward
 
 
-def grid_info(
-    env: Environment,
-    flow: PowerFlowResult,
-    vm_pu: Array,
-    p_mw: Array,
-    q_mvar: Array,
-    delivered: Delivered,
-    stores: Stores,
-    row: Array,
-) -> dict[str, Array]:
-    """Answers of the step; grid quantities are NaN where the power flow failed."""
-    grid = {name: getattr(flow, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")}
-    price = jnp.zeros(()) if env.profiles.price is None else env.profiles.price[row]
-    set_points = {name: value for name, value in vars(delivered).items() if name != "clipped"}
-    max_i_ka = jnp.asarray(env.feeder.max_i_ka) if env.has_ratings else None
-    return {
-        **{name: jnp.where(flow.converged, value, jnp.nan) for name, value in grid.items()},
-        **set_points,
-        "converged": flow.converged,
-        "residual_mva": flow.residual_mva,
-        "p_injection_mw": p_mw,
-        "q_injection_mvar": q_mvar,
-        "battery_soc": stores.battery_soc,
-        "load_owed_mwh": stores.load_owed_mwh,
-        "dataset_index": row,
-        "price": price,
-        "constraint_cost": constraint_costs(
-            env.scenario, env.layout, flow, vm_pu=vm_pu, delivered=delivered, max_i_ka=max_i_ka
-        ),
-    }
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class StepInfo(Mapping[str, Array]):
+    """Record of a step, also readable by name, devices' records and ``reward_<term>`` too: ``info["vm_pu"]``.
+
+    Grid quantities are NaN where the power flow failed. A reset's record is of the day's first row with all devices
+    at zero. The order of what devices record is the scenario's order of devices.
+    """
+
+    vm_pu: Array  # (n_bus,) voltage magnitudes
+    loss_mw: Array  # () losses of all branches
+    slack_p_mw: Array  # () import through the slack bus
+    slack_q_mvar: Array  # () likewise
+    converged: Array  # () bool: the power flow has an answer
+    residual_mva: Array  # () largest power imbalance of any bus
+    p_injection_mw: Array  # (n_bus,) net, positive into the grid
+    q_injection_mvar: Array  # (n_bus,)
+    load_p_mw: Array  # (n_bus,) consumption, after what devices of the turn LOAD did to it
+    load_q_mvar: Array  # (n_bus,)
+    demand: Array  # () factor on nominal loads
+    solar: Array  # () per unit of a rating
+    load_q_factor: Array  # () factor on the loads' nominal q
+    price: Array  # () per MWh; 0 without a tariff
+    dataset_index: Array  # () int32 row of the profiles
+    violated: Array  # () bool: a voltage outside the hard limits, or no answer
+    local_reward: Array  # (n_agents,) every agent's own reward
+    constraint_cost: Array  # (n_agents, n_constraints), see `Environment.constraint_names`
+    clipped_actions: Array  # (n_agents,) int32 entries that were outside -1..1
+    nan_actions: Array  # (n_agents,) int32 entries that were NaN and counted as 0
+    devices: Mapping[str, Array]  # (n_device,) each: what kinds record, see `recorded` in `devices/`
+    terms: Mapping[str, Array]  # (n_agents,) each: the reward's terms, as ``reward_<term>``
+
+    __repr__ = one_line
+
+    def __getitem__(self, name: str) -> Array:
+        if name in self.devices:
+            return self.devices[name]
+        if name.startswith(TERM):
+            return self.terms[name.removeprefix(TERM)]
+        if name not in _OWN:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from _OWN
+        yield from self.devices
+        yield from (f"{TERM}{name}" for name in self.terms)
+
+    def __len__(self) -> int:
+        return len(_OWN) + len(self.devices) + len(self.terms)
+
+
+_OWN = tuple(field.name for field in fields(StepInfo) if field.name not in ("devices", "terms"))

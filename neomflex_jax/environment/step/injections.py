@@ -1,61 +1,41 @@
-"""Set-points and loads to net bus injections, positive into the grid.
-
-``p = battery + pv - load``, ``q = battery + pv - load``, in MW and Mvar.
-"""
+"""What devices feed in, and loads, to net bus injections in MW and Mvar, positive into the grid: ``devices - load``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
+from neomflex_jax.devices.device import Turn
+from neomflex_jax.environment.step.bus_sums import sum_at_bus
+from neomflex_jax.environment.step.dispatch import Delivered
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment.step.dispatch import Delivered
+from neomflex_jax.scenario import Scenario
 
 
 def bus_injections(
-    delivered: Delivered,
+    scenario: Scenario,
     layout: TerritoryLayout,
     feeder: Feeder,
-    *,
-    battery_q: bool,
+    delivered: Delivered,
     load_factors: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
-    """Active and reactive injections of one step, shapes (n_bus,).
+    """Active and reactive injections of one step, (n_bus,) each.
 
-    `battery_q`: whether any battery has reactive power. `load_factors`: on all nominal p and q, where loads are nothing
-    else; then they are one more row of the product that brings the devices to their buses, instead of passes over all
-    buses of their own.
+    `load_factors` are those on all nominal p and q, () each, where loads are nothing else.
     """
-    at_bus = np.eye(feeder.n_bus)
-    places = [at_bus[layout.pv_bus], at_bus[layout.battery_bus]]
-    p_parts, p_rows = [delivered.pv_p_mw, delivered.battery_p_mw], list(places)
-    q_parts, q_rows = [delivered.pv_q_mvar], places[:1]
-    if battery_q:
-        q_parts, q_rows = [*q_parts, delivered.battery_q_mvar], list(places)
-    if load_factors is None:
-        return (
-            _product(p_parts, p_rows) - delivered.load_p_mw,
-            _product(q_parts, q_rows) - delivered.load_q_mvar,
-        )
-    p_load, q_load = (-jnp.asarray(load)[None] for load in (feeder.load_p_mw, feeder.load_q_mvar))
-    p_factor, q_factor = (factor[None] for factor in load_factors)
-    return _product([*p_parts, p_factor], [*p_rows, p_load]), _product([*q_parts, q_factor], [*q_rows, q_load])
+    tables = [kind.table for kind in reversed(scenario.kinds) if kind.turn != Turn.LOAD and scenario.of(kind)]
+    p_mw = {table: delivered.by_table[table].p_mw for table in tables}
+    q_mvar = {table: q for table in tables if (q := delivered.by_table[table].q_mvar) is not None}
 
+    def net(fed_in: dict[str, Array], load: Array, nominal: Array, factor: Array | None) -> Array:
+        places = [layout.device_bus[table] for table in fed_in]
+        if factor is None:
+            return sum_at_bus(list(fed_in.values()), places, layout.n_bus) - load
+        return sum_at_bus(list(fed_in.values()), places, layout.n_bus, scaled=(factor, -jnp.asarray(nominal)))
 
-def sum_at_bus(values: Array, bus: np.ndarray, n_bus: int) -> Array:
-    """Add device values (n_device,) at their buses, (n_bus,)."""
-    return _product([values], [np.eye(n_bus)[bus]])
-
-
-def _product(parts: list[Array], rows: list[np.ndarray | Array]) -> Array:
-    # a small product: XLA turns a scatter into a serial loop on CPU
-    values = jnp.concatenate(parts)
-    with jax.default_matmul_precision("highest"):
-        return values @ jnp.concatenate([jnp.asarray(part, values.dtype) for part in rows])
+    p_factor, q_factor = load_factors or (None, None)
+    return (
+        net(p_mw, delivered.load_p_mw, feeder.load_p_mw, p_factor),
+        net(q_mvar, delivered.load_q_mvar, feeder.load_q_mvar, q_factor),
+    )

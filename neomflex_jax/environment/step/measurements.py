@@ -1,67 +1,140 @@
-"""The values of a step that anybody can see, in the order of `observations.py`: measured, forecast, or on the clock.
+"""The one list of what can be seen of a step: blocks of values with their names, units, bounds, owners and reading.
 
-A sensor's noise is normal and additive, on voltages. Forecasts of Demand and Solar, for the steps beyond the next:
-`perfect` is what will come while the day lasts, and beyond midnight the file's rows; `persistence` repeats the same
-hours of the file's last day that is over by then; `noisy` is perfect times ``1 + sigma sqrt(lead / furthest) n``, not
-below 0, drawn every step.
+``[vm_pu - 1 at the buses, Demand, Solar, forecasts, price, what devices' owners see of them, time of day k /
+(steps_per_day - 1)]``. Voltages and stores are those after the action; Demand, Solar, price and time are the next
+step's. A sensor's noise is normal and additive, on voltages. Forecasts of Demand and Solar, for the steps beyond the
+next: `perfect` is what will come while the day lasts, and beyond midnight the file's rows; `persistence` repeats the
+same hours of the file's last day that is over by then; `noisy` is perfect times ``1 + sigma sqrt(lead / furthest) n``,
+not below 0, drawn every step.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from neomflex_jax.devices.device import Kind, Observable, Store
 from neomflex_jax.environment.step.disturbances import FORECAST_NOISE, SENSOR_NOISE, Today, demand_and_solar, step_key
-from neomflex_jax.environment.step.observations import hide_missing
+from neomflex_jax.grid import Feeder
+from neomflex_jax.grid.territories import TerritoryLayout
+from neomflex_jax.profiles import Profiles
+from neomflex_jax.profiles.profiles import MAX_DEMAND, MAX_PRICE
+from neomflex_jax.scenario import Scenario
 
-if TYPE_CHECKING:
-    from neomflex_jax.environment.environment import Environment
+
+class Now(NamedTuple):
+    """What is known after an action: voltages and stores as they are, and which row of the profiles comes next."""
+
+    profiles: Profiles
+    today: Today
+    row: Array  # () of the next step
+    step: Array  # () of the day, the next
+    vm_pu: Array  # (n_bus,) finite
+    stores: Mapping[str, Store]  # by table
 
 
-def measure(
-    env: Environment, today: Today, row: Array, step: Array, vm_pu: Array, battery_soc: Array, owed_mwh: Array
-) -> Array:
-    """Values (n_values,) after a step: voltages and energies as they are, the rest of the next `row`, day's `step`."""
-    scenario = env.scenario
-    sensed = vm_pu - 1.0
-    if scenario.observation.sensor_noise_pu > 0:
-        noise = jax.random.normal(step_key(today, SENSOR_NOISE, step), sensed.shape, sensed.dtype)
-        sensed = sensed + scenario.observation.sensor_noise_pu * noise
-    parts = [sensed, demand_and_solar(env.profiles, scenario, today, row, step)]
-    ahead = jnp.arange(1, scenario.observation.forecast_steps + 1)
-    if len(ahead):
-        parts.append(_forecast(env, today, row, step, ahead).ravel())
-    if env.profiles.price is not None:
-        parts.append(env.profiles.price[(row + jnp.append(jnp.zeros(1, int), ahead)) % env.profiles.n_rows])
-    parts.append(jnp.clip(battery_soc, 0.0, 1.0))  # rounding may leave an empty battery a hair below
-    if scenario.flexible_loads:
-        parts.append(_share(owed_mwh, jnp.array([load.buffer_mwh for load in scenario.flexible_loads])))
+class Value(NamedTuple):
+    """Meaning of one value."""
+
+    name: str
+    unit: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Values that are read together."""
+
+    values: tuple[Value, ...]
+    read: Callable[[Now], Array]  # (n_values,)
+    owned: Sequence[np.ndarray] | None = None  # which of them each agent measures; None: everybody knows all
+
+
+def observation_blocks(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> tuple[Block, ...]:
+    """All blocks of a scenario in their order."""
+    ahead = range(2, scenario.observation.forecast_steps + 2)
+    when = [f"{scenario.step_hours * step:g} h ahead" for step in ahead]
+    blocks = [_voltages(scenario, layout, feeder)]
+    next_row = [Value(f"{name} of the next step", unit, low, MAX_DEMAND) for name, unit, low in _PROFILES]
+    blocks.append(Block(tuple(next_row), lambda now: demand_and_solar(now.profiles, scenario, *_next(now))))
+    if when:
+        ahead_values = [
+            Value(f"{name} forecast, {hours}", unit, low, MAX_DEMAND) for name, unit, low in _PROFILES for hours in when
+        ]
+        blocks.append(Block(tuple(ahead_values), lambda now: _forecast(scenario, now).ravel()))
+    if scenario.tariff_column:
+        prices = [Value(f"price {hours}", "per MWh", -MAX_PRICE, MAX_PRICE) for hours in ("of the next step", *when)]
+        blocks.append(Block(tuple(prices), _prices(len(prices))))
+    for kind in scenario.kinds:
+        for number, observable in enumerate(kind.observables):
+            blocks.append(_of_devices(scenario, layout, kind, number, observable))
+    time = Value("time of day", "of the day", 0.0, 1.0)
     steps = scenario.steps_per_day
-    time_of_day = (row % steps) / (steps - 1)
-    values = jnp.concatenate([*parts, time_of_day[None]])
-    return values if today.missing is None else hide_missing(env.observation_layout, values, today.missing)
+    return (*blocks, Block((time,), lambda now: ((now.row % steps) / (steps - 1))[None]))
 
 
-def _forecast(env: Environment, today: Today, row: Array, step: Array, ahead: Array) -> Array:
-    """Demand and Solar of the steps `ahead` of the next, (2, forecast_steps)."""
-    scenario, profiles = env.scenario, env.profiles
-    config = scenario.observation
-    rows = (row + ahead) % profiles.n_rows
+_PROFILES = (("Demand", "of nominal load", -MAX_DEMAND), ("Solar", "of rating", 0.0))
+
+
+def _next(now: Now) -> tuple[Today, Array, Array]:
+    return now.today, now.row, now.step
+
+
+def _voltages(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> Block:
+    owned = layout.buses
+    if scenario.observation.scope == "local":
+        with_devices = np.concatenate(list(layout.device_bus.values()))
+        owned = tuple(buses[np.isin(buses, with_devices)] for buses in owned)
+    values = tuple(Value(f"vm_pu - 1 at bus {bus}", "pu", -1.0, 1.0) for bus in feeder.bus_labels)
+    return Block(values, partial(_sensed, scenario.observation.sensor_noise_pu), owned)
+
+
+def _sensed(noise_pu: float, now: Now) -> Array:
+    sensed = now.vm_pu - 1.0
+    if noise_pu > 0:
+        noise = jax.random.normal(step_key(now.today, SENSOR_NOISE, now.step), sensed.shape, sensed.dtype)
+        sensed = sensed + noise_pu * noise
+    return sensed
+
+
+def _prices(n_rows: int) -> Callable[[Now], Array]:
+    def read(now: Now) -> Array:
+        assert now.profiles.price is not None  # the scenario's tariff column sees to it
+        return now.profiles.price[(now.row + jnp.arange(n_rows)) % now.profiles.n_rows]
+
+    return read
+
+
+def _of_devices(scenario: Scenario, layout: TerritoryLayout, kind: Kind, number: int, observable: Observable) -> Block:
+    def read(now: Now) -> Array:
+        return kind.observe(kind.stack(scenario.of(kind)), now.stores[kind.table])[number]
+
+    text, unit, low, high = observable
+    values = tuple(Value(text.format(device.label), unit, low, high) for device in scenario.of(kind))
+    return Block(values, read, layout.devices[kind.table])
+
+
+def _forecast(scenario: Scenario, now: Now) -> Array:
+    """Demand and Solar of the steps beyond the next, (2, forecast_steps)."""
+    config, profiles = scenario.observation, now.profiles
+    ahead = jnp.arange(1, config.forecast_steps + 1)
+    rows = (now.row + ahead) % profiles.n_rows
     if config.forecast == "persistence":
         rows = (rows - scenario.steps_per_day * (1 + ahead // scenario.steps_per_day)) % profiles.n_rows
         return jnp.stack([profiles.demand[rows], profiles.solar[rows]])
-    values = jax.vmap(lambda row, step: demand_and_solar(profiles, scenario, today, row, step), out_axes=1)(
-        rows, step + ahead
+    values = jax.vmap(lambda row, step: demand_and_solar(profiles, scenario, now.today, row, step), out_axes=1)(
+        rows, now.step + ahead
     )
     if config.forecast == "perfect":
         return values
-    noise = jax.random.normal(step_key(today, FORECAST_NOISE, step), values.shape, values.dtype)
+    noise = jax.random.normal(step_key(now.today, FORECAST_NOISE, now.step), values.shape, values.dtype)
     spread = config.forecast_noise * jnp.sqrt(ahead / config.forecast_steps)
     return values * jnp.maximum(1.0 + spread * noise, 0.0)
-
-
-def _share(part: Array, whole: Array) -> Array:
-    return part / jnp.where(whole > 0, whole, 1.0)

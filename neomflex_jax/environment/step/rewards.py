@@ -3,97 +3,90 @@
 voltage      -weight x sum over the agent's buses (slack left out) of the voltage barrier, see `barriers.py`
 losses       -weight x line losses in MW x the agent's share of all buses
 violation    -penalty if any voltage is outside the hard limits or the power flow did not converge
-solar        -weight x (rating - p) / rating for each of its batteries that does not charge (p >= 0) in the solar hours
-reactive     -weight x sum of |q| in Mvar of its batteries and PV inverters
-throughput   -(weight + the battery's own throughput_cost) x |p| h, summed over its batteries
-curtailment  -weight x (PV not fed in + load not served) in MWh, of its devices
+solar        -weight x (rating - p) / rating for each of its stores that does not charge (p >= 0) in the solar hours
+reactive     -weight x sum of |q| in Mvar of its devices
+throughput   -(weight + a device's own throughput_cost) x |p| h, summed over its stores
+curtailment  -weight x (power not fed in + load not served) in MWh, of its devices
 energy       -weight x price x import in MWh x its share of all buses (export earns)
 peak         -weight x (import - peak_import_mw) in MW where positive, x its share of all buses
 
-A term that the scenario does not weight is left out, but for the first three. One that needs a grid that has no
+Kinds of devices say in `costs` what they add to a term, and may have terms of their own. A term that neither the
+scenario weights nor a device asks for is left out, but for the first three. One that needs a grid that has no
 solution (losses, energy, peak) is 0 in that step, which the violation penalty pays for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.devices.device import CostTerm, Kind
 from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
-from neomflex_jax.environment.step.dispatch import Delivered, rating
-from neomflex_jax.grid.territories import TerritoryLayout
+from neomflex_jax.environment.step.outcome import Outcome
+from neomflex_jax.environment.task import Task
 from neomflex_jax.scenario import Scenario
 
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What a step led to; finite also where the power flow failed."""
-
-    vm_pu: Array  # (n_bus,)
-    loss_mw: Array  # ()
-    slack_p_mw: Array  # () import
-    delivered: Delivered
-    violated: Array  # () bool
-    step: Array  # () of the day
-    price: Array | None  # () per MWh
+Term = Callable[[Task, Outcome], Array]  # (n_agents,)
 
 
-Term = Callable[[Scenario, TerritoryLayout, Outcome], Array]
+def _voltage(task: Task, outcome: Outcome) -> Array:
+    reward, limits = task.scenario.reward, task.scenario.limits
+    barrier = BARRIER_FUNCTIONS[reward.voltage_barrier](outcome.vm_pu, limits)
+    return -reward.voltage_weight * _summed(task.layout.membership, barrier)
 
 
-def _voltage(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    barrier = BARRIER_FUNCTIONS[scenario.reward.voltage_barrier](outcome.vm_pu, scenario.limits)
-    return -scenario.reward.voltage_weight * _summed(layout.membership, barrier)
+def _losses(task: Task, outcome: Outcome) -> Array:
+    return -task.scenario.reward.loss_weight * outcome.loss_mw * jnp.asarray(task.layout.bus_share)
 
 
-def _losses(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    return -scenario.reward.loss_weight * outcome.loss_mw * jnp.asarray(layout.bus_share)
+def _violation(task: Task, outcome: Outcome) -> Array:
+    return -task.scenario.reward.violation_penalty * outcome.violated * jnp.ones(task.n_agents)
 
 
-def _violation(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    return -scenario.reward.violation_penalty * outcome.violated * jnp.ones(layout.n_agents)
+def _solar(task: Task, outcome: Outcome) -> Array:
+    config, step = task.scenario.reward, outcome.moment.step
+    in_solar_hours = (step >= config.solar_first_step) & (step <= config.solar_last_step)
+    return -config.solar_penalty_weight * in_solar_hours * _of_devices(task, outcome, "solar")
 
 
-def _solar(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    config, power_mw = scenario.reward, rating(scenario, "batteries")["power_mw"]
-    in_solar_hours = (outcome.step >= config.solar_first_step) & (outcome.step <= config.solar_last_step)
-    p_mw = outcome.delivered.battery_p_mw
-    shortfall = jnp.where(p_mw >= 0, (power_mw - p_mw) / power_mw, 0.0)
-    return -config.solar_penalty_weight * in_solar_hours * _summed(layout.owns(layout.batteries), shortfall)
+def _reactive(task: Task, outcome: Outcome) -> Array:
+    return -task.scenario.reward.reactive_weight * _of_devices(task, outcome, "reactive")
 
 
-def _reactive(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    battery, pv = jnp.abs(outcome.delivered.battery_q_mvar), jnp.abs(outcome.delivered.pv_q_mvar)
-    own = _summed(layout.owns(layout.batteries), battery) + _summed(layout.owns(layout.pv_inverters), pv)
-    return -scenario.reward.reactive_weight * own
+def _throughput(task: Task, outcome: Outcome) -> Array:
+    return -_of_devices(task, outcome, "throughput", task.scenario.reward.throughput_weight)
 
 
-def _throughput(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    per_mwh = scenario.reward.throughput_weight + rating(scenario, "batteries")["throughput_cost"]
-    cost = per_mwh * jnp.abs(outcome.delivered.battery_p_mw) * scenario.step_hours
-    return -_summed(layout.owns(layout.batteries), cost)
+def _curtailment(task: Task, outcome: Outcome) -> Array:
+    scenario = task.scenario
+    return -scenario.reward.curtailment_weight * scenario.step_hours * _of_devices(task, outcome, "curtailment")
 
 
-def _curtailment(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    delivered = outcome.delivered
-    pv = _summed(layout.owns(layout.pv_inverters), delivered.pv_available_mw - delivered.pv_p_mw)
-    load = _summed(layout.owns(layout.flexible_loads), delivered.load_curtailed_mw)
-    return -scenario.reward.curtailment_weight * scenario.step_hours * (pv + load)
+def _energy(task: Task, outcome: Outcome) -> Array:
+    assert outcome.moment.price is not None  # the scenario sees to it
+    paid = outcome.moment.price * outcome.slack_p_mw * task.scenario.step_hours
+    return -task.scenario.reward.price_weight * paid * jnp.asarray(task.layout.bus_share)
 
 
-def _energy(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    assert outcome.price is not None  # the scenario sees to it
-    paid = outcome.price * outcome.slack_p_mw * scenario.step_hours
-    return -scenario.reward.price_weight * paid * jnp.asarray(layout.bus_share)
+def _peak(task: Task, outcome: Outcome) -> Array:
+    reward = task.scenario.reward
+    above_mw = jnp.maximum(outcome.slack_p_mw - reward.peak_import_mw, 0.0)
+    return -reward.peak_weight * above_mw * jnp.asarray(task.layout.bus_share)
 
 
-def _peak(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> Array:
-    above_mw = jnp.maximum(outcome.slack_p_mw - scenario.reward.peak_import_mw, 0.0)
-    return -scenario.reward.peak_weight * above_mw * jnp.asarray(layout.bus_share)
+def _of_devices(task: Task, outcome: Outcome, name: str, weight: float = 1.0) -> Array:
+    """What devices add to a term, summed by agent, (n_agents,), 0 or more."""
+    scenario, total = task.scenario, jnp.zeros(task.n_agents)
+    for kind, cost in _costs(scenario):
+        if cost.name == name:
+            delivery = outcome.delivered.by_table[kind.table]
+            amount = cost.amount(task.params(kind), delivery, weight, scenario.step_hours)
+            total = total + _summed(task.layout.owns(kind.table), amount)
+    return total
 
 
 def _summed(owns: np.ndarray, values: Array | np.ndarray) -> Array:
@@ -101,25 +94,41 @@ def _summed(owns: np.ndarray, values: Array | np.ndarray) -> Array:
     return jnp.matmul(jnp.asarray(owns, jnp.result_type(float)), values, precision="highest")
 
 
+def _costs(scenario: Scenario) -> list[tuple[Kind, CostTerm]]:
+    return [(kind, cost) for kind in scenario.kinds if scenario.of(kind) for cost in kind.costs]
+
+
 def terms_of(scenario: Scenario) -> dict[str, Term]:
-    """Give the terms that a scenario has, by name."""
+    """Terms that a scenario has, by name."""
     config = scenario.reward
-    worn = config.throughput_weight > 0 or any(battery.throughput_cost > 0 for battery in scenario.batteries)
-    optional: tuple[tuple[str, Term, bool], ...] = (
+    asked_for = {
+        cost.name
+        for kind, cost in _costs(scenario)
+        if cost.priced is not None and any(map(cost.priced, scenario.of(kind)))
+    }
+    known: tuple[tuple[str, Term, bool], ...] = (
+        ("voltage", _voltage, True),
+        ("losses", _losses, True),
+        ("violation", _violation, True),
         ("solar", _solar, config.solar_penalty),
         ("reactive", _reactive, config.reactive_weight > 0),
-        ("throughput", _throughput, worn),
+        ("throughput", _throughput, config.throughput_weight > 0),
         ("curtailment", _curtailment, config.curtailment_weight > 0),
         ("energy", _energy, config.price_weight > 0),
         ("peak", _peak, config.peak_weight > 0),
     )
-    always: dict[str, Term] = {"voltage": _voltage, "losses": _losses, "violation": _violation}
-    return always | {name: term for name, term, wanted in optional if wanted}
+    terms = {name: term for name, term, weighted in known if weighted or name in asked_for}
+    of_kinds = [name for name in dict.fromkeys(cost.name for _, cost in _costs(scenario)) if name in asked_for]
+    return terms | {name: partial(_own_term, name) for name in of_kinds if name not in terms}
 
 
-def reward_terms(scenario: Scenario, layout: TerritoryLayout, outcome: Outcome) -> dict[str, Array]:
-    """Terms of every agent's local reward for one step."""
-    return {name: term(scenario, layout, outcome) for name, term in terms_of(scenario).items()}
+def _own_term(name: str, task: Task, outcome: Outcome) -> Array:
+    return -_of_devices(task, outcome, name)
+
+
+def reward_terms(task: Task, outcome: Outcome) -> dict[str, Array]:
+    """Terms of every agent's local reward for one step, (n_agents,) each."""
+    return {name: term(task, outcome) for name, term in terms_of(task.scenario).items()}
 
 
 def local_reward(scenario: Scenario, terms: dict[str, Array], violated: Array) -> Array:
@@ -131,7 +140,7 @@ def local_reward(scenario: Scenario, terms: dict[str, Array], violated: Array) -
 
 
 def shared_reward(scenario: Scenario, local: Array) -> Array:
-    """Give what the learners get, (n_agents,): their own local reward, the team's mean, or something between."""
+    """What the learners get, (n_agents,): their own local reward, the team's mean, or something between."""
     sharing = scenario.reward.sharing
     if sharing == "local":
         return local

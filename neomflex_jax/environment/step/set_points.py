@@ -1,75 +1,71 @@
 """The first half of a step: from a state and actions to what devices deliver and keep, before any power flow.
 
-It is cheap, and it alone carries energies from step to step: whoever plans ahead plays this half step after step, and
-then solves all power flows at once (`horizon.py`).
+It is cheap, and it alone carries stores from step to step: whoever plans ahead plays this half step after step, and
+then solves all power flows at once (`yardsticks/play_ahead.py`).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.environment.state import State
 from neomflex_jax.environment.step.actions import requests_of
-from neomflex_jax.environment.step.dispatch import Delivered, Stores, deliver
-from neomflex_jax.environment.step.disturbances import Today, available, demand_and_solar
-
-if TYPE_CHECKING:
-    from neomflex_jax.environment.environment import Environment
-    from neomflex_jax.environment.state import State
+from neomflex_jax.environment.step.dispatch import Delivered, Moment, Requests, deliver
+from neomflex_jax.environment.step.disturbances import Today, demand_and_solar, in_service
+from neomflex_jax.environment.task import Task
 
 
 class SetPoints(NamedTuple):
     """What one step's actions come to."""
 
     delivered: Delivered
-    stores: Stores  # after the step
-    demand: Array  # ()
-    solar: Array  # ()
+    moment: Moment
     load_q_factor: Array  # () on every load's nominal q
-    battery_q: bool  # whether any battery has reactive power
 
 
-def set_points(env: Environment, state: State, action: Array) -> SetPoints:
+def set_points(task: Task, state: State, action: Array) -> SetPoints:
     """Deliver the actions (n_agents, action_size) in a state."""
-    scenario, today = env.scenario, state.today
-    requests = _present(env, requests_of(action, env.action_layout), today)
-    demand, solar = demand_and_solar(env.profiles, scenario, today, state.day_row + state.step, state.step)
-    load_q_factor = _load_q_factor(env, state, demand)
-    delivered, stores = deliver(
+    scenario, today, row = task.scenario, state.today, state.day_row + state.step
+    demand, solar = demand_and_solar(task.profiles, scenario, today, row, state.step)
+    moment = Moment(state.step, demand, solar, task.profiles.price_at(row))
+    load_q_factor = _load_q_factor(task, state, demand)
+    delivered = deliver(
         scenario,
-        env.layout,
-        requests,
-        Stores(state.battery_soc, state.battery_p_mw, state.load_owed_mwh),
-        load_p_mw=load(env, "load_p_mw", demand, today),
-        load_q_mvar=load(env, "load_q_mvar", load_q_factor, today),
-        solar=solar,
-        in_service=available(today, scenario, state.step),
+        task.layout,
+        _present(task, requests_of(action, task.action_layout), today),
+        state.stores,
+        moment,
+        load_p_mw=load(task, "load_p_mw", demand, today),
+        load_q_mvar=load(task, "load_q_mvar", load_q_factor, today),
+        in_service=in_service(today, scenario, state.step),
     )
-    return SetPoints(delivered, stores, demand, solar, load_q_factor, "battery_q" in requests)
+    return SetPoints(delivered, moment, load_q_factor)
 
 
-def load(env: Environment, name: str, factor: Array, today: Today) -> Array:
+def load(task: Task, name: str, factor: Array, today: Today) -> Array:
     """Nominal loads, ``load_p_mw`` or ``load_q_mvar``, as they are today, (n_bus,)."""
-    nominal = jnp.asarray(getattr(env.feeder, name)) * factor
+    nominal = jnp.asarray(getattr(task.feeder, name)) * factor
     return nominal if today.load_factor is None else nominal * today.load_factor
 
 
-def _present(env: Environment, requests: dict[str, Array], today: Today) -> dict[str, Array]:
+def _present(task: Task, requests: Requests, today: Today) -> Requests:
     """Set to 0 what missing agents ask for."""
     if today.missing is None:
         return requests
-    layout = env.layout
-    owned = {"battery": layout.batteries, "pv": layout.pv_inverters, "load": layout.flexible_loads}
-    owners = {kind: np.argmax(layout.owns(own), axis=0) for kind, own in owned.items()}
-    gone = {kind: today.missing[owner] for kind, owner in owners.items()}
-    return {kind: jnp.where(gone[kind.split("_")[0]], 0.0, asked) for kind, asked in requests.items()}
+    present: Requests = {}
+    for kind in task.kinds:
+        gone = today.missing[np.argmax(task.layout.owns(kind.table), axis=0)]
+        names = [control.name for control in kind.controls if control.name in requests]
+        present |= {name: jnp.where(gone, 0.0, requests[name]) for name in names}
+    return present
 
 
-def _load_q_factor(env: Environment, state: State, demand: Array) -> Array:
-    if env.scenario.rules.load_q == "follows_demand":
+def _load_q_factor(task: Task, state: State, demand: Array) -> Array:
+    if task.scenario.rules.load_q == "follows_demand":
         return demand
     first_step = jnp.zeros_like(state.step)
-    return demand_and_solar(env.profiles, env.scenario, state.today, state.day_row, first_step)[0]
+    return demand_and_solar(task.profiles, task.scenario, state.today, state.day_row, first_step)[0]

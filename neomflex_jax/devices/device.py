@@ -1,0 +1,224 @@
+"""What a kind of device says of itself. Whoever walks over kinds knows this protocol and names none of them.
+
+A kind is one class: its instances are the devices of a scenario, one row of its table each, with every check in
+``__post_init__``; everything that the kind does it does for all of its devices at once, in arrays (n_device,). Powers
+are in MW and Mvar, **positive into the grid**. A state of charge or a debt of energy is a kind's *store*: a pytree that
+goes from step to step, ``()`` for kinds that remember nothing. What a scenario's options leave out is not traced:
+`step` sees no request for a control that no device has, and parameters are NumPy arrays, known before anything runs.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
+
+import numpy as np
+from jax import Array
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Params: TypeAlias = Any  # a kind's own pytree of NumPy arrays (n_device,)
+Store: TypeAlias = Any  # a kind's own pytree of arrays (n_device,)
+InService: TypeAlias = Array | bool  # (n_device,) bool; True: all of them, known beforehand
+
+
+class Turn(IntEnum):
+    """When in a step a kind gets its turn; within a turn kinds come in the order of their register."""
+
+    LOAD = 0  # changes the load at its bus: its power counts as load, not as feed-in
+    STORAGE = 1
+    GENERATION = 2  # may have to fit into what load and storage leave at its bus
+
+
+class Control(NamedTuple):
+    """Something that can be set at a device: one entry of its agent's action, in -1..1."""
+
+    name: str  # unique among all kinds
+    meaning: str  # of -1..1, read as a unit
+    lasting: bool = False  # whether its effect outlasts the step
+    option: Callable[[Any], bool] | None = None  # which devices have it; None: all of them
+
+
+class Recorded(NamedTuple):
+    """Numbers (n_device,) that every step records, under a name that is unique among all kinds."""
+
+    name: str
+    unit: str
+    meaning: str
+    before: str = ""  # of what a store holds: the name of its value before the step
+
+
+class Observable(NamedTuple):
+    """What the owner of a device sees of it."""
+
+    text: str  # with {} in the place of the device's label
+    unit: str
+    low: float
+    high: float
+
+
+class CostTerm(NamedTuple):
+    """A kind's part in a term of the reward; the term adds up over kinds by name."""
+
+    name: str
+    amount: Callable[[Params, Delivery, float, float], Array]  # params, delivery, the term's weight, hours of a step
+    priced: Callable[[Any], bool] | None = None  # whether a device asks for the term whatever its weight is
+
+
+class Planning(NamedTuple):
+    """How a plan in energies steers a kind: one number in -1..1, emptiest to fullest, is the store after the step."""
+
+    control: str
+    towards: Callable[
+        [Params, Store, Array, float], Array
+    ]  # the request that gets nearest; params, store, wanted, hours
+    reached: Callable[[Params, Store], Array]  # the number that a store stands for
+
+
+class ReactivePower(NamedTuple):
+    """How a kind's reactive power is set by a rule: params have `s_mva` and `q_first`, (n_device,) each."""
+
+    control: str
+    generates: bool  # whether it belongs to generation, which some rules steer alone
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """What a device meets in a step."""
+
+    step_hours: float
+    step: Array  # () int32 of the day
+    demand: Array  # () factor on nominal loads
+    solar: Array  # () per unit of a rating
+    price: Array | None  # () per MWh; None without a tariff
+    in_service: InService
+    load: Callable[[], tuple[Array, Array]]  # p and q (n_device,) consumed at its bus by now, in MW and Mvar
+    others_p_mw: Callable[[], Array]  # (n_device,) what kinds of earlier turns feed in at its bus, loads left out
+
+    @property
+    def hour(self) -> Array:
+        """Hours since midnight, ()."""
+        return (self.step * self.step_hours) % 24.0
+
+
+class Delivery(NamedTuple):
+    """What came of the requests to one kind, arrays (n_device,)."""
+
+    p_mw: Array
+    q_mvar: Array | None  # None where no device has any
+    store: Store  # after the step
+    clipped: Array  # share of the rating that was asked for and could not be delivered, 0 out of service
+    recorded: Mapping[str, Array]  # all of the kind's `recorded` that are not of its store
+
+
+class StepColumns(NamedTuple):
+    """Columns (n_steps,) of a kind in the step table by their names."""
+
+    main: dict[str, np.ndarray]  # before the voltages
+    further: dict[str, np.ndarray]  # at the end
+
+
+class Device(ABC):
+    """A kind of device; subclasses are frozen dataclasses with at least `bus` and ``name: str = ""``."""
+
+    table: ClassVar[str]  # of the scenario file, and field of the scenario: "batteries"
+    noun: ClassVar[str]  # in messages: "battery"
+    prefix: ClassVar[str]  # of the label of a device without a name: "battery"
+    turn: ClassVar[Turn]
+    controls: ClassVar[tuple[Control, ...]]
+    recorded: ClassVar[tuple[Recorded, ...]] = ()
+    observables: ClassVar[tuple[Observable, ...]] = ()
+    costs: ClassVar[tuple[CostTerm, ...]] = ()
+    planning: ClassVar[Planning | None] = None
+    reactive: ClassVar[ReactivePower | None] = None
+    table_families: ClassVar[tuple[tuple[str, str], ...]] = ()  # what columns of the step table begin and end with
+
+    bus: int  # label
+    name: str
+
+    @property
+    def label(self) -> str:
+        """The name, or one made of the bus."""
+        return self.name or f"{self.prefix}_{self.bus}"
+
+    def refusal(self, load_p_mw: float) -> str | None:
+        """Why the device cannot stand at its bus, which has this load; None if it can."""
+        return None
+
+    @staticmethod
+    @abstractmethod
+    def stack(devices: Sequence[Any]) -> Params:
+        """Parameters of devices as new NumPy arrays; see `stacked`."""
+
+    @staticmethod
+    @abstractmethod
+    def step(params: Params, requests: Mapping[str, Array], store: Store, around: Surroundings) -> Delivery:
+        """Play one step.
+
+        Parameters
+        ----------
+        requests
+            By name of control, (n_device,) in -1..1, 0 for devices without it; only controls that some device has.
+        store
+            Before the step.
+        """
+
+    @staticmethod
+    def first(params: Params) -> Store:
+        """Stores with which a file's first day begins."""
+        return ()
+
+    @staticmethod
+    def random(key: Array, params: Params) -> Store:
+        """Stores with which a random day begins."""
+        return ()
+
+    @staticmethod
+    def middle(params: Params) -> Store:
+        """Stores that leave room both ways."""
+        return ()
+
+    @staticmethod
+    def at_rest(store: Store) -> Store:
+        """The store of a day that is played again: what it holds, without memory of the last step."""
+        return store
+
+    @staticmethod
+    def kept(store: Store) -> dict[str, Array]:
+        """What is recorded of a store: every `Recorded` that has a `before`."""
+        return {}
+
+    @staticmethod
+    def observe(params: Params, store: Store) -> tuple[Array, ...]:
+        """Values (n_device,) of every observable."""
+        return ()
+
+    @staticmethod
+    def step_columns(devices: Sequence[Any], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray) -> StepColumns:
+        """Columns of the step table.
+
+        Parameters
+        ----------
+        recorded
+            (n_steps, n_device) by name, those before the step too.
+        load_p_mw
+            (n_steps, n_device) consumption at the devices' buses.
+        """
+        return StepColumns({}, {})
+
+    @staticmethod
+    def day_columns(steps: pd.DataFrame) -> dict[str, pd.Series[float]]:
+        """Columns of the daily summary by run and day, from the step table alone."""
+        return {}
+
+    @staticmethod
+    def missing_column(columns: Sequence[str]) -> tuple[str, str] | None:
+        """A column that a step table lacks, and the one that it belongs to; None if there is none."""
+        return None
+
+
+Kind: TypeAlias = type[Device]

@@ -1,0 +1,112 @@
+"""A scenario's power flow: a method bound to its feeder, `calibrated` by a fit to what the scenario can inject."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
+from neomflex_jax.environment.step.dispatch import Moment, deliver
+from neomflex_jax.environment.step.disturbances import Today
+from neomflex_jax.environment.step.injections import bus_injections
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid import Feeder
+from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
+from neomflex_jax.jax_settings import nan_is_a_value
+from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
+from neomflex_jax.profiles import Profiles
+from neomflex_jax.scenario import Scenario
+
+CALIBRATION_SAMPLES, MILD_SHARE = 4096, 0.5
+
+
+def layout_of(scenario: Scenario, feeder: Feeder) -> TerritoryLayout:
+    """Who owns which buses and devices of a feeder."""
+    return layout_territories(
+        feeder,
+        [(part.agent, part.buses) for part in scenario.territories],
+        {kind.table: [device.bus for device in scenario.of(kind)] for kind in scenario.kinds},
+    )
+
+
+def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
+    """Bind a method to a scenario's feeder, `calibrated` by a fit to its own injections on these days.
+
+    Raises
+    ------
+    InputError
+        If there is no such method, or a bound one belongs to another feeder.
+    """
+    if isinstance(power_flow, str):
+        if method_named(power_flow).fitted:
+            return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))
+        return bind(feeder, power_flow)
+    if power_flow.grid.topology != feeder.topology:
+        raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
+    return power_flow
+
+
+@nan_is_a_value()
+def sample_injections(
+    scenario: Scenario,
+    feeder: Feeder,
+    profiles: Profiles,
+    n_samples: int = CALIBRATION_SAMPLES,
+    seed: int = 0,
+    *,
+    mild_share: float = 0.0,
+) -> tuple[Array, Array]:
+    """Injections that the scenario can produce: random rows of the profiles, actions uniform in their ranges.
+
+    Stores are half full for it. In a `mild_share` of the samples all actions are scaled down by one more random
+    factor: trained policies act mildly for much of the day.
+
+    Returns
+    -------
+    p_injection_mw, q_injection_mvar
+        Shapes (n_samples, n_bus), positive into the grid.
+    """
+    random = np.random.default_rng(seed)  # on the host: drawing with JAX would compile for longer than the fit takes
+    actions = lay_out_actions(scenario)
+    layout = layout_of(scenario, feeder)
+    rows = random.integers(0, profiles.n_rows, n_samples)
+    action = random.uniform(-1.0, 1.0, (n_samples, *actions.mask.shape))
+    mild = random.random((n_samples, 1, 1)) < mild_share
+    action = np.where(mild, action * random.random((n_samples, 1, 1)), action)
+    half_full = {kind.table: kind.middle(kind.stack(scenario.of(kind))) for kind in scenario.kinds}
+
+    def injections(row: Array, action: Array) -> tuple[Array, Array]:
+        demand = profiles.demand[row]
+        delivered = deliver(
+            scenario,
+            layout,
+            requests_of(action, actions),
+            half_full,
+            Moment(row % scenario.steps_per_day, demand, profiles.solar[row], profiles.price_at(row)),
+            load_p_mw=jnp.asarray(feeder.load_p_mw) * demand,
+            load_q_mvar=jnp.asarray(feeder.load_q_mvar) * demand,
+            in_service={},
+        )
+        return bus_injections(scenario, layout, feeder, delivered)
+
+    return jax.jit(jax.vmap(injections))(rows, jnp.asarray(action, float))
+
+
+@jax.jit
+def day_start_flow(feeder: Feeder, profiles: Profiles, power_flow: PowerFlow) -> PowerFlowResult:
+    """Power flow of every day's first row with all devices at zero: what a reset observes."""
+    demand = profiles.demand[:: profiles.steps_per_day, None]
+    return jax.vmap(power_flow)(-jnp.asarray(feeder.load_p_mw) * demand, -jnp.asarray(feeder.load_q_mvar) * demand)
+
+
+def todays_power_flow(power_flow: PowerFlow, feeder: Feeder, today: Today) -> PowerFlow:
+    """The power flow of today's grid: its impedances may be others than the ones that are known."""
+    if today.impedance_factor is None:
+        return power_flow
+    r_ohm, x_ohm = (jnp.asarray(part) for part in (feeder.r_ohm, feeder.x_ohm))
+    r_factor, x_factor = today.impedance_factor
+    return power_flow.on(replace(feeder, r_ohm=r_ohm * r_factor, x_ohm=x_ohm * x_factor))

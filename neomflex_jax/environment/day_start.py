@@ -1,0 +1,55 @@
+"""The state and the answer with which a day begins; they rest on the flow of its first row without disturbances."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.environment.days import Draw
+from neomflex_jax.environment.state import State, TimeStep
+from neomflex_jax.environment.step.actions import Misuse
+from neomflex_jax.environment.step.dispatch import Delivered, Moment, Stores, nothing_delivered
+from neomflex_jax.environment.step.disturbances import Today
+from neomflex_jax.environment.step.measurements import Now
+from neomflex_jax.environment.step.observations import measure, observe
+from neomflex_jax.environment.step.outcome import outcome_of
+from neomflex_jax.environment.step.record import record_step
+from neomflex_jax.environment.step.rewards import terms_of
+from neomflex_jax.environment.step.set_points import load
+from neomflex_jax.environment.task import Task
+from neomflex_jax.powerflow import PowerFlowResult
+
+
+def start_day(
+    task: Task, day_start_flow: PowerFlowResult, draw: Draw, day_row: Array, stores: Stores
+) -> tuple[State, TimeStep]:
+    """Start a day at a row of the profiles with these stores; `day_start_flow` has every day's first row."""
+    scenario, today, step = task.scenario, draw.today, jnp.zeros((), jnp.int32)
+    flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], day_start_flow)
+    moment = Moment(step, task.profiles.demand[day_row], task.profiles.solar[day_row], task.profiles.price_at(day_row))
+    delivered = _nothing_delivered(task, stores, moment.demand)
+    outcome = outcome_of(flow, scenario.limits, delivered, moment)
+
+    values = measure(task.observation_layout, Now(task.profiles, today, day_row, step, outcome.vm_pu, stores))
+    history = jnp.broadcast_to(values, (scenario.observation.history - 1, *values.shape))
+    observation = observe(task.observation_layout, values, history, today.missing)
+    no, nothing, none = jnp.zeros((), bool), jnp.zeros(task.n_agents), jnp.zeros(task.n_agents, jnp.int32)
+    state = State(draw.key, day_row, step, stores, stores, violated=no, history=history, today=today)
+    info = record_step(
+        task,
+        flow,
+        outcome,
+        (-delivered.load_p_mw, -delivered.load_q_mvar),
+        row=day_row,
+        load_q_factor=moment.demand,
+        terms=dict.fromkeys(terms_of(scenario), nothing),
+        local_reward=nothing,
+        misuse=Misuse(none, none),
+    )
+    return state, TimeStep(observation, nothing, no, no, observation, info)
+
+
+def _nothing_delivered(task: Task, stores: Stores, demand: Array) -> Delivered:
+    resting = {kind.table: nothing_delivered(task.scenario, kind, stores[kind.table]) for kind in task.kinds}
+    return Delivered(resting, load(task, "load_p_mw", demand, Today()), load(task, "load_q_mvar", demand, Today()))

@@ -1,0 +1,62 @@
+"""Everything about a step into its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.environment.step.actions import Misuse
+from neomflex_jax.environment.step.constraint_costs import constraint_costs
+from neomflex_jax.environment.step.info import StepInfo
+from neomflex_jax.environment.step.outcome import Outcome
+from neomflex_jax.environment.task import Task
+from neomflex_jax.powerflow import PowerFlowResult
+
+
+def record_step(
+    task: Task,
+    flow: PowerFlowResult,
+    outcome: Outcome,
+    injections: tuple[Array, Array],
+    *,
+    row: Array,
+    load_q_factor: Array,
+    terms: Mapping[str, Array],
+    local_reward: Array,
+    misuse: Misuse,
+) -> StepInfo:
+    """Make the record; fields that are not here come from the flow and the outcome."""
+    delivered, moment = outcome.delivered, outcome.moment
+
+    def known(values: Array) -> Array:
+        return jnp.where(flow.converged, values, jnp.nan)
+
+    kept: dict[str, Array] = {}
+    for kind in task.kinds:
+        kept |= kind.kept(delivered.by_table[kind.table].store)
+    return StepInfo(
+        vm_pu=known(flow.vm_pu),
+        loss_mw=known(flow.loss_mw),
+        slack_p_mw=known(flow.slack_p_mw),
+        slack_q_mvar=known(flow.slack_q_mvar),
+        converged=flow.converged,
+        residual_mva=flow.residual_mva,
+        p_injection_mw=injections[0],
+        q_injection_mvar=injections[1],
+        load_p_mw=delivered.load_p_mw,
+        load_q_mvar=delivered.load_q_mvar,
+        demand=moment.demand,
+        solar=moment.solar,
+        load_q_factor=load_q_factor,
+        price=jnp.zeros(()) if moment.price is None else moment.price,
+        dataset_index=row,
+        violated=outcome.violated,
+        local_reward=local_reward,
+        constraint_cost=constraint_costs(task, flow, outcome.vm_pu, delivered),
+        clipped_actions=misuse.clipped,
+        nan_actions=misuse.nan,
+        devices=delivered.recorded | kept,
+        terms=dict(terms),
+    )
