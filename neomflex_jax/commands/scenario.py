@@ -151,13 +151,11 @@ def worst_day(trajectory: Trajectory) -> tuple[int, Trajectory]:
     """Return the day with a failed power flow, or else the one farthest from 1 pu: its number in the file, its rows."""
     import numpy as np
 
-    from neomflex_jax.evaluation.trajectory import ARRAY_FIELDS
-
     strayed = np.nan_to_num(np.abs(trajectory.vm_pu - 1.0), nan=np.inf).max(axis=1)
     days = trajectory.dataset_index // trajectory.scenario.steps_per_day
     day = int(days[int(strayed.argmax())])
     own = days == day
-    return day, dataclasses.replace(trajectory, **{name: getattr(trajectory, name)[own] for name in ARRAY_FIELDS})
+    return day, trajectory.rows(own)
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def record_with_memory(
 
 def _play(
     env: Environment, controller: Controller, n_days: int, on_day: Callable[[int, int], None], kept: Kept | None
-) -> tuple[dict[str, np.ndarray], Any]:
+) -> tuple[dict[str, Any], Any]:
     """Play the days one after the other; gives what is recorded of every step, and the last memory."""
     carry = _begin(env, controller)
     of_a_day = jax.eval_shape(_play_day, env, controller, carry)[1]

@@ -1,7 +1,7 @@
 """The three CSV files of an evaluation: every step, every day, every run.
 
-Days and runs are summed from the step table alone, so the files agree with each other. Powers are in MW and Mvar with
-batteries positive when discharging, energies in MWh, voltages in per unit. Where a power flow failed, grid quantities
+Days and runs are summed from the step table alone, so the files agree with each other. Powers are in MW and Mvar,
+positive into the grid, energies in MWh, voltages in per unit. What kinds of devices add is written in their modules. Where a power flow failed, grid quantities
 are empty, every bus counts as outside all limits, and sums and means are those of the other steps.
 """
 
@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neomflex_jax.devices import Kind, StepColumns, registered_kinds
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.evaluation.trajectory_layout import columns_of_kind
 from neomflex_jax.files.tables import integers, numbers, read_table, without_negative_zeros
 from neomflex_jax.files.whole_files import write_whole
 
@@ -29,34 +31,20 @@ NUMBERS = ("load_factor", "solar_factor", "step_hours")
 REQUIRED = ("run", *COUNTS, *NUMBERS, *GRID_QUANTITIES, *FLAGS)
 FAMILIES = (
     ("reward_", ""),
-    ("battery_soc_bus_", ""),
-    ("battery_power_bus_", "_mw"),
-    ("pv_bus_", "_p_mw"),
-    ("pv_bus_", "_q_mvar"),
     ("voltage_bus_", "_pu"),
-    ("battery_before_bus_", "_mwh"),
-    ("battery_bus_", "_q_mvar"),
-    ("pv_bus_", "_curtailed_mw"),
-    ("load_bus_", "_p_mw"),
-    ("load_bus_", "_curtailed_mw"),
-    ("load_bus_", "_owed_mwh"),
-    ("battery_soc_fraction_bus_", ""),
     ("no_control_", ""),
-)
+)  # and those of the kinds of devices
 
 
 def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -> pd.DataFrame:
     """One row a step; buses go by their labels, and docs/tables.md says what every column is.
 
-    ``battery_soc_bus_<b>`` is the energy in MWh after the step, ``battery_soc_fraction_bus_<b>`` its share of the
-    capacity. With a run without control on the same days, ``no_control_cost`` and ``no_control_voltage_violations`` say
-    what the step cost and broke there.
+    With a run without control on the same days, ``no_control_cost`` and ``no_control_voltage_violations`` say what the
+    step cost and broke there.
     """
     scenario, limits = trajectory.scenario, trajectory.scenario.limits
     vm_pu = trajectory.vm_pu  # compared with the limits in its own precision, as the environment did
-    capacity_mwh = np.array([battery.capacity_mwh for battery in scenario.batteries], float)
-    batteries = [battery.bus for battery in scenario.batteries]
-    inverters = [inverter.bus for inverter in scenario.pv_inverters]
+    of_kinds = [_columns_of_kind(trajectory, kind) for kind in scenario.kinds]
     columns: dict[str, np.ndarray | str | float] = {
         "run": trajectory.run,
         "day": trajectory.day,
@@ -71,10 +59,8 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         "voltage_violations": _buses_outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu),
     }
     columns |= _by_column("reward_{}", scenario.agents, trajectory.local_reward)
-    columns |= _by_column("battery_soc_bus_{}", batteries, trajectory.battery_soc * capacity_mwh)
-    columns |= _by_column("battery_power_bus_{}_mw", batteries, trajectory.battery_p_mw)
-    columns |= _by_column("pv_bus_{}_p_mw", inverters, trajectory.pv_p_mw)
-    columns |= _by_column("pv_bus_{}_q_mvar", inverters, trajectory.pv_q_mvar)
+    for of_kind in of_kinds:
+        columns |= of_kind.main
     columns |= _by_column("voltage_bus_{}_pu", trajectory.bus_labels, vm_pu)
     columns |= {
         "terminated_early": trajectory.violated & (trajectory.scenario.rules.on_violation == "end_day"),
@@ -82,32 +68,20 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,
     }
-    columns |= _by_column("battery_soc_fraction_bus_{}", batteries, trajectory.battery_soc)
-    columns |= _optional_columns(trajectory) | _no_control_columns(no_control)
+    for of_kind in of_kinds:
+        columns |= of_kind.further
+    columns |= _no_control_columns(no_control)
     table = pd.DataFrame(columns, index=pd.RangeIndex(trajectory.n_steps))
     doubles = {name: np.float64 for name, dtype in table.dtypes.items() if dtype == np.float32}
     return without_negative_zeros(table.astype(doubles))
 
 
-def _optional_columns(trajectory: Trajectory) -> dict[str, np.ndarray]:
-    """Columns that only some devices have."""
-    scenario, columns = trajectory.scenario, {}
-    for index, battery in enumerate(scenario.batteries):
-        if battery.charge_efficiency < 1 or battery.discharge_efficiency < 1:
-            before_mwh = trajectory.battery_soc_before[:, index] * battery.capacity_mwh
-            columns[f"battery_before_bus_{battery.bus}_mwh"] = before_mwh
-        if battery.s_mva is not None:
-            columns[f"battery_bus_{battery.bus}_q_mvar"] = trajectory.battery_q_mvar[:, index]
-    for index, inverter in enumerate(scenario.pv_inverters):
-        if inverter.curtailable or inverter.priority == "q" or inverter.export_limit_mw is not None:
-            curtailed_mw = trajectory.pv_available_mw[:, index] - trajectory.pv_p_mw[:, index]
-            columns[f"pv_bus_{inverter.bus}_curtailed_mw"] = curtailed_mw
-    for index, load in enumerate(scenario.flexible_loads):
-        position = trajectory.bus_labels.index(load.bus)
-        columns[f"load_bus_{load.bus}_p_mw"] = trajectory.load_p_mw[:, position]
-        columns[f"load_bus_{load.bus}_curtailed_mw"] = trajectory.load_curtailed_mw[:, index]
-        columns[f"load_bus_{load.bus}_owed_mwh"] = trajectory.load_owed_mwh[:, index]
-    return columns
+def _columns_of_kind(trajectory: Trajectory, kind: Kind) -> StepColumns:
+    """Columns of the devices of a kind."""
+    devices = trajectory.scenario.of(kind)
+    recorded = {name: trajectory.devices[name] for name in columns_of_kind(kind)}
+    at_bus = [trajectory.bus_labels.index(device.bus) for device in devices]
+    return kind.step_columns(devices, recorded, trajectory.load_p_mw[:, at_bus])
 
 
 def _no_control_columns(no_control: Trajectory | None) -> dict[str, np.ndarray]:
@@ -130,12 +104,8 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
     table = _totals(steps, ["run", "day"])
     groups = steps.groupby(["run", "day"], sort=False)
     table["day_cost"] = -_team_reward(table)
-    for soc in columns_of(steps, "battery_soc_bus_"):
-        bus = soc.removeprefix("battery_soc_bus_")
-        before_mwh = steps[soc] + steps[f"battery_power_bus_{bus}_mw"] * steps["step_hours"]  # lossless
-        before_mwh = steps.get(f"battery_before_bus_{bus}_mwh", before_mwh)
-        table[f"battery_soc_start_bus_{bus}_mwh"] = before_mwh.groupby([steps["run"], steps["day"]], sort=False).first()
-        table[f"battery_soc_end_bus_{bus}_mwh"] = groups[soc].last()
+    for kind in registered_kinds():
+        table = table.assign(**kind.day_columns(steps))
     table["terminated_early"] = groups["terminated_early"].any()
     if NO_CONTROL_COST in steps:
         table[NO_CONTROL_DAY_COST] = groups[NO_CONTROL_COST].sum()
@@ -224,12 +194,13 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
         steps[column] = text[column] == "True"
     for column in COUNTS:
         steps[column] = integers(path, text, column)
-    own = [name for prefix, suffix in FAMILIES for name in columns_of(text, prefix, suffix)]
+    families = [*FAMILIES, *(family for kind in registered_kinds() for family in kind.table_families)]
+    own = [name for prefix, suffix in families for name in columns_of(text, prefix, suffix)]
     for column in (*NUMBERS, *GRID_QUANTITIES, *own):
         empty = (text[column] == "") & ~steps["converged"]
         filled = text[[column]].mask(empty, "0")  # only a power flow that failed may leave a cell empty
         steps[column] = np.where(empty, np.nan, numbers(path, filled, column))
-    _check_batteries(path, text)
+    _check_pairs(path, list(text.columns))
     twice = np.flatnonzero(steps.duplicated(["run", "day", "step"]))
     if twice.size:
         raise InputError(
@@ -238,11 +209,15 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
     return steps.reset_index(drop=True)
 
 
-def _check_batteries(path: Path, table: pd.DataFrame) -> None:
-    for soc in columns_of(table, "battery_soc_bus_"):
-        power = f"battery_power_bus_{soc.removeprefix('battery_soc_bus_')}_mw"
-        if power not in table.columns:
-            raise InputError(f"{path}: column {shown(power)} is missing, which belongs to {shown(soc)}; evaluate again")
+def _check_pairs(path: Path, columns: list[str]) -> None:
+    """Raise `InputError` where a column lacks that another one needs."""
+    for kind in registered_kinds():
+        pair = kind.missing_column(columns)
+        if pair is not None:
+            lacking, having = pair
+            raise InputError(
+                f"{path}: column {shown(lacking)} is missing, which belongs to {shown(having)}; evaluate again"
+            )
 
 
 def columns_of(table: pd.DataFrame, prefix: str, suffix: str = "") -> list[str]:

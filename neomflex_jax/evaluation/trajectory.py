@@ -1,12 +1,14 @@
 """A recorded run: every step of every day, as NumPy arrays; enough to replay it in any power-flow program.
 
-Rows are steps in the order played. Grid quantities are NaN where the power flow failed (`converged` false).
+Rows are steps in the order played. Grid quantities are NaN where the power flow failed (`converged` false). What kinds
+of devices record lies in `devices` by its name, and is read, given and replaced like any other field.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ MAX_BYTES = 4 * 1024**3  # unpacked: a year of 5-minute steps on 1,000 buses has
 MAX_HEADER_BYTES = 64 * 1024**2  # the scenario of 10,000 buses has some 2 MiB
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Trajectory:
     """One run; n = n_days x steps_per_day rows."""
 
@@ -46,16 +48,6 @@ class Trajectory:
     q_injection_mvar: np.ndarray  # (n, n_bus)
     load_p_mw: np.ndarray  # (n, n_bus) consumption, after curtailing and shifting
     load_q_mvar: np.ndarray  # (n, n_bus)
-    load_curtailed_mw: np.ndarray  # (n, n_flexible) not served
-    load_owed_before_mwh: np.ndarray  # (n, n_flexible) deferred and not caught up, before the step
-    load_owed_mwh: np.ndarray  # (n, n_flexible) after the step
-    battery_p_mw: np.ndarray  # (n, n_battery) positive discharging
-    battery_q_mvar: np.ndarray  # (n, n_battery)
-    battery_soc_before: np.ndarray  # (n, n_battery) before the step
-    battery_soc: np.ndarray  # (n, n_battery) after the step
-    pv_p_mw: np.ndarray  # (n, n_pv)
-    pv_q_mvar: np.ndarray  # (n, n_pv)
-    pv_available_mw: np.ndarray  # (n, n_pv) before any curtailment
     price: np.ndarray  # (n,) per MWh, 0 without a tariff
     vm_pu: np.ndarray  # (n, n_bus)
     loss_mw: np.ndarray  # (n,)
@@ -66,8 +58,19 @@ class Trajectory:
     violated: np.ndarray  # (n,) bool: outside the hard limits, or failed
     local_reward: np.ndarray  # (n, n_agents)
     reward: np.ndarray  # (n, n_agents) what a learner would have got
+    devices: Mapping[str, np.ndarray]  # (n, n_device) each: what kinds record, after the step and before it
 
     __repr__ = one_line
+
+    def __init__(self, *, devices: Mapping[str, np.ndarray] | None = None, **values: Any) -> None:
+        own = {name: values.pop(name) for name in FIELDS}
+        for name, value in (own | {"devices": {**(devices or {}), **values}}).items():
+            object.__setattr__(self, name, value)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_") or name not in self.__dict__.get("devices", {}):
+            raise AttributeError(f"a trajectory has no {name}")
+        return self.devices[name]
 
     @property
     def n_steps(self) -> int:
@@ -89,11 +92,17 @@ class Trajectory:
         """Minus the team reward (the sum of the local rewards) of each row, (n,)."""
         return -self.local_reward.sum(axis=1)
 
+    def rows(self, which: np.ndarray) -> Trajectory:
+        """The steps at these rows."""
+        own = {name: getattr(self, name)[which] for name in ARRAY_FIELDS}
+        devices = {name: values[which] for name, values in self.devices.items()}
+        return dataclasses.replace(self, **own, devices=devices)
+
     def save(self, path: Path) -> None:
         """Write as .npz: plain arrays and one JSON header, no pickled objects."""
         header = {name: getattr(self, name) for name in ("run", "power_flow", "bus_labels", "profiles_sha256")}
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
-        arrays = {name: getattr(self, name) for name in ARRAY_FIELDS}
+        arrays = {name: getattr(self, name) for name in ARRAY_FIELDS} | dict(self.devices)
         with whole_file(path) as partial:
             write_npz(partial, {"header": np.array(json.dumps(header)), **arrays})
 
@@ -135,4 +144,5 @@ def _read_header(path: Path, header: Any) -> tuple[dict[str, Any], Scenario]:
     return {**texts, "bus_labels": tuple(labels)}, scenario
 
 
+FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.name != "devices")
 ARRAY_FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.type == "np.ndarray")

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 
+from neomflex_jax.devices import Kind
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import LARGEST
 from neomflex_jax.files.stored_arrays import Wanted
@@ -19,21 +20,16 @@ BY_STEP = (
     *("loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva"),
 )
 BY_BUS = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
-BY_BATTERY = ("battery_p_mw", "battery_q_mvar", "battery_soc_before", "battery_soc")
-BY_INVERTER = ("pv_p_mw", "pv_q_mvar", "pv_available_mw")
-BY_FLEXIBLE_LOAD = ("load_curtailed_mw", "load_owed_before_mwh", "load_owed_mwh")
 MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva")  # where a power flow failed
 BY_AGENT = ("local_reward", "reward")
 
 
 def wanted_arrays(scenario: Scenario, n_bus: int, n_steps: int) -> dict[str, Wanted]:
-    """Give every array of a trajectory of so many rows but `INDEX`, by name."""
+    """Kind and shape of every array of a trajectory of so many rows but `INDEX`, by name."""
     n_agents = len(scenario.agents)
     widths = {
         **dict.fromkeys(BY_BUS, n_bus),
-        **dict.fromkeys(BY_BATTERY, len(scenario.batteries)),
-        **dict.fromkeys(BY_INVERTER, len(scenario.pv_inverters)),
-        **dict.fromkeys(BY_FLEXIBLE_LOAD, len(scenario.flexible_loads)),
+        **{name: len(scenario.of(kind)) for kind in scenario.kinds for name in columns_of_kind(kind)},
         **dict.fromkeys(BY_AGENT, n_agents),
     }
     return {
@@ -43,6 +39,11 @@ def wanted_arrays(scenario: Scenario, n_bus: int, n_steps: int) -> dict[str, Wan
         "observation": Wanted("f", (n_steps, n_agents, None)),  # as wide as the feeder's buses have it
         "action": Wanted("f", (n_steps, n_agents, _action_size(scenario))),
     }
+
+
+def columns_of_kind(kind: Kind) -> tuple[str, ...]:
+    """Names of what a kind records in a trajectory: after the step, and of what its store holds also before."""
+    return tuple(name for column in kind.recorded for name in (column.before, column.name) if name)
 
 
 def check_numbers(where: str, name: str, values: np.ndarray) -> None:

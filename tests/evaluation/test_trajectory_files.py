@@ -37,7 +37,7 @@ def test_round_trip(run: Trajectory, path: Path) -> None:
     assert (back.run, back.power_flow, back.bus_labels, back.profiles_sha256) == (
         *(run.run, run.power_flow, run.bus_labels, run.profiles_sha256),
     )
-    for name in ARRAY_FIELDS:
+    for name in (*ARRAY_FIELDS, *run.devices):
         np.testing.assert_array_equal(getattr(back, name), getattr(run, name))
 
 

@@ -134,7 +134,10 @@ def words_of(kind: Kind) -> set[str]:
     return {kind.__name__, kind.table, kind.noun, *(control.name for control in kind.controls), *columns}
 
 
+PLANNING = {f"neomflex_jax.yardsticks.{name}" for name in ("energies", "descent", "play_ahead", "model_predictive")}
+RECORDING = {f"neomflex_jax.evaluation.{name}" for name in ("rollout", "trajectory", "trajectory_layout", "tables")}
 WALKS_OVER_KINDS = [name for name in NAMES if name.startswith("neomflex_jax.environment")]
+WALKS_OVER_KINDS += sorted(PLANNING | RECORDING | {"neomflex_jax.yardsticks.perfect_foresight"})
 
 
 @pytest.mark.parametrize("name", WALKS_OVER_KINDS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neomflex_jax.evaluation.trajectory import ARRAY_FIELDS, Trajectory
+from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
@@ -42,8 +42,7 @@ class Record:
     def on_days(self, days: tuple[int, ...]) -> Record:
         """Return some whole days of the run, counted from 0; `dataset_index` tells which they were."""
         rows = np.isin(self.trajectory.day, days)
-        arrays = {name: getattr(self.trajectory, name)[rows] for name in ARRAY_FIELDS}
-        return record_of(dataclasses.replace(self.trajectory, **arrays), self.feeder, self.whole)
+        return record_of(self.trajectory.rows(rows), self.feeder, self.whole)
 
 
 def checked_record(trajectory: Trajectory) -> Record:
