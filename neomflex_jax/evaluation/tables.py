@@ -1,8 +1,9 @@
 """The three CSV files of an evaluation: every step, every day, every run.
 
-Days and runs are summed from the step table alone, so the files agree with each other. Powers are in MW and Mvar,
-positive into the grid, energies in MWh, voltages in per unit. What kinds of devices add is written in their modules. Where a power flow failed, grid quantities
-are empty, every bus counts as outside all limits, and sums and means are those of the other steps.
+Days and runs are summed from the step table alone, so the files agree with each other; what kinds of devices add is
+said in their modules. Powers are in MW and Mvar, those of devices positive into the grid, energies in MWh, voltages in
+per unit. Where a power flow failed, grid quantities are empty, every bus counts as outside all limits, and sums and
+means are those of the other steps.
 """
 
 from __future__ import annotations

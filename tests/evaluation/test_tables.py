@@ -23,6 +23,7 @@ from neomflex_jax.evaluation.tables import (
     step_metrics,
     write_tables,
 )
+from neomflex_jax.evaluation.trajectory_layout import columns_of_kind
 from neomflex_jax.scenario import Rules, Scenario, Territory, load_scenario
 
 NAN = np.nan
@@ -52,6 +53,7 @@ def make_trajectory(run: str = "controlled", scenario: Scenario = TINY, **change
         "pv_p_mw": np.array([[0.0], [0.9], [0.0], [1.0]]),
         "pv_q_mvar": np.array([[0.3], [-0.2], [0.1], [0.0]]),
         "vm_pu": vm_pu,
+        "load_p_mw": np.zeros((4, 3)),
         "loss_mw": np.array([0.1, 0.2, NAN, 0.4]),
         "converged": np.array([True, True, False, True]),
         "violated": np.array([False, True, True, False]),
@@ -60,6 +62,8 @@ def make_trajectory(run: str = "controlled", scenario: Scenario = TINY, **change
     for field in dataclasses.fields(Trajectory):
         if field.type == "np.ndarray":
             fields.setdefault(field.name, unused)
+    for name in (name for kind in scenario.kinds for name in columns_of_kind(kind)):
+        fields.setdefault(name, unused)
     return Trajectory(
         run=run, scenario=scenario, power_flow="ac", bus_labels=(10, 20, 30), profiles_sha256="", **fields | changes
     )
@@ -67,7 +71,15 @@ def make_trajectory(run: str = "controlled", scenario: Scenario = TINY, **change
 
 def test_columns_of_neom33() -> None:
     scenario = load_scenario("neom33")
-    shapes = {"vm_pu": 33, "battery_p_mw": 3, "battery_soc": 3, "pv_p_mw": 3, "pv_q_mvar": 3, "local_reward": 3}
+    shapes = {
+        "vm_pu": 33,
+        "load_p_mw": 33,
+        "battery_p_mw": 3,
+        "battery_soc": 3,
+        "pv_p_mw": 3,
+        "pv_q_mvar": 3,
+        "local_reward": 3,
+    }
     wide = {name: np.ones((4, size)) for name, size in shapes.items()}
     trajectory = dataclasses.replace(make_trajectory(scenario=scenario, **wide), bus_labels=tuple(range(33)))
     steps = step_metrics(trajectory)
