@@ -2,7 +2,8 @@
 
 from neomflex_jax._version import __version__
 from neomflex_jax.agents.policy_files import load_policies
-from neomflex_jax.environment import AutoReset, Environment, State, TimeStep, make
+from neomflex_jax.devices import register_device
+from neomflex_jax.environment import AutoReset, Environment, State, StepInfo, TimeStep, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.fidelity import fidelity
 from neomflex_jax.grid import Feeder, load_feeder
@@ -19,6 +20,7 @@ __all__ = [
     "PowerFlowResult",
     "Scenario",
     "State",
+    "StepInfo",
     "TimeStep",
     "__version__",
     "bind",
@@ -29,4 +31,5 @@ __all__ = [
     "load_scenario",
     "make",
     "power_flow",
+    "register_device",
 ]

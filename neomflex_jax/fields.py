@@ -20,6 +20,7 @@ T = TypeVar("T")
 KeyPath = tuple[str | int, ...]  # names of tables and fields, positions in lists
 LARGEST = 1e30  # of a number: its products with others still fit into float32
 LARGEST_INTEGER = 2**63 - 1
+GATHERED = {"gathered": True}  # metadata of a field that holds what `gather` finds, and that no file names
 
 
 class FieldError(InputError):
@@ -89,9 +90,11 @@ def _build(kind: type[T], values: Any, place: _Place) -> T:
         place.refuse(f"must be a table of fields, not {shown(values)}")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     hints = _hints(kind)
+    values = _gathered(kind, None, values, place)
     for name in values:
         if name not in fields:
-            place.refuse(str(unknown_name("field", name, fields)), ": ", (name,))
+            known = [field.name for field in fields.values() if field.metadata != GATHERED]
+            place.refuse(str(unknown_name("field", name, known)), ": ", (name,))
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
@@ -103,6 +106,22 @@ def _build(kind: type[T], values: Any, place: _Place) -> T:
         place.refuse(str(error), ": ", error.path)
     except InputError as error:
         place.refuse(str(error), ": ", _first_named(str(error), converted))
+
+
+def _gathered(kind: type[Any], instance: Any, values: Mapping[str, Any], place: _Place) -> Mapping[str, Any]:
+    """Values by field of a dataclass that takes more tables than it has fields; see `Scenario.gather`."""
+    gather = getattr(kind, "gather", None)
+    if gather is None:
+        return values
+
+    def rows_of(row: Any, name: str) -> tuple[Any, ...]:
+        return _convert_list((row, ...), values[name], place / name)
+
+    try:
+        gathered: Mapping[str, Any] = gather(values, rows_of, instance)
+    except FieldError as error:
+        place.refuse(str(error), ": ", error.path)
+    return gathered
 
 
 def _first_named(message: str, given: Mapping[str, Any]) -> KeyPath:
@@ -197,12 +216,14 @@ def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
     InputError
         On a field that is in neither.
     """
+    overrides = _gathered(type(instance), instance, overrides, _Place(""))
     own = {field.name for field in dataclasses.fields(instance)}  # type: ignore[arg-type]
     parts = {name: getattr(instance, name) for name in own if dataclasses.is_dataclass(getattr(instance, name))}
     holders = {field.name: name for name, part in parts.items() for field in dataclasses.fields(part)}
     for name in overrides:
         if name not in own and name not in holders:
-            raise unknown_name("field", name, own | set(holders))
+            hidden = {field.name for field in dataclasses.fields(instance) if field.metadata == GATHERED}  # type: ignore[arg-type]
+            raise unknown_name("field", name, own - hidden | set(holders))
     hints = _hints(type(instance))
     top = _Place("")
     changes = {name: _convert(hints[name], value, top / name) for name, value in overrides.items() if name in own}

@@ -1,22 +1,48 @@
 """What sits at the buses: one module a kind, each a pure function from requests to what is delivered."""
 
 from neomflex_jax.devices.battery import Battery, deliver_battery_power, deliver_battery_q
-from neomflex_jax.devices.device import Device, Kind, StepColumns
+from neomflex_jax.devices.device import (
+    Control,
+    CostTerm,
+    Delivery,
+    Device,
+    Kind,
+    Observable,
+    Planning,
+    ReactivePower,
+    Recorded,
+    StepColumns,
+    Surroundings,
+    Turn,
+)
 from neomflex_jax.devices.flexible_load import FlexibleLoad, deliver_flexible_load
+from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.pv_inverter import PvInverter, deliver_pv_power, export_room_mw
-from neomflex_jax.devices.registry import registered_kinds
+from neomflex_jax.devices.registry import register_device, registered_kinds
 
 __all__ = [
     "Battery",
+    "Control",
+    "CostTerm",
+    "Delivery",
     "Device",
     "FlexibleLoad",
     "Kind",
+    "Observable",
+    "Planning",
     "PvInverter",
+    "ReactivePower",
+    "Recorded",
     "StepColumns",
+    "Surroundings",
+    "Turn",
+    "by_bus",
     "deliver_battery_power",
     "deliver_battery_q",
     "deliver_flexible_load",
     "deliver_pv_power",
     "export_room_mw",
+    "register_device",
     "registered_kinds",
+    "stacked",
 ]

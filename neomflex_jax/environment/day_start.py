@@ -43,7 +43,7 @@ def start_day(
         (-delivered.load_p_mw, -delivered.load_q_mvar),
         row=day_row,
         load_q_factor=moment.demand,
-        terms=dict.fromkeys(terms_of(scenario), nothing),
+        terms=dict.fromkeys(terms_of(task), nothing),
         local_reward=nothing,
         misuse=Misuse(none, none),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ import numpy as np
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, layout_of
+from neomflex_jax.environment.dry_run import try_kinds
 from neomflex_jax.environment.environment import Environment
+from neomflex_jax.environment.step.measurements import Block
+from neomflex_jax.environment.step.rewards import terms_of
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
@@ -28,7 +32,12 @@ from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 @platform_is_there()
 @nan_is_a_value()
 def make(
-    scenario: str | Path | Scenario = "neom33", *, power_flow: str | PowerFlow | None = None, **overrides: Any
+    scenario: str | Path | Scenario = "neom33",
+    *,
+    power_flow: str | PowerFlow | None = None,
+    reward_terms: Mapping[str, Callable[..., Any]] | None = None,
+    observations: Sequence[Block] = (),
+    **overrides: Any,
 ) -> Environment:
     """Build an environment.
 
@@ -38,6 +47,11 @@ def make(
         A packaged scenario's name, a TOML file, or a `Scenario`.
     power_flow
         A method's name or a bound method; None takes the scenario's.
+    reward_terms
+        Further terms of every agent's local reward, by name: ``term(task, outcome)`` returns (n_agents,), costs below
+        0; `environment/step/rewards.py` has what both arguments hold.
+    observations
+        Further blocks of what can be seen of a step, after the scenario's own; see `environment/step/measurements.py`.
     **overrides
         Any scenario field by name, for example ``profiles="my.csv"``, ``solar_penalty=True``.
 
@@ -65,7 +79,32 @@ def make(
     solver = bound_power_flow(method, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = day_start_flow(feeder, training, solver)
-    return Environment(feeder, training, chosen, layout, has_ratings, solver, start_flow)
+    terms = tuple(sorted((reward_terms or {}).items()))
+    env = Environment(
+        feeder,
+        training,
+        chosen,
+        layout,
+        has_ratings,
+        solver,
+        start_flow,
+        reward_terms=terms,
+        observations=tuple(observations),
+    )
+    _check_extensions(env)
+    return env
+
+
+def _check_extensions(env: Environment) -> None:
+    """Try what users added to the task; see `dry_run.py`."""
+    try_kinds(env)
+    known = set(terms_of(replace(env, reward_terms=())))
+    for name, _ in env.reward_terms:
+        if name in known:
+            raise InputError(f"reward term {name!r} is the scenario's own; give yours another name")
+    if env.reward_terms or env.observations:
+        state, _ = jax.eval_shape(env.reset, jax.random.key(0))
+        jax.eval_shape(env.step, state, jnp.zeros((env.n_agents, env.action_size)))
 
 
 def warn_of_own_generation(feeder: Feeder) -> None:

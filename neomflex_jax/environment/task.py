@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +12,7 @@ from jax import Array
 
 from neomflex_jax.devices.device import Kind, Params, Turn
 from neomflex_jax.environment.step.actions import ActionLayout, lay_out_actions
+from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.observations import ObservationLayout, lay_out_observations
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
@@ -31,6 +33,8 @@ class Task:
     scenario: Scenario = field(metadata=STATIC)
     layout: TerritoryLayout = field(metadata=STATIC)
     has_ratings: bool = field(metadata=STATIC)  # whether the feeder states what any branch may carry
+    reward_terms: tuple[tuple[str, Callable[..., Array]], ...] = field(default=(), metadata=STATIC, kw_only=True)
+    observations: tuple[Block, ...] = field(default=(), metadata=STATIC, kw_only=True)  # beside the scenario's
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ class Task:
     @cached_property
     def observation_layout(self) -> ObservationLayout:
         """What every observation entry is."""
-        return lay_out_observations(self.scenario, self.layout, self.feeder)
+        return lay_out_observations(self.scenario, self.layout, self.feeder, self.observations)
 
     @property
     def action_mask(self) -> np.ndarray:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from neomflex_jax.devices import Battery, Device, FlexibleLoad, Kind, PvInverter
-from neomflex_jax.devices.registry import STANDING, registered_kinds
+from neomflex_jax.devices.registry import STANDING, is_packaged, registered_kinds
 from neomflex_jax.errors import InputError, unknown_name
-from neomflex_jax.fields import FieldError
+from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
 from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_method
 from neomflex_jax.scenario.controls import controls_of
+from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
 from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
 from neomflex_jax.scenario.reward import RewardConfig
@@ -48,6 +50,7 @@ class Scenario:
     uncertainty: Uncertainty = Uncertainty()
     rules: Rules = Rules()
     variants: tuple[Variant, ...] = VARIANTS
+    further: Mapping[str, Any] = field(default=FrozenDict(), metadata=GATHERED)  # other kinds' devices, by table
 
     def __post_init__(self) -> None:
         check_method(self.power_flow)
@@ -96,7 +99,7 @@ class Scenario:
 
     def of(self, kind: Kind) -> tuple[Any, ...]:
         """Devices of a kind."""
-        return getattr(self, kind.table, ())
+        return getattr(self, kind.table) if kind in STANDING else self.further.get(kind.table, ())
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -112,12 +115,24 @@ class Scenario:
         return {bus: index for index, part in enumerate(self.territories) for bus in part.buses}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain nested values, as in the TOML file."""
-        return dataclasses.asdict(self)
+        """Plain nested values, as in the TOML file; `device_modules` says what has to be imported to read them."""
+        values = dataclasses.asdict(self)
+        tables: dict[str, Any] = values.pop("further")
+        modules = {kind.table: kind.__module__ for kind in self.kinds if not is_packaged(kind)}
+        return values | tables | ({DEVICE_MODULES: modules} if modules else {})
+
+    @classmethod
+    def gather(
+        cls, values: Mapping[str, Any], rows_of: Callable[[Kind, str], tuple[Any, ...]], instance: Scenario | None
+    ) -> Mapping[str, Any]:
+        """Put the tables of kinds without a field of their own into `further`; for `fields.build`."""
+        return gather_tables(values, rows_of, {one.name for one in dataclasses.fields(cls)}, instance)
 
     def hash(self) -> str:
         """SHA-256 of all fields: equal hashes mean the same task."""
-        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+        values = self.as_dict()
+        values.pop(DEVICE_MODULES, None)
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def observation_layout(self) -> dict[str, dict[str, Any]]:
         """Say what a policy's input and output entries mean: a policy fits a scenario if and only if these agree."""

@@ -113,4 +113,5 @@ def config_of(options: TrainOptions) -> dict[str, Any]:
         "profiles_sha256": profiles_hash(resolve_profiles(options.scenario.profiles)),
         "scenario_sha256": options.scenario.hash(),
         **dataclasses.asdict(options),
+        "scenario": options.scenario.as_dict(),
     }

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.devices.contract import check_delivery
 from neomflex_jax.devices.device import Delivery, InService, Kind, Store, Surroundings, Turn
 from neomflex_jax.environment.step.bus_sums import sum_at_bus
 from neomflex_jax.grid.territories import TerritoryLayout
@@ -91,6 +92,7 @@ def deliver(
             others_p_mw=partial(_fed_in, bus, layout, {other.table: by_table[other.table].p_mw for other in others}),
         )
         by_table[table] = delivery = kind.step(kind.stack(scenario.of(kind)), requests, stores[table], around)
+        check_delivery(kind, delivery, stores[table], len(bus))
         if kind.turn == Turn.LOAD:
             load_p_mw = load_p_mw - sum_at_bus([delivery.p_mw], [bus], layout.n_bus)
             if delivery.q_mvar is not None:

@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.environment.step.measurements import Block, Now, Value, observation_blocks
+from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, pad
 from neomflex_jax.one_line import one_line
@@ -43,9 +44,12 @@ class ObservationLayout:
         return low, high
 
 
-def lay_out_observations(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> ObservationLayout:
-    """Lay out the observations of a scenario."""
-    blocks, n_frames = observation_blocks(scenario, layout, feeder), scenario.observation.history
+def lay_out_observations(
+    scenario: Scenario, layout: TerritoryLayout, feeder: Feeder, further: tuple[Block, ...] = ()
+) -> ObservationLayout:
+    """Lay out the observations of a scenario, `further` blocks at the end of each step's values."""
+    blocks = (*observation_blocks(scenario, layout, feeder), *further)
+    n_frames = scenario.observation.history
     values = tuple(value for block in blocks for value in block.values)
     owner = np.full(len(values), layout.n_agents)
     frames: list[list[np.ndarray]] = [[] for _ in range(layout.n_agents)]
@@ -73,7 +77,14 @@ def _seen(scenario: Scenario, layout: TerritoryLayout, agent: int) -> list[int]:
 
 def measure(layout: ObservationLayout, now: Now) -> Array:
     """All values (n_values,) that can be seen of a step; 0 where a missing agent would have measured them."""
-    values = jnp.concatenate([block.read(now) for block in layout.blocks])
+    parts = [block.read(now) for block in layout.blocks]
+    for block, part in zip(layout.blocks, parts, strict=True):
+        if jnp.shape(part) != (len(block.values),) or not jnp.issubdtype(part.dtype, jnp.floating):
+            what = f"observations {[value.name for value in block.values]}"
+            raise InputError(
+                f"{what}: read returns {part.dtype} of shape {jnp.shape(part)}; expected floats ({len(block.values)},)"
+            )
+    values = jnp.concatenate(parts)
     if now.today.missing is None:
         return values
     return jnp.where(jnp.append(now.today.missing, False)[layout.owner], 0.0, values)

@@ -28,6 +28,7 @@ from neomflex_jax.devices.device import CostTerm, Kind
 from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
+from neomflex_jax.errors import InputError
 from neomflex_jax.scenario import Scenario
 
 Term = Callable[[Task, Outcome], Array]  # (n_agents,)
@@ -98,9 +99,9 @@ def _costs(scenario: Scenario) -> list[tuple[Kind, CostTerm]]:
     return [(kind, cost) for kind in scenario.kinds if scenario.of(kind) for cost in kind.costs]
 
 
-def terms_of(scenario: Scenario) -> dict[str, Term]:
-    """Terms that a scenario has, by name."""
-    config = scenario.reward
+def terms_of(task: Task) -> dict[str, Term]:
+    """Terms that a task has, by name: the scenario's, its devices' own, and users'."""
+    scenario, config = task.scenario, task.scenario.reward
     asked_for = {
         cost.name
         for kind, cost in _costs(scenario)
@@ -119,7 +120,16 @@ def terms_of(scenario: Scenario) -> dict[str, Term]:
     )
     terms = {name: term for name, term, weighted in known if weighted or name in asked_for}
     of_kinds = [name for name in dict.fromkeys(cost.name for _, cost in _costs(scenario)) if name in asked_for]
-    return terms | {name: partial(_own_term, name) for name in of_kinds if name not in terms}
+    own = {name: partial(_own_term, name) for name in of_kinds if name not in terms}
+    return terms | own | {name: partial(_users_term, name, term) for name, term in task.reward_terms}
+
+
+def _users_term(name: str, term: Term, task: Task, outcome: Outcome) -> Array:
+    value = jnp.asarray(term(task, outcome))
+    if value.shape != (task.n_agents,) or not jnp.issubdtype(value.dtype, jnp.floating):
+        expected = f"one number an agent, floats of shape ({task.n_agents},)"
+        raise InputError(f"reward term {name!r} returns {value.dtype} of shape {value.shape}; expected {expected}")
+    return value
 
 
 def _own_term(name: str, task: Task, outcome: Outcome) -> Array:
@@ -128,7 +138,7 @@ def _own_term(name: str, task: Task, outcome: Outcome) -> Array:
 
 def reward_terms(task: Task, outcome: Outcome) -> dict[str, Array]:
     """Terms of every agent's local reward for one step, (n_agents,) each."""
-    return {name: term(task, outcome) for name, term in terms_of(task.scenario).items()}
+    return {name: term(task, outcome) for name, term in terms_of(task).items()}
 
 
 def local_reward(scenario: Scenario, terms: dict[str, Array], violated: Array) -> Array:

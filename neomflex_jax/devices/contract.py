@@ -1,0 +1,51 @@
+"""Whether a kind keeps its protocol, told from shapes and types alone: checked whenever a step is traced."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from neomflex_jax.devices.device import Delivery, Kind, Store
+from neomflex_jax.errors import InputError
+
+
+def check_delivery(kind: Kind, delivery: Delivery, store: Store, n_device: int) -> None:
+    """Compare what a step returned with what it must return.
+
+    Raises
+    ------
+    InputError
+        On a missing or unnamed record, another shape, numbers that are no floats, a store of another structure.
+    """
+    where = f"device {kind.__name__} ({kind.__module__})"
+    if not isinstance(delivery, Delivery):
+        raise InputError(f"{where}: step returns {type(delivery).__name__}; it must return a Delivery")
+    names = {each.name for each in kind.recorded if not each.before}
+    odd = names ^ set(delivery.recorded)
+    if odd:
+        raise InputError(f"{where}: step and `recorded` disagree on {min(odd)!r}; name every record in both")
+    values = {"p_mw": delivery.p_mw, "q_mvar": delivery.q_mvar, "clipped": delivery.clipped, **delivery.recorded}
+    for name, value in values.items():
+        if value is not None:
+            _check_array(f"{where}: step returns {name}", value, n_device)
+    before, after = _form(store), _form(delivery.store)
+    if before != after:
+        raise InputError(f"{where}: a store is {before} and after a step {after}; structure and shapes must stay")
+    kept = {each.name for each in kind.recorded if each.before} ^ set(kind.kept(delivery.store))
+    if kept:
+        raise InputError(f"{where}: `kept` and `recorded` disagree on {min(kept)!r}; name what a store holds in both")
+
+
+def _check_array(what: str, value: object, n_device: int) -> None:
+    shape, dtype = jnp.shape(value), jnp.result_type(value)  # type: ignore[arg-type]
+    if shape != (n_device,) or not jnp.issubdtype(dtype, jnp.floating):
+        raise InputError(f"{what} of shape {shape} and type {dtype}; expected (n_device,) = ({n_device},) floats")
+
+
+def _form(store: Store) -> str:
+    def form(leaf: Array) -> str:
+        kind = "floats" if jnp.issubdtype(jnp.result_type(leaf), jnp.floating) else "others"
+        return f"{kind} {jnp.shape(leaf)}"
+
+    return str(jax.tree.map(form, store))

@@ -1,0 +1,69 @@
+"""Tables of devices whose kind has no field in the scenario: packaged ones that came later, and users' own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from neomflex_jax.devices.device import Kind
+from neomflex_jax.devices.registry import registered_kinds
+from neomflex_jax.errors import shown, unknown_name
+from neomflex_jax.fields import FieldError, FrozenDict
+
+DEVICE_MODULES = "device_modules"  # of a stored scenario: tables and the modules that register their kinds
+
+
+class HasFurther(Protocol):
+    """What is asked of a scenario that is changed."""
+
+    @property
+    def further(self) -> Mapping[str, Any]:
+        """Its devices by table."""
+
+
+def gather_tables(
+    values: Mapping[str, Any],
+    rows_of: Callable[[Kind, str], tuple[Any, ...]],
+    own: set[str],
+    instance: HasFurther | None,
+) -> dict[str, Any]:
+    """Values of a scenario with such tables under `further`.
+
+    Parameters
+    ----------
+    rows_of
+        Checked devices of a kind from the value of this name.
+    own
+        Fields of the scenario.
+    instance
+        A scenario that is changed; None for a new one.
+
+    Raises
+    ------
+    FieldError
+        On a table of an unknown kind.
+    """
+    kinds = {kind.table: kind for kind in registered_kinds() if kind.table not in own}
+    further = {} if instance is None else dict(instance.further)
+    gathered: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in kinds:
+            further[name] = rows_of(kinds[name], name)
+        elif name == "further" and not isinstance(value, FrozenDict):
+            raise FieldError(str(unknown_name("field", name, own - {"further"})), name)
+        elif name not in own and _is_table(value):
+            raise FieldError(_unknown(name, values.get(DEVICE_MODULES), own, kinds), name)
+        elif name != DEVICE_MODULES or not isinstance(value, Mapping):
+            gathered[name] = value
+    return gathered | ({"further": FrozenDict(further)} if further else {})
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(row, Mapping) for row in value)
+
+
+def _unknown(name: str, modules: Any, own: set[str], kinds: Mapping[str, Kind]) -> str:
+    if isinstance(modules, Mapping) and isinstance(modules.get(name), str):
+        return f"no kind of device has the table {shown(name)} here; import {shown(modules[name])}, which registers it"
+    known = unknown_name("field", name, (own | set(kinds)) - {"further"})
+    return f"{known} If it is a table of devices, import the module that registers their kind"
