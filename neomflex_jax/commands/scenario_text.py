@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from neomflex_jax.commands.console import short
+from neomflex_jax.devices import Device
+from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 
@@ -54,12 +56,17 @@ def contents(scenario: Scenario, feeder: Feeder) -> Rows:
         ("agents", str(len(scenario.agents))),
         ("batteries", batteries if scenario.batteries else "none"),
         ("PV inverters", inverters + share if scenario.pv_inverters else "none"),
-        ("flexible loads", ", ".join(str(load.bus) for load in scenario.flexible_loads) or "none"),
+        ("flexible loads", _buses(scenario.flexible_loads) or "none"),
+        *((f"{kind.noun}s", _buses(scenario.of(kind))) for kind in scenario.kinds if kind not in STANDING),
         ("days", f"{scenario.steps_per_day} steps of {scenario.step_hours:g} h"),
         ("profiles", f"{scenario.profiles}; evaluation: {scenario.evaluation_profiles}"),
         ("power flow", scenario.power_flow),
         ("variants", ", ".join(variant.name for variant in scenario.variants)),
     ]
+
+
+def _buses(devices: Sequence[Device]) -> str:
+    return ", ".join(str(device.bus) for device in devices)
 
 
 def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[str, ...], Rows]:
