@@ -92,7 +92,7 @@ class Trajectory:
         """Minus the team reward (the sum of the local rewards) of each row, (n,)."""
         return -self.local_reward.sum(axis=1)
 
-    def rows(self, which: np.ndarray) -> Trajectory:
+    def rows(self, which: np.ndarray | slice) -> Trajectory:
         """The steps at these rows."""
         own = {name: getattr(self, name)[which] for name in ARRAY_FIELDS}
         devices = {name: values[which] for name, values in self.devices.items()}

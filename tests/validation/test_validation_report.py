@@ -295,8 +295,7 @@ def test_nothing_to_compare_is_incomplete_and_valid_json(idle_run: Trajectory, t
 
 
 def first_rows(run: Trajectory, n: int) -> Trajectory:
-    arrays = {name: value[:n] for name, value in vars(run).items() if isinstance(value, np.ndarray)}
-    return dataclasses.replace(run, **arrays)
+    return run.rows(slice(n))
 
 
 @pytest.mark.parametrize(
