@@ -31,7 +31,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 def solve_cases(
     solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None = None
 ) -> PowerFlowResult:
-    """Solve cases of shape (n_cases, n_bus); `fields` as in `power_flow`."""
+    """Solve cases of shape (n_cases, n_bus); the result's `fields`, None for all, get a leading axis (n_cases,)."""
     n_cases = p_injection_mw.shape[0]
     solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
     sizes = solver.piece_sizes(fields)

@@ -62,16 +62,12 @@ def power_flow(
         On an unknown method or field, or a last axis of another length; outside jit also on NaN or infinite injections.
     """
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
-    fields = (fields,) if isinstance(fields, str) else fields
-    for name in fields or ():
-        if name not in PowerFlowResult.__dataclass_fields__:
-            raise unknown_name("field of the result", name, PowerFlowResult.__dataclass_fields__)
+    chosen = _checked_fields(fields)
     solver = method if isinstance(method, PowerFlow) else bind(feeder, method, ac_config, sweeps=sweeps)
     if not sweeps:
         solver = solver.by_products()
     if solver.grid.topology != feeder.topology:
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
-    chosen = None if fields is None else tuple(fields)
     # one quick pass beside the solving; in a trace it has no value
     total = _total([values for values in (p, q) if not isinstance(values, jax.core.Tracer)])
     if p.ndim == 2:  # nothing to reshape, and a reshape at the top level is a copy
@@ -97,6 +93,17 @@ def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_m
         if jnp.iscomplexobj(values):
             raise InputError(f"{name} is complex; give its real numbers, p and q apart")
     return p, q
+
+
+def _checked_fields(fields: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Check names of the result's fields and return them in a tuple, one bare name too; None for all."""
+    if fields is None:
+        return None
+    names = (fields,) if isinstance(fields, str) else tuple(fields)
+    for name in names:
+        if name not in PowerFlowResult.__dataclass_fields__:
+            raise unknown_name("field of the result", name, PowerFlowResult.__dataclass_fields__)
+    return names
 
 
 def _check_finite(total: Array, p: Array, q: Array) -> None:

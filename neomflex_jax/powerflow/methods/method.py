@@ -29,9 +29,9 @@ class Method(ABC):
     exact
         True if it solves the AC equations; False for a surrogate.
     fitted
-        True if it has coefficients to be fitted to injections first, `fit` of its class.
+        True if it has coefficients, which `calibrate` fits to injections first.
     angles_only
-        True if it solves for angles alone, on a network without resistances.
+        True if it works out angles alone, on a network without resistances: all magnitudes are the slack's.
     sweep
         The sweep in machine code that can solve it on a radial feeder, None without one.
     """
@@ -44,10 +44,24 @@ class Method(ABC):
 
     @abstractmethod
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
-        """Solve one case: injections positive into the grid, shapes (n_bus,)."""
+        """Solve one case.
+
+        Parameters
+        ----------
+        grid
+            The feeder in per unit.
+        p_injection_mw, q_injection_mvar
+            Net injections in MW and Mvar, positive into the grid, shapes (n_bus,). What is injected at the slack must
+            change nothing: `PowerFlow` takes it off the slack's import.
+
+        Returns
+        -------
+        PowerFlowResult
+            Fields without leading axes. A case without a solution has ``converged`` false and raises nothing.
+        """
 
     def piece_sizes(self, grid: PerUnitFeeder, fields: tuple[str, ...] | None) -> PieceSizes:
-        """Sizes in which a CPU solves a batch of which `fields` are wanted, None for all."""
+        """Sizes in which a CPU solves a batch of which the result's `fields` are wanted, None for all."""
         return product_sizes(grid, iterates=False)
 
     @classmethod
