@@ -11,9 +11,10 @@ import pandas as pd
 
 from neomflex_jax.commands.console import short
 from neomflex_jax.commands.evaluate import COLUMNS
-from neomflex_jax.commands.run_page import PNG, Evaluated, Image, Table, Validated, drawn
+from neomflex_jax.commands.run_page import PNG, Evaluated, Image, Validated, drawn
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.tables import numbers, read_table
+from neomflex_jax.pages import Table
 
 if TYPE_CHECKING:
     from validation.report.stored_report import StoredReport, StoredRun

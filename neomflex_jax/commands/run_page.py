@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neomflex_jax.folders.marker import is_plain_file
+from neomflex_jax.pages import Table, fill_template
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,14 +23,6 @@ if TYPE_CHECKING:
 PNG = b"\x89PNG\r\n\x1a\n"  # how every PNG file begins
 TITLE = "neomflex: "
 HEAD_BYTES = 4096  # of a page, in which its title stands
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as they are shown; those that read "fail" stand out."""
-
-    header: tuple[str, ...]  # empty: none
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -51,7 +44,7 @@ class Evaluated:
 
     days: str
     summary: Table
-    figures: tuple[Image, ...]
+    images: tuple[Image, ...]
 
 
 @dataclass(frozen=True)
@@ -59,8 +52,8 @@ class Validated:
     """A run of the validation report."""
 
     heading: str
-    tables: tuple[Table, ...]
-    figures: tuple[Image, ...]
+    tables: tuple[Table, ...]  # cells that read "fail" stand out
+    images: tuple[Image, ...]
 
 
 @dataclass(frozen=True)
@@ -83,11 +76,7 @@ class RunPage:
 
     def html(self) -> str:
         """Return the page as a file's text."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        loader = PackageLoader("neomflex_jax.commands")
-        templates = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-        return templates.get_template("run_page.html").render(page=self)
+        return fill_template("neomflex_jax.commands", "run_page.html", page=self)
 
 
 def is_page(path: Path) -> bool:

@@ -4,7 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from neomflex_jax.commands.run_page import PNG, Evaluated, Image, RunPage, Table, Validated, is_page
+from neomflex_jax.commands.run_page import PNG, Evaluated, Image, RunPage, Validated, is_page
+from neomflex_jax.pages import Table
 from validation.verdict.headline import Line
 
 EVIL = "<script>alert(1)</script>\" onload='x' {{ 7 * 7 }} </style>"

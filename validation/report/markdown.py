@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from neomflex_jax.pages import Table, fill_template
 from validation.errors.budget import ALL
 from validation.errors.summary import ErrorSummary
 from validation.report.render import SIDES, number, remarks
@@ -38,14 +39,6 @@ DAY_HEADER = ("recorded cost", "closed loop", "gap", "bus-steps outside the band
 
 
 @dataclass(frozen=True)
-class Table:
-    """Cells as they are shown."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-@dataclass(frozen=True)
 class Section:
     """A run and its tables, in the order in which they stand."""
 
@@ -68,14 +61,8 @@ def render_markdown(report: Report) -> str:
     str
         The text of ``report.md``; it shows figures that lie beside it.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    loader = PackageLoader("validation.report")
-    templates = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    templates.filters["number"] = number
-    sections = [_section(run) for run in report.runs]
-    values = {"report": report, "headline": headline(report), "remarks": remarks(report), "sections": sections}
-    return templates.get_template("report.md").render(values).rstrip("\n") + "\n"
+    values = {"headline": headline(report), "remarks": remarks(report), "sections": list(map(_section, report.runs))}
+    return fill_template("validation.report", "report.md", report=report, number=number, **values)
 
 
 def _section(run: RunReport) -> Section:

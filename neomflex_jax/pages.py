@@ -1,0 +1,36 @@
+"""Pages for people, in HTML or Markdown: plain values, laid out by a template in a package's folder `templates`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as they are shown."""
+
+    header: tuple[str, ...]  # empty: none
+    rows: tuple[tuple[str, ...], ...]
+
+
+def fill_template(package: str, name: str, **values: Any) -> str:
+    """Return a page's text.
+
+    Parameters
+    ----------
+    package, name
+        Where the template lies, in ``templates/`` there; of one named ``*.html`` every value is escaped.
+    values
+        What the template calls by these names; a name that it lacks is an error, not empty.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+    templates = Environment(
+        loader=PackageLoader(package),
+        autoescape=select_autoescape(("html",)),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return templates.get_template(name).render(values).rstrip("\n") + "\n"
