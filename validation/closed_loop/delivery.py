@@ -28,12 +28,8 @@ def delivered_names(scenario: Scenario) -> tuple[str, ...]:
 
 
 def carried_names(scenario: Scenario) -> tuple[str, ...]:
-    """Name what devices carry from step to step, as recorded: each kind's store, then what it remembers."""
-    names: list[str] = []
-    for twin, _ in twins_of(scenario):
-        names += [] if twin.store is None else [twin.store.after]
-        names += twin.remembered
-    return tuple(names)
+    """Name what devices carry from step to step, as recorded."""
+    return tuple(name for twin, _ in twins_of(scenario) for name in twin.carried)
 
 
 def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:

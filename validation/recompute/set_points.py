@@ -60,7 +60,7 @@ class SetPoints:
 
 def idle(scenario: Scenario, demand: np.ndarray, load_q_factor: np.ndarray) -> SetPoints:
     """Return steps with nominal loads times factors (n,), and all devices at zero."""
-    names = {name: len(own) for powers, own in feed_ins_of(scenario) for name in (powers.p_mw, powers.q_mvar)}
+    names = {name: len(own) for powers, own in feed_ins_of(scenario) for name in powers.names}
     devices = {name: np.zeros((len(demand), n_device)) for name, n_device in names.items()}
     return SetPoints(demand, load_q_factor, devices)
 
@@ -68,7 +68,7 @@ def idle(scenario: Scenario, demand: np.ndarray, load_q_factor: np.ndarray) -> S
 def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     """Set-points of a recorded run in double precision, n rows."""
     demand, load_q_factor = (np.asarray(each, np.float64) for each in (trajectory.demand, trajectory.load_q_factor))
-    names = [name for powers, _ in feed_ins_of(trajectory.scenario) for name in (powers.p_mw, powers.q_mvar)]
+    names = [name for powers, _ in feed_ins_of(trajectory.scenario) for name in powers.names]
     devices = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
     points = SetPoints(demand, load_q_factor, devices)
     recorded, believed = _buses_of_recorded_loads(trajectory.scenario, feeder), _buses_without_twin(trajectory, feeder)
@@ -110,7 +110,8 @@ def injections_of(points: SetPoints, scenario: Scenario, feeder: Feeder) -> tupl
         for number, device in enumerate(own):
             bus = feeder.bus_position(device.bus)
             p_mw[:, bus] += points.devices[powers.p_mw][:, number]
-            q_mvar[:, bus] += points.devices[powers.q_mvar][:, number]
+            if powers.q_mvar is not None:
+                q_mvar[:, bus] += points.devices[powers.q_mvar][:, number]
     return p_mw, q_mvar
 
 

@@ -82,9 +82,10 @@ class PandapowerNet:
             q_mvar[:, first] += set_points.load_q_extra_mvar[:, self.load_bus[first]]
         net.load["p_mw"], net.load["q_mvar"] = p_mw.ravel(), q_mvar.ravel()
         for element, kinds in self.feed_in.items():
-            for column, names in (("p_mw", [kind.p_mw for kind in kinds]), ("q_mvar", [kind.q_mvar for kind in kinds])):
-                into_grid = np.concatenate([set_points.devices[name] for name in names], axis=1)
-                net[element][column] = SIGNS[element] * into_grid.ravel()
+            p_mw = np.concatenate([set_points.devices[powers.p_mw] for powers in kinds], axis=1)
+            q_mvar = np.concatenate([_reactive(set_points, powers) for powers in kinds], axis=1)
+            net[element]["p_mw"] = SIGNS[element] * p_mw.ravel()
+            net[element]["q_mvar"] = SIGNS[element] * q_mvar.ravel()
 
     def read(self) -> GridResults:
         """Read the results of the last power flow."""
@@ -195,6 +196,13 @@ def _check_elements(net: Any) -> None:
             raise InputError(
                 f"pandapower's {net.name!r} has {len(table)} {name}; replay knows {', '.join(BUS_COLUMNS)}"
             )
+
+
+def _reactive(set_points: SetPoints, powers: FeedIn) -> np.ndarray:
+    """Reactive power of a kind's devices, (n, n_device) into the grid."""
+    if powers.q_mvar is None:
+        return np.zeros_like(set_points.devices[powers.p_mw])
+    return set_points.devices[powers.q_mvar]
 
 
 def unsupplied(built: PandapowerNet) -> bool:

@@ -115,7 +115,9 @@ class StepSolver:
         if step.load_p_extra_mw is not None and step.load_q_extra_mvar is not None:
             s -= step.load_p_extra_mw[0] + 1j * step.load_q_extra_mvar[0]
         for powers, bus in self.feed_in:
-            np.add.at(s, bus, step.devices[powers.p_mw][0] + 1j * step.devices[powers.q_mvar][0])
+            np.add.at(s, bus, step.devices[powers.p_mw][0])
+            if powers.q_mvar is not None:
+                np.add.at(s, bus, 1j * step.devices[powers.q_mvar][0])
         return s
 
 

@@ -19,13 +19,23 @@ from neomflex_jax.scenario import Scenario
 DeviceT = TypeVar("DeviceT")
 
 
+def no_ratings(device: Any) -> dict[str, float]:
+    """Leave the columns of an element as pandapower fills them."""
+    return {}
+
+
 class FeedIn(NamedTuple):
     """Powers of a kind, positive into the grid, and what its devices are in pandapower."""
 
     p_mw: str  # recorded array (n, n_device)
-    q_mvar: str
-    element: str  # table of the net, one that `pandapower_net.SIGNS` knows
-    ratings: Callable[[Any], dict[str, float]]  # of a device: columns that a power flow makes no use of
+    q_mvar: str | None = None  # likewise; None: it has no reactive power
+    element: str = "sgen"  # table of the net, one that `pandapower_net.SIGNS` knows
+    ratings: Callable[[Any], dict[str, float]] = no_ratings  # of a device: columns that a power flow makes no use of
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Recorded arrays."""
+        return (self.p_mw,) if self.q_mvar is None else (self.p_mw, self.q_mvar)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +92,11 @@ class Twin(ABC, Generic[DeviceT]):
         """All recorded arrays of the kind."""
         store = self.store
         return self.delivered if store is None else (*self.delivered, store.before, store.after)
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Recorded arrays that the next step begins with: in the order in which the kind itself carries them."""
+        return self.remembered if self.store is None else (self.store.after, *self.remembered)
 
     @abstractmethod
     def excess(self, part: Part[DeviceT]) -> np.ndarray:
