@@ -22,7 +22,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.scenario import Uncertainty
 from validation.closed_loop.acting import ActingPolicy, Actor
-from validation.closed_loop.delivery import Named, carried_names, compiled_dispatch, delivered_names
+from validation.closed_loop.delivery import KNOWN, Named, carried_names, compiled_dispatch, delivered_names
 from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
 from validation.closed_loop.observing import Observing
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
@@ -111,8 +111,7 @@ class _Loop:
         self.actor = Actor(policy, self.scenario, self.observing.sizes, f"trajectory {self.trajectory.run!r}")
         self.deliver = compiled_dispatch(self.scenario, record.feeder)
         self.stores = [store for _, store, _ in stores_of(self.scenario)]
-        known = (self.trajectory.demand, self.trajectory.solar, self.trajectory.load_q_factor)
-        self.known = np.stack(known, axis=1)  # (n, 3) what no action changes
+        self.known = np.stack([getattr(self.trajectory, name) for name in KNOWN], axis=1)  # (n, 5)
 
     def play(self, on_step: OnStep | None) -> Played:
         """Play all days."""

@@ -17,6 +17,7 @@ from neomflex_jax.scenario import Scenario
 from validation.recompute.twins import twins_of
 
 LOADS = ("load_p_mw", "load_q_mvar")  # (n_bus,) consumption after what devices make of it
+KNOWN = ("demand", "solar", "price", "load_q_factor", "step")  # of a step, whatever is done in it
 
 Named = dict[str, np.ndarray]  # arrays (n_device,) or (n_bus,) by recorded name
 Deliver = Callable[[np.ndarray, Named, np.ndarray], tuple[Named, Named]]
@@ -38,8 +39,8 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     Returns
     -------
     Deliver
-        Takes padded actions (n_agents, action_size), what is carried, and Demand, Solar and the factor on the loads' q;
-        gives what is delivered and the loads of the step, and what is carried on. In the environment's float32.
+        Takes padded actions (n_agents, action_size), what is carried, and `KNOWN`; gives what is delivered and the
+        loads of the step, and what is carried on. In the environment's float32.
     """
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
@@ -51,13 +52,13 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     @jax.jit
     def run(packed: Array) -> Array:
         action, *held, known = jnp.split(packed, cuts_in)
-        demand, solar, load_q_factor = known
+        demand, solar, price, load_q_factor, step = known
         found = deliver(
             scenario,
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
             _stores_of(scenario, held),
-            Moment(jnp.zeros((), jnp.int32), demand, solar, None),
+            Moment(step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None),
             load_p_mw=jnp.asarray(feeder.load_p_mw, packed.dtype) * demand,
             load_q_mvar=jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor,
             in_service={},
