@@ -2,9 +2,9 @@
 
     python tests/support/kill_commands.py --kills 100 --seed 0
 
-Each kill is drawn over the command's measured duration, half of them over its last third, where files are written.
-After each: what loads is what was saved, and whatever headline is there stands over its own files. A training that was
-killed is resumed, and must end with the policies of one that was left alone.
+Half of the kills are drawn over the command's measured duration, half over the moments at which something in its folder
+changes: there it writes. After each, what loads is what was saved, and whatever headline is there stands over its own
+files. A training that was killed is resumed, and must end with the policies of one that was left alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from neomflex_jax.agents.policy_files import load_policies
@@ -40,6 +41,7 @@ from validation.report.stored_report import read_report
 COMMANDS = ("train", "evaluate", "validate", "report", "sweep")
 STEPS = 8000  # four chunks
 WRONG = "WRONG"
+MOST_CHANGES = 12  # of a folder, until a kill
 TRAIN = ("--algorithm", "gradient", "--gradient.n-copies", "4", "--gradient.horizon-days", "1")
 TRAIN += ("--gradient.hidden-sizes", "16", "--checkpoint-seconds", "0")
 ON = ("train", "--resume", "--checkpoint-seconds", "0", "--total-steps", str(STEPS))
@@ -78,17 +80,18 @@ class Kills:
         assert done.returncode == 0, done.stdout + done.stderr
         self.seconds[str(arguments[0])] = time.monotonic() - before
 
-    def _kill(self, *arguments: object) -> None:
-        """Start a command and kill it."""
+    def _kill(self, folder: Path, *arguments: object) -> None:
+        """Start a command that writes into a folder, and kill it."""
         process = subprocess.Popen(
             command_line(*arguments), env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        begin = self.random.choice((0.0, 2 / 3))
-        try:
-            process.wait(self.random.uniform(begin, 1.1) * self.seconds[str(arguments[0])])
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        if self.random.random() < 0.5:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(self.random.uniform(0.0, 1.1) * self.seconds[str(arguments[0])])
+        else:
+            _wait_for_changes(process, folder, self.random.randint(1, MOST_CHANGES))
+        process.kill()
+        process.wait()
         self.count["killed" if process.returncode < 0 else "ended before"] += 1
 
     def kill(self, command: str) -> None:
@@ -117,11 +120,11 @@ class Kills:
 
     def train_on(self) -> str:
         folder = self._fresh("run", self.half)
-        self._kill(*ON, "--output", folder)
+        self._kill(folder, *ON, "--output", folder)
         return self._left_by_training(folder, self.longer)
 
     def _train(self, folder: Path, *arguments: object) -> str:
-        self._kill("train", *TRAIN, *arguments, "--output", folder)
+        self._kill(folder, "train", *TRAIN, *arguments, "--output", folder)
         return self._left_by_training(folder, self.full)
 
     def _left_by_training(self, folder: Path, alone: Path) -> str:
@@ -164,6 +167,7 @@ class Kills:
         old, new = self.random.sample(flows, 2)
         folder = self._fresh("evaluation", results[old])
         self._kill(
+            folder,
             *("evaluate", "--overwrite", "--policies", self.full, "--profiles", self.days),
             *("--power-flow", new, "--output", folder),
         )
@@ -184,7 +188,8 @@ class Kills:
         results = {name: self._made("validate", name, "--policies", run) for name, run in runs.items()}
         old, new = self.random.sample(sorted(runs), 2)
         folder = self._fresh("validation", results[old])
-        self._kill(*("validate", "--overwrite", "--policies", runs[new], "--profiles", self.days), "--output", folder)
+        command = ("validate", "--overwrite", "--policies", runs[new], "--profiles", self.days)
+        self._kill(folder, *command, "--output", folder)
         ResultFolder(folder, VALIDATION).check(overwrite=True)
         steps = sha256_of(folder / "pandapower_steps.csv")
         same = [name for name in runs if steps == sha256_of(results[name] / "pandapower_steps.csv")]
@@ -211,7 +216,7 @@ class Kills:
             self.pages.append(page.read_bytes())
             assert self.pages[0] != self.pages[1]
         page.write_bytes(self.pages[0])
-        self._kill("report", folder)
+        self._kill(folder, "report", folder)
         assert page.read_bytes() in self.pages, "a page that is neither the old nor the new one"
         return ("old", "new")[self.pages.index(page.read_bytes())]
 
@@ -223,7 +228,7 @@ class Kills:
         made = {name: self._made("sweep", name, *SWEEP, "--total-steps", steps[name]) for name in steps}
         old, new = self.random.sample(sorted(steps), 2)
         folder = self._fresh("sweep", made[old])
-        self._kill("sweep", "--overwrite", *SWEEP, "--total-steps", steps[new], "--output", folder)
+        self._kill(folder, "sweep", "--overwrite", *SWEEP, "--total-steps", steps[new], "--output", folder)
         trainings = [RunFolder(folder / path.relative_to(made[old])) for path in sorted(made[old].glob("*/seed_*"))]
         assert len(trainings) == 2
         for training in trainings:
@@ -257,6 +262,24 @@ class Kills:
         if source is not None:
             shutil.copytree(source, folder)
         return folder
+
+
+def _wait_for_changes(process: subprocess.Popen[bytes], folder: Path, changes: int) -> None:
+    """Wait until a folder has changed so many times, looking all the time, or the process has ended."""
+    before = _look(folder)
+    while changes and process.poll() is None:
+        now = _look(folder)
+        changes, before = changes - (now != before), now
+
+
+def _look(folder: Path) -> dict[str, tuple[int, int]]:
+    found = {}
+    for root, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            with suppress(FileNotFoundError):
+                status = os.lstat(os.path.join(root, name))
+                found[os.path.join(root, name)] = (status.st_mtime_ns, status.st_size)
+    return found
 
 
 def figures_of(page: Path) -> list[str]:
