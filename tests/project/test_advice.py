@@ -21,6 +21,7 @@ import pytest
 import neomflex_jax as nf
 import validation
 from neomflex_jax.cli import COMMANDS
+from neomflex_jax.devices import Device
 from neomflex_jax.grid.columns import FeederColumns
 from neomflex_jax.grid.from_pandapower.json_file import OTHER_READERS
 from neomflex_jax.powerflow import METHODS
@@ -172,7 +173,7 @@ def test_tables_of_a_net_that_texts_name_are_there(table: str) -> None:
 def known_names() -> set[str]:
     """Fields of scenarios and their parts, arguments of public functions, methods, names that `nf` has."""
     kinds, names = [Scenario], set(METHODS) | set(dir(nf)) | {each.name for each in dataclasses.fields(FeederColumns)}
-    names |= set(inspect.signature(validation.validate).parameters)
+    names |= set(inspect.signature(validation.validate).parameters) | set(vars(Device))
     while kinds:
         kind = kinds.pop()
         for name, hint in typing.get_type_hints(kind).items():
