@@ -15,6 +15,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
+from neomflex_jax.devices.ev_charger import EvCharger
 from neomflex_jax.devices.flexible_load import FlexibleLoad, deliver_flexible_load
 from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.pv_inverter import PvInverter, deliver_pv_power, export_room_mw
@@ -26,6 +27,7 @@ __all__ = [
     "CostTerm",
     "Delivery",
     "Device",
+    "EvCharger",
     "FlexibleLoad",
     "Kind",
     "Observable",

@@ -14,12 +14,13 @@ from jax import Array
 
 from neomflex_jax.devices.battery import Battery
 from neomflex_jax.devices.device import Device, Kind
+from neomflex_jax.devices.ev_charger import EvCharger
 from neomflex_jax.devices.flexible_load import FlexibleLoad
 from neomflex_jax.devices.pv_inverter import PvInverter
 from neomflex_jax.errors import InputError, shown
 
 STANDING: tuple[Kind, ...] = (Battery, PvInverter, FlexibleLoad)  # recorded also where a scenario has none
-PACKAGED: tuple[Kind, ...] = STANDING
+PACKAGED: tuple[Kind, ...] = (*STANDING, EvCharger)
 _registered: list[Kind] = [*PACKAGED]
 SAYS = ("table", "noun", "prefix", "turn", "controls")  # what a kind has no default for
 

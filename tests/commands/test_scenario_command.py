@@ -40,8 +40,7 @@ def net_file(tmp_path_factory):
 def test_every_packaged_scenario_becomes_an_environment(name):
     env = nf.make(name, power_flow="lindistflow")
     assert env.scenario.name == name
-    n_devices = len(env.scenario.batteries) + len(env.scenario.pv_inverters)
-    assert env.action_mask.sum() == n_devices
+    assert env.action_mask.sum() == len(env.scenario.devices)
     assert (env.action_mask.sum(axis=1) > 0).all()
 
 

@@ -1,0 +1,181 @@
+"""A charging point for electric vehicles: the same sessions every day, charging that may be held back.
+
+While a vehicle is there, ``p = -(1 - b) min(limit, wanted / (eta h))`` and ``wanted' = wanted + eta p h``, with ``p``
+in MW **positive into the grid**, so never above 0, the share ``b`` in 0..1 held back, ``h`` the step in hours, ``eta``
+the efficiency of charging and ``wanted`` in MWh what the battery still lacks; ``q = p tan(acos(power_factor))``. A
+vehicle is there in the steps that lie wholly between arrival and departure; what it lacks when it leaves is *unmet* and
+costs. Uncontrolled, vehicles charge as fast as they can from their arrival on.
+
+The model is the usual one of smart charging, for example J. Hu et al., "Electric vehicle fleet management in smart
+grids: a review", Renewable and Sustainable Energy Reviews 56, 2016. Neglected: charging that slows down as a battery
+fills, feeding back into the grid, and chance in who comes when.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, refuse
+from neomflex_jax.devices.device import (
+    Control,
+    CostTerm,
+    Delivery,
+    Device,
+    Observable,
+    Recorded,
+    StepColumns,
+    Surroundings,
+    Turn,
+)
+from neomflex_jax.devices.options import by_bus, is_off
+
+EARLY_HOURS = 1e-6  # a step that ends this little after the departure still counts: hours are sums of floats
+
+
+class EvParams(NamedTuple):
+    """Sessions as arrays (n_charger, n_session), padded with sessions at no time; the rest (n_charger,)."""
+
+    arrival_hour: np.ndarray
+    departure_hour: np.ndarray
+    energy_mwh: np.ndarray
+    power_mw: np.ndarray
+    largest_mwh: np.ndarray  # (n_charger,) of the energies
+    efficiency: np.ndarray
+    unmet_cost: np.ndarray
+    q_per_p: np.ndarray
+
+
+class EvStore(NamedTuple):
+    """What chargers carry from step to step, (n_charger,)."""
+
+    wanted_mwh: Array  # by the vehicle that is there
+
+
+def _unmet(params: EvParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    return jnp.asarray(params.unmet_cost) * delivered.recorded["ev_unmet_mwh"]
+
+
+@dataclass(frozen=True)
+class EvCharger(Device):
+    """One charging point: its bus (by label) and its sessions."""
+
+    table: ClassVar = "ev_chargers"
+    noun: ClassVar = "EV charger"
+    prefix: ClassVar = "ev"
+    turn: ClassVar = Turn.STORAGE
+    controls: ClassVar = (
+        Control("ev_delay", "below 0: minus the share of charging that is held back; 0 and above: none", lasting=True),
+    )
+    recorded: ClassVar = (
+        Recorded("ev_p_mw", "MW", "power into the grid, so minus what is charged"),
+        Recorded("ev_q_mvar", "Mvar", "reactive power into the grid"),
+        Recorded("ev_unmet_mwh", "MWh", "what a vehicle that leaves in this step still wanted"),
+        Recorded("ev_wanted_mwh", "MWh", "wanted after the step", before="ev_wanted_before_mwh"),
+    )
+    observables: ClassVar = (Observable("wanted at {}", "of the largest session", 0.0, 1.0),)
+    costs: ClassVar = (CostTerm("unmet_energy", _unmet, priced=lambda charger: charger.unmet_cost > 0),)
+    table_families: ClassVar = (("ev_bus_", "_p_mw"), ("ev_bus_", "_unmet_mwh"), ("ev_bus_", "_wanted_mwh"))
+
+    bus: int
+    sessions: tuple[tuple[float, float, float, float], ...]  # hours of arrival and departure, MWh wanted, MW at most
+    efficiency: float = 1.0  # stored over drawn from the grid
+    power_factor: float = 1.0  # of what is drawn, inductive
+    unmet_cost: float = 1000.0  # per MWh
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        device = f"EV charger at bus {self.bus}"
+        if not self.sessions:
+            raise refuse(device, "list at least one [arrival_hour, departure_hour, energy_mwh, power_mw]", sessions=())
+        free_from = 0.0
+        for arrival, departure, energy_mwh, power_mw in self.sessions:
+            if not free_from <= arrival < departure <= 24:
+                allowed = "list sessions in order that do not overlap, hours of arrival and departure in 0..24"
+                raise refuse(device, allowed, sessions=self.sessions)
+            check_above_zero(device, energy_mwh=energy_mwh, power_mw=power_mw)
+            free_from = departure
+        for name in ("efficiency", "power_factor"):
+            if not 0 < getattr(self, name) <= 1:
+                raise refuse(device, "lie above 0 and at most at 1", **{name: getattr(self, name)})
+        check_not_negative(device, unmet_cost=self.unmet_cost)
+        check_name(device, self.name)
+
+    @staticmethod
+    def stack(devices: Sequence[EvCharger]) -> EvParams:
+        """Parameters as new arrays."""
+        longest = max((len(charger.sessions) for charger in devices), default=0)
+        sessions = np.full((len(devices), longest, 4), [math.inf, -math.inf, 0.0, 0.0])
+        for number, charger in enumerate(devices):
+            sessions[number, : len(charger.sessions)] = charger.sessions
+        arrival, departure, energy_mwh, power_mw = (sessions[:, :, column].copy() for column in range(4))
+        return EvParams(
+            arrival,
+            departure,
+            energy_mwh,
+            power_mw,
+            largest_mwh=sessions[:, :, 2].max(axis=1, initial=0.0),
+            efficiency=np.array([charger.efficiency for charger in devices], float),
+            unmet_cost=np.array([charger.unmet_cost for charger in devices], float),
+            q_per_p=np.array([math.tan(math.acos(charger.power_factor)) for charger in devices], float),
+        )
+
+    @staticmethod
+    def step(params: EvParams, requests: Mapping[str, Array], store: EvStore, around: Surroundings) -> Delivery:
+        """Charge the vehicles that are there."""
+        hours, begin = around.step_hours, around.hour
+        there = (params.arrival_hour <= begin) & (begin + hours <= params.departure_hour + EARLY_HOURS)
+        comes = there & (params.arrival_hour > begin - hours)
+        leaves = jnp.any(there & (begin + 2 * hours > params.departure_hour + EARLY_HOURS), axis=1)
+        wanted_mwh = jnp.where(jnp.any(comes, axis=1), jnp.sum(comes * params.energy_mwh, axis=1), store.wanted_mwh)
+        wanted_mwh = jnp.where(jnp.any(there, axis=1), wanted_mwh, 0.0)
+        most_mw = jnp.minimum(jnp.sum(there * params.power_mw, axis=1), wanted_mwh / (params.efficiency * hours))
+        most_mw = jnp.where(around.in_service, most_mw, 0.0)
+        charged_mw = (1.0 - jnp.maximum(-requests["ev_delay"], 0.0)) * most_mw
+        lacking_mwh = jnp.maximum(wanted_mwh - params.efficiency * charged_mw * hours, 0.0)
+        unmet_mwh = jnp.where(leaves, lacking_mwh, 0.0)
+        after = EvStore(jnp.where(leaves, 0.0, lacking_mwh))
+        nothing = jnp.zeros_like(charged_mw)
+        q_mvar = None if is_off(params.q_per_p, 0.0, charged_mw) else -charged_mw * params.q_per_p
+        recorded = {"ev_p_mw": -charged_mw, "ev_q_mvar": nothing if q_mvar is None else q_mvar}
+        return Delivery(-charged_mw, q_mvar, after, nothing, recorded | {"ev_unmet_mwh": unmet_mwh})
+
+    @staticmethod
+    def first(params: EvParams) -> EvStore:
+        """Nobody is there at midnight."""
+        return EvStore(jnp.zeros(params.efficiency.shape))
+
+    @staticmethod
+    def random(key: Array, params: EvParams) -> EvStore:
+        """Nobody is there at midnight, whatever the day."""
+        return EvCharger.first(params)
+
+    @staticmethod
+    def middle(params: EvParams) -> EvStore:
+        """Half of the largest session."""
+        return EvStore(jnp.asarray(params.largest_mwh / 2.0))
+
+    @staticmethod
+    def kept(store: EvStore) -> dict[str, Array]:
+        """Record what is wanted."""
+        return {"ev_wanted_mwh": store.wanted_mwh}
+
+    @staticmethod
+    def observe(params: EvParams, store: EvStore) -> tuple[Array, ...]:
+        """See what is wanted, as a share of the largest session."""
+        return (store.wanted_mwh / params.largest_mwh,)
+
+    @staticmethod
+    def step_columns(
+        devices: Sequence[EvCharger], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray
+    ) -> StepColumns:
+        """Columns of the step table."""
+        columns = by_bus("ev_bus_{}_p_mw", devices, recorded["ev_p_mw"])
+        columns |= by_bus("ev_bus_{}_wanted_mwh", devices, recorded["ev_wanted_mwh"])
+        return StepColumns({}, columns | by_bus("ev_bus_{}_unmet_mwh", devices, recorded["ev_unmet_mwh"]))

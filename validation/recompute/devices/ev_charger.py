@@ -1,0 +1,84 @@
+"""EV chargers: ``w' = w + eta h p`` with p in MW into the grid, never above 0, and w in MWh what a vehicle still wants.
+
+A vehicle is there in the steps that lie wholly between its arrival and its departure. Only then it draws power, at most
+its session's and at most what it still wants; w begins with the session's energy and what is left of it as the vehicle
+leaves is unmet, which costs. ``q = p tan(acos(power_factor))``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+import numpy as np
+
+from neomflex_jax.devices import EvCharger
+from neomflex_jax.scenario import Scenario
+from validation.recompute.devices.twin import FeedIn, Part, Store, Twin
+
+ROUNDING_HOURS = 1e-6
+
+
+class Wanted(Store[EvCharger]):
+    """What the vehicle that is there still wants, in MWh."""
+
+    entry: ClassVar = "wanted"
+    before: ClassVar = "ev_wanted_before_mwh"
+    after: ClassVar = "ev_wanted_mwh"
+
+    def size_mwh(self, device: EvCharger) -> float:
+        """Return the energy of the largest session."""
+        return max(energy_mwh for _, _, energy_mwh, _ in device.sessions)
+
+    def energy_mwh(self, device: EvCharger, values: np.ndarray) -> np.ndarray:
+        """Return what is wanted."""
+        return values
+
+    def observed(self, device: EvCharger, values: np.ndarray) -> np.ndarray:
+        """Return what is wanted as a share of the largest session."""
+        return values / self.size_mwh(device)
+
+    def gap_mwh(self, part: Part[EvCharger]) -> np.ndarray:
+        """Return what is missing in each step's energy balance, (n,)."""
+        comes_mwh, _ = _sessions(part.device, part.scenario, part["step"])
+        before_mwh = np.where(comes_mwh > 0, comes_mwh, part[self.before])
+        charged_mwh = -part.device.efficiency * part.scenario.step_hours * part["ev_p_mw"]
+        return before_mwh - charged_mwh - part["ev_unmet_mwh"] - part[self.after]
+
+
+class EvChargerTwin(Twin[EvCharger]):
+    """EV chargers as the referee has them."""
+
+    table: ClassVar = "ev_chargers"
+    delivered: ClassVar = ("ev_p_mw", "ev_q_mvar", "ev_unmet_mwh")
+    feed_in: ClassVar = FeedIn("ev_p_mw", "ev_q_mvar", "sgen", lambda charger: {})
+    store: ClassVar = Wanted()
+
+    def excess(self, part: Part[EvCharger]) -> np.ndarray:
+        """Return by how much each step is outside the session's power, its energy and its time, (n,)."""
+        charger, (p_mw, q_mvar, unmet_mwh) = part.device, (part[name] for name in self.delivered)
+        _, most_mw = _sessions(charger, part.scenario, part["step"])
+        q_per_p = math.tan(math.acos(charger.power_factor))
+        left_mwh = part["ev_wanted_mwh"]
+        over = [p_mw, -p_mw - most_mw, np.abs(q_mvar - q_per_p * p_mw), -unmet_mwh, -left_mwh]
+        over.append(np.where(most_mw > 0, 0.0, left_mwh))  # nobody is there
+        return np.max(over, axis=0) / max(1.0, *(power_mw for _, _, _, power_mw in charger.sessions))
+
+    def costs(self, device: EvCharger, scenario: Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the cost of what vehicles leave without, (n,)."""
+        yield device.unmet_cost * recorded["ev_unmet_mwh"]
+
+
+def _sessions(charger: EvCharger, scenario: Scenario, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Energy that a vehicle wants as it comes, 0 where none does, and the power it may draw, 0 where none is there."""
+    comes_mwh, most_mw = np.zeros(len(step)), np.zeros(len(step))
+    begin = step * scenario.step_hours % 24.0
+    for arrival, departure, energy_mwh, power_mw in charger.sessions:
+        there = (begin >= arrival) & (begin + scenario.step_hours <= departure + ROUNDING_HOURS)
+        comes_mwh += energy_mwh * (there & (begin - scenario.step_hours < arrival))
+        most_mw += power_mw * there
+    return comes_mwh, most_mw
+
+
+TWIN = EvChargerTwin()
