@@ -128,7 +128,7 @@ def bind(
     Returns
     -------
     PowerFlow
-        A function of one case and a pytree; `power_flow` takes it in the place of a method's name.
+        A function of one case and a pytree; `power_flow` and `make` take it in the place of a method's name.
 
     Raises
     ------

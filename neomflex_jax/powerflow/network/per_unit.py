@@ -49,7 +49,7 @@ class PerUnitFeeder:
     max_i_ka: HostArray  # (n_branch,)
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
-    swept: bool = field(metadata=STATIC)  # where `ac` and `calibrated` may sweep
+    swept: bool = field(metadata=STATIC)  # a method that has a sweep may use it
 
     __repr__ = one_line
 
@@ -71,8 +71,8 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
     Computes in float64 on the host while the feeder's arrays are NumPy arrays, and inside jit when they are traced; the
     result is in JAX's precision of the moment. `network` chooses its form: `dense` for any topology, `tree` for a
     radial one, `auto` for the faster: a tree for radial feeders of `TREE_FROM_BUSES` buses or more. With `auto` and
-    `sweep`, the same for radial feeders alone, `ac` iterates by sweeps where they can run. A `lossless` network is one
-    of the reactances alone, for `dc`.
+    `sweep`, the same for radial feeders alone, a radial feeder is marked `swept`. A `lossless` network is one of the
+    reactances alone.
 
     Raises
     ------
