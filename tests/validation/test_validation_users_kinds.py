@@ -14,7 +14,18 @@ from test_validation_closed_loop import play
 
 import neomflex_jax as nf
 from neomflex_jax.agents.policy_files import Policies
-from neomflex_jax.devices import Control, Delivery, Device, Observable, Recorded, Surroundings, Turn, registry, stacked
+from neomflex_jax.devices import (
+    Control,
+    CostTerm,
+    Delivery,
+    Device,
+    Observable,
+    Recorded,
+    Surroundings,
+    Turn,
+    registry,
+    stacked,
+)
 from neomflex_jax.evaluation import Trajectory
 from validation import compare, judge, register_twin, replay, tolerances_for, validate
 from validation.recompute import twins
@@ -25,6 +36,11 @@ KEPT = 0.9  # of a heater's warmth from step to step
 
 class HeaterParams(NamedTuple):
     power_mw: np.ndarray
+    cost: np.ndarray
+
+
+def cold(params: HeaterParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+    return params.cost * (1.0 - delivered.store)
 
 
 @dataclass(frozen=True)
@@ -41,9 +57,11 @@ class Heater(Device):
         Recorded("heater_warmth_mwh", "MWh", "warmth after the step", before="heater_warmth_before_mwh"),
     )
     observables: ClassVar = (Observable("warmth of {}", "MWh", 0.0, 1.0),)
+    costs: ClassVar = (CostTerm("cold", cold, priced=lambda heater: heater.cost > 0),)
 
     bus: int
     power_mw: float = 0.2
+    cost: float = 3.0  # of each MWh of warmth below 1
     name: str = ""
 
     @staticmethod
@@ -105,6 +123,9 @@ class HeaterTwin(Twin[Heater]):
         p_mw = part["heater_p_mw"]
         return np.maximum(p_mw, -p_mw - part.device.power_mw)
 
+    def costs(self, device: Heater, scenario: nf.Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+        yield device.cost * (1.0 - recorded["heater_warmth_mwh"])
+
 
 @pytest.fixture(autouse=True)
 def forgets_twins() -> Iterator[None]:
@@ -134,7 +155,12 @@ def test_it_passes_with_a_twin_and_is_incomplete_without(played: tuple[Trajector
 
 
 @pytest.mark.parametrize(
-    ("name", "found"), [("heater_p_mw", "energy_max_mwh"), ("heater_warmth_before_mwh", "energy_jump_max_mwh")]
+    ("name", "found"),
+    [
+        ("heater_p_mw", "energy_max_mwh"),
+        ("heater_warmth_before_mwh", "energy_jump_max_mwh"),
+        ("heater_warmth_mwh", "cost_max"),
+    ],
 )
 def test_its_faults_are_found(played: tuple[Trajectory, Policies], name: str, found: str) -> None:
     run = played[0]

@@ -22,13 +22,13 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.scenario import Uncertainty
 from validation.closed_loop.acting import ActingPolicy, Actor
-from validation.closed_loop.delivery import KNOWN, Named, carried_names, compiled_dispatch, delivered_names
+from validation.closed_loop.delivery import KNOWN, Named, carried_names, compiled_dispatch
 from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
 from validation.closed_loop.observing import Observing
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.set_points import SetPoints, idle, set_points_of
-from validation.recompute.twins import stores_of
+from validation.recompute.twins import stores_of, twins_of
 from validation.referee.prepared import StepSolver, step_solver
 from validation.referee.replay import OnStep
 from validation.referee.runpp import OK, Solved
@@ -176,7 +176,7 @@ class _Loop:
         grid_state = {"converged": status == OK, "violated": np.asarray(~inside.all(axis=1))}
         changed: dict[str, Any] = {"power_flow": "pandapower", **grid_state, **arrays}
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
-        names = (*delivered_names(scenario), "vm_pu", "loss_mw", "slack_p_mw")
+        names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]
         needed = {name: np.asarray(arrays[name], float) for name in names}
         needed["price"] = np.asarray(trajectory.price, float)
         cost = local_cost(scenario, played.feeder, step=trajectory.step, **needed)

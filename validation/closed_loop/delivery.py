@@ -23,11 +23,6 @@ Named = dict[str, np.ndarray]  # arrays (n_device,) or (n_bus,) by recorded name
 Deliver = Callable[[np.ndarray, Named, np.ndarray], tuple[Named, Named]]
 
 
-def delivered_names(scenario: Scenario) -> tuple[str, ...]:
-    """Name what comes of each step's requests, as recorded."""
-    return tuple(name for twin, _ in twins_of(scenario) for name in twin.delivered)
-
-
 def carried_names(scenario: Scenario) -> tuple[str, ...]:
     """Name what devices carry from step to step, as recorded."""
     return tuple(name for twin, _ in twins_of(scenario) for name in twin.carried)
@@ -45,7 +40,8 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
     size |= dict.fromkeys(LOADS, feeder.n_bus)
-    carried, delivered = carried_names(scenario), (*delivered_names(scenario), *LOADS)
+    delivered = (*(name for twin, _ in kinds for name in twin.delivered), *LOADS)
+    carried = carried_names(scenario)
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
     cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 

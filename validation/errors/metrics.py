@@ -167,7 +167,7 @@ def _series(record: Record, replayed: Replay, own_cost: np.ndarray) -> Series:
 def _cost(record: Record, grid: Trajectory | Replay) -> np.ndarray:
     """All agents' cost of each step, (n,), from the grid quantities of one side and the recorded set-points."""
     trajectory = record.trajectory
-    names = ["price", *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.delivered)]
+    names = ["price", *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.recorded)]
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
     known |= {name: np.asarray(getattr(grid, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
     step = np.asarray(trajectory.dataset_index) % trajectory.scenario.steps_per_day

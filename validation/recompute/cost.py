@@ -45,7 +45,7 @@ def local_cost(
     slack_p_mw
         (n,) import; needed where energy or its peak has a price.
     **recorded
-        What the devices' own terms need, (n, n_device) by recorded name (`Twin.delivered`), and the price, (n,).
+        What the devices' own terms need, (n, n_device) by recorded name (`Twin.recorded`), and the price, (n,).
     """
     reward, limits = scenario.reward, scenario.limits
     failed = ~(np.isfinite(vm_pu).all(axis=1) & np.isfinite(loss_mw))
@@ -99,7 +99,7 @@ def _device_cost(
     for twin, devices in twins_of(scenario):
         for number, device in enumerate(devices):
             if device.bus in territory.buses:
-                own = {name: recorded[name][:, number] for name in twin.delivered if name in recorded}
+                own = {name: recorded[name][:, number] for name in twin.recorded if name in recorded}
                 for term in twin.costs(device, scenario, own | {"step": step}):
                     cost += term
     return cost

@@ -65,31 +65,20 @@ def judge(
         One for each limit that is judged.
     """
     values: dict[str, float | None] = {
+        **{name: getattr(metrics, name, None) for name in vars(tolerances)},  # those of equal names
         "vm_max_pu": metrics.vm_pu.max_abs,
         "loss_max_mw": metrics.loss_mw.max_abs,
         "slack_p_max_mw": metrics.slack_p_mw.max_abs,
         "slack_q_max_mvar": metrics.slack_q_mvar.max_abs,
         "missed_hard_violations": metrics.hard.missed,
-        "failed_flows": metrics.failed_flows,
-        "recorded_failures": metrics.recorded_failures,
-        "non_finite_values": metrics.non_finite_values,
-        "p_injection_max_mw": metrics.p_injection_max_mw,
-        "q_injection_max_mvar": metrics.q_injection_max_mvar,
-        "load_q_factor_max": metrics.load_q_factor_max,
-        "energy_max_mwh": metrics.energy_max_mwh,
-        "energy_jump_max_mwh": metrics.energy_jump_max_mwh,
-        "device_limit_max": metrics.device_limit_max,
-        "cost_max": metrics.cost_max,
-        "observation_max": metrics.observation_max,
-        "power_balance_max_mw": metrics.power_balance_max_mw,
+        "hard_violations": metrics.hard.true if is_policy else None,
         "day_cost_gap_max": abs(metrics.day_cost_gap),
         "day_cost_flattery_max": max(-metrics.day_cost_gap, 0.0),
+        "profile_max": profile_max,
+        "closed_loop_gap_max": closed_loop_gap,
+        "closed_loop_failed_flows": closed_loop_failed_flows,
+        "closed_loop_spot_max_pu": closed_loop_spot_max_pu,
     }
-    values["profile_max"] = profile_max
-    values["hard_violations"] = metrics.hard.true if is_policy else None
-    values["closed_loop_gap_max"] = closed_loop_gap
-    values["closed_loop_failed_flows"] = closed_loop_failed_flows
-    values["closed_loop_spot_max_pu"] = closed_loop_spot_max_pu
     return tuple(
         Criterion(name, value, limit)
         for name, limit in vars(tolerances).items()
