@@ -28,6 +28,13 @@ def test_a_bound_method_is_a_pytree_that_comes_back_whole(case33bw: nf.Feeder, n
     assert jax.tree.structure(again) == jax.tree.structure(bind(case33bw, name)) == structure  # compiled once
 
 
+def test_no_method_is_taken_for_another(case33bw: nf.Feeder) -> None:
+    """JAX does not compare the types of dataclasses: now and then `dc` answered for `lindistflow`."""
+    for network in ("dense", "tree"):
+        structures = [jax.tree.structure(bind(case33bw, name, network=network)) for name in METHODS]
+        assert all(one != other for i, one in enumerate(structures) for other in structures[:i])
+
+
 def test_options_are_part_of_what_is_compiled(case33bw: nf.Feeder) -> None:
     loose, tight = (bind(case33bw, "ac", nf.AcConfig(tolerance_pu=tolerance)) for tolerance in (1e-4, 1e-6))
     assert jax.tree.structure(loose) != jax.tree.structure(tight)

@@ -39,7 +39,7 @@ Voltage = tuple[Array, Array]  # real and imaginary part
 class Ac(Method):
     """The AC equations by fixed-point iteration."""
 
-    name = "ac"
+    name: str = field(default="ac", kw_only=True, metadata=STATIC)
     exact = True
     sweep = Sweep.AC
     config: AcConfig = field(default=AcConfig(), metadata=STATIC)

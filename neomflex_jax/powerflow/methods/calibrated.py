@@ -18,7 +18,7 @@ numbers; validate against AC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.methods.lindistflow import squared_voltages
@@ -51,7 +52,7 @@ SWEPT_FIELDS = {"vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "
 class Calibrated(Method):
     """LinDistFlow with fitted losses; what it was fitted to is per unit."""
 
-    name = "calibrated"
+    name: str = field(default="calibrated", kw_only=True, metadata=STATIC)
     fitted = True
     sweep = Sweep.CALIBRATED
     gain: Array  # (3, n_branch) a, b, c

@@ -13,12 +13,13 @@ anything where a voltage matters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
@@ -30,7 +31,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 class Dc(Method):
     """Angles from active power."""
 
-    name = "dc"
+    name: str = field(default="dc", kw_only=True, metadata=STATIC)
     angles_only = True
 
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:

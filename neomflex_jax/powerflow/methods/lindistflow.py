@@ -13,12 +13,13 @@ load by up to 0.003 pu, and losses are 13 % too low. Not for final numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.results import root_or_nan
@@ -31,7 +32,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 class LinDistFlow(Method):
     """Squared voltages linear in the injections."""
 
-    name = "lindistflow"
+    name: str = field(default="lindistflow", kw_only=True, metadata=STATIC)
 
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""

@@ -25,7 +25,8 @@ class Method(ABC):
     Attributes
     ----------
     name
-        What users type, `ac` say.
+        What users type, `ac` say. A static field: JAX takes dataclasses with equally many leaves and equal static
+        fields for equal, whatever their types are, and would now and then answer by the program of another method.
     exact
         True if it solves the AC equations; False for a surrogate.
     fitted
@@ -36,7 +37,7 @@ class Method(ABC):
         The sweep in machine code that can solve it on a radial feeder, None without one.
     """
 
-    name: ClassVar[str]
+    name: str
     exact: ClassVar[bool] = False
     fitted: ClassVar[bool] = False
     angles_only: ClassVar[bool] = False

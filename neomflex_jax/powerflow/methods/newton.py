@@ -44,7 +44,7 @@ MOST_PRODUCTS = 100  # pairs of them, in a linear solve
 class Newton(Method):
     """The AC equations by Newton's method."""
 
-    name = "newton"
+    name: str = field(default="newton", kw_only=True, metadata=STATIC)
     exact = True
     config: AcConfig = field(default=AcConfig(), metadata=STATIC)
 
