@@ -18,10 +18,11 @@ FOLDERS = ("policies", "checkpoints", "checkpoints_broken", "events", "trace")
 PARTS = (*FILES, *FOLDERS)
 UNFINISHED = re.compile(r"\.(config\.json|result\.json|metrics\.csv|\.neomflex\.json)\.\d+\.partial")
 POLICY = re.compile(r"policies/([^/]+)\.safetensors")
-STEP = r"(checkpoints/\d+(\.orbax-checkpoint-tmp[^/]*)?|checkpoints_broken/\d+(\.\d+)?)"
+UNSAVED = r"(\.orbax-checkpoint-tmp[^/]*)?"  # what Orbax adds to a name until all is written
+STEP = rf"(checkpoints/\d+{UNSAVED}|checkpoints_broken/\d+(\.\d+)?)"
 IN_A_STEP = re.compile(rf"{STEP}/.+")
 MADE = re.compile(
-    rf"{STEP}/(_CHECKPOINT_METADATA|commit_success\.txt|(arrays|note)/.+)"  # Orbax names what lies in the last two
+    rf"{STEP}/(_CHECKPOINT_METADATA|commit_success\.txt|(arrays|note){UNSAVED}/.+)"  # Orbax names what lies in the last two
     r"|policies/\.[^/]+\.safetensors\.\d+\.partial|policies/\.new/[^/]+"
     r"|events/events\.out\.tfevents\.[^/]+|trace/plugins/profile/[^/]+/[^/]+"
 )

@@ -106,7 +106,7 @@ class Kills:
         way = self.random.choice(ways[command])
         try:
             found = way()
-        except AssertionError as error:
+        except (AssertionError, InputError) as error:
             found = f"{WRONG} ({way.__name__}: {error or traceback.format_exc().splitlines()[-2]})"
         self.count[f"{command}: {found}"] += 1
 

@@ -38,7 +38,9 @@ def run_in(root: Path, *, marked: bool = True) -> RunFolder:
     policies(folder.policies)
     step = "_CHECKPOINT_METADATA", "commit_success.txt", "note/metadata", "arrays/d/0f", "arrays/manifest.ocdbt"
     made = [f"checkpoints/96/{name}" for name in step] + ["checkpoints_broken/48.1/note/metadata"]
-    made += ["checkpoints/144.orbax-checkpoint-tmp/note/metadata", "events/events.out.tfevents.1.host"]
+    unsaved = "checkpoints/144.orbax-checkpoint-tmp"  # half written when a kill came
+    made += [f"{unsaved}/note/metadata", f"{unsaved}/arrays.orbax-checkpoint-tmp/_sharding"]
+    made += ["events/events.out.tfevents.1.host"]
     for name in (*made, "trace/plugins/profile/now/vm.xplane.pb"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text("x")
