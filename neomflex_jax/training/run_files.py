@@ -22,7 +22,7 @@ UNSAVED = r"(\.orbax-checkpoint-tmp[^/]*)?"  # what Orbax adds to a name until a
 STEP = rf"(checkpoints/\d+{UNSAVED}|checkpoints_broken/\d+(\.\d+)?)"
 IN_A_STEP = re.compile(rf"{STEP}/.+")
 MADE = re.compile(
-    rf"{STEP}/(_CHECKPOINT_METADATA|commit_success\.txt|(arrays|note){UNSAVED}/.+)"  # Orbax names what lies in the last two
+    rf"{STEP}/(_CHECKPOINT_METADATA|commit_success\.txt|(arrays|note){UNSAVED}/.+)"  # Orbax names what lies in these
     r"|policies/\.[^/]+\.safetensors\.\d+\.partial|policies/\.new/[^/]+"
     r"|events/events\.out\.tfevents\.[^/]+|trace/plugins/profile/[^/]+/[^/]+"
 )
