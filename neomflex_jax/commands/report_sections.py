@@ -55,7 +55,7 @@ def learning(metrics: Path, power_flow: str) -> Image | str:
     if table.empty:
         return "nothing was learned yet"
     steps, day_cost, share = (numbers(metrics, table, column) for column in LEARNING)
-    caption = f"{len(table)} chunks of training, {steps[-1]:,.0f} environment steps"
+    caption = f"{len(table)} {'chunk' if len(table) == 1 else 'chunks'} of training, {steps[-1]:,.0f} environment steps"
     return drawn(draw(steps, day_cost, share, power_flow), caption)
 
 

@@ -9,6 +9,7 @@ from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure
 
 LOG_FROM_RATIO = 20.0
+FEW_CHUNKS = 5  # drawn as points too: a line of one point is no line
 
 
 def draw(steps: np.ndarray, day_cost: np.ndarray, share_outside_band: np.ndarray, power_flow: str = "") -> Figure:
@@ -30,7 +31,8 @@ def draw(steps: np.ndarray, day_cost: np.ndarray, share_outside_band: np.ndarray
     ):
         panel.plot(steps, values, color=colour, linewidth=0.7, alpha=0.45)
         mean = pd.Series(values).rolling(smooth, min_periods=1).mean()
-        panel.plot(steps, mean, color=colour, linewidth=1.7, label=f"{label} (mean of {smooth})")
+        marker = "o" if len(steps) <= FEW_CHUNKS else None
+        panel.plot(steps, mean, color=colour, linewidth=1.7, marker=marker, label=f"{label} (mean of {smooth})")
     other.set_ylabel("buses outside the band (%)")
     other.spines[["top", "left"]].set_visible(False)
     other.set_ylim(bottom=0)

@@ -111,3 +111,8 @@ def test_learning_curve_draws_cost_and_share() -> None:
     assert left.get_yscale() == "log"
     np.testing.assert_array_equal(left.get_lines()[0].get_ydata(), cost)
     np.testing.assert_allclose(right.get_lines()[0].get_ydata(), [40.0, 10.0, 2.0, 1.0])
+
+
+def test_a_training_of_one_chunk_is_a_point_and_not_an_empty_figure() -> None:
+    panels = draw_learning(np.array([2112.0]), np.array([1160.0]), np.array([0.2])).axes
+    assert all(any(line.get_marker() == "o" for line in panel.lines) for panel in panels)
