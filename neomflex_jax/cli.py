@@ -27,6 +27,7 @@ from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.errors import InputError, place_and_reason
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.matplotlib_import import VARIABLE as MATPLOTLIB_BACKEND
+from neomflex_jax.users_modules import import_named
 
 DESCRIPTION = "Train multi-agent policies on distribution feeders, evaluate and validate them in pandapower."
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not getattr(command, "no_cache", False):
             use_compilation_cache()
         with platform_is_there(), nan_is_a_value():
+            for module in getattr(command, "modules", ()):
+                import_named(module)
             status = command.execute(started)
     except InputError as error:
         console.quiet = False  # of several processes, each says what it stumbled over

@@ -11,6 +11,7 @@ import tyro
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import EVALUATION, trajectory_file
@@ -60,6 +61,7 @@ class EvaluateCommand:
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     baseline: bool = False
     """Also write the run without control, `baseline`, into the tables. Policies are compared with it in any case."""
+    modules: Modules = ()
     overwrite: bool = False
     """Replace the tables and trajectories in the output folder."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.console import console, print_table
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.played_runs import record_runs
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import FIDELITY
@@ -87,6 +88,7 @@ class FidelityCommand:
     """Power flows at once when the speed is measured. If not given: 4096, fewer on large feeders."""
     output: Path | None = None
     """Folder for fidelity.csv, fidelity.json and fidelity.png. If not given: nothing is written."""
+    modules: Modules = ()
     overwrite: bool = False
     """Replace the files in the output folder."""
 

@@ -12,6 +12,7 @@ from neomflex_jax.commands.console import console
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import FILE as IDENTITY
 from neomflex_jax.commands.identity import doubt, make_identity, places_of_reports, read_identity
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.result_kinds import EVALUATION
 from neomflex_jax.commands.run_page import RunPage, is_page
 from neomflex_jax.errors import InputError
@@ -44,6 +45,7 @@ class ReportCommand:
     """Folder of its validation. If not given: `validation` in the training's folder, or beside it or the evaluation."""
     output: Path | None = None
     """HTML file; a page that is there is replaced. If not given: report.html in the training's folder."""
+    modules: Modules = ()
 
     def execute(self, started: float) -> int:
         """Write the page; returns the exit status."""

@@ -14,6 +14,7 @@ import tyro
 
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.existing_files import refuse_existing
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import write_whole
@@ -49,6 +50,7 @@ class ShowScenario:
     """Also name every entry of observations and actions."""
     output: Path | None = None
     """Image file (.png, .pdf or .svg) for a drawing of the feeder: territories in colours, devices marked."""
+    modules: Modules = ()
 
     def execute(self, started: float) -> int:
         """Print; returns the exit status."""
@@ -93,6 +95,7 @@ class CheckScenario:
     """How many days to play, spread evenly over the profiles for training."""
     power_flow: Literal["ac", "newton"] = "ac"
     """What solves them here; newton also where ac finds no answer, near the most that a feeder can carry."""
+    modules: Modules = ()
 
     def execute(self, started: float) -> int:
         """Check; returns the exit status."""
@@ -253,6 +256,11 @@ class ScenarioCommand:
         | Annotated[NewScenario, tyro.conf.subcommand("new")],
         tyro.conf.arg(name=""),
     ]
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules to import first."""
+        return getattr(self.what, "modules", ())
 
     def execute(self, started: float) -> int:
         """Run what was asked for; returns the exit status."""

@@ -17,12 +17,14 @@ from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import RewardScale, SacConfig
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, print_table, short
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import SWEEP
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.errors import InputError
 from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
+from neomflex_jax.users_modules import import_named
 
 if TYPE_CHECKING:
     from neomflex_jax.training.options import TrainOptions
@@ -74,6 +76,7 @@ class SweepCommand:
     """Processes that share the trainings; about the number of cores helps, and each compiles for itself."""
     overwrite: bool = False
     """Replace runs in the output folder."""
+    modules: Modules = ()
     no_cache: bool = False
     """Neither read nor keep compiled programs in your cache folder (as NEOMFLEX_CACHE=off)."""
 
@@ -118,7 +121,8 @@ class SweepCommand:
         console.print(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
         common: dict[str, Any] = {"names": names, "overwrite": self.overwrite, "on_begin": results.withdraw}
         if self.workers > 1:
-            pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, (not self.no_cache,))
+            prepared = (not self.no_cache, self.modules)
+            pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, prepared)
             share = -(-n_trainings // self.workers)
             with progress("training") as stage:
                 on_job = partial(stage.counted, unit="trainings")
@@ -159,12 +163,14 @@ class SweepCommand:
         )
 
 
-def _prepare_worker(cache: bool) -> None:
+def _prepare_worker(cache: bool, modules: Sequence[str]) -> None:
     from neomflex_jax.training.interrupt import end_with_parent
 
     end_with_parent()
     if cache:
         use_compilation_cache()
+    for module in modules:
+        import_named(module)
 
 
 def _sizes(name: str, text: str) -> tuple[int, ...]:

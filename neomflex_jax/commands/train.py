@@ -13,6 +13,7 @@ import tyro
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.console import console, short
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.resources import PROFILES
@@ -78,6 +79,7 @@ class TrainCommand:
     """Also write TensorBoard event files, into events/; needs pip install "neomflex-jax[tensorboard]"."""
     profile: bool = False
     """Write a JAX trace of a few chunks, into trace/."""
+    modules: Modules = ()
     no_cache: bool = False
     """Neither read nor keep compiled programs in your cache folder (as NEOMFLEX_CACHE=off)."""
     sac: Annotated[SacConfig, tyro.conf.arg(prefix_name=True)] = field(default_factory=SacConfig)

@@ -11,6 +11,7 @@ import tyro
 
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.headlines import print_headline
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.folders.lock import alone_in
@@ -62,6 +63,7 @@ class ValidateCommand:
     """Days replayed at a time, each in a process of its own; results are the same."""
     resume: bool = False
     """Go on after an interruption: take the days that are finished already."""
+    modules: Modules = ()
     overwrite: bool = False
     """Replace the report in the output folder."""
 

@@ -18,6 +18,7 @@ from neomflex_jax.devices.ev_charger import EvCharger
 from neomflex_jax.devices.flexible_load import FlexibleLoad
 from neomflex_jax.devices.pv_inverter import PvInverter
 from neomflex_jax.errors import InputError, shown
+from neomflex_jax.users_modules import module_of
 
 STANDING: tuple[Kind, ...] = (Battery, PvInverter, FlexibleLoad)  # recorded also where a scenario has none
 PACKAGED: tuple[Kind, ...] = (*STANDING, EvCharger)
@@ -57,7 +58,7 @@ def register_device(kind: Kind) -> Kind:
     for other in _registered:
         twice = _names(kind) & _names(other)
         if twice:
-            whose = "the packaged kind" if is_packaged(other) else f"the kind that {other.__module__} registered,"
+            whose = "the packaged kind" if is_packaged(other) else f"the kind that {module_of(other)} registered,"
             raise InputError(
                 f"device {kind.__name__}: {shown(min(twice))} is a name of {whose} {other.__name__}; "
                 "give it another name, and register a kind once"

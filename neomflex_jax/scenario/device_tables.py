@@ -9,6 +9,7 @@ from neomflex_jax.devices.device import Kind
 from neomflex_jax.devices.registry import registered_kinds
 from neomflex_jax.errors import shown, unknown_name
 from neomflex_jax.fields import FieldError, FrozenDict
+from neomflex_jax.users_modules import advice_to_import
 
 DEVICE_MODULES = "device_modules"  # of a stored scenario: tables and the modules that register their kinds
 
@@ -64,6 +65,9 @@ def _is_table(value: Any) -> bool:
 
 def _unknown(name: str, modules: Any, own: set[str], kinds: Mapping[str, Kind]) -> str:
     if isinstance(modules, Mapping) and isinstance(modules.get(name), str):
-        return f"no kind of device has the table {shown(name)} here; import {shown(modules[name])}, which registers it"
+        return f"no kind of device has the table {shown(name)} here; {advice_to_import(modules[name])}"
     known = unknown_name("field", name, (own | set(kinds)) - {"further"})
-    return f"{known} If it is a table of devices, import the module that registers their kind"
+    return (
+        f"{known} If it is a table of devices, import the module that registers their kind (on the command line: "
+        "--import and its name or file)"
+    )

@@ -22,6 +22,7 @@ from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
+from neomflex_jax.users_modules import module_of
 
 MOST_STEPS = 86_400  # of a day: one a second
 
@@ -118,7 +119,7 @@ class Scenario:
         """Plain nested values, as in the TOML file; `device_modules` says what has to be imported to read them."""
         values = dataclasses.asdict(self)
         tables: dict[str, Any] = values.pop("further")
-        modules = {kind.table: kind.__module__ for kind in self.kinds if not is_packaged(kind)}
+        modules = {kind.table: module_of(kind) for kind in self.kinds if not is_packaged(kind)}
         return values | tables | ({DEVICE_MODULES: modules} if modules else {})
 
     @classmethod

@@ -110,6 +110,9 @@ def test_readers_that_a_message_puts_in_are_there() -> None:
     assert all(hasattr(pandapower, name) for name in OTHER_READERS.values())
 
 
+RENAMED = {"source": "--from", "modules": "--import"}  # what Python allows as no field's name
+
+
 def options_of(command: Any) -> set[str]:
     """Options of a command's class, of its groups with their prefix."""
     options: set[str] = set()
@@ -119,7 +122,7 @@ def options_of(command: Any) -> set[str]:
             kind for kind in (hints[field.name], *typing.get_args(hints[field.name])) if dataclasses.is_dataclass(kind)
         ]
         name = field.name.replace("_", "-")
-        options |= {f"--{name}"} | ({"--from"} if name == "source" else set())
+        options.add(RENAMED.get(name, f"--{name}"))
         for kind in kinds:
             inner = {option[2:] for option in options_of(kind)}
             options |= {f"--{option}" for option in inner} if field.name == "what" else {f"--{name}.{o}" for o in inner}

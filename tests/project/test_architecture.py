@@ -18,7 +18,10 @@ MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob
 # The lowest first; a room may import from its own floor and from those below.
 FLOORS = (
     {"errors", "resources", "_version"},
-    {"fields", "files", "folders", "interquartile", "jax_settings", "matplotlib_import", "native", "one_line", "pages"},
+    {
+        *("fields", "files", "folders", "interquartile", "jax_settings", "matplotlib_import", "native"),
+        *("one_line", "pages", "users_modules"),
+    },
     {"grid", "devices", "profiles"},
     {"powerflow", "scenario"},
     {"environment", "agents"},
