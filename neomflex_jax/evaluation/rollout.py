@@ -16,7 +16,7 @@ from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_BUS, BY_STEP, FLAGS, INDEX
 from neomflex_jax.jax_settings import nan_is_a_value
-from neomflex_jax.yardsticks.controller import Blind, Controller
+from neomflex_jax.yardsticks.controller import Blind, Controller, Distinct
 
 Carry: TypeAlias = tuple[State, Array, Any]  # state, observation, the controller's memory
 FROM_INFO = tuple(name for name in (INDEX, *FLAGS, *BY_STEP, *BY_BUS, *BY_AGENT) if name != "reward")
@@ -38,7 +38,7 @@ def record(
         As from `evaluation_environment`.
     policy
         Acts on padded observations, see `agents.policy`; or a controller that sees the environment itself, see
-        `agents.baselines.controller`.
+        `yardsticks.controller`.
     run
         Name of the run in tables, for example ``controlled``.
     **watching
@@ -91,15 +91,16 @@ def _play(
     env: Environment, controller: Controller, n_days: int, on_day: Callable[[int, int], None], kept: Kept | None
 ) -> tuple[dict[str, Any], Any]:
     """Play the days one after the other; gives what is recorded of every step, and the last memory."""
-    carry = _begin(env, controller)
-    of_a_day = jax.eval_shape(_play_day, env, controller, carry)[1]
+    distinct = Distinct.of(controller)
+    carry = _begin(env, distinct)
+    of_a_day = jax.eval_shape(_play_day, env, distinct, carry)[1]
     rows = {name: np.zeros((n_days, *one.shape), one.dtype) for name, one in of_a_day.items()}
     standing = (np.zeros((), np.int32), carry, rows)
     found = None if kept is None else kept.load(standing)
     done, carry, rows = standing if found is None else found
     on_day(int(done), n_days)
     for day in range(int(done), n_days):
-        carry, played = _play_day(env, controller, carry)
+        carry, played = _play_day(env, distinct, carry)
         for name, values in jax.device_get(played).items():
             rows[name][day] = values
         if kept is not None:
@@ -110,18 +111,18 @@ def _play(
 
 
 @jax.jit
-def _begin(env: Environment, controller: Controller) -> Carry:
+def _begin(env: Environment, distinct: Distinct) -> Carry:
     state, first = AutoReset(env).reset(jax.random.key(0))
-    return state, first.observation, controller.start(env)
+    return state, first.observation, distinct.controller.start(env)
 
 
 @jax.jit
-def _play_day(env: Environment, controller: Controller, carry: Carry) -> tuple[Carry, dict[str, Array]]:
+def _play_day(env: Environment, distinct: Distinct, carry: Carry) -> tuple[Carry, dict[str, Array]]:
     copy = AutoReset(env)
 
     def step(carry: Carry, _: None) -> tuple[Carry, dict[str, Array]]:
         state, observation, memory = carry
-        action, memory = controller.act(env, state, observation, memory)
+        action, memory = distinct.controller.act(env, state, observation, memory)
         kept: dict[str, Array] = {}
         for kind in env.kinds:
             before = kind.kept(state.stores[kind.table])
