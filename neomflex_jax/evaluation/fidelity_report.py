@@ -14,6 +14,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.files.tables import without_negative_zeros
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow import method_named
 from neomflex_jax.scenario import Scenario
 
 
@@ -45,14 +46,13 @@ class Fidelity:
     def notes(self) -> list[str]:
         """Say in a sentence each what the numbers rest on."""
         limits, n_voltages = self.scenario.limits, self.n_solved * self.n_bus
-        fitted = "calibrated" in set(self.table["method"])
-        fit = ["calibrated: fitted as training fits it, to other samples than these."] if fitted else []
+        fitted = [name for name in self.table["method"] if method_named(name).fitted]
         return [
             f"reference: ac in float64, largest bus mismatch {self.residual_mva:.1g} MVA; mean loss "
             f"{self.mean_loss_mw:.4g} MW; it solves {self.n_solved:,} of {self.n_samples:,} samples.",
             f"samples: {self.n_samples:,}, {self.samples_from}; {self.n_bus} buses (slack left out), "
             f"{self.n_branch} branches.",
-            *fit,
+            *(f"{name}: fitted as training fits it, to other samples than these." for name in fitted),
             f"limits: hard {limits.hard_min_pu:g} to {limits.hard_max_pu:g} pu, with {self.hard_violations:,} of "
             f"{n_voltages:,} true voltages outside; band {limits.band_min_pu:g} to {limits.band_max_pu:g} pu, with "
             f"{self.band_violations:,} outside.",

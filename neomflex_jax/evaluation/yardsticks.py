@@ -33,6 +33,7 @@ from neomflex_jax.yardsticks.perfect_foresight import SEARCH, SETTLE
 
 YARDSTICKS = ("no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
 OPTIMUM = "perfect_foresight"
+PLANNED_IN = "ac"  # where the days are played on a surrogate
 KEPT = ("action", "day_cost", "residual", "starts")  # of an optimum, in its file
 OnProgress = Callable[[int, int, str], None]  # done, of how many, of what
 MAX_BYTES = 1024**3  # of one of them
@@ -63,8 +64,8 @@ def record_yardstick(
     Parameters
     ----------
     env
-        As from `evaluation_environment`. Perfect foresight plans in `ac` and is played on this one's power flow; all
-        others see this one's.
+        As from `evaluation_environment`; all are played on its power flow. Perfect foresight plans on it too if it is
+        exact, and in `ac` if it is a surrogate.
     name
         One of `YARDSTICKS`.
     cache
@@ -122,7 +123,7 @@ def _perfect_foresight(
 ) -> YardstickRun:
     if env.scenario.uncertainty != Uncertainty() or env.scenario.observation.missing_probability > 0:
         raise InputError("perfect foresight needs days without random disturbances; evaluate without them")
-    planner = env if env.power_flow.method == "ac" else env.with_power_flow("ac")
+    planner = env if env.power_flow.model.exact else env.with_power_flow(PLANNED_IN)
     n_days = env.profiles.n_days if n_days is None else n_days
     key = _key(planner, n_days, watched["profiles_sha256"], asdict(SEARCH), asdict(SETTLE))
     file = None if cache is None or key is None else cache / f"optimum_{key}.npz"
@@ -137,7 +138,7 @@ def _perfect_foresight(
             unfinished.remove()
     trajectory = record(env, Schedule(optimum.action), OPTIMUM, n_days, **watched)
     note = (
-        f"local optimum in ac, {optimum.mean_day_cost:z.4f} a day as optimised, "
+        f"local optimum in {planner.power_flow.method}, {optimum.mean_day_cost:z.4f} a day as optimised, "
         f"{trajectory.cost.sum() / n_days:z.4f} played in {env.power_flow.method}; stationarity residual "
         f"{optimum.residual:.3f} a day"
     )
