@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import tyro
-
 from neomflex_jax.commands.console import console, print_table, short
+from neomflex_jax.commands.optional_values import Several
 from neomflex_jax.errors import InputError
 
 NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -23,7 +22,7 @@ class CompareCommand:
     three validated seeds of each (5 are the minimum to publish, 10 recommended) and an interval without zero.
     """
 
-    reports: tyro.conf.Positional[tuple[str, ...]]
+    reports: Several[str]
     """Validation folders, or trainings that hold one as `validation`; NAME=FOLDER puts a seed under a name."""
 
     def execute(self, started: float) -> int:

@@ -12,6 +12,7 @@ from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import EVALUATION, trajectory_file
@@ -45,19 +46,19 @@ class EvaluateCommand:
 
     output: Path
     """Folder for step_metrics.csv, daily_summary.csv and run_summary.csv."""
-    policies: Path | None = None
+    policies: MayOmit[Path] = None
     """Output folder of a training."""
     policy: tyro.conf.UseAppendAction[tuple[Yardstick, ...]] = ()
     """A yardstick to play, with or without trained policies; may be given several times."""
-    scenario: str | None = None
+    scenario: MayOmit[str] = None
     """Scenario of the yardsticks: a packaged name or a TOML file. If not given: neom33, or that of the policies."""
     optimum: bool = False
     """Also play perfect foresight, and state each run's gap to it by day."""
-    profiles: Path | None = None
+    profiles: MayOmit[Path] = None
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
-    power_flow: str | None = None
+    power_flow: MayOmit[str] = None
     """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on, ac without any."""
-    variant: str | None = None
+    variant: MayOmit[str] = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     baseline: bool = False
     """Also write the run without control, `baseline`, into the tables. Policies are compared with it in any case."""

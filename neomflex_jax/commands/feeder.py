@@ -12,6 +12,7 @@ import tyro
 
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.existing_files import refuse_existing
+from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 
@@ -25,7 +26,7 @@ class ShowFeeder:
 
     feeder: tyro.conf.Positional[str]
     """A packaged feeder's name, a feeder folder, or a pandapower net.json."""
-    output: Path | None = None
+    output: MayOmit[Path] = None
     """Image file (.png, .pdf or .svg) for a drawing of the feeder, coloured by voltage."""
 
     def execute(self, started: float) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.played_runs import record_runs
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import FIDELITY
@@ -72,21 +73,21 @@ class FidelityCommand:
     method answer, and compares with AC in double precision: voltages, losses, currents, violations.
     """
 
-    scenario: str | None = None
+    scenario: MayOmit[str] = None
     """A packaged scenario's name or a TOML file. If not given: neom33, or the policies'."""
-    power_flow_methods: tuple[str, ...] | None = None
+    power_flow_methods: MayOmit[tuple[str, ...]] = None
     """Some of dc, lindistflow, calibrated, ac and newton. If not given: all."""
-    samples: int | None = None
+    samples: MayOmit[int] = None
     """How many injections to draw. If not given: 4096."""
     seed: int = 0
     """Seed of the draw; no seed draws the samples that `calibrated` is fitted to."""
-    profiles: Path | None = None
+    profiles: MayOmit[Path] = None
     """CSV file with Demand and Solar. If not given: the scenario's for training; with --policies, for evaluation."""
-    policies: Path | None = None
+    policies: MayOmit[Path] = None
     """Output folder of a training: compare on every step of its policies' evaluation instead of on random actions."""
-    batch_size: int | None = None
+    batch_size: MayOmit[int] = None
     """Power flows at once when the speed is measured. If not given: 4096, fewer on large feeders."""
-    output: Path | None = None
+    output: MayOmit[Path] = None
     """Folder for fidelity.csv, fidelity.json and fidelity.png. If not given: nothing is written."""
     modules: Modules = ()
     overwrite: bool = False

@@ -1,4 +1,4 @@
-"""Options that may be left out: help shows what they take (``INT``), not that None is what they are by default."""
+"""Types of options: `MayOmit` for one that may be left out, of which help shows no None; `Several` values in a row."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import dataclasses
 from functools import reduce
 from operator import or_
 from types import UnionType
-from typing import Any, Union, get_args
+from typing import Annotated, Any, TypeVar, Union, get_args
 
+import tyro
 from tyro.constructors import (
     ConstructorRegistry,
     PrimitiveConstructorSpec,
@@ -16,6 +17,11 @@ from tyro.constructors import (
 )
 
 NOTHING = "None"  # may be written too
+OPTIONAL = "(optional)"
+
+T = TypeVar("T")
+MayOmit = Annotated[T | None, tyro.conf.arg(help_behavior_hint=OPTIONAL)]
+Several = tyro.conf.Positional[Annotated[tuple[T, ...], tyro.conf.arg(help_behavior_hint="(one or more)")]]
 
 REGISTRY = ConstructorRegistry()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from neomflex_jax.commands.console import console
+from neomflex_jax.commands.optional_values import MayOmit, Several
 from neomflex_jax.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -26,15 +27,15 @@ class PlotCommand:
 
     figure: tyro.conf.Positional[str]
     """soc, voltage, reactive-power, dispatch, comparison or curves."""
-    sources: tyro.conf.Positional[tuple[Path, ...]]
-    """step_metrics.csv of an evaluation; for curves: output folders of trainings or sweeps, one or more."""
+    sources: Several[Path]
+    """step_metrics.csv of an evaluation; for curves: output folders of trainings or sweeps."""
     run: str = "controlled"
     """Which run to draw."""
-    days: tuple[int, ...] | None = None
+    days: MayOmit[tuple[int, ...]] = None
     """Days to draw, counted from 0, for example --days 0 1. If not given: the first two (comparison: all)."""
     against: str = "steps"
     """For curves: steps or seconds."""
-    output: Path | None = None
+    output: MayOmit[Path] = None
     """Image file (.png, .pdf or .svg). If not given: shown by what opens pictures here."""
 
     def execute(self, started: float) -> int:

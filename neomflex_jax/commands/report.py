@@ -13,6 +13,7 @@ from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import FILE as IDENTITY
 from neomflex_jax.commands.identity import doubt, make_identity, places_of_reports, read_identity
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.result_kinds import EVALUATION
 from neomflex_jax.commands.run_page import RunPage, is_page
 from neomflex_jax.errors import InputError
@@ -39,11 +40,11 @@ class ReportCommand:
 
     run: tyro.conf.Positional[Path]
     """Output folder of a training."""
-    evaluation: Path | None = None
+    evaluation: MayOmit[Path] = None
     """Folder of its evaluation. If not given: `evaluation` in the training's folder or beside it."""
-    validation: Path | None = None
+    validation: MayOmit[Path] = None
     """Folder of its validation. If not given: `validation` in the training's folder, or beside it or the evaluation."""
-    output: Path | None = None
+    output: MayOmit[Path] = None
     """HTML file; a page that is there is replaced. If not given: report.html in the training's folder."""
     modules: Modules = ()
 

@@ -15,6 +15,7 @@ import tyro
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.existing_files import refuse_existing
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import write_whole
@@ -48,7 +49,7 @@ class ShowScenario:
     """A packaged scenario's name or a TOML file."""
     entries: bool = False
     """Also name every entry of observations and actions."""
-    output: Path | None = None
+    output: MayOmit[Path] = None
     """Image file (.png, .pdf or .svg) for a drawing of the feeder: territories in colours, devices marked."""
     modules: Modules = ()
 

@@ -18,6 +18,7 @@ from neomflex_jax.agents.sac.config import RewardScale, SacConfig
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.optional_values import OPTIONAL, MayOmit
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import SWEEP
 from neomflex_jax.commands.train import TrainCommand
@@ -37,7 +38,7 @@ def _flag(name: str, kind: str) -> tuple[str, Any, Any]:
     """Make a flag that takes several values; sizes of layers are written 64,64."""
     text = f"Values of {name} to try" + (", each written like 64,64." if kind not in TYPES else ".")
     values: Any = tuple[TYPES.get(kind, str), ...]  # type: ignore[misc]
-    return name, Annotated[values | None, tyro.conf.arg(help=text)], field(default=None)
+    return name, Annotated[values | None, tyro.conf.arg(help=text, help_behavior_hint=OPTIONAL)], field(default=None)
 
 
 _KINDS = {entry.name: str(entry.type) for config in (SacConfig, GradientConfig) for entry in fields(config)}
@@ -56,21 +57,21 @@ class SweepCommand:
     output: Path
     """Folder for the results; a run in it is refused, unless --overwrite."""
     values: Annotated[Any, tyro.conf.arg(name="", constructor=Swept)] = field(default_factory=Swept)
-    scenario: str | None = None
+    scenario: MayOmit[str] = None
     """A packaged scenario's name or a TOML file. If not given: neom33."""
     algorithm: str = "sac"
     """How to learn: sac, or gradient (back-propagation through the grid)."""
-    seed: int | None = None
+    seed: MayOmit[int] = None
     """First seed. If not given: 0."""
     seeds: int = 3
     """Number of seeds for each setting."""
-    total_steps: int | None = None
+    total_steps: MayOmit[int] = None
     """Environment steps of a training, all copies together; at least one chunk. If not given: as in neomflex train."""
-    max_seconds: float | None = None
+    max_seconds: MayOmit[float] = None
     """Stop each job after this many seconds, compilation included."""
-    power_flow: str | None = None
+    power_flow: MayOmit[str] = None
     """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
-    profiles: str | None = None
+    profiles: MayOmit[str] = None
     """CSV file with Demand and Solar to train on. If not given: the scenario's."""
     workers: int = 1
     """Processes that share the trainings; about the number of cores helps, and each compiles for itself."""

@@ -14,6 +14,7 @@ from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.console import console, short
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.resources import PROFILES
@@ -33,40 +34,40 @@ class TrainCommand:
 
     output: Path
     """Folder for the run; refused if it holds one, unless --overwrite or --resume."""
-    scenario: str | None = None
+    scenario: MayOmit[str] = None
     """A packaged scenario's name or a TOML file. If not given: neom33."""
     algorithm: str = "sac"
     """How to learn: sac, or gradient (back-propagation through the grid)."""
-    seed: int | None = None
+    seed: MayOmit[int] = None
     """Equal seeds on equal machines give identical policies. If not given: 0."""
-    seeds: int | None = None
+    seeds: MayOmit[int] = None
     """Train this many seeds side by side, from --seed on; policies go to seed_<k>/. If not given: 1."""
-    total_steps: int | None = None
+    total_steps: MayOmit[int] = None
     """Environment steps of a seed, all copies together, rounded up to whole chunks.
     The warm-up counts, and at least one chunk is made after it.
     If not given: no bound where --max-seconds is one, else 500000, or for gradient 1250000."""
-    max_seconds: float | None = None
+    max_seconds: MayOmit[float] = None
     """Stop after this many seconds from the command's start, compilation included; at least one chunk is made."""
-    power_flow: str | None = None
+    power_flow: MayOmit[str] = None
     """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
-    profiles: str | None = None
+    profiles: MayOmit[str] = None
     """CSV file with Demand and Solar to train on. If not given: the scenario's."""
-    finish_on: str | None = None
+    finish_on: MayOmit[str] = None
     """Power flow for the last part of the budget, for example ac after calibrated."""
-    finish_fraction: float | None = None
+    finish_fraction: MayOmit[float] = None
     """Share of the budget that --finish-on takes. If not given: 0.2."""
-    initial_policies: str | None = None
+    initial_policies: MayOmit[str] = None
     """Output folder of another training whose policies this one starts from."""
-    target_day_cost: float | None = None
+    target_day_cost: MayOmit[float] = None
     """Stop when the mean day cost in training is at most this."""
-    devices: int | None = None
+    devices: MayOmit[int] = None
     """Share the copies (with --seeds: the seeds) among this many devices of each process. On a CPU any number.
     If not given: 1, but for --seeds as many as there are and the seeds divide by."""
-    coordinator: str | None = None
+    coordinator: MayOmit[str] = None
     """HOST:PORT where process 0 of several listens. Not needed under Slurm, where a step's tasks join by themselves."""
-    num_processes: int | None = None
+    num_processes: MayOmit[int] = None
     """How many processes train together. 1 by itself: train alone in a Slurm step of several tasks."""
-    process_id: int | None = None
+    process_id: MayOmit[int] = None
     """Which of them this is, from 0 on; all see the same output folder."""
     checkpoint_seconds: float = 60.0
     """Time between checkpoints; 0 saves after every chunk."""

@@ -12,6 +12,7 @@ import tyro
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.folders.lock import alone_in
@@ -37,19 +38,19 @@ class ValidateCommand:
 
     output: Path
     """Folder for report.json, report.md, pandapower_steps.csv and figures."""
-    policies: Path | None = None
+    policies: MayOmit[Path] = None
     """Output folder of a training."""
     policy: tyro.conf.UseAppendAction[tuple[Yardstick, ...]] = ()
     """A yardstick to replay, with or without trained policies; may be given several times."""
-    scenario: str | None = None
+    scenario: MayOmit[str] = None
     """Scenario of the yardsticks: a packaged name or a TOML file. If not given: neom33, or that of the policies."""
-    profiles: Path | None = None
+    profiles: MayOmit[Path] = None
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
-    power_flow: str | None = None
+    power_flow: MayOmit[str] = None
     """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on, ac without any."""
-    variant: str | None = None
+    variant: MayOmit[str] = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
-    tolerances: Path | None = None
+    tolerances: MayOmit[Path] = None
     """TOML file with limits in place of the method's own, one a line, for example vm_max_pu = 0.004."""
     quick: bool = False
     """A first answer on a few sampled days: FAIL or INCOMPLETE, never PASS."""

@@ -39,7 +39,7 @@ def test_help_has_no_line_that_ends_in_the_middle_of_a_sentence(path: Path) -> N
 def test_help_shows_what_an_option_takes_and_not_that_it_may_be_left_out(command, capsys):
     assert neomflex(command, "--help") == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "{None}" not in text
+    assert "{None}" not in text and "(default: None)" not in text and "(default: )" not in text
     assert {"train": "--seed INT", "sweep": "--gamma [FLOAT [FLOAT ...]]"}.get(command, "usage") in text
 
 

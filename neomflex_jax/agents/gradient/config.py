@@ -23,10 +23,21 @@ class GradientConfig:
         them, so that what a battery keeps for tomorrow counts on every day but the last.
     warmup_steps
         Steps of every copy with random actions beforehand; they fix the observation normalisation.
+    hidden_sizes
+        Width of each hidden layer of the actors.
+    activation
+        Of the hidden layers: relu or tanh.
+    share_actor
+        One set of actor parameters for all agents, which then see who they are.
+    normalise_observations
+        Subtract the warm-up's mean from each entry of an observation and divide by its standard deviation.
+    learning_rate
+        At first.
     learning_rate_decay
         Over the run's budget: none, linear or cosine, down to a hundredth.
     max_gradient_norm
-        Of each agent's gradient; it is larger nearly always, so that steps depend on its direction alone.
+        Norm that each agent's gradient is clipped to; it is larger nearly always, so that steps depend on its direction
+        alone.
     clipping_weight
         Cost of asking devices for what they cannot deliver, at the run's start; see `training/gradient_loop.py`.
     """

@@ -26,34 +26,56 @@ class SacConfig:
     ----------
     n_copies
         Copies of the environment stepped side by side; each step adds as many transitions.
-    batch_size, buffer_size
-        Transitions a gradient update learns from, and kept; one step of one copy is one transition.
+    batch_size
+        Transitions that a gradient update learns from.
     updates_per_step
         Gradient updates after each step of all copies.
+    buffer_size
+        Latest transitions that are kept to learn from; one step of one copy is one transition.
     warmup_steps
         Steps of every copy with random actions before learning starts; they also fix the observation normalisation.
-    gamma, tau
-        Discount of a step, and step size of the target critics.
+    hidden_sizes
+        Width of each hidden layer, of actors and critics.
     critics
         `local`: an agent's critic sees its own observation and action; `joint`: everyone's, in training only;
         `shared`: as joint, but one critic for all, of the team's reward: right if all agents get the same reward;
         `auto`: shared where the scenario shares the reward, else joint.
-    split, reward_huber
-        Learn the step's reward apart from what comes later (see `critics.py`), with Huber's loss: errors beyond
-        `reward_huber` count linearly. Where chance alone makes rewards jump, take it larger, or rare ones are missed.
+    split
+        Learn the step's reward apart from what comes later (`agents/sac/critics.py` says why).
+    reward_huber
+        Error of the step's reward, in scaled units, beyond which its loss is linear (Huber). Where chance alone makes
+        rewards jump, take it larger, or rare ones are missed.
+    layer_norm_critics
+        Layer normalisation after each hidden layer of the critics.
+    activation
+        Of the actors' hidden layers: relu or tanh.
     share_actor
         One set of actor parameters for all agents, which then see who they are.
     n_steps
         Rewards summed before a target bootstraps.
     normalise_observations
-        By mean and spread of the warm-up.
+        Subtract the warm-up's mean from each entry of an observation and divide by its standard deviation.
     learning_rate_decay
         Over the run's budget: none, linear or cosine, down to a hundredth; for networks and temperatures.
+    gamma
+        Discount of one step.
+    tau
+        Step size of the target critics: new = tau * online + (1 - tau) * target.
+    learning_rate
+        Of actors and critics, at first.
+    temperature_learning_rate
+        Of the temperatures, at first.
+    initial_temperature
+        Weight of the entropy beside the reward, at first.
     target_entropy_per_action
         Per real action dimension; the temperature is driven to reach it.
-    reward_scale, reward_tail
-        What multiplies the reward before it is learned from, a number or `auto`: from the warm-up's rewards; and how
-        large it may then be before its logarithm is taken, at first. See `reward.py`.
+    reward_scale
+        Factor on the reward before it is learned from: a number, or `auto`, taken from the warm-up's rewards
+        (`agents/sac/reward.py`).
+    reward_tail
+        Scaled reward beyond which its logarithm takes its place, at first (`agents/sac/reward.py`).
+    max_gradient_norm
+        Norm that each agent's gradient is clipped to.
     actor_average
         Step size of the moving average of the actors that is taken as the trained policy.
     """
