@@ -48,7 +48,7 @@ def check_origin(stored: Mapping[str, Any], current: Mapping[str, Any], where: s
     if stored.get(STATE) != current.get(STATE):
         raise InputError(
             f"{where}: made by a version of neomflex_jax whose trainings were saved in another form; go on with that "
-            "version, or train anew with --overwrite"
+            "version, or train anew with --overwrite, from its policies if you like: --initial-policies"
         )
     there, here = dict(_flat(stored)), dict(_flat(current))
     for name in sorted(there.keys() | here.keys(), key=lambda name: name.endswith("_sha256")):
