@@ -32,7 +32,7 @@ try:
 except ImportError as error:
     raise missing("pettingzoo", "adapters") from error
 
-BUS_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar")
+NODE_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar")
 BY_AGENT = ("local_reward", "constraint_cost", "clipped_actions", "nan_actions")
 
 
@@ -143,7 +143,7 @@ def _own_info(env: Environment, index: int, info: StepInfo) -> dict[str, Any]:
     """Pick what is one agent's of `timestep.info`."""
     layout = env.layout
     own: dict[str, Any] = {name: value for name, value in info.items() if np.ndim(value) == 0}
-    own |= {name: info[name][layout.buses[index]] for name in BUS_VALUES}
+    own |= {name: info[name][layout.nodes[index]] for name in NODE_VALUES}
     own |= {name: info[name][index] for name in BY_AGENT}
     own |= {f"{TERM}{name}": value[index] for name, value in info.terms.items()}
     for kind in env.kinds:

@@ -84,8 +84,8 @@ def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
         return [("no solution", f"{tried}. The feeder cannot carry its loads: look at units and impedances")]
     lowest, highest = int(flow.vm_pu.argmin()), int(flow.vm_pu.argmax())
     rows = [
-        ("lowest voltage", f"{flow.vm_pu[lowest]:.6f} pu at bus {feeder.bus_labels[lowest]}"),
-        ("highest voltage", f"{flow.vm_pu[highest]:.6f} pu at bus {feeder.bus_labels[highest]}"),
+        ("lowest voltage", f"{flow.vm_pu[lowest]:.6f} pu at bus {feeder.node_labels[lowest]}"),
+        ("highest voltage", f"{flow.vm_pu[highest]:.6f} pu at bus {feeder.node_labels[highest]}"),
         ("losses", f"{1e3 * float(flow.loss_mw):z.4f} kW"),
         ("slack", f"{float(flow.slack_p_mw):z.6f} MW, {float(flow.slack_q_mvar):z.6f} Mvar"),
     ]

@@ -113,7 +113,7 @@ def _plain(value: Any) -> str:
 
 def idle_days(trajectory: Trajectory) -> Rows:
     """Return what the grid does when nothing is done; days are counted as in the profiles."""
-    limits, labels = trajectory.scenario.limits, trajectory.bus_labels
+    limits, labels = trajectory.scenario.limits, trajectory.nodes.labels
     vm_pu, solved = trajectory.vm_pu, trajectory.converged
     n_days = trajectory.n_steps // trajectory.scenario.steps_per_day
     file_day = trajectory.dataset_index // trajectory.scenario.steps_per_day
@@ -121,9 +121,9 @@ def idle_days(trajectory: Trajectory) -> Rows:
     if not solved.any():
         return rows
     for name, best, nothing in (("lowest", np.argmin, np.inf), ("highest", np.argmax, -np.inf)):
-        step, bus = np.unravel_index(int(best(np.where(np.isfinite(vm_pu), vm_pu, nothing))), vm_pu.shape)
+        step, node = np.unravel_index(int(best(np.where(np.isfinite(vm_pu), vm_pu, nothing))), vm_pu.shape)
         when = f"day {file_day[step]}, step {trajectory.step[step]}"
-        rows.append((f"{name} voltage", f"{vm_pu[step, bus]:.4f} pu at bus {labels[bus]}, {when}"))
+        rows.append((f"{name} voltage", f"{vm_pu[step, node]:.4f} pu at bus {labels[node]}, {when}"))
     for name, low, high in (
         ("band", limits.band_min_pu, limits.band_max_pu),
         ("hard limits", limits.hard_min_pu, limits.hard_max_pu),

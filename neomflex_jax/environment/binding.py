@@ -12,7 +12,7 @@ from jax import Array
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import Moment, deliver
 from neomflex_jax.environment.step.disturbances import Today
-from neomflex_jax.environment.step.injections import bus_injections
+from neomflex_jax.environment.step.injections import node_injections
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
@@ -68,7 +68,7 @@ def sample_injections(
     Returns
     -------
     p_injection_mw, q_injection_mvar
-        Shapes (n_samples, n_bus), positive into the grid.
+        Shapes (n_samples, n_node), positive into the grid.
     """
     random = np.random.default_rng(seed)  # on the host: drawing with JAX would compile for longer than the fit takes
     actions = lay_out_actions(scenario)
@@ -91,7 +91,7 @@ def sample_injections(
             load_q_mvar=jnp.asarray(feeder.load_q_mvar) * demand,
             in_service={},
         )
-        return bus_injections(scenario, layout, feeder, delivered)
+        return node_injections(scenario, layout, feeder, delivered)
 
     return jax.jit(jax.vmap(injections))(rows, jnp.asarray(action, float))
 

@@ -111,7 +111,7 @@ def warn_of_own_generation(feeder: Feeder) -> None:
     """Warn of what a feeder's load hides: production that rises and falls with the demand, at midnight too."""
     own, producing = str(feeder.own_devices), np.asarray(feeder.load_p_mw) < 0
     if not own and producing.any():
-        labels = [label for label, own_load in zip(feeder.bus_labels, producing, strict=True) if own_load]
+        labels = list(dict.fromkeys(np.array(feeder.nodes.bus)[producing].tolist()))
         own = f"net generation at bus {summarise_labels(labels)} ({-feeder.load_p_mw[producing].sum():.4g} MW)"
     if own:
         tables = " or ".join(f"[[{kind.table}]]" for kind in reversed(STANDING) if kind.turn != Turn.LOAD)
@@ -150,7 +150,7 @@ def scenario_profiles(scenario: Scenario, source: str | Path) -> Profiles:
 
 def _check_places(scenario: Scenario, feeder: Feeder) -> None:
     for device in scenario.devices:
-        refusal = device.refusal(float(feeder.load_p_mw[feeder.bus_position(device.bus)]))
+        refusal = device.refusal(float(feeder.load_p_mw[feeder.nodes.at[device.bus]].sum()))
         if refusal is not None:
             where = f"{device.noun} {device.label!r}: bus {device.bus} of feeder {feeder.name!r}"
             raise InputError(f"{where} {refusal}")

@@ -22,7 +22,7 @@ Numbers: TypeAlias = dict[str, float | int]
 class Answers:
     """A method's answers to the samples in float64, without what no method can get wrong."""
 
-    vm_pu: np.ndarray  # (n, n_bus - 1) without the slack
+    vm_pu: np.ndarray  # (n, n_node) without the slack's
     loss_mw: np.ndarray  # (n,)
     branch_i_ka: np.ndarray  # (n, n_closed) branches in service
     branch_loading_percent: np.ndarray  # (n, n_rated) those of them with a rating
@@ -36,7 +36,7 @@ class Answers:
         closed = np.array(feeder.topology.in_service, bool)
         rated = closed & np.isfinite(np.asarray(feeder.max_i_ka))
         return Answers(
-            vm_pu=_float64(flow.vm_pu)[:, feeder.topology.non_slack],
+            vm_pu=_float64(flow.vm_pu)[:, feeder.nodes.bus_position != feeder.topology.slack],
             loss_mw=_float64(flow.loss_mw),
             branch_i_ka=_float64(flow.branch_i_ka)[:, closed],
             branch_loading_percent=_float64(flow.branch_loading_percent)[:, rated],

@@ -67,7 +67,7 @@ def fidelity(
     profiles
         Profiles to draw rows from: `training`, `testing` or a CSV file; None takes the scenario's for training.
     injections
-        p in MW and q in Mvar, shapes (n_samples, n_bus), positive into the grid, instead of drawing any.
+        p in MW and q in Mvar, shapes (n_samples, n_node), positive into the grid, instead of drawing any.
     batch_size, seconds_per_method
         Of the measurement of speed; None takes 4096, fewer on feeders of more than 64 buses.
     on_stage
@@ -85,9 +85,9 @@ def fidelity(
     if injections is None:
         drawn, samples_from = _drawn(chosen, feeder, chosen.profiles if profiles is None else profiles, samples, seed)
     else:
-        drawn, samples_from = _given(injections, feeder.n_bus), "given injections"
+        drawn, samples_from = _given(injections, feeder.n_node), "given injections"
     p, q = _as_computed(drawn)
-    batch_size = default_batch_size(feeder.n_bus) if batch_size is None else batch_size
+    batch_size = default_batch_size(feeder.n_node) if batch_size is None else batch_size
     n_stages, tell = len(methods) + 2, on_stage or (lambda done, total, what: None)
     tell(0, n_stages, "solving exact AC")
     exact, residual_mva = _solve_reference(chosen, p, q)
@@ -140,10 +140,10 @@ def _drawn(
     return injections, f"random rows of profiles {name!r} under random actions of all devices, seed {seed}"
 
 
-def _given(injections: tuple[ArrayLike, ArrayLike], n_bus: int) -> tuple[ArrayLike, ArrayLike]:
+def _given(injections: tuple[ArrayLike, ArrayLike], n_node: int) -> tuple[ArrayLike, ArrayLike]:
     for name, values in zip(("p", "q"), injections, strict=True):
-        if np.ndim(values) != 2 or np.shape(values)[1] != n_bus or len(np.asarray(values)) == 0:
-            raise InputError(f"injections: {name} has shape {np.shape(values)}; expected (n_samples, {n_bus})")
+        if np.ndim(values) != 2 or np.shape(values)[1] != n_node or len(np.asarray(values)) == 0:
+            raise InputError(f"injections: {name} has shape {np.shape(values)}; expected (n_samples, {n_node})")
     return injections
 
 

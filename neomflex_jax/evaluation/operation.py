@@ -27,7 +27,7 @@ class Answers(Protocol):
 
     @property
     def vm_pu(self) -> np.ndarray:
-        """(n, n_bus)."""
+        """(n, n_node)."""
 
     @property
     def loss_mw(self) -> np.ndarray:
@@ -40,10 +40,10 @@ class Answers(Protocol):
 
 @dataclass(frozen=True)
 class Band:
-    """Voltage limits by name, one pair for each bus."""
+    """Voltage limits by name, one pair for each node."""
 
     name: str
-    low_pu: np.ndarray  # (n_bus,)
+    low_pu: np.ndarray  # (n_node,)
     high_pu: np.ndarray
 
 
@@ -54,8 +54,8 @@ class BandFigures:
     band: str
     controllable_rate: float  # MAPDN's, in this band
     share_of_buses_out: float  # MAPDN's, in this band
-    outside_pu_h: float  # excess times time, summed over buses; steps without an answer have none
-    worst_bus: int | None  # by that sum, its label; None if there is nothing outside
+    outside_pu_h: float  # excess times time, summed over nodes; steps without an answer have none
+    worst_bus: int | None  # of the node worst by that sum; None if there is nothing outside
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,9 @@ def bands_of(limits: Limits, feeder: Feeder) -> tuple[Band, ...]:
     The scenario's own; MAPDN's; EN 50160's +-10 % of nominal (there of 10-minute means, for 95 % of each week in low
     and 99 % in medium voltage: here of each step); ANSI C84.1's service range A, 0.95..1.05 and from 0.975 above 600 V.
     """
-    one = np.ones(feeder.n_bus)
-    ansi_low_pu = np.where(np.asarray(feeder.vn_kv) > HIGH_VOLTAGE_KV, 0.975, 0.95)
+    one = np.ones(feeder.n_node)
+    vn_kv = np.asarray(feeder.vn_kv)[feeder.nodes.bus_position]
+    ansi_low_pu = np.where(vn_kv > HIGH_VOLTAGE_KV, 0.975, 0.95)
     return (
         Band(f"scenario's band {limits.band_min_pu:g}..{limits.band_max_pu:g}", *_both(limits, "band", one)),
         Band(f"scenario's hard limits {limits.hard_min_pu:g}..{limits.hard_max_pu:g}", *_both(limits, "hard", one)),
@@ -131,13 +132,13 @@ def _band_figures(band: Band, vm_pu: np.ndarray, feeder: Feeder, step_hours: flo
     out = ~((vm_pu >= band.low_pu) & (vm_pu <= band.high_pu))  # NaN is outside
     share = out.mean(axis=1)
     excess_pu = np.clip(np.nan_to_num(np.maximum(band.low_pu - vm_pu, vm_pu - band.high_pu)), 0.0, None)
-    by_bus = excess_pu.sum(axis=0) * step_hours
+    by_node = excess_pu.sum(axis=0) * step_hours
     return BandFigures(
         band=band.name,
         controllable_rate=float((share <= CONTROLLABLE_SHARE).mean()),
         share_of_buses_out=float(share.mean()),
-        outside_pu_h=float(by_bus.sum()),
-        worst_bus=feeder.bus_labels[int(by_bus.argmax())] if by_bus.max() > 0 else None,
+        outside_pu_h=float(by_node.sum()),
+        worst_bus=feeder.nodes.bus[int(by_node.argmax())] if by_node.max() > 0 else None,
     )
 
 

@@ -14,12 +14,12 @@ from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_BUS, BY_STEP, FLAGS, INDEX
+from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_NODE, BY_STEP, FLAGS, INDEX
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.yardsticks.controller import Blind, Controller, Distinct
 
 Carry: TypeAlias = tuple[State, Array, Any]  # state, observation, the controller's memory
-FROM_INFO = tuple(name for name in (INDEX, *FLAGS, *BY_STEP, *BY_BUS, *BY_AGENT) if name != "reward")
+FROM_INFO = tuple(name for name in (INDEX, *FLAGS, *BY_STEP, *BY_NODE, *BY_AGENT) if name != "reward")
 
 
 def record(
@@ -80,7 +80,7 @@ def record_with_memory(
         run=run,
         scenario=env.scenario,
         power_flow=env.power_flow.method,
-        bus_labels=env.feeder.bus_labels,
+        nodes=env.feeder.nodes,
         profiles_sha256=profiles_sha256,
         **played,
     )

@@ -17,9 +17,9 @@ MOST_VALUES = 2**18  # buses x cases of a batch
 TURNS = 4
 
 
-def default_batch_size(n_bus: int) -> int:
+def default_batch_size(n_node: int) -> int:
     """Cases of a batch: 4096, fewer on feeders of more than 64 buses, so that every method's memory stays moderate."""
-    return min(BATCH_SIZE, max(16, MOST_VALUES // n_bus))
+    return min(BATCH_SIZE, max(16, MOST_VALUES // n_node))
 
 
 def flows_per_second(
@@ -31,8 +31,8 @@ def flows_per_second(
 ) -> dict[str, float]:
     """Measure all methods on the same batch, in JAX's precision of the moment, compilation left out.
 
-    Samples (n, n_bus) are repeated to fill the batch. Each method's calls are repeated for `seconds`, in turns with the
-    others, so that a busy machine hurts all alike; the best call counts.
+    Samples (n, n_node) are repeated to fill the batch. Each method's calls are repeated for `seconds`, in turns with
+    the others, so that a busy machine hurts all alike; the best call counts.
     """
     size = (batch_size, p_injection_mw.shape[1])
     p, q = (jnp.asarray(np.resize(values, size), float) for values in (p_injection_mw, q_injection_mvar))

@@ -2,7 +2,7 @@
 
 Days and runs are summed from the step table alone, so the files agree with each other; what kinds of devices add is
 said in their modules. Powers are in MW and Mvar, those of devices positive into the grid, energies in MWh, voltages in
-per unit. Where a power flow failed, grid quantities are empty, every bus counts as outside all limits, and sums and
+per unit. Where a power flow failed, grid quantities are empty, every node counts as outside all limits, and sums and
 means are those of the other steps.
 """
 
@@ -38,7 +38,7 @@ FAMILIES = (
 
 
 def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -> pd.DataFrame:
-    """One row a step; buses go by their labels, and docs/tables.md says what every column is.
+    """One row a step; nodes go by their labels (a balanced bus is one), and docs/tables.md says what every column is.
 
     With a run without control on the same days, ``no_control_cost`` and ``no_control_voltage_violations`` say what the
     step cost and broke there.
@@ -57,15 +57,15 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         "voltage_min_pu": vm_pu.min(axis=1),
         "voltage_max_pu": vm_pu.max(axis=1),
         "voltage_mean_pu": vm_pu.mean(axis=1, dtype=np.float64),
-        "voltage_violations": _buses_outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu),
+        "voltage_violations": _nodes_outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu),
     }
     columns |= _by_column("reward_{}", scenario.agents, trajectory.local_reward)
     for of_kind in of_kinds:
         columns |= of_kind.main
-    columns |= _by_column("voltage_bus_{}_pu", trajectory.bus_labels, vm_pu)
+    columns |= _by_column("voltage_bus_{}_pu", trajectory.nodes.labels, vm_pu)
     columns |= {
         "terminated_early": trajectory.violated & (trajectory.scenario.rules.on_violation == "end_day"),
-        "buses_outside_band": _buses_outside(vm_pu, limits.band_min_pu, limits.band_max_pu),
+        "buses_outside_band": _nodes_outside(vm_pu, limits.band_min_pu, limits.band_max_pu),
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,
     }
@@ -81,23 +81,24 @@ def _columns_of_kind(trajectory: Trajectory, kind: Kind) -> StepColumns:
     """Columns of the devices of a kind."""
     devices = trajectory.scenario.of(kind)
     recorded = {name: trajectory.devices[name] for name in columns_of_kind(kind)}
-    at_bus = [trajectory.bus_labels.index(device.bus) for device in devices]
-    return kind.step_columns(devices, recorded, trajectory.load_p_mw[:, at_bus])
+    loads = [trajectory.load_p_mw[:, trajectory.nodes.at[device.bus]].sum(axis=1) for device in devices]
+    load_p_mw = np.stack(loads, axis=1) if loads else np.zeros((trajectory.n_steps, 0))
+    return kind.step_columns(devices, recorded, load_p_mw)
 
 
 def _no_control_columns(no_control: Trajectory | None) -> dict[str, np.ndarray]:
     if no_control is None:
         return {}
     limits = no_control.scenario.limits
-    violations = _buses_outside(no_control.vm_pu, limits.hard_min_pu, limits.hard_max_pu)
+    violations = _nodes_outside(no_control.vm_pu, limits.hard_min_pu, limits.hard_max_pu)
     return {NO_CONTROL_COST: no_control.cost, NO_CONTROL_VIOLATIONS: violations}
 
 
 def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
     """One row per run and day. ``day_cost`` is minus the team reward, the sum of the agents' local rewards.
 
-    ``total_losses_mw`` adds the steps' powers; the energy is ``total_losses_mwh``. ``buses_outside_band`` counts a bus
-    once for every step, ``share_outside_band`` divides that by buses x steps. If a run is `perfect_foresight`,
+    ``total_losses_mw`` adds the steps' powers; the energy is ``total_losses_mwh``. ``buses_outside_band`` counts a node
+    once for every step, ``share_outside_band`` divides that by nodes x steps. If a run is `perfect_foresight`,
     ``gap_to_perfect_foresight_percent`` is the cost above that run's on the same day, as a share of it; on single days
     it may be negative, because the optimum saves over all days together. ``no_control_day_cost`` is what the day costs
     without control, where the step table knows it.
@@ -230,7 +231,7 @@ def _by_column(name: str, labels: Sequence[object], values: np.ndarray) -> dict[
     return {name.format(label): values[:, index] for index, label in enumerate(labels)}
 
 
-def _buses_outside(vm_pu: np.ndarray, low_pu: float, high_pu: float) -> np.ndarray:
+def _nodes_outside(vm_pu: np.ndarray, low_pu: float, high_pu: float) -> np.ndarray:
     # NaN, a failed power flow, is inside no limits
     return np.count_nonzero(~((vm_pu >= low_pu) & (vm_pu <= high_pu)), axis=1)
 
@@ -246,7 +247,7 @@ def _gap_percent(cost: pd.Series[float], best: pd.Series[float]) -> pd.Series[fl
 
 def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Columns that days and runs share, indexed by `by`."""
-    n_bus = len(columns_of(steps, "voltage_bus_", "_pu"))
+    n_node = len(columns_of(steps, "voltage_bus_", "_pu"))
     work = steps.assign(losses_mwh=steps["losses_mw"] * steps["step_hours"], failed=~steps["converged"])
     groups = work.groupby(by, sort=False)
     totals = {
@@ -261,7 +262,7 @@ def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     totals |= {
         "total_losses_mwh": groups["losses_mwh"].sum(min_count=1),
         "buses_outside_band": outside,
-        "share_outside_band": outside / (groups.size() * n_bus),
+        "share_outside_band": outside / (groups.size() * n_node),
         "failed_power_flows": groups["failed"].sum(),
     }
     return pd.DataFrame(totals)

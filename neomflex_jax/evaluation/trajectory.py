@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.files.whole_files import whole_file
+from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario, scenario_from_dict
 
@@ -36,7 +37,7 @@ class Trajectory:
     run: str  # controlled, baseline, ...
     scenario: Scenario
     power_flow: str  # the method that answered
-    bus_labels: tuple[int, ...]
+    nodes: Nodes  # columns of the grid's arrays
     profiles_sha256: str
     dataset_index: np.ndarray  # (n,) row of the profiles
     demand: np.ndarray  # (n,)
@@ -44,12 +45,12 @@ class Trajectory:
     load_q_factor: np.ndarray  # (n,) what multiplies every load's nominal q
     observation: np.ndarray  # (n, n_agents, observation_size) before the action, padded
     action: np.ndarray  # (n, n_agents, action_size) padded
-    p_injection_mw: np.ndarray  # (n, n_bus) net, positive into the grid
-    q_injection_mvar: np.ndarray  # (n, n_bus)
-    load_p_mw: np.ndarray  # (n, n_bus) consumption, after curtailing and shifting
-    load_q_mvar: np.ndarray  # (n, n_bus)
+    p_injection_mw: np.ndarray  # (n, n_node) net, positive into the grid
+    q_injection_mvar: np.ndarray  # (n, n_node)
+    load_p_mw: np.ndarray  # (n, n_node) consumption, after curtailing and shifting
+    load_q_mvar: np.ndarray  # (n, n_node)
     price: np.ndarray  # (n,) per MWh, 0 without a tariff
-    vm_pu: np.ndarray  # (n, n_bus)
+    vm_pu: np.ndarray  # (n, n_node)
     loss_mw: np.ndarray  # (n,)
     slack_p_mw: np.ndarray  # (n,) import
     slack_q_mvar: np.ndarray  # (n,)
@@ -62,7 +63,16 @@ class Trajectory:
 
     __repr__ = one_line
 
-    def __init__(self, *, devices: Mapping[str, np.ndarray] | None = None, **values: Any) -> None:
+    def __init__(
+        self,
+        *,
+        devices: Mapping[str, np.ndarray] | None = None,
+        bus_labels: Sequence[int] | None = None,
+        **values: Any,
+    ) -> None:
+        """Take the fields by name; `bus_labels` in the place of `nodes` where every bus is one node."""
+        if bus_labels is not None:
+            values["nodes"] = Nodes.one_a_bus(bus_labels)
         own = {name: values.pop(name) for name in FIELDS}
         for name, value in (own | {"devices": {**(devices or {}), **values}}).items():
             object.__setattr__(self, name, value)
@@ -71,6 +81,11 @@ class Trajectory:
         if name.startswith("_") or name not in self.__dict__.get("devices", {}):
             raise AttributeError(f"a trajectory has no {name}")
         return self.devices[name]
+
+    @property
+    def bus_labels(self) -> tuple[int, ...]:
+        """Labels of the feeder's buses, in array order."""
+        return self.nodes.bus_labels
 
     @property
     def n_steps(self) -> int:
@@ -100,8 +115,11 @@ class Trajectory:
 
     def save(self, path: Path) -> None:
         """Write as .npz: plain arrays and one JSON header, no pickled objects."""
-        header = {name: getattr(self, name) for name in ("run", "power_flow", "bus_labels", "profiles_sha256")}
+        header: dict[str, Any] = {name: getattr(self, name) for name in ("run", "power_flow")}
+        header |= {"bus_labels": self.nodes.bus, "profiles_sha256": self.profiles_sha256}
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
+        if self.nodes.labels != self.nodes.bus:
+            header["node_labels"] = self.nodes.labels
         arrays = {name: getattr(self, name) for name in ARRAY_FIELDS} | dict(self.devices)
         with whole_file(path) as partial:
             write_npz(partial, {"header": np.array(json.dumps(header)), **arrays})
@@ -122,7 +140,7 @@ class Trajectory:
             index = stored.read(INDEX, Wanted("i", (None,)), MAX_BYTES)
             arrays: dict[str, Any] = {INDEX: index}
             left = MAX_BYTES - index.nbytes
-            for name, wanted in wanted_arrays(scenario, len(stated["bus_labels"]), len(index)).items():
+            for name, wanted in wanted_arrays(scenario, len(stated["nodes"]), len(index)).items():
                 arrays[name] = stored.read(name, wanted, left)
                 left -= arrays[name].nbytes
         for name, values in arrays.items():
@@ -135,13 +153,18 @@ def _read_header(path: Path, header: Any) -> tuple[dict[str, Any], Scenario]:
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path}: trajectory format {shown(header)}; this version reads format {FORMAT_VERSION}")
     texts = {name: header.get(name) for name in ("run", "power_flow", "profiles_sha256")}
-    labels = header.get("bus_labels")
-    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(labels, list):
+    buses = header.get("bus_labels")  # of every node its bus's
+    labels = header.get("node_labels", buses)
+    if not all(isinstance(text, str) for text in texts.values()) or not isinstance(buses, list):
         raise InputError(f"{path}: the header is incomplete; record the trajectory again")
-    if not all(type(label) is int for label in labels):
+    if not all(type(label) is int for label in buses):
         raise InputError(f"{path}: the header is incomplete (bus_labels must be integers); record again")
+    if not isinstance(labels, list) or [type(each) in (int, str) for each in labels] != [True] * len(buses):
+        raise InputError(
+            f"{path}: the header is incomplete (node_labels must be integers or texts, one for each of bus_labels)"
+        )
     scenario = scenario_from_dict(header.get("scenario", {}), f"{path}: scenario")
-    return {**texts, "bus_labels": tuple(labels)}, scenario
+    return {**texts, "nodes": Nodes(tuple(labels), tuple(buses))}, scenario
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.name != "devices")

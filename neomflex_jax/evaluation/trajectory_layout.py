@@ -19,16 +19,16 @@ BY_STEP = (
     *("demand", "solar", "load_q_factor", "price"),
     *("loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva"),
 )
-BY_BUS = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
+BY_NODE = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
 MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva")  # where a power flow failed
 BY_AGENT = ("local_reward", "reward")
 
 
-def wanted_arrays(scenario: Scenario, n_bus: int, n_steps: int) -> dict[str, Wanted]:
+def wanted_arrays(scenario: Scenario, n_node: int, n_steps: int) -> dict[str, Wanted]:
     """Kind and shape of every array of a trajectory of so many rows but `INDEX`, by name."""
     n_agents = len(scenario.agents)
     widths = {
-        **dict.fromkeys(BY_BUS, n_bus),
+        **dict.fromkeys(BY_NODE, n_node),
         **{name: len(scenario.of(kind)) for kind in scenario.kinds for name in columns_of_kind(kind)},
         **dict.fromkeys(BY_AGENT, n_agents),
     }
@@ -36,7 +36,7 @@ def wanted_arrays(scenario: Scenario, n_bus: int, n_steps: int) -> dict[str, Wan
         **{name: Wanted("b", (n_steps,)) for name in FLAGS},
         **{name: Wanted("f", (n_steps,)) for name in BY_STEP},
         **{name: Wanted("f", (n_steps, width)) for name, width in widths.items()},
-        "observation": Wanted("f", (n_steps, n_agents, None)),  # as wide as the feeder's buses have it
+        "observation": Wanted("f", (n_steps, n_agents, None)),  # as wide as the feeder's nodes have it
         "action": Wanted("f", (n_steps, n_agents, _action_size(scenario))),
     }
 

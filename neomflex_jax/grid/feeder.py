@@ -26,6 +26,7 @@ import jax
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.checks import checked
 from neomflex_jax.grid.columns import FeederColumns
+from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import (
     NO_DEVICES,
     STATIC,
@@ -48,8 +49,8 @@ class Feeder:
     r_ohm: HostArray  # (n_branch,)
     x_ohm: HostArray  # (n_branch,)
     max_i_ka: HostArray  # (n_branch,) rating at the to end; NaN where the source states none
-    load_p_mw: HostArray  # (n_bus,) nominal consumption
-    load_q_mvar: HostArray  # (n_bus,)
+    load_p_mw: HostArray  # (n_node,) nominal consumption
+    load_q_mvar: HostArray  # (n_node,)
     vn_kv: HostArray  # (n_bus,)
     slack_vm_pu: HostArray  # ()
     topology: Topology = field(metadata=STATIC)
@@ -112,6 +113,21 @@ class Feeder:
     def n_bus(self) -> int:
         """Number of buses, slack included."""
         return self.topology.n_bus
+
+    @cached_property
+    def nodes(self) -> Nodes:
+        """Where the feeder has voltages: one node a bus."""
+        return Nodes.one_a_bus(self.bus_labels)
+
+    @property
+    def n_node(self) -> int:
+        """Number of nodes."""
+        return len(self.nodes)
+
+    @property
+    def node_labels(self) -> tuple[int | str, ...]:
+        """Labels of the nodes, in array order."""
+        return self.nodes.labels
 
     @cached_property
     def _positions(self) -> dict[int, int]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
@@ -26,7 +27,9 @@ class TerritoryLayout:
     buses: tuple[np.ndarray, ...]  # each agent's bus positions
     devices: dict[str, tuple[np.ndarray, ...]]  # of each table each agent's devices, by their order in the scenario
     device_bus: dict[str, np.ndarray]  # of each table (n_device,)
-    membership: np.ndarray  # (n_agents, n_bus) 1 where the bus is the agent's and not the slack
+    nodes: tuple[np.ndarray, ...]  # each agent's node positions, in the order of its buses
+    device_nodes: dict[str, np.ndarray]  # of each table (n_device, most nodes of a bus), padded
+    membership: np.ndarray  # (n_agents, n_node) 1 where the node is the agent's and not the slack's
     bus_share: np.ndarray  # (n_agents,) share of all buses, slack included
     adjacent: np.ndarray  # (n_agents, n_agents) bool, True for oneself and where a branch in service joins two
 
@@ -38,8 +41,8 @@ class TerritoryLayout:
         return len(self.buses)
 
     @property
-    def n_bus(self) -> int:
-        """Number of buses."""
+    def n_node(self) -> int:
+        """Number of nodes."""
         return self.membership.shape[1]
 
     def owns(self, table: str) -> np.ndarray:
@@ -85,6 +88,7 @@ def layout_territories(
         tuple(tuple(feeder.bus_position(label) for label in labels) for _, labels in territories),
         tuple((table, tuple(map(feeder.bus_position, labels))) for table, labels in devices.items()),
         feeder.topology,
+        feeder.nodes,
     )
 
 
@@ -93,15 +97,18 @@ def _layout(
     territories: tuple[tuple[int, ...], ...],
     devices: tuple[tuple[str, tuple[int, ...]], ...],
     topology: Topology,
+    nodes: Nodes,
 ) -> TerritoryLayout:
-    membership = np.zeros((len(territories), topology.n_bus))
+    owns_bus = np.zeros((len(territories), topology.n_bus))
     for index, own in enumerate(territories):
-        membership[index, list(own)] = 1.0
-    bus_share = membership.sum(1) / topology.n_bus
+        owns_bus[index, list(own)] = 1.0
+    bus_share = owns_bus.sum(1) / topology.n_bus
     closed = np.array(topology.in_service)
-    start, end = (membership[:, np.array(bus)[closed]] for bus in (topology.from_bus, topology.to_bus))
+    start, end = (owns_bus[:, np.array(bus)[closed]] for bus in (topology.from_bus, topology.to_bus))
     joined = start @ end.T
-    membership[:, topology.slack] = 0.0
+    owns_bus[:, topology.slack] = 0.0
+    at_bus = list(nodes.at.values())
+    padded, _ = pad(at_bus, fill=len(nodes))
 
     def owned(device_bus: tuple[int, ...]) -> tuple[np.ndarray, ...]:
         return tuple(np.flatnonzero(np.isin(np.array(device_bus, int), own)) for own in territories)
@@ -110,7 +117,9 @@ def _layout(
         buses=tuple(np.array(own) for own in territories),
         devices={table: owned(bus) for table, bus in devices},
         device_bus={table: np.array(bus, int) for table, bus in devices},
-        membership=membership,
+        nodes=tuple(np.concatenate([at_bus[bus] for bus in own]) for own in territories),
+        device_nodes={table: padded[list(bus)] for table, bus in devices},
+        membership=owns_bus[:, nodes.bus_position],
         bus_share=bus_share,
         adjacent=(joined + joined.T > 0) | np.eye(len(territories), dtype=bool),
     )

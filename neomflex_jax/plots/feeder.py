@@ -21,14 +21,13 @@ MOST_LABELS = 150  # more would cover each other
 
 
 def draw_feeder(feeder: Feeder, vm_pu: np.ndarray) -> Figure:
-    """Draw the feeder with the voltages `vm_pu` (n_bus,)."""
+    """Draw the feeder with the voltages `vm_pu` (n_node,)."""
     place = bus_places(feeder.topology)
     figure, axes = style.new_figure(f"{feeder.name}: voltage at nominal load", "")
     figure.set_figheight(min(3.0 + 0.12 * len(np.unique(place[:, 1])), 16.0))
     draw_branches(axes, feeder.topology, place)
-    dots = axes.scatter(
-        place[:, 0], place[:, 1], c=vm_pu, cmap="viridis", s=28, zorder=3, edgecolors=style.INK, linewidths=0.4
-    )
+    x, y = place[feeder.nodes.bus_position].T
+    dots = axes.scatter(x, y, c=vm_pu, cmap="viridis", s=28, zorder=3, edgecolors=style.INK, linewidths=0.4)
     draw_labels(axes, feeder, place)
     axes.set_xlabel("branches from the slack")
     figure.colorbar(dots, ax=axes, label="voltage (pu)")

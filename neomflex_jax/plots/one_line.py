@@ -48,6 +48,7 @@ class OneLine:
     def __init__(self, env: Environment) -> None:
         self.env = env
         self._place = bus_places(env.feeder.topology)
+        self._node_place = self._place[env.feeder.nodes.bus_position]
         n_rows = np.ptp(self._place[:, 1]) + 1
         height = min(ROOM_INCH + INCH_PER_ROW * n_rows, MOST_INCH)
         self.figure = Figure(
@@ -90,7 +91,7 @@ class OneLine:
         self._buses.set_array(np.ma.masked_invalid(vm_pu))
         self._buses.set_edgecolor(style.INK if solved else style.VERMILLION)
         outside = (vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu)
-        self._rings.set_offsets(np.where(outside[:, None], self._place, np.nan))
+        self._rings.set_offsets(np.where(outside[:, None], self._node_place, np.nan))
         for index, battery in enumerate(self._batteries):
             battery.show(float(info["battery_soc"][index]), float(info["battery_p_mw"][index]))
         for index, sun in enumerate(self._suns):
@@ -130,7 +131,7 @@ class OneLine:
     def _draw_buses(self, axes: Axes) -> tuple[Any, Any]:
         limits = self.env.scenario.limits
         middle = 0.5 * (limits.band_min_pu + limits.band_max_pu)
-        x, y = self._place.T
+        x, y = self._node_place.T
         rings = axes.scatter(
             x, y, s=RING_SIZE, facecolors="none", edgecolors=style.VERMILLION, linewidths=1.8, zorder=3
         )
@@ -180,7 +181,7 @@ class OneLine:
         return f"day {day}, {minutes // 60:02d}:{minutes % 60:02d}"
 
     def _summarise(self, vm_pu: np.ndarray, loss_mw: float) -> str:
-        low, high = (self.env.feeder.bus_labels[bus] for bus in (np.argmin(vm_pu), np.argmax(vm_pu)))
+        low, high = (self.env.feeder.node_labels[node] for node in (np.argmin(vm_pu), np.argmax(vm_pu)))
         return (
             f"lowest {vm_pu.min():.3f} pu at bus {low}, highest {vm_pu.max():.3f} at {high}, losses {loss_mw:z.3f} MW"
         )

@@ -25,6 +25,7 @@ import numpy as np
 from jax import Array, lax
 
 from neomflex_jax.environment import Environment, State
+from neomflex_jax.environment.step.node_sums import mean_at_devices
 from neomflex_jax.environment.step.set_points import set_points
 from neomflex_jax.yardsticks.clock_rule import ClockRule
 
@@ -78,11 +79,11 @@ class Droop:
         state = env.reset(jax.random.key(0))[0]
         dark = replace(env, profiles=replace(env.profiles, solar=jnp.zeros_like(env.profiles.solar)))
         inverters = inverters_of(env, self.curve)
-        idle, share = jnp.zeros(len(env.action_layout.controls)), jnp.zeros(len(inverters.bus))
+        idle, share = jnp.zeros(len(env.action_layout.controls)), jnp.zeros(len(inverters.nodes))
 
         def voltage(share: Array) -> Array:
             action = inverters.action(dark, state, self.curve, idle, share)
-            return dark.step(state, action)[1].info["vm_pu"][inverters.bus]
+            return mean_at_devices(dark.step(state, action)[1].info["vm_pu"], inverters.nodes)
 
         gain = self.curve.steepest * jnp.abs(jax.jacfwd(voltage)(share))
         largest = jnp.max(jnp.nan_to_num(jnp.sum(gain, axis=1)), initial=0.0)
@@ -97,7 +98,7 @@ class Droop:
 
         def distance(share: Array) -> Array:
             info = env.step(state, inverters.action(env, state, self.curve, others, share))[1].info
-            off = self.curve(info["vm_pu"][inverters.bus]) - share
+            off = self.curve(mean_at_devices(info["vm_pu"], inverters.nodes)) - share
             return jnp.where(info["converged"], off, jnp.inf)
 
         def settled(off: Array) -> Array:
@@ -123,7 +124,7 @@ class Inverters(NamedTuple):
     """The devices that follow a curve, generation first; index arrays, all static."""
 
     column: np.ndarray  # (n_inverter,) of the controls
-    bus: np.ndarray  # (n_inverter,) position
+    nodes: np.ndarray  # (n_inverter, most nodes of a bus), padded
     s_mva: np.ndarray  # (n_inverter,)
     q_first: np.ndarray  # (n_inverter,) bool: reactive power has priority
     of_tables: tuple[tuple[str, np.ndarray], ...]  # which devices of which tables
@@ -150,11 +151,10 @@ def inverters_of(env: Environment, curve: Curve) -> Inverters:
             continue
         column = env.action_layout.by_device.get(kind.reactive.control, np.zeros(0, int))
         which, params = np.flatnonzero(column < n_control), env.params(kind)
-        bus = env.layout.device_bus[kind.table][which]
-        part = (column[which], bus, params.s_mva[which], params.q_first[which])
+        nodes = env.layout.device_nodes[kind.table][which]
+        part = (column[which], nodes, params.s_mva[which], params.q_first[which])
         parts.append((not kind.reactive.generates, kind.table, which, part))
     parts.sort(key=lambda part: part[0])
-    column, bus, s_mva, q_first = (np.concatenate(arrays) for arrays in zip(*(part[3] for part in parts), strict=True))
-    return Inverters(
-        column.astype(int), bus.astype(int), s_mva, q_first.astype(bool), tuple(part[1:3] for part in parts)
-    )
+    joined = (np.concatenate(arrays) for arrays in zip(*(part[3] for part in parts), strict=True))
+    column, nodes, s_mva, q_first = joined
+    return Inverters(column.astype(int), nodes, s_mva, q_first.astype(bool), tuple(part[1:3] for part in parts))

@@ -158,7 +158,7 @@ class _Loop:
         return {name: values.astype(np.float32) for name, values in carried.items()}
 
     def _idle_voltages(self, row: int) -> np.ndarray:
-        """Solve the row's loads with all devices at zero: the voltages (n_bus,) that a day begins with."""
+        """Solve the row's loads with all devices at zero: the voltages (n_node,) that a day begins with."""
         demand = np.asarray(self.trajectory.demand[row : row + 1], np.float64)
         solved = self.solver.solve(idle(self.scenario, demand, demand))
         return _seen_voltages({name: values[0] for name, values in solved.items()})
@@ -191,7 +191,7 @@ class _Loop:
 
 
 def _seen_voltages(step: Named) -> np.ndarray:
-    """Voltages to observe, (n_bus,): a failed power flow's are a collapsed grid's."""
+    """Voltages to observe, (n_node,): a failed power flow's are a collapsed grid's."""
     vm_pu = step["vm_pu"]
     return vm_pu if step["status"] == OK else np.full_like(vm_pu, COLLAPSED_VM_PU)
 

@@ -16,10 +16,10 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute.twins import twins_of
 
-LOADS = ("load_p_mw", "load_q_mvar")  # (n_bus,) consumption after what devices make of it
+LOADS = ("load_p_mw", "load_q_mvar")  # (n_node,) consumption after what devices make of it
 KNOWN = ("demand", "solar", "price", "load_q_factor", "step")  # of a step, whatever is done in it
 
-Named = dict[str, np.ndarray]  # arrays (n_device,) or (n_bus,) by recorded name
+Named = dict[str, np.ndarray]  # arrays (n_device,) or (n_node,) by recorded name
 Deliver = Callable[[np.ndarray, Named, np.ndarray], tuple[Named, Named]]
 
 
@@ -39,7 +39,7 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     """
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
-    size |= dict.fromkeys(LOADS, feeder.n_bus)
+    size |= dict.fromkeys(LOADS, feeder.n_node)
     delivered = (*(name for twin, _ in kinds for name in twin.delivered), *LOADS)
     carried = carried_names(scenario)
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])

@@ -192,7 +192,7 @@ def _parting(recorded: Trajectory, played: Trajectory, apart: Apart) -> Parting 
     if not found:
         return None
     row, _, what, place, before, after, tolerance = min(found, key=lambda one: one[:2])
-    agents, labels = recorded.scenario.agents, recorded.bus_labels
+    agents, labels = recorded.scenario.agents, recorded.nodes.labels
     where = f"{agents[place[1]]}, entry {place[2]}" if what == "action" else f"bus {labels[place[1]]}"
     day, step = divmod(row, recorded.scenario.steps_per_day)
     return Parting(row, day, step, what, where, float(before[place]), float(after[place]), tolerance)

@@ -46,7 +46,7 @@ class Observing:
         self._seen = {quantity: [] for quantity in self._places}
 
     def see(self, vm_pu: np.ndarray, carried: dict[str, np.ndarray]) -> None:
-        """Take in voltages (n_bus,) and what devices carry, by recorded name, before a step."""
+        """Take in voltages (n_node,) and what devices carry, by recorded name, before a step."""
         self._seen[VOLTAGE].append(vm_pu - 1.0)
         for quantity, (store, devices) in self._stores.items():
             values = np.asarray(carried[store.after], float)

@@ -63,7 +63,7 @@ def error_budget(record: Record, replayed: Replay, currents: RecordedCurrents) -
     limits = trajectory.scenario.limits
     sides = {"vm_pu": (np.asarray(trajectory.vm_pu, float), replayed.vm_pu)}
     sides |= {name: (np.asarray(getattr(trajectory, name), float), getattr(replayed, name)) for name in STEP_QUANTITIES}
-    columns = {"vm_pu": ("bus", [str(label) for label in feeder.bus_labels])}
+    columns = {"vm_pu": ("bus", [str(label) for label in feeder.node_labels])}
     closed = np.asarray(feeder.topology.in_service, bool)
     exact_ka = replayed.branch_i_ka[:, closed]
     own_ka = np.full(exact_ka.shape, np.nan) if currents.branch_i_ka is None else currents.branch_i_ka[:, closed]

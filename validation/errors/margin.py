@@ -25,7 +25,7 @@ class Margin:
 
 
 def margin_of(name: str, recorded_pu: np.ndarray, exact_pu: np.ndarray, low_pu: float, high_pu: float) -> Margin:
-    """Work out a pair of limits' margin from voltages (n, n_bus) on both sides."""
+    """Work out a pair of limits' margin from voltages (n, n_node) on both sides."""
     solved = np.isfinite(exact_pu)
     truth = outside(exact_pu, low_pu, high_pu)
     inside = ~outside(recorded_pu, low_pu, high_pu)

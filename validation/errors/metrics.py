@@ -93,8 +93,8 @@ class Series:
 
     recorded_cost: np.ndarray  # (n,)
     cost: np.ndarray  # (n,) worked out from pandapower's voltages and losses
-    vm_error_pu: np.ndarray  # (n, n_bus)
-    recorded_outside_hard: np.ndarray  # (n, n_bus) bool
+    vm_error_pu: np.ndarray  # (n, n_node)
+    recorded_outside_hard: np.ndarray  # (n, n_node) bool
     outside_hard: np.ndarray
     recorded_outside_band: np.ndarray
     outside_band: np.ndarray
@@ -217,10 +217,10 @@ def _side_by_side(trajectory: Trajectory, replayed: Replay, series: Series) -> d
 
 def _worst_voltage(trajectory: Trajectory, vm_error_pu: np.ndarray) -> WorstVoltage:
     size = np.where(np.isfinite(vm_error_pu), np.abs(vm_error_pu), -1.0)
-    row, bus = np.unravel_index(int(size.argmax()), size.shape)
-    if size[row, bus] < 0:
+    row, node = np.unravel_index(int(size.argmax()), size.shape)
+    if size[row, node] < 0:
         return WorstVoltage(None, None, None)
-    return WorstVoltage(trajectory.bus_labels[bus], int(trajectory.day[row]), int(trajectory.step[row]))
+    return WorstVoltage(trajectory.nodes.bus[node], int(trajectory.day[row]), int(trajectory.step[row]))
 
 
 def _max_abs(error: np.ndarray) -> float:

@@ -30,7 +30,7 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
             f"{where} was recorded with line_error = {scenario.uncertainty.line_error}: its impedances are random, and "
             "the referee's are not; record it in `evaluation_environment(env)`, which leaves disturbances out"
         )
-    if trajectory.bus_labels != feeder.bus_labels:
+    if trajectory.nodes != feeder.nodes:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
     _check_arrays(where, trajectory, feeder)
     _check_days(where, trajectory)
@@ -59,8 +59,8 @@ def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]
     """Shape of every recorded array, by name, in the order in which they are checked."""
     scenario, n = trajectory.scenario, trajectory.n_steps
     n_agents = len(scenario.agents)
-    width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_bus)
-    width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_bus) | {"local_reward": n_agents, "reward": n_agents}
+    width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_node)
+    width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_node) | {"local_reward": n_agents, "reward": n_agents}
     width |= {name: len(own) for twin, own in twins_of(scenario) for name in twin.recorded}
     grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
     plain = ("dataset_index", "demand", "solar", "load_q_factor", "price", "residual_mva", *grid)

@@ -1,7 +1,7 @@
 """The scenario's reward, worked out again in NumPy from voltages and powers: a cross-check of the environment's.
 
 Every agent's cost of a step, the negative of its local reward, is the sum of
-``voltage_weight x sum over its buses without the slack of the voltage barrier``,
+``voltage_weight x sum over its nodes without the slack of the voltage barrier``,
 ``loss_weight x losses in MW x (number of its buses) / (number of all buses)``,
 its devices' own terms (`devices/`),
 ``violation_penalty`` if any voltage is outside the hard limits or the power flow failed,
@@ -36,8 +36,8 @@ def local_cost(
     Parameters
     ----------
     vm_pu
-        (n, n_bus); a row with a value that is not finite is a failed power flow: it costs the penalty and what a
-        collapsed grid would, 0.5 pu at every bus; its unknown losses and import cost nothing.
+        (n, n_node); a row with a value that is not finite is a failed power flow: it costs the penalty and what a
+        collapsed grid would, 0.5 pu at every node; its unknown losses and import cost nothing.
     loss_mw
         (n,)
     step
@@ -53,12 +53,12 @@ def local_cost(
     known_loss_mw = np.where(failed, 0.0, loss_mw)
     violated = failed | ((known_vm_pu < limits.hard_min_pu) | (known_vm_pu > limits.hard_max_pu)).any(axis=1)
     barrier = voltage_barrier(reward.voltage_barrier, known_vm_pu, limits)
-    barrier[:, feeder.topology.slack] = 0.0
+    barrier[:, feeder.nodes.bus_position == feeder.topology.slack] = 0.0
     whole = _import_cost(scenario, slack_p_mw, failed, recorded)
     costs = []
     for part in scenario.territories:
-        own = [feeder.bus_position(label) for label in part.buses]
-        share = len(own) / feeder.n_bus
+        own = np.concatenate([feeder.nodes.at[label] for label in part.buses])
+        share = len(part.buses) / feeder.n_bus
         cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
         cost += reward.loss_weight * known_loss_mw * share + whole * share
         cost += _device_cost(scenario, part, step, recorded)

@@ -29,7 +29,7 @@ class Entry(NamedTuple):
     """One value of a frame."""
 
     kind: str  # vm, demand, solar, price, time, or what a twin's store calls it
-    number: int  # bus by position, steps ahead of the next, or device by number; 0 for time
+    number: int  # node by position, steps ahead of the next, or device by number; 0 for time
     table: str = ""  # of the device
 
 
@@ -53,7 +53,7 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     if scenario.observation.scope == "local":
         buses = [bus for bus in buses if any(device.bus == bus for device in scenario.devices)]
     ahead = range(1, scenario.observation.forecast_steps + 1)
-    frame = [Entry("vm", feeder.bus_position(bus)) for bus in buses]
+    frame = [Entry("vm", int(node)) for bus in buses for node in feeder.nodes.at[bus]]
     frame += [Entry("demand", 0), Entry("solar", 0)]
     frame += [Entry("demand", lead) for lead in ahead] + [Entry("solar", lead) for lead in ahead]
     if scenario.tariff_column:
@@ -179,7 +179,7 @@ def _worse(
     if largest <= worst.max_abs:
         return worst
     entry = frame[column]
-    what = f"vm of bus {feeder.bus_labels[entry.number]}" if entry.kind == "vm" else f"{entry.kind} {entry.number}"
+    what = f"vm of bus {feeder.node_labels[entry.number]}" if entry.kind == "vm" else f"{entry.kind} {entry.number}"
     text = what + (f", {age} steps ago" if age else "")
     return ObservationCheck(largest, agent, text, int(step), 0, 0, worst.not_judged)
 

@@ -22,8 +22,8 @@ class Record:
     trajectory: Trajectory
     feeder: Feeder
     set_points: SetPoints
-    p_injection_mw: np.ndarray  # (n, n_bus) net, positive into the grid, implied by the set-points
-    q_injection_mvar: np.ndarray  # (n, n_bus)
+    p_injection_mw: np.ndarray  # (n, n_node) net, positive into the grid, implied by the set-points
+    q_injection_mvar: np.ndarray  # (n, n_node)
     whole: Trajectory  # the run that the days are from: forecasts, energies and ramps go across midnight
 
     __repr__ = one_line

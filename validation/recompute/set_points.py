@@ -1,9 +1,10 @@
-"""What is set in each step, and the injections that follow from it at each bus.
+"""What is set in each step, and the injections that follow from it at each node.
 
-``injection = sum of devices - load`` at each bus, positive into the grid, worked out here from the scenario's own bus
-labels. Loads are their nominal p times Demand and nominal q times `load_q_factor`; only where devices change them or
-the scenario makes them random is their recorded consumption taken. What devices without a twin do is believed as
-recorded: whatever their buses' recorded injections hold beside what is known counts as load.
+``injection = sum of devices - load`` at each node, positive into the grid, worked out here from the scenario's own bus
+labels; a device feeds as much into each node of its bus as into the others. Loads are their nominal p times Demand and
+nominal q times `load_q_factor`; only where devices change them or the scenario makes them random is their recorded
+consumption taken. What devices without a twin do is believed as recorded: whatever their nodes' recorded injections
+hold beside what is known counts as load.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class SetPoints:
     demand: np.ndarray  # (n,) factor on every load's nominal p
     load_q_factor: np.ndarray  # (n,) factor on every load's nominal q
     devices: Mapping[str, np.ndarray]  # (n, n_device) powers into the grid, by the recorded names of `Twin.feed_in`
-    load_p_extra_mw: np.ndarray | None = None  # (n, n_bus) consumption beside nominal p x demand
-    load_q_extra_mvar: np.ndarray | None = None  # (n, n_bus)
+    load_p_extra_mw: np.ndarray | None = None  # (n, n_node) consumption beside nominal p x demand
+    load_q_extra_mvar: np.ndarray | None = None  # (n, n_node)
 
     __repr__ = one_line
 
@@ -71,7 +72,7 @@ def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     names = [name for powers, _ in feed_ins_of(trajectory.scenario) for name in powers.names]
     devices = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
     points = SetPoints(demand, load_q_factor, devices)
-    recorded, believed = _buses_of_recorded_loads(trajectory.scenario, feeder), _buses_without_twin(trajectory, feeder)
+    recorded, believed = _nodes_of_recorded_loads(trajectory.scenario, feeder), _nodes_without_twin(trajectory, feeder)
     if not (recorded.any() or believed.any()):
         return points
     extra_p_mw = np.where(recorded, trajectory.load_p_mw - np.outer(demand, feeder.load_p_mw), 0.0)
@@ -85,38 +86,38 @@ def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     return points
 
 
-def _buses_of_recorded_loads(scenario: Scenario, feeder: Feeder) -> np.ndarray:
-    """Where the recorded consumption is taken, (n_bus,) bool."""
+def _nodes_of_recorded_loads(scenario: Scenario, feeder: Feeder) -> np.ndarray:
+    """Where the recorded consumption is taken, (n_node,) bool."""
     if scenario.uncertainty.varies_loads:
-        return np.ones(feeder.n_bus, bool)
+        return np.ones(feeder.n_node, bool)
     changing = [device.bus for twin, own in twins_of(scenario) if twin.feed_in is None for device in own]
-    return np.isin(feeder.bus_labels, changing)
+    return np.isin(feeder.nodes.bus, changing)
 
 
-def _buses_without_twin(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
-    """Where devices of a kind without a twin are, (n_bus,) bool."""
+def _nodes_without_twin(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
+    """Where devices of a kind without a twin are, (n_node,) bool."""
     tables = devices_by_table(trajectory.scenario)
     unknown = [device.bus for table in without_twin(trajectory.scenario) for device in tables[table]]
-    return np.isin(feeder.bus_labels, unknown)
+    return np.isin(feeder.nodes.bus, unknown)
 
 
 def injections_of(points: SetPoints, scenario: Scenario, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
-    """Net p in MW and q in Mvar (n, n_bus) that set-points mean on the feeder, positive into the grid."""
+    """Net p in MW and q in Mvar (n, n_node) that set-points mean on the feeder, positive into the grid."""
     p_mw = -np.outer(points.demand, feeder.load_p_mw)
     q_mvar = -np.outer(points.load_q_factor, feeder.load_q_mvar)
     if points.load_p_extra_mw is not None and points.load_q_extra_mvar is not None:
         p_mw, q_mvar = p_mw - points.load_p_extra_mw, q_mvar - points.load_q_extra_mvar
     for powers, own in feed_ins_of(scenario):
         for number, device in enumerate(own):
-            bus = feeder.bus_position(device.bus)
-            p_mw[:, bus] += points.devices[powers.p_mw][:, number]
+            nodes = feeder.nodes.at[device.bus]
+            p_mw[:, nodes] += points.devices[powers.p_mw][:, number, None] / len(nodes)
             if powers.q_mvar is not None:
-                q_mvar[:, bus] += points.devices[powers.q_mvar][:, number]
+                q_mvar[:, nodes] += points.devices[powers.q_mvar][:, number, None] / len(nodes)
     return p_mw, q_mvar
 
 
 def implied_injections(trajectory: Trajectory, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
-    """Net p in MW and q in Mvar (n, n_bus) that a run's recorded set-points mean on the feeder."""
+    """Net p in MW and q in Mvar (n, n_node) that a run's recorded set-points mean on the feeder."""
     return injections_of(set_points_of(trajectory, feeder), trajectory.scenario, feeder)
 
 

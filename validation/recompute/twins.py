@@ -73,7 +73,7 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[Twin[Any]
     demand, solar = (np.asarray(values, float) for values in (trajectory.demand, trajectory.solar))
     for twin, own in twins_of(trajectory.scenario):
         for number, device in enumerate(own):
-            bus = feeder.bus_position(device.bus)
+            nodes = feeder.nodes.at[device.bus]
             recorded = {name: np.asarray(getattr(trajectory, name)[:, number], float) for name in twin.recorded}
             yield (
                 twin,
@@ -83,7 +83,7 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[Twin[Any]
                     recorded=recorded | {"step": trajectory.step},
                     demand=demand,
                     solar=solar,
-                    nominal_load_p_mw=float(feeder.load_p_mw[bus]),
-                    load_p_mw=np.asarray(trajectory.load_p_mw[:, bus], float),
+                    nominal_load_p_mw=float(feeder.load_p_mw[nodes].sum()),
+                    load_p_mw=np.asarray(trajectory.load_p_mw[:, nodes], float).sum(axis=1),
                 ),
             )

@@ -34,5 +34,5 @@ def step_table(trajectory: Trajectory, replayed: Replay, series: Series) -> pd.D
         }
     rows = np.arange(trajectory.n_steps)
     own |= {"voltage_error_pu": series.vm_error_pu[rows, worst]}
-    own |= {"voltage_error_bus": np.asarray(trajectory.bus_labels)[worst]}
+    own |= {"voltage_error_bus": np.asarray(trajectory.nodes.labels)[worst]}
     return without_negative_zeros(pd.DataFrame(own))

@@ -1,4 +1,4 @@
-"""What a bus voltage costs, in the forms that the literature compares; all are 0 or more, elementwise in vm_pu.
+"""What a node's voltage costs, in the forms that the literature compares; all are 0 or more, elementwise in vm_pu.
 
 band              distance outside the band, the original NeomFlex reward
 l1                |v - 1|

@@ -1,6 +1,6 @@
 """Constraint costs, apart from the reward, for safe learning: (n_agents, n_constraints), all 0 or more.
 
-voltage   sum over the agent's buses of the distance outside the hard limits, in pu; a collapsed grid's where the power
+voltage   sum over the agent's nodes of the distance outside the hard limits, in pu; a collapsed grid's where the power
           flow failed
 clipping  sum over its devices in service of the share of the rating that was asked for and could not be delivered
 loading   sum over the branches of the loading above 100 %, as a fraction, times the agent's share of all buses; only
@@ -19,7 +19,7 @@ from neomflex_jax.powerflow import PowerFlowResult
 
 
 def constraint_costs(task: Task, flow: PowerFlowResult, vm_pu: Array, delivered: Delivered) -> Array:
-    """Costs of one step; `vm_pu` (n_bus,) is finite also where the power flow failed."""
+    """Costs of one step; `vm_pu` (n_node,) is finite also where the power flow failed."""
     limits, layout = task.scenario.limits, task.layout
     excess_pu = jnp.maximum(vm_pu - limits.hard_max_pu, 0.0) + jnp.maximum(limits.hard_min_pu - vm_pu, 0.0)
     clipped = jnp.concatenate([delivery.clipped for delivery in delivered.by_table.values()])

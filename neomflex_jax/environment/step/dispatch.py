@@ -16,7 +16,7 @@ from jax import Array
 
 from neomflex_jax.devices.contract import check_delivery
 from neomflex_jax.devices.device import Delivery, InService, Kind, Store, Surroundings, Turn
-from neomflex_jax.environment.step.bus_sums import sum_at_bus
+from neomflex_jax.environment.step.node_sums import sum_at_devices, sum_at_nodes
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.scenario import Scenario
 
@@ -38,8 +38,8 @@ class Delivered:
     """What is fed in and consumed in one step."""
 
     by_table: dict[str, Delivery]
-    load_p_mw: Array  # (n_bus,) consumption
-    load_q_mvar: Array  # (n_bus,)
+    load_p_mw: Array  # (n_node,) consumption
+    load_q_mvar: Array  # (n_node,)
 
     @property
     def stores(self) -> Stores:
@@ -70,13 +70,13 @@ def deliver(
     stores
         Before the step.
     load_p_mw, load_q_mvar
-        Loads (n_bus,) as they would be without devices.
+        Loads (n_node,) as they would be without devices.
     in_service
         By table; a table that is not in it has all of its devices in service.
     """
     by_table: dict[str, Delivery] = {}
     for kind in sorted(scenario.kinds, key=lambda kind: kind.turn):
-        table, bus = kind.table, layout.device_bus[kind.table]
+        table, nodes = kind.table, layout.device_nodes[kind.table]
         if not scenario.of(kind):
             by_table[table] = nothing_delivered(scenario, kind, stores[table])
             continue
@@ -88,15 +88,15 @@ def deliver(
             solar=moment.solar,
             price=moment.price,
             in_service=in_service.get(table, True),
-            load=partial(_at, bus, load_p_mw, load_q_mvar),
-            others_p_mw=partial(_fed_in, bus, layout, {other.table: by_table[other.table].p_mw for other in others}),
+            load=partial(_load, nodes, load_p_mw, load_q_mvar),
+            others_p_mw=partial(_fed_in, nodes, layout, {other.table: by_table[other.table].p_mw for other in others}),
         )
         by_table[table] = delivery = kind.step(kind.stack(scenario.of(kind)), requests, stores[table], around)
-        check_delivery(kind, delivery, stores[table], len(bus))
+        check_delivery(kind, delivery, stores[table], len(nodes))
         if kind.turn == Turn.LOAD:
-            load_p_mw = load_p_mw - sum_at_bus([delivery.p_mw], [bus], layout.n_bus)
+            load_p_mw = load_p_mw - sum_at_nodes([delivery.p_mw], [nodes], layout.n_node)
             if delivery.q_mvar is not None:
-                load_q_mvar = load_q_mvar - sum_at_bus([delivery.q_mvar], [bus], layout.n_bus)
+                load_q_mvar = load_q_mvar - sum_at_nodes([delivery.q_mvar], [nodes], layout.n_node)
     return Delivered({kind.table: by_table[kind.table] for kind in scenario.kinds}, load_p_mw, load_q_mvar)
 
 
@@ -106,11 +106,12 @@ def nothing_delivered(scenario: Scenario, kind: Kind, store: Store) -> Delivery:
     return Delivery(nothing, None, store, nothing, {each.name: nothing for each in kind.recorded if not each.before})
 
 
-def _at(bus: np.ndarray, p_mw: Array, q_mvar: Array) -> tuple[Array, Array]:
-    return p_mw[bus], q_mvar[bus]
+def _load(nodes: np.ndarray, p_mw: Array, q_mvar: Array) -> tuple[Array, Array]:
+    return sum_at_devices(p_mw, nodes), sum_at_devices(q_mvar, nodes)
 
 
-def _fed_in(bus: np.ndarray, layout: TerritoryLayout, p_mw: Mapping[str, Array]) -> Array:
+def _fed_in(nodes: np.ndarray, layout: TerritoryLayout, p_mw: Mapping[str, Array]) -> Array:
     if not p_mw:
-        return jnp.zeros(len(bus))
-    return sum_at_bus(list(p_mw.values()), [layout.device_bus[table] for table in p_mw], layout.n_bus)[bus]
+        return jnp.zeros(len(nodes))
+    by_node = sum_at_nodes(list(p_mw.values()), [layout.device_nodes[table] for table in p_mw], layout.n_node)
+    return sum_at_devices(by_node, nodes)

@@ -26,7 +26,7 @@ class Today:
     """One day's draw."""
 
     growth: Array | None = None  # (2,) factors on Demand and Solar
-    load_factor: Array | None = None  # (n_bus,)
+    load_factor: Array | None = None  # (n_node,)
     impedance_factor: Array | None = None  # (2, n_branch) on r and x
     outage_step: Array | None = None  # (n_device,) int32 first step without the device, after the day's last if none
     missing: Array | None = None  # (n_agents,) bool
@@ -44,7 +44,7 @@ def draw_today(key: Array, scenario: Scenario, feeder: Feeder) -> Today:
         low, high = (jnp.array(ends) for ends in zip(config.load_growth, config.pv_growth, strict=True))
         growth = low + (high - low) * jax.random.uniform(growth_key, (2,))
     if config.varies_loads:
-        load_factor = 1.0 + config.demand_spread * jax.random.uniform(load_key, (feeder.n_bus,), minval=-1.0)
+        load_factor = 1.0 + config.demand_spread * jax.random.uniform(load_key, (feeder.n_node,), minval=-1.0)
     if config.line_error > 0:
         shape = (2, feeder.topology.n_branch)
         impedance_factor = 1.0 + config.line_error * jax.random.uniform(line_key, shape, minval=-1.0)

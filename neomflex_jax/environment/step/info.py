@@ -25,16 +25,16 @@ class StepInfo(Mapping[str, Array]):
     at zero. The order of what devices record is the scenario's order of devices.
     """
 
-    vm_pu: Array  # (n_bus,) voltage magnitudes
+    vm_pu: Array  # (n_node,) voltage magnitudes
     loss_mw: Array  # () losses of all branches
     slack_p_mw: Array  # () import through the slack bus
     slack_q_mvar: Array  # () likewise
     converged: Array  # () bool: the power flow has an answer
     residual_mva: Array  # () largest power imbalance of any bus
-    p_injection_mw: Array  # (n_bus,) net, positive into the grid
-    q_injection_mvar: Array  # (n_bus,)
-    load_p_mw: Array  # (n_bus,) consumption, after what devices of the turn LOAD did to it
-    load_q_mvar: Array  # (n_bus,)
+    p_injection_mw: Array  # (n_node,) net, positive into the grid
+    q_injection_mvar: Array  # (n_node,)
+    load_p_mw: Array  # (n_node,) consumption, after what devices of the turn LOAD did to it
+    load_q_mvar: Array  # (n_node,)
     demand: Array  # () factor on nominal loads
     solar: Array  # () per unit of a rating
     load_q_factor: Array  # () factor on the loads' nominal q

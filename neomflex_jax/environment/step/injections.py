@@ -1,4 +1,4 @@
-"""What devices feed in, and loads, to net bus injections in MW and Mvar, positive into the grid: ``devices - load``."""
+"""What devices feed in, and loads, to net injections of nodes, MW and Mvar into the grid: ``devices - load``."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.devices.device import Turn
-from neomflex_jax.environment.step.bus_sums import sum_at_bus
 from neomflex_jax.environment.step.dispatch import Delivered
+from neomflex_jax.environment.step.node_sums import sum_at_nodes
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.scenario import Scenario
 
 
-def bus_injections(
+def node_injections(
     scenario: Scenario,
     layout: TerritoryLayout,
     feeder: Feeder,
     delivered: Delivered,
     load_factors: tuple[Array, Array] | None = None,
 ) -> tuple[Array, Array]:
-    """Active and reactive injections of one step, (n_bus,) each.
+    """Active and reactive injections of one step, (n_node,) each.
 
     `load_factors` are those on all nominal p and q, () each, where loads are nothing else.
     """
@@ -29,10 +29,10 @@ def bus_injections(
     q_mvar = {table: q for table in tables if (q := delivered.by_table[table].q_mvar) is not None}
 
     def net(fed_in: dict[str, Array], load: Array, nominal: Array, factor: Array | None) -> Array:
-        places = [layout.device_bus[table] for table in fed_in]
+        places = [layout.device_nodes[table] for table in fed_in]
         if factor is None:
-            return sum_at_bus(list(fed_in.values()), places, layout.n_bus) - load
-        return sum_at_bus(list(fed_in.values()), places, layout.n_bus, scaled=(factor, -jnp.asarray(nominal)))
+            return sum_at_nodes(list(fed_in.values()), places, layout.n_node) - load
+        return sum_at_nodes(list(fed_in.values()), places, layout.n_node, scaled=(factor, -jnp.asarray(nominal)))
 
     p_factor, q_factor = load_factors or (None, None)
     return (

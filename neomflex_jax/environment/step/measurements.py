@@ -1,6 +1,6 @@
 """The one list of what can be seen of a step: blocks of values with their names, units, bounds, owners and reading.
 
-``[vm_pu - 1 at the buses, Demand, Solar, forecasts, price, what devices' owners see of them, time of day k /
+``[vm_pu - 1 at the nodes, Demand, Solar, forecasts, price, what devices' owners see of them, time of day k /
 (steps_per_day - 1)]``. Voltages and stores are those after the action; Demand, Solar, price and time are the next
 step's. A sensor's noise is normal and additive, on voltages. Forecasts of Demand and Solar, for the steps beyond the
 next: `perfect` is what will come while the day lasts, and beyond midnight the file's rows; `persistence` repeats the
@@ -36,7 +36,7 @@ class Now(NamedTuple):
     today: Today
     row: Array  # () of the next step
     step: Array  # () of the day, the next
-    vm_pu: Array  # (n_bus,) finite
+    vm_pu: Array  # (n_node,) finite
     stores: Mapping[str, Store]  # by table
 
 
@@ -89,11 +89,11 @@ def _next(now: Now) -> tuple[Today, Array, Array]:
 
 
 def _voltages(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> Block:
-    owned = layout.buses
+    owned = layout.nodes
     if scenario.observation.scope == "local":
-        with_devices = np.concatenate(list(layout.device_bus.values()))
-        owned = tuple(buses[np.isin(buses, with_devices)] for buses in owned)
-    values = tuple(Value(f"vm_pu - 1 at bus {bus}", "pu", -1.0, 1.0) for bus in feeder.bus_labels)
+        with_devices = np.concatenate(list(layout.device_nodes.values()))
+        owned = tuple(nodes[np.isin(nodes, with_devices)] for nodes in owned)
+    values = tuple(Value(f"vm_pu - 1 at bus {label}", "pu", -1.0, 1.0) for label in feeder.node_labels)
     return Block(values, partial(_sensed, scenario.observation.sensor_noise_pu), owned)
 
 

@@ -22,7 +22,7 @@ COLLAPSED_VM_PU = 0.5  # about where the power that a line can carry has its max
 class Outcome:
     """Answers of the grid to what was delivered."""
 
-    vm_pu: Array  # (n_bus,)
+    vm_pu: Array  # (n_node,)
     loss_mw: Array  # ()
     slack_p_mw: Array  # () import
     violated: Array  # () bool: outside the hard limits, or failed
@@ -44,7 +44,7 @@ def outcome_of(flow: PowerFlowResult, limits: Limits, delivered: Delivered, mome
 
 
 def checked_voltages(flow: PowerFlowResult, limits: Limits) -> tuple[Array, Array]:
-    """Finite voltages (n_bus,), and whether the hard limits are broken, ()."""
+    """Finite voltages (n_node,), and whether the hard limits are broken, ()."""
     vm_pu = jnp.where(flow.converged, flow.vm_pu, COLLAPSED_VM_PU)
     outside = (jnp.min(vm_pu) < limits.hard_min_pu) | (jnp.max(vm_pu) > limits.hard_max_pu)
     return vm_pu, outside | ~flow.converged

@@ -1,6 +1,6 @@
 """The reward's named terms, each (n_agents,); all but `energy` are at most 0. Powers in MW, energies per step in MWh.
 
-voltage      -weight x sum over the agent's buses (slack left out) of the voltage barrier, see `barriers.py`
+voltage      -weight x sum over the agent's nodes (slack left out) of the voltage barrier, see `barriers.py`
 losses       -weight x line losses in MW x the agent's share of all buses
 violation    -penalty if any voltage is outside the hard limits or the power flow did not converge
 solar        -weight x (rating - p) / rating for each of its stores that does not charge (p >= 0) in the solar hours
@@ -91,7 +91,7 @@ def _of_devices(task: Task, outcome: Outcome, name: str, weight: float = 1.0) ->
 
 
 def _summed(owns: np.ndarray, values: Array | np.ndarray) -> Array:
-    """Sum values of devices or buses by agent, as a product: a CPU is slow at sums along short rows."""
+    """Sum values of devices or nodes by agent, as a product: a CPU is slow at sums along short rows."""
     return jnp.matmul(jnp.asarray(owns, jnp.result_type(float)), values, precision="highest")
 
 

@@ -47,7 +47,7 @@ def set_points(task: Task, state: State, action: Array) -> SetPoints:
 
 
 def load(task: Task, name: str, factor: Array, today: Today) -> Array:
-    """Nominal loads, ``load_p_mw`` or ``load_q_mvar``, as they are today, (n_bus,)."""
+    """Nominal loads, ``load_p_mw`` or ``load_q_mvar``, as they are today, (n_node,)."""
     nominal = jnp.asarray(getattr(task.feeder, name)) * factor
     return nominal if today.load_factor is None else nominal * today.load_factor
 

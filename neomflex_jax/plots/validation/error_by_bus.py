@@ -29,9 +29,11 @@ def draw(run: Validated) -> Figure:
     )
     errors = vm_error_pu(trajectory.vm_pu, run.replayed.vm_pu)
     order, at = along_feeder(feeder)
-    gaps = np.flatnonzero(np.diff(at) > 1)
-    columns = np.insert(errors[:, order], gaps + 1, np.nan, axis=1)
-    draw_spread(axes, np.insert(at, gaps + 1, at[gaps] + 1), columns)
+    nodes = [feeder.nodes.at[feeder.bus_labels[bus]] for bus in order]
+    at_node = np.repeat(at, [len(each) for each in nodes])
+    gaps = np.flatnonzero(np.diff(at_node) > 1)
+    columns = np.insert(errors[:, np.concatenate(nodes)], gaps + 1, np.nan, axis=1)
+    draw_spread(axes, np.insert(at_node, gaps + 1, at_node[gaps] + 1), columns)
     every = -(-feeder.n_bus // MOST_LABELS)
     labels = [str(feeder.bus_labels[bus]) for bus in order[::every]]
     axes.set_xticks(at[::every], labels, rotation=90, fontsize=7)

@@ -1,0 +1,54 @@
+"""From devices to the nodes of their buses and back; nodes (n_device, most nodes of a bus) are padded with `n_node`.
+
+A device feeds an equal share into each of its nodes. Values are added up at nodes as one small product: XLA turns a
+scatter into a serial loop on CPUs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+def sum_at_nodes(
+    values: Sequence[Array], nodes: Sequence[np.ndarray], n_node: int, scaled: tuple[Array, Array] | None = None
+) -> Array:
+    """Sums by node, (n_node,), of the values of kinds, (n_device,) each.
+
+    Parameters
+    ----------
+    nodes
+        Of each kind's devices.
+    scaled
+        A factor () and a row (n_node,) whose product is added, which costs no pass over all nodes of its own.
+    """
+    rows: list[Array | np.ndarray]
+    parts, rows = list(values), [_shares(each, n_node) for each in nodes]
+    if scaled is not None:
+        parts, rows = [*parts, scaled[0][None]], [*rows, scaled[1][None]]
+    if not parts:
+        return jnp.zeros(n_node)
+    joined = jnp.concatenate(parts)
+    with jax.default_matmul_precision("highest"):
+        return joined @ jnp.concatenate([jnp.asarray(row, joined.dtype) for row in rows])
+
+
+def sum_at_devices(values: Array, nodes: np.ndarray) -> Array:
+    """Values (n_node,) added up over each device's nodes, (n_device,)."""
+    return jnp.sum(values.at[nodes].get(mode="fill", fill_value=0.0), axis=1)
+
+
+def mean_at_devices(values: Array, nodes: np.ndarray) -> Array:
+    """Means of values (n_node,) over each device's nodes, (n_device,)."""
+    return sum_at_devices(values, nodes) / np.count_nonzero(nodes < len(values), axis=1)
+
+
+def _shares(nodes: np.ndarray, n_node: int) -> np.ndarray:
+    """Share of each device's value that each node gets, (n_device, n_node)."""
+    at = np.zeros((len(nodes), n_node + 1))
+    at[np.arange(len(nodes))[:, None], nodes] = 1.0
+    return at[:, :-1] / at[:, :-1].sum(axis=1, keepdims=True)
