@@ -12,6 +12,7 @@ import pytest
 from compiled_programs import compile_quickly, forget_if_many, keep_in
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+from shapes import check_shapes
 
 import neomflex_jax as nf
 
@@ -35,6 +36,11 @@ def pytest_configure(config: pytest.Config) -> None:
     keep_in(folder)
     if config.option.markexpr != "slow":  # those alone run for long, and are compiled as for users
         compile_quickly()
+
+
+def pytest_collection_finish() -> None:
+    """Check the shapes that public signatures state, in whatever modules the tests have loaded."""
+    check_shapes()
 
 
 @pytest.fixture(scope="module", autouse=True)

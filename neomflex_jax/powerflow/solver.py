@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Num
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.feeder import Feeder
@@ -23,8 +24,8 @@ from neomflex_jax.powerflow.stopping import AcConfig
 @nan_is_a_value()
 def power_flow(
     feeder: Feeder,
-    p_injection_mw: ArrayLike,
-    q_injection_mvar: ArrayLike,
+    p_injection_mw: Num[ArrayLike, "*#batch #n_node"] | float,
+    q_injection_mvar: Num[ArrayLike, "*#batch #n_node"] | float,
     method: str | PowerFlow = "ac",
     ac_config: AcConfig = AcConfig(),
     fields: Sequence[str] | None = None,
@@ -38,8 +39,8 @@ def power_flow(
     feeder
         The grid; its nominal loads are not added to the injections.
     p_injection_mw, q_injection_mvar
-        Net injections in MW and Mvar, positive into the grid, shapes (..., n_bus); the slack's own entry moves the
-        slack's import alone.
+        Net injections in MW and Mvar, positive into the grid, shapes (..., n_node), broadcast to each other; the
+        slack's own entry moves the slack's import alone.
     method
         `ac`, `newton`, `calibrated`, `lindistflow`, `dc`, or a bound method from `bind` or `calibrate`, which
         keeps the impedances and the precision that it was bound with.
