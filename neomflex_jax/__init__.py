@@ -4,6 +4,7 @@ from neomflex_jax._version import __version__
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.devices import register_device
 from neomflex_jax.environment import AutoReset, Environment, State, StepInfo, TimeStep, make
+from neomflex_jax.environment.users_parts import register_observation, register_reward_term
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.fidelity import fidelity
 from neomflex_jax.grid import Feeder, load_feeder
@@ -32,4 +33,6 @@ __all__ = [
     "make",
     "power_flow",
     "register_device",
+    "register_observation",
+    "register_reward_term",
 ]

@@ -10,6 +10,7 @@ from validation.closed_loop.gap import ClosedLoop
 from validation.errors.metrics import Metrics, compare
 from validation.judge_run import Validated
 from validation.recompute.twins import register_twin
+from validation.recompute.users_twins import ObservationTwin, Steps, register_observation_twin, register_term_twin
 from validation.referee.replay import Replay, replay
 from validation.referee.second_referee import SecondReferee, second_referee
 from validation.report.markdown import render_markdown
@@ -24,11 +25,13 @@ __all__ = [
     "ClosedLoop",
     "Criterion",
     "Metrics",
+    "ObservationTwin",
     "Replay",
     "Report",
     "RunReport",
     "Sample",
     "SecondReferee",
+    "Steps",
     "Tolerances",
     "Validated",
     "closed_loop",
@@ -36,6 +39,8 @@ __all__ = [
     "idle_policy",
     "judge",
     "read_tolerances",
+    "register_observation_twin",
+    "register_term_twin",
     "register_twin",
     "render_markdown",
     "render_table",

@@ -33,7 +33,8 @@ class Asked:
         """Tell whether a run's policy acts once more, in closed loop."""
         run = record.trajectory.run
         judged = run in self.policies and run not in self.references
-        return judged and self.sample is None and not record.without_twin
+        unknown = record.without_twin or record.terms_without_twin or record.observations_without_twin
+        return judged and self.sample is None and not unknown
 
     def n_power_flows(self, records: Sequence[Record]) -> int:
         """Count the power flows of all replays and closed loops."""

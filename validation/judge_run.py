@@ -61,7 +61,7 @@ def judge_run(record: Record, replayed: Replay, closed: ClosedLoop | None, asked
     tolerances = default if asked.tolerances is None else asked.tolerances
     off_profiles = None if asked.profiles is None else profile_gap(trajectory, asked.profiles)
     criteria = _criteria(metrics, tolerances, asked.kind == POLICY, closed, off_profiles)
-    criteria += missing_twins(record.without_twin)
+    criteria += missing_twins(record.without_twin, record.terms_without_twin, record.observations_without_twin)
     report = RunReport(
         run=trajectory.run,
         reference=asked.reference,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -13,8 +13,15 @@ from jax import Array
 from neomflex_jax.devices.contract import check_delivery
 from neomflex_jax.devices.device import Delivery, Kind, Surroundings
 from neomflex_jax.devices.registry import is_packaged, key_of_kind
+from neomflex_jax.environment.day_start import start_day
+from neomflex_jax.environment.days import draw_day, first_day
+from neomflex_jax.environment.step.measurements import Now, Value
+from neomflex_jax.environment.step.outcome import COLLAPSED_VM_PU, Outcome
+from neomflex_jax.environment.step.rewards import reward_terms
+from neomflex_jax.environment.step.set_points import set_points
 from neomflex_jax.environment.task import Task
 from neomflex_jax.errors import InputError
+from neomflex_jax.powerflow import PowerFlowResult
 
 TRIES = 64
 
@@ -31,8 +38,12 @@ def try_kinds(task: Task) -> None:
     for kind in task.kinds:
         if not is_packaged(kind):
             delivered, seen = jax.device_get(jax.jit(jax.vmap(partial(_play, task, kind)))(keys))
-            _check_finite(kind, delivered)
-            _check_bounds(task, kind, seen)
+            for name, values in delivered.items():
+                _check_finite(f"{_where(kind)}: {name}", values)
+            for observable, values in zip(kind.observables, seen, strict=True):
+                text, unit, low, high = observable
+                named = [Value(text.format(device.label), unit, low, high) for device in task.scenario.of(kind)]
+                _check_bounds(_where(kind), named, values, "observe")
 
 
 def _play(task: Task, kind: Kind, key: Array) -> tuple[dict[str, Array], tuple[Array, ...]]:
@@ -70,27 +81,61 @@ def _returned(task: Task, kind: Kind, delivery: Delivery) -> dict[str, Array]:
     return values | {f"cost {cost.name!r}": cost.amount(params, delivery, 1.0, hours) for cost in kind.costs}
 
 
-def _check_finite(kind: Kind, delivered: Mapping[str, np.ndarray]) -> None:
-    for name, values in delivered.items():
-        bad = int(np.count_nonzero(~np.isfinite(values)))
-        if bad:
-            raise InputError(
-                f"{_where(kind)}: {name} is NaN or infinite {bad} times in {values.size} numbers of a trial with "
-                "random stores, requests, sun and load; a step must answer all of them with numbers"
-            )
+def try_parts(task: Task, day_start_flow: PowerFlowResult) -> None:
+    """Play users' reward terms and observations many times with random days, actions and voltages.
+
+    Raises
+    ------
+    InputError
+        If one is not of the shape that it must be, returns a number that is not finite, or leaves its bounds.
+    """
+    keys = jax.random.split(jax.random.key(0), TRIES)
+    costs, seen = jax.device_get(jax.jit(jax.vmap(partial(_play_parts, task, day_start_flow)))(keys))
+    for name, values in costs.items():
+        _check_finite(f"reward term {name!r}", values)
+    for block in task.observations:
+        _check_finite(f"observation {block.called!r}", seen[block.called])
+        _check_bounds(f"observation {block.called!r}", block.values, seen[block.called], "read")
 
 
-def _check_bounds(task: Task, kind: Kind, seen: tuple[np.ndarray, ...]) -> None:
-    for observable, values in zip(kind.observables, seen, strict=True):
-        out = ~((values >= observable.low) & (values <= observable.high))
-        if out.any():
-            place = int(np.argmax(out.any(axis=0)))
-            label = task.scenario.of(kind)[place].label
-            raise InputError(
-                f"{_where(kind)}: {observable.text.format(label)!r} leaves its bounds {observable.low:g}.."
-                f"{observable.high:g} {int(out.sum())} times in {out.size} numbers of a trial, as far as "
-                f"{values[:, place][out[:, place]][0]:g}; clip it in observe, or widen its bounds"
-            )
+def _play_parts(task: Task, day_start_flow: PowerFlowResult, key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Users' terms of a day's first step, and what is seen after it, by name; the grid's answers are made up."""
+    day_key, action_key, level_key, vm_key, grid_key = jax.random.split(key, 5)
+    draw = draw_day(task, day_key)
+    state, _ = start_day(task, day_start_flow, draw, *first_day(task, draw))
+    action = jax.random.uniform(action_key, task.action_mask.shape, minval=-1.0)
+    played, grid = set_points(task, state, action), jax.random.uniform(grid_key, (2,), minval=-1.0)
+    vm_pu = jax.random.uniform(vm_key, (task.feeder.n_node,), maxval=0.1)  # above a level that is low or high for all
+    vm_pu += jax.random.uniform(level_key, minval=COLLAPSED_VM_PU, maxval=1.1)
+    violated = vm_pu.max() > task.scenario.limits.hard_max_pu
+    outcome = Outcome(vm_pu, jnp.abs(grid[0]), grid[1], violated, played.delivered, played.moment)
+    terms, row = reward_terms(task, outcome), (state.day_row + 1) % task.profiles.n_rows
+    now = Now(task.profiles, state.today, row, state.step + 1, vm_pu, played.delivered.stores)
+    return {name: terms[name] for name, _ in task.reward_terms}, {
+        block.called: block.read(now) for block in task.observations
+    }
+
+
+def _check_finite(where: str, values: np.ndarray) -> None:
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise InputError(
+            f"{where} is NaN or infinite {bad} times in {values.size} numbers of a trial with random stores, requests, "
+            "voltages, sun and load; all of them must be answered with numbers"
+        )
+
+
+def _check_bounds(where: str, named: Sequence[Value], values: np.ndarray, reader: str) -> None:
+    """Check values (TRIES, n_value) of a trial."""
+    low, high = (np.array([getattr(each, end) for each in named], values.dtype) for end in ("low", "high"))
+    out = ~((values >= low) & (values <= high))
+    if out.any():
+        place = int(np.argmax(out.any(axis=0)))
+        raise InputError(
+            f"{where}: {named[place].name!r} leaves its bounds {low[place]:g}..{high[place]:g} {int(out.sum())} times "
+            f"in {out.size} numbers of a trial, as far as {values[:, place][out[:, place]][0]:g}; clip it in {reader}, "
+            "or widen its bounds"
+        )
 
 
 def _where(kind: Kind) -> str:

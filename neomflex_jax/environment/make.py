@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import numpy as np
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, layout_of
-from neomflex_jax.environment.dry_run import try_kinds
+from neomflex_jax.environment.dry_run import try_kinds, try_parts
 from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.step.measurements import Block
-from neomflex_jax.environment.step.rewards import terms_of
+from neomflex_jax.environment.step.rewards import Term, terms_of
+from neomflex_jax.environment.users_parts import with_users_parts
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
@@ -35,7 +36,7 @@ def make(
     scenario: str | Path | Scenario = "neom33",
     *,
     power_flow: str | PowerFlow | None = None,
-    reward_terms: Mapping[str, Callable[..., Any]] | None = None,
+    reward_terms: Mapping[str, Term] | None = None,
     observations: Sequence[Block] = (),
     **overrides: Any,
 ) -> Environment:
@@ -49,9 +50,10 @@ def make(
         A method's name or a bound method; None takes the scenario's.
     reward_terms
         Further terms of every agent's local reward, by name: ``term(task, outcome)`` returns (n_agents,), costs below
-        0; `environment/step/rewards.py` has what both arguments hold.
+        0; `environment/step/rewards.py` has what both arguments hold. The environment's scenario then names them.
     observations
         Further blocks of what can be seen of a step, after the scenario's own; see `environment/step/measurements.py`.
+        The environment's scenario then names them.
     **overrides
         Any scenario field by name, for example ``profiles="my.csv"``, ``solar_penalty=True``.
 
@@ -66,6 +68,7 @@ def make(
     chosen = (
         with_overrides(scenario, overrides) if isinstance(scenario, Scenario) else load_scenario(scenario, **overrides)
     )
+    chosen, terms, blocks = with_users_parts(chosen, reward_terms or {}, observations)
     feeder = load_feeder(chosen.feeder)
     warn_of_own_generation(feeder)
     try:
@@ -79,7 +82,6 @@ def make(
     solver = bound_power_flow(method, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = day_start_flow(feeder, training, solver)
-    terms = tuple(sorted((reward_terms or {}).items()))
     env = Environment(
         feeder,
         training,
@@ -89,7 +91,7 @@ def make(
         solver,
         start_flow,
         reward_terms=terms,
-        observations=tuple(observations),
+        observations=blocks,
     )
     _check_extensions(env)
     return env
@@ -103,8 +105,7 @@ def _check_extensions(env: Environment) -> None:
         if name in known:
             raise InputError(f"reward term {name!r} is the scenario's own; give yours another name")
     if env.reward_terms or env.observations:
-        state, _ = jax.eval_shape(env.reset, jax.random.key(0))
-        jax.eval_shape(env.step, state, jnp.zeros((env.n_agents, env.action_size)))
+        try_parts(env, env.day_start_flow)
 
 
 def warn_of_own_generation(feeder: Feeder) -> None:

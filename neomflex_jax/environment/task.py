@@ -34,7 +34,7 @@ class Task:
     layout: TerritoryLayout = field(metadata=STATIC)
     has_ratings: bool = field(metadata=STATIC)  # whether the feeder states what any branch may carry
     reward_terms: tuple[tuple[str, Callable[..., Array]], ...] = field(default=(), metadata=STATIC, kw_only=True)
-    observations: tuple[Block, ...] = field(default=(), metadata=STATIC, kw_only=True)  # beside the scenario's
+    observations: tuple[Block, ...] = field(default=(), metadata=STATIC, kw_only=True)  # users' own, as these
 
     @property
     def agents(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from neomflex_jax.devices.device import Kind
 from neomflex_jax.devices.registry import registered_kinds
 from neomflex_jax.errors import shown, unknown_name
 from neomflex_jax.fields import FieldError, FrozenDict
+from neomflex_jax.scenario.users_parts import PART_MODULES, check_modules
 from neomflex_jax.users_modules import advice_to_import
 
 DEVICE_MODULES = "device_modules"  # of a stored scenario: tables and the modules that register their kinds
@@ -42,8 +43,9 @@ def gather_tables(
     Raises
     ------
     FieldError
-        On a table of an unknown kind.
+        On a table of an unknown kind, or parts whose modules are not imported.
     """
+    check_modules(values.get(PART_MODULES))
     kinds = {kind.table: kind for kind in registered_kinds() if kind.table not in own}
     further = {} if instance is None else dict(instance.further)
     gathered: dict[str, Any] = {}
@@ -54,7 +56,7 @@ def gather_tables(
             raise FieldError(str(unknown_name("field", name, own - {"further"})), name)
         elif name not in own and _is_table(value):
             raise FieldError(_unknown(name, values.get(DEVICE_MODULES), own, kinds), name)
-        elif name != DEVICE_MODULES or not isinstance(value, Mapping):
+        elif name not in (DEVICE_MODULES, PART_MODULES) or not isinstance(value, Mapping):
             gathered[name] = value
     return gathered | ({"further": FrozenDict(further)} if further else {})
 

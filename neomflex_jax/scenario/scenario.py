@@ -22,6 +22,7 @@ from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
+from neomflex_jax.scenario.users_parts import NOUNS, PART_MODULES, modules_of
 from neomflex_jax.users_modules import module_of
 
 MOST_STEPS = 86_400  # of a day: one a second
@@ -51,6 +52,8 @@ class Scenario:
     uncertainty: Uncertainty = Uncertainty()
     rules: Rules = Rules()
     variants: tuple[Variant, ...] = VARIANTS
+    reward_terms: tuple[str, ...] = ()  # users' own, by name; see `environment/users_parts.py`
+    observations: tuple[str, ...] = ()  # likewise
     further: Mapping[str, Any] = field(default=FrozenDict(), metadata=GATHERED)  # other kinds' devices, by table
 
     def __post_init__(self) -> None:
@@ -76,6 +79,10 @@ class Scenario:
             raise InputError(
                 f"solar_last_step = {self.reward.solar_last_step} must lie below steps_per_day = {self.steps_per_day}"
             )
+        for name, noun in NOUNS.items():
+            named = getattr(self, name)
+            if len(set(named)) < len(named):
+                raise InputError(f"{name} = {list(named)} names one {noun} twice; leave one out")
         _check_territories(self)
         _check_devices(self)
 
@@ -116,11 +123,15 @@ class Scenario:
         return {bus: index for index, part in enumerate(self.territories) for bus in part.buses}
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain nested values, as in the TOML file; `device_modules` says what has to be imported to read them."""
+        """Plain nested values, as in the TOML file, and which modules have to be imported to read them."""
         values = dataclasses.asdict(self)
         tables: dict[str, Any] = values.pop("further")
-        modules = {kind.table: module_of(kind) for kind in self.kinds if not is_packaged(kind)}
-        return values | tables | ({DEVICE_MODULES: modules} if modules else {})
+        parts = {name: names for name in NOUNS if (names := values.pop(name))}
+        modules = {
+            DEVICE_MODULES: {kind.table: module_of(kind) for kind in self.kinds if not is_packaged(kind)},
+            PART_MODULES: modules_of(parts),
+        }
+        return values | tables | parts | {name: stated for name, stated in modules.items() if stated}
 
     @classmethod
     def gather(
@@ -132,7 +143,8 @@ class Scenario:
     def hash(self) -> str:
         """SHA-256 of all fields: equal hashes mean the same task."""
         values = self.as_dict()
-        values.pop(DEVICE_MODULES, None)
+        for name in (DEVICE_MODULES, PART_MODULES):
+            values.pop(name, None)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def observation_layout(self) -> dict[str, dict[str, Any]]:
@@ -141,6 +153,8 @@ class Scenario:
             name: getattr(self.observation, name) for name in ("scope", "history", "forecast", "forecast_steps")
         }
         seen["tariff"] = bool(self.tariff_column)
+        if self.observations:
+            seen["own"] = list(self.observations)
         if self.observation.scope in ("neighbours", "global"):  # what others have is seen too
             seen["territories"] = [list(part.buses) for part in self.territories]
             seen["devices"] = [device.bus for device in self.devices]

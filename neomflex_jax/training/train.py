@@ -15,6 +15,7 @@ from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
+from neomflex_jax.scenario.users_parts import NOUNS
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.clock import Clock
@@ -81,7 +82,7 @@ def train(
     folder.check(overwrite=overwrite, seeds=seeds)
     with first_alone_in(folder.root, "train"):
         folder.check(overwrite=overwrite, seeds=seeds)  # by every process: one alone would leave the others waiting
-        group = _group(options, make(options.scenario) if env is None else env, clock)
+        group = _group(options, make(options.scenario) if env is None else _fitting(env, options), clock)
         state = _begin(group, folder, overwrite)
         if on_begin is not None:
             on_begin()
@@ -142,6 +143,18 @@ def resume(
 
 def _group(options: TrainOptions, env: Environment, clock: Clock) -> Group:
     return Group(options, options.seeds, program_for(env, options), env, clock)
+
+
+def _fitting(env: Environment, options: TrainOptions) -> Environment:
+    """The environment, once the options name all that users added to it: a run's config must say what it needs."""
+    for name in NOUNS:
+        added, named = getattr(env.scenario, name), getattr(options.scenario, name)
+        if added != named:
+            raise InputError(
+                f"the environment has {name} = {list(added)}, and the options' scenario {list(named)}; give "
+                "TrainOptions(env.scenario, ...)"
+            )
+    return env
 
 
 def _begin(group: Group, folder: RunFolder, overwrite: bool) -> TrainState:

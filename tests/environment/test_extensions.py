@@ -1,17 +1,25 @@
 """What users add to a task by keyword: reward terms and observations."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
+from users_modules import forgotten_afterwards
 
 import neomflex_jax as nf
 from neomflex_jax.environment.step.measurements import Block, Value
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
+from neomflex_jax.scenario import scenario_from_dict
+from neomflex_jax.training.options import TrainOptions
+from neomflex_jax.training.train import train
+
+LOWEST = Block((Value("lowest voltage", "pu", 0.0, 2.0),), lambda now: now.vm_pu.min()[None])
 
 
 def high(task: Task, outcome: Outcome) -> Array:
@@ -52,3 +60,70 @@ def test_observations_come_last_for_everybody_or_by_owner() -> None:
     wrong = dataclasses.replace(lowest, read=lambda now: now.vm_pu)
     with pytest.raises(nf.InputError, match=r"observations \['lowest voltage'\]: read .* of shape \(33,\)"):
         nf.make("neom33", power_flow="dc", observations=[wrong])
+
+
+@pytest.mark.parametrize(
+    ("added", "complaint"),
+    [
+        (
+            {"reward_terms": {"root": lambda task, outcome: jnp.sqrt(outcome.vm_pu.min() - 9.0) * jnp.ones(3)}},
+            "reward term 'root' is NaN or infinite 192 times in 192 numbers of a trial",
+        ),
+        ({"reward_terms": {"five": 5.0}}, "reward term 'five' is 5.0; give a function of task and outcome"),
+        ({"observations": [lambda now: now.vm_pu]}, "observation <function .* must be a Block"),
+        ({"observations": [Block((), lambda now: now.vm_pu[:0], name="none")]}, "observation 'none' has no values"),
+        (
+            {"observations": [Block((Value("swing", "pu", 0.0, 0.01),), lambda now: jnp.ptp(now.vm_pu)[None])]},
+            r"observation 'swing': 'swing' leaves its bounds 0..0.01 64 times in 64 numbers of a trial, as far as 0.09",
+        ),
+        (
+            {"observations": [Block((Value("log", "", -9.0, 9.0),), lambda now: jnp.log(now.vm_pu.min() - 1.2)[None])]},
+            "observation 'log' is NaN or infinite 64 times in 64",
+        ),
+        ({"observations": [LOWEST, LOWEST]}, "two observations are called 'lowest voltage'"),
+    ],
+)
+def test_what_is_wrong_with_a_part_is_said_when_the_environment_is_made(added: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(nf.InputError, match=complaint):
+        nf.make("neom33", power_flow="dc", **added)
+
+
+def test_a_scenario_names_its_parts_and_takes_them_from_a_module_or_from_make() -> None:
+    plain = nf.load_scenario("neom33", power_flow="dc")
+    assert not {"reward_terms", "observations", "part_modules"} & set(plain.as_dict())
+    given = nf.make(plain, reward_terms={"high": high}, observations=[LOWEST]).scenario
+    assert given.reward_terms == ("high",) and given.observations == ("lowest voltage",)
+    assert given.hash() != plain.hash() and "part_modules" not in given.as_dict()
+    assert given.observation_layout() != plain.observation_layout()
+    with pytest.raises(nf.InputError, match=r"reward term 'high' is not known here; import the module .*--import"):
+        nf.make(given)
+    with forgotten_afterwards():
+        nf.register_reward_term(high)
+        nf.register_observation(LOWEST)
+        listed = nf.load_scenario("neom33", power_flow="dc", reward_terms=["high"], observations=["lowest voltage"])
+        assert listed == given and nf.make(listed).reward_terms == (("high", high),)
+        stored = listed.as_dict()
+        assert stored["part_modules"] == {"reward_terms": {"high": __name__}, "observations": {LOWEST.called: __name__}}
+        assert scenario_from_dict(stored, "here").hash() == given.hash()
+        with pytest.raises(nf.InputError, match=f"reward term 'high' is registered already, by {__name__}"):
+            nf.register_reward_term(high)
+    with pytest.raises(nf.InputError, match=f"no reward term 'high' is registered here; import '{__name__}'"):
+        scenario_from_dict(stored, "config.json")
+
+
+def test_names_that_cannot_be_are_refused() -> None:
+    def losses(task: Task, outcome: Outcome) -> Array:
+        return outcome.loss_mw * jnp.ones(3)
+
+    with pytest.raises(nf.InputError, match="reward term 'losses' is the scenario's own"):
+        nf.register_reward_term(losses)
+    with pytest.raises(nf.InputError, match="must be a function with a name: write it with def"):
+        nf.register_reward_term(lambda task, outcome: outcome.loss_mw)
+    with pytest.raises(nf.InputError, match=r"reward_terms = \['a', 'a'\] names one reward term twice"):
+        nf.load_scenario("neom33", reward_terms=["a", "a"])
+
+
+def test_a_run_is_not_trained_on_parts_that_its_config_would_not_name(tmp_path: Path) -> None:
+    env = nf.make("neom33", power_flow="dc", reward_terms={"high": high})
+    with pytest.raises(nf.InputError, match=r"has reward_terms = \['high'\], .*give TrainOptions\(env.scenario"):
+        train(TrainOptions(nf.load_scenario("neom33", power_flow="dc")), tmp_path / "run", env=env)

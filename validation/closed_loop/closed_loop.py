@@ -99,6 +99,15 @@ def _check_repeatable(record: Record) -> None:
             f"{where} has {', '.join(record.without_twin)}, and there is no twin of such devices to say what is seen "
             "of them; write one as in validation/recompute/devices, and give it to validation.register_twin"
         )
+    for what, names, register in (
+        ("reward term", record.terms_without_twin, "register_term_twin"),
+        ("observation", record.observations_without_twin, "register_observation_twin"),
+    ):
+        if names:
+            raise InputError(
+                f"{where} has the {what} {names[0]!r}, and there is no twin of it; write it once more in NumPy, and "
+                f"give that to validation.{register}"
+            )
 
 
 class _Loop:
@@ -125,7 +134,7 @@ class _Loop:
             vm_pu = self._idle_voltages(first)
             self.observing.start_day()
             for row in range(first, first + steps):
-                self.observing.see(vm_pu, carried)
+                self.observing.see(row, vm_pu, carried)
                 step, points, carried = self._step(row, carried)
                 kept.append(step)
                 vm_pu = _seen_voltages(step)
@@ -178,7 +187,7 @@ class _Loop:
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
         names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]
         needed = {name: np.asarray(arrays[name], float) for name in names}
-        needed["price"] = np.asarray(trajectory.price, float)
+        needed |= {name: np.asarray(getattr(trajectory, name), float) for name in ("demand", "solar", "price")}
         cost = local_cost(scenario, played.feeder, step=trajectory.step, **needed)
         return dataclasses.replace(
             played.trajectory,

@@ -1,7 +1,8 @@
 """What a policy observes in closed loop: the record's observations, with the loop's own voltages and stores in them.
 
-Voltages and stores are looked up in what the day has shown so far; before its first step there is none, and the first
-is seen in its place. All else (Demand, Solar, forecasts, prices, the clock) no action can change: it stays as recorded.
+Voltages, stores and users' own observations are looked up in what the day has shown so far; before its first step there
+is none, and the first is seen in its place. All else (Demand, Solar, forecasts, prices, the clock) no action can
+change: it stays as recorded.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validation.recompute.observations import Entry, frame_of
+from validation.recompute.observations import USERS, Entry, frame_of
 from validation.recompute.record import Record
 from validation.recompute.twins import stores_of
+from validation.recompute.users_twins import Steps, users_observation
 
 Quantity = tuple[str, str]  # kind and table of observed entries
 VOLTAGE: Quantity = ("vm", "")
@@ -33,11 +35,13 @@ class Observing:
 
     def __init__(self, record: Record) -> None:
         scenario = record.trajectory.scenario
+        self._trajectory, self._feeder = record.trajectory, record.feeder
         frames = [frame_of(scenario, record.feeder, agent) for agent in range(len(scenario.agents))]
         self.sizes = [len(frame) * scenario.observation.history for frame in frames]  # of each agent, unpadded
         self._recorded, self._history = record.trajectory.observation, scenario.observation.history
         self._stores = {(store.entry, table): (store, devices) for table, store, devices in stores_of(scenario)}
-        quantities = [VOLTAGE, *self._stores]
+        self._users = [(name, USERS) for name in scenario.observations]
+        quantities = [VOLTAGE, *self._stores, *self._users]
         self._places = {quantity: _places(frames, quantity, self._history) for quantity in quantities}
         self._seen: dict[Quantity, list[np.ndarray]] = {}
 
@@ -45,13 +49,25 @@ class Observing:
         """Forget the day before."""
         self._seen = {quantity: [] for quantity in self._places}
 
-    def see(self, vm_pu: np.ndarray, carried: dict[str, np.ndarray]) -> None:
-        """Take in voltages (n_node,) and what devices carry, by recorded name, before a step."""
+    def see(self, row: int, vm_pu: np.ndarray, carried: dict[str, np.ndarray]) -> None:
+        """Take in voltages (n_node,) and what devices carry, by recorded name, before a step of the record."""
         self._seen[VOLTAGE].append(vm_pu - 1.0)
         for quantity, (store, devices) in self._stores.items():
             values = np.asarray(carried[store.after], float)
             observed = [store.observed(device, value) for device, value in zip(devices, values, strict=True)]
             self._seen[quantity].append(np.array(observed, float))
+        if self._users:
+            before = self._before(row, vm_pu, carried)
+            for name, table in self._users:
+                self._seen[name, table].append(users_observation(name, before)[0])
+
+    def _before(self, row: int, vm_pu: np.ndarray, carried: dict[str, np.ndarray]) -> Steps:
+        """What is known before one step, for the twins of users' observations."""
+        trajectory = self._trajectory
+        names = ("demand", "solar", "price")
+        known = {name: np.asarray(getattr(trajectory, name)[row : row + 1], float) for name in names}
+        known |= {store.after: np.asarray(carried[store.after], float)[None] for store, _ in self._stores.values()}
+        return Steps(trajectory.scenario, self._feeder, trajectory.step[row : row + 1], vm_pu[None], known)
 
     def observe(self, row: int) -> np.ndarray:
         """Return the padded observations before a step of the record, (n_agents, observation_size)."""

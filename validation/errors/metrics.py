@@ -22,7 +22,10 @@ from validation.recompute.observations import check_observations
 from validation.recompute.record import Record, record_of
 from validation.recompute.set_points import ruled_load_q_factor
 from validation.recompute.twins import twins_of
+from validation.recompute.users_twins import unknown_costs
 from validation.referee.replay import Replay
+
+PROFILES = ("demand", "solar", "price")
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,14 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
         energy_jump_max_mwh=_max_abs(energy_jumps_mwh(whole)),
         device_limit_max=float(np.max(device_excess(whole, feeder), initial=0.0)),
         power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
-        cost_max=math.nan if record.without_twin else _max_abs(series.recorded_cost - own_cost),
+        cost_max=math.nan if unknown_costs(trajectory.scenario) else _max_abs(series.recorded_cost - own_cost),
         observation_max=check_observations(whole, feeder).max_abs,
     ), series
 
 
 def _series(record: Record, replayed: Replay, own_cost: np.ndarray) -> Series:
     recorded_cost, cost = np.asarray(record.trajectory.cost, float), _cost(record, replayed)
-    if record.without_twin:  # what its devices cost is believed as recorded
+    if unknown_costs(record.trajectory.scenario):  # they are believed as recorded
         cost += recorded_cost - own_cost
     recorded_vm_pu, limits = np.asarray(record.trajectory.vm_pu, float), record.trajectory.scenario.limits
     hard, band = (limits.hard_min_pu, limits.hard_max_pu), (limits.band_min_pu, limits.band_max_pu)
@@ -167,7 +170,7 @@ def _series(record: Record, replayed: Replay, own_cost: np.ndarray) -> Series:
 def _cost(record: Record, grid: Trajectory | Replay) -> np.ndarray:
     """All agents' cost of each step, (n,), from the grid quantities of one side and the recorded set-points."""
     trajectory = record.trajectory
-    names = ["price", *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.recorded)]
+    names = [*PROFILES, *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.recorded)]
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
     known |= {name: np.asarray(getattr(grid, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
     step = np.asarray(trajectory.dataset_index) % trajectory.scenario.steps_per_day

@@ -10,7 +10,8 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario.controls import controls_of
 from validation.recompute.observations import observation_size
 from validation.recompute.set_points import set_points_of
-from validation.recompute.twins import twins_of, without_twin
+from validation.recompute.twins import twins_of
+from validation.recompute.users_twins import unknown_observations
 
 
 def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
@@ -68,7 +69,7 @@ def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]
     shapes |= dict.fromkeys(plain, (n,))
     controls = controls_of(scenario)
     action_size = max(sum(control.bus in part.buses for control in controls) for part in scenario.territories)
-    if not without_twin(scenario):  # or nobody knows what is seen of its devices
+    if not unknown_observations(scenario):
         shapes["observation"] = (n, n_agents, observation_size(scenario, feeder))
     return shapes | {"action": (n, n_agents, action_size)}
 

@@ -3,7 +3,7 @@
 Every agent's cost of a step, the negative of its local reward, is the sum of
 ``voltage_weight x sum over its nodes without the slack of the voltage barrier``,
 ``loss_weight x losses in MW x (number of its buses) / (number of all buses)``,
-its devices' own terms (`devices/`),
+its devices' own terms (`devices/`), users' own terms by their twins (`users_twins.py`),
 ``violation_penalty`` if any voltage is outside the hard limits or the power flow failed,
 and of the whole feeder's import, by its share of the buses, ``price_weight x price x MWh`` and
 ``peak_weight x MW above peak_import_mw``.
@@ -17,6 +17,7 @@ import numpy as np
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Limits, Scenario, Territory
 from validation.recompute.twins import twins_of
+from validation.recompute.users_twins import Steps, users_reward
 
 COLLAPSED_VM_PU = 0.5
 
@@ -45,7 +46,8 @@ def local_cost(
     slack_p_mw
         (n,) import; needed where energy or its peak has a price.
     **recorded
-        What the devices' own terms need, (n, n_device) by recorded name (`Twin.recorded`), and the price, (n,).
+        What the devices' own terms need, (n, n_device) by recorded name (`Twin.recorded`), and the price, (n,); for
+        users' terms Demand and Solar too.
     """
     reward, limits = scenario.reward, scenario.limits
     failed = ~(np.isfinite(vm_pu).all(axis=1) & np.isfinite(loss_mw))
@@ -55,13 +57,15 @@ def local_cost(
     barrier = voltage_barrier(reward.voltage_barrier, known_vm_pu, limits)
     barrier[:, feeder.nodes.bus_position == feeder.topology.slack] = 0.0
     whole = _import_cost(scenario, slack_p_mw, failed, recorded)
+    import_mw = None if slack_p_mw is None else np.where(failed, 0.0, slack_p_mw)
+    users = -users_reward(Steps(scenario, feeder, step, known_vm_pu, recorded, known_loss_mw, import_mw))
     costs = []
-    for part in scenario.territories:
+    for agent, part in enumerate(scenario.territories):
         own = np.concatenate([feeder.nodes.at[label] for label in part.buses])
         share = len(part.buses) / feeder.n_bus
         cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
         cost += reward.loss_weight * known_loss_mw * share + whole * share
-        cost += _device_cost(scenario, part, step, recorded)
+        cost += _device_cost(scenario, part, step, recorded) + users[:, agent]
         penalty = reward.violation_penalty * violated
         stands_alone = violated & (scenario.rules.on_violation == "end_day")
         costs.append(np.where(stands_alone, penalty, cost + penalty))

@@ -2,8 +2,8 @@
 
 Before step k of a day an agent sees, of itself or of whom its scope names, itself first:
 ``[vm_pu - 1 of step k - 1, Demand and Solar of step k, Demand forecasts, Solar forecasts, prices from step k on,
-what its devices store, k / (steps_per_day - 1)]``, then the same of earlier steps, of the day's first where there is
-none. Padding is 0. A failed power flow's voltages are seen as 0.5 pu.
+what its devices store, k / (steps_per_day - 1), users' own]``, then the same of earlier steps, of the day's first where
+there is none. Padding is 0. A failed power flow's voltages are seen as 0.5 pu.
 
 Not judged, because a record does not hold what they rest on: voltages seen before a day's first step (the idle feeder's
 by the method that played), noise of sensors and forecasts, what missing agents hide, and profile rows outside the
@@ -13,6 +13,7 @@ record or, under disturbances, undisturbed.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,14 +24,22 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario, Uncertainty
 from validation.recompute.cost import COLLAPSED_VM_PU
 from validation.recompute.twins import stores_of, without_twin
+from validation.recompute.users_twins import (
+    OBSERVATION_TWINS,
+    Steps,
+    observations_without_twin,
+    users_observation,
+)
+
+USERS = "observations"  # the table of entries that users add
 
 
 class Entry(NamedTuple):
     """One value of a frame."""
 
-    kind: str  # vm, demand, solar, price, time, or what a twin's store calls it
-    number: int  # node by position, steps ahead of the next, or device by number; 0 for time
-    table: str = ""  # of the device
+    kind: str  # vm, demand, solar, price, time, or what a twin's store or a user's observation is called
+    number: int  # node by position, steps ahead of the next, or device or value by number; 0 for time
+    table: str = ""  # of the device, or USERS
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,11 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
             at = scenario.territories[other].buses
             own = [number for number, device in enumerate(devices) if device.bus in at]
             frame += [Entry(store.entry, number, table) for number in own]
-    return (*frame, Entry("time", 0))
+    frame.append(Entry("time", 0))
+    for twin in (OBSERVATION_TWINS[name] for name in scenario.observations):
+        everything = [range(twin.n_values)] if twin.owned is None else [twin.owned[other] for other in seen]
+        frame += [Entry(twin.name, number, USERS) for own in everything for number in own]
+    return tuple(frame)
 
 
 def observation_size(scenario: Scenario, feeder: Feeder) -> int:
@@ -75,16 +88,18 @@ def observation_size(scenario: Scenario, feeder: Feeder) -> int:
 def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationCheck:
     """Compare every agent's recorded observations with those that the record implies."""
     scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
-    if unknown := without_twin(scenario):
+    if unknown := (*without_twin(scenario), *observations_without_twin(scenario)):
         said = f"all observations: there is no twin of {', '.join(unknown)}, which says what is seen of them"
         return ObservationCheck(math.nan, None, None, None, 0, trajectory.observation.size, (said,))
     rows = np.arange(trajectory.n_steps)
     worst = ObservationCheck(math.nan, None, None, None, 0, 0, _not_judged(scenario))
     judged = observed_values = 0
     hidden = scenario.observation.missing_probability > 0
+    before = before_steps(trajectory, feeder)
+    users = {name: users_observation(name, before) for name in scenario.observations}
     for agent, name in enumerate(scenario.agents):
         frame = frame_of(scenario, feeder, agent)
-        values = np.stack([_seen(trajectory, entry) for entry in frame], axis=1)
+        values = np.stack([_seen(trajectory, entry, before, users) for entry in frame], axis=1)
         for age in range(scenario.observation.history):
             at = age * len(frame)
             expected = values[rows - np.minimum(age, rows % steps)]
@@ -115,20 +130,29 @@ def _seen_agents(scenario: Scenario, feeder: Feeder, agent: int) -> list[int]:
     return [agent, *others] if scope in ("neighbours", "global") else [agent]
 
 
-def _seen(trajectory: Trajectory, entry: Entry) -> np.ndarray:
+def before_steps(trajectory: Trajectory, feeder: Feeder) -> Steps:
+    """What is known before every step: voltages and stores that the step before left, and the step's own profiles."""
+    begins = (trajectory.step == 0)[:, None]
+    vm_pu = np.where(trajectory.converged[:, None], np.asarray(trajectory.vm_pu, float), COLLAPSED_VM_PU)
+    known = {name: np.asarray(getattr(trajectory, name), float) for name in ("demand", "solar", "price")}
+    for _, store, _ in stores_of(trajectory.scenario):
+        first, after = (np.asarray(getattr(trajectory, name), float) for name in (store.before, store.after))
+        known[store.after] = np.where(begins, first, np.roll(after, 1, axis=0))
+    seen_vm_pu = np.where(begins, np.nan, np.roll(vm_pu, 1, axis=0))
+    return Steps(trajectory.scenario, feeder, trajectory.step, seen_vm_pu, known)
+
+
+def _seen(trajectory: Trajectory, entry: Entry, before: Steps, users: Mapping[str, np.ndarray]) -> np.ndarray:
     """Value of an entry before every step, (n,); NaN where it is not judged."""
     scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
-    begins = trajectory.step == 0
+    if entry.table == USERS:
+        return users[entry.kind][:, entry.number]
     if entry.kind == "vm":
-        vm_pu = np.where(trajectory.converged, np.asarray(trajectory.vm_pu[:, entry.number], float), COLLAPSED_VM_PU)
-        seen = np.where(begins, np.nan, np.roll(vm_pu, 1) - 1.0)
+        seen = before.vm_pu[:, entry.number] - 1.0
         return seen if scenario.observation.sensor_noise_pu == 0 else np.full_like(seen, np.nan)
     for table, store, devices in stores_of(scenario):
         if table == entry.table:
-            before, after = (
-                np.asarray(getattr(trajectory, name)[:, entry.number], float) for name in (store.before, store.after)
-            )
-            return store.observed(devices[entry.number], np.where(begins, before, np.roll(after, 1)))
+            return store.observed(devices[entry.number], before[store.after][:, entry.number])
     if entry.kind == "time":
         return np.asarray(trajectory.dataset_index) % steps / (steps - 1)
     return _known_ahead(trajectory, entry)

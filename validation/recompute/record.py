@@ -13,6 +13,7 @@ from neomflex_jax.one_line import one_line
 from validation.recompute.checks import check_trajectory
 from validation.recompute.set_points import SetPoints, injections_of, set_points_of
 from validation.recompute.twins import without_twin
+from validation.recompute.users_twins import observations_without_twin, terms_without_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,16 @@ class Record:
     def without_twin(self) -> tuple[str, ...]:
         """Tables of the scenario with devices that nothing here can judge."""
         return without_twin(self.trajectory.scenario)
+
+    @property
+    def terms_without_twin(self) -> tuple[str, ...]:
+        """Users' reward terms likewise."""
+        return terms_without_twin(self.trajectory.scenario)
+
+    @property
+    def observations_without_twin(self) -> tuple[str, ...]:
+        """Users' observations likewise."""
+        return observations_without_twin(self.trajectory.scenario)
 
     @property
     def n_days(self) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from validation.report.report import Report
-from validation.verdict.criteria import TWIN_OF
+from validation.verdict.criteria import TWIN_OF, TWIN_OF_OBSERVATION, TWIN_OF_TERM
 from validation.verdict.headline import headline
 
 SIDES = (
@@ -70,9 +71,7 @@ def remarks(report: Report) -> list[str]:
     for run in report.runs:
         if run.second_referee["agrees"] is False:
             lines.append(f"{run.run}: {run.second_referee['sentence']}")
-        unknown = [name.removeprefix(TWIN_OF) for name in run.failed_criteria if name.startswith(TWIN_OF)]
-        if unknown:
-            lines.append(f"{run.run}: what {', '.join(unknown)} did is believed as recorded: there is no twin of them")
+        lines += [f"{run.run}: {sentence}" for sentence in missing_twin_sentences(run.failed_criteria)]
         if run.own_tolerances and not run.reference:
             lines.append(f"{run.run}: own tolerances: {', '.join(run.own_tolerances)}")
         if "day_cost_flattery_max" in run.failed_criteria:
@@ -81,6 +80,28 @@ def remarks(report: Report) -> list[str]:
     for better, worse in report.ranking.swapped:
         lines.append(f"recorded, {better} costs less than {worse}; in pandapower it is the other way round")
     return lines
+
+
+MISSING = {  # the longest beginnings first
+    TWIN_OF_TERM: ("what the reward term {} costs", "register_term_twin"),
+    TWIN_OF_OBSERVATION: ("what is seen as {}", "register_observation_twin"),
+    TWIN_OF: ("what {} did", "register_twin"),
+}
+
+
+def missing_twin_sentences(failed_criteria: Iterable[str]) -> list[str]:
+    """Say of everything without a twin that it is believed, and what to register."""
+    names: dict[str, list[str]] = {beginning: [] for beginning in MISSING}
+    for criterion in failed_criteria:
+        beginning = next((beginning for beginning in MISSING if criterion.startswith(beginning)), None)
+        if beginning is not None:
+            names[beginning].append(criterion.removeprefix(beginning))
+    return [
+        f"{what.format(', '.join(names[beginning]))} is believed as recorded: there is no twin; give one to "
+        f"validation.{register}"
+        for beginning, (what, register) in MISSING.items()
+        if names[beginning]
+    ]
 
 
 def number(value: float, form: str = "{:.3g}") -> str:

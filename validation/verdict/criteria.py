@@ -14,7 +14,8 @@ from validation.errors.metrics import Metrics
 from validation.verdict.tolerances import Tolerances
 
 PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
-TWIN_OF = "twin_of_"  # criteria that never have a value: a kind of device that nothing here can judge
+# criteria that never have a value: a kind of device, a reward term or an observation that nothing here can judge
+TWIN_OF, TWIN_OF_TERM, TWIN_OF_OBSERVATION = "twin_of_", "twin_of_reward_term_", "twin_of_observation_"
 POLICY_CRITERIA = ("hard_violations",)  # of what a policy does; all others: is its record pandapower's?
 
 
@@ -86,9 +87,13 @@ def judge(
     )
 
 
-def missing_twins(tables: Iterable[str]) -> tuple[Criterion, ...]:
-    """Criteria without a value, one for each kind of device, by its table, that has no twin."""
-    return tuple(Criterion(TWIN_OF + table, math.nan, 0.0) for table in tables)
+def missing_twins(
+    tables: Iterable[str], terms: Iterable[str] = (), observations: Iterable[str] = ()
+) -> tuple[Criterion, ...]:
+    """Criteria without a value, one for each kind of device (by its table), term and observation without a twin."""
+    names = [TWIN_OF + table for table in tables]
+    names += [TWIN_OF_TERM + term for term in terms] + [TWIN_OF_OBSERVATION + name for name in observations]
+    return tuple(Criterion(name, math.nan, 0.0) for name in names)
 
 
 def record_verdict_of(criteria: Iterable[Criterion]) -> str:

@@ -56,6 +56,12 @@ class Block:
     values: tuple[Value, ...]
     read: Callable[[Now], Array]  # (n_values,)
     owned: Sequence[np.ndarray] | None = None  # which of them each agent measures; None: everybody knows all
+    name: str = ""  # of a user's own, by which scenarios and its twin name it
+
+    @property
+    def called(self) -> str:
+        """The name, or its first value's."""
+        return self.name or self.values[0].name
 
 
 def observation_blocks(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> tuple[Block, ...]:

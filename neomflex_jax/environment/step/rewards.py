@@ -79,6 +79,19 @@ def _peak(task: Task, outcome: Outcome) -> Array:
     return -reward.peak_weight * above_mw * jnp.asarray(task.layout.bus_share)
 
 
+SCENARIOS_OWN: dict[str, Term] = {
+    "voltage": _voltage,
+    "losses": _losses,
+    "violation": _violation,
+    "solar": _solar,
+    "reactive": _reactive,
+    "throughput": _throughput,
+    "curtailment": _curtailment,
+    "energy": _energy,
+    "peak": _peak,
+}
+
+
 def _of_devices(task: Task, outcome: Outcome, name: str, weight: float = 1.0) -> Array:
     """What devices add to a term, summed by agent, (n_agents,), 0 or more."""
     scenario, total = task.scenario, jnp.zeros(task.n_agents)
@@ -107,18 +120,15 @@ def terms_of(task: Task) -> dict[str, Term]:
         for kind, cost in _costs(scenario)
         if cost.priced is not None and any(map(cost.priced, scenario.of(kind)))
     }
-    known: tuple[tuple[str, Term, bool], ...] = (
-        ("voltage", _voltage, True),
-        ("losses", _losses, True),
-        ("violation", _violation, True),
-        ("solar", _solar, config.solar_penalty),
-        ("reactive", _reactive, config.reactive_weight > 0),
-        ("throughput", _throughput, config.throughput_weight > 0),
-        ("curtailment", _curtailment, config.curtailment_weight > 0),
-        ("energy", _energy, config.price_weight > 0),
-        ("peak", _peak, config.peak_weight > 0),
-    )
-    terms = {name: term for name, term, weighted in known if weighted or name in asked_for}
+    weighted = {
+        **{"voltage": True, "losses": True, "violation": True, "solar": config.solar_penalty},
+        "reactive": config.reactive_weight > 0,
+        "throughput": config.throughput_weight > 0,
+        "curtailment": config.curtailment_weight > 0,
+        "energy": config.price_weight > 0,
+        "peak": config.peak_weight > 0,
+    }
+    terms = {name: term for name, term in SCENARIOS_OWN.items() if weighted[name] or name in asked_for}
     of_kinds = [name for name in dict.fromkeys(cost.name for _, cost in _costs(scenario)) if name in asked_for]
     own = {name: partial(_own_term, name) for name in of_kinds if name not in terms}
     return terms | own | {name: partial(_users_term, name, term) for name, term in task.reward_terms}
