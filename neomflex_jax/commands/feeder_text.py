@@ -56,8 +56,7 @@ def _transformers(feeder: Feeder) -> str:
     parts = feeder.transformers
     if parts is None:
         return "none"
-    own = (parts.ratio != 1) | (parts.shift_degree != 0) | (parts.rated_ratio != 1)
-    return str(int(own.sum()))
+    return str(int(parts.present.sum()))
 
 
 def _shunts(feeder: Feeder) -> str:

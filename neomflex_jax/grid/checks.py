@@ -13,8 +13,7 @@ from neomflex_jax.grid.columns import FeederColumns, Numbers
 from neomflex_jax.grid.parts import Charging, Shunts, Transformers, summarise_labels
 from neomflex_jax.grid.topology import Topology, spanning_tree
 
-# share of the other by which r or x may lie below 0: a transformer without one of them has, as a pi, a little of it
-SLIGHTLY = 0.01
+SLIGHTLY = 0.01  # share of |x| by which a line's r may lie below 0, as rounding in the sources of grids leaves it
 SAME_LEVEL = 1e-9  # relative difference of vn_kv up to which two buses are of one voltage level
 
 
@@ -41,15 +40,17 @@ def _fields(given: FeederColumns) -> dict[str, Any]:
         "vn_kv": bus.column("vn_kv", given.vn_kv),
         "slack_vm_pu": np.float64(given.slack_vm_pu),
     }
-    _check_values(where, bus, branch, found)
+    _check_values(where, bus, found)
     _check_connected(where, topology, labels)
     level_ratio = found["vn_kv"][list(topology.from_bus)] / found["vn_kv"][list(topology.to_bus)]
+    transformers = _transformers(branch, given, level_ratio)
+    _check_branches(branch, found, transformers)
     return found | {
         "topology": topology,
         "bus_labels": labels,
         "name": given.name,
         "charging": _charging(branch, given),
-        "transformers": _transformers(branch, given, level_ratio),
+        "transformers": transformers,
         "shunts": _shunts(bus, given),
         "own_devices": given.own_devices,
     }
@@ -118,19 +119,24 @@ def _topology(where: str, labels: tuple[int, ...], given: FeederColumns) -> Topo
     )
 
 
-def _check_values(where: str, bus: _Rows, branch: _Rows, fields: dict[str, Any]) -> None:
-    r, x, kv = fields["r_ohm"], fields["x_ohm"], fields["vn_kv"]
+def _check_values(where: str, bus: _Rows, fields: dict[str, Any]) -> None:
+    kv, slack_vm_pu = fields["vn_kv"], fields["slack_vm_pu"]
     bus.refuse(kv <= 0, "vn_kv", kv, "it must be above 0")
-    merge = "r_ohm and x_ohm are at least 0 and one of them above (merge the two buses of a zero-impedance branch)"
-    branch.refuse(r < -SLIGHTLY * np.abs(x), "r_ohm", r, merge)
-    branch.refuse((x < -SLIGHTLY * np.abs(r)) | ((r == 0) & (x == 0)), "x_ohm", x, merge)
-    ratings, slack_vm_pu = fields["max_i_ka"], fields["slack_vm_pu"]
+    if not 0.5 <= slack_vm_pu <= 1.5:
+        raise InputError(f"{where}: slack_vm_pu = {slack_vm_pu} must lie in 0.5 to 1.5")
+
+
+def _check_branches(branch: _Rows, fields: dict[str, Any], transformers: Transformers | None) -> None:
+    """Refuse what is no impedance: a series capacitor has x below 0, the equivalent of three windings also r."""
+    r, x, ratings = fields["r_ohm"], fields["x_ohm"], fields["max_i_ka"]
+    merge = "r_ohm is at least 0, and one of them above or below (merge the two buses of a zero-impedance branch)"
+    is_line = np.ones(len(r), bool) if transformers is None else ~transformers.present
+    branch.refuse(is_line & (r < -SLIGHTLY * np.abs(x)), "r_ohm", r, merge)
+    branch.refuse((r == 0) & (x == 0), "x_ohm", x, merge)
     unusable = (ratings <= 0) | np.isinf(ratings)
     branch.refuse(
         unusable, "max_i_ka", ratings, "a rating is above 0 and finite (leave it empty where it is not known)"
     )
-    if not 0.5 <= slack_vm_pu <= 1.5:
-        raise InputError(f"{where}: slack_vm_pu = {slack_vm_pu} must lie in 0.5 to 1.5")
 
 
 def _check_connected(where: str, topology: Topology, labels: tuple[int, ...]) -> None:

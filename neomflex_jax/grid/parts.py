@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 
 from neomflex_jax.one_line import one_line
 
@@ -35,6 +36,11 @@ class Transformers:
     rated_ratio: HostArray  # (n_branch,) rated kV of the from end over rated kV of the to end; scales the loading
 
     __repr__ = one_line
+
+    @property
+    def present(self) -> np.ndarray:
+        """Which branches are a transformer, (n_branch,), outside of a transformation."""
+        return (self.ratio != 1) | (self.shift_degree != 0) | (self.rated_ratio != 1)
 
 
 @jax.tree_util.register_dataclass

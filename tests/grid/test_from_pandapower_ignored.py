@@ -30,6 +30,7 @@ IGNORED: dict[str, tuple[Callable[[Any], Any], str]] = {
         set_in("trafo", tap2_pos=2.0, tap2_neutral=0.0, tap2_step_percent=1.0, tap2_side="hv"),
         "tap2_pos = 2 and no tap2_changer_type",
     ),
+    "a no-load current below 0": (set_in("trafo", i0_percent=-0.9), "i0_percent = -0.9, whose sign is not read"),
     "a load at a dead bus": (
         several(fresh_bus(60), add("load", 60, 0.1), set_in("bus", 60, in_service=False)),
         "net.load 4 is in service at bus 60, which is not",

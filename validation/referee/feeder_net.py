@@ -2,7 +2,7 @@
 
 A line has length 1 km, so that its impedance, conductance and capacitance ``c = b / (2 pi f)`` are the branch's. A
 transformer has the `from` end as its high-voltage side; pandapower's ``trafo_model="pi"`` states its values at the
-low-voltage side, as `grid.feeder` does, in per cent of the rating ``sn_mva``::
+low-voltage side, as `grid.feeder` does, in per cent of the rating ``sn_mva``, vk with the sign of x::
 
     vkr = r sn / vn_lv^2    vk = |r + jx| sn / vn_lv^2    pfe = g vn_lv^2    i0 = |y| vn_lv^2 / sn
     ratio = (vn_hv / vn_lv) (1 + tap) (vn of the to bus / vn of the from bus),  vn_hv / vn_lv = rated_ratio
@@ -64,7 +64,7 @@ def is_transformer(feeder: Feeder) -> np.ndarray:
     parts = feeder.transformers
     if parts is None:
         return np.zeros(feeder.topology.n_branch, bool)
-    return (parts.ratio != 1) | (parts.shift_degree != 0) | (parts.rated_ratio != 1)
+    return parts.present
 
 
 def runpp_needs(feeder: Feeder) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _transformer(feeder: Feeder, branch: int) -> dict[str, Any]:
         "vn_hv_kv": rated_ratio * vn_lv_kv,
         "vn_lv_kv": vn_lv_kv,
         "vkr_percent": 100 * r * sn_mva / at_lv_mva,
-        "vk_percent": 100 * math.hypot(r, x) * sn_mva / at_lv_mva,
+        "vk_percent": 100 * math.copysign(math.hypot(r, x), x) * sn_mva / at_lv_mva,
         "pfe_kw": g_us * 1e-3 * at_lv_mva,
         "i0_percent": 100 * math.hypot(g_us, b_us) * 1e-6 * at_lv_mva / sn_mva,
         "shift_degree": float(feeder.transformers.shift_degree[branch]),

@@ -115,7 +115,7 @@ def _of_feeder(feeder: Feeder) -> dict[str, np.ndarray]:
     own = {
         "r_ohm": feeder.r_ohm,
         "x_ohm": feeder.x_ohm,
-        "|z| in ohm": np.hypot(feeder.r_ohm, feeder.x_ohm),
+        "|z| in ohm": np.copysign(np.hypot(feeder.r_ohm, feeder.x_ohm), feeder.x_ohm),
         "g_us": g_us,
         "b_us": b_us,
         "|y| in us": np.hypot(g_us, b_us),

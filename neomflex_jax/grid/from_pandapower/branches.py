@@ -59,8 +59,8 @@ class Branch:
         if not (np.isfinite([self.z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):
             return f"an impedance or admittance that is not finite, by its {self.stated}"
         r, x = self.z_ohm.real, self.z_ohm.imag
-        if r < -SLIGHTLY * abs(x) or x < -SLIGHTLY * abs(r) or r == x == 0:
-            advice = "neither may be below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"
+        if (self.is_line and r < -SLIGHTLY * abs(x)) or r == x == 0:
+            advice = "r may not be below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"
             return f"an impedance of r = {r:g} and x = {x:g} ohm, by its {self.stated}; {advice}"
         if not 0.5 <= self.ratio <= 2:
             levels = f"{vn_kv[self.from_bus]:g} and {vn_kv[self.to_bus]:g} kV"

@@ -17,7 +17,7 @@ AT_A_BUS = ("load", "sgen", "storage", "shunt")
 
 def ignored_inputs(net: Any) -> list[str]:
     """Return one text for everything that is left out: what it is and, where there is a way, how to have it count."""
-    return [*_taps(net, ""), *_taps(net, "2"), *_at_dead_buses(net), *_options(net)]
+    return [*_taps(net, ""), *_taps(net, "2"), *_iron(net), *_at_dead_buses(net), *_options(net)]
 
 
 def _taps(net: Any, tap: str) -> Iterator[str]:
@@ -41,6 +41,15 @@ def _taps(net: Any, tap: str) -> Iterator[str]:
             yield f"{stands} and no tap{tap}_step_percent, so that the tap does nothing"
         elif kinds[row] and (position[row] < lowest[row] or position[row] > highest[row]):
             yield f"{stands} beyond its tap{tap}_min and tap{tap}_max, which nobody holds it to"
+
+
+def _iron(net: Any) -> Iterator[str]:
+    """Transformers whose no-load current has a sign: converters mean charging by it, and it is read as magnetising."""
+    for table in ("trafo", "trafo3w"):
+        rows = Rows.of(net, table).in_service()
+        i0_percent = rows.numbers("i0_percent", absent=0.0)
+        for row in np.flatnonzero(i0_percent < 0).tolist():
+            yield f"{rows.title(row)} has i0_percent = {i0_percent[row]:g}, whose sign is not read"
 
 
 def _at_dead_buses(net: Any) -> Iterator[str]:

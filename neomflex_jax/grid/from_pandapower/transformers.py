@@ -2,7 +2,7 @@
 
 With v_hv and v_lv the rated voltages, taps applied, s the rated power and n transformers in parallel::
 
-    z = |z| from vk:  r = vkr/100 v_lv^2/s,  x = sqrt((vk/100 v_lv^2/s)^2 - r^2),  both over n
+    z = |z| from vk:  r = vkr/100 v_lv^2/s,  x = sqrt((vk/100 v_lv^2/s)^2 - r^2) with the sign of vk,  both over n
     y = n (pfe - j sqrt((i0/100 s)^2 - pfe^2)) / v_lv^2
     ratio = (v_hv / v_lv) / (vn_kv of hv_bus / vn_kv of lv_bus)
 
@@ -52,7 +52,7 @@ class Winding:
 NAMEPLATE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent")
 OPTIONAL = {"shift_degree": 0.0, "parallel": 1.0, "df": 1.0}
 SMALLEST = 1e-12  # of what must be above 0 and is divided by
-POSITIVE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "parallel", "df")
+POSITIVE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "parallel", "df")
 
 
 def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
@@ -87,7 +87,7 @@ def _two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_rat
     v_lv = plate["vn_lv_kv"] * math.prod(tap["lv"].factor for tap in taps)
     s_mva, parallel = plate["sn_mva"], plate["parallel"]
     r, z = (plate[name] / 100 * v_lv**2 / s_mva for name in ("vkr_percent", "vk_percent"))
-    z_ohm = complex(r, math.sqrt(max(z**2 - r**2, 0.0))) / parallel
+    z_ohm = complex(r, math.copysign(math.sqrt(max(z**2 - r**2, 0.0)), z)) / parallel
     p_iron_mw = plate["pfe_kw"] * 1e-3
     q_magnetising_mvar = math.sqrt(max((plate["i0_percent"] / 100 * s_mva) ** 2 - p_iron_mw**2, 0.0))
     y_siemens = complex(p_iron_mw, -q_magnetising_mvar) / v_lv**2 * parallel
@@ -109,9 +109,9 @@ def _checked(rows: Rows) -> Rows:
     plates = _plates(rows)
     for name in POSITIVE:
         rows.refuse_values(plates[name] < SMALLEST, name, plates[name], "it must be above 0")
-    for name in ("pfe_kw", "i0_percent"):
-        rows.refuse_values(plates[name] < 0, name, plates[name], "it must be at least 0")
-    vk, vkr = plates["vk_percent"], plates["vkr_percent"]
+    rows.refuse_values(plates["pfe_kw"] < 0, "pfe_kw", plates["pfe_kw"], "it must be at least 0")
+    vk, vkr = np.abs(plates["vk_percent"]), plates["vkr_percent"]
+    rows.refuse_values(vk < SMALLEST, "vk_percent", vk, "it must not be 0")
     why = "it must lie in 0 to vk_percent"
     rows.refuse((vkr < 0) | (vkr > vk), lambda row: f"vkr_percent = {vkr[row]:g}; {why} = {vk[row]:g}")
     if "tap_phase_shifter" in rows.frame and "tap_changer_type" not in rows.frame and len(rows):
@@ -122,8 +122,8 @@ def _checked(rows: Rows) -> Rows:
 def _sound(rows: Rows) -> Rows:
     """Take the transformers that would be branches if they were in service."""
     plates = _plates(rows)
-    finite = np.all([np.isfinite(values) for values in plates.values()], axis=0)
-    return rows.where(finite & np.all([plates[name] > 0 for name in POSITIVE], axis=0), lenient=True)
+    sound = np.all([np.isfinite(values) for values in plates.values()], axis=0) & (plates["vk_percent"] != 0)
+    return rows.where(sound & np.all([plates[name] > 0 for name in POSITIVE], axis=0), lenient=True)
 
 
 def _taps(rows: Rows, tap: str) -> list[dict[str, Winding]]:
