@@ -26,11 +26,11 @@ class Asked:
     references: Collection[str] = ()
     schedules: Collection[str] = ()
     policy_hashes: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    profiles: Path | None = None
+    profiles: str | Path | None = None
     sample: Sample | None = None
 
     def acts(self, record: Record) -> bool:
-        """Tell whether a run's policy acts once more, in closed loop."""
+        """Return True if a run's policy acts once more, in closed loop."""
         run = record.trajectory.run
         judged = run in self.policies and run not in self.references
         unknown = record.without_twin or record.terms_without_twin or record.observations_without_twin
@@ -54,13 +54,15 @@ def checked_records(runs: Sequence[Trajectory | str | Path], asked: Asked) -> li
     trajectories = [each if isinstance(each, Trajectory) else Trajectory.load(Path(each)) for each in runs]
     _check_names([trajectory.run for trajectory in trajectories], asked)
     records = [checked_record(trajectory) for trajectory in trajectories]
+    for trajectory in trajectories:
+        trajectory.check(f"trajectory {trajectory.run!r}")
     first = trajectories[0]
     for trajectory in trajectories[1:]:
         if not np.array_equal(trajectory.dataset_index, first.dataset_index):
             raise InputError(f"runs {first.run!r} and {trajectory.run!r} have other days; record both on the same")
     if asked.profiles is not None:
         for trajectory in trajectories:
-            check_profiles_file(trajectory, asked.profiles)
+            check_profiles_file(trajectory, Path(asked.profiles))
     return records
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -48,43 +47,36 @@ def validate(
     n_workers: int = 1,
     executor: Executor | None = None,
     resume_folder: str | Path | None = None,
-    metadata: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, object] | None = None,
     on_step: OnStep | None = None,
     draw: Draw | None = None,
 ) -> Report:
-    """Replay runs in pandapower, compare, judge and write the report.
+    """Replay runs in pandapower's AC power flow, compare, judge and write the report.
 
     Parameters
     ----------
     trajectories
-        One a run, or its file, with different names, of the same days.
+        The runs, or their files: all of the same days, with different names.
     output_folder
-        Made if need be; its report files are replaced.
+        Folder of the report; made if need be, and report files in it are replaced.
     tolerances
-        For all runs; None takes `tolerances_for` each run's power-flow method.
+        For all runs; None: those of each run's power-flow method (`tolerances_for`).
     policies
-        By run: what acted, to act once more on pandapower's answers (`closed_loop`). Not on a sample, which begins
-        where no closed loop would come to.
+        By run: acts once more, on pandapower's answers (`closed_loop`); not where `sample` leaves out days.
     references
-        Names of runs that are shown beside the others and whose verdict does not count.
+        Names of runs that are shown beside the others and whose verdicts do not count.
     schedules
-        Names of runs by rules or plans that cannot act on observations alone: no closed loop is asked of them, and hard
-        violations are not held against them.
-    policy_hashes
-        SHA-256 of each run's policies, ``{run: {agent: hash}}``: what is validated.
+        Names of runs by rules or plans, which see more than observations: no closed loop, and hard violations pass.
+    policy_hashes, metadata
+        Stated in the report: what is validated, as ``{run: {agent: SHA-256}}``, and plain values of the caller's.
     profiles
-        The file that the days are from: it must be the one that the runs name by hash, and their Demand, Solar and
-        prices are held against it. None leaves that criterion out.
+        File of the days: the runs' Demand, Solar, prices and hash are held against it. None: that is not checked.
     sample
         Replay some days only, for a first answer, which never validates.
     n_workers, executor, resume_folder
         As in `replay`.
-    metadata
-        Plain values that the caller wants in the report.
-    on_step
-        Called with the numbers of steps done and of all steps of all runs.
-    draw
-        Called with each run when it is done; what it gives, captions by file name, the page shows.
+    on_step, draw
+        Called with the steps done and their total; with each run once it is judged, for captions by figure file.
 
     Returns
     -------
@@ -94,28 +86,31 @@ def validate(
     Raises
     ------
     InputError
-        If the folder holds another program's files of a report's names, there is no run, two have one name, all are
-        references, a reference or policy is of none of them, one cannot be replayed, or `profiles` is another file than
-        they name; nothing is written then.
+        Before anything is written: without runs, on equal names, runs of other days, one that cannot be replayed, only
+        references, names of no run, other profiles than the runs', or another program's files in the folder.
     """
-    asked = Asked(
-        tolerances=tolerances,
-        policies=policies or {},
-        references=references,
-        schedules=schedules,
-        policy_hashes=policy_hashes or {},
-        profiles=None if profiles is None else Path(profiles),
-        sample=sample,
-    )
-    folder = Path(output_folder)
+    asked = Asked(tolerances, policies or {}, references, schedules, policy_hashes or {}, profiles, sample)
+    spread = Spread(n_workers, executor, resume_folder)
+    return _validate(trajectories, Path(output_folder), asked, spread, metadata or {}, on_step, draw)
+
+
+def _validate(
+    trajectories: Sequence[Trajectory | str | Path],
+    folder: Path,
+    asked: Asked,
+    spread: Spread,
+    metadata: Mapping[str, object],
+    on_step: OnStep | None,
+    draw: Draw | None,
+) -> Report:
     ResultFolder(folder, VALIDATION).check(overwrite=True)
     records = checked_records(trajectories, asked)
-    spread, progress = Spread(n_workers, executor, resume_folder), Progress(on_step, asked.n_power_flows(records))
+    progress = Progress(on_step, asked.n_power_flows(records))
     runs = []
     for record in records:
         run = _validate_record(record, asked, spread, progress)
         runs.append(run if draw is None else replace(run, report=replace(run.report, figures=draw(run))))
-    report = _report(runs, records[0], metadata or {})
+    report = _report(runs, records[0], metadata)
     write_report(folder, report, pd.concat([run.steps for run in runs]))
     return report
 
@@ -132,12 +127,12 @@ def _validate_record(whole: Record, asked: Asked, spread: Spread, progress: Prog
         kind=kind_of(trajectory, reference=is_reference, schedule=name in asked.schedules),
         tolerances=asked.tolerances,
         policy_hashes=asked.policy_hashes.get(name, {}),
-        profiles=asked.profiles,
+        profiles=None if asked.profiles is None else Path(asked.profiles),
     )
     return judge_run(record, replayed, closed, own)
 
 
-def _report(runs: Sequence[Validated], first: Record, metadata: Mapping[str, Any]) -> Report:
+def _report(runs: Sequence[Validated], first: Record, metadata: Mapping[str, object]) -> Report:
     """Put the runs together; days are counted from the profiles' first."""
     steps = first.trajectory.scenario.steps_per_day
     return Report(

@@ -113,6 +113,15 @@ class Trajectory:
         devices = {name: values[which] for name, values in self.devices.items()}
         return dataclasses.replace(self, **own, devices=devices)
 
+    def check(self, where: str) -> None:
+        """Raise `InputError`, which begins with `where`, if an array holds what no recorded step can hold.
+
+        That is NaN or an infinite number but for what a failed power flow leaves unknown, a number beyond 1e30, or a
+        row below 0.
+        """
+        for name in (*ARRAY_FIELDS, *self.devices):
+            check_numbers(where, name, getattr(self, name))
+
     def save(self, path: Path) -> None:
         """Write as .npz: plain arrays and one JSON header, no pickled objects."""
         header: dict[str, Any] = {name: getattr(self, name) for name in ("run", "power_flow")}
@@ -143,9 +152,9 @@ class Trajectory:
             for name, wanted in wanted_arrays(scenario, len(stated["nodes"]), len(index)).items():
                 arrays[name] = stored.read(name, wanted, left)
                 left -= arrays[name].nbytes
-        for name, values in arrays.items():
-            check_numbers(f"{path}", name, values)
-        return Trajectory(scenario=scenario, **stated, **arrays)
+        trajectory = Trajectory(scenario=scenario, **stated, **arrays)
+        trajectory.check(f"{path}")
+        return trajectory
 
 
 def _read_header(path: Path, header: Any) -> tuple[dict[str, Any], Scenario]:

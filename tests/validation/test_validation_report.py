@@ -310,6 +310,7 @@ def first_rows(run: Trajectory, n: int) -> Trajectory:
         (lambda run: dataclasses.replace(run, dataset_index=run.dataset_index + 1), "middle of a day"),
         (lambda run: changed(run, "dataset_index", lambda rows: rows.__setitem__(5, 7)), "missing or mixed"),
         (lambda run: changed(run, "pv_q_mvar", lambda q: q.__setitem__((7, 1), np.nan)), "pv_q_mvar at step 7"),
+        (lambda run: changed(run, "action", lambda action: action.__setitem__(7, np.nan)), "action is nan at step 7"),
     ],
 )
 def test_unusable_trajectory_is_refused_and_nothing_is_written(
