@@ -18,7 +18,7 @@ Statistic = Callable[[np.ndarray], np.ndarray]  # of axis 0
 
 
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
-    """Average the middle half of `values` (n, ...) over axis 0; gives (...).
+    """Average the middle half of `values` (n, ...) over axis 0, and return (...).
 
     A quarter of the weight is cut off at each end; where that is no whole number of values, the outermost of those
     kept count in part, so that the result of every n lies between the quartiles and NaN spreads.
@@ -44,7 +44,7 @@ def bootstrap_interval(
     n_samples: int = 2000,
     seed: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile bootstrap interval of a statistic over axis 0 of `values` (n, ...); gives two (...), low and high.
+    """Return the percentile bootstrap interval, low and high (...), of a statistic over axis 0 of `values` (n, ...).
 
     Whole rows are drawn, so that a curve (n_seeds, n_points) is resampled by seeds. Equal seeds give equal intervals;
     with one row, low and high are the statistic.

@@ -34,7 +34,7 @@ class Actor(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Array) -> tuple[Array, Array]:
-        """Evaluate on (input_size,) or any batch of it; gives two (action_size,)."""
+        """Return mean and log standard deviation, (..., action_size) each, for inputs (..., input_size)."""
         x = observation
         for size in self.hidden_sizes:
             x = ACTIVATIONS[self.activation](nn.Dense(size)(x), jnp)

@@ -40,7 +40,7 @@ class Difference:
 
     @property
     def may_be_said(self) -> bool:
-        """Whether there are enough seeds on both sides for any sentence, and the interval holds no zero."""
+        """True if both sides have enough seeds for a comparison and the interval holds no zero."""
         return min(self.n_seeds) >= MINIMUM_TO_SAY and (self.difference.high < 0 or self.difference.low > 0)
 
 
@@ -53,6 +53,13 @@ def iqm_interval(costs: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) ->
         (n_seeds, n_days), finite.
     seed
         Of the bootstrap; equal seeds give equal intervals.
+    n_draws
+        Of the bootstrap.
+
+    Returns
+    -------
+    Interval
+        In the unit of `costs`; its bounds are NaN for one seed.
 
     Raises
     ------
@@ -74,6 +81,8 @@ def compare_costs(a: np.ndarray, b: np.ndarray, *, seed: int = 0, n_draws: int =
     ----------
     a, b
         Day costs (n_seeds_a, n_days) and (n_seeds_b, n_days), of the same days in the same order.
+    seed, n_draws
+        Of the bootstrap.
 
     Raises
     ------
@@ -102,7 +111,7 @@ def compare_costs(a: np.ndarray, b: np.ndarray, *, seed: int = 0, n_draws: int =
 
 
 def seeds_remark(n_seeds: int) -> str:
-    """Say how far a number of seeds goes."""
+    """Return a sentence on what a number of seeds is enough for."""
     if n_seeds < MINIMUM_TO_SAY:
         return f"{n_seeds} seeds: no comparison under {MINIMUM_TO_SAY}"
     if n_seeds < MINIMUM_SEEDS:

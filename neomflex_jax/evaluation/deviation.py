@@ -49,16 +49,16 @@ class Violations:
     """Voltages outside limits: in the exact answer, and what an estimate makes of them."""
 
     true: int
-    missed: int  # outside, said to be inside
-    invented: int  # inside, said to be outside
+    missed: int  # outside, estimated to be inside
+    invented: int  # inside, estimated to be outside
 
     def share(self, count: int) -> float:
-        """Give a count as a share of the true violations; NaN where there are none."""
+        """Return a count as a share of the true violations; NaN where there are none."""
         return count / self.true if self.true else float("nan")
 
 
 def compare(answers: Answers, exact: Answers, limits: Limits) -> Numbers:
-    """All numbers of a method, over the samples that both it and the reference solve; units are in the names."""
+    """Return all numbers of a method, over the samples that both it and the reference solve; units are in the names."""
     solved = exact.converged
     both = solved & answers.converged
     mean_loss_mw = float(exact.loss_mw[solved].mean())
@@ -98,11 +98,11 @@ def spread(estimate: np.ndarray, exact: np.ndarray) -> dict[str, float]:
 def count_violations(vm_pu: np.ndarray, exact_vm_pu: np.ndarray, min_pu: float, max_pu: float) -> Violations:
     """Count the voltages below `min_pu` or above `max_pu`; a voltage on a limit is inside.
 
-    One that is too high and said to be too low counts as found: the question is whether somebody is warned.
+    A voltage that is too high and estimated too low counts as found: what matters is that somebody is warned.
     """
-    said = (vm_pu < min_pu) | (vm_pu > max_pu)
+    estimated = (vm_pu < min_pu) | (vm_pu > max_pu)
     true = (exact_vm_pu < min_pu) | (exact_vm_pu > max_pu)
-    return Violations(int(true.sum()), int((true & ~said).sum()), int((~true & said).sum()))
+    return Violations(int(true.sum()), int((true & ~estimated).sum()), int((~true & estimated).sum()))
 
 
 def _named(quantity: str, unit: str, numbers: dict[str, float]) -> Numbers:

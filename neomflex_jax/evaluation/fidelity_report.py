@@ -40,11 +40,11 @@ class Fidelity:
     __repr__ = one_line
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give the table's rows as plain values."""
+        """Return the table's rows as dictionaries of plain values."""
         return [{str(name): value for name, value in row.items()} for row in self.table.to_dict("records")]
 
     def notes(self) -> list[str]:
-        """Say in a sentence each what the numbers rest on."""
+        """Return sentences on what the numbers rest on: reference, samples, fit, limits, speeds."""
         limits, n_voltages = self.scenario.limits, self.n_solved * self.n_bus
         fitted = [name for name in self.table["method"] if method_named(name).fitted]
         return [

@@ -29,7 +29,7 @@ class Kept:
         self._saved = clock()
 
     def save(self, standing: Any, *, last: bool = False) -> None:
-        """Write it if the last writing is some time ago, or it is the last."""
+        """Write the arrays if the last writing is `SAVE_SECONDS` ago, or if these are the last."""
         if not last and self._clock() < self._saved + SAVE_SECONDS:
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ class Kept:
         self._saved = self._clock()
 
     def load(self, template: Standing) -> Standing | None:
-        """Give what was saved, if it has the shapes and types of `template`; None if there is nothing to use."""
+        """Return what was saved, if it has the shapes and types of `template`, else None."""
         expected = _leaves(template)
         try:
             with open_arrays(self.file, "standing") as stored:
@@ -54,7 +54,7 @@ class Kept:
         return jax.tree.unflatten(jax.tree.structure(template), restored)
 
     def remove(self) -> None:
-        """Forget it: the calculation is done, and its result lies elsewhere."""
+        """Remove the file: the calculation is done, and its result lies elsewhere."""
         self.file.unlink(missing_ok=True)
 
 
@@ -64,7 +64,7 @@ def _leaves(tree: Any) -> list[np.ndarray]:
 
 
 def _as(like: Any, values: np.ndarray) -> Any:
-    """Give values as the kind of array that `like` is: programs are compiled for one kind."""
+    """Return values as the kind of array that `like` is (NumPy's, JAX's, or keys): programs are compiled for one kind."""
     if _is_key(like):
         return jax.random.wrap_key_data(jnp.asarray(values))
     return jnp.asarray(values) if isinstance(like, jax.Array) else values

@@ -75,10 +75,11 @@ class Operation:
 
 
 def bands_of(limits: Limits, feeder: Feeder) -> tuple[Band, ...]:
-    """Give the bands of every table.
+    """Return the bands that every run is held against.
 
-    The scenario's own; MAPDN's; EN 50160's +-10 % of nominal (there of 10-minute means, for 95 % of each week in low
-    and 99 % in medium voltage: here of each step); ANSI C84.1's service range A, 0.95..1.05 and from 0.975 above 600 V.
+    They are the scenario's own two; MAPDN's; EN 50160's +-10 % of nominal (there of 10-minute means, for 95 % of each
+    week in low and 99 % in medium voltage: here of each step); ANSI C84.1's service range A, 0.95..1.05 and from 0.975
+    above 600 V.
     """
     one = np.ones(feeder.n_node)
     vn_kv = np.asarray(feeder.vn_kv)[feeder.nodes.bus_position]
@@ -93,12 +94,14 @@ def bands_of(limits: Limits, feeder: Feeder) -> tuple[Band, ...]:
 
 
 def operation(trajectory: Trajectory, answers: Answers, feeder: Feeder) -> Operation:
-    """Work a run's figures out from its set-points and somebody's answers to them.
+    """Compute a run's figures from its set-points and a power flow's answers to them.
 
     Parameters
     ----------
+    trajectory
+        The run: its scenario and what its devices did.
     answers
-        The trajectory itself for what was recorded, or a replay.
+        The trajectory itself for what was recorded, or a replay of it.
     feeder
         The scenario's.
     """

@@ -37,12 +37,19 @@ def record(
     env
         As from `evaluation_environment`.
     policy
-        Acts on padded observations, see `agents.policy`; or a controller that sees the environment itself, see
-        `yardsticks.controller`.
+        Acts on padded observations (`agents/policy.py`); or a controller, which sees the environment itself
+        (`yardsticks/controller.py`).
     run
         Name of the run in tables, for example ``controlled``.
+    profiles_sha256
+        SHA-256 of the file that the days are from, to be stated in the trajectory.
     **watching
-        What `record_with_memory` takes further.
+        `on_day` and `kept`, as for `record_with_memory`.
+
+    Returns
+    -------
+    Trajectory
+        One row a step.
 
     Raises
     ------
@@ -63,10 +70,16 @@ def record_with_memory(
     on_day: Callable[[int, int], None] | None = None,
     kept: Kept | None = None,
 ) -> tuple[Trajectory, Any]:
-    """Play as `record` does; also gives the memory that a controller ends with.
+    """Play as `record` does, and return the trajectory and the memory that the controller ends with.
 
-    `on_day` is told after every day how many of how many are played; `kept` is where days that are played stay, and
-    where another call with equal arguments takes them from.
+    Parameters
+    ----------
+    env, policy, run, n_days, profiles_sha256
+        As for `record`.
+    on_day
+        Called after every day with the number of days played and of all days.
+    kept
+        File that the days played are saved to, and that another call with equal arguments goes on from.
     """
     n_days = env.profiles.n_days if n_days is None else n_days
     if not 1 <= n_days <= env.profiles.n_days:
@@ -90,7 +103,7 @@ def record_with_memory(
 def _play(
     env: Environment, controller: Controller, n_days: int, on_day: Callable[[int, int], None], kept: Kept | None
 ) -> tuple[dict[str, Any], Any]:
-    """Play the days one after the other; gives what is recorded of every step, and the last memory."""
+    """Play the days one after the other, and return what is recorded of every step, by name, and the last memory."""
     distinct = Distinct.of(controller)
     carry = _begin(env, distinct)
     of_a_day = jax.eval_shape(_play_day, env, distinct, carry)[1]

@@ -47,7 +47,7 @@ def flows_per_second(
 
 
 def _timed(solver: PowerFlow, p: Array, q: Array) -> Callable[[], float]:
-    """Give a call that solves the batch once and says how many seconds it took; it is compiled already."""
+    """Return a function, compiled already, that solves the batch once and returns the seconds that this took."""
 
     def case(solver: PowerFlow, p: Array, q: Array) -> tuple[Array, ...]:
         flow = solver(p, q)

@@ -138,7 +138,7 @@ def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
 def write_tables(
     trajectories: Sequence[Trajectory], folder: Path, no_control: Trajectory | None = None
 ) -> tuple[Path, Path, Path]:
-    """Write the step, daily and run tables of one or more runs into a folder, made if needed; gives their paths.
+    """Write the step, daily and run tables of some runs into a folder, made if needed, and return their paths.
 
     With `no_control`, a run without control on the same days, the tables say beside every run what that cost.
 

@@ -158,7 +158,7 @@ class Trajectory:
 
 
 def _read_header(path: Path, header: Any) -> tuple[dict[str, Any], Scenario]:
-    """Check what a trajectory's file says of itself; gives its plain fields and its scenario."""
+    """Check a trajectory file's header, and return its plain fields by name, and its scenario."""
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path}: trajectory format {shown(header)}; this version reads format {FORMAT_VERSION}")
     texts = {name: header.get(name) for name in ("run", "power_flow", "profiles_sha256")}

@@ -33,7 +33,7 @@ PLAIN_VALUE = re.compile(r"[^,\]}#\n]*")  # numbers, booleans, dates
 
 
 class TomlLines:
-    """Says on which line of a text a table, field or list entry begins; reads the text when first asked."""
+    """Finds the line on which a table, field or list entry of a TOML text begins; reads the text when first asked."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -48,7 +48,7 @@ class TomlLines:
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
-    """Read a TOML file; gives its values and their lines.
+    """Read a TOML file, and return its values and their lines.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class _Walk:
             self.skip(BLANK)
 
     def header(self) -> KeyPath:
-        """Read ``[a.b]`` or ``[[a.b]]``; gives the path of the table that it opens."""
+        """Read ``[a.b]`` or ``[[a.b]]``, and return the path of the table that it opens."""
         start, is_entry = self.at, self.text.startswith("[[", self.at)
         self.at += 2 if is_entry else 1
         names = self.names()
@@ -175,7 +175,7 @@ class _Walk:
         self.at += 1
 
     def mark(self, path: KeyPath, position: int) -> KeyPath:
-        """Note where `path` begins, if it has not been seen before; gives the path."""
+        """Note where `path` begins, if it has not been seen before, and return the path."""
         counted, line = self._counted
         if position < counted:
             counted, line = 0, 1

@@ -62,14 +62,14 @@ def alone_in(folder: Path, doing: str) -> Iterator[None]:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder; gives those that were missing, the deepest first."""
+    """Make a folder, and return those that were missing, the deepest first."""
     missing = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
 
 
 def _hold(path: Path, doing: str) -> tuple[int, Path]:
-    """Lock a file; gives it open, and where its note is."""
+    """Lock a file, and return it open, with the path of its note."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:

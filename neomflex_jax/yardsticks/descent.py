@@ -67,7 +67,7 @@ def descend(
 
 
 def begin(plan: Array, config: Descent) -> Descending:
-    """Give a descent from a plan (n, n_control) before its first iteration."""
+    """Return a descent from a plan (n, n_control) before its first iteration."""
     moments = _adam(config).init(plan)
     return Descending(jnp.zeros((), jnp.int32), plan, moments, jnp.zeros_like(plan), jnp.zeros(()))
 
@@ -96,7 +96,7 @@ def go_on(
 
 
 def ended(descending: Descending) -> Descended:
-    """Give what a descent has come to."""
+    """Return the plan that a descent has come to, and its means over the iterations."""
     n = descending.iteration
     return Descended(descending.plan, descending.gradients / n, descending.products / n)
 

@@ -52,7 +52,7 @@ class ModelPredictive:
 
 
 def forecast(env: Environment, now: Array, horizon: int) -> Environment:
-    """Give the environment with every row after `now` forecast, and rows enough to look beyond the last."""
+    """Return the environment with every row after `now` forecast, and with `horizon` rows beyond the last."""
     steps_per_day, profiles = env.scenario.steps_per_day, env.profiles
     row = jnp.arange(profiles.n_rows + horizon)
     days_back = jnp.maximum(-((now - row) // steps_per_day), 0)

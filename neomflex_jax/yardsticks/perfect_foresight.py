@@ -60,7 +60,7 @@ class Keeper(Protocol):
         ...
 
     def load(self, template: Any) -> Any:
-        """Give what was kept, of the shapes and types of `template`, or None."""
+        """Return what was saved, if it has the shapes and types of `template`, else None."""
         ...
 
 
@@ -123,7 +123,7 @@ def find_optimum(
 
 
 def _begin(env: Environment, n_steps: int, n_starts: int, seed: int, search: Descent) -> Standing:
-    """Give a search before its first iteration."""
+    """Return a search before its first iteration."""
     start = env.reset(jax.random.key(0))[0]
     idle = idle_plan(env, start.stores, n_steps)
     keys = jax.random.split(jax.random.key(seed), max(n_starts - 1, 1))
@@ -158,7 +158,7 @@ class _Work:
         return standing
 
     def costs(self, plans: Array) -> Array:
-        """Give the cost of every plan, (n_starts,)."""
+        """Return the cost of every plan, (n_starts,)."""
         return jnp.stack([jnp.sum(_outcome(self.env, self.start, plan)[0]) for plan in plans])
 
 

@@ -36,7 +36,7 @@ class Critic(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: Array) -> Array:
-        """Evaluate on (input_size,) or any batch of it; gives the value without a last axis."""
+        """Return the value (...) of inputs (..., input_size)."""
         x = inputs
         for size in self.hidden_sizes:
             x = nn.Dense(size)(x)

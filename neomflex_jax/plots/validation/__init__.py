@@ -38,7 +38,7 @@ def draw(name: str, run: Validated) -> Figure:
 
 
 def draw_all(run: Validated, folder: Path) -> dict[str, str]:
-    """Draw every figure of a run into a folder, as PNG; gives captions by file name."""
+    """Draw every figure of a run into a folder, as PNG, and return their captions by file name."""
     files = file_names(run.trajectory.run)
     for name, file in files.items():
         save(draw(name, run), folder / file)
