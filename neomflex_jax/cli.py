@@ -7,9 +7,8 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from neomflex_jax.commands.arguments import read_arguments
+from neomflex_jax.commands.arguments import Command, read_arguments
 from neomflex_jax.commands.compare import CompareCommand
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, reader_may_leave, write_what_cannot_be_encoded
@@ -30,7 +29,7 @@ from neomflex_jax.matplotlib_import import VARIABLE as MATPLOTLIB_BACKEND
 from neomflex_jax.users_modules import import_named
 
 DESCRIPTION = "Train multi-agent policies on distribution feeders, evaluate and validate them in pandapower."
-COMMANDS: dict[str, Callable[..., Any]] = {
+COMMANDS: dict[str, Callable[..., Command]] = {
     "train": TrainCommand,
     "sweep": SweepCommand,
     "evaluate": EvaluateCommand,

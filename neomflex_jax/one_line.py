@@ -29,7 +29,7 @@ def one_line(thing: Any) -> str:
     return f"{name}({', '.join(shown)})"
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return f"{type(value).__name__}(...)"
     if hasattr(value, "shape") and hasattr(value, "dtype"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -14,7 +13,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def fill_template(package: str, name: str, **values: Any) -> str:
+def fill_template(package: str, name: str, **values: object) -> str:
     """Return a page's text.
 
     Parameters

@@ -6,13 +6,12 @@ scaled back. All kernels of a network are parts of one draw: one draw each is se
 
 from __future__ import annotations
 
-from typing import Any
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.optimiser import Params
 
@@ -21,7 +20,7 @@ CUT_STD = 0.87962566103423978  # of a standard normal cut at -2 and 2
 
 def fresh(network: nn.Module, key: Array, inputs: Array) -> Params:
     """Parameters for inputs of this shape."""
-    shapes: Any = jax.eval_shape(network.init, key, inputs)
+    shapes: PyTree = jax.eval_shape(network.init, key, inputs)
     leaves, structure = jax.tree.flatten_with_path(shapes)
     kinds = [path[-1].key for path, _ in leaves]
     sizes = [leaf.size if kind == "kernel" else 0 for kind, (_, leaf) in zip(kinds, leaves, strict=True)]

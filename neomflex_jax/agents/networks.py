@@ -6,9 +6,9 @@ the policy, no randomness.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import Protocol, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,27 @@ from jax import Array
 
 from neomflex_jax.one_line import one_line
 
-ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {  # of values, in an array module
-    "relu": lambda x, xp: xp.maximum(x, 0.0),
-    "tanh": lambda x, xp: xp.tanh(x),
-}
+Stored: TypeAlias = np.ndarray | Array
+Values = TypeVar("Values", np.ndarray, Array)
+
+
+class Activation(Protocol):
+    """A function of values, elementwise."""
+
+    def __call__(self, values: Values, xp: ModuleType) -> Values:
+        """Evaluate it with the array module `xp` (`numpy` or `jax.numpy`)."""
+        ...
+
+
+def _relu(values: Values, xp: ModuleType) -> Values:
+    return xp.maximum(values, 0.0)
+
+
+def _tanh(values: Values, xp: ModuleType) -> Values:
+    return xp.tanh(values)
+
+
+ACTIVATIONS: dict[str, Activation] = {"relu": _relu, "tanh": _tanh}
 
 
 @jax.tree_util.register_dataclass
@@ -28,9 +45,9 @@ ACTIVATIONS: dict[str, Callable[[Any, Any], Any]] = {  # of values, in an array 
 class ActorNetwork:
     """One agent's deterministic actor."""
 
-    observation_mean: Any  # (observation_size,)
-    observation_scale: Any  # (observation_size,)
-    layers: tuple[tuple[Any, Any], ...]  # (kernel (size_in, size_out), bias (size_out,)) from input to output
+    observation_mean: Stored  # (observation_size,)
+    observation_scale: Stored  # (observation_size,)
+    layers: tuple[tuple[Stored, Stored], ...]  # (kernel (size_in, size_out), bias (size_out,)) from input to output
     activation: str = field(default="relu", metadata={"static": True})
 
     __repr__ = one_line
@@ -45,7 +62,7 @@ class ActorNetwork:
         """Number of action entries."""
         return int(self.layers[-1][1].shape[0])
 
-    def __call__(self, observation: Any, xp: Any = np) -> Any:
+    def __call__(self, observation: Values, xp: ModuleType = np) -> Values:
         """Act on (..., observation_size) with the array module `xp` (`numpy` or `jax.numpy`)."""
         x = (observation - self.observation_mean) * self.observation_scale
         for kernel, bias in self.layers[:-1]:

@@ -5,15 +5,16 @@ D. P. Kingma, J. Ba, "Adam", arXiv:1412.6980; clipping by the global norm of one
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
 from jax.flatten_util import ravel_pytree
+from jaxtyping import PyTree
 
-Params = Any
+Params: TypeAlias = PyTree
 ADAM = optax.scale_by_adam()
 DECAYS = ("none", "linear", "cosine")
 

@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -40,7 +39,7 @@ class PolicyInfo:
 
     agent: str
     scenario: str
-    layout: dict[str, Any]  # the agent's part of `Scenario.observation_layout`
+    layout: dict[str, object]  # the agent's part of `Scenario.observation_layout`
     version: str
     sha256: str
 
@@ -79,7 +78,7 @@ class Policies:
             actions[agent] = network(values)
         return actions
 
-    def as_policy(self, layout: Mapping[str, Any], scenario: str) -> NetworkPolicy:
+    def as_policy(self, layout: Mapping[str, Mapping[str, object]], scenario: str) -> NetworkPolicy:
         """Return these actors as a `Policy` on a scenario's padded arrays.
 
         Raises
@@ -99,7 +98,9 @@ class Policies:
         return NetworkPolicy(tuple(self.networks[agent] for agent in layout))
 
 
-def save_policies(folder: Path, networks: Mapping[str, ActorNetwork], scenario: str, layout: Mapping[str, Any]) -> None:
+def save_policies(
+    folder: Path, networks: Mapping[str, ActorNetwork], scenario: str, layout: Mapping[str, object]
+) -> None:
     """Write ``<agent>.safetensors`` for every agent.
 
     They are written beside their place first. Then all old ones go before the first new one comes: a team that is cut
@@ -245,7 +246,7 @@ def _network(path: Path, tensors: Mapping[str, np.ndarray], sizes: Mapping[str, 
     return ActorNetwork(tensors["observation_mean"], tensors["observation_scale"], tuple(layers))
 
 
-def _sizes(layout: Mapping[str, Any]) -> str:
+def _sizes(layout: Mapping[str, object]) -> str:
     return ", ".join(
         f"{name} {values if isinstance(values, str) else shown(values)}" for name, values in layout.items()
     )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from difflib import get_close_matches
-from typing import Any
+from typing import Protocol
 
 import tyro
 
@@ -17,10 +17,22 @@ from neomflex_jax.errors import InputError, unknown_name
 PROGRAM = "neomflex"
 FRAMES = re.compile(r"[\u2500-\u257f]+|^ *-{3,} *$", re.MULTILINE)  # box-drawing characters, and rules of hyphens
 KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": "a text"}
+
+
+class Command(Protocol):
+    """A command with its options, as `cli.py` runs it."""
+
+    def execute(self, started: float) -> int:
+        """Run, and return the exit status; `started` is `time.monotonic()` at the program's start."""
+        ...
+
+
 GROUPS = ("feeder", "scenario")  # commands with commands of their own
 
 
-def read_arguments(arguments: Sequence[str], commands: Mapping[str, Callable[..., Any]], description: str) -> Any:
+def read_arguments(
+    arguments: Sequence[str], commands: Mapping[str, Callable[..., Command]], description: str
+) -> Command:
     """Return the command that the arguments ask for; ends the program where they ask for help.
 
     Raises
@@ -44,7 +56,7 @@ def read_arguments(arguments: Sequence[str], commands: Mapping[str, Callable[...
     raise _mistake(list(arguments), text, flags, " ".join([PROGRAM, *words]))
 
 
-def _parse(arguments: Sequence[str], commands: Mapping[str, Callable[..., Any]], description: str) -> Any:
+def _parse(arguments: Sequence[str], commands: Mapping[str, Callable[..., Command]], description: str) -> Command:
     return tyro.extras.subcommand_cli_from_dict(
         dict(commands),
         prog=PROGRAM,

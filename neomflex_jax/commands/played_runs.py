@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
@@ -32,16 +32,16 @@ class PlayedRuns:
     trajectories: tuple[Trajectory, ...]  # controlled, baseline if asked for, yardsticks
     policies: Mapping[str, Policies]  # by run; of `controlled` alone
     policy_hashes: Mapping[str, str]  # of `controlled`, SHA-256 by agent
-    training: Mapping[str, Any]  # algorithm and seed
+    training: Mapping[str, object]  # algorithm and seed
     profiles: Path
     yardsticks: Mapping[str, str]  # what each rests on, by name
     no_control: Trajectory | None  # on the same days, whether asked for or not; None without policies
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, object]:
         """Plain values for a report."""
         variant = self.trajectories[0].scenario.variant or "plain"
-        plain = {"training": dict(self.training), "profiles": self.profiles.name, "variant": variant}
+        plain: dict[str, object] = {"training": dict(self.training), "profiles": self.profiles.name, "variant": variant}
         return plain | ({"yardsticks": dict(self.yardsticks)} if self.yardsticks else {})
 
 
@@ -153,7 +153,7 @@ class _Trained:
     policy: NetworkPolicy  # the same, for the scenario's padded arrays
     scenario: Scenario
     power_flow: str  # that finished the training
-    training: Mapping[str, Any]
+    training: Mapping[str, object]
 
     @property
     def hashes(self) -> dict[str, str]:

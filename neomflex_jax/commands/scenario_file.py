@@ -6,7 +6,6 @@ import dataclasses
 import json
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -80,7 +79,7 @@ def write_scenario_text(
     return "\n".join(lines) + "\n"
 
 
-def fields(remarks: bool = True, **values: Any) -> list[str]:
+def fields(remarks: bool = True, **values: object) -> list[str]:
     """Lines ``name = value``, with the remark that there is for the name; what TOML has no word for is left out."""
     return [
         field(name, value, REMARKS.get(name, "") if remarks else "")
@@ -89,7 +88,7 @@ def fields(remarks: bool = True, **values: Any) -> list[str]:
     ]
 
 
-def field(name: str, value: Any, remark: str = "") -> str:
+def field(name: str, value: object, remark: str = "") -> str:
     """One line ``name = value  # remark``; long lists of numbers are wrapped."""
     if isinstance(value, list):
         text = ", ".join(_text(item) for item in value)
@@ -101,7 +100,7 @@ def field(name: str, value: Any, remark: str = "") -> str:
     return f"{line:<{WIDTH}}# {remark}" if remark else line
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

@@ -29,6 +29,7 @@ from neomflex_jax.users_modules import import_named
 
 if TYPE_CHECKING:
     from neomflex_jax.training.options import TrainOptions
+    from neomflex_jax.training.run_log import Progress
     from neomflex_jax.training.sweep_job import Outcome
 
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "RewardScale": RewardScale}
@@ -134,7 +135,7 @@ class SweepCommand:
         with progress("compiling") as stage:
             finished = [0]
 
-            def on_progress(chunk: Any) -> None:
+            def on_progress(chunk: Progress) -> None:
                 cost, speed = short(chunk.metrics["day_cost"]), f"{chunk.steps_per_second:,.0f} steps/s"
                 ready = f"{finished[-1]} of {n_trainings} trainings done"
                 stage.shared(chunk.share, f"{ready}, {speed}, mean day cost {cost}", "training")
@@ -142,7 +143,7 @@ class SweepCommand:
             common |= {"on_progress": on_progress, "on_job": lambda done, total: finished.append(done)}
             return sweep(options, self.output, **common)
 
-    def _values(self) -> dict[str, tuple[Any, ...]]:
+    def _values(self) -> dict[str, tuple[object, ...]]:
         given = {name: getattr(self.values, name) for name in _KINDS}
         return {
             name: values if _KINDS[name] in TYPES else tuple(_sizes(name, text) for text in values)
@@ -181,7 +182,7 @@ def _sizes(name: str, text: str) -> tuple[int, ...]:
         raise InputError(f"{name} {text!r}: write layers' sizes like 64,64") from None
 
 
-def _name(setting: dict[str, Any]) -> str:
+def _name(setting: dict[str, object]) -> str:
     """Return a setting as text that can be a folder's name."""
     texts = [
         f"{name}={'x'.join(str(part) for part in value) if isinstance(value, tuple) else value}"

@@ -73,7 +73,7 @@ class Fidelity:
         write_whole(folder / "fidelity.csv", without_negative_zeros(self.table).to_csv(index=False))
         write_whole(folder / "fidelity.json", content + "\n")
 
-    def _as_dict(self) -> dict[str, Any]:
+    def _as_dict(self) -> dict[str, object]:
         facts = {name: value for name, value in vars(self).items() if name not in ("scenario", "table")}
         rows = [
             {

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.same_bytes import write_npz
@@ -28,7 +30,7 @@ class Kept:
         self._clock = clock
         self._saved = clock()
 
-    def save(self, standing: Any, *, last: bool = False) -> None:
+    def save(self, standing: PyTree, *, last: bool = False) -> None:
         """Write the arrays if the last writing is `SAVE_SECONDS` ago, or if these are the last."""
         if not last and self._clock() < self._saved + SAVE_SECONDS:
             return
@@ -58,17 +60,17 @@ class Kept:
         self.file.unlink(missing_ok=True)
 
 
-def _leaves(tree: Any) -> list[np.ndarray]:
+def _leaves(tree: PyTree) -> list[np.ndarray]:
     leaves = jax.tree.leaves(tree)
     return [np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf) for leaf in leaves]
 
 
-def _as(like: Any, values: np.ndarray) -> Any:
-    """Return values as the kind of array that `like` is (NumPy's, JAX's, or keys): programs are compiled for one kind."""
+def _as(like: Array | np.ndarray, values: np.ndarray) -> Array | np.ndarray:
+    """Return values as the kind of array that `like` is, NumPy's or JAX's: programs are compiled for one."""
     if _is_key(like):
         return jax.random.wrap_key_data(jnp.asarray(values))
     return jnp.asarray(values) if isinstance(like, jax.Array) else values
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: object) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import jax
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.policy import Policy
 from neomflex_jax.environment import AutoReset, Environment, State
@@ -18,7 +19,7 @@ from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_NODE, BY_STEP
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.yardsticks.controller import Blind, Controller, Distinct
 
-Carry: TypeAlias = tuple[State, Array, Any]  # state, observation, the controller's memory
+Carry: TypeAlias = tuple[State, Array, PyTree]  # state, observation, the controller's memory
 FROM_INFO = tuple(name for name in (INDEX, *FLAGS, *BY_STEP, *BY_NODE, *BY_AGENT) if name != "reward")
 
 
@@ -28,7 +29,9 @@ def record(
     run: str,
     n_days: int | None = None,
     profiles_sha256: str = "",
-    **watching: Any,
+    *,
+    on_day: Callable[[int, int], None] | None = None,
+    kept: Kept | None = None,
 ) -> Trajectory:
     """Play `n_days` days from the file's first (None: all of them), carrying the energies over.
 
@@ -43,8 +46,10 @@ def record(
         Name of the run in tables, for example ``controlled``.
     profiles_sha256
         SHA-256 of the file that the days are from, to be stated in the trajectory.
-    **watching
-        `on_day` and `kept`, as for `record_with_memory`.
+    on_day
+        Called after every day with the number of days played and of all days.
+    kept
+        File that the days played are saved to, and that another call with equal arguments goes on from.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def record(
     InputError
         If there are fewer days than asked for, or the policy acts with NaN.
     """
-    return record_with_memory(env, policy, run, n_days, profiles_sha256, **watching)[0]
+    return record_with_memory(env, policy, run, n_days, profiles_sha256, on_day=on_day, kept=kept)[0]
 
 
 @nan_is_a_value()
@@ -69,17 +74,13 @@ def record_with_memory(
     *,
     on_day: Callable[[int, int], None] | None = None,
     kept: Kept | None = None,
-) -> tuple[Trajectory, Any]:
+) -> tuple[Trajectory, PyTree]:
     """Play as `record` does, and return the trajectory and the memory that the controller ends with.
 
     Parameters
     ----------
-    env, policy, run, n_days, profiles_sha256
+    env, policy, run, n_days, profiles_sha256, on_day, kept
         As for `record`.
-    on_day
-        Called after every day with the number of days played and of all days.
-    kept
-        File that the days played are saved to, and that another call with equal arguments goes on from.
     """
     n_days = env.profiles.n_days if n_days is None else n_days
     if not 1 <= n_days <= env.profiles.n_days:
@@ -102,7 +103,7 @@ def record_with_memory(
 
 def _play(
     env: Environment, controller: Controller, n_days: int, on_day: Callable[[int, int], None], kept: Kept | None
-) -> tuple[dict[str, Any], Any]:
+) -> tuple[dict[str, Any], PyTree]:
     """Play the days one after the other, and return what is recorded of every step, by name, and the last memory."""
     distinct = Distinct.of(controller)
     carry = _begin(env, distinct)

@@ -68,7 +68,7 @@ class Trajectory:
         *,
         devices: Mapping[str, np.ndarray] | None = None,
         bus_labels: Sequence[int] | None = None,
-        **values: Any,
+        **values: object,
     ) -> None:
         """Take the fields by name; `bus_labels` in the place of `nodes` where every bus is one node."""
         if bus_labels is not None:
@@ -157,7 +157,7 @@ class Trajectory:
         return trajectory
 
 
-def _read_header(path: Path, header: Any) -> tuple[dict[str, Any], Scenario]:
+def _read_header(path: Path, header: object) -> tuple[dict[str, Any], Scenario]:
     """Check a trajectory file's header, and return its plain fields by name, and its scenario."""
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path}: trajectory format {shown(header)}; this version reads format {FORMAT_VERSION}")

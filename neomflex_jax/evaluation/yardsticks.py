@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import PyTree
 
 from neomflex_jax._version import __version__
-from neomflex_jax.agents.policy import NoControl
+from neomflex_jax.agents.policy import NoControl, Policy
 from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.kept import Kept
-from neomflex_jax.evaluation.rollout import record, record_with_memory
+from neomflex_jax.evaluation.rollout import record_with_memory
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
@@ -27,7 +27,16 @@ from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Uncertainty
-from neomflex_jax.yardsticks import IEEE_1547_B, MAPDN, Droop, ModelPredictive, Optimum, Schedule, find_optimum
+from neomflex_jax.yardsticks import (
+    IEEE_1547_B,
+    MAPDN,
+    Controller,
+    Droop,
+    ModelPredictive,
+    Optimum,
+    Schedule,
+    find_optimum,
+)
 from neomflex_jax.yardsticks.clock_rule import ClockRule
 from neomflex_jax.yardsticks.perfect_foresight import SEARCH, SETTLE
 
@@ -80,23 +89,46 @@ def record_yardstick(
         If there is no such yardstick, or perfect foresight is asked for where days are disturbed at random.
     """
     tell = on_progress or (lambda done, total, unit: None)
-    watched: dict[str, Any] = {"profiles_sha256": profiles_sha256, "on_day": lambda done, of: tell(done, of, "days")}
+    asked = _Asked(env, n_days, profiles_sha256, cache, tell)
     players: dict[str, Callable[[], YardstickRun]] = {
-        "no_control": lambda: YardstickRun(
-            record(env, NoControl(env.action_size), "no_control", n_days, **watched), "all devices idle"
-        ),
-        "volt_var": lambda: _droop(env, "volt_var", Droop(IEEE_1547_B, ClockRule()), n_days, watched),
-        "mapdn_droop": lambda: _droop(env, "mapdn_droop", Droop(MAPDN, None), n_days, watched),
-        "model_predictive": lambda: _model_predictive(env, n_days, watched, cache),
-        OPTIMUM: lambda: _perfect_foresight(env, n_days, watched, cache, tell),
+        "no_control": lambda: YardstickRun(asked.play(NoControl(env.action_size), "no_control")[0], "all devices idle"),
+        "volt_var": lambda: _droop(asked, "volt_var", Droop(IEEE_1547_B, ClockRule())),
+        "mapdn_droop": lambda: _droop(asked, "mapdn_droop", Droop(MAPDN, None)),
+        "model_predictive": lambda: _model_predictive(asked),
+        OPTIMUM: lambda: _perfect_foresight(asked),
     }
     if name not in players:
         raise unknown_name("yardstick", name, YARDSTICKS)
     return players[name]()
 
 
-def _droop(env: Environment, name: str, droop: Droop, n_days: int | None, watched: Mapping[str, Any]) -> YardstickRun:
-    trajectory, memory = record_with_memory(env, droop, name, n_days, **watched)
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What `record_yardstick` was asked for."""
+
+    env: Environment
+    n_days: int | None
+    profiles_sha256: str
+    cache: Path | None
+    tell: OnProgress
+
+    def play(self, controller: Policy | Controller, run: str, kept: Kept | None = None) -> tuple[Trajectory, PyTree]:
+        """Return the trajectory and the memory that the controller ends with."""
+
+        def on_day(done: int, of: int) -> None:
+            self.tell(done, of, "days")
+
+        days, profiles = self.n_days, self.profiles_sha256
+        return record_with_memory(self.env, controller, run, days, profiles, on_day=on_day, kept=kept)
+
+    def file(self, name: str, planner: Environment, *settings: object) -> Path | None:
+        """Return the path of a file in the cache that is named after all that a plan depends on; None without one."""
+        key = _key(planner, self.n_days, self.profiles_sha256, *settings)
+        return None if self.cache is None or key is None else self.cache / f"{name}_{key}.npz"
+
+
+def _droop(asked: _Asked, name: str, droop: Droop) -> YardstickRun:
+    trajectory, memory = asked.play(droop, name)
     note = (
         f"{int(memory.unsettled)} of {trajectory.n_steps} steps not settled within {droop.tolerance:g} of the curve "
         f"in {droop.max_iterations} iterations, furthest {float(memory.furthest):.1e}"
@@ -104,39 +136,34 @@ def _droop(env: Environment, name: str, droop: Droop, n_days: int | None, watche
     return YardstickRun(trajectory, note)
 
 
-def _model_predictive(
-    env: Environment, n_days: int | None, watched: Mapping[str, Any], cache: Path | None
-) -> YardstickRun:
+def _model_predictive(asked: _Asked) -> YardstickRun:
     controller = ModelPredictive()
-    key = _key(env, n_days, watched["profiles_sha256"], controller.horizon, asdict(controller.config))
-    kept = None if cache is None or key is None else Kept(cache / f"model_predictive_{key}.npz")
-    trajectory = record(env, controller, "model_predictive", n_days, **watched, kept=kept)
+    file = asked.file("model_predictive", asked.env, controller.horizon, asdict(controller.config))
+    trajectory, _ = asked.play(controller, "model_predictive", None if file is None else Kept(file))
     note = (
         f"{controller.horizon} steps ahead, persistence forecast, {controller.config.n_iterations} iterations every "
-        f"step, model {env.power_flow.method}"
+        f"step, model {asked.env.power_flow.method}"
     )
     return YardstickRun(trajectory, note)
 
 
-def _perfect_foresight(
-    env: Environment, n_days: int | None, watched: Mapping[str, Any], cache: Path | None, tell: OnProgress
-) -> YardstickRun:
+def _perfect_foresight(asked: _Asked) -> YardstickRun:
+    env = asked.env
     if env.scenario.uncertainty != Uncertainty() or env.scenario.observation.missing_probability > 0:
         raise InputError("perfect foresight needs days without random disturbances; evaluate without them")
     planner = env if env.power_flow.model.exact else env.with_power_flow(PLANNED_IN)
-    n_days = env.profiles.n_days if n_days is None else n_days
-    key = _key(planner, n_days, watched["profiles_sha256"], asdict(SEARCH), asdict(SETTLE))
-    file = None if cache is None or key is None else cache / f"optimum_{key}.npz"
+    n_days = env.profiles.n_days if asked.n_days is None else asked.n_days
+    file = asked.file("optimum", planner, asdict(SEARCH), asdict(SETTLE))
     optimum = None if file is None else _load(file, planner, n_days)
     if optimum is None:
         unfinished = None if file is None else Kept(file.with_name(f"unfinished_{file.name}"))
         optimum = find_optimum(
-            planner, n_days, on_iterations=lambda done, of: tell(done, of, "iterations"), keeper=unfinished
+            planner, n_days, on_iterations=lambda done, of: asked.tell(done, of, "iterations"), keeper=unfinished
         )
         if file is not None and unfinished is not None:
             _save(file, optimum)
             unfinished.remove()
-    trajectory = record(env, Schedule(optimum.action), OPTIMUM, n_days, **watched)
+    trajectory, _ = asked.play(Schedule(optimum.action), OPTIMUM)
     note = (
         f"local optimum in {planner.power_flow.method}, {optimum.mean_day_cost:z.4f} a day as optimised, "
         f"{trajectory.cost.sum() / n_days:z.4f} played in {env.power_flow.method}; stationarity residual "
@@ -145,8 +172,8 @@ def _perfect_foresight(
     return YardstickRun(trajectory, note)
 
 
-def _key(planner: Environment, n_days: int | None, profiles_sha256: str, *settings: Any) -> str | None:
-    """Name what a plan depends on; None where that is not known."""
+def _key(planner: Environment, n_days: int | None, profiles_sha256: str, *settings: object) -> str | None:
+    """Return a hash of all that a plan depends on; None where the profiles are not known."""
     if not profiles_sha256:
         return None
     days = planner.profiles.n_days if n_days is None else n_days
@@ -166,7 +193,7 @@ def _key(planner: Environment, n_days: int | None, profiles_sha256: str, *settin
 
 def _save(file: Path, optimum: Optimum) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    kept: dict[str, Any] = {name: np.asarray(getattr(optimum, name)) for name in KEPT}
+    kept = {name: np.asarray(getattr(optimum, name)) for name in KEPT}
     with whole_file(file) as partial:
         write_npz(partial, kept)
 

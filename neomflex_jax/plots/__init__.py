@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -32,7 +32,7 @@ def draw_figure(
     table: pd.DataFrame | str | Path,
     run: str = "controlled",
     days: Sequence[int] | None = None,
-    **options: Any,
+    **options: object,
 ) -> Figure:
     """Draw one of `FIGURES`.
 

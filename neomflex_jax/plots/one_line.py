@@ -30,7 +30,9 @@ from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
 from neomflex_jax.plots.symbols import BatterySymbol, Sun
 
 if TYPE_CHECKING:
+    from jax import Array
     from matplotlib.axes import Axes
+    from matplotlib.collections import PathCollection
 
 WIDTH_INCH, DPI = 11.0, 100
 INCH_PER_ROW, ROOM_INCH, MOST_INCH = 0.95, 1.6, 18.0  # height: of a row of the tree, of what stands around, at most
@@ -72,7 +74,7 @@ class OneLine:
         self._summary = self._axes.set_title(" ", loc="right", fontsize=10, color=style.INK)
         self._draw_legend()
 
-    def draw(self, info: Mapping[str, Any]) -> Figure:
+    def draw(self, info: Mapping[str, np.ndarray | Array]) -> Figure:
         """Show one answer of the environment.
 
         Parameters
@@ -101,7 +103,7 @@ class OneLine:
         self._summary.set_color(style.INK if solved and not outside.any() else style.VERMILLION)
         return self.figure
 
-    def frame(self, info: Mapping[str, Any]) -> np.ndarray:
+    def frame(self, info: Mapping[str, np.ndarray | Array]) -> np.ndarray:
         """Show one answer as an image, (height, width, 3) uint8."""
         self.draw(info)
         self._canvas.draw()
@@ -128,7 +130,7 @@ class OneLine:
         axes.set_xticks([])
         axes.spines[:].set_visible(False)
 
-    def _draw_buses(self, axes: Axes) -> tuple[Any, Any]:
+    def _draw_buses(self, axes: Axes) -> tuple[PathCollection, PathCollection]:
         limits = self.env.scenario.limits
         middle = 0.5 * (limits.band_min_pu + limits.band_max_pu)
         x, y = self._node_place.T

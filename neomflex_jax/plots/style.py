@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -26,6 +26,14 @@ ENTRY_LETTERS, ENTRY_LINES = 32, 3  # of a name in a legend
 LEGEND_ROWS = 18  # in a figure of the usual height
 
 
+class LineStyle(TypedDict):
+    """Options of Matplotlib's `plot`."""
+
+    color: str
+    linestyle: str
+    linewidth: float
+
+
 def new_figure(title: str, ylabel: str, n_days: int = 1) -> tuple[Figure, Axes]:
     """One panel, wider for many days, with room made for what stands outside it."""
     width = min(9.0 + 0.5 * max(n_days - MOST_DAYS_WITH_HOURS, 0), 24.0)
@@ -40,7 +48,7 @@ def new_figure(title: str, ylabel: str, n_days: int = 1) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def series_style(index: int, n_days: int = 1) -> dict[str, Any]:
+def series_style(index: int, n_days: int = 1) -> LineStyle:
     """Colour and dashes of one of several lines; both differ between neighbours, for prints in grey.
 
     Over many days lines are thin and whole: dashes would melt together.

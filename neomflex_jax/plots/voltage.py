@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -68,7 +67,7 @@ def _envelope(axes: Axes, chosen: ChosenDays) -> None:
 
 def _outline(axes: Axes, chosen: ChosenDays, line_style: str) -> None:
     """Lowest and highest voltage of a run to compare with, as thin lines."""
-    thin: dict[str, Any] = {"color": style.INK, "linewidth": 0.8, "linestyle": line_style}
+    thin: style.LineStyle = {"color": style.INK, "linewidth": 0.8, "linestyle": line_style}
     hours = chosen.table[COLUMN_MIDDLE]
     axes.plot(hours, chosen.table["voltage_max_pu"], label=f"{chosen.run}: lowest, highest", **thin)
     axes.plot(hours, chosen.table["voltage_min_pu"], **thin)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
@@ -18,8 +19,8 @@ from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.sac_loop import SacTraining
 from neomflex_jax.training.step_metrics import Metrics
 
-Learner = Any  # a pytree, what learning changes
-TrainState = Any  # a frozen dataclass with `learner`, `key` and `steps`, () int32 made by every copy
+Learner: TypeAlias = PyTree  # a pytree, what learning changes
+TrainState: TypeAlias = PyTree  # a frozen dataclass with `learner`, `key` and `steps`, () int32 made by every copy
 
 
 class Algorithm(Protocol):
@@ -35,7 +36,7 @@ class Algorithm(Protocol):
         """Steps that `advance` makes of every copy."""
         ...
 
-    def places(self) -> Any:
+    def places(self) -> PyTree:
         """Return which arrays of a state the devices share: a `PartitionSpec` for each branch of it."""
         ...
 

@@ -57,7 +57,7 @@ FRESH = Standing()
 class Checkpoints:
     """The checkpoints in one folder, made by and for runs of one origin (see `origin.py`)."""
 
-    def __init__(self, folder: Path, origin: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, origin: Mapping[str, object]) -> None:
         import orbax.checkpoint as ocp
 
         logging.getLogger("absl").setLevel(
@@ -249,7 +249,7 @@ def _reason(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_key(leaf: Array | jax.ShapeDtypeStruct) -> bool:
     return bool(jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key))
 
 
@@ -271,7 +271,7 @@ def _abstract_arrays(template: TrainState) -> dict[str, jax.ShapeDtypeStruct]:
 
 
 def _from_named_arrays(stored: Mapping[str, Array], template: TrainState) -> TrainState:
-    def rebuild(path: Any, leaf: jax.ShapeDtypeStruct) -> Array:
+    def rebuild(path: tuple[object, ...], leaf: jax.ShapeDtypeStruct) -> Array:
         if not leaf.size:
             nothing = np.zeros(leaf.shape, leaf.dtype)
             return jax.make_array_from_callback(leaf.shape, leaf.sharding, lambda _: nothing)

@@ -46,12 +46,12 @@ def check_sums(arrays: Mapping[str, Array], expected: Mapping[str, list[str]]) -
             raise ValueError(f"{name} is not what was saved: its SHA-256 differs")
 
 
-def sealed(note: Mapping[str, Any]) -> dict[str, Any]:
+def sealed(note: Mapping[str, object]) -> dict[str, object]:
     """Add the sum of a note (plain JSON values) to it."""
     return {**note, SEAL: _seal(note)}
 
 
-def unsealed(note: Any) -> dict[str, Any]:
+def unsealed(note: object) -> dict[str, Any]:
     """Return a note without its sum.
 
     Raises
@@ -67,7 +67,7 @@ def unsealed(note: Any) -> dict[str, Any]:
     return rest
 
 
-def _seal(note: Mapping[str, Any]) -> str:
+def _seal(note: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy
 from neomflex_jax.agents.policy import NoControl
@@ -38,7 +38,7 @@ class Comparison:
         """Return the part of one seed."""
         return replace(self, policy=(self.policy[index],))
 
-    def as_dict(self, sentence: str) -> dict[str, Any]:
+    def as_dict(self, sentence: str) -> dict[str, object]:
         """Return plain values for result.json."""
         return {"sentence": sentence, **asdict(self)}
 
@@ -108,10 +108,10 @@ def _costs(env: Environment, policies: NetworkPolicy) -> Array:
     rules: tuple[Controller, ...] = (Blind(NoControl(env.action_size)), Droop(MAPDN, None))
     n_seeds = jax.tree.leaves(policies)[0].shape[0]
 
-    def step(carry: tuple[State, Array, Any], _: None) -> tuple[tuple[State, Array, Any], Array]:
+    def step(carry: tuple[State, Array, PyTree], _: None) -> tuple[tuple[State, Array, PyTree], Array]:
         states, observations, memories = carry
         actions = [*jax.vmap(lambda policy, seen: policy(seen))(policies, observations[:n_seeds])]
-        kept: list[Any] = []
+        kept: list[PyTree] = []
         for index, (rule, memory) in enumerate(zip(rules, memories, strict=True), start=n_seeds):
             state = jax.tree.map(lambda leaf, index=index: leaf[index], states)
             action, memory = rule.act(env, state, observations[index], memory)

@@ -16,6 +16,7 @@ import jax
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
+from jaxtyping import PyTree
 
 from neomflex_jax.errors import InputError
 
@@ -73,14 +74,14 @@ def mesh(n_devices: int) -> Mesh:
     return Mesh(np.array(chosen), (AXIS,))
 
 
-def placed(tree: Any, specs: Any, n_devices: int) -> Any:
+def placed(tree: PyTree, specs: PyTree, n_devices: int) -> PyTree:
     """Return a tree of shapes with the devices where its arrays shall lie; a spec may be for all below a branch."""
     if n_devices == 1:
         here = SingleDeviceSharding(jax.local_devices()[0])
         return jax.tree.map(lambda leaf: _shape(leaf.shape, leaf.dtype, sharding=here), tree)
 
-    def branch(spec: PartitionSpec, below: Any) -> Any:
-        def one(leaf: Any) -> Any:
+    def branch(spec: PartitionSpec, below: PyTree) -> PyTree:
+        def one(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
             there = NamedSharding(mesh(n_devices), spec if leaf.size else EVERYWHERE)  # as XLA says of empty arrays
             return _shape(leaf.shape, leaf.dtype, sharding=there)
 
@@ -89,7 +90,7 @@ def placed(tree: Any, specs: Any, n_devices: int) -> Any:
     return jax.tree.map(branch, specs, tree, is_leaf=lambda spec: isinstance(spec, PartitionSpec))
 
 
-def on_host(tree: Any, n_devices: int) -> Any:
+def on_host(tree: PyTree, n_devices: int) -> PyTree:
     """Return arrays whole, on the host, wherever their parts are; all processes have to call it."""
     if n_devices > 1 and not all(
         leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in jax.tree.leaves(tree)

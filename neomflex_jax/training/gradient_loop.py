@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.gradient import GradientLearner, GradientState
 from neomflex_jax.agents.gradient.learner import Acting
@@ -67,7 +67,7 @@ class GradientTraining:
         """Steps that `advance` makes of every copy."""
         return CHUNK_UPDATES * self._horizon
 
-    def places(self) -> Any:
+    def places(self) -> PyTree:
         """Return which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
         return EVERYWHERE
 

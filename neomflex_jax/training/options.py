@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import jax
 
@@ -104,7 +103,7 @@ def read_options(folder: RunFolder) -> TrainOptions:
     return build(TrainOptions, {name: value for name, value in config.items() if name in names}, where)
 
 
-def config_of(options: TrainOptions) -> dict[str, Any]:
+def config_of(options: TrainOptions) -> dict[str, object]:
     """Return what a run's config.json says: options, versions, device, hashes of what was trained on."""
     return {
         "neomflex_jax": __version__,

@@ -11,7 +11,6 @@ import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import jax
 
@@ -24,7 +23,7 @@ CHANGEABLE = ("total_steps", "max_seconds", "compared_days")  # a resumed run ma
 DEVICE = "device"
 
 
-def origin_of(options: TrainOptions) -> dict[str, Any]:
+def origin_of(options: TrainOptions) -> dict[str, object]:
     """Return what a checkpoint of these options says of itself, as it is read back from JSON."""
     config = {name: value for name, value in config_of(options).items() if name not in CHANGEABLE}
     return json.loads(json.dumps({**config, STATE: STATE_FORMAT, "processes": jax.process_count()}))
@@ -35,7 +34,7 @@ def digest_of(options: TrainOptions) -> str:
     return hashlib.sha256(json.dumps(dataclasses.asdict(options), sort_keys=True).encode()).hexdigest()
 
 
-def check_origin(stored: Mapping[str, Any], current: Mapping[str, Any], where: str) -> None:
+def check_origin(stored: Mapping[str, object], current: Mapping[str, object], where: str) -> None:
     """Compare where a checkpoint comes from with the run that is to go on from it.
 
     Raises
@@ -55,7 +54,7 @@ def check_origin(stored: Mapping[str, Any], current: Mapping[str, Any], where: s
         if name in VERSIONS or there.get(name) == here.get(name):
             continue
         both = f"{where}: made with {name} = {there.get(name)!r}, and this run has {here.get(name)!r}"
-        if name != DEVICE and not (name == "devices" and current.get("n_seeds", 1) > 1):  # seeds are whole on each
+        if name != DEVICE and not (name == "devices" and current.get("n_seeds", 1) != 1):  # seeds are whole on each
             raise InputError(f"{both}; put it back, or train anew with --overwrite")
         warnings.warn(f"{both}; numbers may round otherwise from here on", stacklevel=3)
 
@@ -69,7 +68,7 @@ def _check_version(name: str, stored: str, current: str, where: str) -> None:
     warnings.warn(f"{both}; numbers may round otherwise from here on", stacklevel=4)
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(values: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")

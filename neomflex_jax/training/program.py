@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import Environment
@@ -97,10 +97,12 @@ class Program:
         return keys[0] if self.n_seeds == 1 else jnp.stack(keys)
 
     @property
-    def _state_place(self) -> Any:
+    def _state_place(self) -> PyTree:
         return self.algorithm.places() if self.n_seeds == 1 else SPREAD
 
-    def _mapped(self, function: Callable[..., Any], takes: tuple[Any, ...], gives: Any) -> Callable[..., Any]:
+    def _mapped(
+        self, function: Callable[..., PyTree], takes: tuple[PyTree, ...], gives: PyTree
+    ) -> Callable[..., PyTree]:
         """Return a function mapped over the seeds of its second argument, and over the devices.
 
         `takes` and `gives` say where arguments and results lie.

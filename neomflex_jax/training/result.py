@@ -61,7 +61,7 @@ def result_of(
     }
 
 
-def write_result(path: Path, result: dict[str, Any]) -> None:
+def write_result(path: Path, result: dict[str, object]) -> None:
     """Write result.json, whole or not at all."""
     write_whole(path, json.dumps(result, indent=2) + "\n")
 
@@ -82,7 +82,7 @@ def finishing_power_flow(folder: RunFolder, options: TrainOptions) -> str:
     return str(ended_on)
 
 
-def trained_on(config: Mapping[str, Any]) -> str:
+def trained_on(config: Mapping[str, object]) -> str:
     """Return the power flows that the costs in a run's metrics are from, as text; empty where its config says none."""
     scenario = config.get("scenario")
     begun = scenario.get("power_flow") if isinstance(scenario, dict) else None

@@ -183,7 +183,7 @@ class RunFolder:
             with suppress(OSError):  # others' files lie there
                 folder.root.rmdir()
 
-    def begin(self, config: dict[str, Any], *, overwrite: bool) -> None:
+    def begin(self, config: dict[str, object], *, overwrite: bool) -> None:
         """Make room for a run and write its settings."""
         self.prepare(overwrite=overwrite)
         self.write_config(config)
@@ -212,7 +212,7 @@ class RunFolder:
                 "checkpoints back, or train anew with --overwrite or another --output"
             )
 
-    def write_config(self, config: dict[str, Any]) -> None:
+    def write_config(self, config: dict[str, object]) -> None:
         """Write the run's settings, whole or not at all; from then on the folder is ours."""
         mark(self.root, KIND, PARTS)
         write_whole(self.config, json.dumps({"run_format": RUN_FORMAT, **config}, indent=2) + "\n")

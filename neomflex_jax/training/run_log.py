@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.tables import read_table
@@ -108,7 +108,7 @@ def drop_rows_after(path: Path, steps: int) -> None:
     write_whole(path, "".join(lines[:1] + kept))
 
 
-def check_finite_arrays(learner: Any) -> None:
+def check_finite_arrays(learner: PyTree) -> None:
     """Raise `DivergedError` if an array of a learner is not finite: losses tell only of the updates before the last."""
     if not bool(np.asarray(_all_finite(learner).addressable_data(0))):
         raise DivergedError(
@@ -118,7 +118,7 @@ def check_finite_arrays(learner: Any) -> None:
 
 
 @jax.jit
-def _all_finite(learner: Any) -> Array:
+def _all_finite(learner: PyTree) -> Array:
     floats = [leaf for leaf in jax.tree.leaves(learner) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     return jnp.array([jnp.isfinite(leaf).all() for leaf in floats]).all()
 

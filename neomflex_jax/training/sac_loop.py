@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
@@ -57,8 +57,8 @@ class SacTraining:
 
     def places(self) -> SacState:
         """Return which arrays of a state the devices share: what belongs to copies."""
-        everywhere: Any = EVERYWHERE
-        spread: Any = SPREAD
+        everywhere: PyTree = EVERYWHERE
+        spread: PyTree = SPREAD
         return SacState(
             learner=everywhere,
             buffer=ReplayBuffer(storage=spread, position=everywhere, filled=everywhere),

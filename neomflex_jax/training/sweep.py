@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from contextlib import closing
 from itertools import chain, product
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
@@ -26,7 +26,7 @@ Job = tuple[Training, ...]
 OnJob = Callable[[int, int], None]  # how many trainings of how many are done
 
 
-def grid(options: TrainOptions, values: Mapping[str, Sequence[Any]]) -> list[TrainOptions]:
+def grid(options: TrainOptions, values: Mapping[str, Sequence[object]]) -> list[TrainOptions]:
     """Options with every combination of the algorithm's settings, the last name's values changing fastest.
 
     Raises
@@ -54,7 +54,7 @@ def grid(options: TrainOptions, values: Mapping[str, Sequence[Any]]) -> list[Tra
 def sweep(
     options_list: Sequence[TrainOptions],
     output: Path,
-    executor: Any = None,
+    executor: Executor | None = None,
     *,
     names: Sequence[str] | None = None,
     largest_job: int | None = None,
@@ -119,7 +119,7 @@ def _run_here(jobs: Sequence[Job], overwrite: bool, on_progress: OnProgress | No
         yield train_group(job, overwrite, on_progress)
 
 
-def _run_on(executor: Any, jobs: Sequence[Job], overwrite: bool) -> Generator[list[Outcome]]:
+def _run_on(executor: Executor, jobs: Sequence[Job], overwrite: bool) -> Generator[list[Outcome]]:
     """Outcomes of jobs that run side by side, in the jobs' order; after an error or Ctrl-C no further job begins."""
     futures = [executor.submit(train_group, job, overwrite) for job in jobs]
     try:

@@ -6,12 +6,13 @@ A learner's policy sees observations alone (`agents/policy.py`); `Blind` makes a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import PyTreeDef
+from jaxtyping import PyTree
 
 from neomflex_jax.agents.policy import STATIC, Policy
 from neomflex_jax.environment import Environment, State
@@ -22,11 +23,11 @@ from neomflex_jax.one_line import one_line
 class Controller(Protocol):
     """A pytree with two pure functions; the memory is any pytree whose shapes stay."""
 
-    def start(self, env: Environment) -> Any:
+    def start(self, env: Environment) -> PyTree:
         """Give the memory before the first step."""
         ...
 
-    def act(self, env: Environment, state: State, observation: Array, memory: Any) -> tuple[Array, Any]:
+    def act(self, env: Environment, state: State, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
         """Give actions (n_agents, action_size) in [-1, 1], and the next memory."""
         ...
 

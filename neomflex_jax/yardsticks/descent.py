@@ -11,7 +11,7 @@ Source of the step: D. P. Kingma, J. Ba, "Adam: a method for stochastic optimiza
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ class Descending(NamedTuple):
 
     iteration: Array  # () int32, made
     plan: Array  # (n, n_control)
-    moments: Any  # Adam's
+    moments: optax.OptState  # Adam's
     gradients: Array  # (n, n_control) sum of the cost's over the iterations
     products: Array  # () sum of gradient times plan
 
@@ -51,6 +51,9 @@ class Descended(NamedTuple):
     plan: Array  # (n, n_control)
     mean_gradient: Array  # (n, n_control) of the cost
     mean_product: Array  # () gradient times plan
+
+
+Carry: TypeAlias = tuple[Array, optax.OptState, Array, Array]  # of a `Descending`, without the count
 
 
 def foresee(env: Environment, start: State, plan: Array) -> Ahead:
@@ -82,7 +85,7 @@ def go_on(
         ahead = foresee(env, start, plan)
         return jnp.sum(ahead.cost), reached(env, plan, ahead.after)
 
-    def improve(iteration: Array, carry: tuple[Array, Any, Array, Array]) -> tuple[Array, Any, Array, Array]:
+    def improve(iteration: Array, carry: Carry) -> Carry:
         plan, moments, gradients, products = carry
         gradient, plan = jax.grad(total, has_aux=True)(plan)
         step, moments = adam.update(gradient, moments)

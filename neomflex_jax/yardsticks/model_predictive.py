@@ -11,7 +11,6 @@ The warm start makes few iterations enough: every row of a plan has been improve
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,8 +58,6 @@ def forecast(env: Environment, now: Array, horizon: int) -> Environment:
     source = row - steps_per_day * days_back
     source = jnp.where(source < 0, now, source)
 
-    def known(values: Any) -> Any:
-        return None if values is None else values[source]
-
-    seen = replace(profiles, demand=known(profiles.demand), solar=known(profiles.solar), price=known(profiles.price))
+    price = None if profiles.price is None else profiles.price[source]
+    seen = replace(profiles, demand=profiles.demand[source], solar=profiles.solar[source], price=price)
     return replace(env, profiles=seen)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -55,11 +55,11 @@ class Optimum:
 class Keeper(Protocol):
     """Where a search leaves how far it has come, and another one takes up from there."""
 
-    def save(self, standing: Any) -> None:
+    def save(self, standing: Standing) -> None:
         """Keep it, or not if something was kept a moment ago."""
         ...
 
-    def load(self, template: Any) -> Any:
+    def load(self, template: Standing) -> Standing | None:
         """Return what was saved, if it has the shapes and types of `template`, else None."""
         ...
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from neomflex_jax.environment.step.actions import lay_out_actions
 from neomflex_jax.errors import InputError
 from neomflex_jax.scenario import Scenario
 
 # {agent: observation} -> {agent: action}, unpadded; actions beyond [-1, 1] are clipped, as the environment does
-ActingPolicy = Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
+ActingPolicy = Callable[[dict[str, np.ndarray]], Mapping[str, ArrayLike]]
 
 
 def idle_policy(scenario: Scenario) -> ActingPolicy:
@@ -69,7 +69,7 @@ class Actor:
         return action
 
 
-def _checked(where: str, action: Any, size: int) -> np.ndarray:
+def _checked(where: str, action: ArrayLike, size: int) -> np.ndarray:
     try:
         if np.iscomplexobj(action):
             raise TypeError("it is complex")

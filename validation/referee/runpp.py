@@ -53,7 +53,7 @@ RUNPP_OPTIONS: dict[str, Any] = {
     "numba": find_spec("numba") is not None,
     "lightsim2grid": False,
 }
-RETRY_LADDER: tuple[dict[str, Any], ...] = (  # cold each, and from where the grid needs it, as above
+RETRY_LADDER: tuple[dict[str, object], ...] = (  # cold each, and from where the grid needs it, as above
     {"algorithm": "nr", "init": "flat", "max_iteration": 30},
     {"algorithm": "iwamoto_nr", "init": "flat", "max_iteration": 30},
 )
@@ -118,7 +118,7 @@ def solve_stubbornly(built: PandapowerNet, step: SetPoints) -> Solved:
     return vars(results) | {"status": np.array([status], "<U16"), "attempts": np.array([attempts])}
 
 
-def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, Any]) -> tuple[GridResults, str]:
+def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, object]) -> tuple[GridResults, str]:
     """One cold power flow; all results are NaN unless its status is ok."""
     import pandapower
 

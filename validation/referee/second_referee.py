@@ -46,7 +46,7 @@ class SecondReferee:
 
     __repr__ = one_line
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Plain values."""
         return dataclasses.asdict(self)
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax._version import __version__
 
@@ -37,7 +36,7 @@ def git_commit(root: Path = ROOT) -> str | None:
     return commit + ("-dirty" if changed else "")
 
 
-def machine() -> Mapping[str, Any]:
+def machine() -> Mapping[str, object]:
     """System, processor and number of cores."""
     return {"system": platform.system(), "processor": platform.machine(), "cpu_count": os.cpu_count()}
 

@@ -42,9 +42,9 @@ class RunReport:
     power_flow: str
     profiles_sha256: str
     policies_sha256: Mapping[str, str]  # by agent; empty for what is no trained policy
-    runpp_needs: Mapping[str, Any]  # what its grid puts in place of the general options of `runpp`
+    runpp_needs: Mapping[str, object]  # what its grid puts in place of the general options of `runpp`
     tolerances: Tolerances
-    own_tolerances: Mapping[str, Any]  # {name: [default, own]} of those that are not the method's defaults
+    own_tolerances: Mapping[str, object]  # {name: [default, own]} of those that are not the method's defaults
     verdict: str
     criteria: tuple[Criterion, ...]
     metrics: Metrics
@@ -54,7 +54,7 @@ class RunReport:
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # from pandapower's voltages and losses
     closed_loop: Mapping[str, Any] | None  # as `gap.ClosedLoop`; None: the policy did not act in pandapower
-    second_referee: Mapping[str, Any]  # as `second_referee.SecondReferee`
+    second_referee: Mapping[str, object]  # as `second_referee.SecondReferee`
     figures: Mapping[str, str]  # captions by file name, beside the report
 
     __repr__ = one_line
@@ -95,8 +95,8 @@ class Report:
     ranking: Ranking
     versions: Mapping[str, str]
     git_commit: str | None
-    machine: Mapping[str, Any]
-    metadata: Mapping[str, Any]
+    machine: Mapping[str, object]
+    metadata: Mapping[str, object]
 
     __repr__ = one_line
 
@@ -126,9 +126,9 @@ class Report:
         """0 for PASS, 1 for FAIL, 2 for INCOMPLETE."""
         return EXIT_STATUS[self.verdict]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """Plain values for JSON; figures that do not exist are None."""
-        head: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "verdict": self.verdict}
+        head: dict[str, object] = {"schema_version": SCHEMA_VERSION, "verdict": self.verdict}
         head |= {"judged": [run.run for run in self.judged], "days": list(self.days), "n_days": self.n_days}
         head |= {"is_sample": self.is_sample, "versions": dict(self.versions), "git_commit": self.git_commit}
         head |= {"machine": dict(self.machine), "runpp_options": RUNPP_OPTIONS, "retry_ladder": list(RETRY_LADDER)}
@@ -146,7 +146,7 @@ class Report:
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Nested plain values; NaN and infinity, which JSON has not, become None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

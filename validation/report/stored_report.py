@@ -67,7 +67,7 @@ class StoredReport:
     verdict: str
     is_sample: bool
     days: tuple[int, ...]
-    training: Mapping[str, Any]  # algorithm and seed, where they were stated
+    training: Mapping[str, object]  # algorithm and seed, where they were stated
     runs: tuple[StoredRun, ...]
     files_sha256: Mapping[str, str]  # of what lies beside it; empty in reports that do not say
     content: Mapping[str, Any]
@@ -166,7 +166,7 @@ def _record_verdict(verdict: str, passed: Mapping[str, object], failed: set[str]
     return FAIL if any(passed.get(name) is False for name in ours) else INCOMPLETE
 
 
-def _count(path: Path, values: Mapping[str, Any], name: str) -> int:
+def _count(path: Path, values: Mapping[str, object], name: str) -> int:
     count = _get(path, values, name, int)
     if isinstance(count, bool) or count < 0:
         raise InputError(f"{path}: {name} is {count!r:.40}, not a count; validate again")
@@ -179,14 +179,14 @@ def _costs(path: Path, entry: dict[str, Any], name: str) -> tuple[float, ...]:
     return tuple(_list(path, {name: costs}, name, float))
 
 
-def _get(path: Path, values: Mapping[str, Any], name: str, kind: type[T]) -> T:
+def _get(path: Path, values: Mapping[str, object], name: str, kind: type[T]) -> T:
     value = values.get(name)
     if not isinstance(value, kind):
         raise InputError(f"{path}: {name} is {shown(value)}, not a {kind.__name__}; validate again")
     return value
 
 
-def _list(path: Path, values: Mapping[str, Any], name: str, kind: type[T]) -> list[T]:
+def _list(path: Path, values: Mapping[str, object], name: str, kind: type[T]) -> list[T]:
     entries = _get(path, values, name, list)
     if not all(isinstance(entry, kind) and not isinstance(entry, bool) for entry in entries):
         raise InputError(f"{path}: {name} must be a list of {kind.__name__}; validate again")

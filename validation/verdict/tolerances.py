@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import build
@@ -146,7 +145,7 @@ def read_tolerances(path: Path, base: Tolerances) -> Tolerances:
     return build(Tolerances, {**asdict(base), **values}, str(path), lines=lines)
 
 
-def changes(tolerances: Tolerances, base: Tolerances) -> Mapping[str, Any]:
+def changes(tolerances: Tolerances, base: Tolerances) -> Mapping[str, object]:
     """List the limits that differ: ``{name: [default, own]}``."""
     own = asdict(tolerances)
     return {name: [limit, own[name]] for name, limit in asdict(base).items() if limit != own[name]}
