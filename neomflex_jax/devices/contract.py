@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from neomflex_jax.devices.device import Delivery, Kind, Store
+from neomflex_jax.devices.device import Delivery, Kind, Params, Store
 from neomflex_jax.errors import InputError
 
 
@@ -28,7 +29,7 @@ def check_delivery(kind: Kind, delivery: Delivery, store: Store, n_device: int) 
     values = {"p_mw": delivery.p_mw, "q_mvar": delivery.q_mvar, "clipped": delivery.clipped, **delivery.recorded}
     for name, value in values.items():
         if value is not None:
-            _check_array(f"{where}: step returns {name}", value, n_device)
+            check_array(f"{where}: step returns {name}", value, n_device)
     before, after = _form(store), _form(delivery.store)
     if before != after:
         raise InputError(f"{where}: a store is {before} and after a step {after}; structure and shapes must stay")
@@ -37,8 +38,28 @@ def check_delivery(kind: Kind, delivery: Delivery, store: Store, n_device: int) 
         raise InputError(f"{where}: `kept` and `recorded` disagree on {min(kept)!r}; name what a store holds in both")
 
 
-def _check_array(what: str, value: object, n_device: int) -> None:
-    shape, dtype = jnp.shape(value), jnp.result_type(value)  # type: ignore[arg-type]
+def check_stores(kind: Kind, params: Params, store: Store) -> None:
+    """Compare a random store with the kind's other ones.
+
+    Raises
+    ------
+    InputError
+        If they are of another structure or shape.
+    """
+    for name in ("first", "middle"):
+        other = _form(getattr(kind, name)(params))
+        if other != _form(store):
+            raise InputError(
+                f"device {kind.__name__} ({kind.__module__}): random returns a store {_form(store)} and {name} {other}"
+                "; structure and shapes must agree"
+            )
+
+
+def check_array(what: str, value: object, n_device: int) -> None:
+    """Raise `InputError` unless a value is (n_device,) floats."""
+    if not isinstance(value, Array | np.ndarray | np.generic | float | int):
+        raise InputError(f"{what} of type {type(value).__name__}; expected (n_device,) = ({n_device},) floats")
+    shape, dtype = jnp.shape(value), jnp.result_type(value)
     if shape != (n_device,) or not jnp.issubdtype(dtype, jnp.floating):
         raise InputError(f"{what} of shape {shape} and type {dtype}; expected (n_device,) = ({n_device},) floats")
 

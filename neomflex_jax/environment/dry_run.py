@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import partial
 
@@ -10,20 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices.contract import check_delivery
+from neomflex_jax.devices.contract import check_array, check_delivery, check_stores
 from neomflex_jax.devices.device import Delivery, Kind, Surroundings
 from neomflex_jax.devices.registry import is_packaged, key_of_kind
 from neomflex_jax.environment.day_start import start_day
 from neomflex_jax.environment.days import draw_day, first_day
+from neomflex_jax.environment.step.info import StepInfo
 from neomflex_jax.environment.step.measurements import Now, Value
 from neomflex_jax.environment.step.outcome import COLLAPSED_VM_PU, Outcome
-from neomflex_jax.environment.step.rewards import reward_terms
+from neomflex_jax.environment.step.rewards import ADDED_TO_BY_DEVICES, SCENARIOS_OWN, reward_terms
 from neomflex_jax.environment.step.set_points import set_points
 from neomflex_jax.environment.task import Task
 from neomflex_jax.errors import InputError
 from neomflex_jax.powerflow import PowerFlowResult
 
 TRIES = 64
+RECORDED_ANYWAY = {field.name for field in dataclasses.fields(StepInfo)}
+RECORDED_ANYWAY |= {"observation", "action", "reward", "run", "scenario", "power_flow", "day", "step"}
 
 
 def try_kinds(task: Task) -> None:
@@ -37,6 +41,7 @@ def try_kinds(task: Task) -> None:
     keys = jax.random.split(jax.random.key(0), TRIES)
     for kind in task.kinds:
         if not is_packaged(kind):
+            _check_names(kind)
             delivered, seen = jax.device_get(jax.jit(jax.vmap(partial(_play, task, kind)))(keys))
             for name, values in delivered.items():
                 _check_finite(f"{_where(kind)}: {name}", values)
@@ -64,21 +69,43 @@ def _play(task: Task, kind: Kind, key: Array) -> tuple[dict[str, Array], tuple[A
         others_p_mw=lambda: jnp.full(n_device, world[4]),
     )
     store = kind.random(key_of_kind(kind, store_key), params)
+    check_stores(kind, params, store)
     delivery = kind.step(params, dict(zip(names, asked, strict=True)), store, around)
     check_delivery(kind, delivery, store, n_device)
-    check_delivery(kind, delivery, kind.first(params), n_device)
     seen = kind.observe(params, delivery.store)
     if len(seen) != len(kind.observables):
         raise InputError(f"{_where(kind)}: observe returns {len(seen)} values of {len(kind.observables)} observables")
-    return _returned(task, kind, delivery), seen
+    for observable, value in zip(kind.observables, seen, strict=True):
+        check_array(f"{_where(kind)}: observe returns {observable.text!r}", value, n_device)
+    returned = _returned(task, kind, delivery)
+    for name, value in returned.items():
+        check_array(f"{_where(kind)}: {name} is", value, n_device)
+    for name in ("first", "middle"):
+        leaves = jax.tree.leaves(getattr(kind, name)(params))
+        returned |= {f"{name}, leaf {number} of the store": leaf for number, leaf in enumerate(leaves)}
+    return returned, seen
 
 
 def _returned(task: Task, kind: Kind, delivery: Delivery) -> dict[str, Array]:
+    """What a step delivered, recorded, keeps and costs, by name."""
     values = {"p_mw": delivery.p_mw, "clipped": delivery.clipped, **delivery.recorded, **kind.kept(delivery.store)}
     if delivery.q_mvar is not None:
         values["q_mvar"] = delivery.q_mvar
     params, hours = task.params(kind), task.scenario.step_hours
     return values | {f"cost {cost.name!r}": cost.amount(params, delivery, 1.0, hours) for cost in kind.costs}
+
+
+def _check_names(kind: Kind) -> None:
+    for each in kind.recorded:
+        for name in {each.name, each.before} & RECORDED_ANYWAY:
+            raise InputError(f"{_where(kind)}: {name!r} is recorded of every step; give what it records another name")
+    for cost in kind.costs:
+        if cost.name in SCENARIOS_OWN and cost.name not in ADDED_TO_BY_DEVICES:
+            allowed = ", ".join(ADDED_TO_BY_DEVICES)
+            raise InputError(
+                f"{_where(kind)}: the reward's term {cost.name!r} is the grid's, and devices add to {allowed} or to "
+                "terms of their own; give the cost another name"
+            )
 
 
 def try_parts(task: Task, day_start_flow: PowerFlowResult) -> None:

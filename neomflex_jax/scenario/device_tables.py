@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from neomflex_jax.devices.device import Kind
-from neomflex_jax.devices.registry import registered_kinds
-from neomflex_jax.errors import shown, unknown_name
+from neomflex_jax.devices.registry import STANDING, registered_kinds
+from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.fields import FieldError, FrozenDict
 from neomflex_jax.scenario.users_parts import PART_MODULES, check_modules
-from neomflex_jax.users_modules import advice_to_import
+from neomflex_jax.users_modules import advice_to_import, module_of
 
 DEVICE_MODULES = "device_modules"  # of a stored scenario: tables and the modules that register their kinds
 
@@ -46,6 +46,12 @@ def gather_tables(
         On a table of an unknown kind, or parts whose modules are not imported.
     """
     check_modules(values.get(PART_MODULES))
+    for kind in registered_kinds():
+        if kind.table in own and kind not in STANDING:
+            raise InputError(
+                f"device {kind.__name__} ({module_of(kind)}): its table {kind.table!r} is a field of every scenario; "
+                "give it another name"
+            )
     kinds = {kind.table: kind for kind in registered_kinds() if kind.table not in own}
     further = {} if instance is None else dict(instance.further)
     gathered: dict[str, Any] = {}

@@ -199,6 +199,27 @@ def returning(**changes: object) -> object:
             r"'heat of tank_24' leaves its bounds 0..1",
         ),
         ({"observe": staticmethod(lambda params, store: ())}, r"observe returns 0 values of 1 observables"),
+        (
+            {"observe": staticmethod(lambda params, store: (store.mean(),))},
+            r"observe returns 'heat of \{\}' of shape \(\) .*expected \(n_device,\) = \(2,\) floats",
+        ),
+        ({"step": returning(p_mw="much")}, r"step returns p_mw of type str; expected"),
+        (
+            {"first": staticmethod(lambda params: jnp.full(2, jnp.nan))},
+            r"first, leaf 0 of the store is NaN .* 128 times",
+        ),
+        (
+            {"random": staticmethod(lambda key, params: jnp.zeros(3))},
+            r"random returns a store floats \(3,\) and first floats \(2,\)",
+        ),
+        (
+            {"kept": staticmethod(lambda store: {"tank_heat": store.sum()})},
+            r"tank_heat is of shape \(\) .*expected \(n_device,\)",
+        ),
+        ({"costs": (CostTerm("cold", lambda *_: jnp.zeros(()), lambda tank: True),)}, r"cost 'cold' is of shape \(\)"),
+        ({"costs": (CostTerm("losses", lambda *_: jnp.zeros(2)),)}, r"term 'losses' is the grid's, and devices add to"),
+        ({"recorded": (Recorded("vm_pu", "pu", ""),)}, r"'vm_pu' is recorded of every step"),
+        ({"table": "limits"}, r"its table 'limits' is a field of every scenario"),
     ],
 )
 def test_a_kind_that_breaks_the_protocol_is_named_when_the_environment_is_made(

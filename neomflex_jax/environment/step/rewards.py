@@ -92,6 +92,9 @@ SCENARIOS_OWN: dict[str, Term] = {
 }
 
 
+ADDED_TO_BY_DEVICES = ("solar", "reactive", "throughput", "curtailment")
+
+
 def _of_devices(task: Task, outcome: Outcome, name: str, weight: float = 1.0) -> Array:
     """What devices add to a term, summed by agent, (n_agents,), 0 or more."""
     scenario, total = task.scenario, jnp.zeros(task.n_agents)
