@@ -1,5 +1,6 @@
 """Ways to spoil a valid file: bytes, words, cells, trees, archives. Everything is drawn from one seeded generator."""
 
+import copy
 import io
 import json
 import random
@@ -109,11 +110,11 @@ def tree(content: bytes, choose: random.Random) -> bytes:
 def _changed(document: Any, choose: random.Random) -> Any:
     places = [(container, key) for container in _containers(document) for key in _keys(container)]
     if not places:
-        return choose.choice(ODD_VALUES)
+        return copy.deepcopy(choose.choice(ODD_VALUES))
     container, key = choose.choice(places)
     kind = choose.choice(["value", "value", "remove", "wrap", "rename", "deep", "other", "scale"])
     if kind == "value":
-        container[key] = choose.choice(ODD_VALUES)
+        container[key] = copy.deepcopy(choose.choice(ODD_VALUES))  # what is spoilt next may be what was put here
     elif kind == "remove":
         del container[key]
     elif kind == "wrap":
