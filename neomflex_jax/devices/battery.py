@@ -204,7 +204,7 @@ class Battery(Device):
 
     @staticmethod
     def first(params: BatteryParams) -> BatteryStore:
-        """Give the initial charge, at rest."""
+        """Return the initial charge, at rest."""
         return _resting(jnp.asarray(params.soc_initial, float))
 
     @staticmethod
@@ -215,7 +215,7 @@ class Battery(Device):
 
     @staticmethod
     def middle(params: BatteryParams) -> BatteryStore:
-        """Give the middle of the window, at rest."""
+        """Return the middle of the window, at rest."""
         return _resting(jnp.asarray((params.soc_min + params.soc_max) / 2.0))
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Whether a kind keeps its protocol, told from shapes and types alone: checked whenever a step is traced."""
+"""Checks that a kind keeps its protocol, by shapes and types alone, whenever its step is traced."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def by_bus(name: str, devices: Sequence[Any], values: np.ndarray) -> dict[str, n
 
 
 def is_off(value: ArrayLike, neutral: float, like: ArrayLike) -> bool:
-    """Whether an option is known to have no effect on `like`, neither on its values nor on its shape.
+    """True if an option is known to change neither the values of `like` nor its shape.
 
     Only Python and NumPy values are known before anything runs; a JAX array always counts as an option in use.
     """
@@ -42,7 +42,7 @@ def is_off(value: ArrayLike, neutral: float, like: ArrayLike) -> bool:
 
 
 def room_in_circle(s_mva: ArrayLike, taken: ArrayLike) -> Array:
-    """Give sqrt(s^2 - taken^2), 0 outside the circle of radius s, with a derivative of 0 on its edge.
+    """Return sqrt(s^2 - taken^2), 0 outside the circle of radius s, with a derivative of 0 on its edge.
 
     The true derivative there is infinite; one infinite entry would make NaN of a whole gradient.
     """

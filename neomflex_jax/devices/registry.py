@@ -32,7 +32,7 @@ def registered_kinds() -> tuple[Kind, ...]:
 
 
 def is_packaged(kind: Kind) -> bool:
-    """Whether a kind needs no import of a user's module."""
+    """True for a kind of the package, which needs no import of a user's module."""
     return kind in PACKAGED
 
 

@@ -181,7 +181,7 @@ def evaluation_environment(
 
 
 def evaluation_scenario(scenario: Scenario, *, disturbed: bool = False) -> Scenario:
-    """Give the scenario of `evaluation_environment`."""
+    """Return the scenario that `evaluation_environment` plays."""
     scenario = with_overrides(scenario, {"day_order": "file", "energies": "carried", "on_violation": "continue"})
     if disturbed:
         return scenario

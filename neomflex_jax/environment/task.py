@@ -57,7 +57,7 @@ class Task:
 
     @property
     def loads_vary(self) -> bool:
-        """Whether loads are anything else than their nominal ones times one factor."""
+        """True if loads are anything else than their nominal values times one factor."""
         flexible = any(self.scenario.of(kind) for kind in self.kinds if kind.turn == Turn.LOAD)
         return flexible or self.scenario.uncertainty.varies_loads
 

@@ -148,7 +148,7 @@ class Scenario:
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def observation_layout(self) -> dict[str, dict[str, Any]]:
-        """Say what a policy's input and output entries mean: a policy fits a scenario if and only if these agree."""
+        """Return what a policy's input and output entries mean: a policy fits a scenario if and only if these agree."""
         seen: dict[str, Any] = {
             name: getattr(self.observation, name) for name in ("scope", "history", "forecast", "forecast_steps")
         }

@@ -38,10 +38,10 @@ class Uncertainty:
 
     @property
     def varies_loads(self) -> bool:
-        """Whether buses' loads are no common multiple of their nominal ones."""
+        """True if each bus's load gets a factor of its own."""
         return self.demand_spread > 0
 
     @property
     def varies_growth(self) -> bool:
-        """Whether Demand or Solar of a day is scaled."""
+        """True if a day's Demand or Solar is scaled."""
         return self.load_growth != (1.0, 1.0) or self.pv_growth != (1.0, 1.0)

@@ -24,11 +24,11 @@ class Controller(Protocol):
     """A pytree with two pure functions; the memory is any pytree whose shapes stay."""
 
     def start(self, env: Environment) -> PyTree:
-        """Give the memory before the first step."""
+        """Return the memory before the first step."""
         ...
 
     def act(self, env: Environment, state: State, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
-        """Give actions (n_agents, action_size) in [-1, 1], and the next memory."""
+        """Return actions (n_agents, action_size) in [-1, 1], and the next memory."""
         ...
 
 

@@ -26,7 +26,7 @@ TWINS: dict[str, Twin[Any]] = _packaged()  # by table of the scenario
 
 
 def register_twin(twin: Twin[Any]) -> None:
-    """Give a user's own kind of device a twin, without which its runs are never validated.
+    """Register the twin of a user's own kind of device, without which its runs are never validated.
 
     Parameters
     ----------

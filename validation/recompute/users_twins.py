@@ -58,7 +58,7 @@ OBSERVATION_TWINS: dict[str, ObservationTwin] = {}
 
 
 def register_term_twin(name: str, twin: TermTwin) -> None:
-    """Give a user's own reward term a twin, without which runs with it are never validated.
+    """Register the twin of a user's own reward term, without which runs with it are never validated.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def register_term_twin(name: str, twin: TermTwin) -> None:
 
 
 def register_observation_twin(twin: ObservationTwin) -> None:
-    """Give a user's own observation a twin, without which runs with it are never validated.
+    """Register the twin of a user's own observation, without which runs with it are never validated.
 
     Raises
     ------

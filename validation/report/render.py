@@ -90,7 +90,7 @@ MISSING = {  # the longest beginnings first
 
 
 def missing_twin_sentences(failed_criteria: Iterable[str]) -> list[str]:
-    """Say of everything without a twin that it is believed, and what to register."""
+    """Return a sentence for each thing without a twin: that it is believed, and what to register."""
     names: dict[str, list[str]] = {beginning: [] for beginning in MISSING}
     for criterion in failed_criteria:
         beginning = next((beginning for beginning in MISSING if criterion.startswith(beginning)), None)
