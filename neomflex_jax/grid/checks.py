@@ -53,6 +53,7 @@ def _fields(given: FeederColumns) -> dict[str, Any]:
         "transformers": transformers,
         "shunts": _shunts(bus, given),
         "own_devices": given.own_devices,
+        "elements": given.elements,
     }
 
 

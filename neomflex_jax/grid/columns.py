@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neomflex_jax.grid.elements import NO_ELEMENTS, Elements
 from neomflex_jax.grid.parts import NO_DEVICES, OwnDevices
 
 Numbers = Sequence[float] | np.ndarray
@@ -40,4 +41,5 @@ class FeederColumns:
     slack_bus: int | None = None
     slack_vm_pu: float = 1.0
     own_devices: OwnDevices = NO_DEVICES
+    elements: Elements = NO_ELEMENTS
     source: str = ""  # file, folder or net that an error names first

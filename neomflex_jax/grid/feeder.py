@@ -26,6 +26,7 @@ import jax
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.checks import checked
 from neomflex_jax.grid.columns import FeederColumns
+from neomflex_jax.grid.elements import NO_ELEMENTS, Elements
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import (
     NO_DEVICES,
@@ -61,6 +62,7 @@ class Feeder:
     shunts: Shunts | None = None
     s_base_mva: float = field(default=1.0, metadata=STATIC)
     own_devices: OwnDevices = field(default=NO_DEVICES, metadata=STATIC)
+    elements: Elements = field(default=NO_ELEMENTS, metadata=STATIC)  # what the load is the sum of, if the source says
 
     def __repr__(self) -> str:
         closed = sum(self.topology.in_service)

@@ -5,6 +5,7 @@ A scenario's hash holds the feeder's name or folder; what lies in a folder may c
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
@@ -22,6 +23,8 @@ def feeder_hash(feeder: Feeder) -> str:
     topology = feeder.topology
     stated = [feeder.bus_labels, feeder.s_base_mva, topology.slack, topology.from_bus, topology.to_bus]
     stated += [topology.in_service, [getattr(feeder, name) is None for name in ("charging", "transformers", "shunts")]]
+    if feeder.elements:
+        stated.append([dataclasses.astuple(row) for row in feeder.elements.rows])
     digest = hashlib.sha256(json.dumps(stated, default=str).encode())
     for leaf in jax.tree.leaves(feeder):
         digest.update(np.ascontiguousarray(leaf, np.float64).tobytes() + b"|")

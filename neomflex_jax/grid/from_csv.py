@@ -2,9 +2,10 @@
 
 ``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar]``, nominal consumption. ``branches.csv``: ``from_bus,
 to_bus,r_ohm,x_ohm,in_service[,max_i_ka,g_us,b_us,ratio,shift_degree,rated_ratio]``; an empty ``max_i_ka`` is a rating
-that is not known. ``feeder.toml``, optional: ``slack_bus`` (default: the first row), ``slack_vm_pu`` (1.0), and what
-the loads hold of generators and storages (``own_generators``, ``own_generation_mw``, ``own_storages``,
-``own_storage_mw``).
+that is not known. ``elements.csv``, optional: ``element,index,name,bus,type,p_mw,q_mvar``, what the loads are the sum
+of, `element` being load, sgen or storage and generation below 0. ``feeder.toml``, optional: ``slack_bus`` (default: the
+first row), ``slack_vm_pu`` (1.0), and what the loads hold of generators and storages (``own_generators``,
+``own_generation_mw``, ``own_storages``, ``own_storage_mw``).
 
 Further columns are the user's own (names, remarks), unless they look like one of the above that is not there: a
 misspelt rating must not silently mean "no rating".
@@ -23,10 +24,12 @@ from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.tables import integers, numbers, read_table
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.columns import FeederColumns
+from neomflex_jax.grid.elements import NO_ELEMENTS, TABLES, Element, Elements
 from neomflex_jax.grid.parts import OwnDevices
 
-BUSES, BRANCHES, SETTINGS = "buses.csv", "branches.csv", "feeder.toml"
+BUSES, BRANCHES, ELEMENTS, SETTINGS = "buses.csv", "branches.csv", "elements.csv", "feeder.toml"
 BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
+ELEMENT_COLUMNS = ("element", "index", "name", "bus", "type", "p_mw", "q_mvar")
 BRANCH_COLUMNS = ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service")
 SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
 CHARGING_COLUMNS = ("g_us", "b_us")
@@ -65,13 +68,39 @@ def read_columns(folder: Path) -> FeederColumns:
         slack_bus=settings.get("slack_bus"),
         slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
         own_devices=OwnDevices(**own),
+        elements=_read_elements(folder / ELEMENTS, columns),
         source=str(folder),
         **columns,
     )
 
 
+def _read_elements(path: Path, columns: dict[str, Any]) -> Elements:
+    """Read what the loads are the sum of, and make sure that they are; none without the file."""
+    if not is_there(path):
+        return NO_ELEMENTS
+    table = _Table(path, ELEMENT_COLUMNS, ())
+    index, bus, p_mw, q_mvar = (table.integers("index"), table.integers("bus"), *map(table.numbers, ("p_mw", "q_mvar")))
+    kinds, names, types = (table.rows[name].str.strip().tolist() for name in ("element", "name", "type"))
+    for line, kind in zip(table.rows.index, kinds, strict=True):
+        if kind not in TABLES:
+            raise InputError(f"{path}: line {line}: {unknown_name('element', kind, TABLES)}")
+    position = {label: place for place, label in enumerate(columns["bus_labels"])}
+    for line, label in zip(table.rows.index, bus, strict=True):
+        if label not in position:
+            raise InputError(f"{path}: line {line}: bus {label} is none of {BUSES}")
+    places = [position[label] for label in bus]
+    for name, values in (("load_p_mw", p_mw), ("load_q_mvar", q_mvar)):
+        total = np.bincount(places, values, minlength=len(position))
+        off = np.flatnonzero(~np.isclose(total, columns[name], rtol=1e-9, atol=1e-12))
+        if off.size:
+            stated, label = columns[name][off[0]], columns["bus_labels"][off[0]]
+            raise InputError(f"{path}: at bus {label} they add up to {total[off[0]]:g}, and {BUSES} has {stated:g}")
+    rows = zip(kinds, index, names, bus, p_mw.tolist(), q_mvar.tolist(), types, strict=True)
+    return Elements(tuple(Element(*row) for row in rows))
+
+
 class _Table:
-    """One of the two files, its header checked."""
+    """One of the files, its header checked."""
 
     def __init__(self, path: Path, required: tuple[str, ...], optional: tuple[str, ...]) -> None:
         self.path = path

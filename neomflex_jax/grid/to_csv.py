@@ -18,11 +18,13 @@ from neomflex_jax.folders.results import NEW, beside, swap_in
 from neomflex_jax.grid import from_csv as files
 from neomflex_jax.grid.feeder import Feeder
 
-FILES = (files.BUSES, files.BRANCHES, files.SETTINGS)
+FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.SETTINGS)
 
 
 def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
-    """Write ``buses.csv``, ``branches.csv`` and ``feeder.toml`` into `folder`, replacing those three; gives the folder.
+    """Write ``buses.csv``, ``branches.csv``, ``feeder.toml`` and, where known, ``elements.csv`` into `folder`.
+
+    They replace those that are there; gives the folder.
 
     Raises
     ------
@@ -45,6 +47,8 @@ def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
     with beside(folder) as new:
         _write_table(new / files.BUSES, _bus_columns(feeder))
         _write_table(new / files.BRANCHES, _branch_columns(feeder))
+        if feeder.elements:
+            _write_table(new / files.ELEMENTS, _element_columns(feeder))
         write_whole(new / files.SETTINGS, settings)
         swap_in(new, folder, (files.BUSES,), FILES)  # without its buses it is no feeder: never half of another
     return folder
@@ -56,6 +60,14 @@ def _bus_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
     if feeder.shunts is not None:
         columns |= zip(files.SHUNT_COLUMNS, (feeder.shunts.p_mw, feeder.shunts.q_mvar), strict=True)
     return columns
+
+
+def _element_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
+    rows = feeder.elements.rows
+    own = ("table", "index", "name", "bus", "type", "p_mw", "q_mvar")
+    return {
+        column: [getattr(row, name) for row in rows] for column, name in zip(files.ELEMENT_COLUMNS, own, strict=True)
+    }
 
 
 def _branch_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
@@ -81,7 +93,7 @@ def _write_table(path: Path, columns: dict[str, Sequence[Any]]) -> None:
 
 def _text(value: Any) -> str:
     """Shortest text that reads back as the same number; nothing for NaN."""
-    if isinstance(value, int):
+    if isinstance(value, int | str):
         return str(value)
     number = float(value)
     return "" if np.isnan(number) else repr(number)

@@ -16,6 +16,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import FeederColumns
 from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
 from neomflex_jax.grid.from_pandapower.buses import Slack, bus_levels, check_buses, fuse, slack_of, supplied_from
+from neomflex_jax.grid.from_pandapower.elements import CONSUMPTION, elements_of
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
@@ -24,7 +25,6 @@ from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
 from neomflex_jax.grid.parts import OwnDevices
 
 MOST_NAMED = 4  # of what is left out
-CONSUMPTION = {"load": 1.0, "storage": 1.0, "sgen": -1.0}  # a storage that charges has p_mw above 0
 
 
 def read_columns(net: Any, name: str | None = None) -> FeederColumns:
@@ -159,6 +159,7 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         slack_bus=grid.slack.bus,
         slack_vm_pu=grid.slack.vm_pu,
         own_devices=_own_devices(grid.net),
+        elements=elements_of(grid.net, {bus: label for bus, label in grid.electrical.items() if label in position}),
     )
 
 
