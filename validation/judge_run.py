@@ -59,7 +59,7 @@ def judge_run(record: Record, replayed: Replay, closed: ClosedLoop | None, asked
     metrics, series = compare_record(record, replayed)
     default = tolerances_for(trajectory.power_flow)
     tolerances = default if asked.tolerances is None else asked.tolerances
-    off_profiles = None if asked.profiles is None else profile_gap(trajectory, asked.profiles)
+    off_profiles = None if asked.profiles is None else profile_gap(trajectory, asked.profiles, record.feeder)
     criteria = _criteria(metrics, tolerances, asked.kind == POLICY, closed, off_profiles)
     criteria += missing_twins(record.without_twin, record.terms_without_twin, record.observations_without_twin)
     report = RunReport(

@@ -193,7 +193,7 @@ class NewScenario:
     def execute(self, started: float) -> int:
         """Write; returns the exit status."""
         from neomflex_jax.commands.scenario_file import write_scenario_text
-        from neomflex_jax.environment.make import warn_of_own_generation
+        from neomflex_jax.environment.own_series import own_generation_text
         from neomflex_jax.grid import load_feeder
         from neomflex_jax.grid.partition import partition_by_electrical_distance
         from neomflex_jax.grid.placement import place_devices
@@ -206,7 +206,6 @@ class NewScenario:
         if any("\ud800" <= letter <= "\udfff" for letter in str(self.output)):
             raise InputError(f"{self.output}: a name that is no text here, and the file states it; give another")
         feeder = load_feeder(self.source)
-        warn_of_own_generation(feeder)
         territories = partition_by_electrical_distance(feeder, self.agents)
         devices = place_devices(
             feeder,
@@ -225,6 +224,9 @@ class NewScenario:
         write_whole(self.output, text)
         load_scenario(self.output)
         console.print(f"scenario: {self.output}    feeder: {feeder_field}")
+        told = own_generation_text(feeder)
+        if told is not None:
+            console.print(f"feeder {feeder_field}: {told}", markup=False)
         console.print(f"look at it:  neomflex scenario show {self.output} --output {name}.png")
         console.print(f"check it:    neomflex scenario check {self.output}")
         console.print(f"train on it: neomflex train --scenario {self.output} --output results/{name}")

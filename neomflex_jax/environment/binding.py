@@ -13,6 +13,7 @@ from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import Moment, deliver
 from neomflex_jax.environment.step.disturbances import Today
 from neomflex_jax.environment.step.injections import node_injections
+from neomflex_jax.environment.step.loads import loads_of_row
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
@@ -80,15 +81,15 @@ def sample_injections(
     half_full = {kind.table: kind.middle(kind.stack(scenario.of(kind))) for kind in scenario.kinds}
 
     def injections(row: Array, action: Array) -> tuple[Array, Array]:
-        demand = profiles.demand[row]
+        load_p_mw, load_q_mvar = loads_of_row(feeder, profiles, row)
         delivered = deliver(
             scenario,
             layout,
             requests_of(action, actions),
             half_full,
-            Moment(row % scenario.steps_per_day, demand, profiles.solar[row], profiles.price_at(row)),
-            load_p_mw=jnp.asarray(feeder.load_p_mw) * demand,
-            load_q_mvar=jnp.asarray(feeder.load_q_mvar) * demand,
+            Moment(row % scenario.steps_per_day, profiles.demand[row], profiles.solar[row], profiles.price_at(row)),
+            load_p_mw=load_p_mw,
+            load_q_mvar=load_q_mvar,
             in_service={},
         )
         return node_injections(scenario, layout, feeder, delivered)
@@ -99,8 +100,9 @@ def sample_injections(
 @jax.jit
 def day_start_flow(feeder: Feeder, profiles: Profiles, power_flow: PowerFlow) -> PowerFlowResult:
     """Power flow of every day's first row with all devices at zero: what a reset observes."""
-    demand = profiles.demand[:: profiles.steps_per_day, None]
-    return jax.vmap(power_flow)(-jnp.asarray(feeder.load_p_mw) * demand, -jnp.asarray(feeder.load_q_mvar) * demand)
+    first_rows = jnp.arange(0, profiles.n_rows, profiles.steps_per_day)
+    p_mw, q_mvar = jax.vmap(lambda row: loads_of_row(feeder, profiles, row))(first_rows)
+    return jax.vmap(power_flow)(-p_mw, -q_mvar)
 
 
 def todays_power_flow(power_flow: PowerFlow, feeder: Feeder, today: Today) -> PowerFlow:

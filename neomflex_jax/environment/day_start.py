@@ -10,13 +10,12 @@ from neomflex_jax.environment.days import Draw
 from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.environment.step.actions import Misuse
 from neomflex_jax.environment.step.dispatch import Delivered, Moment, Stores, nothing_delivered
-from neomflex_jax.environment.step.disturbances import Today
+from neomflex_jax.environment.step.loads import loads_of_row
 from neomflex_jax.environment.step.measurements import Now
 from neomflex_jax.environment.step.observations import measure, observe
 from neomflex_jax.environment.step.outcome import outcome_of
 from neomflex_jax.environment.step.record import record_step
 from neomflex_jax.environment.step.rewards import terms_of
-from neomflex_jax.environment.step.set_points import load
 from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
 
@@ -28,7 +27,7 @@ def start_day(
     scenario, today, step = task.scenario, draw.today, jnp.zeros((), jnp.int32)
     flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], day_start_flow)
     moment = Moment(step, task.profiles.demand[day_row], task.profiles.solar[day_row], task.profiles.price_at(day_row))
-    delivered = _nothing_delivered(task, stores, moment.demand)
+    delivered = _nothing_delivered(task, stores, day_row)
     outcome = outcome_of(flow, scenario.limits, delivered, moment)
 
     values = measure(task.observation_layout, Now(task.profiles, today, day_row, step, outcome.vm_pu, stores))
@@ -50,6 +49,6 @@ def start_day(
     return state, TimeStep(observation, nothing, no, no, observation, info)
 
 
-def _nothing_delivered(task: Task, stores: Stores, demand: Array) -> Delivered:
+def _nothing_delivered(task: Task, stores: Stores, row: Array) -> Delivered:
     resting = {kind.table: nothing_delivered(task.scenario, kind, stores[kind.table]) for kind in task.kinds}
-    return Delivered(resting, load(task, "load_p_mw", demand, Today()), load(task, "load_q_mvar", demand, Today()))
+    return Delivered(resting, *loads_of_row(task.feeder, task.profiles, row))

@@ -12,21 +12,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neomflex_jax.devices.device import Turn
-from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, layout_of
 from neomflex_jax.environment.dry_run import try_kinds, try_parts
 from neomflex_jax.environment.environment import Environment
+from neomflex_jax.environment.own_series import check_loads_of_devices, own_generation_text, read_scenario_profiles
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.rewards import Term, terms_of
 from neomflex_jax.environment.users_parts import with_users_parts
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import PowerFlow
-from neomflex_jax.profiles import Profiles, doubts_of, read_profiles, resolve_profiles
+from neomflex_jax.profiles import Profiles, SeriesConfig, doubts_of, resolve_profiles
+from neomflex_jax.profiles.config import PLAIN
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 
 
@@ -70,13 +69,14 @@ def make(
     )
     chosen, terms, blocks = with_users_parts(chosen, reward_terms or {}, observations)
     feeder = load_feeder(chosen.feeder)
-    warn_of_own_generation(feeder)
+    warn_of_own_generation(feeder, chosen.series)
     try:
         layout = layout_of(chosen, feeder)
         _check_places(chosen, feeder)
+        check_loads_of_devices(chosen, feeder)
     except InputError as error:  # what only scenario and feeder together show
         raise InputError(f"scenario {_named(scenario)}: {error}") from None
-    training = scenario_profiles(chosen, chosen.profiles)
+    training = scenario_profiles(chosen, chosen.profiles, feeder)
     has_ratings = bool(np.isfinite(feeder.max_i_ka).any())
     method = power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow
     solver = bound_power_flow(method, feeder, chosen, training)
@@ -108,36 +108,31 @@ def _check_extensions(env: Environment) -> None:
         try_parts(env, env.day_start_flow)
 
 
-def warn_of_own_generation(feeder: Feeder) -> None:
-    """Warn of what a feeder's load hides: production that rises and falls with the demand, at midnight too."""
-    own, producing = str(feeder.own_devices), np.asarray(feeder.load_p_mw) < 0
-    if not own and producing.any():
-        labels = list(dict.fromkeys(np.array(feeder.nodes.bus)[producing].tolist()))
-        own = f"net generation at bus {summarise_labels(labels)} ({-feeder.load_p_mw[producing].sum():.4g} MW)"
-    if own:
-        tables = " or ".join(f"[[{kind.table}]]" for kind in reversed(STANDING) if kind.turn != Turn.LOAD)
-        advice = f"take them out of the net (in_service = False) and state them as {tables}"
-        warnings.warn(
-            f"feeder {feeder.name!r}: generation in its load follows the demand curve, day and night: {own}; {advice}",
-            stacklevel=3,
-        )
+def warn_of_own_generation(feeder: Feeder, series: SeriesConfig = PLAIN) -> None:
+    """Warn of what a feeder's own generators and storages follow by a guess, no column being stated for them."""
+    told = own_generation_text(feeder, series, sure=False)
+    if told is not None:
+        warnings.warn(f"feeder {feeder.name!r}: {told}", stacklevel=3)
 
 
 def _named(scenario: str | Path | Scenario) -> str:
     return repr(scenario.name) if isinstance(scenario, Scenario) else str(scenario)
 
 
-def scenario_profiles(scenario: Scenario, source: str | Path) -> Profiles:
-    """Read the days that a scenario plays from a series: its price column, its variant's factors, enough for it.
+def scenario_profiles(scenario: Scenario, source: str | Path, feeder: Feeder | None = None) -> Profiles:
+    """Read the days that a scenario plays from a series: its columns, its variant's factors, enough for it.
+
+    `feeder` is the scenario's; None loads it.
 
     Raises
     ------
     InputError
-        As `read_profiles`; also if a forecast looks further ahead than the series is long.
+        As `read_scenario_profiles`; also if a forecast looks further ahead than the series is long.
     """
     path = resolve_profiles(source)
-    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
-    for doubt in doubts_of(path, profiles, scenario.step_hours):
+    feeder = load_feeder(scenario.feeder) if feeder is None else feeder
+    profiles = read_scenario_profiles(scenario, path, feeder)
+    for doubt in doubts_of(path, profiles, scenario.step_hours) if scenario.series == PLAIN else ():
         warnings.warn(f"{path}: {doubt}", stacklevel=3)
     ahead = scenario.observation.forecast_steps
     if ahead >= profiles.n_rows:
@@ -175,7 +170,7 @@ def evaluation_environment(
     """
     scenario = evaluation_scenario(env.scenario, disturbed=disturbed)
     if profiles is None:
-        profiles = scenario_profiles(scenario, scenario.evaluation_profiles)
+        profiles = scenario_profiles(scenario, scenario.evaluation_profiles, env.feeder)
     start_flow = day_start_flow(env.feeder, profiles, env.power_flow)
     return replace(env, profiles=profiles, day_start_flow=start_flow, scenario=scenario)
 

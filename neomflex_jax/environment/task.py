@@ -59,7 +59,7 @@ class Task:
     def loads_vary(self) -> bool:
         """True if loads are anything else than their nominal values times one factor."""
         flexible = any(self.scenario.of(kind) for kind in self.kinds if kind.turn == Turn.LOAD)
-        return flexible or self.scenario.uncertainty.varies_loads
+        return flexible or self.scenario.uncertainty.varies_loads or self.profiles.by_element is not None
 
     @cached_property
     def action_layout(self) -> ActionLayout:

@@ -135,7 +135,9 @@ def _choose_methods(names: Sequence[str] | None) -> tuple[str, ...]:
 def _drawn(
     scenario: Scenario, feeder: Feeder, profiles: str | Path, samples: int, seed: int
 ) -> tuple[tuple[ArrayLike, ArrayLike], str]:
-    injections = sample_injections(scenario, feeder, scenario_profiles(scenario, profiles), samples, FIRST_SEED + seed)
+    injections = sample_injections(
+        scenario, feeder, scenario_profiles(scenario, profiles, feeder), samples, FIRST_SEED + seed
+    )
     name = Path(profiles).name
     return injections, f"random rows of profiles {name!r} under random actions of all devices, seed {seed}"
 

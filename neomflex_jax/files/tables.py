@@ -6,6 +6,7 @@ Lines are counted as a text editor counts them: the header is line 1.
 import csv
 import math
 from collections import Counter
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -54,17 +55,21 @@ def first_rows(path: Path, n_rows: int) -> tuple[list[str], list[list[str]]]:
     return [name.strip() for name in header], rows
 
 
-def _read_rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
-    """Return the header's names, and every other row by its line number."""
-    rows: dict[int, list[str]] = {}
+def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the rows of a CSV file that are not blank, each with its line, the header first; `InputError` on no CSV."""
     try:
         with open_text(path, "CSV file") as file:
             reader = csv.reader(file, skipinitialspace=True, strict=True)
-            for row in islice(reader, MAX_ROWS + 2):
+            for row in reader:
                 if row:
-                    rows[reader.line_num] = row
+                    yield reader.line_num, row
     except csv.Error as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from error
+
+
+def _read_rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
+    """Return the header's names, and every other row by its line number."""
+    rows = dict(islice(rows_of(path), MAX_ROWS + 2))
     if not rows:
         raise InputError(f"{path}: not a readable CSV file (it is empty)")
     if len(rows) > MAX_ROWS + 1:
@@ -93,7 +98,7 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
     InputError
         On the first cell that is empty, not a number, NaN, infinite or beyond float32, naming line and column.
     """
-    values = np.array([_number(cell) for cell in table[column]], np.float64)
+    values = np.array([number_in(cell) for cell in table[column]], np.float64)
     bad = np.flatnonzero(~(np.abs(values) <= np.finfo(np.float32).max))  # arrays are float32 by default
     if bad.size:
         line = table.index[bad[0]]
@@ -105,7 +110,7 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
     return values
 
 
-def _number(cell: str) -> float:
+def number_in(cell: str) -> float:
     """Return the float64 nearest to the text (pandas' own reader may be one digit off), NaN if it is no number."""
     try:
         return math.nan if "_" in cell else float(cell)

@@ -1,5 +1,25 @@
-"""Demand and solar series."""
+"""Demand and solar series, and those of a feeder's own elements."""
 
-from neomflex_jax.profiles.profiles import Profiles, doubts_of, profiles_hash, read_profiles, resolve_profiles
+from neomflex_jax.profiles.assign import assign
+from neomflex_jax.profiles.config import SeriesConfig
+from neomflex_jax.profiles.profiles import (
+    Profiles,
+    doubts_of,
+    profiles_hash,
+    read_profiles,
+    read_profiles_by_element,
+    resolve_profiles,
+)
+from neomflex_jax.profiles.table import Wanted
 
-__all__ = ["Profiles", "doubts_of", "profiles_hash", "read_profiles", "resolve_profiles"]
+__all__ = [
+    "Profiles",
+    "SeriesConfig",
+    "Wanted",
+    "assign",
+    "doubts_of",
+    "profiles_hash",
+    "read_profiles",
+    "read_profiles_by_element",
+    "resolve_profiles",
+]

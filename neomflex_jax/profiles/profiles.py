@@ -19,9 +19,13 @@ from jax import Array
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.tables import numbers, read_table
+from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
+from neomflex_jax.profiles.assign import DEMAND, SOLAR
+from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, element_series
 from neomflex_jax.profiles.series_clock import read_clock
+from neomflex_jax.profiles.table import Wanted, read_columns
 from neomflex_jax.resources import PROFILES, packaged_profiles
 
 MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
@@ -41,6 +45,7 @@ class Profiles:
     solar: Array  # (n_rows,)
     steps_per_day: int = field(metadata=STATIC)
     price: Array | None = None  # (n_rows,) of energy, per MWh
+    by_element: ElementSeries | None = None  # None: all loads follow demand
 
     __repr__ = one_line
 
@@ -58,15 +63,26 @@ class Profiles:
         """Price of a row, (), None without prices."""
         return None if self.price is None else self.price[row]
 
-    def rows(self, which: np.ndarray) -> Profiles:
+    def rows(self, which: np.ndarray | Array) -> Profiles:
         """Take some rows, whole days of them."""
         price = None if self.price is None else jnp.asarray(self.price)[which]
         demand, solar = jnp.asarray(self.demand)[which], jnp.asarray(self.solar)[which]
-        return dataclasses.replace(self, demand=demand, solar=solar, price=price)
+        own = self.by_element
+        own = None if own is None else dataclasses.replace(own, values=jnp.asarray(own.values)[which])
+        return dataclasses.replace(self, demand=demand, solar=solar, price=price, by_element=own)
+
+    def with_elements(self, by_element: ElementSeries) -> Profiles:
+        """The same days with loads by element."""
+        return dataclasses.replace(self, by_element=by_element)
 
     def scaled(self, demand_factor: float, solar_factor: float) -> Profiles:
         """Scale every row; the factors 1 change nothing."""
-        return dataclasses.replace(self, demand=self.demand * demand_factor, solar=self.solar * solar_factor)
+        own = self.by_element
+        if own is not None and (demand_factor, solar_factor) != (1.0, 1.0):
+            factors = own.scaled(jnp.array([demand_factor, solar_factor]))
+            own = dataclasses.replace(own, values=own.values * factors)
+        demand, solar = self.demand * demand_factor, self.solar * solar_factor
+        return dataclasses.replace(self, demand=demand, solar=solar, by_element=own)
 
 
 def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
@@ -94,32 +110,77 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
     table = read_table(path, ("Demand", "Solar", *([tariff_column] if tariff_column else [])), others=False)
     demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
     price = numbers(path, table, tariff_column) if tariff_column else np.zeros(0)
-    if len(table) == 0 or len(table) % steps_per_day:
+    places = _Places(path, [f"line {line}" for line in table.index])
+    return _checked(places, steps_per_day, demand, solar, price if tariff_column else None, tariff_column)
+
+
+def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profiles:
+    """Read a table with series by element.
+
+    Parameters
+    ----------
+    nodes
+        Of the feeder.
+
+    Raises
+    ------
+    InputError
+        As `table.read_columns` and `read_profiles`, or if a column cannot be in the unit that it is said to be in.
+    """
+    columns = read_columns(path, wanted)
+    demand, price = columns[DEMAND], columns.get(wanted.tariff_column) if wanted.tariff_column else None
+    places = _Places(path, [f"row {row} of the steps" for row in range(len(demand))])
+    profiles = _checked(places, wanted.steps_per_day, demand, columns[SOLAR], price, wanted.tariff_column)
+    check_sizes(wanted.config, wanted.assigned, columns, MAX_DEMAND, str(path))
+    own = element_series(wanted.config, wanted.assigned, columns, nodes, profiles.n_rows)
+    return dataclasses.replace(profiles, by_element=own)
+
+
+@dataclass(frozen=True)
+class _Places:
+    """How errors call a file and its rows."""
+
+    path: Path
+    rows: list[str]
+
+
+def _checked(
+    places: _Places,
+    steps_per_day: int,
+    demand: np.ndarray,
+    solar: np.ndarray,
+    price: np.ndarray | None,
+    tariff_column: str,
+) -> Profiles:
+    """Make profiles of columns (n_rows,) that are numbers."""
+    path, rows, n_rows = places.path, places.rows, len(demand)
+    if n_rows == 0 or n_rows % steps_per_day:
         raise InputError(
-            f"{path}: {len(table)} rows make no whole number of days of {steps_per_day} rows; "
-            f"add or remove rows ({len(table) // steps_per_day} whole days and {len(table) % steps_per_day} rows)"
+            f"{path}: {n_rows} rows make no whole number of days of {steps_per_day} rows; "
+            f"add or remove rows ({n_rows // steps_per_day} whole days and {n_rows % steps_per_day} rows)"
         )
-    for column, values, most in (("Demand", demand, MAX_DEMAND), (tariff_column, price, MAX_PRICE)):
+    prices = np.zeros(0) if price is None else price
+    for column, values, most in (("Demand", demand, MAX_DEMAND), (tariff_column, prices, MAX_PRICE)):
         too_much = np.flatnonzero(np.abs(values) > most)
         if too_much.size:
             raise InputError(
-                f"{path}: line {table.index[too_much[0]]}, column {column!r}: {values[too_much[0]]:g} is beyond "
+                f"{path}: {rows[too_much[0]]}, column {column!r}: {values[too_much[0]]:g} is beyond "
                 f"{most:g}; {DEMAND_IS if column == 'Demand' else 'prices are per MWh'}"
             )
     too_bright = np.flatnonzero(solar > MAX_SOLAR)
     if too_bright.size:
         raise InputError(
-            f"{path}: line {table.index[too_bright[0]]}, column 'Solar': "
+            f"{path}: {rows[too_bright[0]]}, column 'Solar': "
             f"{solar[too_bright[0]]:g} is above {MAX_SOLAR}; "
             "Solar is per unit of the inverter's p_max_mw, so divide by the rating"
         )
     negative = solar < 0
     if negative.any():
         warnings.warn(
-            f"{path}: {negative.sum()} negative Solar values (lowest {solar.min():g}) are taken as 0", stacklevel=2
+            f"{path}: {negative.sum()} negative Solar values (lowest {solar.min():g}) are taken as 0", stacklevel=3
         )
         solar = np.maximum(solar, 0.0)
-    known = jnp.asarray(price, float) if tariff_column else None
+    known = None if price is None else jnp.asarray(price, float)
     return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day, known)
 
 

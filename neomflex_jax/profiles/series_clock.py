@@ -18,6 +18,7 @@ MOST_READ = 3000  # rows from the beginning: days of minutes, months of half-hou
 WORDS = ("time", "date", "stamp", "utc", "datum", "zeit", "uhr")
 EPOCH: dict[float, Unit] = {1e17: "ns", 1e14: "us", 1e11: "ms", 1e8: "s"}  # numbers from here on count since 1970
 DAY_MINUTES = 1440.0
+DATED = re.compile(r"\d[-./]\d.*\d:\d\d")  # a date, then a time of day
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Clock:
     column: str
     step_minutes: float
     first_minute: float  # of the day
+    is_dated: bool = False  # whether its cells have a date and a time of day
 
     def doubts(self, n_rows: int, steps_per_day: int, step_hours: float) -> list[str]:
         """Return how this clock contradicts rows taken as the steps of whole days; empty if it does not."""
@@ -58,7 +60,7 @@ def read_clock(path: Path) -> Clock | None:
         cells = [row[place].strip() for row in rows if place < len(row)]
         minutes = _minutes(cells)
         if minutes is not None and (step := _step(minutes)) is not None:
-            return Clock(name, step, _minute_of_day(cells[0]))
+            return Clock(name, step, _minute_of_day(cells[0]), DATED.search(cells[0]) is not None)
     return None
 
 

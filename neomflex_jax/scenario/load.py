@@ -13,6 +13,7 @@ from neomflex_jax.files.toml_escapes import refuse_misread_path
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid import feeder_names
 from neomflex_jax.resources import PROFILES, scenario_folder
+from neomflex_jax.scenario.profiles_table import path_in_file, split_profiles
 from neomflex_jax.scenario.scenario import Scenario
 
 PATHS = ("feeder", "profiles", "evaluation_profiles")
@@ -37,12 +38,13 @@ def load_scenario(source: str | Path, **overrides: Any) -> Scenario:
         path = Path(source)
     else:
         raise unknown_name("scenario (and no .toml file)", str(source), scenario_names())
-    values, lines = read_toml(path)
+    stated, lines = read_toml(path)
+    values = split_profiles(stated)
     for name in PATHS:
         if isinstance(values.get(name), str):
             refuse_misread_path(f"{path}: line {lines((name,))}: {name}", values[name])
     values = _resolve_paths(values, path.parent)
-    return with_overrides(build(Scenario, values, str(path), lines=lines), overrides)
+    return with_overrides(build(Scenario, values, str(path), lines=lambda where: lines(path_in_file(where))), overrides)
 
 
 def scenario_from_dict(values: Mapping[str, Any], where: str) -> Scenario:

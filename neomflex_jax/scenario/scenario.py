@@ -16,10 +16,12 @@ from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
 from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_method
+from neomflex_jax.profiles.config import PLAIN, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
 from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
+from neomflex_jax.scenario.profiles_table import split_profiles
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
 from neomflex_jax.scenario.users_parts import NOUNS, PART_MODULES, modules_of
@@ -54,6 +56,7 @@ class Scenario:
     variants: tuple[Variant, ...] = VARIANTS
     reward_terms: tuple[str, ...] = ()  # users' own, by name; see `environment/users_parts.py`
     observations: tuple[str, ...] = ()  # likewise
+    series: SeriesConfig = PLAIN  # by element: the rest of a file's table [profiles]
     further: Mapping[str, Any] = field(default=FrozenDict(), metadata=GATHERED)  # other kinds' devices, by table
 
     def __post_init__(self) -> None:
@@ -83,6 +86,8 @@ class Scenario:
             named = getattr(self, name)
             if len(set(named)) < len(named):
                 raise InputError(f"{name} = {list(named)} names one {noun} twice; leave one out")
+        if self.series.maps_elements and self.rules.load_q != "follows_demand":
+            raise InputError("load_q = 'held_from_day_start' has all loads follow Demand; leave it out with [profiles]")
         _check_territories(self)
         _check_devices(self)
 
@@ -125,6 +130,8 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Plain nested values, as in the TOML file, and which modules have to be imported to read them."""
         values = dataclasses.asdict(self)
+        if self.series == PLAIN:
+            values.pop("series")
         tables: dict[str, Any] = values.pop("further")
         parts = {name: names for name in NOUNS if (names := values.pop(name))}
         modules = {
@@ -138,7 +145,7 @@ class Scenario:
         cls, values: Mapping[str, Any], rows_of: Callable[[Kind, str], tuple[Any, ...]], instance: Scenario | None
     ) -> Mapping[str, Any]:
         """Put the tables of kinds without a field of their own into `further`; for `fields.build`."""
-        return gather_tables(values, rows_of, {one.name for one in dataclasses.fields(cls)}, instance)
+        return gather_tables(split_profiles(values), rows_of, {one.name for one in dataclasses.fields(cls)}, instance)
 
     def hash(self) -> str:
         """SHA-256 of all fields: equal hashes mean the same task."""

@@ -58,6 +58,4 @@ def forecast(env: Environment, now: Array, horizon: int) -> Environment:
     source = row - steps_per_day * days_back
     source = jnp.where(source < 0, now, source)
 
-    price = None if profiles.price is None else profiles.price[source]
-    seen = replace(profiles, demand=profiles.demand[source], solar=profiles.solar[source], price=price)
-    return replace(env, profiles=seen)
+    return replace(env, profiles=profiles.rows(source))

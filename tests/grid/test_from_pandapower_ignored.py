@@ -124,13 +124,16 @@ def test_the_advice_for_a_file_with_controllers_makes_one_that_is_read(tmp_path:
 
 
 def test_a_nets_own_generators_are_told_wherever_a_scenario_is_made_of_it(tmp_path: Path, capsys: Any) -> None:
-    """They are in the load, which follows the demand: at midnight too."""
+    """Generators of no stated source follow the sun, storages stay as they are: neither follows the demand."""
     net, path = small_net(), tmp_path / "net.json"
     for p_mw in (0.04, 0.02):
         pp.create_sgen(net, 25, p_mw)
     pp.create_storage(net, 7, -0.01, 0.1)
     pp.to_json(net, str(path))
-    told = r"follows the demand curve, day and night: 2 static generators \(0.06 MW\) and 1 storage \(0.01 MW\)"
+    told = (
+        r"static generator 0, static generator 1 \(0.06 MW\) following Solar and "
+        r"storage 0 \(0.01 MW\) at nominal power day and night"
+    )
     assert neomflex("scenario", "new", "--from", path, "--agents", "2", "--output", tmp_path / "task.toml") == 0
     assert re.search(told, " ".join(capsys.readouterr().out.split()))
     with pytest.warns(UserWarning, match=told):

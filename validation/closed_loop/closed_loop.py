@@ -26,6 +26,7 @@ from validation.closed_loop.delivery import KNOWN, Named, carried_names, compile
 from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
 from validation.closed_loop.observing import Observing
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
+from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.set_points import SetPoints, idle, set_points_of
 from validation.recompute.twins import stores_of, twins_of
@@ -120,6 +121,7 @@ class _Loop:
         self.actor = Actor(policy, self.scenario, self.observing.sizes, f"trajectory {self.trajectory.run!r}")
         self.deliver = compiled_dispatch(self.scenario, record.feeder)
         self.stores = [store for _, store, _ in stores_of(self.scenario)]
+        self.own_series = nodes_with_own_series(self.scenario, record.feeder)
         self.known = np.stack([getattr(self.trajectory, name) for name in KNOWN], axis=1)  # (n, 5)
 
     def play(self, on_step: OnStep | None) -> Played:
@@ -150,7 +152,10 @@ class _Loop:
         """Observe, act, deliver, solve; return what to record of it, the set-points and what devices carry on."""
         observation = self.observing.observe(row)
         action = self.actor.act(row, observation)
-        delivered, after = self.deliver(action, carried, self.known[row])
+        known = self.known[row]
+        if self.own_series.any():
+            known = np.concatenate([known, *(recorded for recorded, _ in self._loads(row))])
+        delivered, after = self.deliver(action, carried, known)
         points = self._set_points(row, delivered)
         solved = self.solver.solve(points)
         step = {"observation": observation, "action": action, **delivered}
@@ -169,8 +174,18 @@ class _Loop:
     def _idle_voltages(self, row: int) -> np.ndarray:
         """Solve the row's loads with all devices at zero: the voltages (n_node,) that a day begins with."""
         demand = np.asarray(self.trajectory.demand[row : row + 1], np.float64)
-        solved = self.solver.solve(idle(self.scenario, demand, demand))
+        points = idle(self.scenario, demand, demand)
+        if self.own_series.any():
+            extra = [np.where(self.own_series, own - demand * nominal, 0.0) for own, nominal in self._loads(row)]
+            points = dataclasses.replace(points, load_p_extra_mw=extra[0][None], load_q_extra_mvar=extra[1][None])
+        solved = self.solver.solve(points)
         return _seen_voltages({name: values[0] for name, values in solved.items()})
+
+    def _loads(self, row: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Return the row's recorded and the nominal loads, (n_node,) each, p and q."""
+        feeder, trajectory = self.record.feeder, self.trajectory
+        recorded = (np.asarray(each[row], np.float64) for each in (trajectory.load_p_mw, trajectory.load_q_mvar))
+        return list(zip(recorded, (feeder.load_p_mw, feeder.load_q_mvar), strict=True))
 
     def _set_points(self, row: int, delivered: Named) -> SetPoints:
         """Return one step's set-points, made in the same way as a recorded step's."""

@@ -14,6 +14,7 @@ from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import Moment, Stores, deliver
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
+from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.twins import twins_of
 
 LOADS = ("load_p_mw", "load_q_mvar")  # (n_node,) consumption after what devices make of it
@@ -34,7 +35,8 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     Returns
     -------
     Deliver
-        Takes padded actions (n_agents, action_size), what is carried, and `KNOWN`; gives what is delivered and the
+        Takes padded actions (n_agents, action_size), what is carried, and `KNOWN` (and where elements have series of
+        their own, the step's loads p and q (n_node,) before devices); gives what is delivered and the
         loads of the step, and what is carried on. In the environment's float32.
     """
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
@@ -42,21 +44,28 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     size |= dict.fromkeys(LOADS, feeder.n_node)
     delivered = (*(name for twin, _ in kinds for name in twin.delivered), *LOADS)
     carried = carried_names(scenario)
+    own_series = nodes_with_own_series(scenario, feeder)
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
     cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 
     @jax.jit
     def run(packed: Array) -> Array:
         action, *held, known = jnp.split(packed, cuts_in)
-        demand, solar, price, load_q_factor, step = known
+        demand, solar, price, load_q_factor, step = known[: len(KNOWN)]
+        load_p_mw = jnp.asarray(feeder.load_p_mw, packed.dtype) * demand
+        load_q_mvar = jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor
+        if own_series.any():
+            own_p_mw, own_q_mvar = jnp.split(known[len(KNOWN) :], 2)
+            load_p_mw = jnp.where(own_series, own_p_mw, load_p_mw)
+            load_q_mvar = jnp.where(own_series, own_q_mvar, load_q_mvar)
         found = deliver(
             scenario,
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
             _stores_of(scenario, held),
             Moment(step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None),
-            load_p_mw=jnp.asarray(feeder.load_p_mw, packed.dtype) * demand,
-            load_q_mvar=jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor,
+            load_p_mw=load_p_mw,
+            load_q_mvar=load_q_mvar,
             in_service={},
         )
         values = {**found.recorded, "load_p_mw": found.load_p_mw, "load_q_mvar": found.load_q_mvar}

@@ -1,4 +1,4 @@
-"""Recorded Demand, Solar and prices against the file that they are said to be from.
+"""Recorded Demand, Solar, prices and loads by element against the file that they are said to be from.
 
 ``recorded = row of the file x factor of the scenario's variant``; by `dataset_index`, without a power flow.
 """
@@ -8,10 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from neomflex_jax.errors import InputError, reason_of
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.profiles import profiles_hash, read_profiles
+from neomflex_jax.grid import load_feeder
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.profiles import profiles_hash
+from neomflex_jax.scenario import Scenario
+from validation.recompute.element_loads import at_nodes, element_powers, file_rows, nodes_with_own_series
+
+SMALLEST_MVA = 1e-6  # below it a difference is a share of this
 
 
 def check_profiles_file(trajectory: Trajectory, path: Path) -> None:
@@ -33,26 +40,54 @@ def check_profiles_file(trajectory: Trajectory, path: Path) -> None:
         )
 
 
-def profile_gap(trajectory: Trajectory, path: Path) -> float | None:
+def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None) -> float | None:
     """Return the largest difference from the file's rows, of values above 1 as a share of them; infinite past its end.
 
-    None where the scenario disturbs its days at random, so that the file does not say what is right.
+    Loads by element are differences as a share of the largest power at their bus. None where the scenario disturbs its
+    days at random, so that the file does not say what is right.
     """
     scenario = trajectory.scenario
     if scenario.uncertainty.varies_growth or scenario.uncertainty.profile_noise > 0:
         return None
-    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
-    rows = np.asarray(trajectory.dataset_index)
-    if rows.min() < 0 or rows.max() >= profiles.n_rows:
+    feeder = load_feeder(scenario.feeder) if feeder is None else feeder
+    rows, at = file_rows(scenario, path), np.asarray(trajectory.dataset_index)
+    if at.min() < 0 or at.max() >= len(rows):
         return float("inf")
-    variant = scenario.chosen_variant
-    stated = {
-        "demand": np.asarray(profiles.demand, float)[rows] * variant.demand_factor,
-        "solar": np.asarray(profiles.solar, float)[rows] * variant.solar_factor,
-        "price": np.zeros(len(rows)) if profiles.price is None else np.asarray(profiles.price, float)[rows],
-    }
+    rows = rows.iloc[at].reset_index(drop=True)
+    stated = _common(scenario, feeder, rows)
     gaps = [
         np.abs(np.asarray(getattr(trajectory, name), float) - right) / np.maximum(np.abs(right), 1.0)
         for name, right in stated.items()
     ]
-    return float(np.max(gaps))
+    return float(max(np.max(gaps), _load_gap(trajectory, feeder, rows)))
+
+
+def _common(scenario: Scenario, feeder: Feeder, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return Demand, Solar and price (n,) as they should be recorded."""
+    variant, zero = scenario.chosen_variant, np.zeros(len(rows))
+    price = np.asarray(rows[scenario.tariff_column], float) if scenario.tariff_column else zero
+    solar = np.maximum(np.asarray(rows["Solar"], float), 0.0) * variant.solar_factor if "Solar" in rows else zero
+    if "Demand" in rows:
+        demand = np.asarray(rows["Demand"], float) * variant.demand_factor
+    else:
+        elements, p_mw, _ = element_powers(scenario, feeder, rows)
+        is_load = np.array([element.table == "load" for element in elements])
+        nominal_mw = sum(element.p_mw for element in elements if element.table == "load")
+        demand = p_mw[:, is_load].sum(axis=1) / nominal_mw
+    return {"demand": demand, "solar": solar, "price": price}
+
+
+def _load_gap(trajectory: Trajectory, feeder: Feeder, rows: pd.DataFrame) -> float:
+    """Return the largest difference of a load by element, as a share of the largest power at its bus."""
+    scenario = trajectory.scenario
+    own = nodes_with_own_series(scenario, feeder)
+    if not own.any() or scenario.uncertainty.varies_loads:
+        return 0.0
+    elements, p_mw, q_mvar = element_powers(scenario, feeder, rows)
+    recorded = trajectory.load_p_mw, trajectory.load_q_mvar
+    worst = 0.0
+    for values, of_record in zip((p_mw, q_mvar), recorded, strict=True):
+        right, most = (at_nodes(feeder, elements, each) for each in (values, np.abs(values)))
+        share = np.abs(np.asarray(of_record, float) - right) / np.maximum(most.max(axis=0), SMALLEST_MVA)
+        worst = max(worst, float(share[:, own].max()))
+    return worst

@@ -2,9 +2,10 @@
 
 ``injection = sum of devices - load`` at each node, positive into the grid, worked out here from the scenario's own bus
 labels; a device feeds as much into each node of its bus as into the others. Loads are their nominal p times Demand and
-nominal q times `load_q_factor`; only where devices change them or the scenario makes them random is their recorded
-consumption taken. What devices without a twin do is believed as recorded: whatever their nodes' recorded injections
-hold beside what is known counts as load.
+nominal q times `load_q_factor`; only where devices change them, elements have series of their own (`profile_check`
+holds those against the file) or the scenario makes them random is their recorded consumption taken. What devices
+without a twin do is believed as recorded: whatever their nodes' recorded injections hold beside what is known counts as
+load.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
+from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.twins import devices_by_table, feed_ins_of, twins_of, without_twin
 
 
@@ -91,7 +93,7 @@ def _nodes_of_recorded_loads(scenario: Scenario, feeder: Feeder) -> np.ndarray:
     if scenario.uncertainty.varies_loads:
         return np.ones(feeder.n_node, bool)
     changing = [device.bus for twin, own in twins_of(scenario) if twin.feed_in is None for device in own]
-    return np.isin(feeder.nodes.bus, changing)
+    return np.isin(feeder.nodes.bus, changing) | nodes_with_own_series(scenario, feeder)
 
 
 def _nodes_without_twin(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:

@@ -137,6 +137,8 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
     one.user_pf_options = {}  # options stored in a net would overrule the ones given to runpp
     _check_elements(one)
     check_agreement(one, feeder)
+    for label in sorted({element.bus for element in feeder.elements.rows} - set(one.load["bus"])):
+        pandapower.create_load(one, label, p_mw=0.0, q_mvar=0.0)  # nominally 0, in a step perhaps not
     feed_in: dict[str, list[FeedIn]] = {}
     for powers, devices in feed_ins_of(scenario):
         create = getattr(pandapower, f"create_{powers.element}")

@@ -7,6 +7,7 @@ step on; a missing agent is away all day.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -17,6 +18,7 @@ from jax import Array
 from neomflex_jax.grid import Feeder
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles import Profiles
+from neomflex_jax.profiles.by_element import ElementSeries
 from neomflex_jax.scenario import Scenario
 
 
@@ -76,12 +78,24 @@ def step_key(today: Today, purpose: int, step: Array) -> Array:
 def demand_and_solar(profiles: Profiles, scenario: Scenario, today: Today, row: Array, step: Array) -> Array:
     """Demand and Solar, (2,), of a row that is the day's `step`; beyond midnight, on another day, undisturbed."""
     values = jnp.stack([profiles.demand[row], profiles.solar[row]])
+    return _disturbed(values, scenario, today, step, lambda factors: factors)
+
+
+def element_values(own: ElementSeries, scenario: Scenario, today: Today, row: Array, step: Array) -> Array:
+    """Series by element, (n_series,), likewise: of consumers disturbed as Demand is, of generators as Solar is."""
+    return _disturbed(own.values[row], scenario, today, step, own.scaled)
+
+
+def _disturbed(
+    values: Array, scenario: Scenario, today: Today, step: Array, of_values: Callable[[Array], Array]
+) -> Array:
+    """Values under the day's growth and the step's noise; `of_values` makes of factors (2,) those of the values."""
     disturbed = values
     if today.growth is not None:
-        disturbed = disturbed * today.growth
+        disturbed = disturbed * of_values(today.growth)
     if scenario.uncertainty.profile_noise > 0:
         noise = jax.random.normal(step_key(today, PROFILE_NOISE, step), (2,))
-        disturbed = disturbed * jnp.maximum(1.0 + scenario.uncertainty.profile_noise * noise, 0.0)
+        disturbed = disturbed * of_values(jnp.maximum(1.0 + scenario.uncertainty.profile_noise * noise, 0.0))
     return values if disturbed is values else jnp.where(step < scenario.steps_per_day, disturbed, values)
 
 

@@ -16,6 +16,7 @@ from neomflex_jax.environment.state import State
 from neomflex_jax.environment.step.actions import requests_of
 from neomflex_jax.environment.step.dispatch import Delivered, Moment, Requests, deliver
 from neomflex_jax.environment.step.disturbances import Today, demand_and_solar, in_service
+from neomflex_jax.environment.step.loads import loads_today
 from neomflex_jax.environment.task import Task
 
 
@@ -24,32 +25,28 @@ class SetPoints(NamedTuple):
 
     delivered: Delivered
     moment: Moment
-    load_q_factor: Array  # () on every load's nominal q
+    load_q_factor: Array  # () on the nominal q of every load without a series of its own
 
 
 def set_points(task: Task, state: State, action: Array) -> SetPoints:
     """Deliver the actions (n_agents, action_size) in a state."""
     scenario, today, row = task.scenario, state.today, state.day_row + state.step
-    demand, solar = demand_and_solar(task.profiles, scenario, today, row, state.step)
+    common = demand_and_solar(task.profiles, scenario, today, row, state.step)
+    demand, solar = common
     moment = Moment(state.step, demand, solar, task.profiles.price_at(row))
     load_q_factor = _load_q_factor(task, state, demand)
+    load_p_mw, load_q_mvar = loads_today(task, state, common, load_q_factor)
     delivered = deliver(
         scenario,
         task.layout,
         _present(task, requests_of(action, task.action_layout), today),
         state.stores,
         moment,
-        load_p_mw=load(task, "load_p_mw", demand, today),
-        load_q_mvar=load(task, "load_q_mvar", load_q_factor, today),
+        load_p_mw=load_p_mw,
+        load_q_mvar=load_q_mvar,
         in_service=in_service(today, scenario, state.step),
     )
     return SetPoints(delivered, moment, load_q_factor)
-
-
-def load(task: Task, name: str, factor: Array, today: Today) -> Array:
-    """Nominal loads, ``load_p_mw`` or ``load_q_mvar``, as they are today, (n_node,)."""
-    nominal = jnp.asarray(getattr(task.feeder, name)) * factor
-    return nominal if today.load_factor is None else nominal * today.load_factor
 
 
 def _present(task: Task, requests: Requests, today: Today) -> Requests:

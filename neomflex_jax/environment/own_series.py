@@ -1,0 +1,111 @@
+"""The series of a feeder's own loads, generators and storages: read for a scenario, and told where none is stated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from neomflex_jax.devices.device import Turn
+from neomflex_jax.devices.registry import STANDING
+from neomflex_jax.errors import InputError, shown_list
+from neomflex_jax.grid import Feeder
+from neomflex_jax.grid.elements import Element, loads_at_buses
+from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.profiles import Profiles, SeriesConfig, Wanted, assign, read_profiles, read_profiles_by_element
+from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned
+from neomflex_jax.profiles.by_element import element_series
+from neomflex_jax.profiles.config import PLAIN
+from neomflex_jax.scenario import Scenario
+
+MOST_NAMED = 4
+
+
+def elements_of(feeder: Feeder) -> tuple[Element, ...]:
+    """Return a feeder's elements; of one whose source does not list them, a load for each bus that consumes."""
+    listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
+    return listed.rows
+
+
+def assigned_elements(scenario: Scenario, feeder: Feeder) -> tuple[Assigned, ...]:
+    """Assign a feeder's elements what the scenario has them follow; none where all of them follow Demand."""
+    assigned = assign(scenario.series, elements_of(feeder))
+    return assigned if any(each.is_mapped or each.p_column != DEMAND for each in assigned) else ()
+
+
+def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Profiles:
+    """Read a series as the scenario's ``[profiles]`` and the feeder's elements have it, before any variant's factors.
+
+    Raises
+    ------
+    InputError
+        As `read_profiles` and `read_profiles_by_element`.
+    """
+    assigned = assigned_elements(scenario, feeder)
+    if scenario.series != PLAIN:
+        wanted = Wanted(
+            config=scenario.series,
+            assigned=assigned or assign(scenario.series, elements_of(feeder)),
+            step_hours=scenario.step_hours,
+            steps_per_day=scenario.steps_per_day,
+            tariff_column=scenario.tariff_column,
+            needs_solar=any(scenario.of(kind) for kind in scenario.kinds if kind.turn == Turn.GENERATION),
+        )
+        return read_profiles_by_element(path, wanted, feeder.nodes)
+    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
+    return with_own_generation(profiles, assigned, feeder.nodes)
+
+
+def with_own_generation(profiles: Profiles, assigned: Sequence[Assigned], nodes: Nodes) -> Profiles:
+    """Profiles with every element on Demand, Solar or its nominal power; as they are where all follow Demand."""
+    if not assigned:
+        return profiles
+    own = element_series(SeriesConfig(), assigned, {}, nodes, profiles.n_rows)
+    return profiles.with_elements(own)
+
+
+def check_loads_of_devices(scenario: Scenario, feeder: Feeder) -> None:
+    """Refuse a device that changes a load that is not all Demand's: what it would have consumed is not recorded."""
+    other = {each.element.bus: each for each in assigned_elements(scenario, feeder) if each.p_column != DEMAND}
+    for kind in scenario.kinds:
+        for device in scenario.of(kind) if kind.turn == Turn.LOAD else ():
+            if device.bus in other:
+                follows = other[device.bus]
+                what = repr(follows.p_column) if follows.p_column else "its nominal power"
+                raise InputError(
+                    f"{device.noun} {device.label!r}: at bus {device.bus}, {follows.element.title} follows {what}, and "
+                    "such a device needs a bus whose loads follow Demand; move it, or leave the element to Demand"
+                )
+
+
+def own_generation_text(feeder: Feeder, series: SeriesConfig = PLAIN, *, sure: bool = True) -> str | None:
+    """Return what a feeder's own generators and storages follow where no column is stated, None without any.
+
+    Without `sure` those that their type says to be photovoltaic are left out: that they follow Solar is no guess.
+    """
+    left = [each for each in assign(series, elements_of(feeder)) if not each.is_mapped and each.element.p_mw]
+    parts = []
+    for column, what in ((SOLAR, "following Solar"), (STEADY, "at nominal power day and night")):
+        own = [each.element for each in left if each.p_column == column and (sure or not each.element.is_photovoltaic)]
+        if own:
+            power_mw = sum(abs(element.p_mw) for element in own)
+            names = shown_list(element.title for element in own[:MOST_NAMED]) + (", ..." if own[MOST_NAMED:] else "")
+            parts.append(f"{names} ({power_mw:.4g} MW) {what}")
+    if parts:
+        advice = "[profiles] generators and storages give them columns of their own"
+        return f"plays what the grid has of its own as {' and '.join(parts)}; {advice}"
+    return None if feeder.elements else _hidden_generation(feeder)
+
+
+def _hidden_generation(feeder: Feeder) -> str | None:
+    """Return what a load hides that is only known as a sum: production that rises and falls with the demand."""
+    own, producing = str(feeder.own_devices), np.asarray(feeder.load_p_mw) < 0
+    if not own and producing.any():
+        labels = list(dict.fromkeys(np.array(feeder.nodes.bus)[producing].tolist()))
+        own = f"net generation at bus {shown_list(labels[:12])} ({-feeder.load_p_mw[producing].sum():.4g} MW)"
+    if not own:
+        return None
+    tables = " or ".join(f"[[{kind.table}]]" for kind in reversed(STANDING) if kind.turn != Turn.LOAD)
+    advice = f"list them in the folder's elements.csv, or leave them out and state them as {tables}"
+    return f"generation in its load follows the demand curve, day and night: {own}; {advice}"

@@ -1,0 +1,58 @@
+"""The table ``[profiles]`` of a scenario: which column each of the feeder's own elements follows, and the clock."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.fields import FieldError, FrozenDict, check_choice
+
+UNITS = {"per_unit": None, "MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one; per unit of the nominal power
+TABLES = {"loads": "load", "generators": "sgen", "storages": "storage"}  # of the feeder's elements
+
+
+@dataclass(frozen=True)
+class SeriesConfig:
+    """How a table of series is read; the default is the plain one, `Demand` and `Solar` for all.
+
+    Keys of `loads`, `generators` and `storages` are elements: an index, a name, ``bus 12``, or a pattern of a name with
+    ``*`` and ``?``. Values are columns, in which ``{name}``, ``{index}`` and ``{bus}`` stand for the element's own.
+    """
+
+    unit: str = "per_unit"  # of the mapped columns
+    loads: Mapping[str, str] = FrozenDict()
+    generators: Mapping[str, str] = FrozenDict()  # positive into the grid
+    storages: Mapping[str, str] = FrozenDict()  # positive charging, as in pandapower
+    loads_q: Mapping[str, str] = FrozenDict()  # reactive power; what is not here keeps its power factor
+    generators_q: Mapping[str, str] = FrozenDict()
+    storages_q: Mapping[str, str] = FrozenDict()
+    power_factor: float = 0.0  # of mapped loads, inductive; 0 keeps that of their nominal powers
+    ignore: tuple[str, ...] = ()  # patterns of columns that nobody needs
+    time_column: str = ""  # empty: found by its name
+    timezone: str = ""  # in which the times are written, or the days counted if the times state their own
+    resample: str = ""  # "mean": of finer rows
+    fill: str = ""  # "interpolate": what is missing
+
+    def __post_init__(self) -> None:
+        check_choice("unit", self.unit, tuple(UNITS))
+        check_choice("resample", self.resample, ("", "mean"))
+        check_choice("fill", self.fill, ("", "interpolate"))
+        if not 0 <= self.power_factor <= 1:
+            raise InputError(f"power_factor = {self.power_factor} must lie in 0..1, 0 for the nominal powers' own")
+        if self.timezone and self.timezone not in zoneinfo.available_timezones():
+            raise FieldError(str(unknown_name("timezone", self.timezone, zoneinfo.available_timezones())), "timezone")
+        for name in ("loads", "generators", "storages"):
+            for key in getattr(self, f"{name}_q"):
+                if key not in getattr(self, name):
+                    message = f"{name}_q has {key!r} and {name} has not; give its active power a column too"
+                    raise FieldError(message, f"{name}_q", key)
+
+    @property
+    def maps_elements(self) -> bool:
+        """Whether any element has a column of its own."""
+        return any(getattr(self, name) for name in TABLES)
+
+
+PLAIN = SeriesConfig()

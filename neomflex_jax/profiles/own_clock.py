@@ -1,0 +1,174 @@
+"""A table's own clock, read: its order, gaps, duplicates, step and zone, and rows of the scenario's step.
+
+Days are counted by a clock that never changes: the zone's winter time, or the times as they are written without a zone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neomflex_jax.errors import InputError, shown, shown_list
+
+DAY_MINUTES = 1440.0
+MOST_NAMED = 4
+
+
+@dataclass(frozen=True, eq=False)
+class OwnClock:
+    """Times of a table's rows."""
+
+    path: Path
+    column: str
+    texts: tuple[str, ...]  # as they are written
+    lines: np.ndarray  # (n_rows,)
+    minutes: np.ndarray  # (n_rows,) by the clock that days are counted by, from some midnight
+
+    def _at(self, row: int) -> str:
+        return f"{self.path}: line {self.lines[row]}, time column {self.column!r}: {shown(self.texts[row])}"
+
+    def check_order(self) -> float:
+        """Return the minutes between rows, once every row is known to follow the one before by just as many.
+
+        Raises
+        ------
+        InputError
+            On a time that goes back, stands twice or leaves a gap, naming its line.
+        """
+        apart = np.diff(self.minutes)
+        if len(apart) == 0:
+            raise InputError(f"{self.path}: one row has no step; give at least a day")
+        step = float(np.median(apart))
+        summer = "; if these are local times with summer time, [profiles] timezone = 'Europe/Berlin' (yours) says so"
+        hint = summer if (np.abs(np.abs(apart - step) - 60.0) < 1e-6).any() else ""
+        for row in np.flatnonzero(apart < 0)[:1]:
+            raise InputError(f"{self._at(row + 1)} goes back; sort the rows by time{hint}")
+        for row in np.flatnonzero(apart == 0)[:1]:
+            raise InputError(f"{self._at(row + 1)} stands twice; keep one row a time{hint}")
+        for row in np.flatnonzero(np.abs(apart - step) > 1e-6 * step)[:1]:
+            missing = apart[row] / step - 1
+            gap = f"comes {apart[row]:g} minutes after the row before, and most rows {step:g}"
+            more = f" ({missing:g} rows are missing)" if missing == round(missing) > 0 else ""
+            raise InputError(f"{self._at(row + 1)} {gap}{more}; fill the gap, or leave out its days{hint}")
+        return step
+
+    def check_midnight(self, step_minutes: float) -> None:
+        """Make sure that the first row is a day's first: at midnight, or its step's end."""
+        begins = self.minutes[0] % DAY_MINUTES
+        if min(begins, DAY_MINUTES - begins) > step_minutes * (1 + 1e-9):
+            late = f"is {begins // 60:02.0f}:{begins % 60:02.0f} of the day by which days are counted"
+            first = np.flatnonzero(self.minutes % DAY_MINUTES == 0)
+            advice = f"; begin with line {self.lines[first[0]]}, {self.texts[first[0]]}" if len(first) else ""
+            raise InputError(f"{self._at(0)} {late}, and days begin with the first row{advice}")
+
+
+def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray, timezone: str) -> OwnClock:
+    """Read the times of a column.
+
+    Parameters
+    ----------
+    timezone
+        By whose clock times without a zone are written, and whose winter time counts the days; none if empty.
+
+    Raises
+    ------
+    InputError
+        On a cell that is no time, or one that does not exist in the zone, naming line and cell.
+    """
+    where = f"{path}: time column {column!r}"
+    times = _parsed(texts)
+    for row in np.flatnonzero(times.isna())[:1]:
+        raise InputError(f"{path}: line {lines[row]}, time column {column!r}: {shown(texts[row])} is no date and time")
+    if timezone:
+        if times.tz is None:
+            times = _localised(where, times, timezone, lines, texts)
+        local = times.tz_convert(timezone)
+        wall, absolute = (each.tz_localize(None) for each in (local, times.tz_convert("UTC")))
+        offset_minutes = np.asarray((wall - absolute) / pd.Timedelta(minutes=1), float)
+        _tell_odd_days(where, local, timezone, offset_minutes)
+        counted = absolute + pd.Timedelta(minutes=_winter_minutes(timezone, times))
+    else:
+        counted = times.tz_localize(None) if times.tz is not None else times
+    minutes = np.asarray((counted - counted[0].normalize()) / pd.Timedelta(minutes=1), float)
+    return OwnClock(path, column, texts, lines, minutes)
+
+
+def _parsed(texts: tuple[str, ...]) -> pd.DatetimeIndex:
+    """Times, NaT where a cell is none; with a zone if they state one, in UTC then if they state several."""
+    day_first = any("." in text for text in texts[:1])
+    index = pd.Index(texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas says that it guesses
+        try:
+            parsed = pd.to_datetime(index, format="mixed", dayfirst=day_first, errors="coerce")
+            if isinstance(parsed, pd.DatetimeIndex):
+                return parsed
+        except ValueError:  # of several zones
+            pass
+        return pd.DatetimeIndex(pd.to_datetime(index, format="mixed", dayfirst=day_first, errors="coerce", utc=True))
+
+
+def _localised(
+    where: str, times: pd.DatetimeIndex, timezone: str, lines: np.ndarray, texts: tuple[str, ...]
+) -> pd.DatetimeIndex:
+    none = np.asarray(times.tz_localize(timezone, ambiguous=True, nonexistent="NaT").isna())
+    for row in np.flatnonzero(none)[:1]:
+        why = f"does not exist in {timezone}, whose clocks go forward then"
+        winter = "if the file is in winter time all year, state a zone without summer time ('Etc/GMT-1' is UTC+1)"
+        raise InputError(f"{where}: line {lines[row]}: {shown(texts[row])} {why}; {winter}")
+    twice = np.flatnonzero(times.tz_localize(timezone, ambiguous="NaT").isna())
+    is_summer = np.zeros(len(times), bool)
+    for hour in np.split(twice, np.flatnonzero(np.diff(twice) > 1) + 1) if len(twice) else ():
+        back = np.flatnonzero(np.diff(times[hour].asi8) <= 0)
+        if len(back) != 1:
+            why = f"is in the hour that {timezone} has twice, and its rows do not stand twice in order"
+            advice = "give them once in summer and once in winter time, or state the times with their offset from UTC"
+            raise InputError(f"{where}: line {lines[hour[0]]}: {shown(texts[hour[0]])} {why}; {advice}")
+        is_summer[hour[: back[0] + 1]] = True
+    return times.tz_localize(timezone, ambiguous=is_summer)
+
+
+def _winter_minutes(timezone: str, times: pd.DatetimeIndex) -> float:
+    """Return the zone's smallest distance from UTC in the first year, which is its winter time."""
+    months = pd.date_range(f"{times[0].year}-01-15", periods=12, freq="MS", tz="UTC").tz_convert(timezone)
+    offsets = (months.tz_localize(None) - months.tz_convert("UTC").tz_localize(None)) / pd.Timedelta(minutes=1)
+    return float(min(offsets))
+
+
+def _tell_odd_days(where: str, local: pd.DatetimeIndex, timezone: str, offset_minutes: np.ndarray) -> None:
+    changes = np.flatnonzero(np.diff(offset_minutes))
+    if len(changes):
+        hours = [(local[int(row) + 1], 24 - (offset_minutes[row + 1] - offset_minutes[row]) / 60) for row in changes]
+        days = shown_list(f"{day:%Y-%m-%d} has {length:g} hours" for day, length in hours[:MOST_NAMED])
+        played = "days are counted in its winter time, 24 hours each"
+        warnings.warn(f"{where}: by the clock of {timezone}, {days}; {played}", stacklevel=5)
+
+
+def resampled(values: np.ndarray, clock: OwnClock, step_hours: float, steps_per_day: int, how: str) -> np.ndarray:
+    """Rows (n_rows, n_columns) of the scenario's step from rows of the clock's.
+
+    Raises
+    ------
+    InputError
+        If the steps differ and `how` is empty, or the scenario's is no multiple of the clock's.
+    """
+    own, step = clock.check_order(), 60.0 * step_hours
+    if abs(steps_per_day * step - DAY_MINUTES) < 1e-6:
+        clock.check_midnight(own)
+    if abs(own - step) <= 1e-6 * step:
+        return values
+    stated = f"{clock.path}: time column {clock.column!r} has steps of {own:g} minutes; the scenario's are {step:g}"
+    own_steps = f"step_hours = {own / 60:.6g} and steps_per_day = {DAY_MINUTES / own:.0f} play them as they are"
+    rows = round(step / own)
+    if step < own or abs(rows * own - step) > 1e-6 * step:
+        raise InputError(f"{stated}, which no whole number of them makes; {own_steps}")
+    if how != "mean":
+        raise InputError(f"{stated}; [profiles] resample = 'mean' takes the mean of {rows} rows, or {own_steps}")
+    if len(values) % rows:
+        left = len(values) % rows
+        raise InputError(f"{stated}, and {left} rows are left over at the end; give whole steps of {rows} rows")
+    return values.reshape(-1, rows, values.shape[1]).mean(axis=1)

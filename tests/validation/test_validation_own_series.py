@@ -1,0 +1,57 @@
+"""A run with series by element: the referee works its loads out from the file, and finds two columns swapped."""
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from own_series import columns, write_scenario
+
+import neomflex_jax as nf
+from neomflex_jax.environment.make import evaluation_environment
+from neomflex_jax.evaluation import Trajectory
+from neomflex_jax.evaluation.rollout import record
+from neomflex_jax.grid.to_csv import write_feeder
+from neomflex_jax.profiles import profiles_hash
+from validation import validate
+from validation.recompute.profile_check import profile_gap
+
+TOLERATED = 1e-6
+LINES = 'unit = "kW"\nloads."bus 7" = "a"\nloads."8" = "b"\nloads_q."8" = "q"'
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[nf.Environment, Trajectory, Path]]:
+    """Two days of feeder case33bw with two loads of its own, and the file that they are from."""
+    folder = tmp_path_factory.mktemp("own_series")
+    feeder = write_feeder(nf.load_feeder("case33bw"), folder / "feeder")
+    table = columns(a=150.0, b=300.0, q=100.0, Demand=1.0)
+    env = evaluation_environment(nf.make(str(write_scenario(folder, table, LINES, feeder, power_flow='"ac"'))))
+    path = folder / "series.csv"
+    shape = (env.n_agents, env.action_size)
+    policy = jax.tree_util.Partial(lambda observation: jnp.full(shape, 0.3))
+    yield env, record(env, policy, "controlled", 2, profiles_hash(path)), path
+
+
+def test_it_passes_with_the_policy_acting_again(played, tmp_path: Path) -> None:
+    _env, run, path = played
+    policy = {"controlled": lambda seen: {agent: np.full(1, 0.3, np.float32) for agent in seen}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        report = validate([run], tmp_path / "report", policies=policy, profiles=path)
+    failed = {one.name for one in report.runs[0].criteria if not one.passed}
+    assert report.runs[0].verdict == "PASS", failed
+
+
+def test_two_columns_swapped_are_found(played) -> None:
+    env, run, path = played
+    assert profile_gap(run, path) < TOLERATED
+    own = env.profiles.by_element
+    swapped = dataclasses.replace(own, values=own.values[:, jnp.array([1, 0, 2])])
+    wrong = dataclasses.replace(env, profiles=env.profiles.with_elements(swapped))
+    policy = jax.tree_util.Partial(lambda observation: jnp.full((env.n_agents, env.action_size), 0.3))
+    assert profile_gap(record(wrong, policy, "controlled", 2, run.profiles_sha256), path) > 0.1

@@ -1,0 +1,170 @@
+"""Loads of series by element, worked out a second time from the file and the feeder's list of elements.
+
+``load of a bus = sum of its elements``, each ``nominal power x its column`` or, where the columns are powers, the
+column itself, generation negative. An element's column is that of its name, of its row, of its bus, or of the first
+pattern that fits; without one loads follow Demand, sun Solar, and everything else keeps its nominal power.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from neomflex_jax.files.tables import first_rows, number_in
+from neomflex_jax.files.wide_tables import read_header, read_wide
+from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.profiles import SeriesConfig
+from neomflex_jax.scenario import Scenario
+
+POWERS = {"MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one
+FIELDS = {"load": "loads", "sgen": "generators", "storage": "storages"}
+PER_UNIT_COLUMNS = ("Demand", "Solar")
+
+
+@dataclass(frozen=True)
+class Followed:
+    """What one element follows."""
+
+    element: Element
+    column: str | None  # None: its nominal power, always
+    q_column: str | None  # None: the same as its active power
+    by_scenario: bool  # whether the scenario says so
+
+
+def nodes_with_own_series(scenario: Scenario, feeder: Feeder) -> np.ndarray:
+    """Return the nodes where a load is not its nominal power times Demand, (n_node,) bool."""
+    others = {one.element.bus for one in followed(scenario, feeder) if one.by_scenario or one.column != "Demand"}
+    return np.isin(feeder.nodes.bus, list(others))
+
+
+def followed(scenario: Scenario, feeder: Feeder) -> tuple[Followed, ...]:
+    """Return what each element of the feeder follows."""
+    listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
+    return _followed(scenario.series, listed)
+
+
+@lru_cache(maxsize=8)
+def _followed(series: SeriesConfig, elements: Elements) -> tuple[Followed, ...]:
+    found = []
+    for element in elements.rows:
+        own, own_q = (_looked_up(getattr(series, FIELDS[element.table] + end), element) for end in ("", "_q"))
+        sunny = element.table == "sgen" and element.is_sunny
+        rest = "Demand" if element.table == "load" else "Solar" if sunny else None
+        found.append(Followed(element, rest if own is None else own, own_q, own is not None))
+    return tuple(found)
+
+
+def _looked_up(columns: dict[str, str], element: Element) -> str | None:
+    name = element.name or str(element.index)
+    patterns = [key for key in columns if any(sign in key for sign in "*?") and fnmatchcase(name, key)]
+    for key in (element.name, str(element.index), f"bus {element.bus}", *patterns):
+        if key and key in columns:
+            words = (("{name}", element.name), ("{index}", str(element.index)), ("{bus}", str(element.bus)))
+            column = columns[key]
+            for word, value in words:
+                column = column.replace(word, value)
+            return column
+    return None
+
+
+def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
+    """Read a series' file as rows of the scenario's step, by the clock that its ``[profiles]`` states."""
+    series = scenario.series
+    header = read_header(path)
+    column = series.time_column if series.time_column in header else _first_text(path, header)
+    numbers = [name for name in header if name and name != column and not _is_left_out(series, name)]
+    wide = read_wide(path, numbers, column)
+    table = pd.DataFrame(wide.values, columns=numbers)
+    times = None if column is None or series == SeriesConfig() else _times(wide.texts)
+    if series.fill:
+        table = table.interpolate(limit_direction="both")
+    if times is None or not series.resample:
+        return table
+    if series.timezone and times.tz is None:
+        times = times.tz_localize(series.timezone, ambiguous="infer").tz_convert("UTC")
+    step = pd.Timedelta(hours=scenario.step_hours)
+    return table.set_index(times).resample(step, origin="start").mean().reset_index(drop=True)
+
+
+def _first_text(path: Path, header: tuple[str, ...]) -> str | None:
+    """Return the first column whose first cell is no number."""
+    _, rows = first_rows(path, 1)
+    return next((name for name, cell in zip(header, rows[0], strict=False) if math.isnan(number_in(cell))), None)
+
+
+def _is_left_out(series: SeriesConfig, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in series.ignore)
+
+
+def _times(texts: tuple[str, ...]) -> pd.DatetimeIndex | None:
+    cells = pd.Series(texts)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandas says that it guesses
+        stated_zone = bool(cells.str.contains(r":\d\d.*(?:Z|[+-]\d\d:?\d\d)$").all())
+        found = pd.to_datetime(cells, format="mixed", dayfirst="." in texts[0], utc=stated_zone, errors="coerce")
+    return None if found.isna().any() else pd.DatetimeIndex(found)
+
+
+def element_powers(
+    scenario: Scenario, feeder: Feeder, rows: pd.DataFrame
+) -> tuple[list[Element], np.ndarray, np.ndarray]:
+    """Return all elements with their consumption p in MW and q in Mvar, (n, n_element), on rows of the file."""
+    series, n_rows = scenario.series, len(rows)
+    elements, p_mw, q_mvar = [], [], []
+    for one in followed(scenario, feeder):
+        p_values, p_is_power = _values(series, rows, one.column, n_rows, one.by_scenario)
+        p, q = one.element.p_mw, one.element.q_mvar
+        sign = -1.0 if one.element.table == "sgen" else 1.0
+        active = sign * p_values if p_is_power else p * p_values
+        ratio = q / p if p else 0.0
+        if one.by_scenario and series.power_factor and one.element.table == "load":
+            ratio = math.sqrt(1.0 / series.power_factor**2 - 1.0)
+            reactive = active * ratio
+        else:
+            reactive = active * ratio if p_is_power else q * p_values
+        if one.q_column is not None:
+            q_values, q_is_power = _values(series, rows, one.q_column, n_rows, True)
+            reactive = sign * q_values if q_is_power else q * q_values
+        elements.append(one.element)
+        p_mw.append(active * _factor(scenario, one.element, one.column))
+        q_mvar.append(reactive * _factor(scenario, one.element, one.column))
+    return elements, np.array(p_mw).T, np.array(q_mvar).T
+
+
+def _values(
+    series: SeriesConfig, rows: pd.DataFrame, column: str | None, n_rows: int, by_scenario: bool
+) -> tuple[np.ndarray, bool]:
+    """Return what a column says and whether it is a power."""
+    if column is None:
+        return np.ones(n_rows), False
+    values = np.asarray(rows[column], float)
+    if column == "Solar":
+        values = np.maximum(values, 0.0)
+    is_power = by_scenario and series.unit in POWERS and column not in PER_UNIT_COLUMNS
+    return values * (POWERS[series.unit] if is_power else 1.0), is_power
+
+
+def _factor(scenario: Scenario, element: Element, column: str | None) -> float:
+    """Return the variant's factor: on generators that of Solar, on all else that of Demand, on steady powers none."""
+    variant = scenario.chosen_variant
+    if column is None:
+        return 1.0
+    of_solar = column == "Solar" or (element.table == "sgen" and column != "Demand")
+    return variant.solar_factor if of_solar else variant.demand_factor
+
+
+def at_nodes(feeder: Feeder, elements: list[Element], values: np.ndarray) -> np.ndarray:
+    """Sum values of elements (n, n_element) at the nodes of their buses, equally, (n, n_node)."""
+    total = np.zeros((len(values), feeder.n_node))
+    for number, element in enumerate(elements):
+        nodes = feeder.nodes.at[element.bus]
+        total[:, nodes] += values[:, [number]] / len(nodes)
+    return total
