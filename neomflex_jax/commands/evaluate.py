@@ -148,4 +148,5 @@ class EvaluateCommand:
         }
         flags = "".join(f" {flag} {value}" for flag, value in same.items() if value is not None)
         flags += "".join(f" --policy {name}" for name in played.yardsticks)
+        flags += "".join(f" --import {module}" for module in self.modules)
         console.print(f"to validate: neomflex validate{flags} --output ...")

@@ -121,7 +121,8 @@ class TrainCommand:
                 self._learn(options, on_progress, lambda: begun.append(True), started)
             except KeyboardInterrupt:
                 saved = any(begun) and any(folder.checkpoints.glob("*"))
-                after = f"saved; go on with: neomflex train --resume --output {self.output}"
+                modules = "".join(f" --import {module}" for module in self.modules)
+                after = f"saved; go on with: neomflex train --resume --output {self.output}{modules}"
                 console.print(f"interrupted; {after if saved else 'nothing was learned yet'}")
                 return 130
             except PeerError as error:

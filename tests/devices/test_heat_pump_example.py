@@ -115,3 +115,4 @@ def test_it_trains_evaluates_plots_and_passes_validation(tmp_path: Path, capsys:
     assert "import 'heat_pump', which registers it" in " ".join(capsys.readouterr().out.split())
     with forgotten_afterwards("heat_pump"):
         assert neomflex(*again, "--import", EXAMPLE) == 0
+    assert "validated: PASS" in capsys.readouterr().out
