@@ -50,7 +50,7 @@ def write_scenario_text(
     """Return the file's text; `feeder_field` is a packaged feeder's name or a path from the file's folder."""
     n_agents, n_pv, n_batteries = len(territories), len(devices.pv_inverters), len(devices.batteries)
     counts = f"{feeder.n_bus} buses, {n_agents} agents, {n_batteries} batteries, {n_pv} PV inverters"
-    load_mw = feeder.load_p_mw.clip(min=0)
+    load_mw = feeder.consumption_mva().real
     pv_mw = sum(device.p_max_mw for device in devices.pv_inverters)
     battery_mw = sum(device.power_mw for device in devices.batteries)
     lines = [

@@ -44,7 +44,7 @@ def list_row(scenario: Scenario) -> tuple[str, ...]:
 
 def contents(scenario: Scenario, feeder: Feeder) -> Rows:
     """Return what the scenario is made of, line by line."""
-    load_mw = float(np.maximum(feeder.load_p_mw, 0.0).sum())
+    load_mw = float(feeder.consumption_mva().real.sum())
     pv_mw = sum(device.p_max_mw for device in scenario.pv_inverters)
     power_mw = sum(device.power_mw for device in scenario.batteries)
     capacity_mwh = sum(device.capacity_mwh for device in scenario.batteries)

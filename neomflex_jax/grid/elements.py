@@ -66,6 +66,15 @@ class Elements:
     def __bool__(self) -> bool:
         return bool(self.rows)
 
+    def consumption_mva(self, nodes: Nodes) -> np.ndarray:
+        """Nominal loads alone, p + jq (n_node,), those that feed in left out."""
+        total = np.zeros(len(nodes), complex)
+        for row in self.rows:
+            if row.table == "load" and row.p_mw >= 0:
+                at = nodes.at[row.bus]
+                total[at] += complex(row.p_mw, row.q_mvar) / len(at)
+        return total
+
 
 NO_ELEMENTS = Elements()
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.checks import checked
@@ -130,6 +131,16 @@ class Feeder:
     def node_labels(self) -> tuple[int | str, ...]:
         """Labels of the nodes, in array order."""
         return self.nodes.labels
+
+    def consumption_mva(self) -> np.ndarray:
+        """Nominal consumption by node, p + jq (n_node,): of the loads alone where the source lists its elements.
+
+        Elsewhere of what is left at a node that its generation does not outweigh.
+        """
+        if self.elements:
+            return self.elements.consumption_mva(self.nodes)
+        p_mw, q_mvar = np.asarray(self.load_p_mw, float), np.asarray(self.load_q_mvar, float)
+        return np.where(p_mw >= 0, p_mw + 1j * q_mvar, 0.0)
 
     @cached_property
     def _positions(self) -> dict[int, int]:

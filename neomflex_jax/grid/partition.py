@@ -59,8 +59,8 @@ def partition_by_electrical_distance(feeder: Feeder, n_agents: int) -> tuple[tup
 
 
 def nominal_load_mva(feeder: Feeder) -> np.ndarray:
-    """Apparent nominal consumption of every bus, 0 where a bus feeds in, (n_bus,)."""
-    return np.where(feeder.load_p_mw >= 0, np.hypot(feeder.load_p_mw, feeder.load_q_mvar), 0.0)
+    """Apparent nominal consumption of every bus, (n_bus,), the grid's own generation left out."""
+    return np.abs(feeder.consumption_mva())
 
 
 def _neighbours(feeder: Feeder) -> Neighbours:

@@ -89,7 +89,7 @@ def place_devices(
 
 def _counted_load_mw(feeder: Feeder, positions: list[list[int]]) -> np.ndarray:
     """Nominal load that each territory's devices are sized by: its own or `LEAST_SHARE`; the sum is the feeder's."""
-    load_mw = np.maximum(np.asarray(feeder.load_p_mw, float), 0.0)
+    load_mw = feeder.consumption_mva().real
     if not load_mw.any():
         raise InputError(f"feeder {feeder.name!r} has no load; sizes of devices cannot follow from it")
     own_mw = np.array([load_mw[own].sum() for own in positions])

@@ -130,6 +130,13 @@ def test_elements_are_written_and_read_back(tmp_path: Path, own_feeder: Path) ->
         nf.load_feeder(own_feeder)
 
 
+def test_new_devices_are_sized_by_loads_alone(own_feeder: Path) -> None:
+    feeder = nf.load_feeder(own_feeder)
+    np.testing.assert_allclose(feeder.consumption_mva(), [0.0, 0.5 + 0.2j, 0.5 + 0.1j, 0.4 - 0.1j])
+    (own_feeder / "elements.csv").unlink()
+    np.testing.assert_allclose(nf.load_feeder(own_feeder).consumption_mva(), [0.0, 0.5 + 0.2j, 0.4 + 0.1j, 0.3 - 0.1j])
+
+
 BAD_LINES = {
     'loads."House 3" = "a"': r"unknown element of loads 'House 3'.*Did you mean 'House [12]'",
     'loads."House 1" = "aa"': r"unknown column 'aa'.*Did you mean 'a'",
