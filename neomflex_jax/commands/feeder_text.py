@@ -23,7 +23,7 @@ QUANTITIES = {
     "slack_p_mw": "slack p, MW",
     "slack_q_mvar": "slack q, Mvar",
 }
-NET_ELEMENTS = ("bus", "line", "trafo", "switch", "load", "sgen", "storage", "shunt")
+NET_ELEMENTS = ("bus", "line", "trafo", "trafo3w", "switch", "load", "sgen", "storage", "shunt")
 
 
 def contents(feeder: Feeder) -> Rows:
@@ -104,6 +104,7 @@ def conversion(net: Any, feeder: Feeder) -> Rows:
         "bus": f"{feeder.n_bus} buses",
         "line": f"{feeder.topology.n_branch - int(n_transformers)} branches that are no transformer",
         "trafo": f"{n_transformers} branches",
+        "trafo3w": "a branch between every two closed windings, and shunts",
         **dict.fromkeys(("sgen", "storage"), "in the load"),
         "load": f"{short(feeder.load_p_mw.sum())} MW, {short(feeder.load_q_mvar.sum())} Mvar in all",
         "shunt": _shunts(feeder),
@@ -131,7 +132,8 @@ def changes(net: Any, feeder: Feeder, fused: dict[int, int]) -> list[str]:
     lost = sorted({int(bus) for bus in net.bus.index} - set(fused))
     if lost:
         lines.append(f"left out, not connected or out of service: bus {summarise_labels(lost)}")
-    dropped = len(net["line"]) + len(net["trafo"]) - feeder.topology.n_branch
+    stated = len(net["line"]) + len(net["trafo"]) + 3 * len(net.get("trafo3w", ()))
+    dropped = stated - feeder.topology.n_branch
     if dropped > 0:
         lines.append(
             f"no branch of the feeder: {dropped} lines or transformers (the charging of those hanging open stays)"

@@ -26,7 +26,6 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "slack at a dead bus": (set_in("bus", 10, in_service=False), "feeds bus 10, which is not in service"),
     "slack at no bus": (set_in("ext_grid", bus=77), "feeds bus 77"),
     "slack voltage": (set_in("ext_grid", vm_pu=3.0), "net.ext_grid 0 has vm_pu = 3"),
-    "trafo3w": (lambda net: net.update(trafo3w=plain_table(hv_bus=30, in_service=True)), "net.trafo3w 0 .*two-winding"),
     "ward": (add("ward", 7, 1, 1, 1, 1), "net.ward 0 .*net.load"),
     "xward": (add("xward", 7, 1, 1, 1, 1, 1, 1, 1.0), "net.xward 0"),
     "impedance": (add("impedance", 7, 2, 0.1, 0.1, 1), "net.impedance 0 .*line"),

@@ -152,7 +152,8 @@ def assert_same_flow(net: Any) -> tuple[Feeder, ReferenceFlow]:
         [flow.slack_p_mw, flow.slack_q_mvar], [slack["p_mw"], slack["q_mvar"]], rtol=0, atol=POWER_MVA
     )
     # what hangs open at one end is a branch there and a shunt here, so only the two together are comparable
-    theirs = net.res_line["pl_mw"].sum() + net.res_trafo["pl_mw"].sum() + net.res_shunt["p_mw"].sum()
+    lossy = ("line", "trafo", "trafo3w", "impedance")
+    theirs = sum(net[f"res_{branches}"]["pl_mw"].sum() for branches in lossy) + net.res_shunt["p_mw"].sum()
     if not (net.switch["z_ohm"] > 0).any():
         assert flow.loss_mw + flow.shunt_p_mw == pytest.approx(theirs, abs=POWER_MVA)
     return feeder, flow

@@ -3,7 +3,8 @@
 The referee is the user's own pandapower net where there is one, and otherwise the net that `feeder_net` builds. In
 both, a further load at every bus of the feeder carries the difference between a case's injection and the nominal one,
 consumption ``nominal injection - injection``, so that what the net itself holds stays as it is. Losses are those of
-lines and transformers; what a cable that hangs open at one end loses counts as a shunt's consumption in the feeder.
+lines, transformers and impedances; what a cable that hangs open at one end or the iron of three windings loses counts
+as a shunt's consumption in the feeder.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ LOAD_FACTORS = (0.0, 1.5)  # on every load's p by itself
 Q_FACTORS = (-0.5, 1.5)
 GENERATION = 2.0  # in every second random case: up to this many times the mean load of a bus, at every bus
 MOST_SAMPLES = 100_000
+BRANCHES = ("line", "trafo", "trafo3w", "impedance")
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,6 +201,6 @@ def _solve(net: Any, labels: list[int], options: dict[str, Any]) -> tuple[np.nda
     except (pandapower.LoadflowNotConverged, FloatingPointError):  # the latter where a start from DC divides by x = 0
         nothing = float("nan")
         return np.full(len(labels), np.nan), nothing, nothing, nothing
-    loss_mw = sum(float(net[f"res_{branches}"]["pl_mw"].sum()) for branches in ("line", "trafo"))
+    loss_mw = sum(float(net[f"res_{branches}"]["pl_mw"].sum()) for branches in BRANCHES)
     slack = net.res_ext_grid.sum()
     return net.res_bus["vm_pu"].loc[labels].to_numpy(), loss_mw, float(slack["p_mw"]), float(slack["q_mvar"])

@@ -8,6 +8,7 @@ Source: pandapower 3.5, build_branch.py.
 
 from __future__ import annotations
 
+import cmath
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ class Branch:
     max_i_ka: float = math.nan
     stated: str = ""  # what the net says of it: the columns that its impedance and ratio come from
     is_line: bool = True
+    is_equivalent: bool = False  # of something with more than two ends; by itself it may have r below 0
+    from_siemens: complex = 0.0  # what that end has beyond y/2, at the voltage level of the `to` bus
+    to_siemens: complex = 0.0
     from_closed: bool = True
     to_closed: bool = True
 
@@ -47,10 +51,19 @@ class Branch:
         """True if both ends are connected."""
         return self.from_closed and self.to_closed
 
-    def hanging_y_siemens(self) -> complex:
-        """Return the admittance, at the voltage level of the `to` bus, of the branch with one end open."""
+    def hanging_siemens(self) -> complex:
+        """Return the admittance, at the voltage level of the `to` bus, that the one closed end sees."""
+        near, far = self.y_siemens / 2 + self.from_siemens, self.y_siemens / 2 + self.to_siemens
+        if self.to_closed:
+            near, far = far, near
+        return near + far / (1 + self.z_ohm * far)
+
+    def short_siemens(self) -> complex:
+        """Return the admittance, at the voltage level of the `to` bus, of the branch with both ends at one bus."""
+        n = self.ratio * cmath.exp(1j * math.radians(self.shift_degree))
         half = self.y_siemens / 2
-        return half + half / (1 + self.z_ohm * half)
+        from_end, to_end = (half + self.from_siemens) / self.ratio**2, half + self.to_siemens
+        return from_end + to_end + abs(1 - 1 / n) ** 2 / self.z_ohm
 
     def defect(self, vn_kv: dict[int, float]) -> str | None:
         """Return why this cannot be a branch of a feeder, as the end of "... has"; None if it can."""
@@ -134,7 +147,7 @@ def switch_branches(net: Any) -> Iterator[Branch]:
             )
 
 
-def open_switches(net: Any, kind: str, elements: Rows, ends: tuple[str, str]) -> set[tuple[int, str]]:
+def open_switches(net: Any, kind: str, elements: Rows, ends: tuple[str, ...]) -> set[tuple[int, str]]:
     """Find the ends (number of the element, column of the bus) at which an open switch of that kind stands."""
     switches = Rows.of(net, "switch")
     of_kind = np.array([value == kind for value in switches.texts("et")], bool)

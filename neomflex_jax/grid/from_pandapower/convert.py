@@ -21,6 +21,7 @@ from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
 from neomflex_jax.grid.from_pandapower.rows import Rows
+from neomflex_jax.grid.from_pandapower.three_windings import three_winding_branches
 from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
 from neomflex_jax.grid.parts import OwnDevices
 
@@ -104,7 +105,7 @@ def _read_grid(net: Any) -> _Grid:
     slack = slack_of(net)
     electrical = fuse(net, vn_kv, active, slack)
     branches = []
-    for branch in _all_branches(net, vn_kv):
+    for branch in _all_branches(net, vn_kv, active):
         if branch.from_closed or branch.to_closed:
             check_buses(branch.title, (branch.from_bus, branch.to_bus), vn_kv)
         ends_active = branch.from_bus in active, branch.to_bus in active
@@ -115,9 +116,14 @@ def _read_grid(net: Any) -> _Grid:
     return _Grid(net, slack, vn_kv, electrical, supplied_from(slack.bus, branches, electrical), branches)
 
 
-def _all_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
-    """Walk through the lines, the transformers, then the switches, each in the order of their numbers."""
-    for kind in (line_branches(net), transformer_branches(net, vn_kv), switch_branches(net)):
+def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int]) -> Iterator[Branch]:
+    """Walk through the branches kind by kind, each in the order of their numbers."""
+    for kind in (
+        line_branches(net),
+        transformer_branches(net, vn_kv),
+        switch_branches(net),
+        three_winding_branches(net, vn_kv, active),
+    ):
         yield from sorted(kind, key=lambda branch: branch.number)
 
 
@@ -186,14 +192,17 @@ def _sort_branches(grid: _Grid, of_bus: dict[int, int], shunts_mva: np.ndarray) 
         if joins_two and not defect:
             kept.append(branch)
         if live_from and live_to and a == b:
-            if not branch.is_line:
+            if not (branch.is_line or branch.is_equivalent):
                 raise InputError(f"{branch.title} joins two buses that closed switches make one; open a switch")
-            shunts_mva[a] += _at_1_pu(branch.y_siemens, grid.vn_kv[branch.to_bus])
+            shunts_mva[a] += _at_1_pu(branch.short_siemens(), grid.vn_kv[branch.to_bus])
+        elif live_from and live_to:
+            shunts_mva[a] += _at_1_pu(branch.from_siemens, grid.vn_kv[branch.to_bus]) / branch.ratio**2
+            shunts_mva[b] += _at_1_pu(branch.to_siemens, grid.vn_kv[branch.to_bus])
         elif live_from and not branch.to_closed:
-            hanging = _at_1_pu(branch.hanging_y_siemens(), grid.vn_kv[branch.to_bus])
+            hanging = _at_1_pu(branch.hanging_siemens(), grid.vn_kv[branch.to_bus])
             shunts_mva[a] += hanging / branch.ratio**2
         elif live_to and not branch.from_closed:
-            shunts_mva[b] += _at_1_pu(branch.hanging_y_siemens(), grid.vn_kv[branch.to_bus])
+            shunts_mva[b] += _at_1_pu(branch.hanging_siemens(), grid.vn_kv[branch.to_bus])
     return kept, shunts_mva
 
 

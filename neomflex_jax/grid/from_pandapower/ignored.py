@@ -17,13 +17,21 @@ AT_A_BUS = ("load", "sgen", "storage", "shunt")
 
 def ignored_inputs(net: Any) -> list[str]:
     """Return one text for everything that is left out: what it is and, where there is a way, how to have it count."""
-    return [*_taps(net, ""), *_taps(net, "2"), *_iron(net), *_at_dead_buses(net), *_options(net)]
+    return [
+        *_taps(net, "trafo", ""),
+        *_taps(net, "trafo", "2"),
+        *_taps(net, "trafo3w", ""),
+        *_iron(net),
+        *_at_dead_buses(net),
+        *_options(net),
+    ]
 
 
-def _taps(net: Any, tap: str) -> Iterator[str]:
+def _taps(net: Any, table: str, tap: str) -> Iterator[str]:
     """Tap changers that stand away from neutral and change nothing, or beyond where they can stand."""
-    rows = Rows.of(net, "trafo").in_service()
+    rows = Rows.of(net, table).in_service()
     kinds, sides = rows.texts(f"tap{tap}_changer_type"), rows.texts(f"tap{tap}_side")
+    one_of = "'hv', 'mv' or 'lv'" if table == "trafo3w" else "'hv' or 'lv'"
     columns = ("pos", "neutral", "min", "max", "step_percent", "step_degree")
     position, neutral, lowest, highest, percent, degree = (
         rows.numbers(f"tap{tap}_{name}", absent=np.nan, or_empty=True) for name in columns
@@ -34,7 +42,7 @@ def _taps(net: Any, tap: str) -> Iterator[str]:
         if moved and not kinds[row] and (sides[row] or np.isfinite(neutral[row])):
             yield f"{stands} and no tap{tap}_changer_type, so that the tap does nothing ('Ratio' would have it count)"
         elif moved and kinds[row] and not sides[row]:
-            yield f"{stands} and no tap{tap}_side, so that the tap does nothing ('hv' or 'lv' would have it count)"
+            yield f"{stands} and no tap{tap}_side, so that the tap does nothing ({one_of} would have it count)"
         elif moved and kinds[row] and np.isnan(neutral[row]):
             yield f"{stands} and no tap{tap}_neutral, so that the tap does nothing"
         elif moved and kinds[row] and not (percent[row] or 0) > 0 and not np.nan_to_num(degree[row]):
@@ -50,6 +58,10 @@ def _iron(net: Any) -> Iterator[str]:
         i0_percent = rows.numbers("i0_percent", absent=0.0)
         for row in np.flatnonzero(i0_percent < 0).tolist():
             yield f"{rows.title(row)} has i0_percent = {i0_percent[row]:g}, whose sign is not read"
+    rows = Rows.of(net, "trafo3w").in_service()
+    for row, side in enumerate(rows.texts("loss_side")):
+        if side and side not in ("hv", "mv", "lv"):
+            yield f"{rows.title(row)} has loss_side = {side!r}, so that pfe_kw and i0_percent do nothing"
 
 
 def _at_dead_buses(net: Any) -> Iterator[str]:

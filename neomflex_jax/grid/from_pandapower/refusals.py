@@ -14,7 +14,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
-MODELLED = {"bus", "line", "trafo", "switch", "shunt", "load", "sgen", "storage", "ext_grid"}
+MODELLED = {"bus", "line", "trafo", "trafo3w", "switch", "shunt", "load", "sgen", "storage", "ext_grid"}
 
 WITHOUT_INFLUENCE = {
     *("measurement", "group", "output_writer"),
@@ -29,7 +29,6 @@ WITHOUT_INFLUENCE = {
 CONSTANT_POWER = "take it out of service and put what it draws into net.load, as p_mw and q_mvar"
 WHAT_TO_DO = {
     "gen": "it holds its bus at a voltage; take it out of service and put what it produces into net.sgen",
-    "trafo3w": "replace it by two-winding transformers",
     "impedance": "replace it by a line or a two-winding transformer",
     "ward": CONSTANT_POWER,
     "xward": CONSTANT_POWER,
@@ -54,6 +53,18 @@ NEUTRAL: tuple[tuple[str, str, float, str], ...] = (
     ),
     ("trafo", "tap2_dependency_table", 0.0, "tap tables are not modelled; set the second tap to fit"),
     ("trafo", "tap_dependent_impedance", 0.0, "set vk_percent and vkr_percent to those of the tap, and this to False"),
+    (
+        "trafo3w",
+        "tap_dependency_table",
+        0.0,
+        "tap tables are not modelled; set the vk and vkr of each pair and the tap",
+    ),
+    (
+        "trafo3w",
+        "tap_dependent_impedance",
+        0.0,
+        "set the vk and vkr of each pair to those of the tap, and this to False",
+    ),
     ("trafo", "leakage_resistance_ratio_hv", 0.5, EVEN),
     ("trafo", "leakage_reactance_ratio_hv", 0.5, EVEN),
     ("shunt", "step_dependency_table", 0.0, "step tables are not modelled; set p_mw, q_mvar and step to fit"),

@@ -64,7 +64,7 @@ def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
         plates = _plates(part)
         ends = zip(part.numbers_of_rows, part.labels("hv_bus"), part.labels("lv_bus"), strict=True)
         for row, (number, hv_bus, lv_bus) in enumerate(ends):
-            yield _two_port(
+            yield two_port(
                 {name: float(values[row]) for name, values in plates.items()},
                 [tap[row] for tap in taps],
                 level_ratio=vn_kv.get(hv_bus, math.nan) / vn_kv.get(lv_bus, math.nan),
@@ -82,7 +82,8 @@ def _plates(rows: Rows) -> dict[str, np.ndarray]:
     return {name: rows.numbers(name) for name in NAMEPLATE} | optional
 
 
-def _two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_ratio: float, **ends: Any) -> Branch:
+def two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_ratio: float, **ends: Any) -> Branch:
+    """Make a branch of a rating plate; `level_ratio` is `vn_kv` of the high-voltage bus over that of the other."""
     v_hv = plate["vn_hv_kv"] * math.prod(tap["hv"].factor for tap in taps)
     v_lv = plate["vn_lv_kv"] * math.prod(tap["lv"].factor for tap in taps)
     s_mva, parallel = plate["sn_mva"], plate["parallel"]
@@ -135,15 +136,21 @@ def _taps(rows: Rows, tap: str) -> list[dict[str, Winding]]:
     )
     found = []
     for row, (kind, side) in enumerate(zip(kinds, sides, strict=True)):
-        windings = dict.fromkeys(SIDES, Winding())
         step = Step(float(position[row] - neutral[row]), float(percent[row]), float(degree[row]))
-        defect = _tap_defect(tap, kind, side, step) if kind and side else None
-        if defect and not rows.lenient:
-            raise InputError(f"{rows.title(row)} has {defect}")
-        if kind and side and not defect and math.isfinite(step.number):
-            windings[side] = CHANGERS[kind](step, 1.0 if side == "hv" else -1.0)
-        found.append(windings)
+        title = "" if rows.lenient else rows.title(row)
+        found.append(tap_of(title, tap, kind, side, step) if kind and side else dict.fromkeys(SIDES, Winding()))
     return found
+
+
+def tap_of(title: str, tap: str, kind: str, side: str, step: Step) -> dict[str, Winding]:
+    """Return what a tap changer does to each winding; an unsound one is refused, or does nothing without a title."""
+    windings = dict.fromkeys(SIDES, Winding())
+    defect = _tap_defect(tap, kind, side, step)
+    if defect and title:
+        raise InputError(f"{title} has {defect}")
+    if not defect and math.isfinite(step.number):
+        windings[side] = CHANGERS[kind](step, 1.0 if side == "hv" else -1.0)
+    return windings
 
 
 def _tap_defect(tap: str, kind: str, side: str, step: Step) -> str | None:
