@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork
@@ -48,12 +48,12 @@ class Actor(nn.Module):
 class Statistics:
     """What observations are normalised by: ``(observation - mean) * scale``."""
 
-    mean: Array  # (n_agents, observation_size)
-    scale: Array  # (n_agents, observation_size) reciprocal of the standard deviation
+    mean: Float[Array, "n_agents observation_size"]
+    scale: Float[Array, "n_agents observation_size"]  # reciprocal of the standard deviation
 
 
-def statistics_of(observations: Array) -> Statistics:
-    """Take them from (n_samples, n_agents, observation_size); entries that do not vary are not scaled."""
+def statistics_of(observations: Float[Array, "n_samples n_agents observation_size"]) -> Statistics:
+    """Return mean and spread of observations; entries that do not vary are not scaled."""
     mean, std = jnp.mean(observations, axis=0), jnp.std(observations, axis=0)
     return Statistics(mean, jnp.where(std > 1e-6, 1.0 / jnp.maximum(std, 1e-6), 1.0))
 
@@ -92,7 +92,7 @@ class Actors:
     def _network(self) -> Actor:
         return Actor(self.hidden_sizes, int(self.action_mask.shape[1]), self.activation)
 
-    def init(self, key: Array) -> Params:
+    def init(self, key: Key[Array, ""]) -> Params:
         """Make fresh parameters, equal for all agents if they are shared."""
         keys = jnp.broadcast_to(key, self.n_agents) if self.shared else jax.random.split(key, self.n_agents)
         return jax.vmap(lambda k: fresh(self._network, k, jnp.zeros(self.input_size)))(keys)
@@ -107,8 +107,10 @@ class Actors:
         """Leave observations as they are."""
         return Statistics(jnp.zeros(self.observation_mask.shape), jnp.ones(self.observation_mask.shape))
 
-    def inputs(self, statistics: Statistics, observation: Array) -> Array:
-        """Return the networks' inputs, (..., n_agents, input_size); padded entries are 0 whatever they hold."""
+    def inputs(
+        self, statistics: Statistics, observation: Float[Array, "*batch n_agents observation_size"]
+    ) -> Float[Array, "*batch n_agents input_size"]:
+        """Return the networks' inputs; padded entries are 0 whatever they hold."""
         normal = (observation - statistics.mean) * statistics.scale
         normal = jnp.where(self.observation_mask, normal, 0.0)
         if not self.shared:
@@ -116,13 +118,17 @@ class Actors:
         who = jnp.broadcast_to(jnp.eye(self.n_agents), (*normal.shape[:-1], self.n_agents))
         return jnp.concatenate([normal, who], axis=-1)
 
-    def apply_one(self, params: Params, inputs: Array) -> tuple[Array, Array]:
-        """One agent's mean and log standard deviation for its inputs (..., input_size)."""
+    def apply_one(
+        self, params: Params, inputs: Float[Array, "*batch input_size"]
+    ) -> tuple[Float[Array, "*batch action_size"], Float[Array, "*batch action_size"]]:
+        """Return one agent's mean and log standard deviation before squashing."""
         outputs: Any = self._network.apply(params, inputs)
         return outputs
 
-    def apply(self, params: Params, inputs: Array) -> tuple[Array, Array]:
-        """Everyone's, for (..., n_agents, input_size)."""
+    def apply(
+        self, params: Params, inputs: Float[Array, "*batch n_agents input_size"]
+    ) -> tuple[Float[Array, "*batch n_agents action_size"], Float[Array, "*batch n_agents action_size"]]:
+        """Return every agent's mean and log standard deviation before squashing."""
         axis = inputs.ndim - 2
         return jax.vmap(self.apply_one, in_axes=(0, axis), out_axes=axis)(params, inputs)
 

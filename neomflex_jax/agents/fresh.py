@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.optimiser import Params
 
 CUT_STD = 0.87962566103423978  # of a standard normal cut at -2 and 2
 
 
-def fresh(network: nn.Module, key: Array, inputs: Array) -> Params:
+def fresh(network: nn.Module, key: Key[Array, ""], inputs: Float[Array, "*batch input_size"]) -> Params:
     """Parameters for inputs of this shape."""
     shapes: PyTree = jax.eval_shape(network.init, key, inputs)
     leaves, structure = jax.tree.flatten_with_path(shapes)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from neomflex_jax.one_line import one_line
 
@@ -80,8 +81,8 @@ class NetworkPolicy:
 
     __repr__ = one_line
 
-    def __call__(self, observation: Array) -> Array:
-        """Act on (n_agents, observation_size); each agent reads its own row alone."""
+    def __call__(self, observation: Float[Array, "n_agents observation_size"]) -> Float[Array, "n_agents action_size"]:
+        """Return every agent's action from its own row alone."""
         action_size = max(network.action_size for network in self.networks)
         rows = [
             network(observation[index, : network.observation_size], jnp) for index, network in enumerate(self.networks)

@@ -8,6 +8,7 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 STATIC = {"static": True}
 
@@ -15,8 +16,8 @@ STATIC = {"static": True}
 class Policy(Protocol):
     """A pytree that maps padded observations to padded actions; agent i's row depends on agent i's row alone."""
 
-    def __call__(self, observation: Array) -> Array:
-        """Act on (n_agents, observation_size); gives (n_agents, action_size) in [-1, 1]."""
+    def __call__(self, observation: Float[Array, "n_agents observation_size"]) -> Float[Array, "n_agents action_size"]:
+        """Return actions in [-1, 1]; padding comes last in a row, of observations and of actions."""
         ...
 
 
@@ -27,6 +28,6 @@ class NoControl:
 
     action_size: int = field(metadata=STATIC)
 
-    def __call__(self, observation: Array) -> Array:
-        """Do nothing."""
+    def __call__(self, observation: Float[Array, "n_agents observation_size"]) -> Float[Array, "n_agents action_size"]:
+        """Return zeros."""
         return jnp.zeros((observation.shape[0], self.action_size), observation.dtype)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Num
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.interquartile import interquartile_mean
@@ -44,13 +45,13 @@ class Difference:
         return min(self.n_seeds) >= MINIMUM_TO_SAY and (self.difference.high < 0 or self.difference.low > 0)
 
 
-def iqm_interval(costs: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) -> Interval:
+def iqm_interval(costs: Num[np.ndarray, "n_seeds n_days"], *, seed: int = 0, n_draws: int = N_DRAWS) -> Interval:
     """Interquartile mean over seeds of the mean over days.
 
     Parameters
     ----------
     costs
-        (n_seeds, n_days), finite.
+        Day costs, finite.
     seed
         Of the bootstrap; equal seeds give equal intervals.
     n_draws
@@ -74,13 +75,19 @@ def iqm_interval(costs: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) ->
     return _interval(float(_iqm(by_seed)), _iqm(by_seed[drawn]))
 
 
-def compare_costs(a: np.ndarray, b: np.ndarray, *, seed: int = 0, n_draws: int = N_DRAWS) -> Difference:
+def compare_costs(
+    a: Num[np.ndarray, "n_seeds_a n_days"],
+    b: Num[np.ndarray, "n_seeds_b n_days"],
+    *,
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Difference:
     """Compare two algorithms on the same days; negative: the first costs less.
 
     Parameters
     ----------
     a, b
-        Day costs (n_seeds_a, n_days) and (n_seeds_b, n_days), of the same days in the same order.
+        Day costs of the same days in the same order.
     seed, n_draws
         Of the bootstrap.
 

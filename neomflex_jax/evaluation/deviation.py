@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
+from jaxtyping import Num
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
@@ -81,7 +82,7 @@ def compare(answers: Answers, exact: Answers, limits: Limits) -> Numbers:
     return numbers
 
 
-def spread(estimate: np.ndarray, exact: np.ndarray) -> dict[str, float]:
+def spread(estimate: Num[np.ndarray, "*shape"], exact: Num[np.ndarray, "*shape"]) -> dict[str, float]:
     """Largest, 99th percentile and mean size of the errors, and their signed mean; NaN of nothing."""
     error = np.ravel(estimate - exact)
     if error.size == 0:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
@@ -40,7 +40,7 @@ class Algorithm(Protocol):
         """Return which arrays of a state the devices share: a `PartitionSpec` for each branch of it."""
         ...
 
-    def start(self, env: Environment, key: Array) -> TrainState:
+    def start(self, env: Environment, key: Key[Array, ""]) -> TrainState:
         """Return fresh networks and fresh days."""
         ...
 
@@ -48,7 +48,7 @@ class Algorithm(Protocol):
         """Return the state after what comes before learning: random steps, and scales taken from them."""
         ...
 
-    def advance(self, env: Environment, state: TrainState, share: Array) -> tuple[TrainState, Metrics]:
+    def advance(self, env: Environment, state: TrainState, share: Float[Array, ""]) -> tuple[TrainState, Metrics]:
         """Train for a chunk; `share` 0..1 of the budget is used up."""
         ...
 
@@ -56,7 +56,7 @@ class Algorithm(Protocol):
         """Return the policy as it is now, one network an agent."""
         ...
 
-    def with_networks(self, learner: Learner, networks: Sequence[ActorNetwork], key: Array) -> Learner:
+    def with_networks(self, learner: Learner, networks: Sequence[ActorNetwork], key: Key[Array, ""]) -> Learner:
         """Return the learner with the given policy, one network an agent."""
         ...
 

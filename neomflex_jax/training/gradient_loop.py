@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.gradient import GradientLearner, GradientState
 from neomflex_jax.agents.gradient.learner import Acting
@@ -71,7 +71,7 @@ class GradientTraining:
         """Return which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
         return EVERYWHERE
 
-    def start(self, env: Environment, key: Array) -> GradientTrainState:
+    def start(self, env: Environment, key: Key[Array, ""]) -> GradientTrainState:
         """Return fresh networks."""
         key, learner_key = jax.random.split(key)
         return GradientTrainState(self.learner.init(learner_key), key, jnp.zeros((), jnp.int32))
@@ -93,7 +93,9 @@ class GradientTraining:
         learner = self.learner.with_statistics(state.learner, seen.reshape(-1, *seen.shape[2:]))
         return replace(state, learner=learner, key=key, steps=state.steps + config.warmup_steps)
 
-    def advance(self, env: Environment, state: GradientTrainState, share: Array) -> tuple[GradientTrainState, Metrics]:
+    def advance(
+        self, env: Environment, state: GradientTrainState, share: Float[Array, ""]
+    ) -> tuple[GradientTrainState, Metrics]:
         """Make a chunk of updates."""
 
         def body(state: GradientTrainState, _: None) -> tuple[GradientTrainState, Metrics]:

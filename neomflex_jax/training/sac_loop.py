@@ -9,7 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
@@ -68,7 +68,7 @@ class SacTraining:
             steps=everywhere,
         )
 
-    def start(self, env: Environment, key: Array) -> SacState:
+    def start(self, env: Environment, key: Key[Array, ""]) -> SacState:
         """Return fresh networks, fresh days and an empty buffer."""
         key, learner_key, reset_key = jax.random.split(key, 3)
         environments, timestep = jax.vmap(AutoReset(env).reset)(
@@ -107,7 +107,7 @@ class SacTraining:
         learner = self.sac.with_reward_scale(state.learner, seen.reward)
         return replace(state, learner=self.sac.with_statistics(learner, seen.observation))
 
-    def advance(self, env: Environment, state: SacState, share: Array) -> tuple[SacState, Metrics]:
+    def advance(self, env: Environment, state: SacState, share: Float[Array, ""]) -> tuple[SacState, Metrics]:
         """Make a chunk of steps of every copy, each followed by the updates."""
 
         def act(state: SacState, key: Array) -> Array:
@@ -155,7 +155,7 @@ class SacTraining:
         )
         return advanced, step_metrics(env, timestep)
 
-    def _learn(self, state: SacState, share: Array) -> tuple[SacState, Metrics]:
+    def _learn(self, state: SacState, share: Float[Array, ""]) -> tuple[SacState, Metrics]:
         config, axis = self.sac.config, self.sac.mesh_axis
         key, batch_key, update_key = jax.random.split(state.key, 3)
         batch_key, update_key = key_of_device(batch_key, axis), key_of_device(update_key, axis)

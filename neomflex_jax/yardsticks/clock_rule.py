@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from neomflex_jax.devices import Battery
 from neomflex_jax.environment import Environment, State
@@ -25,8 +26,10 @@ class ClockRule:
     charge_hours: float = 5.0
     evening: tuple[float, float] = (17.0, 22.0)
 
-    def fractions(self, env: Environment, state: State, fractions: Array) -> Array:
-        """The controls' fractions (n_control,) with those of all batteries' power set."""
+    def fractions(
+        self, env: Environment, state: State, fractions: Float[Array, " n_control"]
+    ) -> Float[Array, " n_control"]:
+        """Return the controls' fractions with those of all batteries' power set."""
         sizes, columns = env.params(Battery), env.action_layout.by_device["battery_p"]
         if not len(columns):
             return fractions

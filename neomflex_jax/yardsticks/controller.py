@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.tree_util import PyTreeDef
-from jaxtyping import PyTree
+from jaxtyping import Float, Int, PyTree
 
 from neomflex_jax.agents.policy import STATIC, Policy
 from neomflex_jax.environment import Environment, State
@@ -21,14 +21,35 @@ from neomflex_jax.one_line import one_line
 
 @runtime_checkable
 class Controller(Protocol):
-    """A pytree with two pure functions; the memory is any pytree whose shapes stay."""
+    """A pytree with two pure functions, which are compiled; the memory is any pytree whose shapes stay."""
 
     def start(self, env: Environment) -> PyTree:
         """Return the memory before the first step."""
         ...
 
-    def act(self, env: Environment, state: State, observation: Array, memory: PyTree) -> tuple[Array, PyTree]:
-        """Return actions (n_agents, action_size) in [-1, 1], and the next memory."""
+    def act(
+        self, env: Environment, state: State, observation: Float[Array, "n_agents observation_size"], memory: PyTree
+    ) -> tuple[Float[Array, "n_agents action_size"], PyTree]:
+        """Choose the actions of one step.
+
+        Parameters
+        ----------
+        env
+            Everything that stays as it is: feeder, devices, profiles, power flow.
+        state
+            Day, step and stores before the step.
+        observation
+            What the agents see before the step, padded.
+        memory
+            As `start` or the step before returned it.
+
+        Returns
+        -------
+        action
+            In [-1, 1], padded.
+        memory
+            For the next step.
+        """
         ...
 
 
@@ -40,11 +61,13 @@ class Blind:
     policy: Policy
 
     def start(self, env: Environment) -> tuple[()]:
-        """Nothing to remember."""
+        """Return an empty memory."""
         return ()
 
-    def act(self, env: Environment, state: State, observation: Array, memory: tuple[()]) -> tuple[Array, tuple[()]]:
-        """Act on the observation."""
+    def act(
+        self, env: Environment, state: State, observation: Float[Array, "n_agents observation_size"], memory: tuple[()]
+    ) -> tuple[Float[Array, "n_agents action_size"], tuple[()]]:
+        """Return the policy's actions."""
         return self.policy(observation), memory
 
 
@@ -77,14 +100,20 @@ def _classes(structure: PyTreeDef) -> tuple[type, ...]:
 class Schedule:
     """Set-points fixed beforehand; after the last row come the rows from the first again."""
 
-    action: Array  # (n, n_agents, action_size)
+    action: Float[Array, "n n_agents action_size"]
 
     __repr__ = one_line
 
     def start(self, env: Environment) -> Array:
-        """Begin with the first row."""
+        """Return 0, the first row."""
         return jnp.zeros((), jnp.int32)
 
-    def act(self, env: Environment, state: State, observation: Array, memory: Array) -> tuple[Array, Array]:
-        """Play the next row."""
+    def act(
+        self,
+        env: Environment,
+        state: State,
+        observation: Float[Array, "n_agents observation_size"],
+        memory: Int[Array, ""],
+    ) -> tuple[Float[Array, "n_agents action_size"], Int[Array, ""]]:
+        """Return the next row, and the number of the one after it."""
         return self.action[memory % self.action.shape[0]], memory + 1

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
+from jaxtyping import Float, Int
 
 from neomflex_jax.environment import Environment, State
 from neomflex_jax.yardsticks.energies import action_towards, reached
@@ -38,39 +39,43 @@ class Descent:
 class Descending(NamedTuple):
     """How far a descent has come."""
 
-    iteration: Array  # () int32, made
-    plan: Array  # (n, n_control)
+    iteration: Int[Array, ""]  # made
+    plan: Float[Array, "n n_control"]
     moments: optax.OptState  # Adam's
-    gradients: Array  # (n, n_control) sum of the cost's over the iterations
-    products: Array  # () sum of gradient times plan
+    gradients: Float[Array, "n n_control"]  # sum of the cost's over the iterations
+    products: Float[Array, ""]  # sum of gradient times plan
 
 
 class Descended(NamedTuple):
     """Where a descent ended, and its means over the iterations, which hold what kinks make of single gradients."""
 
-    plan: Array  # (n, n_control)
-    mean_gradient: Array  # (n, n_control) of the cost
-    mean_product: Array  # () gradient times plan
+    plan: Float[Array, "n n_control"]
+    mean_gradient: Float[Array, "n n_control"]  # of the cost
+    mean_product: Float[Array, ""]  # gradient times plan
 
 
 Carry: TypeAlias = tuple[Array, optax.OptState, Array, Array]  # of a `Descending`, without the count
 
 
-def foresee(env: Environment, start: State, plan: Array) -> Ahead:
-    """Play a plan (n, n_control) from a state on."""
+def foresee(env: Environment, start: State, plan: Float[Array, "n n_control"]) -> Ahead:
+    """Play a plan from a state on."""
     return play_ahead(env, start, plan, lambda stores, wanted: action_towards(env, stores, wanted))
 
 
 def descend(
-    env: Environment, start: State, plan: Array, config: Descent, n_iterations: Array | None = None
+    env: Environment,
+    start: State,
+    plan: Float[Array, "n n_control"],
+    config: Descent,
+    n_iterations: Int[Array, ""] | None = None,
 ) -> Descended:
-    """Improve a plan (n, n_control); `n_iterations` () replaces the number that `config` has."""
+    """Improve a plan; `n_iterations` replaces the number that `config` has."""
     n = jnp.asarray(config.n_iterations, jnp.int32) if n_iterations is None else n_iterations
     return ended(go_on(env, start, begin(plan, config), config, n, n))
 
 
-def begin(plan: Array, config: Descent) -> Descending:
-    """Return a descent from a plan (n, n_control) before its first iteration."""
+def begin(plan: Float[Array, "n n_control"], config: Descent) -> Descending:
+    """Return a descent from a plan before its first iteration."""
     moments = _adam(config).init(plan)
     return Descending(jnp.zeros((), jnp.int32), plan, moments, jnp.zeros_like(plan), jnp.zeros(()))
 

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jaxtyping import Float, Int
 
 from neomflex_jax.environment import Environment, State
 from neomflex_jax.environment.step.node_sums import mean_at_devices
@@ -38,8 +39,8 @@ class Curve:
 
     vm_pu: tuple[float, ...]
     share: tuple[float, ...]  # positive: fed in
-    of: str  # "rating" or "room": what the circle leaves beside active power
-    generation_alone: bool  # whether inverters of storage leave it alone
+    of: str  # "rating", the rated apparent power, or "room": what the circle leaves beside active power
+    generation_alone: bool  # True: inverters of storage do not follow the curve
 
     def __call__(self, vm_pu: Array) -> Array:
         """Share at voltages, elementwise."""
@@ -58,10 +59,10 @@ MAPDN = Curve((0.95, 1.05), (1.0, -1.0), of="room", generation_alone=True)
 class DroopMemory(NamedTuple):
     """Shares, from which the next step starts, the damping, and what did not settle."""
 
-    share: Array  # (n_inverter,)
-    damping: Array  # ()
-    unsettled: Array  # () int32 steps
-    furthest: Array  # () largest distance of a share from its curve in any step
+    share: Float[Array, " n_inverter"]
+    damping: Float[Array, ""]
+    unsettled: Int[Array, ""]  # steps
+    furthest: Float[Array, ""]  # largest distance of a share from its curve in any step
 
 
 @jax.tree_util.register_dataclass
@@ -75,7 +76,7 @@ class Droop:
     max_iterations: int = field(default=200, metadata=STATIC)
 
     def start(self, env: Environment) -> DroopMemory:
-        """Choose the damping for this grid."""
+        """Return shares of 0, and the damping for this grid."""
         state = env.reset(jax.random.key(0))[0]
         dark = replace(env, profiles=replace(env.profiles, solar=jnp.zeros_like(env.profiles.solar)))
         inverters = inverters_of(env, self.curve)
@@ -89,8 +90,14 @@ class Droop:
         largest = jnp.max(jnp.nan_to_num(jnp.sum(gain, axis=1)), initial=0.0)
         return DroopMemory(share, 1.0 / (1.0 + largest), jnp.zeros((), jnp.int32), jnp.zeros(()))
 
-    def act(self, env: Environment, state: State, observation: Array, memory: DroopMemory) -> tuple[Array, DroopMemory]:
-        """Let batteries do what the clock says, and find the shares that go with the voltages then."""
+    def act(
+        self,
+        env: Environment,
+        state: State,
+        observation: Float[Array, "n_agents observation_size"],
+        memory: DroopMemory,
+    ) -> tuple[Float[Array, "n_agents action_size"], DroopMemory]:
+        """Return the clock's actions for batteries, and for inverters the shares at the curve's fixed point."""
         inverters = inverters_of(env, self.curve)
         others = jnp.zeros(len(env.action_layout.controls))
         if self.clock is not None:

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from neomflex_jax.devices.device import Params, Planning, Store
 from neomflex_jax.environment.step.dispatch import Stores
@@ -31,8 +32,10 @@ class _Planned(NamedTuple):
     store: Store
 
 
-def action_towards(task: Task, stores: Stores, wanted: Array) -> Array:
-    """Actions (n_agents, action_size) that bring the stores as near as they can to a plan's row (n_control,)."""
+def action_towards(
+    task: Task, stores: Stores, wanted: Float[Array, " n_control"]
+) -> Float[Array, "n_agents action_size"]:
+    """Return actions that bring the stores as near as they can to a plan's row."""
     fractions = wanted
     for planning, columns, params, store in _planned(task, stores):
         request = planning.towards(params, store, wanted[columns], task.scenario.step_hours)
@@ -40,15 +43,15 @@ def action_towards(task: Task, stores: Stores, wanted: Array) -> Array:
     return jnp.append(fractions, 0.0)[task.action_layout.slots]
 
 
-def reached(task: Task, plan: Array, after: Stores) -> Array:
-    """The plan (..., n_control) with what stores reached in place of what was wanted."""
+def reached(task: Task, plan: Float[Array, "*batch n_control"], after: Stores) -> Float[Array, "*batch n_control"]:
+    """Return the plan with what stores reached in place of what was wanted."""
     for planning, columns, params, store in _planned(task, after):
         plan = plan.at[..., columns].set(planning.reached(params, store))
     return plan
 
 
-def idle_plan(task: Task, stores: Stores, n_steps: int) -> Array:
-    """Plan to keep all stores as they are and to ask nothing of other devices, (n_steps, n_control)."""
+def idle_plan(task: Task, stores: Stores, n_steps: int) -> Float[Array, "n_steps n_control"]:
+    """Return the plan that keeps all stores as they are and asks nothing of other devices."""
     idle = jnp.zeros(len(task.action_layout.controls))
     return jnp.broadcast_to(reached(task, idle, stores), (n_steps, *idle.shape))
 

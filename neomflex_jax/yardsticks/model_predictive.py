@@ -11,16 +11,19 @@ The warm start makes few iterations enough: every row of a plan has been improve
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float, Int
 
 from neomflex_jax.environment import Environment, State
 from neomflex_jax.yardsticks.descent import Descent, descend
 from neomflex_jax.yardsticks.energies import action_towards, idle_plan
 
 FIRST_ITERATIONS = 300  # before the first step, from a plan that does nothing
+Memory: TypeAlias = tuple[Float[Array, "horizon n_control"], Int[Array, ""]]  # a plan, and the iterations it gets next
 EVERY_STEP = Descent(n_iterations=30, first_rate=0.03, last_rate=0.002, momentum=0.5)
 
 
@@ -32,15 +35,15 @@ class ModelPredictive:
     horizon: int = field(default=48, metadata={"static": True})
     config: Descent = field(default=EVERY_STEP, metadata={"static": True})
 
-    def start(self, env: Environment) -> tuple[Array, Array]:
-        """Begin with a plan that does nothing, (horizon, n_control), and iterations to make up for it."""
+    def start(self, env: Environment) -> Memory:
+        """Return a plan that does nothing, and the iterations to make up for it."""
         state = env.reset(jax.random.key(0))[0]
         return idle_plan(env, state.stores, self.horizon), jnp.asarray(FIRST_ITERATIONS, jnp.int32)
 
     def act(
-        self, env: Environment, state: State, observation: Array, memory: tuple[Array, Array]
-    ) -> tuple[Array, tuple[Array, Array]]:
-        """Improve the plan and play its first row."""
+        self, env: Environment, state: State, observation: Float[Array, "n_agents observation_size"], memory: Memory
+    ) -> tuple[Float[Array, "n_agents action_size"], Memory]:
+        """Return the first row of the improved plan as actions, and the rest of it."""
         model = forecast(env, state.day_row + state.step, self.horizon)
         plan = descend(model, state, memory[0], self.config, memory[1]).plan
         moved_on = jnp.roll(plan, -1, axis=0)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jaxtyping import Float
 
 from neomflex_jax.environment import Environment, State
 from neomflex_jax.environment.step.dispatch import Stores
@@ -25,9 +26,9 @@ UNROLLED = 4  # steps of the scan in one iteration: they are small
 class Ahead(NamedTuple):
     """What a plan leads to, one row a step."""
 
-    cost: Array  # (n,) minus the sum of the local rewards
-    action: Array  # (n, n_agents, action_size)
-    before: Stores
+    cost: Float[Array, " n"]  # minus the sum of the local rewards
+    action: Float[Array, "n n_agents action_size"]
+    before: Stores  # (n, ...) each
     after: Stores
 
 

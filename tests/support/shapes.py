@@ -43,6 +43,8 @@ def _is_ours(module: ModuleType) -> bool:
 
 def _check_methods(kind: type) -> None:
     for name, value in list(vars(kind).items()):
+        if name == "__init__" and dataclasses.is_dataclass(kind):
+            continue  # JAX makes dataclasses with anything in the place of arrays
         if isinstance(value, FunctionType):
             setattr(kind, name, _checked(value))
         elif isinstance(value, staticmethod | classmethod):
