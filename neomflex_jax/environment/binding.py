@@ -40,8 +40,14 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     Raises
     ------
     InputError
-        If there is no such method, or a bound one belongs to another feeder.
+        If there is no such method, or a bound one belongs to another feeder, or voltages beside the slack's are held.
     """
+    if feeder.held is not None:
+        raise InputError(
+            f"feeder {feeder.name!r} holds voltages by generators or several external grids; `power_flow` and "
+            "`neomflex feeder check` solve it, an environment does not yet: put the generators into net.sgen, and keep "
+            "one external grid, of a net of islands by pandapower.toolbox.select_subnet(net, buses)"
+        )
     if isinstance(power_flow, str):
         if method_named(power_flow).fitted:
             return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))

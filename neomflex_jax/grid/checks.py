@@ -10,7 +10,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import FeederColumns, Numbers
-from neomflex_jax.grid.parts import Charging, Shunts, Transformers, summarise_labels
+from neomflex_jax.grid.parts import Charging, HeldVoltages, Shunts, Transformers, summarise_labels
 from neomflex_jax.grid.topology import Topology, spanning_tree
 
 SLIGHTLY = 0.01  # share of |x| by which a line's r may lie below 0, as rounding in the sources of grids leaves it
@@ -52,6 +52,7 @@ def _fields(given: FeederColumns) -> dict[str, Any]:
         "charging": _charging(branch, given),
         "transformers": transformers,
         "shunts": _shunts(bus, given),
+        "held": _held(where, labels, given),
         "own_devices": given.own_devices,
         "elements": given.elements,
     }
@@ -117,6 +118,9 @@ def _topology(where: str, labels: tuple[int, ...], given: FeederColumns) -> Topo
         from_bus=tuple(position[a] for a, _ in branches),
         to_bus=tuple(position[b] for _, b in branches),
         in_service=closed,
+        further_slacks=tuple(
+            position[one.bus] for one in given.held if one.va_degree is not None and one.bus in position
+        ),
     )
 
 
@@ -175,3 +179,30 @@ def _shunts(bus: _Rows, given: FeederColumns) -> Shunts | None:
     p_mw = bus.column("shunt_p_mw", given.shunt_p_mw, absent=0.0)
     shunts = Shunts(p_mw, bus.column("shunt_q_mvar", given.shunt_q_mvar, absent=0.0))
     return shunts if shunts.p_mw.any() or shunts.q_mvar.any() else None
+
+
+def _held(where: str, labels: tuple[int, ...], given: FeederColumns) -> HeldVoltages | None:
+    if not given.held:
+        return None
+    slack = labels[0] if given.slack_bus is None else given.slack_bus
+    seen = {slack}
+    for one in given.held:
+        if one.bus not in labels:
+            raise InputError(f"{where}: a voltage is held at bus {one.bus}, not a bus here")
+        if one.bus in seen:
+            raise InputError(
+                f"{where}: the voltage of bus {one.bus} is held twice; a bus is held by one, or is the slack"
+            )
+        if not 0.5 <= one.vm_pu <= 1.5:
+            raise InputError(f"{where}: bus {one.bus} is held at vm_pu = {one.vm_pu}; it must lie in 0.5 to 1.5")
+        if not np.isfinite([one.p_mw, one.va_degree or 0.0]).all():
+            raise InputError(f"{where}: bus {one.bus} has a p_mw or va_degree that is not finite")
+        seen.add(one.bus)
+    position = {label: index for index, label in enumerate(labels)}
+    return HeldVoltages(
+        vm_pu=np.array([one.vm_pu for one in given.held], float),
+        p_mw=np.array([one.p_mw for one in given.held], float),
+        va_degree=np.array([one.va_degree or 0.0 for one in given.held], float),
+        bus=tuple(position[one.bus] for one in given.held),
+        is_slack=tuple(one.va_degree is not None for one in given.held),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,15 @@ from neomflex_jax.grid.elements import NO_ELEMENTS, Elements
 from neomflex_jax.grid.parts import NO_DEVICES, OwnDevices
 
 Numbers = Sequence[float] | np.ndarray
+
+
+class Held(NamedTuple):
+    """A bus beside the slack whose voltage is held: by a generator or, where `va_degree` is stated, a further slack."""
+
+    bus: int  # label
+    vm_pu: float
+    p_mw: float = 0.0  # what a generator produces
+    va_degree: float | None = None  # against the slack's
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +50,7 @@ class FeederColumns:
     shunt_q_mvar: Numbers | None = None
     slack_bus: int | None = None
     slack_vm_pu: float = 1.0
+    held: Sequence[Held] = ()
     own_devices: OwnDevices = NO_DEVICES
     elements: Elements = NO_ELEMENTS
     source: str = ""  # file, folder or net that an error names first

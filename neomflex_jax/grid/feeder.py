@@ -11,7 +11,9 @@ the off-nominal voltage ratio in per unit of the two buses' `vn_kv`. Source: MAT
 What may change without recompiling (impedances, loads, voltages, ratings) is an array leaf; the topology is static. A
 part that a feeder does not have (charging, transformers, shunts) is None and costs nothing. Loads and shunts are
 consumption, positive out of the grid; injections elsewhere are positive into it, so a bus with nothing but its load
-injects ``-load_p_mw``. Loads are constant power; shunts constant admittance, stated at 1 pu.
+injects ``-load_p_mw``. Loads are constant power; shunts constant admittance, stated at 1 pu. Where generators or
+further external grids hold voltages beside the slack's (`held`), what generators produce comes on top of all
+injections, and the slack's powers of a result are the sums over all external grids.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from neomflex_jax.grid.parts import (
     NO_DEVICES,
     STATIC,
     Charging,
+    HeldVoltages,
     HostArray,
     OwnDevices,
     Shunts,
@@ -46,7 +49,7 @@ from neomflex_jax.one_line import cut
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Feeder:
-    """A whole grid with one slack. `load_feeder`, `Feeder.from_...` and `build_feeder` make and check it."""
+    """A whole grid, with one slack or more. `load_feeder`, `Feeder.from_...` and `build_feeder` make and check it."""
 
     r_ohm: HostArray  # (n_branch,)
     x_ohm: HostArray  # (n_branch,)
@@ -61,6 +64,7 @@ class Feeder:
     charging: Charging | None = None
     transformers: Transformers | None = None
     shunts: Shunts | None = None
+    held: HeldVoltages | None = None  # beside the slack's
     s_base_mva: float = field(default=1.0, metadata=STATIC)
     own_devices: OwnDevices = field(default=NO_DEVICES, metadata=STATIC)
     elements: Elements = field(default=NO_ELEMENTS, metadata=STATIC)  # what the load is the sum of, if the source says

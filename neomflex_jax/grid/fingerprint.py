@@ -25,6 +25,8 @@ def feeder_hash(feeder: Feeder) -> str:
     stated += [topology.in_service, [getattr(feeder, name) is None for name in ("charging", "transformers", "shunts")]]
     if feeder.elements:
         stated.append([dataclasses.astuple(row) for row in feeder.elements.rows])
+    if feeder.held is not None:
+        stated += [feeder.held.bus, feeder.held.is_slack]
     digest = hashlib.sha256(json.dumps(stated, default=str).encode())
     for leaf in jax.tree.leaves(feeder):
         digest.update(np.ascontiguousarray(leaf, np.float64).tobytes() + b"|")

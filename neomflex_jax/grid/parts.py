@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import jax
@@ -50,6 +50,20 @@ class Shunts:
 
     p_mw: HostArray  # (n_bus,)
     q_mvar: HostArray  # (n_bus,) negative for a capacitor
+
+    __repr__ = one_line
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class HeldVoltages:
+    """Buses beside the slack whose voltage is held: by a generator, which gives p, or by a further external grid."""
+
+    vm_pu: HostArray  # (n_held,)
+    p_mw: HostArray  # (n_held,) what a generator produces, beside all injections; 0 for an external grid
+    va_degree: HostArray  # (n_held,) an external grid's angle against the slack's; 0 for a generator
+    bus: tuple[int, ...] = field(metadata=STATIC)  # positions
+    is_slack: tuple[bool, ...] = field(metadata=STATIC)  # True for an external grid
 
     __repr__ = one_line
 

@@ -29,9 +29,15 @@ def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
     Raises
     ------
     InputError
-        If the folder holds anything else: it may be somebody's data, and would look like a part of the feeder.
+        If the feeder has generators or several external grids, or the folder holds anything else: it may be somebody's
+        data, and would look like a part of the feeder.
     """
     folder = Path(folder)
+    if feeder.held is not None:
+        raise InputError(
+            f"feeder {feeder.name!r} holds voltages by generators or several external grids, for which these files "
+            "have no columns; use the net.json itself wherever a feeder folder can be named"
+        )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder")
     others = sorted(path.name for path in folder.iterdir() if path.name not in (*FILES, NEW)) if folder.exists() else []

@@ -23,6 +23,7 @@ class Topology:
     from_bus: tuple[int, ...]
     to_bus: tuple[int, ...]
     in_service: tuple[bool, ...]
+    further_slacks: tuple[int, ...] = ()  # other buses of external grids
 
     __repr__ = one_line
 
@@ -31,7 +32,7 @@ class Topology:
 
     @cached_property
     def _hash(self) -> int:  # jit asks at every call, and a feeder may have 10,000 branches
-        return hash((self.n_bus, self.slack, self.from_bus, self.to_bus, self.in_service))
+        return hash((self.n_bus, self.slack, self.from_bus, self.to_bus, self.in_service, self.further_slacks))
 
     @property
     def n_branch(self) -> int:
@@ -51,10 +52,10 @@ class Topology:
 
 @dataclass(frozen=True, eq=False)
 class SpanningTree:
-    """A breadth-first tree over the branches in service."""
+    """A breadth-first tree over the branches in service; one from each of several slacks."""
 
     order: np.ndarray  # (n_reached,) buses, every bus after its parent, the slack first
-    parent: np.ndarray  # (n_bus,) bus before it on the way from the slack; -1 at the slack and where no way leads
+    parent: np.ndarray  # (n_bus,) bus before it on the way from the slack; -1 at a slack and where no way leads
     parent_branch: np.ndarray  # (n_bus,) branch to that parent, or -1
     direction: np.ndarray  # (n_bus,) +1 where that branch's from -> to leads away from the slack, -1 where towards it
     loop_branches: np.ndarray  # (n_loop,) branches in service outside the tree
@@ -72,7 +73,8 @@ def spanning_tree(topology: Topology) -> SpanningTree:
             neighbours[b].append((a, branch, -1))
     parent = np.full(topology.n_bus, -1)
     parent_branch, direction = parent.copy(), np.zeros(topology.n_bus, int)
-    reached, frontier, order = {topology.slack}, deque([topology.slack]), []
+    roots = (topology.slack, *topology.further_slacks)
+    reached, frontier, order = set(roots), deque(roots), []
     while frontier:
         bus = frontier.popleft()
         order.append(bus)

@@ -44,7 +44,7 @@ class PowerFlow:
     model: Method
 
     def __repr__(self) -> str:
-        return f"PowerFlow({self.method!r}, {self.grid.topology.n_bus} buses, {type(self.grid.network).__name__})"
+        return f"PowerFlow({self.method!r}, {self.grid.topology.n_bus} buses, {type(self.grid.form).__name__})"
 
     @property
     def method(self) -> str:
@@ -80,7 +80,7 @@ class PowerFlow:
     @nan_is_a_value()
     def on(self, feeder: Feeder) -> PowerFlow:
         """Return the same method on other impedances, traced ones perhaps, of the same topology; a fit is kept."""
-        form = "tree" if isinstance(self.grid.network, TreeNetwork) else "dense"
+        form = "tree" if isinstance(self.grid.form, TreeNetwork) else "dense"
         grid = per_unit(feeder, form, lossless=self.model.angles_only)
         return replace(self, grid=replace(grid, swept=self.grid.swept))
 
@@ -198,6 +198,11 @@ def _grid(feeder: Feeder, kind: type[Method], network: str, sweeps: bool) -> Per
     """Feeder in per unit, in a form that suits the method."""
     if network == "sweep" and not sweeps:
         raise InputError("network = 'sweep' asks for what sweeps = False forbids; ask for 'tree' or 'dense'")
+    if feeder.held is not None and not kind.exact:
+        raise InputError(
+            f"feeder {feeder.name!r} has generators or several external grids, and {kind.name!r} knows one voltage, "
+            "the slack's; take 'ac' or 'newton'"
+        )
     grid = per_unit(feeder, network, lossless=kind.angles_only)
     return replace(grid, swept=grid.swept and sweeps and kind.sweep is not None)
 

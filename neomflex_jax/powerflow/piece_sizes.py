@@ -20,6 +20,7 @@ TREE_CHUNK_VALUES = 65536  # its operations are small, and each costs time of it
 PIECE_VALUES = 262144
 # the same where one sweep is all that is done: as many cases as four calls take are still solved sooner in one
 SWEEP_VALUES, SWEEPS_AT_ONCE = 1048576, 4
+MATRIX_VALUES = 4_000_000  # of the Jacobians that a chunk of held voltages has at a time, 32 MB in float64
 
 
 class PieceSizes(NamedTuple):
@@ -33,6 +34,9 @@ class PieceSizes(NamedTuple):
 def product_sizes(grid: PerUnitFeeder, *, iterates: bool) -> PieceSizes:
     """Sizes for matrix products; a method that iterates keeps a core busy with a single chunk."""
     n_bus = grid.topology.n_bus
+    if grid.held is not None:  # LAPACK's kernels hang where several threads call them: all of a batch in one call
+        cases = _power_of_two(max(1, MATRIX_VALUES // (2 * n_bus) ** 2))
+        return PieceSizes(cases, cases, (2**62, 2**62))
     if isinstance(grid.network, DenseNetwork):
         cases = max(FEWEST_CASES, CHUNK_VALUES // n_bus)
     else:

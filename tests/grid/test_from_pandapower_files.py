@@ -43,9 +43,9 @@ def test_a_saved_net_is_the_net(name: str, tmp_path: Path) -> None:
 
 def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
     net = small_net()
-    add("gen", 7, p_mw=0.1)(net)
+    add("motor", 7, 0.01, 0.9)(net)
     pp.to_json(net, str(tmp_path / "mine.json"))
-    with pytest.raises(InputError, match=r"mine\.json: net\.gen 0 is in service"):
+    with pytest.raises(InputError, match=r"mine\.json: net\.motor 0 is in service"):
         convert(tmp_path / "mine.json")
 
 

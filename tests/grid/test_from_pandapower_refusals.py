@@ -19,9 +19,13 @@ def plain_table(**values: Any) -> pd.DataFrame:
 
 
 REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "gen": (add("gen", 7, p_mw=0.1, name="mill"), r"net.gen 0 \('mill'\) is in service.*net.sgen"),
-    "slack gen": (add("gen", 7, p_mw=0.1, slack=True), "net.gen 0 is in service"),
-    "two slacks": (add("ext_grid", 30, name="second"), r"net.ext_grid 0, net.ext_grid 1 \('second'\). Keep one"),
+    "gen of no voltage": (add("gen", 7, p_mw=0.1, vm_pu=3.0), "net.gen 0 has vm_pu = 3"),
+    "gen nobody supplies": (several(fresh_bus(60), add("gen", 60, 0.1)), "net.gen 0 is at bus 60"),
+    "two voltages at a bus": (
+        several(add("gen", 7, 0.1, vm_pu=1.01, name="mill"), add("gen", 7, 0.1, vm_pu=1.02)),
+        r"net.gen 0 \('mill'\) and net.gen 1 hold one bus, 7, at 1.01 and 1.02 pu",
+    ),
+    "gen against the slack": (add("gen", 10, 0.1, vm_pu=1.0), "net.ext_grid 0 and net.gen 0 hold one bus, 10"),
     "no slack": (set_in("ext_grid", in_service=False), "external grids in service: none"),
     "slack at a dead bus": (set_in("bus", 10, in_service=False), "feeds bus 10, which is not in service"),
     "slack at no bus": (set_in("ext_grid", bus=77), "feeds bus 77"),
@@ -29,7 +33,7 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "ward": (add("ward", 7, 1, 1, 1, 1), "net.ward 0 .*net.load"),
     "xward": (add("xward", 7, 1, 1, 1, 1, 1, 1, 1.0), "net.xward 0"),
     "impedance": (add("impedance", 7, 2, 0.1, 0.1, 1), "net.impedance 0 .*line"),
-    "dcline": (add("dcline", 7, 2, 0.1, 1, 0.1, 1, 1), "net.dcline 0"),
+    "dcline of no voltage": (add("dcline", 7, 2, 0.1, 1, 0.1, 1, 9), "net.dcline 0 has vm_to_pu = 9"),
     "motor": (add("motor", 7, 0.01, 0.9), "net.motor 0"),
     "asymmetric load": (add("asymmetric_load", 7), "net.asymmetric_load 0 .*balanced"),
     "asymmetric sgen": (add("asymmetric_sgen", 7), "net.asymmetric_sgen 0 .*balanced"),

@@ -153,6 +153,9 @@ def check_feeder(
         flow = power_flow(feeder, p_mw, q_mvar, method)
         ok = np.asarray(flow.converged)
         own = {name: np.asarray(getattr(flow, name), np.float64).copy() for name in Answers.__annotations__}
+    own["vm_pu"] = own["vm_pu"][
+        :, [position for position, label in enumerate(feeder.bus_labels) if label in net.bus.index]
+    ]
     for values in own.values():
         values[~ok] = np.nan
     return FeederCheck(feeder, Answers(**own), theirs)
@@ -179,10 +182,12 @@ def _by_pandapower(
 ) -> Answers:
     import pandapower
 
-    labels = list(feeder.bus_labels)
+    labels = [label for label in feeder.bus_labels if label in net.bus.index]  # the others are inside of elements
     added = [pandapower.create_load(net, label, p_mw=0.0, q_mvar=0.0, name="difference") for label in labels]
     options = RUNPP_OPTIONS | runpp_needs(feeder) | {"trafo_model": trafo_model}
     rows = []
+    here = [feeder.bus_position(label) for label in labels]
+    p_mw, q_mvar = p_mw[:, here], q_mvar[:, here]
     for case, (p, q) in enumerate(zip(p_mw, q_mvar, strict=True)):
         net.load.loc[added, "p_mw"], net.load.loc[added, "q_mvar"] = p_mw[0] - p, q_mvar[0] - q
         rows.append(_solve(net, labels, options))
@@ -203,4 +208,18 @@ def _solve(net: Any, labels: list[int], options: dict[str, Any]) -> tuple[np.nda
         return np.full(len(labels), np.nan), nothing, nothing, nothing
     loss_mw = sum(float(net[f"res_{branches}"]["pl_mw"].sum()) for branches in BRANCHES)
     slack = net.res_ext_grid.sum()
-    return net.res_bus["vm_pu"].loc[labels].to_numpy(), loss_mw, float(slack["p_mw"]), float(slack["q_mvar"])
+    return (
+        net.res_bus["vm_pu"].loc[labels].to_numpy(),
+        loss_mw,
+        float(slack["p_mw"]),
+        float(slack["q_mvar"] + _reactive_at_slacks(net)),
+    )
+
+
+def _reactive_at_slacks(net: Any) -> float:
+    """Reactive power of generators at external grids' buses, where pandapower shares the reactive power out."""
+    if net.gen.empty:
+        return 0.0
+    place = net._pd2ppc_lookups["bus"]
+    beside = np.isin(place[net.gen["bus"]], place[net.ext_grid["bus"][net.ext_grid["in_service"]]])
+    return float(net.res_gen["q_mvar"][beside].fillna(0.0).sum())

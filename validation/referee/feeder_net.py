@@ -43,6 +43,7 @@ def net_from_feeder(feeder: Feeder) -> Any:
     for label, vn_kv in zip(labels, feeder.vn_kv, strict=True):
         pandapower.create_bus(net, vn_kv=float(vn_kv), index=label)
     pandapower.create_ext_grid(net, labels[feeder.topology.slack], vm_pu=float(feeder.slack_vm_pu))
+    _hold_voltages(net, feeder)
     transformers = is_transformer(feeder)
     for branch in range(feeder.topology.n_branch):
         if transformers[branch]:
@@ -59,6 +60,21 @@ def net_from_feeder(feeder: Feeder) -> Any:
     return net
 
 
+def _hold_voltages(net: Any, feeder: Feeder) -> None:
+    """Add the generators and the further external grids."""
+    import pandapower
+
+    held = feeder.held
+    if held is None:
+        return
+    for row, position in enumerate(held.bus):
+        label, vm_pu = feeder.bus_labels[position], float(held.vm_pu[row])
+        if held.is_slack[row]:
+            pandapower.create_ext_grid(net, label, vm_pu=vm_pu, va_degree=float(held.va_degree[row]))
+        if not held.is_slack[row] or held.p_mw[row]:
+            pandapower.create_gen(net, label, p_mw=float(held.p_mw[row]), vm_pu=vm_pu)
+
+
 def is_transformer(feeder: Feeder) -> np.ndarray:
     """Which branches are no plain lines, (n_branch,)."""
     parts = feeder.transformers
@@ -70,13 +86,15 @@ def is_transformer(feeder: Feeder) -> np.ndarray:
 def runpp_needs(feeder: Feeder) -> dict[str, Any]:
     """Return the options of `runpp` that the grid dictates: how closely it can stop, and from where it can start.
 
-    Rounding leaves a mismatch of some ``eps V^2 / |z|`` at the ends of the shortest branch. Newton's method from
-    0 degrees everywhere fails behind a transformer that turns the voltage by 150; it starts from the DC solution there,
-    and only there, because that has no answer for branches without reactance.
+    Rounding leaves a mismatch of some ``eps V^2 / |z|`` at the ends of the shortest branch. Newton's method from 0
+    degrees everywhere fails behind a transformer that turns the voltage by 150, or far from generators; it starts
+    from the DC solution there, and only there, because that has no answer for branches without reactance.
     """
     end = list(feeder.topology.to_bus)
     largest_mva = np.max(feeder.vn_kv[end] ** 2 / np.hypot(feeder.r_ohm, feeder.x_ohm))
-    turns = feeder.transformers is not None and bool(feeder.transformers.shift_degree.any())
+    turns = feeder.held is not None or (
+        feeder.transformers is not None and bool(feeder.transformers.shift_degree.any())
+    )
     floor_mva = float(4 * np.finfo(np.float64).eps * largest_mva)
     return {"tolerance_mva": max(TOLERANCE_MVA, floor_mva), "init": "dc" if turns else "flat"}
 

@@ -21,7 +21,8 @@ NEUTRAL: dict[
     "trafo": {"parallel": 1, "tap_side": "hv", "tap_changer_type": "Ratio", "tap_neutral": 0, "tap_pos": 1},
     "shunt": {"step": 1, "in_service": True},
     "bus": {"in_service": True},
-    "ext_grid": {"in_service": True, "va_degree": 0.0},
+    "ext_grid": {"in_service": True},
+    "gen": {"in_service": True, "scaling": 1.0, "slack": False},
 }
 
 
@@ -41,9 +42,7 @@ def check_agreement(net: Any, feeder: Feeder) -> None:
             if column in net[element] and not (net[element][column] == neutral).all():
                 raise InputError(f"{where}: {element}.{column} is not {neutral} everywhere")
     slack = feeder.bus_labels[feeder.topology.slack]
-    if list(net.ext_grid["bus"]) != [slack]:
-        raise InputError(f"{where} is supplied at buses {list(net.ext_grid['bus'])}, the feeder at {slack}")
-    _compare(where, "slack voltage in pu", {slack: net.ext_grid["vm_pu"].iloc[0]}, {slack: feeder.slack_vm_pu})
+    _compare_held(where, net, feeder, slack)
     _compare(where, "vn_kv of bus", net.bus["vn_kv"].to_dict(), dict(zip(feeder.bus_labels, feeder.vn_kv, strict=True)))
     nothing = np.zeros(feeder.n_bus)
     shunts = feeder.shunts
@@ -86,6 +85,28 @@ def rows_of_branches(net: Any, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
                 rows[branch[-1]] = match[-1]
         found.append(rows)
     return found[0], found[1]
+
+
+def _compare_held(where: str, net: Any, feeder: Feeder, slack: int) -> None:
+    """Compare the external grids' voltages and angles, and the generators' voltages and powers."""
+    supplied, held = {slack: (feeder.slack_vm_pu, 0.0)}, feeder.held
+    produced: dict[int, tuple[float, float]] = {}
+    if held is not None:
+        for row, position in enumerate(held.bus):
+            label = feeder.bus_labels[position]
+            if held.is_slack[row]:
+                supplied[label] = (held.vm_pu[row], held.va_degree[row])
+            if not held.is_slack[row] or held.p_mw[row]:
+                produced[label] = (held.vm_pu[row], held.p_mw[row])
+    if sorted(net.ext_grid["bus"]) != sorted(supplied):
+        raise InputError(f"{where} is supplied at buses {list(net.ext_grid['bus'])}, the feeder at {sorted(supplied)}")
+    for what, own, table, columns in (
+        ("slack", supplied, net.ext_grid, ("vm_pu", "va_degree")),
+        ("generator", produced, net.gen, ("vm_pu", "p_mw")),
+    ):
+        for place, column in enumerate(columns):
+            theirs = dict(zip(table["bus"], table[column], strict=True))
+            _compare(where, f"{what} {column} at bus", theirs, {bus: stated[place] for bus, stated in own.items()})
 
 
 def _compare_consumption(where: str, net: Any, feeder: Feeder, element: str, p_mw: Any, q_mvar: Any) -> None:

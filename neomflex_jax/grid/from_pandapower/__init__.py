@@ -8,15 +8,17 @@ Modelled, each exactly as in pandapower 3.5 with its default options:
 - open switches of lines and transformers: an end that hangs open leaves its charging behind as a shunt;
 - loads, storages (both consumption) and sgens (production), with ``scaling``; together they are the feeder's load,
   so that injecting ``-load_p_mw`` and ``-load_q_mvar`` reproduces ``runpp``;
-- shunts with ``step`` and ``vn_kv``, and one external grid.
+- shunts with ``step`` and ``vn_kv``;
+- external grids, one or several, on one area or an island each; generators, whose limits of q are not enforced; DC
+  lines. What generators produce is no load: it comes on top of all injections.
 
 Labels are the net's own bus numbers, ascending whatever the order of its rows. Fused buses go by the smallest of their
-labels, or by the external grid's; `fused_buses` tells which. Left out: what is out of service, and buses that nothing
-connects to the external grid, unless something there consumes or produces, which is refused. Lines and transformers
+labels, or by an external grid's; `fused_buses` tells which. Left out: what is out of service, and buses that nothing
+connects to an external grid, unless something there consumes or produces, which is refused. Lines and transformers
 that are open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
 lines, transformers, switches with impedance, three windings, each by its number.
 
-Angles are relative to the external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``, limits,
+Angles are relative to the first external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``, limits,
 costs, measurements and results have no influence. A net holding anything else in service is refused by name.
 """
 

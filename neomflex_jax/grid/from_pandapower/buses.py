@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,29 +11,8 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.checks import SAME_LEVEL
 from neomflex_jax.grid.from_pandapower.branches import Branch
+from neomflex_jax.grid.from_pandapower.held import Source
 from neomflex_jax.grid.from_pandapower.rows import Rows
-
-
-@dataclass(frozen=True)
-class Slack:
-    """The external grid."""
-
-    bus: int  # the net's own bus number
-    vm_pu: float
-
-
-def slack_of(net: Any) -> Slack:
-    """Find the one external grid in service."""
-    rows = Rows.of(net, "ext_grid").in_service()
-    if len(rows) != 1:
-        titles = ", ".join(rows.title(row) for row in range(len(rows))[:3]) or "none"
-        more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
-        advice = "Put one into service" if not len(rows) else "Keep one in service"
-        islands = "of a net of several islands, pandapower.toolbox.select_subnet(net, buses) takes one"
-        raise InputError(f"a feeder has one slack; external grids in service: {titles}{more}. {advice}; {islands}")
-    vm_pu = rows.numbers("vm_pu")
-    rows.refuse_values((vm_pu < 0.5) | (vm_pu > 1.5), "vm_pu", vm_pu, "it must lie in 0.5 to 1.5")
-    return Slack(rows.labels("bus")[0], float(vm_pu[0]))
 
 
 def bus_levels(net: Any) -> tuple[dict[int, float], set[int]]:
@@ -48,8 +26,8 @@ def bus_levels(net: Any) -> tuple[dict[int, float], set[int]]:
     return dict(zip(rows.numbers_of_rows, every.tolist(), strict=True)), set(active.numbers_of_rows)
 
 
-def fuse(net: Any, vn_kv: dict[int, float], active: set[int], slack: Slack) -> dict[int, int]:
-    """Find the electrical bus of every bus in service: the smallest label of those joined, or the slack's."""
+def fuse(net: Any, vn_kv: dict[int, float], active: set[int], slacks: list[Source]) -> dict[int, int]:
+    """Find the electrical bus of every bus in service: the smallest label of those joined, or a slack's."""
     joined = {bus: bus for bus in active}
 
     def root(bus: int) -> int:
@@ -69,10 +47,13 @@ def fuse(net: Any, vn_kv: dict[int, float], active: set[int], slack: Slack) -> d
                 raise InputError(f"{rows.title(row)} joins buses {a} and {b} of {levels}; it needs one voltage level")
             joined[max(root(a), root(b))] = min(root(a), root(b))
     electrical = {bus: root(bus) for bus in active}
-    if slack.bus not in electrical:
-        raise InputError(f"the external grid feeds bus {slack.bus}, which is not in service; a feeder needs its slack")
-    smallest = electrical[slack.bus]
-    return {bus: slack.bus if label == smallest else label for bus, label in electrical.items()}
+    for slack in slacks:
+        if slack.bus not in electrical:
+            raise InputError(
+                f"the external grid feeds bus {slack.bus}, which is not in service; a feeder needs its slack"
+            )
+    named = {electrical[slack.bus]: slack.bus for slack in reversed(slacks)}
+    return {bus: named.get(label, label) for bus, label in electrical.items()}
 
 
 def check_buses(title: str, buses: Iterable[int], known: dict[int, float]) -> None:
@@ -82,15 +63,16 @@ def check_buses(title: str, buses: Iterable[int], known: dict[int, float]) -> No
             raise InputError(f"{title} stands at bus {bus}, which net.bus does not have")
 
 
-def supplied_from(slack_bus: int, branches: Iterable[Branch], electrical: dict[int, int]) -> set[int]:
-    """Find the electrical buses that closed branches connect to the slack."""
+def supplied_from(slack_buses: Iterable[int], branches: Iterable[Branch], electrical: dict[int, int]) -> set[int]:
+    """Find the electrical buses that closed branches connect to a slack."""
     neighbours: dict[int, list[int]] = {}
     for branch in branches:
         if branch.is_closed:
             a, b = electrical[branch.from_bus], electrical[branch.to_bus]
             neighbours.setdefault(a, []).append(b)
             neighbours.setdefault(b, []).append(a)
-    reached, frontier = {slack_bus}, deque([slack_bus])
+    reached = set(slack_buses)
+    frontier = deque(reached)
     while frontier:
         for other in neighbours.get(frontier.popleft(), []):
             if other not in reached:

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.columns import FeederColumns
+from neomflex_jax.grid.columns import FeederColumns, Held
 from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
-from neomflex_jax.grid.from_pandapower.buses import Slack, bus_levels, check_buses, fuse, slack_of, supplied_from
+from neomflex_jax.grid.from_pandapower.buses import bus_levels, check_buses, fuse, supplied_from
 from neomflex_jax.grid.from_pandapower.elements import CONSUMPTION, elements_of
+from neomflex_jax.grid.from_pandapower.held import Source, generators_of, held_buses, slacks_of
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
@@ -89,7 +90,8 @@ def _own_name(net: Any) -> str:
 @dataclass(frozen=True)
 class _Grid:
     net: Any
-    slack: Slack
+    slacks: list[Source]
+    generators: list[Source]
     vn_kv: dict[int, float]  # by the net's own bus numbers, as everything here
     electrical: dict[int, int]  # label in the feeder of every bus in service
     supplied: set[int]  # labels of the feeder
@@ -102,8 +104,8 @@ class _Grid:
 def _read_grid(net: Any) -> _Grid:
     refuse_unsupported(net)
     vn_kv, active = bus_levels(net)
-    slack = slack_of(net)
-    electrical = fuse(net, vn_kv, active, slack)
+    slacks = slacks_of(net)
+    electrical = fuse(net, vn_kv, active, slacks)
     branches = []
     for branch in _all_branches(net, vn_kv, active):
         if branch.from_closed or branch.to_closed:
@@ -113,7 +115,8 @@ def _read_grid(net: Any) -> _Grid:
             ends_active = False, False
         from_closed, to_closed = branch.from_closed and ends_active[0], branch.to_closed and ends_active[1]
         branches.append(replace(branch, from_closed=from_closed, to_closed=to_closed))
-    return _Grid(net, slack, vn_kv, electrical, supplied_from(slack.bus, branches, electrical), branches)
+    supplied = supplied_from((electrical[slack.bus] for slack in slacks), branches, electrical)
+    return _Grid(net, slacks, list(generators_of(net, {})), vn_kv, electrical, supplied, branches)
 
 
 def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int]) -> Iterator[Branch]:
@@ -131,7 +134,7 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
     labels = sorted(grid.supplied)
     if len(labels) < 2:
         reached = "nothing else is connected to the external grid"
-        raise InputError(f"bus {grid.slack.bus} is alone: {reached}; close switches, or put branches into service")
+        raise InputError(f"bus {grid.slacks[0].bus} is alone: {reached}; close switches, or put branches into service")
     position = {label: index for index, label in enumerate(labels)}
     of_bus = {bus: position[label] for bus, label in grid.electrical.items() if label in position}
     kept, shunts_mva = _sort_branches(grid, of_bus, np.zeros(len(labels), complex))
@@ -142,6 +145,7 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         _add(load_mva, grid, of_bus, rows, scale * (rows.numbers("p_mw") + 1j * rows.numbers("q_mvar")))
     rows = Rows.of(grid.net, "shunt").in_service()
     _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
+    held = _held(grid, of_bus, labels, load_mva)
     ends = [(labels[of_bus[branch.from_bus]], labels[of_bus[branch.to_bus]]) for branch in kept]
     y_us = np.array([branch.y_siemens for branch in kept], complex) * 1e6
     return FeederColumns(
@@ -162,11 +166,23 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         rated_ratio=[branch.rated_ratio for branch in kept],
         shunt_p_mw=shunts_mva.real,
         shunt_q_mvar=shunts_mva.imag,
-        slack_bus=grid.slack.bus,
-        slack_vm_pu=grid.slack.vm_pu,
+        slack_bus=labels[of_bus[grid.slacks[0].bus]],
+        slack_vm_pu=grid.slacks[0].vm_pu,
+        held=held,
         own_devices=_own_devices(grid.net),
         elements=elements_of(grid.net, {bus: label for bus, label in grid.electrical.items() if label in position}),
     )
+
+
+def _held(grid: _Grid, of_bus: dict[int, int], labels: list[int], load_mva: np.ndarray) -> list[Held]:
+    """Find the buses whose voltage is held, and take what is produced at the slack's bus off its load."""
+    for source in grid.generators:
+        check_buses(source.title, (source.bus,), grid.vn_kv)
+        if source.bus in grid.electrical and source.bus not in of_bus and source.p_mw:
+            raise _unsupplied(source.title, source.bus)
+    held, p_mw = held_buses(grid.slacks, grid.generators, {bus: labels[row] for bus, row in of_bus.items()})
+    load_mva[of_bus[grid.slacks[0].bus]] -= p_mw
+    return held
 
 
 def _own_devices(net: Any) -> OwnDevices:
@@ -228,7 +244,9 @@ def _add(total_mva: np.ndarray, grid: _Grid, of_bus: dict[int, int], rows: Rows,
         if bus in of_bus:
             total_mva[of_bus[bus]] += power_mva[row]
         elif bus in grid.electrical and power_mva[row] != 0:
-            advice = "close a switch or a branch, or take it out of service"
-            raise InputError(
-                f"{rows.title(row)} is at bus {bus}, which nothing connects to the external grid; {advice}"
-            )
+            raise _unsupplied(rows.title(row), bus)
+
+
+def _unsupplied(title: str, bus: int) -> InputError:
+    advice = "close a switch or a branch, or take it out of service"
+    return InputError(f"{title} is at bus {bus}, which nothing connects to the external grid; {advice}")

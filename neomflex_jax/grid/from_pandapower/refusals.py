@@ -14,7 +14,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
-MODELLED = {"bus", "line", "trafo", "trafo3w", "switch", "shunt", "load", "sgen", "storage", "ext_grid"}
+MODELLED = {"bus", "line", "trafo", "trafo3w", "switch", "shunt", "load", "sgen", "storage", "ext_grid"} | {"gen", "dcline"}
 
 WITHOUT_INFLUENCE = {
     *("measurement", "group", "output_writer"),
@@ -28,7 +28,6 @@ WITHOUT_INFLUENCE = {
 
 CONSTANT_POWER = "take it out of service and put what it draws into net.load, as p_mw and q_mvar"
 WHAT_TO_DO = {
-    "gen": "it holds its bus at a voltage; take it out of service and put what it produces into net.sgen",
     "impedance": "replace it by a line or a two-winding transformer",
     "ward": CONSTANT_POWER,
     "xward": CONSTANT_POWER,

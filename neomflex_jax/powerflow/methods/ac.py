@@ -23,6 +23,7 @@ from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.fixed_point import solve_batch
+from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.results import bus_current, exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
@@ -55,6 +56,8 @@ class Ac(Method):
 
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""
+        if grid.held is not None:
+            return solve_held(grid, p_injection_mw, q_injection_mvar, self.config)
         p, q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
 
         def unbalance(rise: Voltage) -> Voltage:

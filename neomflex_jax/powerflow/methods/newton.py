@@ -27,6 +27,7 @@ from jax import Array, lax
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.ac import Voltage
 from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
+from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.results import exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
@@ -59,6 +60,8 @@ class Newton(Method):
 
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""
+        if grid.held is not None:
+            return solve_held(grid, p_injection_mw, q_injection_mvar, self.config)
         enter = grid.network.enter
         p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
         wr, wi = (part.astype(p.dtype) for part in grid.network.no_load)

@@ -19,7 +19,7 @@ from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.grid.parts import STATIC, HostArray
+from neomflex_jax.grid.parts import STATIC, HeldVoltages, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.dense import DenseNetwork, dense_network
@@ -35,7 +35,7 @@ Pair = tuple[HostArray, HostArray]  # real and imaginary part
 class PerUnitFeeder:
     """Per-unit values, scaled as the module says. None stands for what the feeder does not have."""
 
-    network: DenseNetwork | TreeNetwork
+    form: DenseNetwork | TreeNetwork | None  # None where more voltages than the slack's are held
     r: HostArray  # (n_branch,)
     x: HostArray  # (n_branch,)
     charging: Pair | None  # (n_branch,) half-admittances g and b of the branches, one at each end
@@ -47,11 +47,18 @@ class PerUnitFeeder:
     slack_vm: HostArray  # ()
     i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
+    held: HeldVoltages | None  # in physical units
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
     swept: bool = field(metadata=STATIC)  # a method that has a sweep may use it
 
     __repr__ = one_line
+
+    @property
+    def network(self) -> DenseNetwork | TreeNetwork:
+        """The impedances; there are none where more voltages than the slack's are held."""
+        assert self.form is not None  # `methods.held` solves such a feeder, on admittances
+        return self.form
 
     def without_slack(self, injection: Array) -> Array:
         """Bus injections in per unit, without the slack's entry, shape (..., n_bus - 1)."""
@@ -87,27 +94,34 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
     r, x = feeder.r_ohm / z_base_ohm, feeder.x_ohm / z_base_ohm
     magnitude = angle = from_ratio = from_current = None
     if feeder.transformers is not None:
-        magnitude, angle = _scales(feeder)
         ratio, shift = feeder.transformers.ratio, feeder.transformers.shift_degree * (np.pi / 180.0)
-        r, x = r * magnitude[end] ** 2, x * magnitude[end] ** 2
-        if not topology.is_radial:
-            from_ratio = (magnitude[end] / (magnitude[start] * ratio), angle[end] - angle[start] - shift)  # polar
+        if feeder.held is not None:  # there is no one way from the slack: nothing is scaled
+            from_ratio = (1.0 / ratio, -shift)
+        else:
+            magnitude, angle = _scales(feeder)
+            r, x = r * magnitude[end] ** 2, x * magnitude[end] ** 2
+            if not topology.is_radial:
+                from_ratio = (magnitude[end] / (magnitude[start] * ratio), angle[end] - angle[start] - shift)  # polar
         from_current = feeder.transformers.rated_ratio * feeder.vn_kv[end] / feeder.vn_kv[start] / ratio
     charging = _charging(feeder, z_base_ohm, magnitude)
     shunt = _shunt(feeder, magnitude)
-    swept = network in ("auto", "sweep") and topology.is_radial
+    swept = network in ("auto", "sweep") and topology.is_radial and feeder.held is None
     if network in ("auto", "sweep"):
         network = "tree" if topology.is_radial and topology.n_bus >= TREE_FROM_BUSES else "dense"
-    form = _network(feeder, network, 0.0 * r if lossless else r, x, from_ratio)
-    admittance = _bus_admittance(topology, charging, shunt, from_ratio)
+    form = admittance = None
+    if feeder.held is None:
+        form = _network(feeder, network, 0.0 * r if lossless else r, x, from_ratio)
+        admittance = _bus_admittance(topology, charging, shunt, from_ratio)
     grid = PerUnitFeeder(
-        network=form,
+        form=form,
         r=r,
         x=x,
         charging=charging,
         from_ratio=None if from_ratio is None else _cartesian(*from_ratio),
         shunt=shunt,
-        bus_admittance=None if admittance is None else (form.enter(admittance[0]), form.enter(admittance[1])),
+        bus_admittance=None
+        if admittance is None or form is None
+        else (form.enter(admittance[0]), form.enter(admittance[1])),
         scale=None if magnitude is None else (magnitude, angle),
         from_current=from_current,
         slack_vm=feeder.slack_vm_pu,
@@ -115,6 +129,7 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
         / (np.sqrt(3.0) * feeder.vn_kv[end])
         * (1.0 if magnitude is None else magnitude[end]),
         max_i_ka=feeder.max_i_ka,
+        held=feeder.held,
         topology=topology,
         s_base_mva=feeder.s_base_mva,
         swept=swept,
@@ -126,6 +141,13 @@ def _check_loops(feeder: Feeder, network: str, lossless: bool) -> None:
     """Raise if the network asked for cannot hold the feeder's loops."""
     if network not in NETWORKS:
         raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
+    if feeder.held is not None:
+        if network in ("tree", "sweep"):
+            raise InputError(
+                f"feeder {feeder.name!r} has generators or several external grids, which {network!r} cannot hold; "
+                "take 'auto'"
+            )
+        return
     loop_branches = spanning_tree(feeder.topology).loop_branches
     if network in ("tree", "sweep") and not feeder.topology.is_radial:
         raise InputError(

@@ -1,0 +1,139 @@
+"""Voltages held by generators, further external grids and DC lines: pandapower's answers, values and derivatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandapower as pp
+import pytest
+from pandapower_nets import add, add_line, convert, fresh_bus, fuse, set_in, several, small_net
+
+import neomflex_jax as nf
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.grid.columns import Held
+from neomflex_jax.grid.fingerprint import feeder_hash
+from neomflex_jax.grid.to_csv import write_feeder
+
+CASES: dict[str, Callable[[Any], Any]] = {
+    "a generator": add("gen", 25, p_mw=0.02, vm_pu=1.01),
+    "a generator scaled": add("gen", 25, p_mw=0.02, vm_pu=1.01, scaling=0.5),
+    "two at one bus": several(add("gen", 7, p_mw=0.01, vm_pu=1.0), add("gen", 7, p_mw=0.02, vm_pu=1.0)),
+    "two at fused buses": several(
+        fresh_bus(8), fuse(7, 8), add("gen", 7, p_mw=0.01, vm_pu=1.0), add("gen", 8, p_mw=0.02, vm_pu=1.0)
+    ),
+    "at the slack": add("gen", 10, p_mw=0.05, vm_pu=1.02),
+    "a slack generator": several(set_in("trafo", shift_degree=0.0), add("gen", 25, p_mw=0.05, vm_pu=1.0, slack=True)),
+    "two slacks on one area": add("ext_grid", 30, vm_pu=1.018, va_degree=0.01),
+    "turned slacks": several(set_in("ext_grid", va_degree=30.0), add("ext_grid", 30, vm_pu=1.019, va_degree=29.99)),
+    "islands": several(set_in("line", 2, in_service=False), add("ext_grid", 25, vm_pu=0.99, va_degree=5.0)),
+    "a loop": several(lambda net: add_line(net, 25, 2), add("gen", 2, p_mw=0.01, vm_pu=1.0)),
+    "a DC line": add("dcline", 25, 2, 0.01, 2.0, 0.001, 1.0, 1.005),
+    "a DC line backwards": add("dcline", 25, 2, -0.01, 2.0, 0.001, 1.0, 1.005),
+    "a capacitor in series": several(set_in("line", 2, x_ohm_per_km=-0.1), add("gen", 2, p_mw=0.01, vm_pu=1.0)),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("method", ["ac", "newton"])
+def test_held_voltages_are_those_of_pandapower(name: str, method: str) -> None:
+    net = small_net()
+    CASES[name](net)
+    feeder = convert(net)
+    pp.runpp(net, tolerance_mva=1e-10, max_iteration=30)
+    with jax.enable_x64(True):
+        flow = jax.tree.map(np.asarray, nf.power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method))
+    labels = list(feeder.bus_labels)
+    assert flow.converged
+    assert flow.residual_mva < 1e-9
+    assert np.abs(flow.vm_pu - net.res_bus["vm_pu"][labels].to_numpy()).max() < 1e-8
+    first = float(net.ext_grid["va_degree"].iloc[0])
+    turned = np.asarray(flow.va_degree) - (net.res_bus["va_degree"][labels].to_numpy() - first)
+    assert np.abs((turned + 180) % 360 - 180).max() < 1e-6
+    supply = net.res_ext_grid.sum()
+    if name == "a slack generator":
+        supply = supply + net.res_gen.sum()[["p_mw", "q_mvar"]]
+    if name == "at the slack":
+        supply["q_mvar"] += net.res_gen["q_mvar"].sum()
+    assert abs(flow.slack_p_mw - supply["p_mw"]) < 1e-8
+    # a generator's share of a slack's reactive power goes by its limits, 1e9 Mvar where there are none, which rounds
+    assert abs(flow.slack_q_mvar - supply["q_mvar"]) < (1e-6 if name in ("at the slack", "a slack generator") else 1e-8)
+    assert abs(flow.loss_mw - net.res_line["pl_mw"].sum() - net.res_trafo["pl_mw"].sum()) < 1e-8
+
+
+@pytest.fixture(scope="module")
+def held_feeder() -> nf.Feeder:
+    net = small_net()
+    add("gen", 25, p_mw=0.02, vm_pu=1.01)(net)
+    return convert(net)
+
+
+def test_a_batch_is_its_cases_and_failure_is_a_value(held_feeder: nf.Feeder) -> None:
+    factors = np.array([[0.0], [1.0], [300.0]])
+    with jax.enable_x64(True):
+        p, q = -factors * held_feeder.load_p_mw, -factors * held_feeder.load_q_mvar
+        flow = nf.power_flow(held_feeder, p, q)
+        alone = nf.power_flow(held_feeder, p[1], q[1])
+        flow, alone = jax.tree.map(np.asarray, (flow, alone))
+    assert flow.converged.tolist() == [True, True, False]
+    assert np.abs(flow.vm_pu[1] - alone.vm_pu).max() < 1e-12
+
+
+@pytest.mark.parametrize("quantity", ["vm_pu", "loss_mw", "slack_q_mvar"])
+def test_derivatives_are_differences(held_feeder: nf.Feeder, quantity: str) -> None:
+    with jax.enable_x64(True):
+        solver = nf.bind(held_feeder)
+        q = -jnp.asarray(held_feeder.load_q_mvar)
+
+        def total(p: jax.Array) -> jax.Array:
+            return jnp.sum(getattr(solver(p, q), quantity) ** 2)
+
+        p = -jnp.asarray(held_feeder.load_p_mw)
+        direction = jnp.linspace(0.5, 1.0, len(p))
+        reverse = jax.grad(total)(p) @ direction
+        forward = jax.jvp(total, (p,), (direction,))[1]
+        step = 1e-5
+        difference = (total(p + step * direction) - total(p - step * direction)) / (2 * step)
+    np.testing.assert_allclose(reverse, forward, rtol=1e-9)
+    np.testing.assert_allclose(reverse, difference, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["dc", "lindistflow", "calibrated"])
+def test_a_method_of_one_voltage_refuses(held_feeder: nf.Feeder, method: str) -> None:
+    with pytest.raises(InputError, match=r"knows one voltage, the slack's; take 'ac' or 'newton'"):
+        nf.bind(held_feeder, method)
+
+
+def test_a_folder_of_files_refuses(held_feeder: nf.Feeder, tmp_path: Any) -> None:
+    with pytest.raises(InputError, match=r"no columns; use the net\.json"):
+        write_feeder(held_feeder, tmp_path / "feeder")
+
+
+def two_buses(**values: Any) -> nf.Feeder:
+    columns = {"bus_labels": [1, 2], "vn_kv": [20, 20], "load_p_mw": [0, 1], "load_q_mvar": [0, 0.2]}
+    columns |= {"name": "two", "branches": [(1, 2)], "r_ohm": [0.5], "x_ohm": [1.0]}
+    return build_feeder(**(columns | values))
+
+
+def test_what_holds_a_voltage_is_a_part_of_the_hash() -> None:
+    feeders = [two_buses(), two_buses(held=[Held(2, 1.0)]), two_buses(held=[Held(2, 1.0, va_degree=0.0)])]
+    assert len({feeder_hash(feeder) for feeder in feeders}) == 3
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        ([Held(3, 1.0)], "bus 3, not a bus here"),
+        ([Held(1, 1.0)], "bus 1 is held twice"),
+        ([Held(2, 1.0), Held(2, 1.0)], "bus 2 is held twice"),
+        ([Held(2, 2.0)], "held at vm_pu = 2.0"),
+        ([Held(2, 1.0, np.nan)], "not finite"),
+    ],
+)
+def test_what_cannot_be_held_is_refused(held: list[Held], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        two_buses(held=held)
