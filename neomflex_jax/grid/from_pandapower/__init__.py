@@ -18,8 +18,8 @@ connects to an external grid, unless something there consumes or produces, which
 that are open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
 lines, transformers, switches with impedance, three windings, each by its number.
 
-Angles are relative to the first external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``, limits,
-costs, measurements and results have no influence. A net holding anything else in service is refused by name.
+Angles are relative to the first external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``,
+limits, costs, measurements and results have no influence. A net holding anything else in service is refused by name.
 """
 
 from neomflex_jax.grid.from_pandapower.convert import fused_buses, read_columns
