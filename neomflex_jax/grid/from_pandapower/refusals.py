@@ -14,7 +14,10 @@ import pandas as pd
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
-MODELLED = {"bus", "line", "trafo", "trafo3w", "switch", "shunt", "load", "sgen", "storage", "ext_grid"} | {"gen", "dcline"}
+MODELLED = {"bus", "line", "trafo", "trafo3w", "switch", "shunt", "load", "sgen", "storage", "ext_grid"} | {
+    "gen",
+    "dcline",
+}
 
 WITHOUT_INFLUENCE = {
     *("measurement", "group", "output_writer"),
