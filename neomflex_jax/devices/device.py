@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,10 +92,10 @@ class Surroundings:
     """What a device meets in a step."""
 
     step_hours: float
-    step: Array  # () int32 of the day
-    demand: Array  # () factor on nominal loads
-    solar: Array  # () per unit of a rating
-    price: Array | None  # () per MWh; None without a tariff
+    step: Int[Array, ""]  # of the day
+    demand: Float[Array, ""]  # factor on nominal loads
+    solar: Float[Array, ""]  # per unit of a rating
+    price: Float[Array, ""] | None  # per MWh; None without a tariff
     in_service: InService
     load: Callable[[], tuple[Array, Array]]  # p and q (n_device,) consumed at its bus by now, in MW and Mvar
     others_p_mw: Callable[[], Array]  # (n_device,) what kinds of earlier turns feed in at its bus, loads left out
@@ -108,11 +109,11 @@ class Surroundings:
 class Delivery(NamedTuple):
     """What came of the requests to one kind, arrays (n_device,)."""
 
-    p_mw: Array
-    q_mvar: Array | None  # None where no device has any
+    p_mw: Float[Array, " n_device"]
+    q_mvar: Float[Array, " n_device"] | None  # None where no device has any
     store: Store  # after the step
-    clipped: Array  # share of the rating that was asked for and could not be delivered, 0 out of service
-    recorded: Mapping[str, Array]  # all of the kind's `recorded` that are not of its store
+    clipped: Float[Array, " n_device"]  # share of the rating asked for that could not be delivered, 0 out of service
+    recorded: Mapping[str, Float[Array, " n_device"]]  # all of the kind's `recorded` that are not of its store
 
 
 class StepColumns(NamedTuple):
@@ -156,7 +157,9 @@ class Device(ABC):
 
     @staticmethod
     @abstractmethod
-    def step(params: Params, requests: Mapping[str, Array], store: Store, around: Surroundings) -> Delivery:
+    def step(
+        params: Params, requests: Mapping[str, Float[Array, " n_device"]], store: Store, around: Surroundings
+    ) -> Delivery:
         """Play one step.
 
         Parameters
@@ -188,12 +191,12 @@ class Device(ABC):
         return store
 
     @staticmethod
-    def kept(store: Store) -> dict[str, Array]:
+    def kept(store: Store) -> dict[str, Float[Array, " n_device"]]:
         """What is recorded of a store: every `Recorded` that has a `before`."""
         return {}
 
     @staticmethod
-    def observe(params: Params, store: Store) -> tuple[Array, ...]:
+    def observe(params: Params, store: Store) -> tuple[Float[Array, " n_device"], ...]:
         """Values (n_device,) of every observable."""
         return ()
 

@@ -9,11 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Num
 
 from neomflex_jax.environment.days import draw_day_if
 from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.jax_settings import nan_is_a_value
+from neomflex_jax.powerflow import PowerFlow
 
 
 @jax.tree_util.register_dataclass
@@ -35,7 +38,7 @@ class AutoReset:
         return self.env.reset(key)
 
     @nan_is_a_value()
-    def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
+    def step(self, state: State, action: Num[ArrayLike, "n_agents action_size"]) -> tuple[State, TimeStep]:
         """Step, then start the next day if this one ended."""
         stepped, timestep = self.env.step(state, action)
         ended = timestep.terminated | timestep.truncated
@@ -44,7 +47,7 @@ class AutoReset:
         observation = jnp.where(ended, first.observation, timestep.observation)
         return next_state, dataclasses.replace(timestep, observation=observation)
 
-    def with_power_flow(self, power_flow: Any) -> AutoReset:
+    def with_power_flow(self, power_flow: str | PowerFlow) -> AutoReset:
         """The same task on another power flow."""
         return AutoReset(self.env.with_power_flow(power_flow))
 

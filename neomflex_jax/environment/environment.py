@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Num
 
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, todays_power_flow
 from neomflex_jax.environment.day_start import start_day
@@ -90,7 +92,7 @@ class Environment(Task):
         return start_day(self, self.day_start_flow, draw, *following_day(self, state, draw))
 
     @nan_is_a_value()
-    def step(self, state: State, action: Array) -> tuple[State, TimeStep]:
+    def step(self, state: State, action: Num[ArrayLike, "n_agents action_size"]) -> tuple[State, TimeStep]:
         """Play one step; no auto-reset.
 
         Parameters

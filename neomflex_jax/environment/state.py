@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import jax
 from jax import Array
+from jaxtyping import Bool, Float, Int
 
 from neomflex_jax.devices.device import Store
 from neomflex_jax.environment.step.disturbances import Today
@@ -19,12 +20,12 @@ class State:
     """One copy of the environment; what devices hold goes by the table of their kind."""
 
     key: Array  # () PRNG key for the next day's draw
-    day_row: Array  # () int32 row of the profiles where the day starts
-    step: Array  # () int32 steps made today
+    day_row: Int[Array, " ..."]  # row of the profiles where the day starts
+    step: Int[Array, " ..."]  # steps made today
     stores: dict[str, Store]  # what devices hold
     day_stores: dict[str, Store]  # as the day began, for a day that is played again
-    violated: Array  # () bool: the last step broke a hard limit
-    history: Array  # (history - 1, n_values) what could be measured before, the newest first
+    violated: Bool[Array, " ..."]  # the last step broke a hard limit
+    history: Float[Array, "... n_earlier n_values"]  # what could be measured before, newest first
     today: Today  # what the day drew at random
 
     __repr__ = one_line
@@ -35,11 +36,11 @@ class State:
 class TimeStep:
     """The answer of `reset` and `step`. Padded entries are 0."""
 
-    observation: Array  # (n_agents, observation_size)
-    reward: Array  # (n_agents,) what the learners get
-    terminated: Array  # () bool: ended by the task
-    truncated: Array  # () bool: ended by the clock
-    final_observation: Array  # successor of the action before any auto-reset; bootstrap from this one
+    observation: Float[Array, "... n_agents observation_size"]
+    reward: Float[Array, "... n_agents"]  # what the learners get
+    terminated: Bool[Array, " ..."]  # ended by the task
+    truncated: Bool[Array, " ..."]  # ended by the clock
+    final_observation: Float[Array, "... n_agents observation_size"]  # the action's; bootstrap from it
     info: StepInfo
 
     __repr__ = one_line

@@ -9,6 +9,7 @@ from functools import cached_property
 import jax
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float
 
 from neomflex_jax.devices.device import Kind, Params, Turn
 from neomflex_jax.environment.step.actions import ActionLayout, lay_out_actions
@@ -72,23 +73,23 @@ class Task:
         return lay_out_observations(self.scenario, self.layout, self.feeder, self.observations)
 
     @property
-    def action_mask(self) -> np.ndarray:
-        """True where an action entry is real, (n_agents, action_size)."""
+    def action_mask(self) -> Bool[np.ndarray, "n_agents action_size"]:
+        """True where an action entry is real."""
         return self.action_layout.mask
 
     @property
-    def observation_mask(self) -> np.ndarray:
-        """True where an observation entry is real, (n_agents, observation_size)."""
+    def observation_mask(self) -> Bool[np.ndarray, "n_agents observation_size"]:
+        """True where an observation entry is real."""
         return self.observation_layout.mask
 
     @property
-    def observation_low(self) -> np.ndarray:
-        """Lowest value of every observation entry, (n_agents, observation_size)."""
+    def observation_low(self) -> Float[np.ndarray, "n_agents observation_size"]:
+        """Lowest value of every observation entry, 0 where padded."""
         return self.observation_layout.bounds()[0]
 
     @property
-    def observation_high(self) -> np.ndarray:
-        """Highest value of every observation entry, (n_agents, observation_size)."""
+    def observation_high(self) -> Float[np.ndarray, "n_agents observation_size"]:
+        """Highest value of every observation entry, 0 where padded."""
         return self.observation_layout.bounds()[1]
 
     @property

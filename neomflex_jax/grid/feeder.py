@@ -25,6 +25,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.checks import checked
@@ -51,13 +52,13 @@ from neomflex_jax.one_line import cut
 class Feeder:
     """A whole grid, with one slack or more. `load_feeder`, `Feeder.from_...` and `build_feeder` make and check it."""
 
-    r_ohm: HostArray  # (n_branch,)
-    x_ohm: HostArray  # (n_branch,)
-    max_i_ka: HostArray  # (n_branch,) rating at the to end; NaN where the source states none
-    load_p_mw: HostArray  # (n_node,) nominal consumption
-    load_q_mvar: HostArray  # (n_node,)
-    vn_kv: HostArray  # (n_bus,)
-    slack_vm_pu: HostArray  # ()
+    r_ohm: Float[HostArray, " n_branch"]
+    x_ohm: Float[HostArray, " n_branch"]
+    max_i_ka: Float[HostArray, " n_branch"]  # rating at the to end; NaN where the source states none
+    load_p_mw: Float[HostArray, " n_node"]  # nominal consumption
+    load_q_mvar: Float[HostArray, " n_node"]
+    vn_kv: Float[HostArray, " n_bus"]
+    slack_vm_pu: Float[HostArray, ""]
     topology: Topology = field(metadata=STATIC)
     bus_labels: tuple[int, ...] = field(metadata=STATIC)  # the user's own bus numbers, in array order
     name: str = field(metadata=STATIC)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Num
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
@@ -52,13 +52,15 @@ class PowerFlow:
         return self.model.name
 
     @nan_is_a_value()
-    def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+    def __call__(
+        self, p_injection_mw: Num[ArrayLike, " n_node"], q_injection_mvar: Num[ArrayLike, " n_node"]
+    ) -> PowerFlowResult:
         """Solve one case; `jax.vmap` solves many.
 
         Parameters
         ----------
         p_injection_mw, q_injection_mvar
-            Net injections in MW and Mvar, positive into the grid, shapes (n_bus,).
+            Net injections in MW and Mvar, positive into the grid, shapes (n_node,).
 
         Returns
         -------
@@ -146,8 +148,8 @@ def bind(
 @nan_is_a_value()
 def calibrate(
     feeder: Feeder,
-    p_samples_mw: ArrayLike,
-    q_samples_mvar: ArrayLike,
+    p_samples_mw: Num[ArrayLike, "n_samples n_node"],
+    q_samples_mvar: Num[ArrayLike, "n_samples n_node"],
     *,
     network: str = "auto",
     sweeps: bool = True,
@@ -162,7 +164,7 @@ def calibrate(
     feeder
         The grid.
     p_samples_mw, q_samples_mvar
-        Net injections in MW and Mvar, positive into the grid, shapes (n_samples, n_bus), some hundreds of samples at
+        Net injections in MW and Mvar, positive into the grid, shapes (n_samples, n_node), some hundreds of samples at
         least. Samples without an AC solution are left out.
     network, sweeps
         As in `bind`.

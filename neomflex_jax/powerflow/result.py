@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax
 from jax import Array
+from jaxtyping import Bool, Float, Int
 
 from neomflex_jax.one_line import one_line
 
@@ -17,15 +18,15 @@ class PowerFlowResult:
     end; slack powers are positive into the feeder (import).
     """
 
-    vm_pu: Array  # (n_bus,)
-    va_degree: Array  # (n_bus,)
-    loss_mw: Array  # () active line losses
-    slack_p_mw: Array  # () drawn from the slack
-    slack_q_mvar: Array  # ()
-    branch_i_ka: Array  # (n_branch,) larger end's, a transformer's from end by its rated ratio; 0 in open branches
-    branch_loading_percent: Array  # (n_branch,) NaN without a rating: "not available", never 0
-    converged: Array  # () bool: finite, and for an iterative method the stop test was met
-    residual_mva: Array  # () largest bus mismatch of the AC equations at these voltages
-    iterations: Array  # () int32, 0 for the methods that do not iterate
+    vm_pu: Float[Array, "... n_node"]
+    va_degree: Float[Array, "... n_node"]
+    loss_mw: Float[Array, " ..."]  # active line losses
+    slack_p_mw: Float[Array, " ..."]  # drawn from the slack
+    slack_q_mvar: Float[Array, " ..."]
+    branch_i_ka: Float[Array, "... n_branch"]  # larger end's, a transformer's from end by its rated ratio; open: 0
+    branch_loading_percent: Float[Array, "... n_branch"]  # NaN without a rating: "not available", never 0
+    converged: Bool[Array, " ..."]  # finite, and for an iterative method the stop test was met
+    residual_mva: Float[Array, " ..."]  # largest bus mismatch of the AC equations at these voltages
+    iterations: Int[Array, " ..."]  # 0 for the methods that do not iterate
 
     __repr__ = one_line

@@ -28,6 +28,11 @@ def test_a_refusal_comes_before_the_check(case33bw: nf.Feeder) -> None:
         nf.power_flow(case33bw, jnp.ones(3), jnp.ones(3))
 
 
-@pytest.mark.parametrize("name", ["powerflow.solver.power_flow"])
+PUBLIC = ("powerflow.solver.power_flow", "powerflow.bound.PowerFlow.__call__", "powerflow.bound.calibrate")
+PUBLIC += tuple(f"environment.environment.Environment.{name}" for name in ("reset", "step", "next_day"))
+PUBLIC += ("environment.auto_reset.AutoReset.step", "devices.battery.Battery.step", "environment.task.Task.action_mask")
+
+
+@pytest.mark.parametrize("name", PUBLIC)
 def test_public_signatures_are_checked(name: str) -> None:
     assert f"neomflex_jax.{name}" in CHECKED

@@ -12,22 +12,26 @@ import inspect
 import sys
 import types
 import typing
+from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import jax.numpy as jnp
 import jaxtyping
+import numpy as np
 from jaxtyping import AbstractArray, jaxtyped
 
 ROOT = Path(__file__).parents[2]
 CHECKED: dict[str, Callable[..., Any]] = {}  # by module and qualified name, once wrapped
-STATES_A_SHAPE = tuple(f"{kind}[" for kind in ("Bool", "Float", "Int", "Key", "Num", "Shaped"))
+SHAPED = {f"{kind}[" for kind in ("Bool", "Float", "Int", "Key", "Num", "Shaped")}  # in annotations; classes too
 
 
 def check_shapes() -> None:
     """Wrap what states shapes in all modules of this project, wherever it is bound by name."""
     modules = [module for module in list(sys.modules.values()) if _is_ours(module)]
+    SHAPED.update(kind.__name__ for module in modules for kind in vars(module).values() if _has_shaped_fields(kind))
     for module in modules:
         for name, value in list(vars(module).items()):
             if isinstance(value, FunctionType):
@@ -58,14 +62,25 @@ def _check_methods(kind: type) -> None:
 def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function with a check behind it, the same one at every call; itself if it states no shape."""
     inner = inspect.unwrap(function)
-    ours = str(getattr(inner, "__module__", "")).split(".")[0] in ("neomflex_jax", "validation")
-    stated = [text for text in getattr(inner, "__annotations__", {}).values() if isinstance(text, str)]
-    if not ours or not any(shape in text for text in stated for shape in STATES_A_SHAPE):
+    if not (_ours(inner) and _shaped(inner)):
         return function
     name = f"{inner.__module__}.{inner.__qualname__}"
     if name not in CHECKED or CHECKED[name] is not function:
         CHECKED.setdefault(name, with_check(function))
     return CHECKED[name]
+
+
+def _has_shaped_fields(kind: object) -> bool:
+    return inspect.isclass(kind) and _ours(kind) and not issubclass(kind, ABC) and _shaped(kind)
+
+
+def _ours(stating: Any) -> bool:
+    return str(getattr(stating, "__module__", "")).split(".")[0] in ("neomflex_jax", "validation")
+
+
+def _shaped(stating: Any) -> bool:
+    texts = [text for text in inspect.get_annotations(stating).values() if isinstance(text, str)]
+    return any(shape in text for text in texts for shape in SHAPED)
 
 
 def with_check(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -103,7 +118,9 @@ def hints_of(stating: Any) -> dict[str, Any]:
 def misfit(value: Any, hint: Any) -> str | None:
     """What of a value does not fit its annotation, after the value's name in a sentence; None if all of it does."""
     if _states_shape(hint):
-        return None if isinstance(value, hint) else f" is {_shown(value)}, and not {hint.__name__}"
+        on_host = isinstance(value, np.ndarray | np.generic)  # as good as JAX's: which one it is, mypy checks
+        fits = isinstance(value, hint) or (on_host and isinstance(jnp.asarray(value), hint))
+        return None if fits else f" is {_shown(value)}, and not {hint.__name__}"
     parts = typing.get_args(hint)
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
         wrong = [misfit(value, part) for part in parts if _may_be(value, part)]
@@ -125,7 +142,8 @@ def misfit(value: Any, hint: Any) -> str | None:
 
 def _may_be(value: Any, part: Any) -> bool:
     """Whether a part of a union says anything of the value."""
-    return _states_shape(part) or not inspect.isclass(part) or part is Any or isinstance(value, part)
+    vague = not inspect.isclass(part) or part is Any or getattr(part, "_is_protocol", False)
+    return _states_shape(part) or vague or isinstance(value, part)
 
 
 def _states_shape(part: Any) -> bool:

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.territories import pad
@@ -52,7 +53,9 @@ def lay_out_actions(scenario: Scenario) -> ActionLayout:
     return ActionLayout(controls, slots, mask, np.array([*lasts, False])[slots], by_device)
 
 
-def requests_of(action: Array, layout: ActionLayout) -> dict[str, Array]:
+def requests_of(
+    action: Float[Array, "n_agents action_size"], layout: ActionLayout
+) -> dict[str, Float[Array, " _n_device"]]:
     """Requests in [-1, 1] by name of control, each (n_device,), 0 for devices without the control.
 
     Values outside [-1, 1] are clipped; NaN counts as 0, so that a broken policy cannot poison the state.
@@ -72,13 +75,13 @@ def requests_of(action: Array, layout: ActionLayout) -> dict[str, Array]:
 
 
 class Misuse(NamedTuple):
-    """Real entries of every agent's action that no action should have, (n_agents,) int32 each."""
+    """Real entries of every agent's action that no action should have."""
 
-    clipped: Array  # outside -1..1
-    nan: Array
+    clipped: Int[Array, " n_agents"]  # outside -1..1
+    nan: Int[Array, " n_agents"]
 
 
-def misuse_of(action: Array, layout: ActionLayout) -> Misuse:
+def misuse_of(action: Float[Array, "n_agents action_size"], layout: ActionLayout) -> Misuse:
     """Count what is wrong with an action."""
     clipped = (jnp.abs(action) > 1.0) & layout.mask
     nan = jnp.isnan(action) & layout.mask

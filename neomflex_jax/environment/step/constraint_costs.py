@@ -12,14 +12,17 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from neomflex_jax.environment.step.dispatch import Delivered
 from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
 
 
-def constraint_costs(task: Task, flow: PowerFlowResult, vm_pu: Array, delivered: Delivered) -> Array:
-    """Costs of one step; `vm_pu` (n_node,) is finite also where the power flow failed."""
+def constraint_costs(
+    task: Task, flow: PowerFlowResult, vm_pu: Float[Array, " n_node"], delivered: Delivered
+) -> Float[Array, "n_agents n_constraints"]:
+    """Costs of one step; `vm_pu` is finite also where the power flow failed."""
     limits, layout = task.scenario.limits, task.layout
     excess_pu = jnp.maximum(vm_pu - limits.hard_max_pu, 0.0) + jnp.maximum(limits.hard_min_pu - vm_pu, 0.0)
     clipped = jnp.concatenate([delivery.clipped for delivery in delivered.by_table.values()])

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int
 
 from neomflex_jax.devices.contract import check_delivery
 from neomflex_jax.devices.device import Delivery, InService, Kind, Store, Surroundings, Turn
@@ -27,10 +28,10 @@ Requests = dict[str, Array]  # by name of control
 class Moment(NamedTuple):
     """What the world is like in a step."""
 
-    step: Array  # () int32 of the day
-    demand: Array  # () factor on nominal loads
-    solar: Array  # () per unit of a rating
-    price: Array | None  # () per MWh
+    step: Int[Array, ""]  # of the day
+    demand: Float[Array, ""]  # factor on nominal loads
+    solar: Float[Array, ""]  # per unit of a rating
+    price: Float[Array, ""] | None  # per MWh
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +39,8 @@ class Delivered:
     """What is fed in and consumed in one step."""
 
     by_table: dict[str, Delivery]
-    load_p_mw: Array  # (n_node,) consumption
-    load_q_mvar: Array  # (n_node,)
+    load_p_mw: Float[Array, " n_node"]  # consumption
+    load_q_mvar: Float[Array, " n_node"]
 
     @property
     def stores(self) -> Stores:

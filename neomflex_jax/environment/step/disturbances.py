@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float, Int
 
 from neomflex_jax.grid import Feeder
 from neomflex_jax.one_line import one_line
@@ -27,11 +28,11 @@ from neomflex_jax.scenario import Scenario
 class Today:
     """One day's draw."""
 
-    growth: Array | None = None  # (2,) factors on Demand and Solar
-    load_factor: Array | None = None  # (n_node,)
-    impedance_factor: Array | None = None  # (2, n_branch) on r and x
-    outage_step: Array | None = None  # (n_device,) int32 first step without the device, after the day's last if none
-    missing: Array | None = None  # (n_agents,) bool
+    growth: Float[Array, " 2"] | None = None  # factors on Demand and Solar
+    load_factor: Float[Array, " n_node"] | None = None
+    impedance_factor: Float[Array, "2 n_branch"] | None = None  # on r and x
+    outage_step: Int[Array, " n_device"] | None = None  # first step without the device, after the day's last if none
+    missing: Bool[Array, " n_agents"] | None = None
     noise_key: Array | None = None  # () of everything that is drawn step by step
 
     __repr__ = one_line

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 
 import jax
 from jax import Array
+from jaxtyping import Bool, Float, Int
 
 from neomflex_jax.one_line import one_line
 
@@ -25,26 +26,26 @@ class StepInfo(Mapping[str, Array]):
     at zero. The order of what devices record is the scenario's order of devices.
     """
 
-    vm_pu: Array  # (n_node,) voltage magnitudes
-    loss_mw: Array  # () losses of all branches
-    slack_p_mw: Array  # () import through the slack bus
-    slack_q_mvar: Array  # () likewise
-    converged: Array  # () bool: the power flow has an answer
-    residual_mva: Array  # () largest power imbalance of any bus
-    p_injection_mw: Array  # (n_node,) net, positive into the grid
-    q_injection_mvar: Array  # (n_node,)
-    load_p_mw: Array  # (n_node,) consumption, after what devices of the turn LOAD did to it
-    load_q_mvar: Array  # (n_node,)
-    demand: Array  # () factor on nominal loads
-    solar: Array  # () per unit of a rating
-    load_q_factor: Array  # () factor on the loads' nominal q
-    price: Array  # () per MWh; 0 without a tariff
-    dataset_index: Array  # () int32 row of the profiles
-    violated: Array  # () bool: a voltage outside the hard limits, or no answer
-    local_reward: Array  # (n_agents,) every agent's own reward
-    constraint_cost: Array  # (n_agents, n_constraints), see `Environment.constraint_names`
-    clipped_actions: Array  # (n_agents,) int32 entries that were outside -1..1
-    nan_actions: Array  # (n_agents,) int32 entries that were NaN and counted as 0
+    vm_pu: Float[Array, "... n_node"]  # voltage magnitudes
+    loss_mw: Float[Array, " ..."]  # losses of all branches
+    slack_p_mw: Float[Array, " ..."]  # import through the slack bus
+    slack_q_mvar: Float[Array, " ..."]  # likewise
+    converged: Bool[Array, " ..."]  # the power flow has an answer
+    residual_mva: Float[Array, " ..."]  # largest power imbalance of any bus
+    p_injection_mw: Float[Array, "... n_node"]  # net, positive into the grid
+    q_injection_mvar: Float[Array, "... n_node"]
+    load_p_mw: Float[Array, "... n_node"]  # consumption, after what devices of the turn LOAD did to it
+    load_q_mvar: Float[Array, "... n_node"]
+    demand: Float[Array, " ..."]  # factor on nominal loads
+    solar: Float[Array, " ..."]  # per unit of a rating
+    load_q_factor: Float[Array, " ..."]  # factor on the loads' nominal q
+    price: Float[Array, " ..."]  # per MWh; 0 without a tariff
+    dataset_index: Int[Array, " ..."]  # row of the profiles
+    violated: Bool[Array, " ..."]  # a voltage outside the hard limits, or no answer
+    local_reward: Float[Array, "... n_agents"]  # every agent's own reward
+    constraint_cost: Float[Array, "... n_agents n_constraints"]  # see `Environment.constraint_names`
+    clipped_actions: Int[Array, "... n_agents"]  # entries that were outside -1..1
+    nan_actions: Int[Array, "... n_agents"]  # entries that were NaN and counted as 0
     devices: Mapping[str, Array]  # (n_device,) each: what kinds record, see `recorded` in `devices/`
     terms: Mapping[str, Array]  # (n_agents,) each: the reward's terms, as ``reward_<term>``
 

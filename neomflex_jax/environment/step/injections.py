@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Float
 
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.environment.step.dispatch import Delivered
@@ -18,11 +19,11 @@ def node_injections(
     layout: TerritoryLayout,
     feeder: Feeder,
     delivered: Delivered,
-    load_factors: tuple[Array, Array] | None = None,
-) -> tuple[Array, Array]:
-    """Active and reactive injections of one step, (n_node,) each.
+    load_factors: tuple[Float[Array, ""], Float[Array, ""]] | None = None,
+) -> tuple[Float[Array, " n_node"], Float[Array, " n_node"]]:
+    """Active and reactive injections of one step.
 
-    `load_factors` are those on all nominal p and q, () each, where loads are nothing else.
+    `load_factors` are those on all nominal p and q, where loads are nothing else.
     """
     tables = [kind.table for kind in reversed(scenario.kinds) if kind.turn != Turn.LOAD and scenario.of(kind)]
     p_mw = {table: delivered.by_table[table].p_mw for table in tables}

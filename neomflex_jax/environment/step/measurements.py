@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int
 
 from neomflex_jax.devices.device import Kind, Observable, Store
 from neomflex_jax.environment.step.disturbances import FORECAST_NOISE, SENSOR_NOISE, Today, demand_and_solar, step_key
@@ -34,9 +35,9 @@ class Now(NamedTuple):
 
     profiles: Profiles
     today: Today
-    row: Array  # () of the next step
-    step: Array  # () of the day, the next
-    vm_pu: Array  # (n_node,) finite
+    row: Int[Array, ""]  # of the next step
+    step: Int[Array, ""]  # of the day, the next
+    vm_pu: Float[Array, " n_node"]  # finite
     stores: Mapping[str, Store]  # by table
 
 

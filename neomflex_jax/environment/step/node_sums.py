@@ -12,19 +12,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Int
 
 
 def sum_at_nodes(
-    values: Sequence[Array], nodes: Sequence[np.ndarray], n_node: int, scaled: tuple[Array, Array] | None = None
-) -> Array:
-    """Sums by node, (n_node,), of the values of kinds, (n_device,) each.
+    values: Sequence[Float[Array, " _n_device"]],
+    nodes: Sequence[Int[np.ndarray, "_n_device _most"]],
+    n_node: int,
+    scaled: tuple[Float[Array, ""], Float[Array, " n_node"]] | None = None,
+) -> Float[Array, " n_node"]:
+    """Sums by node of the values of kinds.
 
     Parameters
     ----------
     nodes
         Of each kind's devices.
     scaled
-        A factor () and a row (n_node,) whose product is added, which costs no pass over all nodes of its own.
+        A factor and a row whose product is added, which costs no pass over all nodes of its own.
     """
     rows: list[Array | np.ndarray]
     parts, rows = list(values), [_shares(each, n_node) for each in nodes]
@@ -37,13 +41,17 @@ def sum_at_nodes(
         return joined @ jnp.concatenate([jnp.asarray(row, joined.dtype) for row in rows])
 
 
-def sum_at_devices(values: Array, nodes: np.ndarray) -> Array:
-    """Values (n_node,) added up over each device's nodes, (n_device,)."""
+def sum_at_devices(
+    values: Float[Array, " n_node"], nodes: Int[np.ndarray, "n_device most"]
+) -> Float[Array, " n_device"]:
+    """Values of nodes added up over each device's."""
     return jnp.sum(values.at[nodes].get(mode="fill", fill_value=0.0), axis=1)
 
 
-def mean_at_devices(values: Array, nodes: np.ndarray) -> Array:
-    """Means of values (n_node,) over each device's nodes, (n_device,)."""
+def mean_at_devices(
+    values: Float[Array, " n_node"], nodes: Int[np.ndarray, "n_device most"]
+) -> Float[Array, " n_device"]:
+    """Means of nodes' values over each device's nodes."""
     return sum_at_devices(values, nodes) / np.count_nonzero(nodes < len(values), axis=1)
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float
 
 from neomflex_jax.environment.step.measurements import Block, Now, Value, observation_blocks
 from neomflex_jax.errors import InputError
@@ -75,8 +76,8 @@ def _seen(scenario: Scenario, layout: TerritoryLayout, agent: int) -> list[int]:
     return [agent, *(int(other) for other in others if other != agent)]
 
 
-def measure(layout: ObservationLayout, now: Now) -> Array:
-    """All values (n_values,) that can be seen of a step; 0 where a missing agent would have measured them."""
+def measure(layout: ObservationLayout, now: Now) -> Float[Array, " n_values"]:
+    """All values that can be seen of a step; 0 where a missing agent would have measured them."""
     parts = [block.read(now) for block in layout.blocks]
     for block, part in zip(layout.blocks, parts, strict=True):
         if jnp.shape(part) != (len(block.values),) or not jnp.issubdtype(part.dtype, jnp.floating):
@@ -90,15 +91,22 @@ def measure(layout: ObservationLayout, now: Now) -> Array:
     return jnp.where(jnp.append(now.today.missing, False)[layout.owner], 0.0, values)
 
 
-def observe(layout: ObservationLayout, values: Array, history: Array, missing: Array | None) -> Array:
-    """Observations of all agents, (n_agents, observation_size), zero where padded or the agent is missing.
+def observe(
+    layout: ObservationLayout,
+    values: Float[Array, " n_values"],
+    history: Float[Array, "n_earlier n_values"],
+    missing: Bool[Array, " n_agents"] | None,
+) -> Float[Array, "n_agents observation_size"]:
+    """Observations of all agents, zero where padded or the agent is missing.
 
-    `values` (n_values,) are the present's, `history` (history - 1, n_values) earlier ones; `missing` (n_agents,) bool.
+    `values` are the present's, `history` earlier ones.
     """
     seen = jnp.concatenate([values, history.ravel(), jnp.zeros(1, values.dtype)])[layout.slots]
     return seen if missing is None else jnp.where(missing[:, None], 0.0, seen)
 
 
-def remember(values: Array, history: Array) -> Array:
+def remember(
+    values: Float[Array, " n_values"], history: Float[Array, "n_earlier n_values"]
+) -> Float[Array, "n_earlier n_values"]:
     """Push the present's values into the history."""
     return jnp.concatenate([values[None], history])[: history.shape[0]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import Bool, Float
 
 from neomflex_jax.environment.step.dispatch import Delivered, Moment
 from neomflex_jax.powerflow import PowerFlowResult
@@ -22,10 +23,10 @@ COLLAPSED_VM_PU = 0.5  # about where the power that a line can carry has its max
 class Outcome:
     """Answers of the grid to what was delivered."""
 
-    vm_pu: Array  # (n_node,)
-    loss_mw: Array  # ()
-    slack_p_mw: Array  # () import
-    violated: Array  # () bool: outside the hard limits, or failed
+    vm_pu: Float[Array, " n_node"]
+    loss_mw: Float[Array, ""]
+    slack_p_mw: Float[Array, ""]  # import
+    violated: Bool[Array, ""]  # outside the hard limits, or failed
     delivered: Delivered
     moment: Moment
 

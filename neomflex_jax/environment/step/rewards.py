@@ -23,6 +23,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float
 
 from neomflex_jax.devices.device import CostTerm, Kind
 from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
@@ -149,21 +150,23 @@ def _own_term(name: str, task: Task, outcome: Outcome) -> Array:
     return -_of_devices(task, outcome, name)
 
 
-def reward_terms(task: Task, outcome: Outcome) -> dict[str, Array]:
-    """Terms of every agent's local reward for one step, (n_agents,) each."""
+def reward_terms(task: Task, outcome: Outcome) -> dict[str, Float[Array, " n_agents"]]:
+    """Terms of every agent's local reward for one step."""
     return {name: term(task, outcome) for name, term in terms_of(task).items()}
 
 
-def local_reward(scenario: Scenario, terms: dict[str, Array], violated: Array) -> Array:
-    """Each agent's own reward, (n_agents,): the terms' sum; under `end_day` a violation leaves the penalty alone."""
+def local_reward(
+    scenario: Scenario, terms: dict[str, Float[Array, " n_agents"]], violated: Bool[Array, ""]
+) -> Float[Array, " n_agents"]:
+    """Each agent's own reward: the terms' sum; under `end_day` a violation leaves the penalty alone."""
     total = jnp.sum(jnp.stack(list(terms.values())), axis=0)
     if scenario.rules.on_violation == "end_day":
         return jnp.where(violated, terms["violation"], total)
     return total
 
 
-def shared_reward(scenario: Scenario, local: Array) -> Array:
-    """What the learners get, (n_agents,): their own local reward, the team's mean, or something between."""
+def shared_reward(scenario: Scenario, local: Float[Array, " n_agents"]) -> Float[Array, " n_agents"]:
+    """What the learners get: their own local reward, the team's mean, or something between."""
     sharing = scenario.reward.sharing
     if sharing == "local":
         return local

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from neomflex_jax.environment.state import State
 from neomflex_jax.environment.step.actions import requests_of
@@ -25,11 +26,11 @@ class SetPoints(NamedTuple):
 
     delivered: Delivered
     moment: Moment
-    load_q_factor: Array  # () on the nominal q of every load without a series of its own
+    load_q_factor: Float[Array, ""]  # on the nominal q of every load without a series of its own
 
 
-def set_points(task: Task, state: State, action: Array) -> SetPoints:
-    """Deliver the actions (n_agents, action_size) in a state."""
+def set_points(task: Task, state: State, action: Float[Array, "n_agents action_size"]) -> SetPoints:
+    """Deliver the actions in a state."""
     scenario, today, row = task.scenario, state.today, state.day_row + state.step
     common = demand_and_solar(task.profiles, scenario, today, row, state.step)
     demand, solar = common

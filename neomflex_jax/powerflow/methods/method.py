@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from jax import Array
+from jaxtyping import Float
 
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
@@ -44,7 +45,9 @@ class Method(ABC):
     sweep: ClassVar[Sweep | None] = None
 
     @abstractmethod
-    def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
+    def solve(
+        self, grid: PerUnitFeeder, p_injection_mw: Float[Array, " n_node"], q_injection_mvar: Float[Array, " n_node"]
+    ) -> PowerFlowResult:
         """Solve one case.
 
         Parameters
@@ -52,7 +55,7 @@ class Method(ABC):
         grid
             The feeder in per unit.
         p_injection_mw, q_injection_mvar
-            Net injections in MW and Mvar, positive into the grid, shapes (n_bus,). What is injected at the slack must
+            Net injections in MW and Mvar, positive into the grid, shapes (n_node,). What is injected at the slack must
             change nothing: `PowerFlow` takes it off the slack's import.
 
         Returns
