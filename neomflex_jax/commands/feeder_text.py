@@ -23,7 +23,7 @@ QUANTITIES = {
     "slack_p_mw": "slack p, MW",
     "slack_q_mvar": "slack q, Mvar",
 }
-NET_ELEMENTS = ("bus", "line", "trafo", "trafo3w", "switch", "load", "sgen", "storage", "shunt")
+NET_ELEMENTS = ("bus", "line", "trafo", "trafo3w", "impedance", "switch", "load", "sgen", "storage", "shunt")
 
 
 def contents(feeder: Feeder) -> Rows:
@@ -104,6 +104,7 @@ def conversion(net: Any, feeder: Feeder) -> Rows:
         "bus": f"{feeder.n_bus} buses",
         "line": f"{feeder.topology.n_branch - int(n_transformers)} branches that are no transformer",
         "trafo": f"{n_transformers} branches",
+        "impedance": "a branch each",
         "trafo3w": "a branch between every two closed windings, and shunts",
         **dict.fromkeys(("sgen", "storage"), "in the load"),
         "load": f"{short(feeder.load_p_mw.sum())} MW, {short(feeder.load_q_mvar.sum())} Mvar in all",
@@ -132,7 +133,7 @@ def changes(net: Any, feeder: Feeder, fused: dict[int, int]) -> list[str]:
     lost = sorted({int(bus) for bus in net.bus.index} - set(fused))
     if lost:
         lines.append(f"left out, not connected or out of service: bus {summarise_labels(lost)}")
-    stated = len(net["line"]) + len(net["trafo"]) + 3 * len(net.get("trafo3w", ()))
+    stated = len(net["line"]) + len(net["trafo"]) + 3 * len(net.get("trafo3w", ())) + len(net.get("impedance", ()))
     dropped = stated - feeder.topology.n_branch
     if dropped > 0:
         lines.append(

@@ -79,6 +79,27 @@ ELEMENTS: dict[str, Callable[[Any], Any]] = {
     "three windings out of service": several(
         three_windings(in_service=False), lambda net: net.load.drop([4, 5], inplace=True)
     ),
+    "impedance": add("impedance", 25, 2, 0.01, 0.02, 0.1),
+    "impedance with admittances": add(
+        "impedance", 25, 2, 0.01, 0.02, 0.1, gf_pu=0.01, bf_pu=0.03, gt_pu=0.02, bt_pu=0.05
+    ),
+    "impedance of negative reactance": add("impedance", 25, 2, 0.01, -0.02, 0.1),
+    "impedance between levels": several(
+        set_in("trafo", shift_degree=0.0), add("impedance", 30, 7, 0.01, 0.04, 0.2, gf_pu=0.01, bt_pu=0.05)
+    ),
+    "impedance out of service": add("impedance", 25, 2, 0.01, 0.02, 0.1, bf_pu=0.3, in_service=False),
+    "impedance to a bus out of service": several(
+        add("bus", 0.4, index=60, in_service=False), add("impedance", 7, 60, 0.01, 0.02, 0.1, bf_pu=0.3)
+    ),
+    "uneven leakage": set_in(
+        "trafo", leakage_resistance_ratio_hv=0.2, leakage_reactance_ratio_hv=0.9, i0_percent=6.0, tap_pos=3
+    ),
+    "uneven leakage, open at hv": several(
+        lambda net: pp.create_transformer(net, 30, 4, "0.25 MVA 20/0.4 kV"),
+        set_in("trafo", 0, leakage_resistance_ratio_hv=0.5, leakage_reactance_ratio_hv=0.5),
+        set_in("trafo", 1, leakage_resistance_ratio_hv=0.9, leakage_reactance_ratio_hv=0.8, i0_percent=6.0),
+        add("switch", 30, 1, et="t", closed=False),
+    ),
     **{
         f"three windings, {kind} tap at {side}{' of the star' if at_star else ''}": three_windings(
             **tap(side, kind, at_star=at_star, degree=degree)
@@ -119,6 +140,10 @@ REFUSED = {
     "a winding without power": (three_windings(sn_mv_mva=0.0), "net.trafo3w 0 has sn_mv_mva = 0"),
     "more resistance than impedance": (three_windings(vkr_lv_percent=9.0), "vkr_lv_percent = 9; .* 0 to vk_lv_percent"),
     "a tap table": (three_windings(tap_dependency_table=True), "net.trafo3w 0 has tap_dependency_table"),
+    "two ways": (add("impedance", 25, 2, 0.01, 0.02, 0.1, rtf_pu=0.03), "net.impedance 0 has rft_pu, .*both ways"),
+    "an impedance of no power": (add("impedance", 25, 2, 0.01, 0.02, 0.0), "net.impedance 0 has sn_mva = 0"),
+    "an impedance that produces": (add("impedance", 25, 2, -0.1, 0.02, 0.1), "net.impedance 0 has rft_pu = -0.1"),
+    "leakage beyond all of it": (set_in("trafo", leakage_resistance_ratio_hv=1.4), "ratio_hv = 1.4; .* 0 to 1"),
     "no such bus": (several(three_windings(), set_in("trafo3w", mv_bus=99)), "net.trafo3w 0 stands at bus 99"),
     "another grid's": (three_windings(vn_lv_kv=20.0), "net.trafo3w 0 has an off-nominal ratio of"),
     "no switch there": (

@@ -32,7 +32,6 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "slack voltage": (set_in("ext_grid", vm_pu=3.0), "net.ext_grid 0 has vm_pu = 3"),
     "ward": (add("ward", 7, 1, 1, 1, 1), "net.ward 0 .*net.load"),
     "xward": (add("xward", 7, 1, 1, 1, 1, 1, 1, 1.0), "net.xward 0"),
-    "impedance": (add("impedance", 7, 2, 0.1, 0.1, 1), "net.impedance 0 .*line"),
     "dcline of no voltage": (add("dcline", 7, 2, 0.1, 1, 0.1, 1, 9), "net.dcline 0 has vm_to_pu = 9"),
     "motor": (add("motor", 7, 0.01, 0.9), "net.motor 0"),
     "asymmetric load": (add("asymmetric_load", 7), "net.asymmetric_load 0 .*balanced"),
@@ -50,8 +49,6 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "old constant impedance": (set_in("load", 1, const_z_percent=5.0), "net.load 1 .*const_z_percent = 5"),
     "tap table": (set_in("trafo", tap_dependency_table=True), "net.trafo 0 has tap_dependency_table"),
     "tap-dependent impedance": (set_in("trafo", tap_dependent_impedance=1.0), "net.trafo 0 has tap_dependent_imp"),
-    "leakage resistance": (set_in("trafo", leakage_resistance_ratio_hv=0.4), "leakage_resistance_ratio_hv = 0.4"),
-    "leakage reactance": (set_in("trafo", leakage_reactance_ratio_hv=0.6), "leakage_reactance_ratio_hv = 0.6"),
     "shunt table": (
         several(add("shunt", 7, 0.1), set_in("shunt", step_dependency_table=True)),
         "net.shunt 0 has step_dependency_table",

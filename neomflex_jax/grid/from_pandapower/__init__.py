@@ -5,6 +5,7 @@ Modelled, each exactly as in pandapower 3.5 with its default options:
 - buses; closed bus-bus switches fuse them, those with ``z_ohm > 0`` are branches;
 - lines, with charging, conductance, ``parallel``; transformers of two windings with taps, shift and the T model, and of
   three (without ratings), whose star is eliminated: every bus of the feeder is one of the net's;
+- impedances that are the same both ways;
 - open switches of lines and transformers: an end that hangs open leaves its charging behind as a shunt;
 - loads, storages (both consumption) and sgens (production), with ``scaling``; together they are the feeder's load,
   so that injecting ``-load_p_mw`` and ``-load_q_mvar`` reproduces ``runpp``;
@@ -16,7 +17,7 @@ Labels are the net's own bus numbers, ascending whatever the order of its rows. 
 labels, or by an external grid's; `fused_buses` tells which. Left out: what is out of service, and buses that nothing
 connects to an external grid, unless something there consumes or produces, which is refused. Lines and transformers
 that are open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
-lines, transformers, switches with impedance, three windings, each by its number.
+lines, transformers, switches with impedance, three windings, impedances, each by its number.
 
 Angles are relative to the first external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``,
 limits, costs, measurements and results have no influence. A net holding anything else in service is refused by name.

@@ -19,6 +19,7 @@ from neomflex_jax.grid.from_pandapower.buses import bus_levels, check_buses, fus
 from neomflex_jax.grid.from_pandapower.elements import CONSUMPTION, elements_of
 from neomflex_jax.grid.from_pandapower.held import Source, generators_of, held_buses, slacks_of
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
+from neomflex_jax.grid.from_pandapower.impedances import impedance_branches
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
 from neomflex_jax.grid.from_pandapower.rows import Rows
@@ -126,6 +127,7 @@ def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int]) -> Iterat
         transformer_branches(net, vn_kv),
         switch_branches(net),
         three_winding_branches(net, vn_kv, active),
+        impedance_branches(net, vn_kv),
     ):
         yield from sorted(kind, key=lambda branch: branch.number)
 

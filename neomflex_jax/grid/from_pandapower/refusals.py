@@ -14,7 +14,19 @@ import pandas as pd
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
-MODELLED = {"bus", "line", "trafo", "trafo3w", "switch", "shunt", "load", "sgen", "storage", "ext_grid"} | {
+MODELLED = {
+    "bus",
+    "line",
+    "trafo",
+    "trafo3w",
+    "impedance",
+    "switch",
+    "shunt",
+    "load",
+    "sgen",
+    "storage",
+    "ext_grid",
+} | {
     "gen",
     "dcline",
 }
@@ -31,7 +43,6 @@ WITHOUT_INFLUENCE = {
 
 CONSTANT_POWER = "take it out of service and put what it draws into net.load, as p_mw and q_mvar"
 WHAT_TO_DO = {
-    "impedance": "replace it by a line or a two-winding transformer",
     "ward": CONSTANT_POWER,
     "xward": CONSTANT_POWER,
     "motor": CONSTANT_POWER,
@@ -43,7 +54,6 @@ OTHERWISE = "take it out of service or out of the net"
 
 # Columns that change what a modelled element does, with the value that leaves it alone and what to do.
 CONSTANT = "only loads of constant power are modelled; set it to 0"
-EVEN = "only an even split of the leakage, 0.5, is modelled"
 ZIP_COLUMNS = tuple(f"const_{part}_{power}percent" for part in ("z", "i") for power in ("", "p_", "q_"))
 NEUTRAL: tuple[tuple[str, str, float, str], ...] = (
     *(("load", column, 0.0, CONSTANT) for column in ZIP_COLUMNS),
@@ -67,8 +77,6 @@ NEUTRAL: tuple[tuple[str, str, float, str], ...] = (
         0.0,
         "set the vk and vkr of each pair to those of the tap, and this to False",
     ),
-    ("trafo", "leakage_resistance_ratio_hv", 0.5, EVEN),
-    ("trafo", "leakage_reactance_ratio_hv", 0.5, EVEN),
     ("shunt", "step_dependency_table", 0.0, "step tables are not modelled; set p_mw, q_mvar and step to fit"),
 )
 

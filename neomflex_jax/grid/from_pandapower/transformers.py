@@ -7,7 +7,8 @@ With v_hv and v_lv the rated voltages, taps applied, s the rated power and n tra
     ratio = (v_hv / v_lv) / (vn_kv of hv_bus / vn_kv of lv_bus)
 
 The magnetising branch y stands in the middle of z (``trafo_model="t"``, the default); as a pi with the same behaviour
-this is ``z (1 + z y / 4)`` in series and ``y / (1 + z y / 4)`` across, half of it at each end.
+this is ``z (1 + z y / 4)`` in series and ``y / (1 + z y / 4)`` across, half of it at each end. Where leakage ratios
+put it elsewhere, the two ends differ, and what is across each is a shunt at its bus.
 
 A tap away from neutral by d steps adds to the winding's voltage u, for ``Ratio`` and ``Symmetrical``,
 ``d step_percent/100 u`` at the angle ``step_degree``; ``Ideal`` turns it by ``d step_degree``, or by
@@ -50,6 +51,7 @@ class Winding:
 
 
 NAMEPLATE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "vk_percent", "vkr_percent", "pfe_kw", "i0_percent")
+LEAKAGE = ("leakage_resistance_ratio_hv", "leakage_reactance_ratio_hv")  # shares of r and x before the iron
 OPTIONAL = {"shift_degree": 0.0, "parallel": 1.0, "df": 1.0}
 SMALLEST = 1e-12  # of what must be above 0 and is divided by
 POSITIVE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "parallel", "df")
@@ -79,7 +81,8 @@ def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
 
 def _plates(rows: Rows) -> dict[str, np.ndarray]:
     optional = {name: rows.numbers(name, absent=value) for name, value in OPTIONAL.items()}
-    return {name: rows.numbers(name) for name in NAMEPLATE} | optional
+    shares = {name: rows.numbers(name, absent=0.5, or_empty=True) for name in LEAKAGE}
+    return {name: rows.numbers(name) for name in NAMEPLATE} | optional | shares
 
 
 def two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_ratio: float, **ends: Any) -> Branch:
@@ -92,10 +95,14 @@ def two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_rati
     p_iron_mw = plate["pfe_kw"] * 1e-3
     q_magnetising_mvar = math.sqrt(max((plate["i0_percent"] / 100 * s_mva) ** 2 - p_iron_mw**2, 0.0))
     y_siemens = complex(p_iron_mw, -q_magnetising_mvar) / v_lv**2 * parallel
-    wye_to_delta = 1 + z_ohm * y_siemens / 4
+    shares = [plate.get(name, 0.5) for name in LEAKAGE]
+    z_hv_ohm = complex(z_ohm.real * shares[0], z_ohm.imag * shares[1])
+    series_ohm, across_siemens, from_siemens, to_siemens = _pi(z_ohm, y_siemens, z_hv_ohm)
     return Branch(
-        z_ohm=z_ohm * wye_to_delta,
-        y_siemens=y_siemens / wye_to_delta,
+        z_ohm=series_ohm,
+        y_siemens=across_siemens,
+        from_siemens=from_siemens,
+        to_siemens=to_siemens,
         ratio=v_hv / v_lv / level_ratio,
         shift_degree=plate["shift_degree"] + sum(tap[side].shift_degree for tap in taps for side in SIDES),
         rated_ratio=plate["vn_hv_kv"] / plate["vn_lv_kv"],
@@ -106,8 +113,26 @@ def two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_rati
     )
 
 
+def _pi(z: complex, y: complex, z_hv: complex) -> tuple[complex, complex, complex, complex]:
+    """Return the pi of a T with y after the part `z_hv` of z.
+
+    Returns
+    -------
+    series, across, at_hv, at_lv
+        Series impedance, the admittance that both ends share by halves, and what each has of its own.
+    """
+    if z_hv == z / 2:
+        wye_to_delta = 1 + z * y / 4
+        return z * wye_to_delta, y / wye_to_delta, 0j, 0j
+    z_lv = z - z_hv
+    series = z + z_hv * z_lv * y
+    return series, 0j, z_lv * y / series, z_hv * y / series
+
+
 def _checked(rows: Rows) -> Rows:
     plates = _plates(rows)
+    for name in LEAKAGE:
+        rows.refuse_values((plates[name] < 0) | (plates[name] > 1), name, plates[name], "it must lie in 0 to 1")
     for name in POSITIVE:
         rows.refuse_values(plates[name] < SMALLEST, name, plates[name], "it must be above 0")
     rows.refuse_values(plates["pfe_kw"] < 0, "pfe_kw", plates["pfe_kw"], "it must be at least 0")

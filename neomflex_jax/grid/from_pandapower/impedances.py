@@ -1,0 +1,70 @@
+"""Impedances of a net as two-ports, between buses of one voltage level or of two.
+
+Stated per unit of ``sn_mva`` and the buses' `vn_kv`: ``z = (rft + j xft) vn_to^2 / sn`` and, across either end,
+``(gf + j bf) sn / vn^2`` and ``(gt + j bt) sn / vn^2``, shunts at the buses. One that differs by the way it is passed
+(rtf, xtf) is no two-port of a feeder. Source: pandapower 3.5, build_branch.py.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from neomflex_jax.grid.checks import SAME_LEVEL, SLIGHTLY
+from neomflex_jax.grid.from_pandapower.branches import Branch, stated
+from neomflex_jax.grid.from_pandapower.rows import Rows
+from neomflex_jax.grid.from_pandapower.transformers import SMALLEST
+
+SAME_IMPEDANCE = 1e-9  # relative difference of both ways up to which they are one
+
+
+def impedance_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
+    """Take every impedance: those in service, then those out of service; `vn_kv` by bus number."""
+    rows = Rows.of(net, "impedance")
+    for part, closed in ((rows.in_service(), True), (rows.out_of_service(), False)):
+        sn_mva = part.numbers("sn_mva")
+        there, back = (part.numbers(f"r{way}_pu") + 1j * part.numbers(f"x{way}_pu") for way in ("ft", "tf"))
+        from_pu, to_pu = (
+            part.numbers(f"g{end}_pu", absent=0.0) + 1j * part.numbers(f"b{end}_pu", absent=0.0) for end in "ft"
+        )
+        if closed:
+            part.refuse_values(sn_mva < SMALLEST, "sn_mva", sn_mva, "it must be above 0")
+            _refuse_two_ways(part, there, back)
+        sn_mva[~(sn_mva > 0)] = np.nan
+        ends = zip(part.numbers_of_rows, part.labels("from_bus"), part.labels("to_bus"), strict=True)
+        for row, (number, from_bus, to_bus) in enumerate(ends):
+            kv, level_ratio = vn_kv.get(to_bus, math.nan), vn_kv.get(from_bus, math.nan) / vn_kv.get(to_bus, math.nan)
+            same_level = abs(level_ratio - 1) <= SAME_LEVEL
+            if closed and same_level:
+                _refuse_negative_resistance(part, row, there[row])
+            yield Branch(
+                number=number,
+                title=part.title(row),
+                from_bus=from_bus,
+                to_bus=to_bus,
+                z_ohm=complex(there[row] * kv**2 / sn_mva[row]),
+                rated_ratio=1.0 if same_level else level_ratio,
+                stated=stated({"rft_pu": there[row].real, "xft_pu": there[row].imag, "sn_mva": sn_mva[row]}),
+                is_line=False,
+                is_equivalent=True,
+                from_siemens=complex(from_pu[row] * sn_mva[row] / kv**2),
+                to_siemens=complex(to_pu[row] * sn_mva[row] / kv**2),
+                from_closed=closed,
+                to_closed=closed,
+            )
+
+
+def _refuse_two_ways(rows: Rows, there: np.ndarray, back: np.ndarray) -> None:
+    unlike = np.abs(there - back) > SAME_IMPEDANCE * np.abs(there)
+    advice = "only impedances that are the same both ways are modelled"
+    rows.refuse(unlike, lambda row: f"rft_pu, xft_pu = {there[row]:g} and rtf_pu, xtf_pu = {back[row]:g}; {advice}")
+
+
+def _refuse_negative_resistance(rows: Rows, row: int, z_pu: complex) -> None:
+    """Refuse r below 0 on one voltage level, where a feeder cannot tell the equivalent of a network from a line."""
+    here = np.arange(len(rows)) == row
+    advice = "on one voltage level it may not be below 0; a series of impedances may be joined to one"
+    rows.refuse(here & (z_pu.real < -SLIGHTLY * abs(z_pu.imag)), lambda _: f"rft_pu = {z_pu.real:g}; {advice}")
