@@ -80,7 +80,7 @@ def test_import_writes_a_folder_that_equals_the_net(net_file, tmp_path, capsys):
     assert "fused by closed switches: 1 buses (8 as 3)" in text
     assert "left out, not connected or out of service: bus 7" in text
     assert "sgen 1 in the load" in text
-    assert {path.name for path in folder.iterdir()} == {"buses.csv", "branches.csv", "feeder.toml"}
+    assert {path.name for path in folder.iterdir()} == {"buses.csv", "branches.csv", "feeder.toml", "elements.csv"}
     written, read = nf.load_feeder(folder), nf.Feeder.from_pandapower(net_file)
     np.testing.assert_array_equal(written.load_p_mw, read.load_p_mw)
     np.testing.assert_array_equal(written.charging.b_us, read.charging.b_us)

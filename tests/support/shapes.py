@@ -118,7 +118,7 @@ def hints_of(stating: Any) -> dict[str, Any]:
 def misfit(value: Any, hint: Any) -> str | None:
     """What of a value does not fit its annotation, after the value's name in a sentence; None if all of it does."""
     if _states_shape(hint):
-        on_host = isinstance(value, np.ndarray | np.generic)  # as good as JAX's: which one it is, mypy checks
+        on_host = isinstance(value, np.ndarray | np.generic | list)  # as good as JAX's: which one it is, mypy checks
         fits = isinstance(value, hint) or (on_host and isinstance(jnp.asarray(value), hint))
         return None if fits else f" is {_shown(value)}, and not {hint.__name__}"
     parts = typing.get_args(hint)
