@@ -152,7 +152,7 @@ def test_impedances_of_their_own_for_every_case_are_solved_without_sweeps(case33
         return jax.vmap(lambda factor: lowest(factor, "sweep"))(scale)
 
     one = jax.jit(lambda factor: lowest(factor, "sweep"))
-    assert sweep_module.KERNEL.name not in jax.jit(mapped).lower(scale).as_text()  # JAX 0.11 keeps it in the jaxpr, unused
+    assert sweep_module.KERNEL.name not in jax.jit(mapped).lower(scale).as_text()  # a jaxpr of JAX 0.11 keeps it
     assert sweep_module.KERNEL.name in one.lower(1.0).as_text()
     np.testing.assert_allclose(jax.jit(mapped)(scale), [one(factor) for factor in scale], rtol=0, atol=1e-11)
 
