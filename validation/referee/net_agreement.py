@@ -100,13 +100,13 @@ def _compare_held(where: str, net: Any, feeder: Feeder, slack: int) -> None:
                 produced[label] = (held.vm_pu[row], held.p_mw[row])
     if sorted(net.ext_grid["bus"]) != sorted(supplied):
         raise InputError(f"{where} is supplied at buses {list(net.ext_grid['bus'])}, the feeder at {sorted(supplied)}")
-    for what, own, table, columns in (
-        ("slack", supplied, net.ext_grid, ("vm_pu", "va_degree")),
-        ("generator", produced, net.gen, ("vm_pu", "p_mw")),
+    for own, table, columns in (
+        (supplied, net.ext_grid, {"vm_pu": "slack voltage in pu", "va_degree": "slack angle in degrees"}),
+        (produced, net.gen, {"vm_pu": "generator's voltage in pu", "p_mw": "generator's power in MW"}),
     ):
-        for place, column in enumerate(columns):
+        for place, (column, what) in enumerate(columns.items()):
             theirs = dict(zip(table["bus"], table[column], strict=True))
-            _compare(where, f"{what} {column} at bus", theirs, {bus: stated[place] for bus, stated in own.items()})
+            _compare(where, f"{what} at bus", theirs, {bus: stated[place] for bus, stated in own.items()})
 
 
 def _compare_consumption(where: str, net: Any, feeder: Feeder, element: str, p_mw: Any, q_mvar: Any) -> None:
