@@ -16,7 +16,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
 from validation import Replay, replay
 from validation.referee import workers
-from validation.referee.runpp import NOT_CONVERGED, DaySolver
+from validation.referee.runpp import NOT_CONVERGED, RUNPP_OPTIONS, DaySolver
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_days_of_other_set_points_scenarios_or_options_are_never_taken(run, monk
     scenario = dataclasses.replace(run.scenario, limits=dataclasses.replace(run.scenario.limits, band_min_pu=0.96))
     replay(dataclasses.replace(run, scenario=scenario), resume_folder=tmp_path)
     assert len(solved) == 7
-    monkeypatch.setitem(workers.day_solver.__globals__["RUNPP_OPTIONS"], "max_iteration", 11)
+    monkeypatch.setitem(RUNPP_OPTIONS, "max_iteration", 11)
     replay(run, resume_folder=tmp_path)
     assert len(solved) == 10
 
