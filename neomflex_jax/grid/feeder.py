@@ -103,10 +103,16 @@ class Feeder:
         return Feeder.from_columns(read_columns(Path(folder)))
 
     @staticmethod
-    def from_pandapower(net: Any) -> Feeder:
+    def from_pandapower(net: Any, *, islands: bool = False) -> Feeder:
         """Convert a pandapower net, or a ``net.json`` by its path.
 
         See `neomflex_jax.grid.from_pandapower` for what is modelled and what is refused.
+
+        Parameters
+        ----------
+        islands
+            True takes areas that no closed branch connects, each with an external grid of its own, as one feeder;
+            otherwise such a net is refused.
 
         Raises
         ------
@@ -115,7 +121,7 @@ class Feeder:
         """
         from neomflex_jax.grid.from_pandapower import read_columns
 
-        return Feeder.from_columns(read_columns(net))
+        return Feeder.from_columns(read_columns(net, islands=islands))
 
     @property
     def n_bus(self) -> int:

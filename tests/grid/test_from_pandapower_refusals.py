@@ -26,6 +26,14 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
         r"net.gen 0 \('mill'\) and net.gen 1 hold one bus, 7, at 1.01 and 1.02 pu",
     ),
     "gen against the slack": (add("gen", 10, 0.1, vm_pu=1.0), "net.ext_grid 0 and net.gen 0 hold one bus, 10"),
+    "two slacks at one bus": (
+        add("ext_grid", 10, vm_pu=1.02, name="standby"),
+        "net.ext_grid 0, net.ext_grid 1 .*standby.* two stand at one bus.* Keep one in service",
+    ),
+    "slacks of islands": (
+        several(set_in("line", 2, in_service=False), add("ext_grid", 25, vm_pu=1.0)),
+        "net.ext_grid 0, net.ext_grid 1: they feed islands.* islands=True.* pandapower.toolbox.select_subnet",
+    ),
     "no slack": (set_in("ext_grid", in_service=False), "external grids in service: none"),
     "slack at a dead bus": (set_in("bus", 10, in_service=False), "feeds bus 10, which is not in service"),
     "slack at no bus": (set_in("ext_grid", bus=77), "feeds bus 77"),

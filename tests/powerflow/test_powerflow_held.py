@@ -43,7 +43,7 @@ CASES: dict[str, Callable[[Any], Any]] = {
 def test_held_voltages_are_those_of_pandapower(name: str, method: str) -> None:
     net = small_net()
     CASES[name](net)
-    feeder = convert(net)
+    feeder = nf.Feeder.from_pandapower(net, islands=name == "islands")
     pp.runpp(net, tolerance_mva=1e-10, max_iteration=30)
     with jax.enable_x64(True):
         flow = jax.tree.map(np.asarray, nf.power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method))

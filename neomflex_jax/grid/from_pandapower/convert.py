@@ -30,7 +30,7 @@ from neomflex_jax.grid.parts import OwnDevices
 MOST_NAMED = 4  # of what is left out
 
 
-def read_columns(net: Any, name: str | None = None) -> FeederColumns:
+def read_columns(net: Any, name: str | None = None, *, islands: bool = False) -> FeederColumns:
     """Read a pandapower net, or the ``net.json`` at a path, without changing it.
 
     What the net states and its power flow leaves out (a tap of no kind, a load at a dead bus) is warned of.
@@ -42,7 +42,7 @@ def read_columns(net: Any, name: str | None = None) -> FeederColumns:
         none that `pandapower.to_json` writes, naming the file.
     """
     with _opened(net) as (opened, own_name):
-        columns = _columns(_read_grid(opened), name or own_name)
+        columns = _columns(_read_grid(opened, islands), name or own_name)
         _warn_of(ignored_inputs(opened), str(net) if isinstance(net, str | Path) else f"pandapower net {own_name!r}")
     return replace(columns, source=_source(net))
 
@@ -102,7 +102,7 @@ class _Grid:
         return np.array([self.vn_kv[bus] for bus in buses], np.float64)
 
 
-def _read_grid(net: Any) -> _Grid:
+def _read_grid(net: Any, islands: bool = True) -> _Grid:
     refuse_unsupported(net)
     vn_kv, active = bus_levels(net)
     slacks = slacks_of(net)
@@ -116,8 +116,19 @@ def _read_grid(net: Any) -> _Grid:
             ends_active = False, False
         from_closed, to_closed = branch.from_closed and ends_active[0], branch.to_closed and ends_active[1]
         branches.append(replace(branch, from_closed=from_closed, to_closed=to_closed))
-    supplied = supplied_from((electrical[slack.bus] for slack in slacks), branches, electrical)
+    feeding = [electrical[slack.bus] for slack in slacks]
+    supplied = supplied_from(feeding, branches, electrical)
+    if len(set(feeding)) < len(slacks):
+        raise _unclear(slacks, "two stand at one bus, which says nothing of what each of them supplies")
+    if not islands and not set(feeding) <= supplied_from(feeding[:1], branches, electrical):
+        raise _unclear(slacks, "they feed islands, which Feeder.from_pandapower(net, islands=True) takes as one feeder")
     return _Grid(net, slacks, list(generators_of(net, {})), vn_kv, electrical, supplied, branches)
+
+
+def _unclear(slacks: list[Source], why: str) -> InputError:
+    titles = ", ".join(slack.title for slack in slacks[:3]) + (f" and {len(slacks) - 3} more" if slacks[3:] else "")
+    advice = "Keep one in service; pandapower.toolbox.select_subnet(net, buses) takes one island"
+    return InputError(f"external grids in service: {titles}: {why}. {advice}")
 
 
 def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int]) -> Iterator[Branch]:
