@@ -82,17 +82,8 @@ def make(
     solver = bound_power_flow(method, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = day_start_flow(feeder, training, solver)
-    env = Environment(
-        feeder,
-        training,
-        chosen,
-        layout,
-        has_ratings,
-        solver,
-        start_flow,
-        reward_terms=terms,
-        observations=blocks,
-    )
+    parts = (feeder, training, chosen, layout, has_ratings, solver, start_flow)
+    env = Environment(*parts, reward_terms=terms, observations=blocks)
     _check_extensions(env)
     return env
 

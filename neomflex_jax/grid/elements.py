@@ -35,12 +35,12 @@ class Element:
 
     @property
     def is_photovoltaic(self) -> bool:
-        """Whether it is a generator whose type says that it makes power from sun."""
+        """True for a generator whose type says that it makes power from sun."""
         return self.table == "sgen" and any(word in self.type.lower() for word in SUN)
 
     @property
     def is_sunny(self) -> bool:
-        """Whether it is photovoltaic as far as its type says: one whose type names no source counts."""
+        """True if it is photovoltaic as far as its type says: one whose type names no source counts."""
         return self.is_photovoltaic or (self.table == "sgen" and self.type.strip().lower() in NO_SOURCE)
 
 

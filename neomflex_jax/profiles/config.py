@@ -51,7 +51,7 @@ class SeriesConfig:
 
     @property
     def maps_elements(self) -> bool:
-        """Whether any element has a column of its own."""
+        """True if any element has a column of its own."""
         return any(getattr(self, name) for name in TABLES)
 
 

@@ -122,7 +122,7 @@ def _read_grid(net: Any, islands: bool = True) -> _Grid:
         raise _unclear(slacks, "two stand at one bus, which says nothing of what each of them supplies")
     if not islands and not set(feeding) <= supplied_from(feeding[:1], branches, electrical):
         raise _unclear(slacks, "they feed islands, which Feeder.from_pandapower(net, islands=True) takes as one feeder")
-    return _Grid(net, slacks, list(generators_of(net, {})), vn_kv, electrical, supplied, branches)
+    return _Grid(net, slacks, list(generators_of(net)), vn_kv, electrical, supplied, branches)
 
 
 def _unclear(slacks: list[Source], why: str) -> InputError:

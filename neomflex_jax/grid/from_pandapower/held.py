@@ -1,4 +1,4 @@
-"""What holds the voltage of a bus: external grids, generators, the ends of DC lines and the cores of extended wards.
+"""What holds the voltage of a bus: external grids, generators and the ends of DC lines.
 
 All at one electrical bus are one, as in `pandapower.runpp`: their active powers add up, and their voltages must agree.
 Where an external grid stands, it holds the bus, and a generator beside it is a producer of its p. A DC line takes its
@@ -48,8 +48,8 @@ def slacks_of(net: Any) -> list[Source]:
     return found
 
 
-def generators_of(net: Any, cores: dict[tuple[str, int], int]) -> Iterator[Source]:
-    """Walk through what holds a bus at a voltage and gives p; `cores` has the auxiliary bus of an extended ward."""
+def generators_of(net: Any) -> Iterator[Source]:
+    """Walk through what holds a bus at a voltage and gives p."""
     rows = Rows.of(net, "gen").in_service()
     rows = rows.where(~rows.flags("slack", absent=False))
     vm_pu, p_mw = _voltages(rows, "vm_pu"), rows.numbers("p_mw") * rows.numbers("scaling", absent=1.0)
@@ -63,14 +63,10 @@ def generators_of(net: Any, cores: dict[tuple[str, int], int]) -> Iterator[Sourc
         p_mw = np.where(leads, arriving_mw, -np.abs(given_mw))
         for row, bus in enumerate(rows.labels(f"{end}_bus")):
             yield Source(rows.title(row), bus, float(vm_pu[row]), float(p_mw[row]))
-    rows = Rows.of(net, "xward").in_service()
-    vm_pu = _voltages(rows, "vm_pu")
-    for row, number in enumerate(rows.numbers_of_rows):
-        yield Source(rows.title(row), cores["xward", number], float(vm_pu[row]))
 
 
 def held_buses(slacks: list[Source], generators: list[Source], label_of: dict[int, int]) -> tuple[list[Held], float]:
-    """Join what holds the same bus, of those at the buses of `label_of`.
+    """Join what holds the same bus, at most one external grid among it, of those at the buses of `label_of`.
 
     Returns
     -------
@@ -85,11 +81,10 @@ def held_buses(slacks: list[Source], generators: list[Source], label_of: dict[in
     for label, sources in at.items():
         leader = sources[0]
         for other in sources[1:]:
-            same_angle = other.va_degree is None or other.va_degree == leader.va_degree
-            if abs(other.vm_pu / leader.vm_pu - 1) > SAME_VOLTAGE or not same_angle:
+            if abs(other.vm_pu / leader.vm_pu - 1) > SAME_VOLTAGE:
                 raise InputError(
                     f"{leader.title} and {other.title} hold one bus, {label}, at {leader.vm_pu:g} and {other.vm_pu:g} "
-                    "pu or at two angles; give them one voltage"
+                    "pu; give them one voltage"
                 )
         p_mw = sum(source.p_mw for source in sources)
         if leader is first:

@@ -103,15 +103,15 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
             if not topology.is_radial:
                 from_ratio = (magnitude[end] / (magnitude[start] * ratio), angle[end] - angle[start] - shift)  # polar
         from_current = feeder.transformers.rated_ratio * feeder.vn_kv[end] / feeder.vn_kv[start] / ratio
-    charging = _charging(feeder, z_base_ohm, magnitude)
-    shunt = _shunt(feeder, magnitude)
+    charging, shunt = _charging(feeder, z_base_ohm, magnitude), _shunt(feeder, magnitude)
     swept = network in ("auto", "sweep") and topology.is_radial and feeder.held is None
     if network in ("auto", "sweep"):
         network = "tree" if topology.is_radial and topology.n_bus >= TREE_FROM_BUSES else "dense"
-    form = admittance = None
+    form = entered = None
     if feeder.held is None:
         form = _network(feeder, network, 0.0 * r if lossless else r, x, from_ratio)
         admittance = _bus_admittance(topology, charging, shunt, from_ratio)
+        entered = None if admittance is None else (form.enter(admittance[0]), form.enter(admittance[1]))
     grid = PerUnitFeeder(
         form=form,
         r=r,
@@ -119,9 +119,7 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
         charging=charging,
         from_ratio=None if from_ratio is None else _cartesian(*from_ratio),
         shunt=shunt,
-        bus_admittance=None
-        if admittance is None or form is None
-        else (form.enter(admittance[0]), form.enter(admittance[1])),
+        bus_admittance=entered,
         scale=None if magnitude is None else (magnitude, angle),
         from_current=from_current,
         slack_vm=feeder.slack_vm_pu,
