@@ -94,7 +94,7 @@ class Surroundings:
     step_hours: float
     step: Int[Array, ""]  # of the day
     demand: Float[Array, ""]  # factor on nominal loads
-    solar: Float[Array, ""]  # per unit of a rating
+    solar: Float[Array, "*n_device"]  # per unit of a rating: one for all, or each device's own
     price: Float[Array, ""] | None  # per MWh; None without a tariff
     in_service: InService
     load: Callable[[], tuple[Array, Array]]  # p and q (n_device,) consumed at its bus by now, in MW and Mvar

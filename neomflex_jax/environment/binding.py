@@ -10,10 +10,10 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
-from neomflex_jax.environment.step.dispatch import Moment, deliver
+from neomflex_jax.environment.step.dispatch import deliver
 from neomflex_jax.environment.step.disturbances import Today
 from neomflex_jax.environment.step.injections import node_injections
-from neomflex_jax.environment.step.loads import loads_of_row
+from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
@@ -93,7 +93,7 @@ def sample_injections(
             layout,
             requests_of(action, actions),
             half_full,
-            Moment(row % scenario.steps_per_day, profiles.demand[row], profiles.solar[row], profiles.price_at(row)),
+            moment_of_row(profiles, row, row % scenario.steps_per_day),
             load_p_mw=load_p_mw,
             load_q_mvar=load_q_mvar,
             in_service={},

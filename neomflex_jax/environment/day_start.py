@@ -9,8 +9,8 @@ from jax import Array
 from neomflex_jax.environment.days import Draw
 from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.environment.step.actions import Misuse
-from neomflex_jax.environment.step.dispatch import Delivered, Moment, Stores, nothing_delivered
-from neomflex_jax.environment.step.loads import loads_of_row
+from neomflex_jax.environment.step.dispatch import Delivered, Stores, nothing_delivered
+from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
 from neomflex_jax.environment.step.measurements import Now
 from neomflex_jax.environment.step.observations import measure, observe
 from neomflex_jax.environment.step.outcome import outcome_of
@@ -26,7 +26,7 @@ def start_day(
     """Start a day at a row of the profiles with these stores; `day_start_flow` has every day's first row."""
     scenario, today, step = task.scenario, draw.today, jnp.zeros((), jnp.int32)
     flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], day_start_flow)
-    moment = Moment(step, task.profiles.demand[day_row], task.profiles.solar[day_row], task.profiles.price_at(day_row))
+    moment = moment_of_row(task.profiles, day_row, step)
     delivered = _nothing_delivered(task, stores, day_row)
     outcome = outcome_of(flow, scenario.limits, delivered, moment)
 

@@ -13,10 +13,19 @@ from neomflex_jax.errors import InputError, shown_list
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.elements import Element, loads_at_buses
 from neomflex_jax.grid.nodes import Nodes
-from neomflex_jax.profiles import Profiles, SeriesConfig, Wanted, assign, read_profiles, read_profiles_by_element
+from neomflex_jax.profiles import (
+    Profiles,
+    SeriesConfig,
+    SolarDevice,
+    Wanted,
+    assign,
+    assign_solar,
+    read_profiles,
+    read_profiles_by_element,
+)
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned
 from neomflex_jax.profiles.by_element import element_series
-from neomflex_jax.profiles.config import PLAIN
+from neomflex_jax.profiles.config import PLAIN, SOLAR_TABLES
 from neomflex_jax.scenario import Scenario
 
 MOST_NAMED = 4
@@ -34,6 +43,17 @@ def assigned_elements(scenario: Scenario, feeder: Feeder) -> tuple[Assigned, ...
     return assigned if any(each.is_mapped or each.p_column != DEMAND for each in assigned) else ()
 
 
+def solar_devices(scenario: Scenario) -> tuple[SolarDevice, ...]:
+    """Return the devices of `SOLAR_TABLES` with the columns of their own sun."""
+    devices = [
+        SolarDevice(kind.table, row, device.label, device.bus, device.p_max_mw)
+        for kind in scenario.kinds
+        if kind.table in SOLAR_TABLES
+        for row, device in enumerate(scenario.of(kind))
+    ]
+    return assign_solar(scenario.series, devices)
+
+
 def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Profiles:
     """Read a series as the scenario's ``[profiles]`` and the feeder's elements have it, before any variant's factors.
 
@@ -44,13 +64,17 @@ def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Pr
     """
     assigned = assigned_elements(scenario, feeder)
     if scenario.series != PLAIN:
+        devices = solar_devices(scenario)
+        n_suns = sum(device.column is not None for device in devices)
+        n_generating = sum(len(scenario.of(kind)) for kind in scenario.kinds if kind.turn == Turn.GENERATION)
         wanted = Wanted(
             config=scenario.series,
             assigned=assigned or assign(scenario.series, elements_of(feeder)),
             step_hours=scenario.step_hours,
             steps_per_day=scenario.steps_per_day,
             tariff_column=scenario.tariff_column,
-            needs_solar=any(scenario.of(kind) for kind in scenario.kinds if kind.turn == Turn.GENERATION),
+            needs_solar=n_suns < n_generating,
+            devices=devices,
         )
         return read_profiles_by_element(path, wanted, feeder.nodes)
     profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)

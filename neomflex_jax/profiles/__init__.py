@@ -1,6 +1,6 @@
 """Demand and solar series, and those of a feeder's own elements."""
 
-from neomflex_jax.profiles.assign import assign
+from neomflex_jax.profiles.assign import SolarDevice, assign, assign_solar
 from neomflex_jax.profiles.config import SeriesConfig
 from neomflex_jax.profiles.profiles import (
     Profiles,
@@ -15,8 +15,10 @@ from neomflex_jax.profiles.table import Wanted
 __all__ = [
     "Profiles",
     "SeriesConfig",
+    "SolarDevice",
     "Wanted",
     "assign",
+    "assign_solar",
     "doubts_of",
     "profiles_hash",
     "read_profiles",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.elements import NOUNS, Element
-from neomflex_jax.profiles.config import TABLES, SeriesConfig
+from neomflex_jax.profiles.config import SOLAR_TABLES, TABLES, UNITS, SeriesConfig
 
 DEMAND, SOLAR, STEADY = "Demand", "Solar", ""  # what elements without a column follow
 
@@ -21,6 +22,64 @@ class Assigned:
     p_column: str
     q_column: str | None = None  # None: its power factor stays
     is_mapped: bool = False  # False: p follows `DEMAND`, `SOLAR` or `STEADY`, per unit of the nominal power
+
+
+class Named(Protocol):
+    """What a key of ``[profiles]`` can mean."""
+
+    @property
+    def index(self) -> int:
+        """Its row."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Its name, empty if it has none."""
+        ...
+
+    @property
+    def bus(self) -> int:
+        """Label of its bus."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What a message calls it."""
+        ...
+
+
+NamedT = TypeVar("NamedT", bound=Named)
+
+
+@dataclass(frozen=True)
+class SolarDevice:
+    """A device whose power follows the sun, with the column of its own sun."""
+
+    table: str  # one of `SOLAR_TABLES`
+    index: int  # its row in the table
+    name: str  # its label
+    bus: int
+    rating_mw: float  # its power at a value of 1
+    column: str | None = None  # None: Solar
+
+    @property
+    def title(self) -> str:
+        """What a message calls it."""
+        return f"{SOLAR_TABLES[self.table]} {self.name!r}"
+
+    def per_rating(self, config: SeriesConfig) -> float:
+        """Return the share of the rating that a value of 1 in its column is."""
+        in_mw = UNITS[config.unit]
+        return 1.0 if in_mw is None else in_mw / self.rating_mw
+
+
+def assign_solar(config: SeriesConfig, devices: Sequence[SolarDevice]) -> tuple[SolarDevice, ...]:
+    """Assign every device the column of its own sun, if it has one; errors as in `assign`."""
+    columns: dict[SolarDevice, str] = {}
+    for table, noun in SOLAR_TABLES.items():
+        own = [device for device in devices if device.table == table]
+        columns |= _columns(table, getattr(config, table), own, f"the scenario has no {noun}")
+    return tuple(replace(device, column=columns.get(device)) for device in devices)
 
 
 def assign(config: SeriesConfig, elements: Sequence[Element]) -> tuple[Assigned, ...]:
@@ -38,8 +97,8 @@ def assign(config: SeriesConfig, elements: Sequence[Element]) -> tuple[Assigned,
     q_of: dict[Element, str] = {}
     for field, table in TABLES.items():
         own = [element for element in elements if element.table == table]
-        p_of |= _columns(field, getattr(config, field), own)
-        q_of |= _columns(f"{field}_q", getattr(config, f"{field}_q"), own)
+        p_of |= _columns(field, getattr(config, field), own, f"the feeder has no {NOUNS[table]}")
+        q_of |= _columns(f"{field}_q", getattr(config, f"{field}_q"), own, f"the feeder has no {NOUNS[table]}")
     return tuple(
         Assigned(element, p_of[element], q_of.get(element), True)
         if element in p_of
@@ -54,42 +113,40 @@ def _fallback(element: Element) -> str:
     return SOLAR if element.is_sunny else STEADY
 
 
-def _columns(field: str, columns: Mapping[str, str], own: Sequence[Element]) -> dict[Element, str]:
-    """Return the column of each element that a key means; an index, a name or a bus goes before a pattern."""
-    exact: dict[Element, str] = {}
-    by_pattern: dict[Element, str] = {}
+def _columns(field: str, columns: Mapping[str, str], own: Sequence[NamedT], none: str) -> dict[NamedT, str]:
+    """Return the column of each that a key means; an index, a name or a bus goes before a pattern."""
+    exact: dict[NamedT, str] = {}
+    by_pattern: dict[NamedT, str] = {}
     for key, column in columns.items():
         is_pattern = "*" in key or "?" in key
         found = _by_pattern(key, own) if is_pattern else _exactly(field, key, own)
         if not found:
             if not own:
-                noun = NOUNS[TABLES[field.removesuffix("_q")]]
-                raise InputError(f"[profiles] {field}: {key!r} means none, for the feeder has no {noun}")
-            known = [name for element in own for name in (element.name, f"bus {element.bus}", str(element.index))]
+                raise InputError(f"[profiles] {field}: {key!r} means none, for {none}")
+            known = [name for each in own for name in (each.name, f"bus {each.bus}", str(each.index))]
             raise InputError(f"[profiles] {unknown_name(f'element of {field}', key, {name for name in known if name})}")
         kept = by_pattern if is_pattern else exact
-        for element in found:
-            if element in kept:
-                raise InputError(f"[profiles] {field}: two lines mean {element.title}, one of them {key!r}; keep one")
-            kept[element] = _filled(column, element)
+        for each in found:
+            if each in kept:
+                raise InputError(f"[profiles] {field}: two lines mean {each.title}, one of them {key!r}; keep one")
+            kept[each] = _filled(column, each)
     return by_pattern | exact
 
 
-def _exactly(field: str, key: str, own: Sequence[Element]) -> list[Element]:
-    named = [element for element in own if element.name == key]
+def _exactly(field: str, key: str, own: Sequence[NamedT]) -> list[NamedT]:
+    named = [each for each in own if each.name == key]
     if len(named) > 1:
-        rows = ", ".join(str(element.index) for element in named[:4])
+        rows = ", ".join(str(each.index) for each in named[:4])
         raise InputError(f"[profiles] {field}: {len(named)} are called {key!r} (rows {rows}); say which by its row")
-    at_bus = [element for element in own if key == f"bus {element.bus}"]
-    return named or [element for element in own if key == str(element.index)] or at_bus
+    at_bus = [each for each in own if key == f"bus {each.bus}"]
+    return named or [each for each in own if key == str(each.index)] or at_bus
 
 
-def _by_pattern(key: str, own: Sequence[Element]) -> list[Element]:
-    return [element for element in own if fnmatchcase(element.name or str(element.index), key)]
+def _by_pattern(key: str, own: Sequence[NamedT]) -> list[NamedT]:
+    return [each for each in own if fnmatchcase(each.name or str(each.index), key)]
 
 
-def _filled(column: str, element: Element) -> str:
-    own = {"name": element.name, "index": element.index, "bus": element.bus}
-    for word, value in own.items():
+def _filled(column: str, each: Named) -> str:
+    for word, value in {"name": each.name, "index": each.index, "bus": each.bus}.items():
         column = column.replace(f"{{{word}}}", str(value))
     return column

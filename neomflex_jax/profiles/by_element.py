@@ -1,10 +1,12 @@
 """Loads of a step from series by element: ``load = sum over a node's elements of coefficient x value of its series``.
 
-On the device lie the series that somebody follows, (n_rows, n_series), and for every node which of them it follows.
+A device with a sun of its own has ``solar = max(coefficient x value, 0)`` per unit of its rating. On the device lie the
+series that somebody follows, (n_rows, n_series), and for every node and every such device which of them it follows.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
-from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned
+from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned, SolarDevice
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
 
 COMMON = (DEMAND, SOLAR, STEADY)  # the first values of a step, before the series' own
@@ -27,52 +29,63 @@ Column = tuple[str, bool]  # name, and whether generators follow it: growth and 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class NodeSums:
-    """Sums of series at nodes: of K terms each, as many as the node with most has."""
+class Sums:
+    """Sums of series at n places, nodes or devices: of K terms each, as many as the place with most has."""
 
-    series: Array  # (K, n_node) int32 position among a step's values
-    coefficient: Array  # (K, n_node) MW or Mvar consumed at a value of 1, 0 where there is no such term
+    series: Array  # (K, n) int32 position among a step's values
+    coefficient: Array  # (K, n) what a value of 1 adds, 0 where there is no such term
 
     __repr__ = one_line
 
     def __call__(self, values: Array) -> Array:
-        """Consumption (n_node,) of a step with these values, `COMMON` and the series' own."""
+        """Sums (n,) of a step with these values, `COMMON` and the series' own."""
         return jnp.sum(values[self.series] * self.coefficient, axis=0)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class ElementSeries:
-    """All series that elements follow beside `COMMON`, and who follows which."""
+    """All series that elements and devices follow beside `COMMON`, and who follows which."""
 
     values: Array  # (n_rows, n_series)
-    p_mw: NodeSums
-    q_mvar: NodeSums
+    p_mw: Sums  # at nodes, MW consumed
+    q_mvar: Sums  # at nodes, Mvar consumed
+    solar: Mapping[str, Sums]  # of the tables with devices of an own sun: of each device, per unit of its rating
     of_generators: tuple[bool, ...] = field(metadata=STATIC)  # (n_series,)
 
     __repr__ = one_line
 
     def loads(self, demand: Array, solar: Array, own: Array) -> tuple[Array, Array]:
         """Consumption p in MW and q in Mvar, (n_node,) each, at Demand, Solar and own values (n_series,)."""
-        common = jnp.stack([jnp.asarray(demand, own.dtype), jnp.asarray(solar, own.dtype), jnp.ones((), own.dtype)])
-        values = jnp.concatenate([common, own])
+        values = _all_values(demand, solar, own)
         return self.p_mw(values), self.q_mvar(values)
+
+    def solar_of_devices(self, demand: Array, solar: Array, own: Array) -> dict[str, Array]:
+        """Solar (n_device,) of each table in `solar`, at the same values."""
+        values = _all_values(demand, solar, own)
+        return {table: jnp.maximum(sums(values), 0.0) for table, sums in self.solar.items()}
 
     def scaled(self, factors: Array) -> Array:
         """Return factors (2,) on Demand and Solar as those of the series, (n_series,)."""
         return factors[np.asarray(self.of_generators, int)]
 
 
-def columns_followed(assigned: Sequence[Assigned]) -> tuple[Column, ...]:
-    """Name all columns that elements follow, each once for consumers and once for generators."""
+def _all_values(demand: Array, solar: Array, own: Array) -> Array:
+    common = jnp.stack([jnp.asarray(demand, own.dtype), jnp.asarray(solar, own.dtype), jnp.ones((), own.dtype)])
+    return jnp.concatenate([common, own])
+
+
+def columns_followed(assigned: Sequence[Assigned], devices: Sequence[SolarDevice] = ()) -> tuple[Column, ...]:
+    """Name all columns that elements and devices follow, each once for consumers and once for generators."""
     found = {
         (name, each.element.table == "sgen"): None
         for each in assigned
         if each.is_mapped
         for name in (each.p_column, each.q_column)
-        if name is not None and name not in (DEMAND, SOLAR)
+        if name is not None
     }
-    return tuple(found)
+    found |= {(device.column, True): None for device in devices if device.column is not None}
+    return tuple(column for column in found if column[0] not in (DEMAND, SOLAR))
 
 
 def element_series(
@@ -81,6 +94,7 @@ def element_series(
     values: Mapping[str, np.ndarray],
     nodes: Nodes,
     n_rows: int,
+    devices: Sequence[SolarDevice] = (),
 ) -> ElementSeries:
     """Lay out series by element.
 
@@ -90,8 +104,10 @@ def element_series(
         Columns (n_rows,) by name.
     nodes
         Of the feeder; an element consumes as much at each node of its bus as at the others.
+    devices
+        All that follow the sun, in the scenario's order.
     """
-    columns = columns_followed(assigned)
+    columns = columns_followed(assigned, devices)
     place = {column: len(COMMON) + number for number, column in enumerate(columns)}
     p_terms: dict[tuple[int, int], float] = defaultdict(float)  # by node and value
     q_terms: dict[tuple[int, int], float] = defaultdict(float)
@@ -105,8 +121,9 @@ def element_series(
     stacked = np.zeros((n_rows, 0)) if not columns else np.stack([values[name] for name, _ in columns], axis=1)
     return ElementSeries(
         jnp.asarray(stacked, float),
-        _node_sums(p_terms, len(nodes)),
-        _node_sums(q_terms, len(nodes)),
+        _sums(p_terms, len(nodes)),
+        _sums(q_terms, len(nodes)),
+        _solar_sums(config, devices, place),
         tuple(of_generators for _, of_generators in columns),
     )
 
@@ -131,17 +148,35 @@ def _ratio(p_mw: float, q_mvar: float) -> float:
     return q_mvar / p_mw if p_mw else 0.0
 
 
-def _node_sums(terms: Mapping[tuple[int, int], float], n_node: int) -> NodeSums:
-    at_node: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for (node, value), coefficient in terms.items():
+def _solar_sums(config: SeriesConfig, devices: Sequence[SolarDevice], place: Mapping[Column, int]) -> dict[str, Sums]:
+    own: dict[str, list[SolarDevice]] = defaultdict(list)
+    for device in devices:
+        own[device.table].append(device)
+    found = {}
+    for table, each in own.items():
+        if any(device.column is not None for device in each):
+            terms = {}
+            for number, device in enumerate(each):
+                name = device.column or SOLAR
+                is_common = name in (DEMAND, SOLAR)
+                value = COMMON.index(name) if is_common else place[name, True]
+                terms[number, value] = 1.0 if is_common else device.per_rating(config)
+            found[table] = _sums(terms, len(each))
+    return found
+
+
+def _sums(terms: Mapping[tuple[int, int], float], n: int) -> Sums:
+    """Lay out terms, by place and position among a step's values."""
+    at: dict[int, list[tuple[int, float]]] = defaultdict(list)
+    for (number, value), coefficient in terms.items():
         if coefficient:
-            at_node[node].append((value, coefficient))
-    most = max(map(len, at_node.values()), default=1)
-    series, coefficients = np.zeros((most, n_node), np.int32), np.zeros((most, n_node))
-    for node, own in at_node.items():
+            at[number].append((value, coefficient))
+    most = max(map(len, at.values()), default=1)
+    series, coefficients = np.zeros((most, n), np.int32), np.zeros((most, n))
+    for number, own in at.items():
         for slot, (value, coefficient) in enumerate(own):
-            series[slot, node], coefficients[slot, node] = value, coefficient
-    return NodeSums(jnp.asarray(series), jnp.asarray(coefficients, float))
+            series[slot, number], coefficients[slot, number] = value, coefficient
+    return Sums(jnp.asarray(series), jnp.asarray(coefficients, float))
 
 
 def check_sizes(
@@ -161,3 +196,24 @@ def check_sizes(
                 f"nominally ({nominal_mw:g} MW), if its unit is {config.unit}; is it another? [profiles] unit = "
                 f"{' or '.join(repr(unit) for unit in UNITS if unit != config.unit)} says so"
             )
+
+
+def check_suns(
+    config: SeriesConfig, devices: Sequence[SolarDevice], values: Mapping[str, np.ndarray], most: float, where: str
+) -> None:
+    """Refuse a device's own sun beyond what its rating allows; warn of one below 0, which is taken as 0."""
+    for device in devices:
+        if device.column in (None, DEMAND, SOLAR):
+            continue
+        solar = values[device.column] * device.per_rating(config)
+        if (peak := float(solar.max())) > most:
+            raise InputError(
+                f"{where}: column {device.column!r} reaches {peak:.4g} times what {device.title} is rated for "
+                f"({device.rating_mw:g} MW), if its unit is {config.unit}; [profiles] unit = "
+                f"{' or '.join(repr(unit) for unit in UNITS if unit != config.unit)} says another one"
+            )
+        if n_negative := int((solar < 0).sum()):
+            told = (
+                f"{n_negative} negative values (lowest {values[device.column].min():g}) are no sun for {device.title}"
+            )
+            warnings.warn(f"{where}: column {device.column!r}: {told}, and taken as 0", stacklevel=4)

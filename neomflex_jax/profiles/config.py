@@ -11,20 +11,23 @@ from neomflex_jax.fields import FieldError, FrozenDict, check_choice
 
 UNITS = {"per_unit": None, "MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one; per unit of the nominal power
 TABLES = {"loads": "load", "generators": "sgen", "storages": "storage"}  # of the feeder's elements
+SOLAR_TABLES = {"pv_inverters": "PV inverter"}  # of the scenario's devices, those that follow the sun
 
 
 @dataclass(frozen=True)
 class SeriesConfig:
     """How a table of series is read; the default is the plain one, `Demand` and `Solar` for all.
 
-    Keys of `loads`, `generators` and `storages` are elements: an index, a name, ``bus 12``, or a pattern of a name with
-    ``*`` and ``?``. Values are columns, in which ``{name}``, ``{index}`` and ``{bus}`` stand for the element's own.
+    Keys of `loads`, `generators` and `storages` are elements, those of `pv_inverters` devices: an index, a name,
+    ``bus 12``, or a pattern of a name with ``*`` and ``?``. Values are columns, in which ``{name}``, ``{index}`` and
+    ``{bus}`` stand for the element's own.
     """
 
     unit: str = "per_unit"  # of the mapped columns
     loads: Mapping[str, str] = FrozenDict()
     generators: Mapping[str, str] = FrozenDict()  # positive into the grid
     storages: Mapping[str, str] = FrozenDict()  # positive charging, as in pandapower
+    pv_inverters: Mapping[str, str] = FrozenDict()  # available power; per unit is of p_max_mw
     loads_q: Mapping[str, str] = FrozenDict()  # reactive power; what is not here keeps its power factor
     generators_q: Mapping[str, str] = FrozenDict()
     storages_q: Mapping[str, str] = FrozenDict()

@@ -23,7 +23,7 @@ from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles.assign import DEMAND, SOLAR
-from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, element_series
+from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, check_suns, element_series
 from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.profiles.table import Wanted, read_columns
 from neomflex_jax.resources import PROFILES, packaged_profiles
@@ -70,6 +70,12 @@ class Profiles:
         own = self.by_element
         own = None if own is None else dataclasses.replace(own, values=jnp.asarray(own.values)[which])
         return dataclasses.replace(self, demand=demand, solar=solar, price=price, by_element=own)
+
+    def in_the_dark(self) -> Profiles:
+        """The same days without sun on any device."""
+        own = self.by_element
+        own = None if own is None else dataclasses.replace(own, solar={})
+        return dataclasses.replace(self, solar=jnp.zeros_like(self.solar), by_element=own)
 
     def with_elements(self, by_element: ElementSeries) -> Profiles:
         """The same days with loads by element."""
@@ -132,7 +138,8 @@ def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profil
     places = _Places(path, [f"row {row} of the steps" for row in range(len(demand))])
     profiles = _checked(places, wanted.steps_per_day, demand, columns[SOLAR], price, wanted.tariff_column)
     check_sizes(wanted.config, wanted.assigned, columns, MAX_DEMAND, str(path))
-    own = element_series(wanted.config, wanted.assigned, columns, nodes, profiles.n_rows)
+    check_suns(wanted.config, wanted.devices, columns, MAX_SOLAR, str(path))
+    own = element_series(wanted.config, wanted.assigned, columns, nodes, profiles.n_rows, wanted.devices)
     return dataclasses.replace(profiles, by_element=own)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, shown, shown_list
 from neomflex_jax.files.wide_tables import WideTable, check_columns, read_header, read_wide
-from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned
+from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned, SolarDevice
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
 from neomflex_jax.profiles.own_clock import own_clock, resampled
 from neomflex_jax.profiles.series_clock import read_clock
@@ -28,14 +28,15 @@ class Wanted:
     step_hours: float
     steps_per_day: int
     tariff_column: str
-    needs_solar: bool  # a device or an element follows it
+    needs_solar: bool  # a device without a sun of its own follows it
+    devices: tuple[SolarDevice, ...] = ()
 
 
 def read_columns(path: Path, wanted: Wanted) -> dict[str, np.ndarray]:
     """Read the wanted columns, `Demand` and `Solar` among them, as rows (n_rows,) of the scenario's step.
 
-    A table without Demand has that of its loads: their sum over their nominal sum. Without Solar it is 0 where nobody
-    follows it.
+    A table without Demand has that of its loads: their sum over their nominal sum. Without Solar it has that of the
+    devices with a sun of their own: their sum over their ratings' sum, 0 without any.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def read_columns(path: Path, wanted: Wanted) -> dict[str, np.ndarray]:
     if DEMAND not in columns:
         columns[DEMAND] = _demand_of_loads(wanted, columns)
     if SOLAR not in columns:
-        columns[SOLAR] = np.zeros(len(values))
+        columns[SOLAR] = _solar_of_devices(wanted, columns, len(values))
     return columns
 
 
@@ -75,6 +76,7 @@ def _chosen(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...
     for each in wanted.assigned:
         if each.is_mapped:
             chosen |= {name: None for name in (each.p_column, each.q_column) if name is not None}
+    chosen |= {device.column: None for device in wanted.devices if device.column is not None}
     return tuple(chosen | ({wanted.tariff_column: None} if wanted.tariff_column else {}))
 
 
@@ -127,3 +129,12 @@ def _demand_of_loads(wanted: Wanted, columns: Mapping[str, np.ndarray]) -> np.nd
         raise InputError("[profiles] without a column 'Demand' it is that of the loads, and they have no nominal power")
     total = sum(scale * columns[each.p_column] for scale, each in zip(scales, loads, strict=True))
     return np.asarray(total / nominal_mw)
+
+
+def _solar_of_devices(wanted: Wanted, columns: Mapping[str, np.ndarray], n_rows: int) -> np.ndarray:
+    own = [device for device in wanted.devices if device.column is not None]
+    total = np.zeros(n_rows)
+    for device in own:
+        share = columns[str(device.column)] * device.per_rating(wanted.config)
+        total += device.rating_mw * np.maximum(share, 0.0)
+    return total / (sum(device.rating_mw for device in own) or 1.0)

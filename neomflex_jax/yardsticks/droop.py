@@ -78,7 +78,7 @@ class Droop:
     def start(self, env: Environment) -> DroopMemory:
         """Return shares of 0, and the damping for this grid."""
         state = env.reset(jax.random.key(0))[0]
-        dark = replace(env, profiles=replace(env.profiles, solar=jnp.zeros_like(env.profiles.solar)))
+        dark = replace(env, profiles=env.profiles.in_the_dark())
         inverters = inverters_of(env, self.curve)
         idle, share = jnp.zeros(len(env.action_layout.controls)), jnp.zeros(len(inverters.nodes))
 

@@ -111,6 +111,80 @@ def test_growth_and_variants_act_on_columns_as_on_what_they_stand_for(tmp_path: 
     np.testing.assert_allclose(varied[:, 3], 0.44 * day.Demand - 0.13 * day.wind, rtol=1e-5)
 
 
+ROOFS = """
+[[pv_inverters]]
+bus = 20
+p_max_mw = 0.2
+s_mva = 0.3
+
+[[pv_inverters]]
+bus = 30
+p_max_mw = 0.1
+s_mva = 0.1
+name = "south"
+
+[[pv_inverters]]
+bus = 40
+p_max_mw = 0.4
+s_mva = 0.4
+"""
+
+
+def played_suns(env: nf.Environment) -> np.ndarray:
+    """Power of the PV inverters (n_steps, n_pv) on the file's first day."""
+    state, _ = env.reset(jax.random.key(0))
+    found = []
+    for _ in range(STEPS):
+        state, timestep = env.step(state, jnp.zeros((env.n_agents, env.action_size)))
+        found.append(timestep.info["pv_p_mw"])
+    return np.array(found)
+
+
+@pytest.mark.filterwarnings("ignore:feeder")
+@pytest.mark.parametrize(("unit", "factor"), [("per_unit", 1.0), ("kW", 100.0)])
+def test_roofs_have_suns_of_their_own(unit: str, factor: float, tmp_path: Path, own_feeder: Path) -> None:
+    table = columns(roof=0.9 * factor, Demand=1.0, Solar=1.0)
+    lines = f'unit = "{unit}"\npv_inverters.south = "roof"\npv_inverters."bus 20" = "roof"{ROOFS}'
+    env = make(tmp_path, own_feeder, lines, table)
+    day = table.iloc[:STEPS]
+    rating_mw = np.array([0.2, 0.1, 0.4])
+    share = np.stack([day.roof, day.roof, day.Solar], axis=1)
+    right = share * rating_mw if unit == "per_unit" else share * [1e-3, 1e-3, 0.4]
+    np.testing.assert_allclose(played_suns(env), right, rtol=1e-6)
+    grown = played_suns(make(tmp_path, own_feeder, lines, table, pv_growth=(0.5, 0.5)))
+    np.testing.assert_allclose(grown, right / 2, rtol=1e-6)
+    varied = played_suns(make(tmp_path, own_feeder, lines, table, variant="low_sun"))
+    np.testing.assert_allclose(varied, right * 0.4, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:feeder")
+def test_without_solar_it_is_the_roofs_mean_by_rating_and_night_offsets_are_none(
+    tmp_path: Path, own_feeder: Path
+) -> None:
+    (own_feeder / "elements.csv").unlink()
+    table = columns(pv_20=1.0, south=1.0, pv_40=1.0, Demand=1.0)
+    table.loc[0, "south"] = -0.01
+    with pytest.warns(UserWarning, match=r"column 'south': 1 negative values .* no sun for PV inverter 'south'"):
+        env = make(tmp_path, own_feeder, f'pv_inverters."*" = "{{name}}"{ROOFS}', table)
+    suns = table[["pv_20", "south", "pv_40"]].clip(lower=0.0).to_numpy()
+    np.testing.assert_allclose(env.profiles.solar, suns @ [0.2, 0.1, 0.4] / 0.7, rtol=1e-6)
+    np.testing.assert_allclose(played_suns(env), suns[:STEPS] * [0.2, 0.1, 0.4], rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:feeder")
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ('pv_inverters.north = "roof"', r"unknown element of pv_inverters 'north'.*Did you mean 'south'"),
+        ('pv_inverters.south = "roofs"', r"unknown column 'roofs'.*Did you mean 'roof'"),
+        ('unit = "MW"\npv_inverters.south = "roof"', r"'roof' reaches .* times what PV inverter 'south' is rated for"),
+    ],
+)
+def test_a_roof_that_is_none_is_refused(lines: str, told: str, tmp_path: Path, own_feeder: Path) -> None:
+    with pytest.raises(nf.InputError, match=f"(?s){told}"):
+        make(tmp_path, own_feeder, lines + ROOFS, columns(roof=1.0, Demand=1.0, Solar=1.0))
+
+
 @pytest.mark.filterwarnings("ignore:feeder")
 def test_on_the_device_lie_the_series_and_an_index(tmp_path: Path, own_feeder: Path) -> None:
     env = make(tmp_path, own_feeder, NOMINAL)

@@ -1,4 +1,4 @@
-"""A run with series by element: the referee works its loads out from the file, and finds two columns swapped."""
+"""A run with series by element: the referee works them out from the file, and finds columns swapped or a sun lost."""
 
 import dataclasses
 import warnings
@@ -21,7 +21,22 @@ from validation import validate
 from validation.recompute.profile_check import profile_gap
 
 TOLERATED = 1e-6
-LINES = 'unit = "kW"\nloads."bus 7" = "a"\nloads."8" = "b"\nloads_q."8" = "q"'
+LINES = """unit = "kW"
+loads."bus 7" = "a"
+loads."8" = "b"
+loads_q."8" = "q"
+pv_inverters.pv_20 = "roof"
+
+[[pv_inverters]]
+bus = 20
+p_max_mw = 0.5
+s_mva = 0.6
+
+[[pv_inverters]]
+bus = 30
+p_max_mw = 0.5
+s_mva = 0.6
+"""
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +44,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[nf.Enviro
     """Two days of feeder case33bw with two loads of its own, and the file that they are from."""
     folder = tmp_path_factory.mktemp("own_series")
     feeder = write_feeder(nf.load_feeder("case33bw"), folder / "feeder")
-    table = columns(a=150.0, b=300.0, q=100.0, Demand=1.0)
+    table = columns(a=150.0, b=300.0, q=100.0, Demand=1.0, Solar=1.0, roof=400.0)
     env = evaluation_environment(nf.make(str(write_scenario(folder, table, LINES, feeder, power_flow='"ac"'))))
     path = folder / "series.csv"
     shape = (env.n_agents, env.action_size)
@@ -39,7 +54,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[nf.Enviro
 
 def test_it_passes_with_the_policy_acting_again(played, tmp_path: Path) -> None:
     _env, run, path = played
-    policy = {"controlled": lambda seen: {agent: np.full(1, 0.3, np.float32) for agent in seen}}
+    policy = {"controlled": lambda seen: {agent: np.full(3, 0.3, np.float32) for agent in seen}}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         report = validate([run], tmp_path / "report", policies=policy, profiles=path)
@@ -51,7 +66,10 @@ def test_two_columns_swapped_are_found(played) -> None:
     env, run, path = played
     assert profile_gap(run, path) < TOLERATED
     own = env.profiles.by_element
-    swapped = dataclasses.replace(own, values=own.values[:, jnp.array([1, 0, 2])])
-    wrong = dataclasses.replace(env, profiles=env.profiles.with_elements(swapped))
     policy = jax.tree_util.Partial(lambda observation: jnp.full((env.n_agents, env.action_size), 0.3))
-    assert profile_gap(record(wrong, policy, "controlled", 2, run.profiles_sha256), path) > 0.1
+    for swapped in (
+        dataclasses.replace(own, values=own.values[:, jnp.array([1, 0, 2, 3])]),
+        dataclasses.replace(own, solar={}),  # the roof under the common sun
+    ):
+        wrong = dataclasses.replace(env, profiles=env.profiles.with_elements(swapped))
+        assert profile_gap(record(wrong, policy, "controlled", 2, run.profiles_sha256), path) > 0.1

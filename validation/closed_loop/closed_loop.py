@@ -22,10 +22,11 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.scenario import Uncertainty
 from validation.closed_loop.acting import ActingPolicy, Actor
-from validation.closed_loop.delivery import KNOWN, Named, carried_names, compiled_dispatch
+from validation.closed_loop.delivery import KNOWN, Named, carried_names, compiled_dispatch, kinds_with_own_sun
 from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
 from validation.closed_loop.observing import Observing
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
+from validation.recompute.device_solar import recorded_solar
 from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.set_points import SetPoints, idle, set_points_of
@@ -122,7 +123,9 @@ class _Loop:
         self.deliver = compiled_dispatch(self.scenario, record.feeder)
         self.stores = [store for _, store, _ in stores_of(self.scenario)]
         self.own_series = nodes_with_own_series(self.scenario, record.feeder)
-        self.known = np.stack([getattr(self.trajectory, name) for name in KNOWN], axis=1)  # (n, 5)
+        common = np.stack([getattr(self.trajectory, name) for name in KNOWN], axis=1)  # (n, 5)
+        suns = [recorded_solar(self.trajectory, *own) for own in kinds_with_own_sun(self.scenario)]
+        self.known = np.concatenate([common, *suns], axis=1)
 
     def play(self, on_step: OnStep | None) -> Played:
         """Play all days."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import Moment, Stores, deliver
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
+from validation.recompute.device_solar import solar_columns
+from validation.recompute.devices.twin import Twin
 from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.twins import twins_of
 
@@ -29,15 +32,21 @@ def carried_names(scenario: Scenario) -> tuple[str, ...]:
     return tuple(name for twin, _ in twins_of(scenario) for name in twin.carried)
 
 
+def kinds_with_own_sun(scenario: Scenario) -> list[tuple[Twin[Any], tuple[Any, ...]]]:
+    """Return the kinds, with their devices, of which some device follows a sun of its own."""
+    return [(twin, devices) for twin, devices in twins_of(scenario) if solar_columns(scenario, twin, devices)]
+
+
 def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     """Compile a scenario's devices.
 
     Returns
     -------
     Deliver
-        Takes padded actions (n_agents, action_size), what is carried, and `KNOWN` (and where elements have series of
-        their own, the step's loads p and q (n_node,) before devices); gives what is delivered and the
-        loads of the step, and what is carried on. In the environment's float32.
+        Takes padded actions (n_agents, action_size), what is carried, and `KNOWN` (then Solar (n_device,) of
+        each of `kinds_with_own_sun`, and where elements have series of their own, the step's loads p and q (n_node,)
+        before devices); gives what is delivered and the loads of the step, and what is carried on. In the
+        environment's float32.
     """
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
@@ -45,17 +54,21 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     delivered = (*(name for twin, _ in kinds for name in twin.delivered), *LOADS)
     carried = carried_names(scenario)
     own_series = nodes_with_own_series(scenario, feeder)
+    suns = {twin.table: len(devices) for twin, devices in kinds_with_own_sun(scenario)}
+    cuts_known = np.cumsum([len(KNOWN), *suns.values()])
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
     cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 
     @jax.jit
     def run(packed: Array) -> Array:
         action, *held, known = jnp.split(packed, cuts_in)
-        demand, solar, price, load_q_factor, step = known[: len(KNOWN)]
+        common, *solar_of_kinds, own_loads = jnp.split(known, cuts_known)
+        demand, solar, price, load_q_factor, step = common
+        own_solar = dict(zip(suns, solar_of_kinds, strict=True))
         load_p_mw = jnp.asarray(feeder.load_p_mw, packed.dtype) * demand
         load_q_mvar = jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor
         if own_series.any():
-            own_p_mw, own_q_mvar = jnp.split(known[len(KNOWN) :], 2)
+            own_p_mw, own_q_mvar = jnp.split(own_loads, 2)
             load_p_mw = jnp.where(own_series, own_p_mw, load_p_mw)
             load_q_mvar = jnp.where(own_series, own_q_mvar, load_q_mvar)
         found = deliver(
@@ -63,7 +76,7 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
             _stores_of(scenario, held),
-            Moment(step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None),
+            Moment(step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None, own_solar),
             load_p_mw=load_p_mw,
             load_q_mvar=load_q_mvar,
             in_service={},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -55,14 +56,15 @@ def followed(scenario: Scenario, feeder: Feeder) -> tuple[Followed, ...]:
 def _followed(series: SeriesConfig, elements: Elements) -> tuple[Followed, ...]:
     found = []
     for element in elements.rows:
-        own, own_q = (_looked_up(getattr(series, FIELDS[element.table] + end), element) for end in ("", "_q"))
+        own, own_q = (looked_up(getattr(series, FIELDS[element.table] + end), element) for end in ("", "_q"))
         sunny = element.table == "sgen" and element.is_sunny
         rest = "Demand" if element.table == "load" else "Solar" if sunny else None
         found.append(Followed(element, rest if own is None else own, own_q, own is not None))
     return tuple(found)
 
 
-def _looked_up(columns: dict[str, str], element: Element) -> str | None:
+def looked_up(columns: Mapping[str, str], element: Element) -> str | None:
+    """Return the column of an element among those that ``[profiles]`` states by name, row, bus or pattern."""
     name = element.name or str(element.index)
     patterns = [key for key in columns if any(sign in key for sign in "*?") and fnmatchcase(name, key)]
     for key in (element.name, str(element.index), f"bus {element.bus}", *patterns):

@@ -1,4 +1,4 @@
-"""Recorded Demand, Solar, prices and loads by element against the file that they are said to be from.
+"""Recorded Demand, Solar, prices, loads by element and devices' own sun against the file that they are said to be from.
 
 ``recorded = row of the file x factor of the scenario's variant``; by `dataset_index`, without a power flow.
 """
@@ -16,7 +16,9 @@ from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles import profiles_hash
 from neomflex_jax.scenario import Scenario
+from validation.recompute.device_solar import mean_solar, recorded_solar, solar_columns, stated_solar
 from validation.recompute.element_loads import at_nodes, element_powers, file_rows, nodes_with_own_series
+from validation.recompute.twins import twins_of
 
 SMALLEST_MVA = 1e-6  # below it a difference is a share of this
 
@@ -59,14 +61,17 @@ def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None
         np.abs(np.asarray(getattr(trajectory, name), float) - right) / np.maximum(np.abs(right), 1.0)
         for name, right in stated.items()
     ]
-    return float(max(np.max(gaps), _load_gap(trajectory, feeder, rows)))
+    return float(max(np.max(gaps), _load_gap(trajectory, feeder, rows), _solar_gap(trajectory, rows)))
 
 
 def _common(scenario: Scenario, feeder: Feeder, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return Demand, Solar and price (n,) as they should be recorded."""
     variant, zero = scenario.chosen_variant, np.zeros(len(rows))
     price = np.asarray(rows[scenario.tariff_column], float) if scenario.tariff_column else zero
-    solar = np.maximum(np.asarray(rows["Solar"], float), 0.0) * variant.solar_factor if "Solar" in rows else zero
+    if "Solar" in rows:
+        solar = np.maximum(np.asarray(rows["Solar"], float), 0.0) * variant.solar_factor
+    else:
+        solar = mean_solar(scenario, twins_of(scenario), rows)
     if "Demand" in rows:
         demand = np.asarray(rows["Demand"], float) * variant.demand_factor
     else:
@@ -75,6 +80,17 @@ def _common(scenario: Scenario, feeder: Feeder, rows: pd.DataFrame) -> dict[str,
         nominal_mw = sum(element.p_mw for element in elements if element.table == "load")
         demand = p_mw[:, is_load].sum(axis=1) / nominal_mw
     return {"demand": demand, "solar": solar, "price": price}
+
+
+def _solar_gap(trajectory: Trajectory, rows: pd.DataFrame) -> float:
+    """Return the largest difference of a device's own Solar; devices that may fail have none at times."""
+    scenario, worst = trajectory.scenario, 0.0
+    for twin, devices in twins_of(scenario) if scenario.uncertainty.outage_probability == 0 else ():
+        if solar_columns(scenario, twin, devices):
+            stated = stated_solar(scenario, twin, devices, rows)
+            gaps = np.abs(recorded_solar(trajectory, twin, devices) - stated)
+            worst = max(worst, float(gaps[:, ~np.isnan(stated[0])].max()))
+    return worst
 
 
 def _load_gap(trajectory: Trajectory, feeder: Feeder, rows: pd.DataFrame) -> float:

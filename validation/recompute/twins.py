@@ -14,6 +14,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute import devices
+from validation.recompute.device_solar import recorded_solar, solar_columns
 from validation.recompute.devices.twin import FeedIn, Part, Store, Twin
 
 
@@ -72,6 +73,8 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[Twin[Any]
     """Twin and part of every device that has a twin."""
     demand, solar = (np.asarray(values, float) for values in (trajectory.demand, trajectory.solar))
     for twin, own in twins_of(trajectory.scenario):
+        has_own_sun = bool(solar_columns(trajectory.scenario, twin, own))
+        suns = recorded_solar(trajectory, twin, own) if has_own_sun else np.repeat(solar[:, None], len(own), axis=1)
         for number, device in enumerate(own):
             nodes = feeder.nodes.at[device.bus]
             recorded = {name: np.asarray(getattr(trajectory, name)[:, number], float) for name in twin.recorded}
@@ -82,7 +85,7 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[Twin[Any]
                     scenario=trajectory.scenario,
                     recorded=recorded | {"step": trajectory.step},
                     demand=demand,
-                    solar=solar,
+                    solar=suns[:, number],
                     nominal_load_p_mw=float(feeder.load_p_mw[nodes].sum()),
                     load_p_mw=np.asarray(trajectory.load_p_mw[:, nodes], float).sum(axis=1),
                 ),

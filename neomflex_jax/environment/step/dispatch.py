@@ -32,6 +32,7 @@ class Moment(NamedTuple):
     demand: Float[Array, ""]  # factor on nominal loads
     solar: Float[Array, ""]  # per unit of a rating
     price: Float[Array, ""] | None  # per MWh
+    own_solar: Mapping[str, Float[Array, " _n_device"]]  # of the tables with devices of an own sun
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +87,7 @@ def deliver(
             step_hours=scenario.step_hours,
             step=moment.step,
             demand=moment.demand,
-            solar=moment.solar,
+            solar=moment.own_solar.get(table, moment.solar),
             price=moment.price,
             in_service=in_service.get(table, True),
             load=partial(_load, nodes, load_p_mw, load_q_mvar),

@@ -17,7 +17,7 @@ from neomflex_jax.environment.state import State
 from neomflex_jax.environment.step.actions import requests_of
 from neomflex_jax.environment.step.dispatch import Delivered, Moment, Requests, deliver
 from neomflex_jax.environment.step.disturbances import Today, demand_and_solar, in_service
-from neomflex_jax.environment.step.loads import loads_today
+from neomflex_jax.environment.step.loads import loads_today, moment_today, own_values_today
 from neomflex_jax.environment.task import Task
 
 
@@ -32,11 +32,11 @@ class SetPoints(NamedTuple):
 def set_points(task: Task, state: State, action: Float[Array, "n_agents action_size"]) -> SetPoints:
     """Deliver the actions in a state."""
     scenario, today, row = task.scenario, state.today, state.day_row + state.step
+    own_values = own_values_today(task, state)
     common = demand_and_solar(task.profiles, scenario, today, row, state.step)
-    demand, solar = common
-    moment = Moment(state.step, demand, solar, task.profiles.price_at(row))
-    load_q_factor = _load_q_factor(task, state, demand)
-    load_p_mw, load_q_mvar = loads_today(task, state, common, load_q_factor)
+    moment = moment_today(task, state, common, own_values)
+    load_q_factor = _load_q_factor(task, state, moment.demand)
+    load_p_mw, load_q_mvar = loads_today(task, state, moment, own_values, load_q_factor)
     delivered = deliver(
         scenario,
         task.layout,

@@ -13,7 +13,7 @@ import numpy as np
 
 from neomflex_jax.devices import PvInverter
 from neomflex_jax.scenario import Scenario
-from validation.recompute.devices.twin import FeedIn, Part, Twin
+from validation.recompute.devices.twin import FeedIn, Part, Sun, Twin
 
 
 class PvInverterTwin(Twin[PvInverter]):
@@ -22,6 +22,7 @@ class PvInverterTwin(Twin[PvInverter]):
     table: ClassVar = "pv_inverters"
     delivered: ClassVar = ("pv_p_mw", "pv_q_mvar", "pv_available_mw")
     feed_in: ClassVar = FeedIn("pv_p_mw", "pv_q_mvar", "sgen", lambda inverter: {"sn_mva": inverter.s_mva})
+    sun: ClassVar = Sun("pv_available_mw", lambda inverter: inverter.p_max_mw)
 
     def excess(self, part: Part[PvInverter]) -> np.ndarray:
         """Return by how much each step is outside the rating and what the sun offers, (n,)."""

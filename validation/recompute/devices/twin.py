@@ -38,6 +38,13 @@ class FeedIn(NamedTuple):
         return (self.p_mw,) if self.q_mvar is None else (self.p_mw, self.q_mvar)
 
 
+class Sun(NamedTuple):
+    """How a kind follows the sun, of which each device may have its own."""
+
+    available_mw: str  # recorded array (n, n_device): Solar times the rating
+    rating_mw: Callable[[Any], float]  # of a device
+
+
 @dataclass(frozen=True, eq=False)
 class Part(Generic[DeviceT]):
     """One device's part of a run; everything recorded (n,), in double precision."""
@@ -46,7 +53,7 @@ class Part(Generic[DeviceT]):
     scenario: Scenario
     recorded: Mapping[str, np.ndarray]  # the kind's own arrays, and `step` of the day
     demand: np.ndarray  # factor on nominal loads
-    solar: np.ndarray  # per unit of ratings
+    solar: np.ndarray  # per unit of its rating; its own sun as recorded, for the file is held against it elsewhere
     nominal_load_p_mw: float  # at its bus
     load_p_mw: np.ndarray  # consumed at its bus
 
@@ -85,6 +92,7 @@ class Twin(ABC, Generic[DeviceT]):
     delivered: ClassVar[tuple[str, ...]]  # recorded arrays (n, n_device): what came of each step's requests
     remembered: ClassVar[tuple[str, ...]] = ()  # those of them that the next step depends on; 0 before a day's first
     feed_in: ClassVar[FeedIn | None] = None  # None: it changes the load at its bus, which is recorded
+    sun: ClassVar[Sun | None] = None  # None: no column of its own can be stated for a device
     store: ClassVar[Store[Any] | None] = None  # what its devices carry from step to step
 
     @property
