@@ -12,7 +12,7 @@ T. F. Gonzalez, "Clustering to minimize the maximum intercluster distance", Theo
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -25,8 +25,15 @@ GAIN = 1e-9  # of the total: the least that a move must gain, so that rounding c
 Neighbours = list[list[tuple[int, float]]]  # of each bus: neighbour and |z| of the branch to it
 
 
-def partition_by_electrical_distance(feeder: Feeder, n_agents: int) -> tuple[tuple[int, ...], ...]:
+def partition_by_electrical_distance(
+    feeder: Feeder, n_agents: int, *, device_buses: Collection[int] = ()
+) -> tuple[tuple[int, ...], ...]:
     """Cut a feeder, radial or meshed, into connected territories balanced by nominal load; equal calls, equal answers.
+
+    Parameters
+    ----------
+    device_buses
+        Labels of buses with a device: as many territories as there can be have one.
 
     Returns
     -------
@@ -37,21 +44,23 @@ def partition_by_electrical_distance(feeder: Feeder, n_agents: int) -> tuple[tup
     Raises
     ------
     InputError
-        If there are fewer than one or more agents than buses with load.
+        If there are fewer than one or more agents than buses with load or a device.
     """
     load_mva = nominal_load_mva(feeder)
-    loaded = np.flatnonzero(load_mva > 0).tolist()
-    if not 1 <= n_agents <= len(loaded):
-        raise InputError(
-            f"agents = {n_agents} must lie in 1..{len(loaded)}, the number of buses with load of feeder {feeder.name!r}"
-        )
+    has_device = np.isin(feeder.bus_labels, list(device_buses))
+    usable = np.flatnonzero((load_mva > 0) | has_device).tolist()
+    if not 1 <= n_agents <= len(usable):
+        what = "load or a device" if has_device.any() else "load"
+        most = f"1..{len(usable)}, the number of buses with {what} of feeder {feeder.name!r}"
+        raise InputError(f"agents = {n_agents} must lie in {most}")
     neighbours = _neighbours(feeder)
     weight = load_mva + EMPTY_BUS * load_mva.mean()
     slack = feeder.topology.slack
     from_slack = _distances(neighbours, [slack])
-    owner = _grow(neighbours, weight, _seeds(neighbours, loaded, from_slack, n_agents))
-    _balance(neighbours, weight, owner, n_agents)
-    if load_mva[slack] == 0:
+    first = np.flatnonzero(has_device).tolist()
+    owner = _grow(neighbours, weight, _seeds(neighbours, [first, usable], from_slack, n_agents))
+    _balance(neighbours, weight, owner, n_agents, has_device.astype(float))
+    if load_mva[slack] == 0 and not has_device[slack]:
         _give_slack_to_nearest(neighbours, owner, slack)
     parts = [np.flatnonzero(owner == agent) for agent in range(n_agents)]
     parts.sort(key=lambda own: (from_slack[own].min(), own[0]))
@@ -88,12 +97,15 @@ def _distances(neighbours: Neighbours, sources: Iterable[int]) -> np.ndarray:
     return distance
 
 
-def _seeds(neighbours: Neighbours, loaded: list[int], from_slack: np.ndarray, n_agents: int) -> list[int]:
-    """Choose loaded buses far apart: the farthest from the slack, then always the farthest from those chosen."""
-    seeds = [max(loaded, key=lambda bus: (from_slack[bus], -bus))]
+def _seeds(neighbours: Neighbours, choices: list[list[int]], from_slack: np.ndarray, n_agents: int) -> list[int]:
+    """Choose buses far apart: the farthest from the slack, then always the farthest from those chosen.
+
+    Those of the first of `choices` that has any left come first.
+    """
+    seeds: list[int] = []
     while len(seeds) < n_agents:
-        distance = _distances(neighbours, seeds)
-        free = [bus for bus in loaded if bus not in seeds]
+        distance = _distances(neighbours, seeds) if seeds else from_slack
+        free = next(left for own in choices if (left := [bus for bus in own if bus not in seeds]))
         seeds.append(max(free, key=lambda bus: (distance[bus], -bus)))
     return seeds
 
@@ -126,11 +138,12 @@ def _grow(neighbours: Neighbours, weight: np.ndarray, seeds: list[int]) -> np.nd
     return owner
 
 
-def _balance(neighbours: Neighbours, weight: np.ndarray, owner: np.ndarray, n_agents: int) -> None:
-    """Move borders, in place, always by the move that evens the loads most.
+def _balance(neighbours: Neighbours, weight: np.ndarray, owner: np.ndarray, n_agents: int, devices: np.ndarray) -> None:
+    """Move borders, in place, always by the move that evens the loads most and leaves nobody without a device.
 
-    A move through a branch from bus `b` of B to a bus of A cuts the tree of B's shortest paths from `b` at one branch:
-    the side of `b` goes to A, so both stay connected.
+    `devices` are their numbers at the buses, (n_bus,); a territory that has none has none to keep. A move through a
+    branch from bus `b` of B to a bus of A cuts the tree of B's shortest paths from `b` at one branch: the side of `b`
+    goes to A, so both stay connected.
     """
     total = np.bincount(owner, weight, n_agents)
     least = GAIN * float(total.sum()) ** 2
@@ -138,7 +151,10 @@ def _balance(neighbours: Neighbours, weight: np.ndarray, owner: np.ndarray, n_ag
         best_gain, best = least, None
         for bus, taker in _crossings(neighbours, owner):
             giver = int(owner[bus])
+            keeps = _weights_below(neighbours, devices, owner, bus) if devices[owner == giver].any() else None
             for cut, weight_kept in _weights_below(neighbours, weight, owner, bus).items():
+                if keeps is not None and not keeps[cut]:
+                    continue
                 moved = total[giver] - weight_kept
                 # what the sum of squares falls by when `moved` goes from the giver to the taker
                 gain = 2.0 * moved * (total[giver] - total[taker] - moved)

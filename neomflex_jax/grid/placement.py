@@ -1,4 +1,4 @@
-"""Batteries and PV for territories, by their share of the feeder's nominal load.
+"""Batteries and PV for territories, by their share of the feeder's nominal load, beside those that a grid has.
 
 ``sum of p_max_mw = pv_share x load``, ``sum of battery power_mw = battery_share x load``, each cut by the territories'
 shares of the load and rounded. The usual shares are about those of the 33-bus task (3.0 MW of PV and 1.5 MW of
@@ -24,10 +24,18 @@ STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)  # sensible figures o
 
 @dataclass(frozen=True)
 class Placement:
-    """Suggested devices, the first territory's first."""
+    """Devices: those that a grid has, then suggested ones, the first territory's first."""
 
-    batteries: tuple[Battery, ...]
-    pv_inverters: tuple[PvInverter, ...]
+    batteries: tuple[Battery, ...] = ()
+    pv_inverters: tuple[PvInverter, ...] = ()
+
+    @property
+    def buses(self) -> set[int]:
+        """Labels of the buses with a device."""
+        return {device.bus for device in (*self.batteries, *self.pv_inverters)}
+
+
+NOTHING = Placement()
 
 
 def place_devices(
@@ -38,8 +46,9 @@ def place_devices(
     battery_share: float = 0.4,
     battery_hours: float = 4.0,
     inverter_oversize: float = 1.1,
-    pv_per_agent: int = 1,
-    batteries_per_agent: int = 1,
+    pv_per_agent: int | None = None,
+    batteries_per_agent: int | None = None,
+    own: Placement = NOTHING,
 ) -> Placement:
     """Suggest PV and batteries at each territory's heaviest buses, PV first; equal calls, equal answers.
 
@@ -54,12 +63,15 @@ def place_devices(
     inverter_oversize
         ``s_mva`` over ``p_max_mw``; 1.1 leaves 0.46 of the active power for reactive power under full sun.
     pv_per_agent, batteries_per_agent
-        How many devices each; fewer where a territory has fewer buses, and 0 is none.
+        How many new devices each; fewer where a territory has fewer buses, and 0 is none. If not given, 1 in every
+        territory without a device of the grid's own.
+    own
+        What the grid has; a bus with one of a kind gets no other.
 
     Raises
     ------
     InputError
-        If a share or number is not usable, nobody gets a device, or the feeder has no load to go by.
+        If a share or number is not usable, somebody is left without any device, or the feeder has no load to go by.
     """
     for name, share in (("pv_share", pv_share), ("battery_share", battery_share), ("battery_hours", battery_hours)):
         if not 0 < share < math.inf:
@@ -67,24 +79,34 @@ def place_devices(
     if not 1 <= inverter_oversize < math.inf:
         raise InputError(f"inverter_oversize = {inverter_oversize} must be at least 1")
     for name, number in (("pv_per_agent", pv_per_agent), ("batteries_per_agent", batteries_per_agent)):
-        if number < 0:
+        if number is not None and number < 0:
             raise InputError(f"{name} = {number} must be at least 0")
-    if pv_per_agent + batteries_per_agent == 0:
-        raise InputError("pv_per_agent and batteries_per_agent are both 0; every agent needs a device to act with")
+    batteries, inverters = list(own.batteries), list(own.pv_inverters)
     positions = [[feeder.bus_position(bus) for bus in buses] for buses in territories]
-    batteries: list[Battery] = []
-    inverters: list[PvInverter] = []
-    for own, mw in zip(positions, _counted_load_mw(feeder, positions), strict=True):
-        buses = _heaviest_first(feeder, own)
-        n_pv, n_batteries = min(pv_per_agent, len(buses)), min(batteries_per_agent, len(buses))
-        for bus in buses[:n_pv]:
-            p_max_mw = sensible(pv_share * mw / n_pv)
+    for labels, own_buses, mw in zip(territories, positions, _counted_load_mw(feeder, positions), strict=True):
+        n_usual = int(own.buses.isdisjoint(labels))
+        n_pv, n_batteries = (n_usual if number is None else number for number in (pv_per_agent, batteries_per_agent))
+        if n_usual and n_pv + n_batteries == 0:
+            raise InputError(
+                "pv_per_agent and batteries_per_agent are both 0; every agent needs a device to act with, and the "
+                f"territory of bus {labels[0]} has none"
+            )
+        buses = _heaviest_first(feeder, own_buses)
+        pv_buses = _without(own.pv_inverters, buses)[:n_pv]
+        for bus in pv_buses:
+            p_max_mw = sensible(pv_share * mw / len(pv_buses))
             inverters.append(PvInverter(bus, p_max_mw, round(inverter_oversize * p_max_mw, 6)))
-        for index in range(n_batteries):
-            power_mw = sensible(battery_share * mw / n_batteries)
-            bus = buses[(n_pv + index) % len(buses)]
+        turned = buses[len(pv_buses) % len(buses) :] + buses[: len(pv_buses) % len(buses)]  # past those with new PV
+        battery_buses = _without(own.batteries, turned)[:n_batteries]
+        for bus in battery_buses:
+            power_mw = sensible(battery_share * mw / len(battery_buses))
             batteries.append(Battery(bus, round(battery_hours * power_mw, 6), power_mw))
     return Placement(tuple(batteries), tuple(inverters))
+
+
+def _without(devices: Sequence[Battery] | Sequence[PvInverter], buses: list[int]) -> list[int]:
+    taken = {device.bus for device in devices}
+    return [bus for bus in buses if bus not in taken]
 
 
 def _counted_load_mw(feeder: Feeder, positions: list[list[int]]) -> np.ndarray:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import neomflex_jax as nf
+from neomflex_jax.devices import Battery, PvInverter
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.grid.partition import nominal_load_mva, partition_by_electrical_distance
-from neomflex_jax.grid.placement import place_devices, sensible
+from neomflex_jax.grid.placement import Placement, place_devices, sensible
 
 
 @st.composite
@@ -193,3 +194,30 @@ def test_sensible_figures_are_near_and_short(value):
     figure = sensible(value)
     assert 0.85 < figure / value < 1.17
     assert len(f"{figure:.0e}") == 5 or f"{figure:.1e}"[:3] in ("1.2", "1.5", "2.5")
+
+
+@settings(max_examples=100)
+@given(grids(), st.data())
+def test_territories_share_the_devices_of_the_grid(feeder, data):
+    buses = data.draw(st.sets(st.sampled_from(feeder.bus_labels), min_size=1))
+    usable = {bus for bus, load in zip(feeder.bus_labels, nominal_load_mva(feeder), strict=True) if load > 0} | buses
+    n_agents = data.draw(st.integers(1, len(usable)))
+    territories = partition_by_electrical_distance(feeder, n_agents, device_buses=buses)
+    assert sorted(bus for own in territories for bus in own) == sorted(feeder.bus_labels)
+    assert all(is_connected(feeder, own) for own in territories)
+    assert sum(not buses.isdisjoint(own) for own in territories) == min(n_agents, len(buses))
+
+
+def test_new_devices_go_where_the_grid_has_none():
+    feeder = nf.load_feeder("case33bw")
+    territories = partition_by_electrical_distance(feeder, 3, device_buses=[17])
+    own = Placement((Battery(17, 1.0, 0.2),), (PvInverter(17, 0.5, 0.6),))
+    usual = place_devices(feeder, territories, own=own)
+    assert usual.batteries[0] is own.batteries[0]
+    assert len(usual.batteries) == len(usual.pv_inverters) == 3  # its own, and one each for the two others
+    assert sum(17 in part and usual.buses.isdisjoint(set(part) - {17}) for part in territories) == 1
+    more = place_devices(feeder, territories, own=own, pv_per_agent=1, batteries_per_agent=0)
+    assert len(more.pv_inverters) == 4 and len(more.batteries) == 1
+    assert sorted(one.bus for one in more.pv_inverters).count(17) == 1
+    with pytest.raises(nf.InputError, match="every agent needs a device"):
+        place_devices(feeder, territories, own=own, pv_per_agent=0, batteries_per_agent=0)
