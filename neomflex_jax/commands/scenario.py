@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from neomflex_jax.commands.console import console, print_table
-from neomflex_jax.commands.existing_files import refuse_existing
 from neomflex_jax.commands.imported_modules import Modules
+from neomflex_jax.commands.new_scenario import NewScenario
 from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
-from neomflex_jax.files.whole_files import write_whole
 
 if TYPE_CHECKING:
     from neomflex_jax.evaluation import Trajectory
-    from neomflex_jax.grid import Feeder
 
 IMAGES = (".png", ".pdf", ".svg")
 
@@ -160,92 +157,6 @@ def worst_day(trajectory: Trajectory) -> tuple[int, Trajectory]:
     day = int(days[int(strayed.argmax())])
     own = days == day
     return day, trajectory.rows(own)
-
-
-@dataclass(frozen=True)
-class NewScenario:
-    """Write a scenario for any feeder: territories by electrical distance, devices by load, ready to train.
-
-    A net.json is converted into a feeder folder beside the scenario file.
-    """
-
-    source: Annotated[str, tyro.conf.arg(name="from")]
-    """A packaged feeder's name, a feeder folder, or a pandapower net.json."""
-    output: Path
-    """The TOML file to write; its name becomes the scenario's."""
-    agents: int = 3
-    """How many agents to share the feeder among; at most one for each bus with load."""
-    pv_share: float = 0.8
-    """Active power of all PV over the feeder's nominal load."""
-    battery_share: float = 0.4
-    """Power of all batteries over the feeder's nominal load."""
-    battery_hours: float = 4.0
-    """Hours for which a full battery could give its power."""
-    inverter_oversize: float = 1.1
-    """Apparent power of a PV inverter over its active power; what is above 1 is room for reactive power at noon."""
-    pv_per_agent: int = 1
-    """PV inverters of each agent."""
-    batteries_per_agent: int = 1
-    """Batteries of each agent."""
-    overwrite: bool = False
-    """Replace the scenario file, and the feeder folder beside it."""
-
-    def execute(self, started: float) -> int:
-        """Write; returns the exit status."""
-        from neomflex_jax.commands.scenario_file import write_scenario_text
-        from neomflex_jax.environment.own_series import own_generation_text
-        from neomflex_jax.grid import load_feeder
-        from neomflex_jax.grid.partition import partition_by_electrical_distance
-        from neomflex_jax.grid.placement import place_devices
-        from neomflex_jax.scenario import load_scenario
-
-        if self.output.suffix != ".toml" or self.output.is_dir():
-            raise InputError(f"{self.output}: give a file whose name ends in .toml")
-        if self.output.exists() and not self.overwrite:
-            raise InputError(f"{self.output}: is there already; give --overwrite or another --output")
-        if any("\ud800" <= letter <= "\udfff" for letter in str(self.output)):
-            raise InputError(f"{self.output}: a name that is no text here, and the file states it; give another")
-        feeder = load_feeder(self.source)
-        territories = partition_by_electrical_distance(feeder, self.agents)
-        devices = place_devices(
-            feeder,
-            territories,
-            pv_share=self.pv_share,
-            battery_share=self.battery_share,
-            battery_hours=self.battery_hours,
-            inverter_oversize=self.inverter_oversize,
-            pv_per_agent=self.pv_per_agent,
-            batteries_per_agent=self.batteries_per_agent,
-        )
-        name = self.output.stem
-        feeder_field = self._place_feeder(feeder)
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        text = write_scenario_text(name, feeder, feeder_field, territories, devices)
-        write_whole(self.output, text)
-        load_scenario(self.output)
-        console.print(f"scenario: {self.output}    feeder: {feeder_field}")
-        told = own_generation_text(feeder)
-        if told is not None:
-            console.print(f"feeder {feeder_field}: {told}", markup=False)
-        console.print(f"look at it:  neomflex scenario show {self.output} --output {name}.png")
-        console.print(f"check it:    neomflex scenario check {self.output}")
-        console.print(f"train on it: neomflex train --scenario {self.output} --output results/{name}")
-        return 0
-
-    def _place_feeder(self, feeder: Feeder) -> str:
-        """Write the feeder beside the scenario file if it comes from a net; returns how the file names it."""
-        from neomflex_jax.grid import feeder_names
-        from neomflex_jax.grid.to_csv import FILES, write_feeder
-
-        if self.source in feeder_names():
-            return self.source
-        if Path(self.source).is_dir():
-            return Path(os.path.relpath(self.source, self.output.parent)).as_posix()
-        folder = self.output.with_name(f"{self.output.stem}_feeder")
-        refuse_existing(folder, FILES, self.overwrite)
-        self.output.unlink(missing_ok=True)  # a scenario never stands over another feeder than its own
-        write_feeder(feeder, folder)
-        return folder.name
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ import dataclasses
 import json
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from neomflex_jax.commands.scenario_series import ScenarioSeries
+from neomflex_jax.devices import Device
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.placement import Placement
 from neomflex_jax.scenario import Limits, RewardConfig, Rules
@@ -18,6 +21,8 @@ REMARKS = {
     "power_flow": "ac | calibrated | lindistflow | dc; calibrated is fitted to AC on this scenario",
     "profiles": "packaged training or testing profiles, or a CSV file with Demand and Solar",
     "evaluation_profiles": "days that training does not see",
+    "evaluation_file": "weeks that training does not see",
+    "unit": "of the columns that elements and devices follow; or MW, kW, W",
     "steps_per_day": "rows of the profiles that make a day",
     "band_min_pu": "the band that the reward asks for",
     "hard_min_pu": "outside: a violation",
@@ -43,40 +48,67 @@ REMARKS = {
     "s_mva": "p_mw and q_mvar together; active power comes first",
 }
 
+SUN_STEPS = ("solar_first_step", "solar_last_step")  # stated of days of 48 steps
+
 
 def write_scenario_text(
-    name: str, feeder: Feeder, feeder_field: str, territories: Sequence[Sequence[int]], devices: Placement
+    name: str,
+    feeder: Feeder,
+    feeder_field: str,
+    territories: Sequence[Sequence[int]],
+    devices: Placement,
+    series: ScenarioSeries | None = None,
 ) -> str:
-    """Return the file's text; `feeder_field` is a packaged feeder's name or a path from the file's folder."""
+    """Return the file's text.
+
+    Parameters
+    ----------
+    feeder_field
+        A packaged feeder's name, or a path from the file's folder.
+    series
+        Those beside the file; the packaged ones if None.
+    """
     n_agents, n_pv, n_batteries = len(territories), len(devices.pv_inverters), len(devices.batteries)
+    steps_per_day = 48 if series is None else series.steps_per_day
     counts = f"{feeder.n_bus} buses, {n_agents} agents, {n_batteries} batteries, {n_pv} PV inverters"
     load_mw = feeder.consumption_mva().real
     pv_mw = sum(device.p_max_mw for device in devices.pv_inverters)
     battery_mw = sum(device.power_mw for device in devices.batteries)
     lines = [
         f"# {counts}, on feeder {feeder.name}.",
-        "# Territories: by electrical distance, balanced by load; devices: sized by load. A suggestion to edit.",
+        "# Territories: by electrical distance, balanced by load; devices: sized by load, or the net's own with its",
+        "# ratings. A suggestion to edit.",
         "# docs/scenarios.md has every field, also of [observation], [uncertainty], [[flexible_loads]], [[variants]].",
         f"# Nominal load {load_mw.sum():.4g} MW, PV {pv_mw:.4g} MW, batteries {battery_mw:.4g} MW.",
         field("name", name),
         field("description", counts),
         field("feeder", feeder_field),
-        *fields(power_flow="ac", profiles="training", evaluation_profiles="testing"),
-        *fields(step_hours=0.5, steps_per_day=48),
+        *fields(power_flow="ac"),
+        *(fields(profiles="training", evaluation_profiles="testing") if series is None else ()),
+        *fields(step_hours=24.0 / steps_per_day, steps_per_day=steps_per_day),
     ]
+    if series is not None:
+        lines[3:3] = textwrap.wrap(f"Series: {series.notice}", 118, initial_indent="# ", subsequent_indent="# ")
+        lines += ["", "[profiles]", *fields(**dict[str, Any](series.header))]
+        for table, columns in series.maps.items():
+            lines += ["", f"[profiles.{table}]", *(f"{_text(key)} = {_text(name)}" for key, name in columns.items())]
     for index, buses in enumerate(territories):
         own = [feeder.bus_position(bus) for bus in buses]
         lines += ["", "[[territories]]", f"# {len(buses)} buses, {load_mw[own].sum():.4g} MW of nominal load"]
         lines += [field("agent", f"agent_{index + 1}"), field("buses", list(buses))]
-    for index, battery in enumerate(devices.batteries):
-        lines += ["", "[[batteries]]", field("bus", battery.bus)]
-        lines += fields(index == 0, capacity_mwh=battery.capacity_mwh, power_mw=battery.power_mw)
-    for index, inverter in enumerate(devices.pv_inverters):
-        lines += ["", "[[pv_inverters]]", field("bus", inverter.bus)]
-        lines += fields(index == 0, p_max_mw=inverter.p_max_mw, s_mva=inverter.s_mva)
-    for table, part in (("limits", Limits()), ("reward", RewardConfig()), ("rules", Rules())):
+    for kind, of_kind in (("batteries", devices.batteries), ("pv_inverters", devices.pv_inverters)):
+        for index, device in enumerate(of_kind):
+            lines += ["", f"[[{kind}]]", *fields(index == 0, **_stated(device))]
+    sun = {name: round(getattr(RewardConfig, name) * steps_per_day / 48) for name in SUN_STEPS}
+    for table, part in (("limits", Limits()), ("reward", RewardConfig(**sun)), ("rules", Rules())):
         lines += ["", f"[{table}]", *fields(**dataclasses.asdict(part))]
     return "\n".join(lines) + "\n"
+
+
+def _stated(device: Device) -> dict[str, object]:
+    """Return a device's fields that are not their defaults."""
+    own = dataclasses.fields(device)  # type: ignore[arg-type]  # every kind is a dataclass
+    return {one.name: value for one in own if (value := getattr(device, one.name)) != one.default}
 
 
 def fields(remarks: bool = True, **values: object) -> list[str]:
@@ -97,7 +129,7 @@ def field(name: str, value: object, remark: str = "") -> str:
         wrapped = textwrap.fill(text, 112, initial_indent="    ", subsequent_indent="    ")
         return f"{name} = [\n{wrapped},\n]"
     line = f"{name} = {_text(value)}"
-    return f"{line:<{WIDTH}}# {remark}" if remark else line
+    return f"{line:<{WIDTH - 2}}  # {remark}" if remark else line
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,67 @@
+"""The grid that a new scenario is for: a feeder, and what a net has beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.files.paths import is_folder
+from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.grid.from_pandapower import read_columns
+from neomflex_jax.grid.from_pandapower.own_devices import take_devices
+from neomflex_jax.grid.from_pandapower.sources import NetSource, is_net_source, open_net
+from neomflex_jax.grid.placement import NOTHING, Placement
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedGrid:
+    """A feeder without what became devices, those devices, and series."""
+
+    feeder: Feeder
+    folder: Path | None = None  # where it is a feeder folder
+    own: Placement = NOTHING  # devices of the net's own
+    takes: bool = False  # True if these were asked for
+    left: tuple[str, ...] = ()  # what was not taken, and why
+    pv_rows: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # see `OwnDevices`
+    source: NetSource | None = None  # the net as it was
+    net: Any = None  # without what was taken
+
+
+def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
+    """Open what a user calls a grid.
+
+    Parameters
+    ----------
+    take
+        Which of a net's own devices to take, see `take_devices`; None: all of a net with series, none of others.
+    battery_hours
+        As in `take_devices`.
+
+    Raises
+    ------
+    InputError
+        As `load_feeder`, `open_net` and `take_devices`; or if devices are asked of what is no net.
+    """
+    if not is_net_source(text):
+        if take not in (None, "none"):
+            raise InputError(f"take_devices = {take!r}: {text} is no net, and only a net states devices with ratings")
+        return OpenedGrid(load_feeder(text), folder=Path(text) if is_folder(Path(text)) else None)
+    source = open_net(text)
+    take = take or ("none" if source.series is None else "all")
+    try:
+        own = take_devices(source.net, take, battery_hours=battery_hours)
+        feeder = Feeder.from_columns(read_columns(own.net, source.name))
+    except InputError as error:
+        raise InputError(f"{text}: {error}") from error
+    return OpenedGrid(
+        feeder=feeder,
+        own=Placement(own.batteries, own.pv_inverters),
+        takes=take != "none",
+        left=own.left,
+        pv_rows=own.pv_rows,
+        source=source,
+        net=own.net,
+    )
