@@ -8,7 +8,7 @@ from neomflex_jax.environment.users_parts import register_observation, register_
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.fidelity import fidelity
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.powerflow import AcConfig, PowerFlow, PowerFlowResult, bind, calibrate, power_flow
+from neomflex_jax.powerflow import AcConfig, PowerFlow, PowerFlowResult, Setting, bind, calibrate, power_flow
 from neomflex_jax.scenario import Scenario, load_scenario
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "PowerFlow",
     "PowerFlowResult",
     "Scenario",
+    "Setting",
     "State",
     "StepInfo",
     "TimeStep",

@@ -2,6 +2,7 @@
 
 from neomflex_jax.powerflow.bound import PowerFlow, bind, calibrate
 from neomflex_jax.powerflow.methods.register import CHEAPEST_FIRST, METHODS, check_method, method_named
+from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
@@ -12,6 +13,7 @@ __all__ = [
     "AcConfig",
     "PowerFlow",
     "PowerFlowResult",
+    "Setting",
     "bind",
     "calibrate",
     "check_method",

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -24,43 +24,46 @@ from jax import Array, lax
 
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.powerflow.bound import PowerFlow
+from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.piece_sizes import PieceSizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 
+# p and q (n_cases, n_bus), and where ratios or shunts differ from case to case each one's
+Cases: TypeAlias = tuple[Array, Array, Setting | None]
 
-def solve_cases(
-    solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None = None
-) -> PowerFlowResult:
-    """Solve cases of shape (n_cases, n_bus); the result's `fields`, None for all, get a leading axis (n_cases,)."""
+
+def solve_cases(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None = None) -> PowerFlowResult:
+    """Solve cases, arguments of `PowerFlow`; the result's `fields`, None for all, get a leading axis (n_cases,)."""
+    p_injection_mw, q_injection_mvar, setting = cases
     n_cases = p_injection_mw.shape[0]
+    solver = solver if setting is None else solver.by_products()
     solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
     sizes = solver.piece_sizes(fields)
     if jax.default_backend() != "cpu" or n_cases <= sizes.uncut_cases:
-        return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
+        return _solve_at_once(solver, cases, fields)
     size = sizes.chunk_cases
     device = getattr(p_injection_mw, "device", None)
-    leaves = jax.tree.leaves((solver, p_injection_mw, q_injection_mvar))
+    leaves = jax.tree.leaves((solver, cases))
     here = jnp.zeros(())  # a tracer inside a jit, even where all inputs are closed over
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in (here, *leaves))
     if traced or not isinstance(device, jax.Device):  # inside jit, or spread over devices
-        return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
+        return _solve_chunks(solver, cases, fields, size)
     count = _piece_cases(n_cases, sizes, solver.grid.topology.n_bus)
     if count == n_cases:
-        return _solve_chunks(solver, p_injection_mw, q_injection_mvar, fields, size)
-    return _solve_on_threads(solver, p_injection_mw, q_injection_mvar, fields, size, count, device)
+        return _solve_chunks(solver, cases, fields, size)
+    return _solve_on_threads(solver, cases, fields, size, count, device)
 
 
 def _solve_on_threads(
     solver: PowerFlow,
-    p_injection_mw: Array,
-    q_injection_mvar: Array,
+    cases: Cases,
     fields: tuple[str, ...] | None,
     size: int,
     count: int,
     device: jax.Device,
 ) -> PowerFlowResult:
     """Solve pieces of `count` cases, in chunks of `size`, on a thread for each core."""
-    n_cases = p_injection_mw.shape[0]
+    n_cases = cases[0].shape[0]
     x64 = jax.dtypes.canonicalize_dtype(np.float64) == np.float64
     gathered = _Gathered(n_cases)
 
@@ -68,13 +71,13 @@ def _solve_on_threads(
         start = min(first, n_cases - count)  # pieces of one length are one program: the last goes back a little
         # settings of JAX hold in the thread that made them
         with nan_is_a_value(), jax.enable_x64(x64), jax.default_device(device):
-            solved = _solve_piece(solver, p_injection_mw, q_injection_mvar, start, fields, size, count)
+            solved = _solve_piece(solver, cases, start, fields, size, count)
         gathered.put(first, jax.tree.map(lambda leaf: np.asarray(leaf)[first - start :], solved))
 
     for _ in _pool().map(solve, range(0, n_cases, count)):
         pass
     with jax.default_device(device):
-        return gathered.result(device if p_injection_mw.committed else None)
+        return gathered.result(device if cases[0].committed else None)
 
 
 def _piece_cases(n_cases: int, sizes: PieceSizes, n_bus: int) -> int:
@@ -117,34 +120,29 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
 
 
 @jax.jit(static_argnames="fields")
-def _solve_at_once(
-    solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None
-) -> PowerFlowResult:
-    return jax.vmap(lambda p, q: _keep(solver(p, q), fields))(p_injection_mw, q_injection_mvar)
+def _solve_at_once(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None) -> PowerFlowResult:
+    return jax.vmap(lambda *case: _keep(solver(*case), fields))(*cases)
 
 
 @jax.jit(static_argnames=("fields", "size"))
-def _solve_chunks(
-    solver: PowerFlow, p_injection_mw: Array, q_injection_mvar: Array, fields: tuple[str, ...] | None, size: int
-) -> PowerFlowResult:
-    if len(p_injection_mw) <= size:
-        return _solve_at_once(solver, p_injection_mw, q_injection_mvar, fields)
-    return lax.map(lambda case: _keep(solver(*case), fields), (p_injection_mw, q_injection_mvar), batch_size=size)
+def _solve_chunks(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None, size: int) -> PowerFlowResult:
+    if len(cases[0]) <= size:
+        return _solve_at_once(solver, cases, fields)
+    return lax.map(lambda case: _keep(solver(*case), fields), cases, batch_size=size)
 
 
 @jax.jit(static_argnames=("fields", "size", "count"))
 def _solve_piece(
     solver: PowerFlow,
-    p_injection_mw: Array,
-    q_injection_mvar: Array,
+    cases: Cases,
     start: Array | int,
     fields: tuple[str, ...] | None,
     size: int,
     count: int,
 ) -> PowerFlowResult:
     """Solve `count` cases from `start` on; cut out in here, for at the top level every slice is a call of its own."""
-    p, q = (lax.dynamic_slice_in_dim(values, start, count) for values in (p_injection_mw, q_injection_mvar))
-    solved: PowerFlowResult = _solve_chunks(solver, p, q, fields, size)
+    piece = jax.tree.map(lambda values: lax.dynamic_slice_in_dim(values, start, count), cases)
+    solved: PowerFlowResult = _solve_chunks(solver, piece, fields, size)
     return solved
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -18,6 +19,7 @@ from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.register import method_named
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.network.setting import Setting, with_setting
 from neomflex_jax.powerflow.network.tree import TreeNetwork
 from neomflex_jax.powerflow.piece_sizes import PieceSizes
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -53,7 +55,10 @@ class PowerFlow:
 
     @nan_is_a_value()
     def __call__(
-        self, p_injection_mw: Num[ArrayLike, " n_node"], q_injection_mvar: Num[ArrayLike, " n_node"]
+        self,
+        p_injection_mw: Num[ArrayLike, " n_node"],
+        q_injection_mvar: Num[ArrayLike, " n_node"],
+        setting: Setting | None = None,
     ) -> PowerFlowResult:
         """Solve one case; `jax.vmap` solves many.
 
@@ -61,17 +66,28 @@ class PowerFlow:
         ----------
         p_injection_mw, q_injection_mvar
             Net injections in MW and Mvar, positive into the grid, shapes (n_node,).
+        setting
+            The case's own ratios, (n_tap,) in the order of the branches that were bound, and shunts, (n_node,).
 
         Returns
         -------
         PowerFlowResult
             Fields as they stand there, without leading axes. Failure is a value: see `converged` and `residual_mva`.
+
+        Raises
+        ------
+        InputError
+            If there is a setting, and the method does not solve the AC equations.
         """
+        grid = self.grid
+        if setting is not None:
+            check_can_be_set(type(self.model))
+            grid = with_setting(grid, setting)
         # never below the precision of the impedances, which is single or double
         dtype = jnp.result_type(p_injection_mw, q_injection_mvar, self.grid.r)
         p_injection_mw, q_injection_mvar = (jnp.asarray(values, dtype) for values in (p_injection_mw, q_injection_mvar))
         with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
-            flow = self.model.solve(self.grid, p_injection_mw, q_injection_mvar)
+            flow = self.model.solve(grid, p_injection_mw, q_injection_mvar)
         slack = self.grid.topology.slack  # what is at the slack's bus moves its import and nothing else
         return replace(
             flow,
@@ -83,7 +99,7 @@ class PowerFlow:
     def on(self, feeder: Feeder) -> PowerFlow:
         """Return the same method on other impedances, traced ones perhaps, of the same topology; a fit is kept."""
         form = "tree" if isinstance(self.grid.form, TreeNetwork) else "dense"
-        grid = per_unit(feeder, form, lossless=self.model.angles_only)
+        grid = per_unit(feeder, form, lossless=self.model.angles_only, tap_branches=self.grid.tap_branches)
         return replace(self, grid=replace(grid, swept=self.grid.swept))
 
     def by_products(self) -> PowerFlow:
@@ -108,6 +124,7 @@ def bind(
     *,
     network: str = "auto",
     sweeps: bool = True,
+    taps: Sequence[tuple[int, int]] = (),
 ) -> PowerFlow:
     """Prepare a power-flow method for a feeder once, to call it many times.
 
@@ -126,6 +143,8 @@ def bind(
     sweeps
         False takes matrix products where machine code would solve radial feeders on a CPU: the same results, slower,
         in a program that `jax.export` accepts. ``NEOMFLEX_SWEEPS=off`` does so for a whole process.
+    taps
+        Branches, each by the labels of its from and to bus, whose ratios each case may have its own factor on.
 
     Returns
     -------
@@ -136,12 +155,14 @@ def bind(
     ------
     InputError
         If there is no such method or form, a tree is asked for and the feeder has a loop, sweeps are asked for and
-        forbidden, or a loop has no reactance on which `dc` could solve it.
+        forbidden, a loop has no reactance on which `dc` could solve it, or a ratio cannot be set at one of `taps`.
     """
     kind = method_named(method)
+    if taps:
+        check_can_be_set(kind)
     if kind.fitted:
         return calibrate(feeder, *_samples_around_loads(feeder), network=network, sweeps=sweeps)
-    return PowerFlow(_grid(feeder, kind, network, sweeps), kind.configured(ac_config))
+    return PowerFlow(_grid(feeder, kind, network, sweeps, tap_branches(feeder, taps)), kind.configured(ac_config))
 
 
 @platform_is_there()
@@ -196,7 +217,50 @@ def calibrate(
     return PowerFlow(grid, fitted)
 
 
-def _grid(feeder: Feeder, kind: type[Method], network: str, sweeps: bool) -> PerUnitFeeder:
+def check_can_be_set(kind: type[Method]) -> None:
+    """Raise `InputError` if a method has no place for ratios and shunts that differ from case to case."""
+    if not kind.exact:
+        raise InputError(
+            f"the power flow {kind.name!r} knows one ratio a transformer and one set of shunts; take power_flow = 'ac' "
+            "(or 'newton'), which solve each case with its own"
+        )
+
+
+def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Positions of the branches from one bus to another, by their labels.
+
+    Raises
+    ------
+    InputError
+        If a branch is not there, open, listed the other way round, one of several, or named twice.
+    """
+    labels, topology = feeder.bus_labels, feeder.topology
+    ends = [(labels[start], labels[end]) for start, end in zip(topology.from_bus, topology.to_bus, strict=True)]
+    found: list[int] = []
+    for one, other in taps:
+        where = f"feeder {feeder.name!r}: a tap changer from bus {one} to bus {other}"
+        there = [branch for branch, pair in enumerate(ends) if pair == (one, other)]
+        if not there and (other, one) in ends:
+            raise InputError(
+                f"{where}: the branch is listed from {other} to {one}, and the tap changer sits at the "
+                "from end; name the buses in that order"
+            )
+        if not there:
+            near = ", ".join(f"{a}-{b}" for a, b in ends if one in (a, b) or other in (a, b))
+            raise InputError(f"{where}: no branch joins them; " + (f"there are {near}" if near else "it has neither"))
+        if len(there) > 1:
+            raise InputError(f"{where}: {len(there)} branches join them; merge these, for it is open which is meant")
+        if not topology.in_service[there[0]]:
+            raise InputError(f"{where}: the branch is open; close it, or leave the tap changer out")
+        if there[0] in found:
+            raise InputError(f"{where}: there is one already; leave one out")
+        found += there
+    return tuple(found)
+
+
+def _grid(
+    feeder: Feeder, kind: type[Method], network: str, sweeps: bool, tap_branches: tuple[int, ...] = ()
+) -> PerUnitFeeder:
     """Feeder in per unit, in a form that suits the method."""
     if network == "sweep" and not sweeps:
         raise InputError("network = 'sweep' asks for what sweeps = False forbids; ask for 'tree' or 'dense'")
@@ -205,7 +269,7 @@ def _grid(feeder: Feeder, kind: type[Method], network: str, sweeps: bool) -> Per
             f"feeder {feeder.name!r} has generators or several external grids, and {kind.name!r} knows one voltage, "
             "the slack's; take 'ac' or 'newton'"
         )
-    grid = per_unit(feeder, network, lossless=kind.angles_only)
+    grid = per_unit(feeder, network, lossless=kind.angles_only, tap_branches=tap_branches)
     return replace(grid, swept=grid.swept and sweeps and kind.sweep is not None)
 
 

@@ -145,7 +145,7 @@ def test_a_piece_that_fails_is_reported_and_the_next_call_works(
     solve = batch._solve_piece
 
     def failing(*arguments: object) -> object:
-        if arguments[3] == CHUNK:
+        if arguments[2] == CHUNK:
             raise MemoryError("no room")
         return solve(*arguments)
 

@@ -27,12 +27,14 @@ from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.results import bus_current, exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.setting import Own, apart, together
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps.door import Sweep, ac_by_sweeps, can_sweep
 
 Voltage = tuple[Array, Array]  # real and imaginary part
+Solved = tuple[Array, Array, Array, Array]  # rises' real and imaginary part, whether it converged, evaluations
 
 
 @jax.tree_util.register_dataclass
@@ -62,13 +64,14 @@ class Ac(Method):
 
         def unbalance(rise: Voltage) -> Voltage:
             network = grid.network
-            wr, wi = network.no_load
+            wr, wi = grid.no_load()
             inner_p, inner_q, dr, di = (network.enter(values) for values in (p, q, *rise))
-            gr, gi = network.drop(*bus_current(grid, inner_p, inner_q, wr + dr, wi + di))
+            gr, gi = grid.drop(*bus_current(grid, inner_p, inner_q, wr + dr, wi + di))
             return rise[0] - network.leave(gr), rise[1] - network.leave(gi)
 
         def solve(_: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
-            rise_r, rise_i, converged, evaluations = _batched(self.config)(jax.lax.stop_gradient(grid), p, q)
+            shared, own = apart(jax.lax.stop_gradient(grid))
+            rise_r, rise_i, converged, evaluations = _batched(self.config)(shared, own, p, q)
             # floats, because custom_root differentiates what it returns
             return (rise_r, rise_i), (converged.astype(p.dtype), evaluations.astype(p.dtype))
 
@@ -83,31 +86,37 @@ class Ac(Method):
         return exact_result(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
 
 
-def _batched(config: AcConfig) -> Callable[..., tuple[Array, Array, Array, Array]]:
+def _batched(config: AcConfig) -> Callable[..., Solved]:
     """Make the function that solves one case; `vmap` over its injections becomes one loop over the whole batch."""
 
-    def solve(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
-        """Solve for (..., n_bus - 1) injections; the same axes come back."""
-        if can_sweep(grid, Ac.sweep, p.dtype):
+    def solve(grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Solved:
+        """Solve for (..., n_bus - 1) injections and a case's own parts of the grid; the same axes come back."""
+        if own is None and can_sweep(grid, Ac.sweep, p.dtype):
             return ac_by_sweeps(grid, p, q, config.tolerance(p.dtype), config.max_iterations)
-        return solve_by_products(grid, p, q)
+        return solve_by_products(grid, own, p, q)
 
-    def solve_by_products(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array, Array, Array]:
-        enter, leave, tolerance = grid.network.enter, grid.network.leave, config.tolerance(p.dtype)
+    def solve_by_products(
+        grid: PerUnitFeeder, own: Own | None, p: Array, q: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        grid, tolerance = grid if own is None else together(grid, own), config.tolerance(p.dtype)
+        enter, leave = grid.network.enter, grid.network.leave
         rise_r, rise_i, *stop = solve_batch(grid, enter(p), enter(q), tolerance, config.max_iterations)
         return leave(rise_r), leave(rise_i), stop[0], stop[1]
 
     one = jax.custom_batching.custom_vmap(solve)
 
     @one.def_vmap
-    def rule(axis_size: int, in_batched: Any, grid: PerUnitFeeder, p: Array, q: Array) -> Any:
-        grid_batched, p_batched, q_batched = in_batched
+    def rule(axis_size: int, in_batched: Any, grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Any:
+        grid_batched, *case_batched = in_batched
         if any(jax.tree.leaves(grid_batched)):  # every case its own impedances
-            axes = jax.tree.map(lambda batched: 0 if batched else None, (grid_batched, p_batched, q_batched))
-            return jax.vmap(solve_by_products, in_axes=axes)(grid, p, q), (True,) * 4
-        p = p if p_batched else jnp.broadcast_to(p, (axis_size, *p.shape))
-        q = q if q_batched else jnp.broadcast_to(q, (axis_size, *q.shape))
-        return one(grid, p, q), (True,) * 4  # and not `solve`: a map around this one adds its axis too
+            axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
+            return jax.vmap(solve_by_products, in_axes=tuple(axes))(grid, own, p, q), (True,) * 4
+
+        def each(batched: bool, values: Array) -> Array:
+            return values if batched else jnp.broadcast_to(values, (axis_size, *values.shape))
+
+        # and not `solve`: a map around this one adds its axis too
+        return one(grid, *jax.tree.map(each, tuple(case_batched), (own, p, q))), (True,) * 4
 
     return one
 

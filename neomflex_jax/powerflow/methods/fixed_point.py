@@ -36,8 +36,8 @@ class Iterate(NamedTuple):
 
 def evaluate(grid: PerUnitFeeder, p: Array, q: Array, ur: Array, ui: Array) -> tuple[Array, Array]:
     """``G(u)``, all in the network's layout."""
-    dr, di = grid.network.drop(*bus_current(grid, p, q, ur, ui))
-    wr, wi = (grid.network.aligned(part, ur) for part in grid.network.no_load)
+    dr, di = grid.drop(*bus_current(grid, p, q, ur, ui))
+    wr, wi = (grid.network.aligned(part, ur) for part in grid.no_load())
     return wr + dr, wi + di
 
 
@@ -53,11 +53,11 @@ def solve_batch(
         too: next to 1, float32 would round them to 1e-7 each time.
     """
     network = grid.network
-    wr, wi = (network.aligned(part, p) for part in network.no_load)
-    first_r, first_i = network.drop(*bus_current(grid, p, q, wr, wi))
+    wr, wi = (network.aligned(part, p) for part in grid.no_load())
+    first_r, first_i = grid.drop(*bus_current(grid, p, q, wr, wi))
 
     def advance(rise_r: Array, rise_i: Array) -> tuple[Array, Array, Array]:
-        gr, gi = network.drop(*bus_current(grid, p, q, wr + rise_r, wi + rise_i))
+        gr, gi = grid.drop(*bus_current(grid, p, q, wr + rise_r, wi + rise_i))
         fr, fi = gr - rise_r, gi - rise_i
         new_r = gr - (first_r * fr + first_i * fi)
         new_i = gi - (first_i * fr - first_r * fi)

@@ -64,7 +64,7 @@ class Newton(Method):
             return solve_held(grid, p_injection_mw, q_injection_mvar, self.config)
         enter = grid.network.enter
         p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
-        wr, wi = (part.astype(p.dtype) for part in grid.network.no_load)
+        wr, wi = (part.astype(p.dtype) for part in grid.no_load())
         tolerance, first = self.config.tolerance(p.dtype), min(FIRST_EVALUATIONS, self.config.max_iterations)
 
         def unbalance(u: Voltage) -> Voltage:

@@ -45,15 +45,15 @@ def exact_result(
 ) -> PowerFlowResult:
     """Make an exact method's result from p, q and the rise u - w of one case, all without the slack, (n_bus - 1,)."""
     network = grid.network
-    wr, wi = (network.leave(part) for part in network.no_load)
+    wr, wi = (network.leave(part) for part in grid.no_load())
     ur, ui = wr + rise_r, wi + rise_i
     ir, ii = own_r, own_i = injected_current(p, q, ur, ui)
     if grid.bus_admittance is not None:
         g, b = (network.leave(part) for part in grid.bus_admittance)
         ir, ii = own_r - (g * ur - b * ui), own_i - (g * ui + b * ur)
     inner_r, inner_i = network.enter(ir), network.enter(ii)
-    jr, ji = network.flows(inner_r, inner_i)
-    dr, di = (network.leave(part) for part in network.drop(inner_r, inner_i))
+    jr, ji = network.flows(*grid.carried(inner_r, inner_i))
+    dr, di = (network.leave(part) for part in grid.drop(inner_r, inner_i))
     off = (dr - rise_r) ** 2 + (di - rise_i) ** 2
     full_r, full_i = grid.with_slack(ur, grid.slack_vm), grid.with_slack(ui, 0.0)
     if grid.topology.is_radial:

@@ -57,6 +57,14 @@ class DenseNetwork:
         """Reshape bus values without batch axes so that they broadcast against `like`, both in this layout."""
         return values
 
+    def total(self, weights: Array, values: Array) -> Array:
+        """Sum of bus values, weighted without batch axes, both in this layout: what is left are the batch axes."""
+        return jnp.sum(weights * values, axis=-1)
+
+    def spread(self, weights: Array, amounts: Array) -> Array:
+        """Bus values in this layout: amounts, which have the batch axes alone, times weights without any."""
+        return amounts[..., None] * weights
+
     def drop(self, ir: Array, ii: Array) -> tuple[Array, Array]:
         """``Z i``, by three real products instead of four (C. F. Gauss)."""
         both = (ir + ii) @ self.r

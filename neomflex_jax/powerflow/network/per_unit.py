@@ -23,6 +23,7 @@ from neomflex_jax.grid.parts import STATIC, HeldVoltages, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.dense import DenseNetwork, dense_network
+from neomflex_jax.powerflow.network.taps import Taps, place_taps
 from neomflex_jax.powerflow.network.tree import TreeNetwork, tree_network
 
 NETWORKS = ("auto", "sweep", "dense", "tree")
@@ -41,15 +42,19 @@ class PerUnitFeeder:
     charging: Pair | None  # (n_branch,) half-admittances g and b of the branches, one at each end
     from_ratio: Pair | None  # (n_branch,) voltage behind the ideal transformer at the from end over u of that bus
     shunt: Pair | None  # (n_bus,) admittances of the bus shunts alone
-    bus_admittance: Pair | None  # network layout: shunts and charging
+    bus_admittance: Pair | None  # network layout: shunts and charging; with batch axes where they vary
     scale: Pair | None  # (n_bus,) magnitude of k, and its angle in rad
     from_current: HostArray | None  # (n_branch,) from-end current, as a share of its rating, per to-end current
     slack_vm: HostArray  # ()
     i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
     held: HeldVoltages | None  # in physical units
+    taps: Taps | None  # of the tap changers that a setting can move
+    tap_factor: Array | None  # (..., n_tap) what a setting makes of them; None: nothing
+    tap_branches: tuple[int, ...] = field(metadata=STATIC)
     topology: Topology = field(metadata=STATIC)
     s_base_mva: float = field(metadata=STATIC)
+    is_set: bool = field(metadata=STATIC)  # ratios and shunts are those of a setting, a case's own
     swept: bool = field(metadata=STATIC)  # a method that has a sweep may use it
 
     __repr__ = one_line
@@ -59,6 +64,25 @@ class PerUnitFeeder:
         """The impedances; there are none where more voltages than the slack's are held."""
         assert self.form is not None  # `methods.held` solves such a feeder, on admittances
         return self.form
+
+    def no_load(self) -> tuple[Array, Array]:
+        """Voltages w without any injection, in the network's layout."""
+        if self.taps is None or self.tap_factor is None:
+            return self.network.no_load
+        return self.taps.seen(self.network, self.tap_factor, self.network.no_load, self.slack_vm)
+
+    def carried(self, ir: Array, ii: Array) -> tuple[Array, Array]:
+        """Currents that the impedances see of currents into the network at the buses, both in its layout."""
+        if self.taps is None or self.tap_factor is None:
+            return ir, ii
+        return self.taps.carried(self.network, self.tap_factor, (ir, ii))
+
+    def drop(self, ir: Array, ii: Array) -> tuple[Array, Array]:
+        """Voltages' rises u - w of currents into the network at the buses, both in its layout."""
+        if self.taps is None or self.tap_factor is None:
+            return self.network.drop(ir, ii)
+        rise = self.network.drop(*self.taps.carried(self.network, self.tap_factor, (ir, ii)))
+        return self.taps.seen(self.network, self.tap_factor, rise)
 
     def without_slack(self, injection: Array) -> Array:
         """Bus injections in per unit, without the slack's entry, shape (..., n_bus - 1)."""
@@ -72,20 +96,22 @@ class PerUnitFeeder:
         return jnp.concatenate([values[..., :slack], at_slack, values[..., slack:]], axis=-1)
 
 
-def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -> PerUnitFeeder:
+def per_unit(
+    feeder: Feeder, network: str = "auto", *, lossless: bool = False, tap_branches: tuple[int, ...] = ()
+) -> PerUnitFeeder:
     """Convert to per unit once, at the entrance of the power flow.
 
     Computes in float64 on the host while the feeder's arrays are NumPy arrays, and inside jit when they are traced; the
     result is in JAX's precision of the moment. `network` chooses its form: `dense` for any topology, `tree` for a
     radial one, `auto` for the faster: a tree for radial feeders of `TREE_FROM_BUSES` buses or more. With `auto` and
     `sweep`, the same for radial feeders alone, a radial feeder is marked `swept`. A `lossless` network is one of the
-    reactances alone.
+    reactances alone. `tap_branches` are those whose ratios a setting may change.
 
     Raises
     ------
     InputError
         If a tree is asked for and the feeder has a loop, or a lossless network and a loop has no reactance, naming the
-        branch that closes it.
+        branch that closes it; or a tap changer's branch is part of a loop.
     """
     _check_loops(feeder, network, lossless)
     topology = feeder.topology
@@ -107,11 +133,13 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
     swept = network in ("auto", "sweep") and topology.is_radial and feeder.held is None
     if network in ("auto", "sweep"):
         network = "tree" if topology.is_radial and topology.n_bus >= TREE_FROM_BUSES else "dense"
-    form = entered = None
+    form = entered = taps = None
     if feeder.held is None:
         form = _network(feeder, network, 0.0 * r if lossless else r, x, from_ratio)
         admittance = _bus_admittance(topology, charging, shunt, from_ratio)
         entered = None if admittance is None else (form.enter(admittance[0]), form.enter(admittance[1]))
+        if tap_branches:
+            taps = place_taps(topology, form, tap_branches, lambda branch: _branch_name(feeder, branch))
     grid = PerUnitFeeder(
         form=form,
         r=r,
@@ -128,8 +156,12 @@ def per_unit(feeder: Feeder, network: str = "auto", *, lossless: bool = False) -
         * (1.0 if magnitude is None else magnitude[end]),
         max_i_ka=feeder.max_i_ka,
         held=feeder.held,
+        taps=taps,
+        tap_factor=None,
+        tap_branches=tap_branches,
         topology=topology,
         s_base_mva=feeder.s_base_mva,
+        is_set=False,
         swept=swept,
     )
     return jax.tree.map(jnp.asarray, grid)

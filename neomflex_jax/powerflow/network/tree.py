@@ -92,7 +92,15 @@ class TreeNetwork:
 
     def aligned(self, values: Array, like: Array) -> Array:
         """Reshape bus values without batch axes so that they broadcast against `like`, both in this layout."""
-        return values.reshape(values.shape[:2] + (1,) * (like.ndim - 2))
+        return values if values.ndim == like.ndim else values.reshape(values.shape[:2] + (1,) * (like.ndim - 2))
+
+    def total(self, weights: Array, values: Array) -> Array:
+        """Sum of bus values, weighted without batch axes, both in this layout: what is left are the batch axes."""
+        return jnp.sum(self.aligned(weights, values) * values, axis=(0, 1))
+
+    def spread(self, weights: Array, amounts: Array) -> Array:
+        """Bus values in this layout: amounts, which have the batch axes alone, times weights without any."""
+        return weights.reshape(weights.shape[:2] + (1,) * amounts.ndim) * amounts
 
     def drop(self, ir: Array, ii: Array) -> tuple[Array, Array]:
         """``Z i``, by three real products instead of four (C. F. Gauss)."""
