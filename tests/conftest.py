@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from compiled_programs import compile_quickly, forget_if_many, keep_in
+from empty_tables import copy_empty_tables
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 from shapes import check_shapes
@@ -39,8 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Check the shapes that public signatures state, in whatever modules the tests have loaded."""
+    """Once tests have loaded what they use: check the shapes that public signatures state, make nets quickly."""
     check_shapes()
+    copy_empty_tables()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,10 @@ pandapower's rows are found by bus label, never by position: its tables may be s
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -163,10 +166,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
 
 def side_by_side(built: PandapowerNet, n_copies: int) -> PandapowerNet:
     """Copy a net into islands of one net: tables repeat whole, labels and bus numbers move up by copy."""
-    import pandapower
-
-    one = built.net
-    net = pandapower.create_empty_network(name=one.name, sn_mva=one.sn_mva, f_hz=one.f_hz)
+    one, net = built.net, deepcopy(built.net)
     bus_stride = int(one.bus.index.max()) + 1
     for element, bus_columns in BUS_COLUMNS.items():
         table = one[element]
@@ -185,7 +185,13 @@ def side_by_side(built: PandapowerNet, n_copies: int) -> PandapowerNet:
 def _shipped_net(feeder: Feeder) -> Any:
     import pandapower.networks
 
-    return getattr(pandapower.networks, feeder.name)()
+    return deepcopy(_read_once(getattr(pandapower.networks, feeder.name)))
+
+
+@cache
+def _read_once(read: Callable[[], Any]) -> Any:
+    """Return the net that a function of pandapower's reads from a file, which takes it half a second."""
+    return read()
 
 
 def _check_elements(net: Any) -> None:
