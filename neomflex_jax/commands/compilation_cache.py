@@ -8,28 +8,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-SWITCH = "NEOMFLEX_CACHE"
+from neomflex_jax.folders.cache import cache_folder
+
 QUIET_SINCE = (0, 10, 2)  # before, jaxlib warns at every program it reads back that the processor may not run it
-
-
-def cache_folder(environment: Mapping[str, str], home: Path, platform: str) -> Path | None:
-    """Return where compiled programs belong on this platform; None: nowhere."""
-    chosen = environment.get(SWITCH, "")
-    if chosen.lower() in ("off", "0", "no", "false"):
-        return None
-    if chosen:
-        return Path(chosen).expanduser()
-    if platform == "win32":
-        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(environment.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "neomflex_jax" / "compiled"
 
 
 def use_compilation_cache() -> Path | None:

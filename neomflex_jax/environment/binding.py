@@ -86,7 +86,7 @@ def sample_injections(
     action = np.where(mild, action * random.random((n_samples, 1, 1)), action)
     half_full = {kind.table: kind.middle(kind.stack(scenario.of(kind))) for kind in scenario.kinds}
 
-    def injections(row: Array, action: Array) -> tuple[Array, Array]:
+    def injections(profiles: Profiles, row: Array, action: Array) -> tuple[Array, Array]:
         load_p_mw, load_q_mvar = loads_of_row(feeder, profiles, row)
         delivered = deliver(
             scenario,
@@ -100,7 +100,8 @@ def sample_injections(
         )
         return node_injections(scenario, layout, feeder, delivered)
 
-    return jax.jit(jax.vmap(injections))(rows, jnp.asarray(action, float))
+    mapped = jax.vmap(injections, in_axes=(None, 0, 0))
+    return jax.jit(mapped)(profiles, rows, jnp.asarray(action, float))  # an argument: constants are copied
 
 
 @jax.jit

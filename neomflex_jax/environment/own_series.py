@@ -85,7 +85,7 @@ def with_own_generation(profiles: Profiles, assigned: Sequence[Assigned], nodes:
     """Profiles with every element on Demand, Solar or its nominal power; as they are where all follow Demand."""
     if not assigned:
         return profiles
-    own = element_series(SeriesConfig(), assigned, {}, nodes, profiles.n_rows)
+    own = element_series(SeriesConfig(), assigned, (), np.zeros((profiles.n_rows, 0)), nodes)
     return profiles.with_elements(own)
 
 

@@ -27,6 +27,7 @@ from neomflex_jax.files.text import MIB
 MAGIC = b"\x93NUMPY"
 MOST_HEADER_BYTES = 4096
 MOST_MEMBERS = 1000
+ALIGNED_TO = 64
 HEADER = re.compile(  # as NumPy writes it
     rb"\{'descr': '([<>|=]?(?:f[48]|[iu][1248]|b1|U\d{1,9}))', 'fortran_order': (True|False), "
     rb"'shape': \(([\d, ]{0,200})\), \} *\n"
@@ -157,8 +158,8 @@ def _check(where: str, announced: Announced, wanted: Wanted) -> None:
 
 def _values(stream: IO[bytes], announced: Announced) -> np.ndarray:
     """Read what comes after a header, and the checksum at its end."""
-    content = bytearray(announced.n_bytes)
-    place = memoryview(content)
+    content = aligned_bytes(announced.n_bytes)
+    place = content.data
     filled = 0
     while filled < len(content):
         part = stream.read(min(len(content) - filled, MIB))
@@ -168,10 +169,17 @@ def _values(stream: IO[bytes], announced: Announced) -> np.ndarray:
         filled += len(part)
     if stream.read(1):
         raise ValueError("an array is longer than its header says")
-    if announced.dtype.kind == "b" and content.translate(None, b"\0\1"):
+    if announced.dtype.kind == "b" and (content > 1).any():
         raise ValueError("a truth value is neither true nor false")
-    values = np.ndarray(announced.shape, announced.dtype, content, order="F" if announced.fortran_order else "C")
+    values = np.ndarray(announced.shape, announced.dtype, content.data, order="F" if announced.fortran_order else "C")
     return values.astype(announced.dtype.newbyteorder("="), order="C", copy=False)
+
+
+def aligned_bytes(n_bytes: int) -> np.ndarray:
+    """Return memory (n_bytes,) that JAX takes over on a CPU as it is, without a copy."""
+    content = np.empty(n_bytes + ALIGNED_TO, np.uint8)
+    first = -content.ctypes.data % ALIGNED_TO
+    return content[first : first + n_bytes]
 
 
 def _exactly(stream: IO[bytes], count: int) -> bytes:

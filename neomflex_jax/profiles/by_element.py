@@ -91,17 +91,17 @@ def columns_followed(assigned: Sequence[Assigned], devices: Sequence[SolarDevice
 def element_series(
     config: SeriesConfig,
     assigned: Sequence[Assigned],
-    values: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    values: np.ndarray,
     nodes: Nodes,
-    n_rows: int,
     devices: Sequence[SolarDevice] = (),
 ) -> ElementSeries:
     """Lay out series by element.
 
     Parameters
     ----------
-    values
-        Columns (n_rows,) by name.
+    names, values
+        Of the columns that somebody follows; (n_rows, n_names) in JAX's floats, to be left unchanged.
     nodes
         Of the feeder; an element consumes as much at each node of its bus as at the others.
     devices
@@ -118,9 +118,10 @@ def element_series(
             value = COMMON.index(name) if is_common else place[name, each.element.table == "sgen"]
             for node in at:
                 terms[node, value] += coefficient / len(at)
-    stacked = np.zeros((n_rows, 0)) if not columns else np.stack([values[name] for name, _ in columns], axis=1)
+    places = [names.index(name) for name, _ in columns]
+    as_it_is = places == list(range(len(names)))  # no column is followed by consumers and by generators
     return ElementSeries(
-        jnp.asarray(stacked, float),
+        jnp.asarray(values if as_it_is else values[:, places], float),
         _sums(p_terms, len(nodes)),
         _sums(q_terms, len(nodes)),
         _solar_sums(config, devices, place),
@@ -180,14 +181,20 @@ def _sums(terms: Mapping[tuple[int, int], float], n: int) -> Sums:
 
 
 def check_sizes(
-    config: SeriesConfig, assigned: Sequence[Assigned], values: Mapping[str, np.ndarray], most: float, where: str
+    config: SeriesConfig,
+    assigned: Sequence[Assigned],
+    names: Sequence[str],
+    values: np.ndarray,
+    most: float,
+    where: str,
 ) -> None:
     """Refuse a column of power in another unit than it is said to be in, by its size beside an element's own."""
     in_mw = UNITS[config.unit]
+    peaks = dict(zip(names, np.maximum(values.max(axis=0), -values.min(axis=0)).tolist(), strict=True))
     for each in assigned:
         if not each.is_mapped or each.p_column in (DEMAND, SOLAR):
             continue
-        peak = float(np.abs(values[each.p_column]).max())
+        peak = peaks[each.p_column]
         nominal_mw = abs(each.element.p_mw)
         times = peak if in_mw is None else peak * in_mw / nominal_mw if nominal_mw else 0.0
         if times > most:
@@ -199,21 +206,24 @@ def check_sizes(
 
 
 def check_suns(
-    config: SeriesConfig, devices: Sequence[SolarDevice], values: Mapping[str, np.ndarray], most: float, where: str
+    config: SeriesConfig,
+    devices: Sequence[SolarDevice],
+    names: Sequence[str],
+    values: np.ndarray,
+    most: float,
+    where: str,
 ) -> None:
     """Refuse a device's own sun beyond what its rating allows; warn of one below 0, which is taken as 0."""
     for device in devices:
         if device.column in (None, DEMAND, SOLAR):
             continue
-        solar = values[device.column] * device.per_rating(config)
-        if (peak := float(solar.max())) > most:
+        column = values[:, names.index(str(device.column))]
+        if (peak := float(column.max()) * device.per_rating(config)) > most:
             raise InputError(
                 f"{where}: column {device.column!r} reaches {peak:.4g} times what {device.title} is rated for "
                 f"({device.rating_mw:g} MW), if its unit is {config.unit}; [profiles] unit = "
                 f"{' or '.join(repr(unit) for unit in UNITS if unit != config.unit)} says another one"
             )
-        if n_negative := int((solar < 0).sum()):
-            told = (
-                f"{n_negative} negative values (lowest {values[device.column].min():g}) are no sun for {device.title}"
-            )
+        if n_negative := int((column < 0).sum()):
+            told = f"{n_negative} negative values (lowest {column.min():g}) are no sun for {device.title}"
             warnings.warn(f"{where}: column {device.column!r}: {told}, and taken as 0", stacklevel=4)

@@ -27,6 +27,7 @@ class OwnClock:
     texts: tuple[str, ...]  # as they are written
     lines: np.ndarray  # (n_rows,)
     minutes: np.ndarray  # (n_rows,) by the clock that days are counted by, from some midnight
+    told: tuple[str, ...] = ()  # what the reader should know
 
     def _at(self, row: int) -> str:
         return f"{self.path}: line {self.lines[row]}, time column {self.column!r}: {shown(self.texts[row])}"
@@ -80,7 +81,7 @@ def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray
         On a cell that is no time, or one that does not exist in the zone, naming line and cell.
     """
     where = f"{path}: time column {column!r}"
-    times = _parsed(texts)
+    times, told = parsed_times(texts), list[str]()
     for row in np.flatnonzero(times.isna())[:1]:
         raise InputError(f"{path}: line {lines[row]}, time column {column!r}: {shown(texts[row])} is no date and time")
     if timezone:
@@ -89,15 +90,15 @@ def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray
         local = times.tz_convert(timezone)
         wall, absolute = (each.tz_localize(None) for each in (local, times.tz_convert("UTC")))
         offset_minutes = np.asarray((wall - absolute) / pd.Timedelta(minutes=1), float)
-        _tell_odd_days(where, local, timezone, offset_minutes)
+        told = _odd_days(where, local, timezone, offset_minutes)
         counted = absolute + pd.Timedelta(minutes=_winter_minutes(timezone, times))
     else:
         counted = times.tz_localize(None) if times.tz is not None else times
     minutes = np.asarray((counted - counted[0].normalize()) / pd.Timedelta(minutes=1), float)
-    return OwnClock(path, column, texts, lines, minutes)
+    return OwnClock(path, column, texts, lines, minutes, tuple(told))
 
 
-def _parsed(texts: tuple[str, ...]) -> pd.DatetimeIndex:
+def parsed_times(texts: tuple[str, ...]) -> pd.DatetimeIndex:
     """Times, NaT where a cell is none; with a zone if they state one, in UTC then if they state several."""
     day_first = any("." in text for text in texts[:1])
     index = pd.Index(texts)
@@ -139,28 +140,30 @@ def _winter_minutes(timezone: str, times: pd.DatetimeIndex) -> float:
     return float(min(offsets))
 
 
-def _tell_odd_days(where: str, local: pd.DatetimeIndex, timezone: str, offset_minutes: np.ndarray) -> None:
+def _odd_days(where: str, local: pd.DatetimeIndex, timezone: str, offset_minutes: np.ndarray) -> list[str]:
+    """Return what to tell of days with another number of hours, if there are any."""
     changes = np.flatnonzero(np.diff(offset_minutes))
-    if len(changes):
-        hours = [(local[int(row) + 1], 24 - (offset_minutes[row + 1] - offset_minutes[row]) / 60) for row in changes]
-        days = shown_list(f"{day:%Y-%m-%d} has {length:g} hours" for day, length in hours[:MOST_NAMED])
-        played = "days are counted in its winter time, 24 hours each"
-        warnings.warn(f"{where}: by the clock of {timezone}, {days}; {played}", stacklevel=5)
+    if not len(changes):
+        return []
+    hours = [(local[int(row) + 1], 24 - (offset_minutes[row + 1] - offset_minutes[row]) / 60) for row in changes]
+    days = shown_list(f"{day:%Y-%m-%d} has {length:g} hours" for day, length in hours[:MOST_NAMED])
+    return [f"{where}: by the clock of {timezone}, {days}; days are counted in its winter time, 24 hours each"]
 
 
-def resampled(values: np.ndarray, clock: OwnClock, step_hours: float, steps_per_day: int, how: str) -> np.ndarray:
-    """Rows (n_rows, n_columns) of the scenario's step from rows of the clock's.
+def rows_a_step(clock: OwnClock, step_hours: float, steps_per_day: int, how: str) -> int:
+    """Return how many rows of the clock make a step of the scenario.
 
     Raises
     ------
     InputError
-        If the steps differ and `how` is empty, or the scenario's is no multiple of the clock's.
+        If the clock is none, or its days do not begin at midnight; if the steps differ and `how` is empty, the
+        scenario's is no multiple of the clock's, or rows are left over.
     """
     own, step = clock.check_order(), 60.0 * step_hours
     if abs(steps_per_day * step - DAY_MINUTES) < 1e-6:
         clock.check_midnight(own)
     if abs(own - step) <= 1e-6 * step:
-        return values
+        return 1
     stated = f"{clock.path}: time column {clock.column!r} has steps of {own:g} minutes; the scenario's are {step:g}"
     own_steps = f"step_hours = {own / 60:.6g} and steps_per_day = {DAY_MINUTES / own:.0f} play them as they are"
     rows = round(step / own)
@@ -168,7 +171,6 @@ def resampled(values: np.ndarray, clock: OwnClock, step_hours: float, steps_per_
         raise InputError(f"{stated}, which no whole number of them makes; {own_steps}")
     if how != "mean":
         raise InputError(f"{stated}; [profiles] resample = 'mean' takes the mean of {rows} rows, or {own_steps}")
-    if len(values) % rows:
-        left = len(values) % rows
+    if left := len(clock.minutes) % rows:
         raise InputError(f"{stated}, and {left} rows are left over at the end; give whole steps of {rows} rows")
-    return values.reshape(-1, rows, values.shape[1]).mean(axis=1)
+    return rows

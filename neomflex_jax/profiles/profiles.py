@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.errors import InputError, short_path
+from neomflex_jax.errors import InputError
+from neomflex_jax.files.digest import file_sha256
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.tables import numbers, read_table
 from neomflex_jax.grid.nodes import Nodes
@@ -116,7 +117,7 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
     table = read_table(path, ("Demand", "Solar", *([tariff_column] if tariff_column else [])), others=False)
     demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
     price = numbers(path, table, tariff_column) if tariff_column else np.zeros(0)
-    places = _Places(path, [f"line {line}" for line in table.index])
+    places = _Places(path, lambda row: f"line {table.index[row]}")
     return _checked(places, steps_per_day, demand, solar, price if tariff_column else None, tariff_column)
 
 
@@ -134,12 +135,13 @@ def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profil
         As `table.read_columns` and `read_profiles`, or if a column cannot be in the unit that it is said to be in.
     """
     columns = read_columns(path, wanted)
-    demand, price = columns[DEMAND], columns.get(wanted.tariff_column) if wanted.tariff_column else None
-    places = _Places(path, [f"row {row} of the steps" for row in range(len(demand))])
-    profiles = _checked(places, wanted.steps_per_day, demand, columns[SOLAR], price, wanted.tariff_column)
-    check_sizes(wanted.config, wanted.assigned, columns, MAX_DEMAND, str(path))
-    check_suns(wanted.config, wanted.devices, columns, MAX_SOLAR, str(path))
-    own = element_series(wanted.config, wanted.assigned, columns, nodes, profiles.n_rows, wanted.devices)
+    demand, solar = columns.common[DEMAND], columns.common[SOLAR]
+    price = columns.common[wanted.tariff_column] if wanted.tariff_column else None
+    places = _Places(path, "row {} of the steps".format)
+    profiles = _checked(places, wanted.steps_per_day, demand, solar, price, wanted.tariff_column)
+    check_sizes(wanted.config, wanted.assigned, columns.names, columns.own, MAX_DEMAND, str(path))
+    check_suns(wanted.config, wanted.devices, columns.names, columns.own, MAX_SOLAR, str(path))
+    own = element_series(wanted.config, wanted.assigned, columns.names, columns.own, nodes, wanted.devices)
     return dataclasses.replace(profiles, by_element=own)
 
 
@@ -148,7 +150,7 @@ class _Places:
     """How errors call a file and its rows."""
 
     path: Path
-    rows: list[str]
+    row: Callable[[int], str]
 
 
 def _checked(
@@ -160,7 +162,7 @@ def _checked(
     tariff_column: str,
 ) -> Profiles:
     """Make profiles of columns (n_rows,) that are numbers."""
-    path, rows, n_rows = places.path, places.rows, len(demand)
+    path, n_rows = places.path, len(demand)
     if n_rows == 0 or n_rows % steps_per_day:
         raise InputError(
             f"{path}: {n_rows} rows make no whole number of days of {steps_per_day} rows; "
@@ -171,13 +173,13 @@ def _checked(
         too_much = np.flatnonzero(np.abs(values) > most)
         if too_much.size:
             raise InputError(
-                f"{path}: {rows[too_much[0]]}, column {column!r}: {values[too_much[0]]:g} is beyond "
+                f"{path}: {places.row(too_much[0])}, column {column!r}: {values[too_much[0]]:g} is beyond "
                 f"{most:g}; {DEMAND_IS if column == 'Demand' else 'prices are per MWh'}"
             )
     too_bright = np.flatnonzero(solar > MAX_SOLAR)
     if too_bright.size:
         raise InputError(
-            f"{path}: {rows[too_bright[0]]}, column 'Solar': "
+            f"{path}: {places.row(too_bright[0])}, column 'Solar': "
             f"{solar[too_bright[0]]:g} is above {MAX_SOLAR}; "
             "Solar is per unit of the inverter's p_max_mw, so divide by the rating"
         )
@@ -206,7 +208,4 @@ def doubts_of(path: Path, profiles: Profiles, step_hours: float) -> list[str]:
 
 def profiles_hash(path: Path) -> str:
     """SHA-256 of the file, to tell which series a result was made with; raises `InputError` if it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{short_path(path)}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
+    return file_sha256(path)

@@ -15,6 +15,7 @@ from neomflex_jax.files.tables import first_rows
 
 Unit = Literal["s", "ms", "us", "ns"]
 MOST_READ = 3000  # rows from the beginning: days of minutes, months of half-hours
+MOST_CELLS = 200_000  # of a wide table fewer
 WORDS = ("time", "date", "stamp", "utc", "datum", "zeit", "uhr")
 EPOCH: dict[float, Unit] = {1e17: "ns", 1e14: "us", 1e11: "ms", 1e8: "s"}  # numbers from here on count since 1970
 DAY_MINUTES = 1440.0
@@ -51,7 +52,8 @@ class Clock:
 
 def read_clock(path: Path) -> Clock | None:
     """Find a CSV file's time column by its name and cells; None if there is none that can be read."""
-    header, rows = first_rows(path, MOST_READ)
+    n_columns = max(len(first_rows(path, 0)[0]), 1)
+    header, rows = first_rows(path, min(MOST_READ, MOST_CELLS // n_columns + 3))
     for place, name in enumerate(header):
         if name and not any(word in name.lower() for word in WORDS):
             continue

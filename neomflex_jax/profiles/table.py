@@ -9,14 +9,17 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from neomflex_jax.errors import InputError, shown, shown_list
-from neomflex_jax.files.wide_tables import WideTable, check_columns, read_header, read_wide
+from neomflex_jax.files.wide_tables import check_columns, read_header
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned, SolarDevice
+from neomflex_jax.profiles.by_element import columns_followed
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
-from neomflex_jax.profiles.own_clock import own_clock, resampled
+from neomflex_jax.profiles.kept_rows import step_rows
 from neomflex_jax.profiles.series_clock import read_clock
+from neomflex_jax.profiles.step_rows import Reading, jax_float
+
+BLOCK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,17 @@ class Wanted:
     devices: tuple[SolarDevice, ...] = ()
 
 
-def read_columns(path: Path, wanted: Wanted) -> dict[str, np.ndarray]:
-    """Read the wanted columns, `Demand` and `Solar` among them, as rows (n_rows,) of the scenario's step.
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """A table as rows of the scenario's step."""
+
+    common: Mapping[str, np.ndarray]  # (n_rows,) each: Demand, Solar and the price
+    names: tuple[str, ...]  # of the columns that elements and devices follow
+    own: np.ndarray  # (n_rows, n_names) theirs
+
+
+def read_columns(path: Path, wanted: Wanted) -> Columns:
+    """Read the wanted columns, `Demand` and `Solar` among them, as rows of the scenario's step.
 
     A table without Demand has that of its loads: their sum over their nominal sum. Without Solar it has that of the
     devices with a sun of their own: their sum over their ratings' sum, 0 without any.
@@ -44,26 +56,26 @@ def read_columns(path: Path, wanted: Wanted) -> dict[str, np.ndarray]:
         On a column that is missing or that nobody uses, a cell that is missing without `fill`, or a clock that
         contradicts rows taken as steps.
     """
-    header = read_header(path)
-    names = _chosen(path, header, wanted)
-    time_column = _time_column(path, wanted.config)
-    check_columns(path, header, names)
-    _check_all_used(path, header, wanted.config, {*names, time_column})
-    table = read_wide(path, names, time_column)
-    values = _filled(table, wanted.config.fill)
-    if time_column is not None:
-        clock = own_clock(path, time_column, table.texts, table.lines, wanted.config.timezone)
-        values = resampled(values, clock, wanted.step_hours, wanted.steps_per_day, wanted.config.resample)
-    columns = {name: values[:, number] for number, name in enumerate(names)}
+    header, config = read_header(path), wanted.config
+    common = _common(path, header, wanted)
+    own = tuple(dict.fromkeys(name for name, _ in columns_followed(wanted.assigned, wanted.devices)))
+    time_column = _time_column(path, config)
+    check_columns(path, header, (*common, *own))
+    _check_all_used(path, header, config, {*common, *own, time_column})
+    clock = (time_column, config.timezone, wanted.step_hours, wanted.steps_per_day, config.resample, config.fill)
+    rows = step_rows(path, Reading(common, own, *clock, jax_float()))
+    for text in rows.told:
+        warnings.warn(text, stacklevel=5)
+    columns = {name: rows.common[:, number] for number, name in enumerate(common)}
     if DEMAND not in columns:
-        columns[DEMAND] = _demand_of_loads(wanted, columns)
+        columns[DEMAND] = _demand_of_loads(wanted, columns, own, rows.own)
     if SOLAR not in columns:
-        columns[SOLAR] = _solar_of_devices(wanted, columns, len(values))
-    return columns
+        columns[SOLAR] = _solar_of_devices(wanted, own, rows.own)
+    return Columns(columns, own, rows.own)
 
 
-def _chosen(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
-    chosen = {name: None for name in (DEMAND, SOLAR) if name in header}
+def _common(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
+    """Return which of Demand, Solar and the price are read; refuse a table without one that somebody follows."""
     followers = {each.p_column: each.element.title for each in reversed(wanted.assigned) if not each.is_mapped}
     if DEMAND not in header and DEMAND in followers:
         who = f"{followers[DEMAND]} has no column of its own and follows it; add it, or map the load in [profiles]"
@@ -73,10 +85,9 @@ def _chosen(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...
         raise InputError(
             f"{path}: column 'Solar' is missing, and {who} follows it; the header has {shown_list(header)}"
         )
-    for each in wanted.assigned:
-        if each.is_mapped:
-            chosen |= {name: None for name in (each.p_column, each.q_column) if name is not None}
-    chosen |= {device.column: None for device in wanted.devices if device.column is not None}
+    stated = {each.p_column for each in wanted.assigned} | {each.q_column for each in wanted.assigned}
+    stated |= {device.column for device in wanted.devices}
+    chosen = {name: None for name in (DEMAND, SOLAR) if name in header or name in stated - followers.keys()}
     return tuple(chosen | ({wanted.tariff_column: None} if wanted.tariff_column else {}))
 
 
@@ -101,40 +112,35 @@ def _time_column(path: Path, config: SeriesConfig) -> str | None:
     return None
 
 
-def _filled(table: WideTable, fill: str) -> np.ndarray:
-    missing = ~np.isfinite(table.values)
-    if not missing.any():
-        return table.values
-    row, column = np.argwhere(missing)[0]
-    where = f"{table.path}: line {table.lines[row]}, column {shown(table.names[column])}"
-    n_missing = int(missing.sum())
-    if not fill:
-        more = f" ({n_missing - 1} more such cells)" if n_missing > 1 else ""
-        raise InputError(f"{where}: no number{more}; [profiles] fill = 'interpolate' fills in between")
-    whole = np.flatnonzero(missing.all(axis=0))
-    if whole.size:
-        raise InputError(
-            f"{table.path}: column {shown(table.names[whole[0]])} has no number; there is nothing to fill with"
-        )
-    warnings.warn(f"{where} and on: {n_missing} cells without a number are interpolated", stacklevel=4)
-    return pd.DataFrame(table.values).interpolate(limit_direction="both").to_numpy()
-
-
-def _demand_of_loads(wanted: Wanted, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+def _demand_of_loads(
+    wanted: Wanted, common: Mapping[str, np.ndarray], names: Sequence[str], own: np.ndarray
+) -> np.ndarray:
     in_mw = UNITS[wanted.config.unit]
     loads = [each for each in wanted.assigned if each.element.table == "load"]
     nominal_mw = sum(each.element.p_mw for each in loads)
-    scales = [each.element.p_mw if in_mw is None or each.p_column == SOLAR else in_mw for each in loads]
     if nominal_mw <= 0:
         raise InputError("[profiles] without a column 'Demand' it is that of the loads, and they have no nominal power")
-    total = sum(scale * columns[each.p_column] for scale, each in zip(scales, loads, strict=True))
-    return np.asarray(total / nominal_mw)
+    weights, total = np.zeros(len(names)), np.zeros(len(own))
+    for each in loads:
+        if each.p_column == SOLAR:
+            total += each.element.p_mw * common[SOLAR]
+        else:
+            weights[names.index(each.p_column)] += each.element.p_mw if in_mw is None else in_mw
+    return (total + _weighted(own, weights)) / nominal_mw
 
 
-def _solar_of_devices(wanted: Wanted, columns: Mapping[str, np.ndarray], n_rows: int) -> np.ndarray:
-    own = [device for device in wanted.devices if device.column is not None]
-    total = np.zeros(n_rows)
-    for device in own:
-        share = columns[str(device.column)] * device.per_rating(wanted.config)
-        total += device.rating_mw * np.maximum(share, 0.0)
-    return total / (sum(device.rating_mw for device in own) or 1.0)
+def _solar_of_devices(wanted: Wanted, names: Sequence[str], own: np.ndarray) -> np.ndarray:
+    weights = np.zeros(len(names))
+    devices = [device for device in wanted.devices if device.column in names]
+    for device in devices:
+        weights[names.index(str(device.column))] += device.rating_mw * device.per_rating(wanted.config)
+    return _weighted(own, weights, least=0.0) / (sum(device.rating_mw for device in devices) or 1.0)
+
+
+def _weighted(own: np.ndarray, weights: np.ndarray, least: float = -np.inf) -> np.ndarray:
+    """Return weighted sums of the columns (n_rows,) in float64, of values not below `least`."""
+    total = np.zeros(len(own))
+    for first in range(0, len(own), BLOCK_ROWS):
+        block = slice(first, first + BLOCK_ROWS)
+        total[block] = np.maximum(own[block].astype(float), least) @ weights
+    return total
