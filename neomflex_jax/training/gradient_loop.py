@@ -8,6 +8,10 @@ so that what keeps policies inside the hard limits is the voltage term.
 A battery that is empty and asked to discharge delivers nothing, whatever is asked: no gradient could ever teach it to
 charge. So requests that are not delivered cost something at first, `clipping_weight (1 - share)` times their mean sum,
 which leads back to where the gradient lives.
+
+Inverters that answer a voltage of the step before move the next one: over hundreds of steps the derivative along this
+way grows like a product of loop gains, and drowns the rest once they exceed 1. `observed_gradient` is its share in each
+step. What it leaves out is 0 where later actions are best for what they see, for then the cost does not depend on them.
 """
 
 from __future__ import annotations
@@ -132,12 +136,18 @@ class GradientTraining:
 
         def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry
+            observation = _damped(observation, self.learner.config.observed_gradient)
             state, timestep = jax.vmap(copies.step)(state, act(observation))
             clipped = timestep.info["constraint_cost"][..., clipping].sum(axis=-1).mean()
             return (state, timestep.observation), (clipped, step_metrics(env, timestep))
 
         _, (clipped, metrics) = jax.lax.scan(step, self._reset(env, key), None, length=self._horizon)
         return metrics["day_cost"].mean(), clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))
+
+
+def _damped(observation: Array, share: float) -> Array:
+    """Return the observation with this share of its gradient."""
+    return observation if share == 1 else share * observation + (1 - share) * jax.lax.stop_gradient(observation)
 
 
 def _ruled(env: Environment, **rules: str) -> Environment:

@@ -16,6 +16,7 @@ from neomflex_jax.agents.squash import squash
 from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
 from neomflex_jax.training.algorithm import algorithm_for
+from neomflex_jax.training.gradient_loop import _damped
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.train import train
 
@@ -99,6 +100,22 @@ def test_the_gradient_of_days_is_that_of_finite_differences(power_flow):
 
         slope, h = float(jax.jit(jax.grad(cost))(0.0)), 1e-6
         assert slope == pytest.approx(float(cost(h) - cost(-h)) / (2 * h), rel=1e-3)
+
+
+def test_a_share_of_the_gradient_passes_through_what_later_actions_see():
+    """``a = k o`` with ``o`` the action before: full feedback grows like k^n, none leaves each action's own part."""
+
+    def last(k, share):
+        action = 1.0
+        for _ in range(3):
+            action = k * _damped(jnp.asarray(action), share)
+        return action
+
+    for share, expected in ((1.0, 3 * 2.0**2), (0.5, 2.0**2 * (1 + 0.5 + 0.25)), (0.0, 2.0**2)):
+        value, slope = jax.value_and_grad(last)(2.0, share)
+        assert value == 8.0 and slope == pytest.approx(expected * 1.0)
+    with pytest.raises(InputError, match="observed_gradient = 2"):
+        replace(SMALL, observed_gradient=2.0)
 
 
 def test_energies_are_carried_over_midnight_inside_a_horizon():

@@ -40,6 +40,9 @@ class GradientConfig:
         alone.
     clipping_weight
         Cost of asking devices for what they cannot deliver, at the run's start; see `training/gradient_loop.py`.
+    observed_gradient
+        Share of the gradient that passes through what later actions see, 0 to 1; below 1 where many inverters answer
+        each other's voltages and the gradient's norm explodes; see `training/gradient_loop.py`.
     """
 
     n_copies: int = 64
@@ -53,6 +56,7 @@ class GradientConfig:
     learning_rate_decay: str = "cosine"
     max_gradient_norm: float = 1.0
     clipping_weight: float = 3.0
+    observed_gradient: float = 1.0
 
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
@@ -62,6 +66,8 @@ class GradientConfig:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {self.hidden_sizes} must hold at least one positive size")
+        if not 0 <= self.observed_gradient <= 1:
+            raise InputError(f"observed_gradient = {self.observed_gradient} must lie in 0..1")
         if not self.clipping_weight >= 0:
             raise InputError(f"clipping_weight = {self.clipping_weight} must be at least 0")
         for name in ("learning_rate", "max_gradient_norm"):
