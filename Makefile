@@ -13,10 +13,10 @@ demo: $(VENV)/installed
 	$(BIN)/neomflex demo --output results/demo --overwrite
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow" tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 test-slow: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow tests
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

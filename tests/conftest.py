@@ -9,10 +9,11 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from compiled_programs import compile_quickly, forget_if_many, keep_in
+from compiled_programs import compile_quickly, forget_if_many, keep_in, keep_what_is_alive
 from empty_tables import copy_empty_tables
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
+from lowering_contexts import share_contexts
 from shapes import check_shapes
 
 import neomflex_jax as nf
@@ -28,6 +29,7 @@ providers._get_local_constants = lambda: providers._local_constants
 
 GOLDEN = Path(__file__).parent / "golden"
 ORIGINAL = GOLDEN / "original_environment"
+LONGEST_ROOMS = ("powerflow", "environment", "training", "validation", "commands", "yardsticks", "agents", "devices")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,19 +37,28 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = Path(tempfile.mkdtemp(prefix="neomflex_compiled_"))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     keep_in(folder)
+    share_contexts()
     if config.option.markexpr != "slow":  # those alone run for long, and are compiled as for users
         compile_quickly()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest rooms: workers that share the files end together, and each compiles a room once."""
+    order = {room: place for place, room in enumerate(LONGEST_ROOMS)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
 
 
 def pytest_collection_finish() -> None:
     """Once tests have loaded what they use: check the shapes that public signatures state, make nets quickly."""
     check_shapes()
     copy_empty_tables()
+    keep_what_is_alive()
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _room_to_compile() -> Iterator[None]:
     yield
+    keep_what_is_alive()
     forget_if_many()
 
 

@@ -194,7 +194,7 @@ def test_a_rated_feeder_has_a_loading_cost_and_an_unrated_branch_none(three_days
     over = float(flow.branch_loading_percent[0]) / 100 - 1
     assert over > 0.1
     np.testing.assert_allclose(timestep.info["constraint_cost"][:, 2], over * np.array([12, 13, 8]) / 33, rtol=1e-4)
-    slope = jax.grad(lambda a: env.step(state, a)[1].info["constraint_cost"].sum())(0.1 * jnp.ones((3, 3)))
+    slope = jax.jit(jax.grad(lambda a: env.step(state, a)[1].info["constraint_cost"].sum()))(0.1 * jnp.ones((3, 3)))
     assert np.isfinite(slope).all()
 
 

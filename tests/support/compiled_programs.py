@@ -18,7 +18,14 @@ def forget_if_many() -> None:
     """Forget compiled programs before there is no more room; `keep_in` has them on disk."""
     if MAPPINGS.exists() and len(MAPPINGS.read_bytes().splitlines()) > MOST_MAPPINGS:
         jax.clear_caches()
-        gc.collect()
+        gc.unfreeze()
+        keep_what_is_alive()
+
+
+def keep_what_is_alive() -> None:
+    """Collect garbage, and look no more at what is left: traced programs are millions of objects that stay."""
+    gc.collect()
+    gc.freeze()
 
 
 def keep_in(folder: Path) -> None:
