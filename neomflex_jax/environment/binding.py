@@ -40,13 +40,20 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     Raises
     ------
     InputError
-        If there is no such method, or a bound one belongs to another feeder, or voltages beside the slack's are held.
+        If there is no such method, or a bound one belongs to another feeder, or voltages beside the slack's are held,
+        or loads follow the voltage.
     """
     if feeder.held is not None:
         raise InputError(
             f"feeder {feeder.name!r} holds voltages by generators or several external grids; `power_flow` and "
             "`neomflex feeder check` solve it, an environment does not yet: put the generators into net.sgen, and keep "
             "one external grid, of a net of islands by pandapower.toolbox.select_subnet(net, buses)"
+        )
+    if feeder.voltage_dependence is not None:
+        raise InputError(
+            f"feeder {feeder.name!r} has loads that follow the voltage; `power_flow` and `neomflex feeder check` solve "
+            "it, an environment takes constant power alone, for what stands at a bus would all follow: set the "
+            "const_z and const_i columns of net.load to 0, or the share columns of buses.csv"
         )
     if isinstance(power_flow, str):
         if method_named(power_flow).fitted:

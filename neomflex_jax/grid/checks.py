@@ -10,7 +10,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import FeederColumns, Numbers
-from neomflex_jax.grid.parts import Charging, HeldVoltages, Shunts, Transformers, summarise_labels
+from neomflex_jax.grid.parts import Charging, HeldVoltages, Shunts, Transformers, VoltageDependence, summarise_labels
 from neomflex_jax.grid.topology import Topology, spanning_tree
 
 SLIGHTLY = 0.01  # share of |x| by which a line's r may lie below 0, as rounding in the sources of grids leaves it
@@ -44,7 +44,7 @@ def _fields(given: FeederColumns) -> dict[str, Any]:
     _check_connected(where, topology, labels)
     level_ratio = found["vn_kv"][list(topology.from_bus)] / found["vn_kv"][list(topology.to_bus)]
     transformers = _transformers(branch, given, level_ratio)
-    _check_branches(branch, found, transformers)
+    _check_branches(branch, found, transformers, given)
     return found | {
         "topology": topology,
         "bus_labels": labels,
@@ -53,6 +53,8 @@ def _fields(given: FeederColumns) -> dict[str, Any]:
         "transformers": transformers,
         "shunts": _shunts(bus, given),
         "held": _held(where, labels, given),
+        "voltage_dependence": _voltage_dependence(bus, given),
+        "max_loading_percent": _loading_limits(branch, given),
         "own_devices": given.own_devices,
         "elements": given.elements,
     }
@@ -131,11 +133,15 @@ def _check_values(where: str, bus: _Rows, fields: dict[str, Any]) -> None:
         raise InputError(f"{where}: slack_vm_pu = {slack_vm_pu} must lie in 0.5 to 1.5")
 
 
-def _check_branches(branch: _Rows, fields: dict[str, Any], transformers: Transformers | None) -> None:
+def _check_branches(
+    branch: _Rows, fields: dict[str, Any], transformers: Transformers | None, given: FeederColumns
+) -> None:
     """Refuse what is no impedance: a series capacitor has x below 0, the equivalent of three windings also r."""
     r, x, ratings = fields["r_ohm"], fields["x_ohm"], fields["max_i_ka"]
     merge = "r_ohm is at least 0, and one of them above or below (merge the two buses of a zero-impedance branch)"
     is_line = np.ones(len(r), bool) if transformers is None else ~transformers.present
+    if given.equivalent is not None:
+        is_line &= ~np.asarray(given.equivalent, bool)
     branch.refuse(is_line & (r < -SLIGHTLY * np.abs(x)), "r_ohm", r, merge)
     branch.refuse((r == 0) & (x == 0), "x_ohm", x, merge)
     unusable = (ratings <= 0) | np.isinf(ratings)
@@ -152,6 +158,13 @@ def _check_connected(where: str, topology: Topology, labels: tuple[int, ...]) ->
             f"{where} is not connected: no path from the slack bus {labels[topology.slack]} to "
             f"bus {summarise_labels(lost)}; add or close (in_service=1) a branch"
         )
+
+
+def _loading_limits(branch: _Rows, given: FeederColumns) -> np.ndarray | None:
+    limits = branch.column("max_loading_percent", given.max_loading_percent, absent=np.nan)
+    why = "a limit is above 0 and finite (leave it empty where there is none)"
+    branch.refuse((limits <= 0) | np.isinf(limits), "max_loading_percent", limits, why)
+    return None if np.isnan(limits).all() else limits
 
 
 def _charging(branch: _Rows, given: FeederColumns) -> Charging | None:
@@ -179,6 +192,16 @@ def _shunts(bus: _Rows, given: FeederColumns) -> Shunts | None:
     p_mw = bus.column("shunt_p_mw", given.shunt_p_mw, absent=0.0)
     shunts = Shunts(p_mw, bus.column("shunt_q_mvar", given.shunt_q_mvar, absent=0.0))
     return shunts if shunts.p_mw.any() or shunts.q_mvar.any() else None
+
+
+def _voltage_dependence(bus: _Rows, given: FeederColumns) -> VoltageDependence | None:
+    shares: dict[str, np.ndarray] = {}
+    for power in "pq":
+        pair = [f"{power}_current_share", f"{power}_impedance_share"]
+        current, impedance = (bus.column(name, getattr(given, name), absent=0.0) for name in pair)
+        bus.refuse(current + impedance > 1, " + ".join(pair), current + impedance, "shares of a load are at most 1")
+        shares |= {f"{power}_current": current, f"{power}_impedance": impedance}
+    return VoltageDependence(**shares) if any(share.any() for share in shares.values()) else None
 
 
 def _held(where: str, labels: tuple[int, ...], given: FeederColumns) -> HeldVoltages | None:

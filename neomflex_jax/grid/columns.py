@@ -27,8 +27,9 @@ class Held(NamedTuple):
 class FeederColumns:
     """Columns of a feeder, in the two-port and the signs of `grid.feeder`.
 
-    What is left out is absent: charging, shunts, ratings; without `ratio` there is no transformer; without
-    `rated_ratio` it is the ratio of the ends' `vn_kv`; all branches are in service; the slack is the first bus.
+    What is left out is absent: charging, shunts, ratings, limits; all loads are constant power; without `ratio` there
+    is no transformer; without `rated_ratio` it is the ratio of the ends' `vn_kv`; all branches are in service; the
+    slack is the first bus.
     """
 
     name: str
@@ -39,8 +40,10 @@ class FeederColumns:
     branches: Sequence[tuple[int, int]]  # (from, to) by bus label
     r_ohm: Numbers
     x_ohm: Numbers
+    equivalent: Sequence[bool] | None = None  # of a network or of several windings: r may lie below 0
     in_service: Sequence[bool] | None = None
     max_i_ka: Numbers | None = None
+    max_loading_percent: Numbers | None = None
     g_us: Numbers | None = None
     b_us: Numbers | None = None
     ratio: Numbers | None = None
@@ -48,6 +51,10 @@ class FeederColumns:
     rated_ratio: Numbers | None = None
     shunt_p_mw: Numbers | None = None
     shunt_q_mvar: Numbers | None = None
+    p_current_share: Numbers | None = None  # shares of a bus's load that follow the voltage, and its square
+    p_impedance_share: Numbers | None = None
+    q_current_share: Numbers | None = None
+    q_impedance_share: Numbers | None = None
     slack_bus: int | None = None
     slack_vm_pu: float = 1.0
     held: Sequence[Held] = ()

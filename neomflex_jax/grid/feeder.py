@@ -11,7 +11,13 @@ the off-nominal voltage ratio in per unit of the two buses' `vn_kv`. Source: MAT
 What may change without recompiling (impedances, loads, voltages, ratings) is an array leaf; the topology is static. A
 part that a feeder does not have (charging, transformers, shunts) is None and costs nothing. Loads and shunts are
 consumption, positive out of the grid; injections elsewhere are positive into it, so a bus with nothing but its load
-injects ``-load_p_mw``. Loads are constant power; shunts constant admittance, stated at 1 pu. Where generators or
+injects ``-load_p_mw``. Shunts are constant admittance, stated at 1 pu; loads constant power, unless the feeder says how
+they follow the voltage v in pu (`voltage_dependence`), by shares c of a constant current and z of a constant impedance,
+apart for p and q::
+
+    p(v) = p (1 - c - z + c v + z v^2)
+
+with p whatever is injected at the bus, as pandapower has it; at the bus of a slack nothing follows. Where generators or
 further external grids hold voltages beside the slack's (`held`), what generators produce comes on top of all
 injections, and the slack's powers of a result are the sums over all external grids.
 """
@@ -41,6 +47,7 @@ from neomflex_jax.grid.parts import (
     OwnDevices,
     Shunts,
     Transformers,
+    VoltageDependence,
     summarise_labels,
 )
 from neomflex_jax.grid.topology import Topology
@@ -66,6 +73,8 @@ class Feeder:
     transformers: Transformers | None = None
     shunts: Shunts | None = None
     held: HeldVoltages | None = None  # beside the slack's
+    voltage_dependence: VoltageDependence | None = None
+    max_loading_percent: Float[HostArray, " n_branch"] | None = None  # limit, of max_i_ka; NaN where none is stated
     s_base_mva: float = field(default=1.0, metadata=STATIC)
     own_devices: OwnDevices = field(default=NO_DEVICES, metadata=STATIC)
     elements: Elements = field(default=NO_ELEMENTS, metadata=STATIC)  # what the load is the sum of, if the source says

@@ -1,10 +1,12 @@
 """A feeder from a folder of plain files; what they mean is said in `grid.columns`.
 
-``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar]``, nominal consumption. ``branches.csv``: ``from_bus,
-to_bus,r_ohm,x_ohm,in_service[,max_i_ka,g_us,b_us,ratio,shift_degree,rated_ratio]``; an empty ``max_i_ka`` is a rating
-that is not known. ``elements.csv``, optional: ``element,index,name,bus,type,p_mw,q_mvar``, what the loads are the sum
-of, `element` being load, sgen or storage and generation below 0. ``feeder.toml``, optional: ``slack_bus`` (default: the
-first row), ``slack_vm_pu`` (1.0), and what the loads hold of generators and storages (``own_generators``,
+``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar,p_current_share,p_impedance_share,q_current_share,
+q_impedance_share]``, nominal consumption, and shares of it that follow the voltage. ``branches.csv``: ``from_bus,
+to_bus,r_ohm,x_ohm,in_service[,equivalent,max_i_ka,max_loading_percent,g_us,b_us,ratio,shift_degree,rated_ratio]``; an
+empty ``max_i_ka`` is a rating that is not known, an empty ``max_loading_percent`` no limit, and an `equivalent` (1) may
+have ``r_ohm`` below 0. ``elements.csv``, optional: ``element,index,name,bus,type,p_mw,q_mvar``, what the loads are the
+sum of, `element` being load, sgen or storage and generation below 0. ``feeder.toml``, optional: ``slack_bus`` (default:
+the first row), ``slack_vm_pu`` (1.0), and what the loads hold of generators and storages (``own_generators``,
 ``own_generation_mw``, ``own_storages``, ``own_storage_mw``).
 
 Further columns are the user's own (names, remarks), unless they look like one of the above that is not there: a
@@ -32,9 +34,13 @@ BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
 ELEMENT_COLUMNS = ("element", "index", "name", "bus", "type", "p_mw", "q_mvar")
 BRANCH_COLUMNS = ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service")
 SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
+SHARE_COLUMNS = tuple(f"{power}_{part}_share" for power in "pq" for part in ("current", "impedance"))
 CHARGING_COLUMNS = ("g_us", "b_us")
 TRANSFORMER_COLUMNS = ("ratio", "shift_degree", "rated_ratio")
 RATING = "max_i_ka"
+LIMIT = "max_loading_percent"
+EQUIVALENT = "equivalent"
+BRANCH_OPTIONS = (EQUIVALENT, RATING, LIMIT, *CHARGING_COLUMNS, *TRANSFORMER_COLUMNS)
 OWN_DEVICES = tuple(field.name for field in fields(OwnDevices))
 SETTING_NAMES = ("slack_bus", "slack_vm_pu", *(f"own_{name}" for name in OWN_DEVICES))
 
@@ -44,8 +50,8 @@ def read_columns(folder: Path) -> FeederColumns:
     if not is_folder(folder):
         raise InputError(f"{short_path(folder)}: no such feeder folder")
     settings = _read_settings(folder / SETTINGS)
-    buses = _Table(folder / BUSES, BUS_COLUMNS, SHUNT_COLUMNS)
-    branches = _Table(folder / BRANCHES, BRANCH_COLUMNS, (RATING, *CHARGING_COLUMNS, *TRANSFORMER_COLUMNS))
+    buses = _Table(folder / BUSES, BUS_COLUMNS, (*SHUNT_COLUMNS, *SHARE_COLUMNS))
+    branches = _Table(folder / BRANCHES, BRANCH_COLUMNS, BRANCH_OPTIONS)
     ends = zip(branches.integers("from_bus"), branches.integers("to_bus"), strict=True)
     columns: dict[str, Any] = {
         "bus_labels": buses.integers("bus"),
@@ -57,11 +63,14 @@ def read_columns(folder: Path) -> FeederColumns:
         "x_ohm": branches.numbers("x_ohm"),
         "in_service": [value != 0 for value in branches.integers("in_service")],
         RATING: branches.numbers_or_empty(RATING),
+        LIMIT: branches.numbers_or_empty(LIMIT),
     }
-    for name in SHUNT_COLUMNS:
+    for name in (*SHUNT_COLUMNS, *SHARE_COLUMNS):
         columns[name] = buses.optional_numbers(name)
     for name in (*CHARGING_COLUMNS, *TRANSFORMER_COLUMNS):
         columns[name] = branches.optional_numbers(name)
+    if EQUIVALENT in branches.rows.columns:
+        columns[EQUIVALENT] = [value != 0 for value in branches.integers(EQUIVALENT)]
     own = {name: settings[f"own_{name}"] for name in OWN_DEVICES if f"own_{name}" in settings}
     return FeederColumns(
         name=folder.name or folder.resolve().name,

@@ -68,6 +68,19 @@ class HeldVoltages:
     __repr__ = one_line
 
 
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class VoltageDependence:
+    """Shares of all that is injected at a bus that are no constant power; `grid.feeder` has the equation."""
+
+    p_current: HostArray  # (n_node,) of p, in proportion to the voltage: a constant current
+    p_impedance: HostArray  # (n_node,) of p, in proportion to its square
+    q_current: HostArray  # (n_node,) the same of q
+    q_impedance: HostArray  # (n_node,)
+
+    __repr__ = one_line
+
+
 @dataclass(frozen=True)
 class OwnDevices:
     """What the source of a feeder has beside loads, all of it summed into the feeder's load."""

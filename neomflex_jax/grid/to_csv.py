@@ -16,6 +16,7 @@ from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_plain_file, is_there
 from neomflex_jax.folders.results import NEW, beside, swap_in
 from neomflex_jax.grid import from_csv as files
+from neomflex_jax.grid.checks import SLIGHTLY
 from neomflex_jax.grid.feeder import Feeder
 
 FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.SETTINGS)
@@ -65,6 +66,8 @@ def _bus_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
     columns: dict[str, Sequence[Any]] = dict(zip(files.BUS_COLUMNS, values, strict=True))
     if feeder.shunts is not None:
         columns |= zip(files.SHUNT_COLUMNS, (feeder.shunts.p_mw, feeder.shunts.q_mvar), strict=True)
+    if feeder.voltage_dependence is not None:
+        columns |= {f"{name}_share": share for name, share in vars(feeder.voltage_dependence).items()}
     return columns
 
 
@@ -84,6 +87,12 @@ def _branch_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
     columns: dict[str, Sequence[Any]] = dict(zip(files.BRANCH_COLUMNS, values, strict=True))
     if not np.isnan(feeder.max_i_ka).all():
         columns[files.RATING] = feeder.max_i_ka
+    if feeder.max_loading_percent is not None:
+        columns[files.LIMIT] = feeder.max_loading_percent
+    is_line = np.ones(topology.n_branch, bool) if feeder.transformers is None else ~feeder.transformers.present
+    equivalent = is_line & (feeder.r_ohm < -SLIGHTLY * np.abs(feeder.x_ohm))
+    if equivalent.any():
+        columns[files.EQUIVALENT] = equivalent.astype(int).tolist()
     for part, names in ((feeder.charging, files.CHARGING_COLUMNS), (feeder.transformers, files.TRANSFORMER_COLUMNS)):
         if part is not None:
             columns |= {name: getattr(part, name) for name in names}

@@ -100,7 +100,7 @@ class PowerFlow:
         """Return the same method on other impedances, traced ones perhaps, of the same topology; a fit is kept."""
         form = "tree" if isinstance(self.grid.form, TreeNetwork) else "dense"
         grid = per_unit(feeder, form, lossless=self.model.angles_only, tap_branches=self.grid.tap_branches)
-        return replace(self, grid=replace(grid, swept=self.grid.swept))
+        return replace(self, grid=replace(grid, swept=self.grid.swept and grid.dependence is None))
 
     def by_products(self) -> PowerFlow:
         """Return the same method without sweeps in machine code."""
@@ -264,6 +264,16 @@ def _grid(
     """Feeder in per unit, in a form that suits the method."""
     if network == "sweep" and not sweeps:
         raise InputError("network = 'sweep' asks for what sweeps = False forbids; ask for 'tree' or 'dense'")
+    if feeder.voltage_dependence is not None and tap_branches:
+        raise InputError(
+            f"feeder {feeder.name!r} has loads that follow the voltage, which tap changers that a setting moves do not "
+            "go with; leave `taps` out, or make the loads constant power"
+        )
+    if feeder.voltage_dependence is not None and not kind.exact:
+        raise InputError(
+            f"feeder {feeder.name!r} has loads that follow the voltage, and {kind.name!r} knows constant power alone; "
+            "take 'ac' or 'newton'"
+        )
     if feeder.held is not None and not kind.exact:
         raise InputError(
             f"feeder {feeder.name!r} has generators or several external grids, and {kind.name!r} knows one voltage, "

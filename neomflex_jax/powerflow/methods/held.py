@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from neomflex_jax.powerflow.methods.results import assemble, branch_currents, charging_losses, series_losses
+from neomflex_jax.powerflow.methods.results import assemble, at_voltage, branch_currents, charging_losses, series_losses
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
@@ -43,23 +43,27 @@ def solve_held(
     dtype = p_injection_mw.dtype
     vm_set = jnp.ones(n, dtype).at[grid.topology.slack].set(grid.slack_vm).at[bus].set(grid.held.vm_pu)
     va_set = jnp.zeros(n, dtype).at[bus].set(jnp.deg2rad(grid.held.va_degree))
-    p = (p_injection_mw.at[bus].add(grid.held.p_mw)) / base
-    q = q_injection_mvar / base
+    produced = jnp.zeros(n, dtype).at[bus].set(grid.held.p_mw) / base
+    p_nominal, q_nominal = p_injection_mw / base, q_injection_mvar / base
     y = bus_admittances(grid)
+
+    def injected(x: Array) -> tuple[Array, Array]:
+        p, q = at_voltage(grid.dependence, p_nominal, q_nominal, x[n:])
+        return p + produced, q
 
     def powers(x: Array) -> Array:
         v = x[n:] * jnp.exp(1j * x[:n])
         return v * jnp.conj(y @ v)
 
     def unbalance(x: Array) -> Array:
-        s = powers(x)
+        s, (p, q) = powers(x), injected(x)
         return jnp.concatenate(
             [jnp.where(angle_given, x[:n] - va_set, s.real - p), jnp.where(vm_given, x[n:] - vm_set, s.imag - q)]
         )
 
-    start = jnp.concatenate([_lossless_angles(grid, p, va_set, angle_given), vm_set])
+    start = jnp.concatenate([_lossless_angles(grid, p_nominal + produced, va_set, angle_given), vm_set])
     x, (converged, steps) = lax.custom_root(unbalance, start, _newton(config, dtype), _solve_linear, has_aux=True)
-    s = powers(x)
+    s, (p, q) = powers(x), injected(x)
     found_q = jnp.where(vm_given & ~angle_given, s.imag, q)
     off_p, off_q = jnp.where(angle_given, 0.0, s.real - p), jnp.where(vm_given, 0.0, s.imag - q)
     v = x[n:] * jnp.exp(1j * x[:n])

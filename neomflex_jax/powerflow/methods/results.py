@@ -6,11 +6,12 @@ the sum of ``(u - w) conj(i)`` over the buses, i all that flows into the network
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, Polynomial
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 
@@ -20,8 +21,19 @@ def injected_current(p: Array, q: Array, ur: Array, ui: Array) -> tuple[Array, A
     return (p * ur + q * ui) * scale, (p * ui - q * ur) * scale
 
 
+def at_voltage(dependence: tuple[Polynomial, Polynomial] | None, p: Array, q: Array, vm: Array) -> tuple[Array, Array]:
+    """What is injected at scaled voltages of magnitude vm, of p and q stated at 1 pu; the arrays in one layout."""
+    if dependence is None:
+        return p, q
+    (p0, p1, p2), (q0, q1, q2) = dependence
+    return p * (p0 + p1 * vm + p2 * vm**2), q * (q0 + q1 * vm + q2 * vm**2)
+
+
 def bus_current(grid: PerUnitFeeder, p: Array, q: Array, ur: Array, ui: Array) -> tuple[Array, Array]:
     """Everything that flows into the network at a bus, i = conj(s / u) - y u; all in the network's layout."""
+    if grid.dependence is not None:
+        dependence = jax.tree.map(lambda values: grid.network.aligned(values, ur), grid.dependence)
+        p, q = at_voltage(dependence, p, q, jnp.sqrt(ur * ur + ui * ui))
     ir, ii = injected_current(p, q, ur, ui)
     if grid.bus_admittance is None:
         return ir, ii
@@ -47,6 +59,8 @@ def exact_result(
     network = grid.network
     wr, wi = (network.leave(part) for part in grid.no_load())
     ur, ui = wr + rise_r, wi + rise_i
+    if grid.dependence is not None:
+        p, q = at_voltage(jax.tree.map(network.leave, grid.dependence), p, q, jnp.sqrt(ur * ur + ui * ui))
     ir, ii = own_r, own_i = injected_current(p, q, ur, ui)
     if grid.bus_admittance is not None:
         g, b = (network.leave(part) for part in grid.bus_admittance)

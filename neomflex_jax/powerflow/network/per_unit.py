@@ -29,6 +29,7 @@ from neomflex_jax.powerflow.network.tree import TreeNetwork, tree_network
 NETWORKS = ("auto", "sweep", "dense", "tree")
 TREE_FROM_BUSES = 200  # where a tree's small products overtake the dense ones on a CPU (benchmarks/power_flow.py)
 Pair = tuple[HostArray, HostArray]  # real and imaginary part
+Polynomial = tuple[HostArray, HostArray, HostArray]  # coefficients of 1, |u| and |u|^2
 
 
 @jax.tree_util.register_dataclass
@@ -49,6 +50,7 @@ class PerUnitFeeder:
     i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
     held: HeldVoltages | None  # in physical units
+    dependence: tuple[Polynomial, Polynomial] | None  # of p and of q; network layout, (n_bus,) where held
     taps: Taps | None  # of the tap changers that a setting can move
     tap_factor: Array | None  # (..., n_tap) what a setting makes of them; None: nothing
     tap_branches: tuple[int, ...] = field(metadata=STATIC)
@@ -130,7 +132,7 @@ def per_unit(
                 from_ratio = (magnitude[end] / (magnitude[start] * ratio), angle[end] - angle[start] - shift)  # polar
         from_current = feeder.transformers.rated_ratio * feeder.vn_kv[end] / feeder.vn_kv[start] / ratio
     charging, shunt = _charging(feeder, z_base_ohm, magnitude), _shunt(feeder, magnitude)
-    swept = network in ("auto", "sweep") and topology.is_radial and feeder.held is None
+    swept = network in ("auto", "sweep") and topology.is_radial and _constant_power_alone(feeder)
     if network in ("auto", "sweep"):
         network = "tree" if topology.is_radial and topology.n_bus >= TREE_FROM_BUSES else "dense"
     form = entered = taps = None
@@ -156,6 +158,7 @@ def per_unit(
         * (1.0 if magnitude is None else magnitude[end]),
         max_i_ka=feeder.max_i_ka,
         held=feeder.held,
+        dependence=_dependence(feeder, magnitude, form),
         taps=taps,
         tap_factor=None,
         tap_branches=tap_branches,
@@ -167,10 +170,40 @@ def per_unit(
     return jax.tree.map(jnp.asarray, grid)
 
 
+def _constant_power_alone(feeder: Feeder) -> bool:
+    return feeder.held is None and feeder.voltage_dependence is None
+
+
+def _dependence(
+    feeder: Feeder, magnitude: HostArray | None, form: DenseNetwork | TreeNetwork | None
+) -> tuple[Polynomial, Polynomial] | None:
+    """Return how p and q follow the voltage, in the network's layout, without one (n_bus,); not at slacks' buses."""
+    given = feeder.voltage_dependence
+    if given is None:
+        return None
+    follows = np.ones(feeder.n_bus)
+    follows[[feeder.topology.slack, *feeder.topology.further_slacks]] = 0.0
+    scale = 1.0 if magnitude is None else 1.0 / magnitude
+
+    def polynomial(current: HostArray, impedance: HostArray) -> Polynomial:
+        current, impedance = current * follows, impedance * follows
+        found = 1.0 - current - impedance, current * scale, impedance * scale**2
+        if form is None:
+            return found
+        constant, linear, square = (form.enter(each[feeder.topology.non_slack]) for each in found)
+        return constant, linear, square
+
+    return polynomial(given.p_current, given.p_impedance), polynomial(given.q_current, given.q_impedance)
+
+
 def _check_loops(feeder: Feeder, network: str, lossless: bool) -> None:
     """Raise if the network asked for cannot hold the feeder's loops."""
     if network not in NETWORKS:
         raise InputError(f"network = {network!r} must be one of {', '.join(NETWORKS)}")
+    if network == "sweep" and feeder.voltage_dependence is not None:
+        raise InputError(
+            f"feeder {feeder.name!r} has loads that follow the voltage, which 'sweep' does not know; take 'auto'"
+        )
     if feeder.held is not None:
         if network in ("tree", "sweep"):
             raise InputError(
