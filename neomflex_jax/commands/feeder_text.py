@@ -11,7 +11,7 @@ from neomflex_jax.commands.console import short
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.topology import spanning_tree
-from neomflex_jax.powerflow import PowerFlowResult, power_flow
+from neomflex_jax.powerflow import PowerFlowResult, nominal_power_flow
 
 if TYPE_CHECKING:
     from validation.referee.feeder_check import FeederCheck
@@ -23,7 +23,10 @@ QUANTITIES = {
     "slack_p_mw": "slack p, MW",
     "slack_q_mvar": "slack q, Mvar",
 }
-NET_ELEMENTS = ("bus", "line", "trafo", "trafo3w", "impedance", "switch", "load", "sgen", "storage", "shunt")
+NET_ELEMENTS = (
+    *("bus", "line", "trafo", "trafo3w", "impedance", "switch", "load", "sgen", "storage", "shunt", "ward", "motor"),
+    *("asymmetric_load", "asymmetric_sgen"),
+)
 
 
 def contents(feeder: Feeder) -> Rows:
@@ -45,11 +48,23 @@ def contents(feeder: Feeder) -> Rows:
         ("shunts", _shunts(feeder)),
         ("ratings known", f"{int(rated.sum())} of {n_branch} branches"),
         ("slack", f"bus {slack} at {float(feeder.slack_vm_pu):g} pu"),
+        *_held(feeder),
         (
             "loads",
             f"{int(loaded.sum())} buses, {short(feeder.load_p_mw.sum())} MW, {short(feeder.load_q_mvar.sum())} Mvar",
         ),
     ]
+
+
+def _held(feeder: Feeder) -> Rows:
+    """What few feeders have: voltages held beside the slack's, loads that follow the voltage."""
+    rows: Rows = []
+    if feeder.held is not None:
+        rows.append(("voltages held beside the slack's", f"{len(feeder.held.bus)} buses"))
+    if feeder.voltage_dependence is not None:
+        follows = np.any([share != 0 for share in vars(feeder.voltage_dependence).values()], axis=0)
+        rows.append(("loads that follow the voltage", f"{int(follows.sum())} buses"))
+    return rows
 
 
 def _transformers(feeder: Feeder) -> str:
@@ -70,7 +85,7 @@ def nominal_flow(feeder: Feeder) -> tuple[PowerFlowResult, str]:
     """Solve the nominal loads in double precision, by `newton` where `ac` has no answer; returns the method too."""
     with jax.enable_x64(True):
         for method in ("ac", "newton"):
-            flow = jax.tree.map(np.asarray, power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method))
+            flow = jax.tree.map(np.asarray, nominal_power_flow(feeder, method))
             if bool(flow.converged):
                 break
     return flow, method
@@ -106,7 +121,8 @@ def conversion(net: Any, feeder: Feeder) -> Rows:
         "trafo": f"{n_transformers} branches",
         "impedance": "a branch each",
         "trafo3w": "a branch between every two closed windings, and shunts",
-        **dict.fromkeys(("sgen", "storage"), "in the load"),
+        **dict.fromkeys(("sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen"), "in the load"),
+        "ward": "in the load and the shunts",
         "load": f"{short(feeder.load_p_mw.sum())} MW, {short(feeder.load_q_mvar.sum())} Mvar in all",
         "shunt": _shunts(feeder),
     }
@@ -143,14 +159,21 @@ def changes(net: Any, feeder: Feeder, fused: dict[int, int]) -> list[str]:
 
 
 def comparison(check: FeederCheck) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows: nominal answers of both, and the largest difference over all cases."""
+    """Header and rows: nominal answers of both, how far they are apart, and the largest difference over all cases."""
     rows: Rows = []
     for quantity, title in QUANTITIES.items():
         own, theirs = (getattr(answers, quantity)[0] for answers in (check.own, check.pandapower))
         if quantity == "vm_pu":
             title, own, theirs = "lowest voltage, pu", own.min(), theirs.min()
-        rows.append((title, f"{float(own):z.9f}", f"{float(theirs):z.9f}", f"{check.largest(quantity):.2g}"))
-    return ("", "ours,\nnominal", "pandapower,\nnominal", "largest difference,\nall cases"), rows
+        apart = [f"{check.largest(quantity, cases):.2g}" for cases in (slice(1), slice(None))]
+        rows.append((title, f"{float(own):z.9f}", f"{float(theirs):z.9f}", *apart))
+    return (
+        "",
+        "ours,\nnominal",
+        "pandapower,\nnominal",
+        "difference,\nnominal",
+        "largest difference,\nall cases",
+    ), rows
 
 
 def verdict(check: FeederCheck, within_pu: float, method: str) -> str:

@@ -142,7 +142,6 @@ REFUSED = {
     "a tap table": (three_windings(tap_dependency_table=True), "net.trafo3w 0 has tap_dependency_table"),
     "two ways": (add("impedance", 25, 2, 0.01, 0.02, 0.1, rtf_pu=0.03), "net.impedance 0 has rft_pu, .*both ways"),
     "an impedance of no power": (add("impedance", 25, 2, 0.01, 0.02, 0.0), "net.impedance 0 has sn_mva = 0"),
-    "an impedance that produces": (add("impedance", 25, 2, -0.1, 0.02, 0.1), "net.impedance 0 has rft_pu = -0.1"),
     "leakage beyond all of it": (set_in("trafo", leakage_resistance_ratio_hv=1.4), "ratio_hv = 1.4; .* 0 to 1"),
     "no such bus": (several(three_windings(), set_in("trafo3w", mv_bus=99)), "net.trafo3w 0 stands at bus 99"),
     "another grid's": (three_windings(vn_lv_kv=20.0), "net.trafo3w 0 has an off-nominal ratio of"),

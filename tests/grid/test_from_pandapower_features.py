@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from pandapower_nets import (
     LOADING_PERCENT,
@@ -19,7 +21,20 @@ from pandapower_nets import (
     set_in,
     several,
     small_net,
+    tap_table,
 )
+
+from neomflex_jax.grid import Feeder
+from neomflex_jax.grid.to_csv import write_feeder
+
+
+def shunt_table(net: Any) -> None:
+    """Two shunts, one of which follows a table."""
+    lines = {"id_characteristic": [0, 0], "step": [1, 2], "p_mw": [0.001, 0.002], "q_mvar": [-0.01, -0.03]}
+    net.shunt_characteristic_table = pd.DataFrame(lines)
+    add("shunt", 7, 0.0, 0.0, step=2, step_dependency_table=True, id_characteristic_table=0)(net)
+    add("shunt", 25, 0.01, 0.001, step=2, step_dependency_table=False)(net)
+
 
 FEATURES: dict[str, Callable[[Any], Any]] = {
     "nothing": lambda net: None,
@@ -47,6 +62,26 @@ FEATURES: dict[str, Callable[[Any], Any]] = {
     "shunt of another voltage": add("shunt", 7, q_mvar=0.02, p_mw=0.003, vn_kv=0.38),
     "shunt at the slack": add("shunt", 10, q_mvar=0.5, p_mw=0.1, vn_kv=20.0),
     "shunt out of service": add("shunt", 7, q_mvar=5.0, p_mw=5.0, in_service=False),
+    "shunts of a step table": shunt_table,
+    "ward": add("ward", 7, 0.01, 0.004, 0.02, -0.01),
+    "ward that feeds in": add("ward", 7, -0.02, 0.004, -0.005, 0.01),
+    "ward out of service": add("ward", 7, 9.0, 9.0, 9.0, 9.0, in_service=False),
+    "motor": add("motor", 7, 0.02, 0.9, efficiency_percent=93.0, loading_percent=80.0, scaling=1.1),
+    "motor that generates": add("motor", 7, -0.02, 0.9, efficiency_percent=93.0, loading_percent=80.0),
+    "asymmetric load": add("asymmetric_load", 7, 0.01, 0.002, 0.03, q_a_mvar=0.001, q_b_mvar=-0.002, scaling=1.3),
+    "asymmetric sgen": add("asymmetric_sgen", 7, 0.01, 0.002, 0.03, q_a_mvar=0.001, q_c_mvar=-0.002, scaling=1.3),
+    "transformer of negative resistance": set_in("trafo", vkr_percent=-1.4),
+    "line of a reduced network": lambda net: add_line(net, 25, 2, r_ohm_per_km=-0.1, x_ohm_per_km=0.1),
+    "impedance of negative resistance": add("impedance", 25, 2, -0.01, 0.02, 0.1),
+    "tap table": tap_table,
+    "tap table at lv": several(tap_table, set_in("trafo", tap_side="lv", id_characteristic_table=1)),
+    "tap table whatever the kind": several(tap_table, set_in("trafo", tap_changer_type="Tabular")),
+    "tap table without a side": several(tap_table, set_in("trafo", tap_side=None)),
+    "tap of table and second by itself": several(
+        tap_table,
+        set_in("trafo", tap2_pos=-3.0, tap2_neutral=1.0, tap2_step_percent=1.5, tap2_step_degree=0.0),
+        set_in("trafo", tap2_side="lv", tap2_changer_type="Ratio"),
+    ),
     "load scaling": set_in("load", 0, scaling=1.7),
     "load out of service": set_in("load", 0, in_service=False),
     "sgen": add("sgen", 25, p_mw=0.06, q_mvar=-0.01, scaling=0.8),
@@ -154,6 +189,18 @@ def test_loading_is_that_of_pandapower() -> None:
 
 def add_ring(net: Any) -> None:
     add_line(net, 25, 2, df=0.7, parallel=2)
+
+
+def test_limits_of_the_loading_are_read_and_kept(tmp_path: Path) -> None:
+    net = small_net()
+    several(set_in("line", 1, max_loading_percent=80.0), set_in("trafo", max_loading_percent=120.0))(net)
+    feeder = convert(net)
+    limits = np.full(feeder.topology.n_branch, np.nan)
+    limits[[1, -1]] = 80.0, 120.0
+    np.testing.assert_array_equal(feeder.max_loading_percent, limits)
+    write_feeder(feeder, tmp_path / "written")
+    np.testing.assert_array_equal(Feeder.from_csv(tmp_path / "written").max_loading_percent, limits)
+    assert convert(small_net()).max_loading_percent is None
 
 
 def test_a_transformer_rating_is_its_rated_current_at_lv() -> None:

@@ -1,12 +1,9 @@
-"""Published nets of pandapower as feeders: the same voltages as `runpp`, or refused by name."""
+"""Published nets of pandapower as feeders: the same voltages as `runpp`."""
 
 from __future__ import annotations
 
-import pandapower.networks as nw
 import pytest
-from pandapower_nets import NETWORKS, assert_same_flow, change_injections, convert
-
-from neomflex_jax.errors import InputError
+from pandapower_nets import NETWORKS, assert_same_flow, change_injections
 
 QUICK = {"case33bw", "cigre_mv", "cigre_mv_pv_wind", "cigre_lv", "dickert", "oberrhein_south", "four_load_branch"}
 QUICK |= {"four_loads_with_branches_out", "simple_four_bus", "simple_mv_open_ring", "simbench_lv_rural"}
@@ -19,15 +16,3 @@ def test_a_published_network_has_the_voltages_of_pandapower(name: str) -> None:
     assert_same_flow(net)
     for seed, (low, high) in enumerate(((0, 2), (0, 2), (-1, 1), (-2, 0))):
         assert_same_flow(change_injections(net, low, high, seed))
-
-
-REFUSED_NETWORKS = {
-    "example_multivoltage": "net.xward 0 .* is in service",
-    "ieee_european_lv_asymmetric": "net.asymmetric_load 0 .* is in service",
-}
-
-
-@pytest.mark.parametrize("name", REFUSED_NETWORKS)
-def test_a_published_network_beyond_the_model_is_refused(name: str) -> None:
-    with pytest.raises(InputError, match=REFUSED_NETWORKS[name]):
-        convert(getattr(nw, name)())

@@ -6,10 +6,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pandapower as pp
 import pandas as pd
 import pytest
-from pandapower_nets import add, add_line, convert, fresh_bus, fuse, set_in, several, small_net
+from pandapower_nets import (
+    add,
+    add_line,
+    add_transformer,
+    convert,
+    fresh_bus,
+    fuse,
+    set_in,
+    several,
+    small_net,
+    tap_table,
+)
 
 from neomflex_jax.errors import InputError
 
@@ -38,25 +48,39 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
     "slack at a dead bus": (set_in("bus", 10, in_service=False), "feeds bus 10, which is not in service"),
     "slack at no bus": (set_in("ext_grid", bus=77), "feeds bus 77"),
     "slack voltage": (set_in("ext_grid", vm_pu=3.0), "net.ext_grid 0 has vm_pu = 3"),
-    "ward": (add("ward", 7, 1, 1, 1, 1), "net.ward 0 .*net.load"),
-    "xward": (add("xward", 7, 1, 1, 1, 1, 1, 1, 1.0), "net.xward 0"),
+    "xward without impedance": (add("xward", 7, 0, 0, 0, 0, 0, 0, 1.0), "net.xward 0 has an impedance of r = 0 and x"),
+    "xward of no voltage": (add("xward", 7, 0, 0, 0, 0, 0.1, 0.1, 9.0), "net.xward 0 has vm_pu = 9"),
+    "ward nobody supplies": (several(fresh_bus(60), add("ward", 60, 0.1, 0, 0, 0)), "net.ward 0 is at bus 60"),
     "dcline of no voltage": (add("dcline", 7, 2, 0.1, 1, 0.1, 1, 9), "net.dcline 0 has vm_to_pu = 9"),
-    "motor": (add("motor", 7, 0.01, 0.9), "net.motor 0"),
-    "asymmetric load": (add("asymmetric_load", 7), "net.asymmetric_load 0 .*balanced"),
-    "asymmetric sgen": (add("asymmetric_sgen", 7), "net.asymmetric_sgen 0 .*balanced"),
-    "svc": (add("svc", 7, 1, -10, 1.0, 145), "net.svc 0"),
+    "motor of no power factor": (add("motor", 7, 0.01, 0.0), "net.motor 0 has cos_phi = 0"),
+    "motor of no efficiency": (add("motor", 7, 0.01, 0.9, efficiency_percent=0.0), "efficiency_percent = 0"),
+    "asymmetric load nobody supplies": (
+        several(fresh_bus(60), add("asymmetric_load", 60, p_b_mw=0.1)),
+        "net.asymmetric_load 0 is at bus 60",
+    ),
+    "svc": (add("svc", 7, 1, -10, 1.0, 145), "net.svc 0 .*a generator"),
     "tcsc": (add("tcsc", 7, 2, 1, -10, -100, 142), "net.tcsc 0"),
     "ssc": (add("ssc", 7, 0, 1, 1.0), "net.ssc 0"),
     "vsc": (lambda net: net.update(vsc=plain_table(bus=7, in_service=True)), "net.vsc 0"),
     "dc bus": (add("bus_dc", 0.4), "net.bus_dc 0"),
     "dc line": (lambda net: net.update(line_dc=plain_table(in_service=True)), "net.line_dc 0"),
     "future element": (lambda net: net.update(fusion=plain_table(bus=7)), "net.fusion 0 is in service"),
-    "controller": (lambda net: pp.control.ConstControl(net, "load", "p_mw", 0), "net.controller 0 .*run_control"),
-    "constant impedance": (set_in("load", 2, const_z_p_percent=30.0), r"net.load 2 \('load at 2'\) has const_z_p"),
-    "constant current": (set_in("load", 1, const_i_q_percent=5.0), "net.load 1 .*const_i_q_percent = 5"),
+    "more than all of a load": (
+        set_in("load", 2, const_z_p_percent=70.0, const_i_p_percent=40.0),
+        r"net.load 2 \('load at 2'\) has const_i_p_percent \+ const_z_p_percent = 110; .* at most 100",
+    ),
     "old constant impedance": (set_in("load", 1, const_z_percent=5.0), "net.load 1 .*const_z_percent = 5"),
     "tap table": (set_in("trafo", tap_dependency_table=True), "net.trafo 0 has tap_dependency_table"),
     "tap-dependent impedance": (set_in("trafo", tap_dependent_impedance=1.0), "net.trafo 0 has tap_dependent_imp"),
+    "joined buses that follow unlike": (
+        several(set_in("load", 1, const_z_p_percent=70.0), fuse(7, 25)),
+        "loads at buses 7 and 25, which closed switches make one, follow the voltage unlike.* one share",
+    ),
+    "tap table without the tap": (several(tap_table, set_in("trafo", tap_pos=1)), "tap_pos = 1; .* and has 0"),
+    "one tap table at two taps": (
+        several(lambda net: add_transformer(net), tap_table, set_in("trafo", 1, tap_pos=0)),
+        "net.trafo 0 and net.trafo 1 follow one table, .* tap_pos = 2 and 0.* a table of its own",
+    ),
     "shunt table": (
         several(add("shunt", 7, 0.1), set_in("shunt", step_dependency_table=True)),
         "net.shunt 0 has step_dependency_table",

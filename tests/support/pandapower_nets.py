@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandapower as pp
 import pandapower.networks as nw
+import pandas as pd
 import pytest
 from reference_flow import ReferenceFlow, solve_reference
 
@@ -101,6 +102,17 @@ def add_transformer(net: Any, **values: Any) -> int:
     return pp.create_transformer_from_parameters(net, hv_bus=30, lv_bus=4, **(plate | values))
 
 
+def tap_table(net: Any) -> None:
+    """All transformers follow a tap table of three steps and stand at the last."""
+    net.trafo_characteristic_table = pd.DataFrame(
+        {
+            **{"id_characteristic": [0, 0, 1], "step": [0, 2, 2], "voltage_ratio": [1.0, 1.04, 0.97]},
+            **{"angle_deg": [0.0, 3.0, -2.0], "vk_percent": [6.0, 5.0, 4.0], "vkr_percent": [1.4, 1.2, 1.0]},
+        }
+    )
+    net.trafo[["tap_dependency_table", "id_characteristic_table", "tap_pos"]] = True, 0, 2
+
+
 def set_in(table: str, row: int = 0, **values: Any) -> Callable[[Any], None]:
     """Set columns of one row of the table."""
 
@@ -154,6 +166,8 @@ def assert_same_flow(net: Any) -> tuple[Feeder, ReferenceFlow]:
     # what hangs open at one end is a branch there and a shunt here, so only the two together are comparable
     lossy = ("line", "trafo", "trafo3w", "impedance")
     theirs = sum(net[f"res_{branches}"]["pl_mw"].sum() for branches in lossy) + net.res_shunt["p_mw"].sum()
+    wards_mw = (net.res_ward["p_mw"] - net.ward["ps_mw"])[net.ward["in_service"].astype(bool)]
+    theirs += wards_mw.sum()  # their constant impedances are shunts here
     if not (net.switch["z_ohm"] > 0).any():
         assert flow.loss_mw + flow.shunt_p_mw == pytest.approx(theirs, abs=POWER_MVA)
     return feeder, flow

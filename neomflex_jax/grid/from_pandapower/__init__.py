@@ -3,24 +3,27 @@
 Modelled, each exactly as in pandapower 3.5 with its default options:
 
 - buses; closed bus-bus switches fuse them, those with ``z_ohm > 0`` are branches;
-- lines, with charging, conductance, ``parallel``; transformers of two windings with taps, shift and the T model, and of
-  three (without ratings), whose star is eliminated: every bus of the feeder is one of the net's;
-- impedances that are the same both ways;
+- lines, with charging, conductance, ``parallel``; transformers of two windings with taps, tap tables, shift and the T
+  model, and of three (without ratings), whose star is eliminated; impedances that are the same both ways; resistances
+  below 0, as equivalents of networks have them;
 - open switches of lines and transformers: an end that hangs open leaves its charging behind as a shunt;
-- loads, storages (both consumption) and sgens (production), with ``scaling``; together they are the feeder's load,
-  so that injecting ``-load_p_mw`` and ``-load_q_mvar`` reproduces ``runpp``;
-- shunts with ``step`` and ``vn_kv``;
+- loads, storages, motors, wards, asymmetric loads by the sum of their phases (consumption), sgens and asymmetric sgens
+  (production), with ``scaling``; together they are the feeder's load, so that injecting ``-load_p_mw`` and
+  ``-load_q_mvar`` reproduces ``runpp``. Loads that follow the voltage do so by bus, as `voltage_dependence.py` says;
+- shunts with ``step``, step tables and ``vn_kv``;
 - external grids, one or several, on one area or an island each; generators, whose limits of q are not enforced; DC
-  lines. What generators produce is no load: it comes on top of all injections.
+  lines; extended wards, whose inner bus is the one bus of the feeder that is none of the net's. What generators
+  produce is no load: it comes on top of all injections.
 
 Labels are the net's own bus numbers, ascending whatever the order of its rows. Fused buses go by the smallest of their
 labels, or by an external grid's; `fused_buses` tells which. Left out: what is out of service, and buses that nothing
 connects to an external grid, unless something there consumes or produces, which is refused. Lines and transformers
 that are open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
-lines, transformers, switches with impedance, three windings, impedances, each by its number.
+lines, transformers, switches with impedance, three windings, impedances, extended wards, each by its number.
 
 Angles are relative to the first external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``,
-limits, costs, measurements and results have no influence. A net holding anything else in service is refused by name.
+controllers, costs, measurements and results have no influence, limits of the loading are kept. A net holding anything
+else in service is refused by name.
 """
 
 from neomflex_jax.grid.from_pandapower.convert import fused_buses, read_columns

@@ -22,6 +22,7 @@ from neomflex_jax.grid.from_pandapower.rows import Rows
 
 NO_RATING_KA = 9999.0  # from here on a rating is a placeholder: pandapower's nets hold 99999 where none is known
 SWITCH_R_OVER_X = 2.0
+MOST_NEGATIVE = 2.0  # of r over |x|: lines of reduced networks, case145's say, have r down to -|x|
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Branch:
     shift_degree: float = 0.0
     rated_ratio: float = 1.0
     max_i_ka: float = math.nan
+    max_loading_percent: float = math.nan
     stated: str = ""  # what the net says of it: the columns that its impedance and ratio come from
     is_line: bool = True
     is_equivalent: bool = False  # of something with more than two ends; by itself it may have r below 0
@@ -45,6 +47,11 @@ class Branch:
     to_siemens: complex = 0.0
     from_closed: bool = True
     to_closed: bool = True
+
+    @property
+    def may_have_negative_r(self) -> bool:
+        """True for what is no plain line: a transformer, an equivalent, a line of a reduced network."""
+        return not self.is_line or self.z_ohm.real < -SLIGHTLY * abs(self.z_ohm.imag)
 
     @property
     def is_closed(self) -> bool:
@@ -72,8 +79,8 @@ class Branch:
         if not (np.isfinite([self.z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):
             return f"an impedance or admittance that is not finite, by its {self.stated}"
         r, x = self.z_ohm.real, self.z_ohm.imag
-        if (self.is_line and r < -SLIGHTLY * abs(x)) or r == x == 0:
-            advice = "r may not be below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"
+        if (self.is_line and r < -MOST_NEGATIVE * abs(x)) or r == x == 0:
+            advice = "r may not be far below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"
             return f"an impedance of r = {r:g} and x = {x:g} ohm, by its {self.stated}; {advice}"
         if not 0.5 <= self.ratio <= 2:
             levels = f"{vn_kv[self.from_bus]:g} and {vn_kv[self.to_bus]:g} kV"
@@ -106,6 +113,7 @@ def line_branches(net: Any) -> Iterator[Branch]:
         derating = part.numbers("df", absent=1.0, or_empty=True)
         rated = (rating_ka > 0) & (rating_ka < NO_RATING_KA) & (derating > 0)
         max_i_ka = np.where(rated, rating_ka * derating * parallel, np.nan)
+        limits = loading_limits(part)
         ends = zip(part.numbers_of_rows, part.labels("from_bus"), part.labels("to_bus"), strict=True)
         for row, (number, from_bus, to_bus) in enumerate(ends):
             yield Branch(
@@ -116,10 +124,17 @@ def line_branches(net: Any) -> Iterator[Branch]:
                 z_ohm=complex(r_ohm[row], x_ohm[row]),
                 y_siemens=complex(g_siemens[row], b_siemens[row]),
                 max_i_ka=float(max_i_ka[row]),
+                max_loading_percent=float(limits[row]),
                 stated=stated({name: values[row] for name, values in per_km.items()} | {"length_km": length_km[row]}),
                 from_closed=closed and (number, "from_bus") not in open_ends,
                 to_closed=closed and (number, "to_bus") not in open_ends,
             )
+
+
+def loading_limits(rows: Rows) -> np.ndarray:
+    """Limits of the loading, per cent of the ratings; NaN where none is stated: they say nothing of a power flow."""
+    limits = rows.numbers("max_loading_percent", absent=np.nan, or_empty=True, or_infinite=True)
+    return np.where((limits > 0) & np.isfinite(limits), limits, np.nan)
 
 
 def stated(columns: dict[str, float]) -> str:

@@ -16,15 +16,18 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import FeederColumns, Held
 from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
 from neomflex_jax.grid.from_pandapower.buses import bus_levels, check_buses, fuse, supplied_from
-from neomflex_jax.grid.from_pandapower.elements import CONSUMPTION, elements_of
+from neomflex_jax.grid.from_pandapower.elements import WARDS, drawn_by, elements_of
+from neomflex_jax.grid.from_pandapower.extended_wards import inner_branches, inner_buses, inner_sources
 from neomflex_jax.grid.from_pandapower.held import Source, generators_of, held_buses, slacks_of
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.impedances import impedance_branches
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
 from neomflex_jax.grid.from_pandapower.rows import Rows
+from neomflex_jax.grid.from_pandapower.step_tables import step_table
 from neomflex_jax.grid.from_pandapower.three_windings import three_winding_branches
 from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
+from neomflex_jax.grid.from_pandapower.voltage_dependence import voltage_shares
 from neomflex_jax.grid.parts import OwnDevices
 
 MOST_NAMED = 4  # of what is left out
@@ -57,8 +60,8 @@ def _warn_of(ignored: list[str], where: str) -> None:
 def fused_buses(net: Any) -> dict[int, int]:
     """Return, for every supplied bus of a pandapower net or ``net.json``, the label of the feeder's bus it became."""
     with _opened(net) as (opened, _):
-        grid = _read_grid(opened)
-        return {bus: label for bus, label in sorted(grid.electrical.items()) if label in grid.supplied}
+        grid, own = _read_grid(opened), set(Rows.of(opened, "bus").numbers_of_rows)
+        return {bus: label for bus, label in sorted(grid.electrical.items()) if bus in own and label in grid.supplied}
 
 
 @contextmanager
@@ -105,10 +108,11 @@ class _Grid:
 def _read_grid(net: Any, islands: bool = True) -> _Grid:
     refuse_unsupported(net)
     vn_kv, active = bus_levels(net)
+    inner = _add_inner_buses(net, vn_kv, active)
     slacks = slacks_of(net)
     electrical = fuse(net, vn_kv, active, slacks)
     branches = []
-    for branch in _all_branches(net, vn_kv, active):
+    for branch in _all_branches(net, vn_kv, active, inner):
         if branch.from_closed or branch.to_closed:
             check_buses(branch.title, (branch.from_bus, branch.to_bus), vn_kv)
         ends_active = branch.from_bus in active, branch.to_bus in active
@@ -122,7 +126,7 @@ def _read_grid(net: Any, islands: bool = True) -> _Grid:
         raise _unclear(slacks, "two stand at one bus, which says nothing of what each of them supplies")
     if not islands and not set(feeding) <= supplied_from(feeding[:1], branches, electrical):
         raise _unclear(slacks, "they feed islands, which Feeder.from_pandapower(net, islands=True) takes as one feeder")
-    return _Grid(net, slacks, list(generators_of(net)), vn_kv, electrical, supplied, branches)
+    return _Grid(net, slacks, [*generators_of(net), *inner_sources(net, inner)], vn_kv, electrical, supplied, branches)
 
 
 def _unclear(slacks: list[Source], why: str) -> InputError:
@@ -131,7 +135,17 @@ def _unclear(slacks: list[Source], why: str) -> InputError:
     return InputError(f"external grids in service: {titles}: {why}. {advice}")
 
 
-def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int]) -> Iterator[Branch]:
+def _add_inner_buses(net: Any, vn_kv: dict[int, float], active: set[int]) -> dict[int, int]:
+    """Add the inner buses of extended wards to those of the net; return their numbers by those of the wards."""
+    inner, rows = inner_buses(net, active), Rows.of(net, "xward").in_service()
+    for number, bus in zip(rows.numbers_of_rows, rows.labels("bus"), strict=True):
+        if number in inner:
+            vn_kv[inner[number]] = vn_kv[bus]
+            active.add(inner[number])
+    return inner
+
+
+def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int], inner: dict[int, int]) -> Iterator[Branch]:
     """Walk through the branches kind by kind, each in the order of their numbers."""
     for kind in (
         line_branches(net),
@@ -139,6 +153,7 @@ def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int]) -> Iterat
         switch_branches(net),
         three_winding_branches(net, vn_kv, active),
         impedance_branches(net, vn_kv),
+        inner_branches(net, inner),
     ):
         yield from sorted(kind, key=lambda branch: branch.number)
 
@@ -152,13 +167,15 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
     of_bus = {bus: position[label] for bus, label in grid.electrical.items() if label in position}
     kept, shunts_mva = _sort_branches(grid, of_bus, np.zeros(len(labels), complex))
     load_mva = np.zeros(len(labels), complex)
-    for table, sign in CONSUMPTION.items():
+    for rows, _, power_mva in drawn_by(grid.net):
+        _add(load_mva, grid, of_bus, rows, power_mva)
+    for table in WARDS:
         rows = Rows.of(grid.net, table).in_service()
-        scale = sign * rows.numbers("scaling", absent=1.0)
-        _add(load_mva, grid, of_bus, rows, scale * (rows.numbers("p_mw") + 1j * rows.numbers("q_mvar")))
+        _add(shunts_mva, grid, of_bus, rows, rows.numbers("pz_mw") + 1j * rows.numbers("qz_mvar"))
     rows = Rows.of(grid.net, "shunt").in_service()
     _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
     held = _held(grid, of_bus, labels, load_mva)
+    shares = voltage_shares(grid.net, grid.electrical, position)
     ends = [(labels[of_bus[branch.from_bus]], labels[of_bus[branch.to_bus]]) for branch in kept]
     y_us = np.array([branch.y_siemens for branch in kept], complex) * 1e6
     return FeederColumns(
@@ -170,8 +187,10 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         branches=ends,
         r_ohm=[branch.z_ohm.real for branch in kept],
         x_ohm=[branch.z_ohm.imag for branch in kept],
+        equivalent=[branch.may_have_negative_r for branch in kept],
         in_service=[branch.is_closed for branch in kept],
         max_i_ka=[branch.max_i_ka for branch in kept],
+        max_loading_percent=[branch.max_loading_percent for branch in kept],
         g_us=y_us.real,
         b_us=y_us.imag,
         ratio=[branch.ratio for branch in kept],
@@ -179,6 +198,10 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         rated_ratio=[branch.rated_ratio for branch in kept],
         shunt_p_mw=shunts_mva.real,
         shunt_q_mvar=shunts_mva.imag,
+        p_current_share=shares.get("p_current_share"),
+        p_impedance_share=shares.get("p_impedance_share"),
+        q_current_share=shares.get("q_current_share"),
+        q_impedance_share=shares.get("q_impedance_share"),
         slack_bus=labels[of_bus[grid.slacks[0].bus]],
         slack_vm_pu=grid.slacks[0].vm_pu,
         held=held,
@@ -246,8 +269,10 @@ def _shunt_mva(grid: _Grid, rows: Rows) -> np.ndarray:
         check_buses(rows.title(row), (bus,), grid.vn_kv)
     own_kv = rows.numbers("vn_kv", absent=np.nan, or_empty=True)
     bus_kv = grid.vn_of(buses)
-    power = (rows.numbers("p_mw") + 1j * rows.numbers("q_mvar")) * rows.numbers("step", absent=1.0)
-    return power * (bus_kv / np.where(np.isnan(own_kv), bus_kv, own_kv)) ** 2
+    by_step = step_table(grid.net, rows, "step_dependency_table", "step", "shunt_characteristic_table")
+    steps = np.where(by_step.followed, 1.0, rows.numbers("step", absent=1.0))
+    p_mw, q_mvar = (by_step.instead_of(rows.numbers(name), name) * steps for name in ("p_mw", "q_mvar"))
+    return (p_mw + 1j * q_mvar) * (bus_kv / np.where(np.isnan(own_kv), bus_kv, own_kv)) ** 2
 
 
 def _add(total_mva: np.ndarray, grid: _Grid, of_bus: dict[int, int], rows: Rows, power_mva: np.ndarray) -> None:

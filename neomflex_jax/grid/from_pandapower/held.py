@@ -39,7 +39,7 @@ def slacks_of(net: Any) -> list[Source]:
         rows = Rows.of(net, table).in_service()
         if table == "gen":
             rows = rows.where(rows.flags("slack", absent=False))
-        vm_pu = _voltages(rows, "vm_pu")
+        vm_pu = set_points(rows, "vm_pu")
         angles = np.zeros(len(rows)) if table == "gen" else rows.numbers("va_degree", absent=0.0, or_empty=True)
         for row, bus in enumerate(rows.labels("bus")):
             found.append(Source(rows.title(row), bus, float(vm_pu[row]), va_degree=float(angles[row])))
@@ -52,14 +52,14 @@ def generators_of(net: Any) -> Iterator[Source]:
     """Walk through what holds a bus at a voltage and gives p."""
     rows = Rows.of(net, "gen").in_service()
     rows = rows.where(~rows.flags("slack", absent=False))
-    vm_pu, p_mw = _voltages(rows, "vm_pu"), rows.numbers("p_mw") * rows.numbers("scaling", absent=1.0)
+    vm_pu, p_mw = set_points(rows, "vm_pu"), rows.numbers("p_mw") * rows.numbers("scaling", absent=1.0)
     for row, bus in enumerate(rows.labels("bus")):
         yield Source(rows.title(row), bus, float(vm_pu[row]), float(p_mw[row]))
     rows = Rows.of(net, "dcline").in_service()
     given_mw, lost_mw, share = (rows.numbers(name) for name in ("p_mw", "loss_mw", "loss_percent"))
     arriving_mw = np.abs(given_mw) * (1 - share / 100) - lost_mw
     for end, leads in (("to", given_mw > 0), ("from", ~(given_mw > 0))):
-        vm_pu = _voltages(rows, f"vm_{end}_pu")
+        vm_pu = set_points(rows, f"vm_{end}_pu")
         p_mw = np.where(leads, arriving_mw, -np.abs(given_mw))
         for row, bus in enumerate(rows.labels(f"{end}_bus")):
             yield Source(rows.title(row), bus, float(vm_pu[row]), float(p_mw[row]))
@@ -96,7 +96,8 @@ def held_buses(slacks: list[Source], generators: list[Source], label_of: dict[in
     return sorted(held), beside_mw
 
 
-def _voltages(rows: Rows, column: str) -> np.ndarray:
+def set_points(rows: Rows, column: str) -> np.ndarray:
+    """Return the voltages at which rows hold their buses, pu."""
     vm_pu = rows.numbers(column)
     rows.refuse_values((vm_pu < 0.5) | (vm_pu > 1.5), column, vm_pu, "it must lie in 0.5 to 1.5")
     return vm_pu

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.grid.from_pandapower.rows import Rows
+from neomflex_jax.grid.from_pandapower.voltage_dependence import unlike_shares
 
-AT_A_BUS = ("load", "sgen", "storage", "shunt")
+AT_A_BUS = ("load", "sgen", "storage", "shunt", "ward", "xward", "motor", "asymmetric_load", "asymmetric_sgen")
 
 
 def ignored_inputs(net: Any) -> list[str]:
@@ -23,6 +24,8 @@ def ignored_inputs(net: Any) -> list[str]:
         *_taps(net, "trafo3w", ""),
         *_iron(net),
         *_at_dead_buses(net),
+        *unlike_shares(net),
+        *_controllers(net),
         *_options(net),
     ]
 
@@ -73,6 +76,17 @@ def _at_dead_buses(net: Any) -> Iterator[str]:
         for row, bus in enumerate(rows.labels("bus")):
             if bus in dead:
                 yield f"{rows.title(row)} is in service at bus {bus}, which is not"
+
+
+def _controllers(net: Any) -> Iterator[str]:
+    table = net.get("controller")
+    if table is not None and len(table):
+        rows = Rows.of(net, "controller").in_service()
+        for row in range(len(rows)):
+            yield (
+                f"{rows.title(row)} is in service and does not act: the net is taken as it stands "
+                "(pandapower.runpp(net, run_control=True) lets it act first)"
+            )
 
 
 def _options(net: Any) -> Iterator[str]:

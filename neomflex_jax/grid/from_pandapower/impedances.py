@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from neomflex_jax.grid.checks import SAME_LEVEL, SLIGHTLY
+from neomflex_jax.grid.checks import SAME_LEVEL
 from neomflex_jax.grid.from_pandapower.branches import Branch, stated
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.transformers import SMALLEST
@@ -38,8 +38,6 @@ def impedance_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
         for row, (number, from_bus, to_bus) in enumerate(ends):
             kv, level_ratio = vn_kv.get(to_bus, math.nan), vn_kv.get(from_bus, math.nan) / vn_kv.get(to_bus, math.nan)
             same_level = abs(level_ratio - 1) <= SAME_LEVEL
-            if closed and same_level:
-                _refuse_negative_resistance(part, row, there[row])
             yield Branch(
                 number=number,
                 title=part.title(row),
@@ -61,10 +59,3 @@ def _refuse_two_ways(rows: Rows, there: np.ndarray, back: np.ndarray) -> None:
     unlike = np.abs(there - back) > SAME_IMPEDANCE * np.abs(there)
     advice = "only impedances that are the same both ways are modelled"
     rows.refuse(unlike, lambda row: f"rft_pu, xft_pu = {there[row]:g} and rtf_pu, xtf_pu = {back[row]:g}; {advice}")
-
-
-def _refuse_negative_resistance(rows: Rows, row: int, z_pu: complex) -> None:
-    """Refuse r below 0 on one voltage level, where a feeder cannot tell the equivalent of a network from a line."""
-    here = np.arange(len(rows)) == row
-    advice = "on one voltage level it may not be below 0; a series of impedances may be joined to one"
-    rows.refuse(here & (z_pu.real < -SLIGHTLY * abs(z_pu.imag)), lambda _: f"rft_pu = {z_pu.real:g}; {advice}")

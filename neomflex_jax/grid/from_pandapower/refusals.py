@@ -15,24 +15,12 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
 MODELLED = {
-    "bus",
-    "line",
-    "trafo",
-    "trafo3w",
-    "impedance",
-    "switch",
-    "shunt",
-    "load",
-    "sgen",
-    "storage",
-    "ext_grid",
-} | {
-    "gen",
-    "dcline",
+    *("bus", "switch", "line", "trafo", "trafo3w", "impedance", "shunt", "ext_grid", "gen", "dcline"),
+    *("load", "sgen", "storage", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen"),
 }
 
 WITHOUT_INFLUENCE = {
-    *("measurement", "group", "output_writer"),
+    *("measurement", "group", "output_writer", "controller"),  # a controller acts with run_control alone
     *("poly_cost", "pwl_cost", "polynomial_cost", "piecewise_linear_cost"),
     *("bus_geodata", "line_geodata"),
     # tables that a transformer, shunt or sgen may refer to: that reference is what counts, see below
@@ -41,43 +29,23 @@ WITHOUT_INFLUENCE = {
     *("substation", "loadcases"),  # SimBench's own
 }
 
-CONSTANT_POWER = "take it out of service and put what it draws into net.load, as p_mw and q_mvar"
 WHAT_TO_DO = {
-    "ward": CONSTANT_POWER,
-    "xward": CONSTANT_POWER,
-    "motor": CONSTANT_POWER,
-    "asymmetric_load": "a feeder is balanced; put the sum of its phases into net.load",
-    "asymmetric_sgen": "a feeder is balanced; put the sum of its phases into net.sgen",
-    "controller": "let it act once, pandapower.runpp(net, run_control=True); then net.controller.in_service = False",
+    "svc": "put a generator there that holds its set_vm_pu, net.gen with p_mw = 0",
+    "ssc": "put a generator there that holds its set_vm_pu, net.gen with p_mw = 0",
+    "tcsc": "put the reactance at which it rests into net.impedance",
 }
 OTHERWISE = "take it out of service or out of the net"
 
 # Columns that change what a modelled element does, with the value that leaves it alone and what to do.
-CONSTANT = "only loads of constant power are modelled; set it to 0"
-ZIP_COLUMNS = tuple(f"const_{part}_{power}percent" for part in ("z", "i") for power in ("", "p_", "q_"))
 NEUTRAL: tuple[tuple[str, str, float, str], ...] = (
-    *(("load", column, 0.0, CONSTANT) for column in ZIP_COLUMNS),
-    (
-        "trafo",
-        "tap_dependency_table",
-        0.0,
-        "tap tables are not modelled; set vk_percent, vkr_percent and the tap to fit",
-    ),
-    ("trafo", "tap2_dependency_table", 0.0, "tap tables are not modelled; set the second tap to fit"),
+    ("trafo", "tap2_dependency_table", 0.0, "tap tables of a second tap are not modelled; set the second tap to fit"),
     ("trafo", "tap_dependent_impedance", 0.0, "set vk_percent and vkr_percent to those of the tap, and this to False"),
-    (
-        "trafo3w",
-        "tap_dependency_table",
-        0.0,
-        "tap tables are not modelled; set the vk and vkr of each pair and the tap",
-    ),
     (
         "trafo3w",
         "tap_dependent_impedance",
         0.0,
         "set the vk and vkr of each pair to those of the tap, and this to False",
     ),
-    ("shunt", "step_dependency_table", 0.0, "step tables are not modelled; set p_mw, q_mvar and step to fit"),
 )
 
 
@@ -93,6 +61,11 @@ def refuse_unsupported(net: Any) -> None:
         known = table in MODELLED | WITHOUT_INFLUENCE or str(table).startswith(("_", "res_"))
         if not known and isinstance(frame, pd.DataFrame) and len(frame):
             _refuse_table(table, frame)
+    loads = Rows.of(net, "load").in_service()
+    for part in "zi":
+        if f"const_{part}_p_percent" in loads.frame:
+            why = f"runpp reads const_{part}_p_percent and const_{part}_q_percent; set those, and this to 0"
+            _refuse_other_than(0.0, loads, f"const_{part}_percent", why)
     for table, column, neutral, why in NEUTRAL:
         _refuse_other_than(neutral, Rows.of(net, table).in_service(), column, why)
 

@@ -27,7 +27,17 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.branches import Branch, open_switches, stated
 from neomflex_jax.grid.from_pandapower.rows import Rows
-from neomflex_jax.grid.from_pandapower.transformers import SIDES, SMALLEST, Step, Winding, tap_of, two_port
+from neomflex_jax.grid.from_pandapower.step_tables import StepTable
+from neomflex_jax.grid.from_pandapower.transformers import (
+    SIDES,
+    SMALLEST,
+    Step,
+    Winding,
+    of_step,
+    tap_of,
+    tap_table,
+    two_port,
+)
 
 WINDINGS = ("hv", "mv", "lv")
 NEIGHBOUR = {"hv": ("hv", "mv"), "mv": ("mv", "lv"), "lv": ("hv", "lv")}  # windings that a vk_percent is measured at
@@ -59,7 +69,8 @@ def three_winding_branches(net: Any, vn_kv: dict[int, float], active: set[int]) 
     rows = Rows.of(net, "trafo3w")
     open_ends = open_switches(net, "t3", rows, tuple(f"{side}_bus" for side in WINDINGS))
     rows = rows.in_service()
-    plates, taps = _plates(rows), _taps(rows)
+    table = tap_table(net, rows)
+    plates, taps = _plates(rows, table), _taps(rows, table)
     buses = {side: rows.labels(f"{side}_bus") for side in WINDINGS}
     for row, number in enumerate(rows.numbers_of_rows):
         title = rows.title(row)
@@ -76,7 +87,7 @@ def three_winding_branches(net: Any, vn_kv: dict[int, float], active: set[int]) 
         yield from _between_terminals(legs, number, title, plate)
 
 
-def _plates(rows: Rows) -> dict[str, np.ndarray]:
+def _plates(rows: Rows, table: StepTable) -> dict[str, np.ndarray]:
     """Read the rating plates, and what the legs of the star have of the impedances, in per cent of their own power."""
     each = [f"{name}_{side}_{unit}" for side in WINDINGS for name, unit in (("vn", "kv"), ("sn", "mva"))]
     plates = {name: rows.numbers(name) for name in each}
@@ -84,10 +95,10 @@ def _plates(rows: Rows) -> dict[str, np.ndarray]:
         rows.refuse_values(values < SMALLEST, name, values, "it must be above 0")
     measured = {}
     for side, (a, b) in NEIGHBOUR.items():
-        vk, vkr = rows.numbers(f"vk_{side}_percent"), rows.numbers(f"vkr_{side}_percent")
+        vk, vkr = (table.instead_of(rows.numbers(name), name) for name in (f"vk_{side}_percent", f"vkr_{side}_percent"))
         rows.refuse_values(vk < SMALLEST, f"vk_{side}_percent", vk, "it must be above 0")
         why = f"it must lie in 0 to vk_{side}_percent"
-        rows.refuse_values((vkr < 0) | (vkr > vk), f"vkr_{side}_percent", vkr, why)
+        rows.refuse_values(np.abs(vkr) > vk, f"vkr_{side}_percent", vkr, why)
         to_hv_mva = plates["sn_hv_mva"] / np.minimum(plates[f"sn_{a}_mva"], plates[f"sn_{b}_mva"])
         measured[side] = (vkr + 1j * np.sqrt(np.maximum(vk**2 - vkr**2, 0.0))) * to_hv_mva
     for side, others in {"hv": ("lv", "mv"), "mv": ("hv", "lv"), "lv": ("mv", "hv")}.items():
@@ -109,7 +120,7 @@ def _always(text: str, row: int) -> str:
     return text
 
 
-def _taps(rows: Rows) -> list[dict[str, dict[str, Winding]]]:
+def _taps(rows: Rows, table: StepTable) -> list[dict[str, dict[str, Winding]]]:
     """Read what the tap changer does to each leg: by winding, then by the end of its leg."""
     kinds, sides = rows.texts("tap_changer_type"), rows.texts("tap_side")
     at_star = rows.flags("tap_at_star_point", absent=False)
@@ -120,13 +131,19 @@ def _taps(rows: Rows) -> list[dict[str, dict[str, Winding]]]:
     found = []
     for row, (kind, side) in enumerate(zip(kinds, sides, strict=True)):
         legs = {winding: dict.fromkeys(SIDES, Winding()) for winding in WINDINGS}
-        if kind and side:
+        if kind and side and not (table and table.followed[row]):
             if side not in WINDINGS:
                 raise InputError(f"{rows.title(row)} has tap_side = {side!r}; it must be hv, mv or lv")
             end = "hv" if (side == "hv") != bool(at_star[row]) else "lv"
             step = Step(float(position[row] - neutral[row]), float(percent[row]), float(degree[row]))
             legs[side] = tap_of(rows.title(row), "", kind, end, _from_star(step) if at_star[row] else step)
         found.append(legs)
+    for row, ratio, turn in zip(table.row.tolist(), *of_step(table), strict=True) if table else ():
+        side = sides[row]
+        if side in WINDINGS:
+            end = "hv" if (side == "hv") != bool(at_star[row]) else "lv"
+            turned = turn if end == "hv" else -turn
+            found[row][side][end] = Winding(1 / ratio, -turned) if at_star[row] else Winding(ratio, turned)
     return found
 
 

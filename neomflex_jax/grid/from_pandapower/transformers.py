@@ -13,7 +13,8 @@ put it elsewhere, the two ends differ, and what is across each is a shunt at its
 A tap away from neutral by d steps adds to the winding's voltage u, for ``Ratio`` and ``Symmetrical``,
 ``d step_percent/100 u`` at the angle ``step_degree``; ``Ideal`` turns it by ``d step_degree``, or by
 ``2 asin(d step_percent/200)``. A winding at lv turns the other way. Without a ``tap_changer_type``, or a ``tap_side``,
-pandapower 3 applies no tap. Source: pandapower 3.5, build_branch.py.
+pandapower 3 applies no tap. One that follows a tap table (`step_tables.py`) takes vk, vkr, the factor on the rated
+voltage and the turn from there, whatever its type. Source: pandapower 3.5, build_branch.py.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.from_pandapower.branches import Branch, open_switches, stated
+from neomflex_jax.grid.from_pandapower.branches import Branch, loading_limits, open_switches, stated
 from neomflex_jax.grid.from_pandapower.rows import Rows
+from neomflex_jax.grid.from_pandapower.step_tables import StepTable, refuse_unlike_steps, step_table
 
 SIDES = ("hv", "lv")
 
@@ -61,9 +63,10 @@ def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
     """Take every two-winding transformer: those in service, then those out of service; `vn_kv` by bus number."""
     rows = Rows.of(net, "trafo")
     open_ends = open_switches(net, "t", rows, ("hv_bus", "lv_bus"))
-    for part, closed in ((_checked(rows.in_service()), True), (_sound(rows.out_of_service()), False)):
-        taps = [_taps(part, tap) for tap in ("", "2")]
-        plates = _plates(part)
+    for part, closed in ((_checked(net, rows.in_service()), True), (_sound(rows.out_of_service()), False)):
+        table = tap_table(net, part)
+        taps = [_taps(part, tap, table if tap == "" else None) for tap in ("", "2")]
+        plates, limits = _plates(part, table), loading_limits(part)
         ends = zip(part.numbers_of_rows, part.labels("hv_bus"), part.labels("lv_bus"), strict=True)
         for row, (number, hv_bus, lv_bus) in enumerate(ends):
             yield two_port(
@@ -74,15 +77,28 @@ def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
                 title=part.title(row),
                 from_bus=hv_bus,
                 to_bus=lv_bus,
+                max_loading_percent=float(limits[row]),
                 from_closed=closed and (number, "hv_bus") not in open_ends,
                 to_closed=closed and (number, "lv_bus") not in open_ends,
             )
 
 
-def _plates(rows: Rows) -> dict[str, np.ndarray]:
+def tap_table(net: Any, rows: Rows) -> StepTable:
+    """Find the lines of the net's tap tables at which transformers stand; those out of service follow none."""
+    if rows.lenient:
+        rows = rows.where(np.zeros(len(rows), bool))
+    found = step_table(net, rows, "tap_dependency_table", "tap_pos", "trafo_characteristic_table")
+    refuse_unlike_steps(rows, found)
+    return found
+
+
+def _plates(rows: Rows, table: StepTable | None = None) -> dict[str, np.ndarray]:
     optional = {name: rows.numbers(name, absent=value) for name, value in OPTIONAL.items()}
     shares = {name: rows.numbers(name, absent=0.5, or_empty=True) for name in LEAKAGE}
-    return {name: rows.numbers(name) for name in NAMEPLATE} | optional | shares
+    plates = {name: rows.numbers(name) for name in NAMEPLATE}
+    if table:
+        plates |= {name: table.instead_of(plates[name], name) for name in ("vk_percent", "vkr_percent")}
+    return plates | optional | shares
 
 
 def two_port(plate: dict[str, float], taps: list[dict[str, Winding]], level_ratio: float, **ends: Any) -> Branch:
@@ -129,8 +145,8 @@ def _pi(z: complex, y: complex, z_hv: complex) -> tuple[complex, complex, comple
     return series, 0j, z_lv * y / series, z_hv * y / series
 
 
-def _checked(rows: Rows) -> Rows:
-    plates = _plates(rows)
+def _checked(net: Any, rows: Rows) -> Rows:
+    plates = _plates(rows, tap_table(net, rows))
     for name in LEAKAGE:
         rows.refuse_values((plates[name] < 0) | (plates[name] > 1), name, plates[name], "it must lie in 0 to 1")
     for name in POSITIVE:
@@ -138,8 +154,8 @@ def _checked(rows: Rows) -> Rows:
     rows.refuse_values(plates["pfe_kw"] < 0, "pfe_kw", plates["pfe_kw"], "it must be at least 0")
     vk, vkr = np.abs(plates["vk_percent"]), plates["vkr_percent"]
     rows.refuse_values(vk < SMALLEST, "vk_percent", vk, "it must not be 0")
-    why = "it must lie in 0 to vk_percent"
-    rows.refuse((vkr < 0) | (vkr > vk), lambda row: f"vkr_percent = {vkr[row]:g}; {why} = {vk[row]:g}")
+    why = "it must lie in 0 to vk_percent"  # or, in the equivalent of a network, below 0
+    rows.refuse(np.abs(vkr) > vk, lambda row: f"vkr_percent = {vkr[row]:g}; {why} = {vk[row]:g}")
     if "tap_phase_shifter" in rows.frame and "tap_changer_type" not in rows.frame and len(rows):
         raise InputError("net.trafo has tap_phase_shifter of pandapower 2; pandapower.convert_format(net) updates it")
     return rows
@@ -152,7 +168,7 @@ def _sound(rows: Rows) -> Rows:
     return rows.where(sound & np.all([plates[name] > 0 for name in POSITIVE], axis=0), lenient=True)
 
 
-def _taps(rows: Rows, tap: str) -> list[dict[str, Winding]]:
+def _taps(rows: Rows, tap: str, table: StepTable | None) -> list[dict[str, Winding]]:
     """Read what tap changer `tap` ("" or "2") does to the windings of each transformer."""
     kinds, sides = rows.texts(f"tap{tap}_changer_type"), rows.texts(f"tap{tap}_side")
     position, neutral, percent, degree = (
@@ -163,8 +179,20 @@ def _taps(rows: Rows, tap: str) -> list[dict[str, Winding]]:
     for row, (kind, side) in enumerate(zip(kinds, sides, strict=True)):
         step = Step(float(position[row] - neutral[row]), float(percent[row]), float(degree[row]))
         title = "" if rows.lenient else rows.title(row)
-        found.append(tap_of(title, tap, kind, side, step) if kind and side else dict.fromkeys(SIDES, Winding()))
+        by_itself = kind and side and not (table and table.followed[row])
+        found.append(tap_of(title, tap, kind, side, step) if by_itself else dict.fromkeys(SIDES, Winding()))
+    if table and "tap_changer_type" in rows.frame:
+        for row, ratio, turn in zip(table.row.tolist(), *of_step(table), strict=True):
+            if sides[row] in SIDES:
+                found[row][sides[row]] = Winding(ratio, turn if sides[row] == "hv" else -turn)
     return found
+
+
+def of_step(table: StepTable) -> tuple[list[float], list[float]]:
+    """Return what the lines of a tap table do to the rated voltage of a winding: factors, and turns in degrees."""
+    ratio, degree = table.lines.numbers("voltage_ratio"), table.lines.numbers("angle_deg")
+    table.lines.refuse_values(ratio <= 0, "voltage_ratio", ratio, "it must be above 0")
+    return ratio.tolist(), degree.tolist()
 
 
 def tap_of(title: str, tap: str, kind: str, side: str, step: Step) -> dict[str, Winding]:
