@@ -8,7 +8,16 @@ from neomflex_jax.environment.users_parts import register_observation, register_
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.fidelity import fidelity
 from neomflex_jax.grid import Feeder, load_feeder
-from neomflex_jax.powerflow import AcConfig, PowerFlow, PowerFlowResult, Setting, bind, calibrate, power_flow
+from neomflex_jax.powerflow import (
+    AcConfig,
+    PowerFlow,
+    PowerFlowResult,
+    Setting,
+    bind,
+    calibrate,
+    nominal_power_flow,
+    power_flow,
+)
 from neomflex_jax.scenario import Scenario, load_scenario
 
 __all__ = [
@@ -32,6 +41,7 @@ __all__ = [
     "load_policies",
     "load_scenario",
     "make",
+    "nominal_power_flow",
     "power_flow",
     "register_device",
     "register_observation",

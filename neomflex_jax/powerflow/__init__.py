@@ -3,6 +3,7 @@
 from neomflex_jax.powerflow.bound import PowerFlow, bind, calibrate
 from neomflex_jax.powerflow.methods.register import CHEAPEST_FIRST, METHODS, check_method, method_named
 from neomflex_jax.powerflow.network.setting import Setting
+from neomflex_jax.powerflow.nominal import nominal_power_flow
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
@@ -18,5 +19,6 @@ __all__ = [
     "calibrate",
     "check_method",
     "method_named",
+    "nominal_power_flow",
     "power_flow",
 ]

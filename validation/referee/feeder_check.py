@@ -1,4 +1,8 @@
-"""Our AC power flow against pandapower on any feeder: nominal load, then random injections.
+"""Our AC power flow against pandapower on any feeder: the nominal state, then random ones.
+
+In a random state every element (load, static generator, storage, generator) has its powers times random numbers of its
+own; in every second one they may change their sign. Of a feeder whose source lists no elements the bus loads are
+scaled, and in every second state every bus generates too.
 
 The referee is the user's own pandapower net where there is one, and otherwise the net that `feeder_net` builds. In
 both, a further load at every bus of the feeder carries the difference between a case's injection and the nominal one,
@@ -23,12 +27,13 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import power_flow
-from validation.referee.feeder_net import net_from_feeder, runpp_needs
+from validation.referee.feeder_net import net_from_feeder, runpp_needs, shares_in_percent
 from validation.referee.net_agreement import check_agreement
 from validation.referee.runpp import RUNPP_OPTIONS
 from validation.referee.unsolved import Unsolved
 
 LOAD_FACTORS = (0.0, 1.5)  # on every load's p by itself
+SIGNED_FACTORS = (-1.0, 1.0)  # the same in every second random case, where elements are known
 Q_FACTORS = (-0.5, 1.5)
 GENERATION = 2.0  # in every second random case: up to this many times the mean load of a bus, at every bus
 MOST_SAMPLES = 100_000
@@ -72,9 +77,10 @@ class FeederCheck:
         """How many cases neither solves, and one alone."""
         return Unsolved.count(self.own.solved, self.pandapower.solved)
 
-    def largest(self, quantity: str) -> float:
-        """Largest difference of a field of `Answers`; NaN if nothing could be compared."""
-        both = self.compared
+    def largest(self, quantity: str, cases: slice = slice(None)) -> float:
+        """Largest difference of a field of `Answers` over some cases; NaN if nothing could be compared."""
+        both = np.zeros_like(self.compared)
+        both[cases] = self.compared[cases]
         difference = np.abs(getattr(self.own, quantity)[both] - getattr(self.pandapower, quantity)[both])
         return float(difference.max()) if both.any() else float("nan")
 
@@ -164,12 +170,31 @@ def check_feeder(
 def random_injections(feeder: Feeder, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Injections (1 + n_samples, n_bus), positive into the grid: the nominal loads first."""
     random = np.random.default_rng(seed)
+    if feeder.elements:
+        return _scaled_elements(feeder, n_samples, random)
     size = (n_samples, feeder.n_bus)
     p_mw = -random.uniform(*LOAD_FACTORS, size) * feeder.load_p_mw
     q_mvar = -random.uniform(*Q_FACTORS, size) * feeder.load_q_mvar
     generation_mw = random.uniform(0.0, GENERATION, size) * np.abs(feeder.load_p_mw).mean()
     p_mw[1::2] += generation_mw[1::2]
     return np.vstack([-feeder.load_p_mw, p_mw]), np.vstack([-feeder.load_q_mvar, q_mvar])
+
+
+def _scaled_elements(feeder: Feeder, n_samples: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Injections (1 + n_samples, n_bus) with every element scaled by itself, generators that hold a voltage too."""
+    rows, held = feeder.elements.rows, feeder.held
+    at = [feeder.bus_position(row.bus) for row in rows] + ([] if held is None else list(held.bus))
+    given_mw = np.array([-row.p_mw for row in rows] + ([] if held is None else list(held.p_mw)))
+    given_mvar = np.array([-row.q_mvar for row in rows] + ([] if held is None else [0.0] * len(held.bus)))
+    size = (n_samples, len(at))
+    p_factors, q_factors = random.uniform(*LOAD_FACTORS, size), random.uniform(*Q_FACTORS, size)
+    p_factors[1::2] = random.uniform(*SIGNED_FACTORS, size)[1::2]
+    changes = []
+    for factors, given in ((p_factors, given_mw), (q_factors, given_mvar)):
+        change = np.zeros((feeder.n_bus, 1 + n_samples))
+        np.add.at(change[:, 1:], at, ((factors - 1) * given).T)
+        changes.append(change.T)
+    return changes[0] - feeder.load_p_mw, changes[1] - feeder.load_q_mvar
 
 
 def _by_pandapower(
@@ -183,10 +208,13 @@ def _by_pandapower(
     import pandapower
 
     labels = [label for label in feeder.bus_labels if label in net.bus.index]  # the others are inside of elements
-    added = [pandapower.create_load(net, label, p_mw=0.0, q_mvar=0.0, name="difference") for label in labels]
+    here = [feeder.bus_position(label) for label in labels]
+    added = [
+        pandapower.create_load(net, label, p_mw=0.0, q_mvar=0.0, name="difference", **shares_in_percent(feeder, bus))
+        for label, bus in zip(labels, here, strict=True)
+    ]  # with the shares of its bus, so that the mean over the loads there stays what it is
     options = RUNPP_OPTIONS | runpp_needs(feeder) | {"trafo_model": trafo_model}
     rows = []
-    here = [feeder.bus_position(label) for label in labels]
     p_mw, q_mvar = p_mw[:, here], q_mvar[:, here]
     for case, (p, q) in enumerate(zip(p_mw, q_mvar, strict=True)):
         net.load.loc[added, "p_mw"], net.load.loc[added, "q_mvar"] = p_mw[0] - p, q_mvar[0] - q
@@ -206,7 +234,7 @@ def _solve(net: Any, labels: list[int], options: dict[str, Any]) -> tuple[np.nda
     except (pandapower.LoadflowNotConverged, FloatingPointError):  # the latter where a start from DC divides by x = 0
         nothing = float("nan")
         return np.full(len(labels), np.nan), nothing, nothing, nothing
-    loss_mw = sum(float(net[f"res_{branches}"]["pl_mw"].sum()) for branches in BRANCHES)
+    loss_mw = sum(float(net[f"res_{branches}"]["pl_mw"].sum()) for branches in BRANCHES) + _inside_wards_mw(net)
     slack = net.res_ext_grid.sum()
     return (
         net.res_bus["vm_pu"].loc[labels].to_numpy(),
@@ -214,6 +242,15 @@ def _solve(net: Any, labels: list[int], options: dict[str, Any]) -> tuple[np.nda
         float(slack["p_mw"]),
         float(slack["q_mvar"] + _reactive_at_slacks(net)),
     )
+
+
+def _inside_wards_mw(net: Any) -> float:
+    """Losses between extended wards' buses and their inner ones, which produce nothing."""
+    if net.xward.empty:
+        return 0.0
+    wards = net.xward[net.xward["in_service"]]
+    results = net.res_xward.loc[wards.index]
+    return float((results["p_mw"] - wards["ps_mw"] - wards["pz_mw"] * results["vm_pu"] ** 2).sum())
 
 
 def _reactive_at_slacks(net: Any) -> float:

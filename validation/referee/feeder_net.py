@@ -50,9 +50,9 @@ def net_from_feeder(feeder: Feeder) -> Any:
             pandapower.create_transformer_from_parameters(net, **_transformer(feeder, branch))
         else:
             pandapower.create_line_from_parameters(net, **_line(feeder, branch))
-    for label, p_mw, q_mvar in zip(labels, feeder.load_p_mw, feeder.load_q_mvar, strict=True):
+    for bus, (label, p_mw, q_mvar) in enumerate(zip(labels, feeder.load_p_mw, feeder.load_q_mvar, strict=True)):
         if p_mw or q_mvar:
-            pandapower.create_load(net, label, p_mw=float(p_mw), q_mvar=float(q_mvar))
+            pandapower.create_load(net, label, p_mw=float(p_mw), q_mvar=float(q_mvar), **shares_in_percent(feeder, bus))
     if feeder.shunts is not None:
         for label, p_mw, q_mvar in zip(labels, feeder.shunts.p_mw, feeder.shunts.q_mvar, strict=True):
             if p_mw or q_mvar:
@@ -73,6 +73,20 @@ def _hold_voltages(net: Any, feeder: Feeder) -> None:
             pandapower.create_ext_grid(net, label, vm_pu=vm_pu, va_degree=float(held.va_degree[row]))
         if not held.is_slack[row] or held.p_mw[row]:
             pandapower.create_gen(net, label, p_mw=float(held.p_mw[row]), vm_pu=vm_pu)
+
+
+def shares_in_percent(feeder: Feeder, bus: int) -> dict[str, float]:
+    """Return what a load at a bus states of how it follows the voltage, by column; `bus` is its position."""
+    shares = feeder.voltage_dependence
+    if shares is None:
+        return {}
+    columns = {
+        "const_i_p": "p_current",
+        "const_z_p": "p_impedance",
+        "const_i_q": "q_current",
+        "const_z_q": "q_impedance",
+    }
+    return {f"{column}_percent": 100 * float(getattr(shares, name)[bus]) for column, name in columns.items()}
 
 
 def is_transformer(feeder: Feeder) -> np.ndarray:
@@ -96,7 +110,8 @@ def runpp_needs(feeder: Feeder) -> dict[str, Any]:
         feeder.transformers is not None and bool(feeder.transformers.shift_degree.any())
     )
     floor_mva = float(4 * np.finfo(np.float64).eps * largest_mva)
-    return {"tolerance_mva": max(TOLERANCE_MVA, floor_mva), "init": "dc" if turns else "flat"}
+    follows = {} if feeder.voltage_dependence is None else {"voltage_depend_loads": True}
+    return {"tolerance_mva": max(TOLERANCE_MVA, floor_mva), "init": "dc" if turns else "flat"} | follows
 
 
 def _ends(feeder: Feeder, branch: int) -> tuple[int, int]:

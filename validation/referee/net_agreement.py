@@ -9,14 +9,13 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
-from validation.referee.feeder_net import is_transformer
+from validation.referee.feeder_net import is_transformer, shares_in_percent
 
 RELATIVE = 1e-9  # both are decimal numbers from the same publication, apart by rounding of conversions alone
 NEUTRAL: dict[
     str, dict[str, Any]
 ] = {  # columns that silently change what an element does, with the value that leaves it alone
-    "load": {"scaling": 1.0, "in_service": True, "const_z_p_percent": 0.0, "const_i_p_percent": 0.0}
-    | {"const_z_q_percent": 0.0, "const_i_q_percent": 0.0},
+    "load": {"scaling": 1.0, "in_service": True},
     "line": {"parallel": 1},
     "trafo": {"parallel": 1, "tap_side": "hv", "tap_changer_type": "Ratio", "tap_neutral": 0, "tap_pos": 1},
     "shunt": {"step": 1, "in_service": True},
@@ -43,6 +42,7 @@ def check_agreement(net: Any, feeder: Feeder) -> None:
                 raise InputError(f"{where}: {element}.{column} is not {neutral} everywhere")
     slack = feeder.bus_labels[feeder.topology.slack]
     _compare_held(where, net, feeder, slack)
+    _compare_shares(where, net, feeder)
     _compare(where, "vn_kv of bus", net.bus["vn_kv"].to_dict(), dict(zip(feeder.bus_labels, feeder.vn_kv, strict=True)))
     nothing = np.zeros(feeder.n_bus)
     shunts = feeder.shunts
@@ -85,6 +85,17 @@ def rows_of_branches(net: Any, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
                 rows[branch[-1]] = match[-1]
         found.append(rows)
     return found[0], found[1]
+
+
+def _compare_shares(where: str, net: Any, feeder: Feeder) -> None:
+    """Compare how every load follows the voltage."""
+    buses = net.load["bus"].tolist()
+    named = [f"{bus} (load {row})" for row, bus in enumerate(buses)]
+    of_each = [shares_in_percent(feeder, feeder.bus_position(bus)) for bus in buses]
+    for column in ("const_z_p_percent", "const_i_p_percent", "const_z_q_percent", "const_i_q_percent"):
+        theirs = net.load[column] if column in net.load else [0.0] * len(buses)
+        own = [shares.get(column, 0.0) for shares in of_each]
+        _compare(where, f"{column} at bus", dict(zip(named, theirs, strict=True)), dict(zip(named, own, strict=True)))
 
 
 def _compare_held(where: str, net: Any, feeder: Feeder, slack: int) -> None:

@@ -1,0 +1,39 @@
+"""A feeder's power flow at its own loads and generation."""
+
+from __future__ import annotations
+
+from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.powerflow.bound import PowerFlow
+from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.solver import power_flow
+from neomflex_jax.powerflow.stopping import AcConfig
+
+
+def nominal_power_flow(
+    feeder: Feeder, method: str | PowerFlow = "ac", ac_config: AcConfig = AcConfig()
+) -> PowerFlowResult:
+    """Solve the power flow of a feeder at its nominal state: what stands in its source, as it is modelled.
+
+    Loads, static generators and storages have their nominal powers, those of them that follow the voltage follow it,
+    and generators and external grids hold theirs. Of a pandapower net it is what `pandapower.runpp` answers.
+
+    Parameters
+    ----------
+    feeder
+        The grid.
+    method, ac_config
+        As in `power_flow`.
+
+    Returns
+    -------
+    PowerFlowResult
+        Fields as they stand there, without leading axes: `vm_pu` (n_node,), `branch_loading_percent` (n_branch,), MW
+        and Mvar. Failure is a value: look at `converged` and `residual_mva`. In single precision unless JAX is set to
+        double (``jax.enable_x64``).
+
+    Raises
+    ------
+    InputError
+        On an unknown method, or one that cannot solve what the feeder has.
+    """
+    return power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method, ac_config)
