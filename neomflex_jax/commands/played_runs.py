@@ -194,9 +194,10 @@ def _judged_environment(
 ) -> tuple[Environment, Path]:
     """Return the environment of the days to judge on, and the file that they are from."""
     from neomflex_jax.environment import evaluation_environment, make
-    from neomflex_jax.environment.make import scenario_profiles
+    from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
 
     played = scenario if variant is None else with_overrides(scenario, {"variant": variant})
     path = resolve_profiles(profiles if profiles is not None else scenario.evaluation_profiles)
-    env = evaluation_environment(make(scenario, power_flow=power_flow), scenario_profiles(played, path))
+    days = scenario_profiles(evaluation_scenario(played), path)
+    env = evaluation_environment(make(scenario, power_flow=power_flow), days)
     return replace(env, scenario=with_overrides(env.scenario, {"variant": played.variant})), path  # on plain days' fit

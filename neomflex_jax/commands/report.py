@@ -146,9 +146,10 @@ class ReportCommand:
         folder = RunFolder(self.run)
         options = read_options(folder)
         scenario = with_overrides(options.scenario, {"power_flow": finishing_power_flow(folder, options)})
+        scenario = evaluation_scenario(scenario)
         path = resolve_profiles(scenario.evaluation_profiles)
         n_days = scenario_profiles(scenario, path).n_days
-        return make_identity(hashes, evaluation_scenario(scenario), profiles_hash(path), first_day=0, n_days=n_days)
+        return make_identity(hashes, scenario, profiles_hash(path), first_day=0, n_days=n_days)
 
 
 def _refuse_several_seeds(folder: RunFolder, config: Mapping[str, Any]) -> None:

@@ -98,6 +98,8 @@ class CheckScenario:
     def execute(self, started: float) -> int:
         """Check; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
+        from neomflex_jax.environment.own_series import split_of
+        from neomflex_jax.grid import load_feeder
         from validation import compare, judge, replay, tolerances_for
         from validation.referee.unsolved import Unsolved
 
@@ -105,6 +107,9 @@ class CheckScenario:
             on_day = partial(stage.counted, unit="days")
             trajectory = play_idle(self.scenario, self.days, self.power_flow, on_day)
         scenario = trajectory.scenario
+        split = split_of(scenario, load_feeder(scenario.feeder))
+        if split is not None:
+            print_table("days, none in two parts", ("part", "days", "which"), text.days_of_parts(split))
         n_days = trajectory.n_steps // scenario.steps_per_day
         print_table(
             f"scenario {scenario.name}: {n_days} days with idle devices, method {self.power_flow}",

@@ -11,7 +11,9 @@ import numpy as np
 from neomflex_jax.commands.console import short
 from neomflex_jax.devices import Device
 from neomflex_jax.devices.registry import STANDING
+from neomflex_jax.errors import shown_list
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.profiles.split import Split
 from neomflex_jax.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ def list_row(scenario: Scenario) -> tuple[str, ...]:
     n_bus = sum(len(part.buses) for part in scenario.territories)  # every bus is somebody's
     sizes = (n_bus, len(scenario.agents), len(scenario.batteries), len(scenario.pv_inverters))
     return (scenario.name, *(str(size) for size in sizes), scenario.description)
+
+
+def days_of_parts(split: Split) -> Rows:
+    """Return the days for training, validation and test, a line each."""
+    return [(part, str(len(days)), shown_list(split.names(part)) or "none") for part, days in split.days.items()]
 
 
 def contents(scenario: Scenario, feeder: Feeder) -> Rows:

@@ -168,6 +168,7 @@ def evaluation_environment(
 
 def evaluation_scenario(scenario: Scenario, *, disturbed: bool = False) -> Scenario:
     """Return the scenario that `evaluation_environment` plays."""
+    scenario = scenario.playing("test" if scenario.series.has_test else "all")
     scenario = with_overrides(scenario, {"day_order": "file", "energies": "carried", "on_violation": "continue"})
     if disturbed:
         return scenario

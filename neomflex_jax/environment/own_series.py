@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +23,13 @@ from neomflex_jax.profiles import (
     assign_solar,
     read_profiles,
     read_profiles_by_element,
+    resolve_profiles,
 )
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned
 from neomflex_jax.profiles.by_element import element_series
 from neomflex_jax.profiles.config import PLAIN, SOLAR_TABLES
+from neomflex_jax.profiles.split import Split
+from neomflex_jax.profiles.table import read_columns, read_split
 from neomflex_jax.scenario import Scenario
 
 MOST_NAMED = 4
@@ -62,23 +66,35 @@ def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Pr
     InputError
         As `read_profiles` and `read_profiles_by_element`.
     """
-    assigned = assigned_elements(scenario, feeder)
     if scenario.series != PLAIN:
-        devices = solar_devices(scenario)
-        n_suns = sum(device.column is not None for device in devices)
-        n_generating = sum(len(scenario.of(kind)) for kind in scenario.kinds if kind.turn == Turn.GENERATION)
-        wanted = Wanted(
-            config=scenario.series,
-            assigned=assigned or assign(scenario.series, elements_of(feeder)),
-            step_hours=scenario.step_hours,
-            steps_per_day=scenario.steps_per_day,
-            tariff_column=scenario.tariff_column,
-            needs_solar=n_suns < n_generating,
-            devices=devices,
-        )
-        return read_profiles_by_element(path, wanted, feeder.nodes)
+        return read_profiles_by_element(path, _wanted(scenario, feeder), feeder.nodes)
     profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
-    return with_own_generation(profiles, assigned, feeder.nodes)
+    return with_own_generation(profiles, assigned_elements(scenario, feeder), feeder.nodes)
+
+
+def _wanted(scenario: Scenario, feeder: Feeder) -> Wanted:
+    devices = solar_devices(scenario)
+    n_suns = sum(device.column is not None for device in devices)
+    n_generating = sum(len(scenario.of(kind)) for kind in scenario.kinds if kind.turn == Turn.GENERATION)
+    return Wanted(
+        config=scenario.series,
+        assigned=assign(scenario.series, elements_of(feeder)),
+        step_hours=scenario.step_hours,
+        steps_per_day=scenario.steps_per_day,
+        tariff_column=scenario.tariff_column,
+        needs_solar=n_suns < n_generating,
+        devices=devices,
+    )
+
+
+def split_of(scenario: Scenario, feeder: Feeder) -> Split | None:
+    """Return which days of the scenario's file are for training, validation and test; None without such rules."""
+    if not scenario.series.splits:
+        return None
+    path, wanted = resolve_profiles(scenario.profiles), _wanted(scenario, feeder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # whoever plays these days is told
+        return read_split(path, wanted, read_columns(path, wanted))
 
 
 def with_own_generation(profiles: Profiles, assigned: Sequence[Assigned], nodes: Nodes) -> Profiles:

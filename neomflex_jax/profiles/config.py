@@ -6,8 +6,9 @@ import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.fields import FieldError, FrozenDict, check_choice
+from neomflex_jax.profiles.split import FORMS, PARTS, rule_of
 
 UNITS = {"per_unit": None, "MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one; per unit of the nominal power
 TABLES = {"loads": "load", "generators": "sgen", "storages": "storage"}  # of the feeder's elements
@@ -37,11 +38,23 @@ class SeriesConfig:
     timezone: str = ""  # in which the times are written, or the days counted if the times state their own
     resample: str = ""  # "mean": of finer rows
     fill: str = ""  # "interpolate": what is missing
+    train: tuple[str, ...] = ()  # days by rules, see `split.py`; none: what is left
+    validation: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    split_column: str = ""  # or what a column says of each day
+    part: str = "train"  # of the days, which are played, where there are any such rules
 
     def __post_init__(self) -> None:
         check_choice("unit", self.unit, tuple(UNITS))
         check_choice("resample", self.resample, ("", "mean"))
         check_choice("fill", self.fill, ("", "interpolate"))
+        check_choice("part", self.part, (*PARTS, "all"))
+        for part in PARTS:
+            for number, rule in enumerate(getattr(self, part)):
+                if rule_of(rule) is None:
+                    raise FieldError(f"{shown(rule)} is no rule of days; write {FORMS}", part, number)
+        if self.split_column and any(self.rules.values()):
+            raise FieldError("split_column and rules of days contradict; keep one", "split_column")
         if not 0 <= self.power_factor <= 1:
             raise InputError(f"power_factor = {self.power_factor} must lie in 0..1, 0 for the nominal powers' own")
         if self.timezone and self.timezone not in zoneinfo.available_timezones():
@@ -51,6 +64,21 @@ class SeriesConfig:
                 if key not in getattr(self, name):
                     message = f"{name}_q has {key!r} and {name} has not; give its active power a column too"
                     raise FieldError(message, f"{name}_q", key)
+
+    @property
+    def rules(self) -> dict[str, tuple[str, ...]]:
+        """Rules of days by part."""
+        return {part: getattr(self, part) for part in PARTS}
+
+    @property
+    def splits(self) -> bool:
+        """True if days are split."""
+        return bool(self.split_column) or any(self.rules.values())
+
+    @property
+    def has_test(self) -> bool:
+        """True if some days are for test."""
+        return bool(self.split_column or self.test)
 
     @property
     def maps_elements(self) -> bool:

@@ -65,15 +65,17 @@ def _load(file: Path, stated: str, reading: Reading) -> StepRows:
         if stored.text("stated", MIB) != stated:
             raise InputError(f"{file}: of another table")
         told = stored.text("told", MOST_TOLD_BYTES)
+        first_day = stored.text("first_day", MOST_TOLD_BYTES)
         common = stored.read("common", Wanted("f", (None, len(reading.common))), MOST_BYTES)
         own = stored.read("own", Wanted("f", (len(common), len(reading.own))), MOST_BYTES)
-    return StepRows(common, own, tuple(told.splitlines()))
+    return StepRows(common, own, tuple(told.splitlines()), first_day)
 
 
 def _save(file: Path, stated: str, rows: StepRows) -> None:
     arrays = {
         "stated": np.array(stated),
         "told": np.array("\n".join(rows.told)),
+        "first_day": np.array(rows.first_day),
         "common": rows.common,
         "own": rows.own,
     }

@@ -27,6 +27,7 @@ class OwnClock:
     texts: tuple[str, ...]  # as they are written
     lines: np.ndarray  # (n_rows,)
     minutes: np.ndarray  # (n_rows,) by the clock that days are counted by, from some midnight
+    first_day: str = ""  # date of the day that the first row begins, by the same clock
     told: tuple[str, ...] = ()  # what the reader should know
 
     def _at(self, row: int) -> str:
@@ -95,7 +96,8 @@ def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray
     else:
         counted = times.tz_localize(None) if times.tz is not None else times
     minutes = np.asarray((counted - counted[0].normalize()) / pd.Timedelta(minutes=1), float)
-    return OwnClock(path, column, texts, lines, minutes, tuple(told))
+    first_day = str(counted[0].round("D").date())  # a first row may be a step before midnight
+    return OwnClock(path, column, texts, lines, minutes, first_day, tuple(told))
 
 
 def parsed_times(texts: tuple[str, ...]) -> pd.DatetimeIndex:

@@ -26,7 +26,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles.assign import DEMAND, SOLAR
 from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, check_suns, element_series
 from neomflex_jax.profiles.series_clock import read_clock
-from neomflex_jax.profiles.table import Wanted, read_columns
+from neomflex_jax.profiles.table import Wanted, read_columns, read_split
 from neomflex_jax.resources import PROFILES, packaged_profiles
 
 MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
@@ -141,8 +141,13 @@ def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profil
     profiles = _checked(places, wanted.steps_per_day, demand, solar, price, wanted.tariff_column)
     check_sizes(wanted.config, wanted.assigned, columns.names, columns.own, MAX_DEMAND, str(path))
     check_suns(wanted.config, wanted.devices, columns.names, columns.own, MAX_SOLAR, str(path))
-    own = element_series(wanted.config, wanted.assigned, columns.names, columns.own, nodes, wanted.devices)
-    return dataclasses.replace(profiles, by_element=own)
+    if any(each.is_mapped or each.p_column != DEMAND for each in wanted.assigned) or columns.names:
+        own = element_series(wanted.config, wanted.assigned, columns.names, columns.own, nodes, wanted.devices)
+        profiles = profiles.with_elements(own)
+    if not wanted.config.splits or wanted.config.part == "all":
+        return profiles
+    split = read_split(path, wanted, columns)
+    return profiles.rows(split.rows(wanted.config.part, wanted.steps_per_day))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.stored_arrays import aligned_bytes
 from neomflex_jax.files.wide_tables import WideTable, blocks_of, most_rows
-from neomflex_jax.profiles.own_clock import own_clock, parsed_times, rows_a_step
+from neomflex_jax.profiles.own_clock import OwnClock, own_clock, parsed_times, rows_a_step
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class StepRows(NamedTuple):
     common: np.ndarray  # (n_rows, n_common) float64
     own: np.ndarray  # (n_rows, n_own), in memory that JAX takes over as it is
     told: tuple[str, ...]  # what the reader should know, one text each
+    first_day: str = ""  # its date, empty without a time column
 
 
 def jax_float() -> str:
@@ -65,8 +66,10 @@ def read_step_rows(path: Path, reading: Reading) -> StepRows:
         part = slice(n_rows, n_rows + len(rows))
         common[part], own[part] = rows[:, :n_common], rows[:, n_common:]
         n_rows += len(rows)
-    told = seen.checked(reading.fill) + times.checked()
-    return StepRows(common[:n_rows], own[:n_rows], tuple(told))
+    told, clock = seen.checked(reading.fill), times.checked()
+    if clock is None:
+        return StepRows(common[:n_rows], own[:n_rows], tuple(told))
+    return StepRows(common[:n_rows], own[:n_rows], (*told, *clock.told), clock.first_day)
 
 
 @dataclass
@@ -102,16 +105,16 @@ class _Times:
             yield means.mean(axis=1) if self.per_step > 1 else means[:, 0]
             left = values[whole:]
 
-    def checked(self) -> list[str]:
-        """Return what to tell of the clock, once it is known to be one; without a time column rows are steps."""
+    def checked(self) -> OwnClock | None:
+        """Return the clock, once it is known to be one; None without a time column: rows are steps."""
         reading = self.reading
         if reading.time_column is None:
-            return []
+            return None
         lines, texts = np.concatenate(self.lines), tuple(self.texts)
         clock = own_clock(self.path, reading.time_column, texts, lines, reading.timezone)
         rows = rows_a_step(clock, reading.step_hours, reading.steps_per_day, reading.resample)
         assert rows == self.per_step, "all rows have one step, the first ones too"
-        return list(clock.told)
+        return clock
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError, shown, shown_list
-from neomflex_jax.files.wide_tables import check_columns, read_header
+from neomflex_jax.files.wide_tables import blocks_of, check_columns, read_header
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned, SolarDevice
 from neomflex_jax.profiles.by_element import columns_followed
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
 from neomflex_jax.profiles.kept_rows import step_rows
 from neomflex_jax.profiles.series_clock import read_clock
+from neomflex_jax.profiles.split import Split, split_days, words_by_day
 from neomflex_jax.profiles.step_rows import Reading, jax_float
 
 BLOCK_ROWS = 1024
@@ -42,6 +44,7 @@ class Columns:
     common: Mapping[str, np.ndarray]  # (n_rows,) each: Demand, Solar and the price
     names: tuple[str, ...]  # of the columns that elements and devices follow
     own: np.ndarray  # (n_rows, n_names) theirs
+    first_day: str  # its date, empty if the table has none
 
 
 def read_columns(path: Path, wanted: Wanted) -> Columns:
@@ -60,8 +63,8 @@ def read_columns(path: Path, wanted: Wanted) -> Columns:
     common = _common(path, header, wanted)
     own = tuple(dict.fromkeys(name for name, _ in columns_followed(wanted.assigned, wanted.devices)))
     time_column = _time_column(path, config)
-    check_columns(path, header, (*common, *own))
-    _check_all_used(path, header, config, {*common, *own, time_column})
+    check_columns(path, header, (*common, *own, *([config.split_column] if config.split_column else [])))
+    _check_all_used(path, header, config, {*common, *own, time_column, config.split_column})
     clock = (time_column, config.timezone, wanted.step_hours, wanted.steps_per_day, config.resample, config.fill)
     rows = step_rows(path, Reading(common, own, *clock, jax_float()))
     for text in rows.told:
@@ -71,7 +74,25 @@ def read_columns(path: Path, wanted: Wanted) -> Columns:
         columns[DEMAND] = _demand_of_loads(wanted, columns, own, rows.own)
     if SOLAR not in columns:
         columns[SOLAR] = _solar_of_devices(wanted, own, rows.own)
-    return Columns(columns, own, rows.own)
+    return Columns(columns, own, rows.own, rows.first_day)
+
+
+def read_split(path: Path, wanted: Wanted, columns: Columns) -> Split:
+    """Split a table's days by the scenario's rules.
+
+    Raises
+    ------
+    InputError
+        As `split_days`, or on a column of parts that is missing or says something else.
+    """
+    config, n_days, words = wanted.config, len(columns.own) // wanted.steps_per_day, None
+    if abs(wanted.step_hours * wanted.steps_per_day - 24.0) > 1e-6:
+        raise InputError(f"{path}: days by rule are of 24 hours; the scenario's have other lengths")
+    if config.split_column:
+        cells = [text for block in blocks_of(path, (), config.split_column) for text in block.texts]
+        words = words_by_day(str(path), config.split_column, cells, n_days)
+    first_day = dt.date.fromisoformat(columns.first_day) if columns.first_day else None
+    return split_days(config.rules, n_days, first_day, words, str(path))
 
 
 def _common(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...]:

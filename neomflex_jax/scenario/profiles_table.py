@@ -29,6 +29,12 @@ def split_profiles(values: Mapping[str, Any]) -> dict[str, Any]:
             if field in split:
                 raise FieldError(f"{name!r} of [profiles] and {field!r} say the same; keep one", TABLE, name)
             split[field] = table[name]
+    if (table.get("test") or table.get("split_column")) and "file" in table:
+        if "evaluation_file" in table:
+            raise FieldError(
+                "'evaluation_file' and days for test by a rule contradict; keep one", TABLE, "evaluation_file"
+            )
+        split.setdefault("evaluation_profiles", table["file"])
     return split | {FIELD: {name: value for name, value in table.items() if name not in FILES}}
 
 

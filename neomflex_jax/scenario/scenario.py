@@ -119,6 +119,12 @@ class Scenario:
         """All devices, kind by kind."""
         return tuple(device for kind in self.kinds for device in self.of(kind))
 
+    def playing(self, part: str) -> Scenario:
+        """The scenario on a part of its days, where rules split them."""
+        if not self.series.splits:
+            return self
+        return dataclasses.replace(self, series=dataclasses.replace(self.series, part=part))
+
     def owner(self, bus: int) -> int | None:
         """Index of the agent whose territory holds the bus, None if nobody's does."""
         return self._owners.get(bus)

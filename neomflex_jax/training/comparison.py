@@ -1,6 +1,7 @@
-"""How a training's policies compare with doing nothing and with MAPDN's droop, on a few days that it was trained on.
+"""How a training's policies compare with doing nothing and with MAPDN's droop, on a few of its days.
 
-A look at its end, not a validation: unseen days and pandapower are for `evaluate` and `validate`. It says at once
+Those for validation, where a scenario's rules name some, or days that it was trained on. A look at its end, not a
+verdict: test days and pandapower are for `evaluate` and `validate`. It says at once
 whether learning has come to anything.
 """
 
@@ -19,7 +20,8 @@ from jaxtyping import PyTree
 from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import AutoReset, Environment, State
-from neomflex_jax.environment.make import evaluation_scenario
+from neomflex_jax.environment.binding import day_start_flow
+from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
 from neomflex_jax.yardsticks import MAPDN, Droop
 from neomflex_jax.yardsticks.controller import Blind, Controller
 
@@ -28,11 +30,12 @@ from neomflex_jax.yardsticks.controller import Blind, Controller
 class Comparison:
     """Costs of a day (minus the team's reward), mean over the days."""
 
-    days: tuple[int, ...]  # of the training profiles, from 0; played one after the other, energies carried over
+    days: tuple[int, ...]  # of these profiles, from 0; played one after the other, energies carried over
     power_flow: str
     policy: tuple[float, ...]  # of each seed
     no_control: float
     mapdn_droop: float
+    part: str = "training"  # or validation: whose days these are
 
     def of_seed(self, index: int) -> Comparison:
         """Return the part of one seed."""
@@ -51,8 +54,8 @@ class Comparison:
         return (
             f"day cost{seeds} {low if low == high else f'{low} to {high}'}, "
             f"{self._beside(self.no_control)} no control ({_short(self.no_control)}) and "
-            f"{self._beside(self.mapdn_droop)} MAPDN's droop ({_short(self.mapdn_droop)}), on training days {days}, in "
-            f"{self.power_flow}; {steps:,} steps made of the {tuned_steps:,} that the defaults are tuned for{more}"
+            f"{self._beside(self.mapdn_droop)} MAPDN's droop ({_short(self.mapdn_droop)}), on {self.part} days {days}, "
+            f"in {self.power_flow}; {steps:,} steps made of the {tuned_steps:,} that the defaults are tuned for{more}"
         )
 
     def _beside(self, other: float) -> str:
@@ -68,7 +71,7 @@ def _short(cost: float) -> str:
 
 
 def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days: int) -> Comparison:
-    """Play each seed's policy beside no control and the droop, on days spread over the training's.
+    """Play each seed's policy beside no control and the droop, on days spread over the validation's or training's.
 
     Parameters
     ----------
@@ -79,6 +82,7 @@ def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days
     n_days
         How many days; no more than there are.
     """
+    env, part = compared_on(env)
     days = spread_days(env.profiles.n_days, n_days)
     rows = days[:, None] * env.scenario.steps_per_day + np.arange(env.scenario.steps_per_day)
     judged = replace(
@@ -91,7 +95,19 @@ def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *policies)
     costs = np.asarray(_costs(judged, stacked)) / len(days)
     own, no_control, droop = costs[:-2], float(costs[-2]), float(costs[-1])
-    return Comparison(tuple(days.tolist()), env.power_flow.method, tuple(own.tolist()), no_control, droop)
+    return Comparison(tuple(days.tolist()), env.power_flow.method, tuple(own.tolist()), no_control, droop, part)
+
+
+def compared_on(env: Environment) -> tuple[Environment, str]:
+    """Return the environment of the days for validation, where the scenario's rules name some, or of the training's."""
+    series = env.scenario.series
+    if not (series.validation or series.split_column):
+        return env, "training"
+    profiles = scenario_profiles(env.scenario.playing("validation"), env.scenario.profiles, env.feeder)
+    if profiles.n_days == 0:
+        return env, "training"
+    flow = day_start_flow(env.feeder, profiles, env.power_flow)
+    return replace(env, profiles=profiles, day_start_flow=flow), "validation"
 
 
 def spread_days(n_days: int, wanted: int) -> np.ndarray:

@@ -35,7 +35,7 @@ def recorded_currents(record: Record) -> RecordedCurrents:
     trajectory, feeder = record.trajectory, record.feeder
     method, scenario = trajectory.power_flow, trajectory.scenario
     try:
-        plain = replace(scenario, variant="")  # a variant is played on the plain days' fit
+        plain = replace(scenario, variant="").playing("train")  # a variant is played on the plain days' fit
         profiles = scenario_profiles(plain, plain.profiles)
         solver = bound_power_flow(method, feeder, plain, profiles)
     except InputError as error:

@@ -24,6 +24,7 @@ from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles import SeriesConfig
 from neomflex_jax.scenario import Scenario
+from validation.recompute.day_parts import rows_played
 
 POWERS = {"MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one
 FIELDS = {"load": "loads", "sgen": "generators", "storage": "storages"}
@@ -81,25 +82,34 @@ def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
     """Read a series' file as rows of the scenario's step, by the clock that its ``[profiles]`` states."""
     series = scenario.series
     header = read_header(path)
-    column = series.time_column if series.time_column in header else _first_text(path, header)
-    numbers = [name for name in header if name and name != column and not _is_left_out(series, name)]
+    column = series.time_column if series.time_column in header else _first_text(path, header, series.split_column)
+    texts = ("", column, series.split_column)
+    numbers = [name for name in header if name not in texts and not _is_left_out(series, name)]
     wide = read_wide(path, numbers, column)
     table = pd.DataFrame(wide.values, columns=numbers)
     times = None if column is None or series == SeriesConfig() else _times(wide.texts)
     if series.fill:
         table = table.interpolate(limit_direction="both")
-    if times is None or not series.resample:
+    if times is not None and series.resample:
+        table = _resampled(scenario, table, times)
+    if not series.splits or series.part == "all":
         return table
+    return rows_played(series, path, table, times, scenario.steps_per_day)
+
+
+def _resampled(scenario: Scenario, table: pd.DataFrame, times: pd.DatetimeIndex) -> pd.DataFrame:
+    series = scenario.series
     if series.timezone and times.tz is None:
         times = times.tz_localize(series.timezone, ambiguous="infer").tz_convert("UTC")
     step = pd.Timedelta(hours=scenario.step_hours)
     return table.set_index(times).resample(step, origin="start").mean().reset_index(drop=True)
 
 
-def _first_text(path: Path, header: tuple[str, ...]) -> str | None:
-    """Return the first column whose first cell is no number."""
+def _first_text(path: Path, header: tuple[str, ...], besides: str) -> str | None:
+    """Return the first column whose first cell is no number, one beside."""
     _, rows = first_rows(path, 1)
-    return next((name for name, cell in zip(header, rows[0], strict=False) if math.isnan(number_in(cell))), None)
+    cells = zip(header, rows[0], strict=False)
+    return next((name for name, cell in cells if math.isnan(number_in(cell)) and name != besides), None)
 
 
 def _is_left_out(series: SeriesConfig, name: str) -> bool:
