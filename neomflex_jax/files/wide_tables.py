@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError, shown, unknown_name
+from neomflex_jax.files.parquet import is_parquet, parquet_batches, parquet_header, parquet_rows
 from neomflex_jax.files.tables import EMPTY_SHARE, number_in, rows_of
 from neomflex_jax.files.text import MIB
 
@@ -31,7 +32,9 @@ class WideTable:
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """Read the names in a CSV file's first row."""
+    """Read the names of a table's columns: in a CSV file those in its first row."""
+    if is_parquet(path):
+        return parquet_header(path)
     for _, row in rows_of(path):
         return tuple(name.strip() for name in row)
     raise InputError(f"{path}: not a readable CSV file (it is empty)")
@@ -68,6 +71,9 @@ def blocks_of(path: Path, columns: Sequence[str], text_column: str | None = None
     places = [header.index(name) for name in columns]
     text_place = None if text_column is None else header.index(text_column)
     most = max(LEAST_ROWS, BLOCK_CELLS // (len(columns) or 1))
+    if is_parquet(path):
+        yield from _parquet_blocks(path, columns, text_column, most)
+        return
     rows = islice(rows_of(path), 1, None)
     while True:
         values, lines, texts = np.empty((most, len(columns))), list[int](), list[str]()
@@ -82,6 +88,19 @@ def blocks_of(path: Path, columns: Sequence[str], text_column: str | None = None
         yield WideTable(path, tuple(columns), values[: len(lines)], np.array(lines, int), tuple(texts))
         if len(lines) < most:
             return
+
+
+def _parquet_blocks(path: Path, columns: Sequence[str], text_column: str | None, most: int) -> Iterator[WideTable]:
+    """Blocks of a Parquet file, whose lines are counted as if its header were the first."""
+    line = 2
+    for values, texts in parquet_batches(path, columns, text_column, most):
+        for row, column in np.argwhere(np.abs(values) > LARGEST).tolist():
+            where = f"{path}: line {line + row}, column {shown(columns[column])}"
+            raise InputError(f"{where}: {values[row, column]:g} is not a finite number")
+        yield WideTable(path, tuple(columns), values, np.arange(line, line + len(values)), tuple(texts))
+        line += len(values)
+    if line == 2:
+        yield WideTable(path, tuple(columns), np.empty((0, len(columns))), np.zeros(0, int), ())
 
 
 def _numbers(path: Path, columns: Sequence[str], cells: list[str], line: int) -> np.ndarray:
@@ -108,6 +127,8 @@ def most_rows(path: Path, n_columns: int) -> int:
     InputError
         If so many rows of so many columns are far more than a file of this size can hold.
     """
+    if is_parquet(path):
+        return parquet_rows(path)
     with path.open("rb") as file:
         n_rows = sum(part.count(b"\n") + part.count(b"\r") for part in iter(partial(file.read, MIB), b"")) + 1
     if n_rows * n_columns > EMPTY_SHARE * path.stat().st_size + 1_000_000:

@@ -18,6 +18,7 @@ from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.digest import file_sha256
+from neomflex_jax.files.parquet import is_parquet
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.tables import numbers, read_table
 from neomflex_jax.grid.nodes import Nodes
@@ -114,6 +115,8 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
         On a missing file or column, a cell that is not a finite number, Solar above 1.2, or rows that make no whole
         days, naming line and column.
     """
+    if is_parquet(path):
+        raise InputError(f"{path}: a Parquet table is read by [profiles] file = {path.name!r}, not as a plain one")
     table = read_table(path, ("Demand", "Solar", *([tariff_column] if tariff_column else [])), others=False)
     demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
     price = numbers(path, table, tariff_column) if tariff_column else np.zeros(0)

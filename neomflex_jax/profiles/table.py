@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError, shown, shown_list
+from neomflex_jax.files.parquet import is_parquet, parquet_time_column
 from neomflex_jax.files.wide_tables import blocks_of, check_columns, read_header
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned, SolarDevice
 from neomflex_jax.profiles.by_element import columns_followed
@@ -123,8 +124,10 @@ def _time_column(path: Path, config: SeriesConfig) -> str | None:
     """Find the column of dates and times: the one that is named, or one whose name and cells say that it is one."""
     if config.time_column:
         return config.time_column
-    found = read_clock(path)
-    if found is not None and found.column and found.is_dated:
+    if is_parquet(path):
+        if (column := parquet_time_column(path)) is not None:
+            return column
+    elif (found := read_clock(path)) is not None and found.column and found.is_dated:
         return found.column
     for name in ("timezone", "resample"):
         if getattr(config, name):

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neomflex_jax.files.parquet import is_parquet, parquet_time_column
 from neomflex_jax.files.tables import first_rows, number_in
 from neomflex_jax.files.wide_tables import read_header, read_wide
 from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
@@ -106,7 +107,9 @@ def _resampled(scenario: Scenario, table: pd.DataFrame, times: pd.DatetimeIndex)
 
 
 def _first_text(path: Path, header: tuple[str, ...], besides: str) -> str | None:
-    """Return the first column whose first cell is no number, one beside."""
+    """Return the first column whose first cell is no number, one beside; of a Parquet table that of its times."""
+    if is_parquet(path):
+        return parquet_time_column(path)
     _, rows = first_rows(path, 1)
     cells = zip(header, rows[0], strict=False)
     return next((name for name, cell in cells if math.isnan(number_in(cell)) and name != besides), None)
