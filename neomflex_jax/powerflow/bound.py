@@ -261,7 +261,11 @@ def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, 
 def _grid(
     feeder: Feeder, kind: type[Method], network: str, sweeps: bool, tap_branches: tuple[int, ...] = ()
 ) -> PerUnitFeeder:
-    """Feeder in per unit, in a form that suits the method."""
+    """Feeder in per unit, in a form that suits the method.
+
+    Of copies of its arrays: what JAX made of a NumPy array in one precision it takes for the other one too, as long as
+    some program holds it, and a feeder may be solved in both.
+    """
     if network == "sweep" and not sweeps:
         raise InputError("network = 'sweep' asks for what sweeps = False forbids; ask for 'tree' or 'dense'")
     if feeder.voltage_dependence is not None and tap_branches:
@@ -279,7 +283,8 @@ def _grid(
             f"feeder {feeder.name!r} has generators or several external grids, and {kind.name!r} knows one voltage, "
             "the slack's; take 'ac' or 'newton'"
         )
-    grid = per_unit(feeder, network, lossless=kind.angles_only, tap_branches=tap_branches)
+    own = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, feeder)
+    grid = per_unit(own, network, lossless=kind.angles_only, tap_branches=tap_branches)
     return replace(grid, swept=grid.swept and sweeps and kind.sweep is not None)
 
 

@@ -28,12 +28,12 @@ def constraint_costs(
     clipped = jnp.concatenate([delivery.clipped for delivery in delivered.by_table.values()])
     owns = np.concatenate([layout.owns(table) for table in delivered.by_table], axis=1)
     columns = [
-        jnp.sum(jnp.asarray(layout.membership) * excess_pu, axis=1),
-        jnp.sum(jnp.asarray(owns) * clipped, axis=1),
+        jnp.sum(jnp.asarray(layout.membership, float) * excess_pu, axis=1),
+        jnp.sum(jnp.asarray(owns, float) * clipped, axis=1),
     ]
     if task.has_ratings:
         max_i_ka = jnp.asarray(task.feeder.max_i_ka)
         rated = jnp.isfinite(max_i_ka) & flow.converged
         loading = jnp.where(rated, flow.branch_i_ka, 0.0) / jnp.where(rated, max_i_ka, 1.0)
-        columns.append(jnp.sum(jnp.maximum(loading - 1.0, 0.0)) * jnp.asarray(layout.bus_share))
+        columns.append(jnp.sum(jnp.maximum(loading - 1.0, 0.0)) * jnp.asarray(layout.bus_share, float))
     return jnp.stack(columns, axis=1)

@@ -42,7 +42,7 @@ def _voltage(task: Task, outcome: Outcome) -> Array:
 
 
 def _losses(task: Task, outcome: Outcome) -> Array:
-    return -task.scenario.reward.loss_weight * outcome.loss_mw * jnp.asarray(task.layout.bus_share)
+    return -task.scenario.reward.loss_weight * outcome.loss_mw * jnp.asarray(task.layout.bus_share, float)
 
 
 def _violation(task: Task, outcome: Outcome) -> Array:
@@ -71,13 +71,13 @@ def _curtailment(task: Task, outcome: Outcome) -> Array:
 def _energy(task: Task, outcome: Outcome) -> Array:
     assert outcome.moment.price is not None  # the scenario sees to it
     paid = outcome.moment.price * outcome.slack_p_mw * task.scenario.step_hours
-    return -task.scenario.reward.price_weight * paid * jnp.asarray(task.layout.bus_share)
+    return -task.scenario.reward.price_weight * paid * jnp.asarray(task.layout.bus_share, float)
 
 
 def _peak(task: Task, outcome: Outcome) -> Array:
     reward = task.scenario.reward
     above_mw = jnp.maximum(outcome.slack_p_mw - reward.peak_import_mw, 0.0)
-    return -reward.peak_weight * above_mw * jnp.asarray(task.layout.bus_share)
+    return -reward.peak_weight * above_mw * jnp.asarray(task.layout.bus_share, float)
 
 
 SCENARIOS_OWN: dict[str, Term] = {
