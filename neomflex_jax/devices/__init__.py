@@ -1,6 +1,7 @@
 """What sits at the buses: one module a kind, each a pure function from requests to what is delivered."""
 
 from neomflex_jax.devices.battery import Battery, deliver_battery_power, deliver_battery_q
+from neomflex_jax.devices.capacitor_bank import CapacitorBank
 from neomflex_jax.devices.device import (
     Control,
     CostTerm,
@@ -20,9 +21,11 @@ from neomflex_jax.devices.flexible_load import FlexibleLoad, deliver_flexible_lo
 from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.pv_inverter import PvInverter, deliver_pv_power, export_room_mw
 from neomflex_jax.devices.registry import register_device, registered_kinds
+from neomflex_jax.devices.tap_changer import TapChanger
 
 __all__ = [
     "Battery",
+    "CapacitorBank",
     "Control",
     "CostTerm",
     "Delivery",
@@ -37,6 +40,7 @@ __all__ = [
     "Recorded",
     "StepColumns",
     "Surroundings",
+    "TapChanger",
     "Turn",
     "by_bus",
     "deliver_battery_power",

@@ -27,6 +27,7 @@ def check_delivery(kind: Kind, delivery: Delivery, store: Store, n_device: int) 
     if odd:
         raise InputError(f"{where}: step and `recorded` disagree on {min(odd)!r}; name every record in both")
     values = {"p_mw": delivery.p_mw, "q_mvar": delivery.q_mvar, "clipped": delivery.clipped, **delivery.recorded}
+    values |= {"tap_ratio": delivery.tap_ratio, "shunt_mvar": delivery.shunt_mvar}
     for name, value in values.items():
         if value is not None:
             check_array(f"{where}: step returns {name}", value, n_device)

@@ -33,6 +33,7 @@ class Turn(IntEnum):
     LOAD = 0  # changes the load at its bus: its power counts as load, not as feed-in
     STORAGE = 1
     GENERATION = 2  # may have to fit into what load and storage leave at its bus
+    GRID = 3  # feeds in nothing: it sets a ratio or a shunt of the grid
 
 
 class Control(NamedTuple):
@@ -114,6 +115,8 @@ class Delivery(NamedTuple):
     store: Store  # after the step
     clipped: Float[Array, " n_device"]  # share of the rating asked for that could not be delivered, 0 out of service
     recorded: Mapping[str, Float[Array, " n_device"]]  # all of the kind's `recorded` that are not of its store
+    tap_ratio: Float[Array, " n_device"] | None = None  # factor on the ratio of each device's `tap_branch`
+    shunt_mvar: Float[Array, " n_device"] | None = None  # reactive power into the grid at 1 pu, growing with vm^2
 
 
 class StepColumns(NamedTuple):
@@ -145,6 +148,11 @@ class Device(ABC):
     def label(self) -> str:
         """The name, or one made of the bus."""
         return self.name or f"{self.prefix}_{self.bus}"
+
+    @property
+    def tap_branch(self) -> tuple[int, int] | None:
+        """Labels of the from and to bus of the branch whose ratio it multiplies; None: of no branch."""
+        return None
 
     def refusal(self, load_p_mw: float) -> str | None:
         """Why the device cannot stand at its bus, which has this load; None if it can."""

@@ -13,15 +13,17 @@ import jax
 from jax import Array
 
 from neomflex_jax.devices.battery import Battery
+from neomflex_jax.devices.capacitor_bank import CapacitorBank
 from neomflex_jax.devices.device import Device, Kind
 from neomflex_jax.devices.ev_charger import EvCharger
 from neomflex_jax.devices.flexible_load import FlexibleLoad
 from neomflex_jax.devices.pv_inverter import PvInverter
+from neomflex_jax.devices.tap_changer import TapChanger
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.users_modules import module_of
 
 STANDING: tuple[Kind, ...] = (Battery, PvInverter, FlexibleLoad)  # recorded also where a scenario has none
-PACKAGED: tuple[Kind, ...] = (*STANDING, EvCharger)
+PACKAGED: tuple[Kind, ...] = (*STANDING, EvCharger, TapChanger, CapacitorBank)
 _registered: list[Kind] = [*PACKAGED]
 SAYS = ("table", "noun", "prefix", "turn", "controls")  # what a kind has no default for
 

@@ -9,16 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.devices.device import Turn
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import deliver
 from neomflex_jax.environment.step.disturbances import Today
-from neomflex_jax.environment.step.injections import node_injections
+from neomflex_jax.environment.step.injections import node_injections, tapped_branches
 from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
+from neomflex_jax.powerflow.bound import check_can_be_set, tap_branches
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
 
@@ -40,8 +42,8 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     Raises
     ------
     InputError
-        If there is no such method, or a bound one belongs to another feeder, or voltages beside the slack's are held,
-        or loads follow the voltage.
+        If there is no such method, or one that cannot set what devices set of the grid, a bound one belongs to another
+        feeder, or voltages beside the slack's are held, or loads follow the voltage.
     """
     if feeder.held is not None:
         raise InputError(
@@ -55,12 +57,17 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
             "it, an environment takes constant power alone, for what stands at a bus would all follow: set the "
             "const_z and const_i columns of net.load to 0, or the share columns of buses.csv"
         )
+    taps = tapped_branches(scenario)
+    if any(kind.turn == Turn.GRID and scenario.of(kind) for kind in scenario.kinds):
+        check_can_be_set(method_named(power_flow) if isinstance(power_flow, str) else type(power_flow.model))
     if isinstance(power_flow, str):
         if method_named(power_flow).fitted:
             return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))
-        return bind(feeder, power_flow)
+        return bind(feeder, power_flow, taps=taps)
     if power_flow.grid.topology != feeder.topology:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
+    if power_flow.grid.tap_branches != tap_branches(feeder, taps):
+        raise InputError(f"the given power flow does not set the ratios that the devices do; bind it with taps={taps}")
     return power_flow
 
 

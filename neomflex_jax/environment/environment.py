@@ -20,7 +20,7 @@ from neomflex_jax.environment.day_start import start_day
 from neomflex_jax.environment.days import Draw, draw_day, first_day, following_day
 from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
-from neomflex_jax.environment.step.injections import node_injections
+from neomflex_jax.environment.step.injections import grid_setting, node_injections
 from neomflex_jax.environment.step.measurements import Now
 from neomflex_jax.environment.step.observations import measure, observe, remember
 from neomflex_jax.environment.step.outcome import outcome_of
@@ -112,7 +112,8 @@ class Environment(Task):
         played = set_points(self, state, action)
         factors = None if self.loads_vary else (played.moment.demand, played.load_q_factor)
         injections = node_injections(scenario, self.layout, self.feeder, played.delivered, factors)
-        flow = todays_power_flow(self.power_flow, self.feeder, today)(*injections)
+        setting = grid_setting(scenario, self.layout, played.delivered)
+        flow = todays_power_flow(self.power_flow, self.feeder, today)(*injections, setting)
         outcome = outcome_of(flow, scenario.limits, played.delivered, played.moment)
 
         terms = reward_terms(self, outcome)

@@ -120,7 +120,9 @@ def test_no_import_within_validation_goes_upwards(name: str) -> None:
             assert validation_floor(imported) <= validation_floor(name), f"{name} imports {imported}"
 
 
-KINDS_OF_DEVICES = re.compile(r"batter|\bpv_|inverter|flexible|load_curtailed|load_owed|\bev_", re.IGNORECASE)
+KINDS_OF_DEVICES = re.compile(
+    r"batter|\bpv_|inverter|flexible|load_curtailed|load_owed|\bev_|tap_position|capacitor_", re.IGNORECASE
+)
 SPEAKS_OF_OPERATION = "validation.report.markdown"  # labels of the evaluation's figures, whatever they are of
 
 

@@ -159,7 +159,8 @@ class _Loop:
         if self.own_series.any():
             known = np.concatenate([known, *(recorded for recorded, _ in self._loads(row))])
         delivered, after = self.deliver(action, carried, known)
-        points = self._set_points(row, delivered)
+        positions = {store.after: after[store.after] for store in self.stores}
+        points = self._set_points(row, delivered | positions)
         solved = self.solver.solve(points)
         step = {"observation": observation, "action": action, **delivered}
         for store in self.stores:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from neomflex_jax.environment.binding import bound_power_flow
 from neomflex_jax.environment.make import scenario_profiles
 from neomflex_jax.errors import InputError
-from neomflex_jax.powerflow import power_flow
+from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, power_flow
 from validation.recompute.record import Record
+from validation.referee.grid_settings import ratios_and_shunts
 
 SAME_VM_PU = 1e-5  # float32 sums in another order; another model is apart by far more
 
@@ -40,9 +42,14 @@ def recorded_currents(record: Record) -> RecordedCurrents:
         solver = bound_power_flow(method, feeder, plain, profiles)
     except InputError as error:
         return RecordedCurrents(None, f"not available: `{method}` cannot be set up again ({error})")
-    solve = jax.jit(lambda solver, p, q: power_flow(feeder, p, q, solver, fields=("vm_pu", "branch_i_ka")))
     p, q = (jnp.asarray(values, float) for values in (trajectory.p_injection_mw, trajectory.q_injection_mvar))
-    flow = solve(solver, p, q)
+    ratios, shunts = ratios_and_shunts(scenario, record.set_points)
+
+    def solve(solver: PowerFlow, p: Array, q: Array) -> PowerFlowResult:
+        wanted = ("vm_pu", "branch_i_ka")
+        return power_flow(feeder, p, q, solver, fields=wanted, tap_ratio=ratios, shunt_mvar=shunts)
+
+    flow = jax.jit(solve)(solver, p, q)
     solved = np.asarray(trajectory.converged, bool)
     apart_pu = np.abs(np.asarray(flow.vm_pu, float) - trajectory.vm_pu)[solved]
     if apart_pu.size and not apart_pu.max() <= SAME_VM_PU:

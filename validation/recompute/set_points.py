@@ -20,7 +20,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.recompute.element_loads import nodes_with_own_series
-from validation.recompute.twins import devices_by_table, feed_ins_of, twins_of, without_twin
+from validation.recompute.twins import devices_by_table, feed_ins_of, sets_of, twins_of, without_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class SetPoints:
 
     demand: np.ndarray  # (n,) factor on every load's nominal p
     load_q_factor: np.ndarray  # (n,) factor on every load's nominal q
-    devices: Mapping[str, np.ndarray]  # (n, n_device) powers into the grid, by the recorded names of `Twin.feed_in`
+    devices: Mapping[str, np.ndarray]  # (n, n_device) powers into the grid and positions, by their recorded names
     load_p_extra_mw: np.ndarray | None = None  # (n, n_node) consumption beside nominal p x demand
     load_q_extra_mvar: np.ndarray | None = None  # (n, n_node)
 
@@ -62,8 +62,9 @@ class SetPoints:
 
 
 def idle(scenario: Scenario, demand: np.ndarray, load_q_factor: np.ndarray) -> SetPoints:
-    """Return steps with nominal loads times factors (n,), and all devices at zero."""
+    """Return steps with nominal loads times factors (n,), and all devices at zero, or position 0."""
     names = {name: len(own) for powers, own in feed_ins_of(scenario) for name in powers.names}
+    names |= {sets.position: len(own) for sets, own in sets_of(scenario)}
     devices = {name: np.zeros((len(demand), n_device)) for name, n_device in names.items()}
     return SetPoints(demand, load_q_factor, devices)
 
@@ -72,6 +73,7 @@ def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     """Set-points of a recorded run in double precision, n rows."""
     demand, load_q_factor = (np.asarray(each, np.float64) for each in (trajectory.demand, trajectory.load_q_factor))
     names = [name for powers, _ in feed_ins_of(trajectory.scenario) for name in powers.names]
+    names += [sets.position for sets, _ in sets_of(trajectory.scenario)]
     devices = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
     points = SetPoints(demand, load_q_factor, devices)
     recorded, believed = _nodes_of_recorded_loads(trajectory.scenario, feeder), _nodes_without_twin(trajectory, feeder)
@@ -92,7 +94,8 @@ def _nodes_of_recorded_loads(scenario: Scenario, feeder: Feeder) -> np.ndarray:
     """Where the recorded consumption is taken, (n_node,) bool."""
     if scenario.uncertainty.varies_loads:
         return np.ones(feeder.n_node, bool)
-    changing = [device.bus for twin, own in twins_of(scenario) if twin.feed_in is None for device in own]
+    at_load = [own for twin, own in twins_of(scenario) if twin.feed_in is None and twin.sets is None]
+    changing = [device.bus for own in at_load for device in own]
     return np.isin(feeder.nodes.bus, changing) | nodes_with_own_series(scenario, feeder)
 
 

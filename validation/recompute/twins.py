@@ -15,7 +15,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute import devices
 from validation.recompute.device_solar import recorded_solar, solar_columns
-from validation.recompute.devices.twin import FeedIn, Part, Store, Twin
+from validation.recompute.devices.twin import FeedIn, Part, Sets, Store, Twin
 
 
 def _packaged() -> dict[str, Twin[Any]]:
@@ -57,6 +57,11 @@ def twins_of(scenario: Scenario) -> list[tuple[Twin[Any], tuple[Any, ...]]]:
 def feed_ins_of(scenario: Scenario) -> list[tuple[FeedIn, tuple[Any, ...]]]:
     """Kinds that feed in, or draw, power of their own, with their devices."""
     return [(twin.feed_in, own) for twin, own in twins_of(scenario) if twin.feed_in is not None]
+
+
+def sets_of(scenario: Scenario) -> list[tuple[Sets, tuple[Any, ...]]]:
+    """Kinds that set ratios or shunts of the grid, with their devices; those without devices are left out."""
+    return [(twin.sets, own) for twin, own in twins_of(scenario) if twin.sets is not None and own]
 
 
 def stores_of(scenario: Scenario) -> list[tuple[str, Store[Any], tuple[Any, ...]]]:

@@ -47,7 +47,7 @@ def net_from_feeder(feeder: Feeder) -> Any:
     transformers = is_transformer(feeder)
     for branch in range(feeder.topology.n_branch):
         if transformers[branch]:
-            pandapower.create_transformer_from_parameters(net, **_transformer(feeder, branch))
+            pandapower.create_transformer_from_parameters(net, **transformer_row(feeder, branch))
         else:
             pandapower.create_line_from_parameters(net, **_line(feeder, branch))
     for bus, (label, p_mw, q_mvar) in enumerate(zip(labels, feeder.load_p_mw, feeder.load_q_mvar, strict=True)):
@@ -136,7 +136,8 @@ def _line(feeder: Feeder, branch: int) -> dict[str, Any]:
     }
 
 
-def _transformer(feeder: Feeder, branch: int) -> dict[str, Any]:
+def transformer_row(feeder: Feeder, branch: int) -> dict[str, Any]:
+    """Return the parameters of a branch as one of pandapower's transformers."""
     assert feeder.transformers is not None  # `is_transformer` said so
     start, end = _ends(feeder, branch)
     name = f"branch {feeder.bus_labels[start]}-{feeder.bus_labels[end]}"

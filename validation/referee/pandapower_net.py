@@ -26,6 +26,7 @@ from validation.recompute.devices.twin import FeedIn
 from validation.recompute.set_points import SetPoints
 from validation.recompute.twins import feed_ins_of
 from validation.referee.feeder_net import net_from_feeder, runpp_needs
+from validation.referee.grid_settings import SetRows, add_settings
 from validation.referee.net_agreement import check_agreement, rows_of_branches
 
 PANDAPOWER_FEEDERS = ("case33bw",)  # packaged feeders whose data pandapower ships too, under the same name
@@ -70,6 +71,7 @@ class PandapowerNet:
     line_rows: np.ndarray  # (n_branch,) row of one copy's line table, -1 where the branch is a transformer
     trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
     feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
+    sets: tuple[SetRows, ...]  # positions of tap changers and shunts
     needs: dict[str, Any]  # options of runpp that this grid needs
 
     __repr__ = one_line
@@ -89,6 +91,8 @@ class PandapowerNet:
             q_mvar = np.concatenate([_reactive(set_points, powers) for powers in kinds], axis=1)
             net[element]["p_mw"] = SIGNS[element] * p_mw.ravel()
             net[element]["q_mvar"] = SIGNS[element] * q_mvar.ravel()
+        for rows in self.sets:
+            rows.write(net, set_points, self.n_copies)
 
     def read(self) -> GridResults:
         """Read the results of the last power flow."""
@@ -150,6 +154,8 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         if devices:
             feed_in.setdefault(powers.element, []).append(powers)
     line_rows, trafo_rows = rows_of_branches(one, feeder)
+    sets = add_settings(one, scenario, feeder, trafo_rows)
+    line_rows[trafo_rows >= 0] = -1
     return PandapowerNet(
         net=one,
         n_copies=1,
@@ -160,6 +166,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         line_rows=line_rows,
         trafo_rows=trafo_rows,
         feed_in=feed_in,
+        sets=sets,
         needs=runpp_needs(feeder),
     )
 

@@ -21,6 +21,8 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
 from validation.recompute.record import Record, record_of
+from validation.recompute.twins import sets_of
+from validation.referee.grid_settings import feeder_as_set
 from validation.referee.replay import Replay
 
 PROGRAM = "power-grid-model"
@@ -79,7 +81,7 @@ def ask_again(record: Record, replayed: Replay, within_pu: float = AGREEMENT_PU)
 
     feeder = record.feeder
     try:
-        answers = _solve(feeder, record.p_injection_mw, record.q_injection_mvar)
+        answers = _solve_as_set(record)
     except PowerGridError as error:
         return _silent(number, f"{PROGRAM} {number} cannot take feeder {feeder.name!r}: {error}")
     return _compared(number, feeder, answers, replayed, within_pu)
@@ -119,6 +121,24 @@ def _compared(
         agrees=agrees,
         sentence=sentence,
     )
+
+
+def _solve_as_set(record: Record) -> dict[str, np.ndarray]:
+    """Solve a record's steps, those of equal positions together: a model has one set of ratios and shunts."""
+    scenario, p_mw, q_mvar = record.trajectory.scenario, record.p_injection_mw, record.q_injection_mvar
+    held = {sets.position: record.set_points.devices[sets.position] for sets, _ in sets_of(scenario)}
+    if not held:
+        return _solve(record.feeder, p_mw, q_mvar)
+    cuts = np.cumsum([values.shape[1] for values in held.values()])[:-1]
+    different, which = np.unique(np.concatenate(list(held.values()), axis=1), axis=0, return_inverse=True)
+    answers: dict[str, np.ndarray] = {}
+    for number, row in enumerate(different):
+        here = which.ravel() == number
+        positions = dict(zip(held, np.split(row, cuts), strict=True))
+        found = _solve(feeder_as_set(record.feeder, scenario, positions), p_mw[here], q_mvar[here])
+        for name, values in found.items():
+            answers.setdefault(name, np.full((len(p_mw), *values.shape[1:]), np.nan))[here] = values
+    return answers
 
 
 def _solve(feeder: Feeder, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> dict[str, np.ndarray]:

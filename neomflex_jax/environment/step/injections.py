@@ -1,4 +1,7 @@
-"""What devices feed in, and loads, to net injections of nodes, MW and Mvar into the grid: ``devices - load``."""
+"""What devices feed in, and loads, to net injections of nodes, MW and Mvar into the grid: ``devices - load``.
+
+Devices of the turn GRID feed in nothing; what they set goes to the power flow beside the injections.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from neomflex_jax.environment.step.dispatch import Delivered
 from neomflex_jax.environment.step.node_sums import sum_at_nodes
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
+from neomflex_jax.powerflow import Setting
 from neomflex_jax.scenario import Scenario
 
 
@@ -25,7 +29,8 @@ def node_injections(
 
     `load_factors` are those on all nominal p and q, where loads are nothing else.
     """
-    tables = [kind.table for kind in reversed(scenario.kinds) if kind.turn != Turn.LOAD and scenario.of(kind)]
+    feeding_in = [kind for kind in scenario.kinds if kind.turn in (Turn.STORAGE, Turn.GENERATION) and scenario.of(kind)]
+    tables = [kind.table for kind in reversed(feeding_in)]
     p_mw = {table: delivered.by_table[table].p_mw for table in tables}
     q_mvar = {table: q for table in tables if (q := delivered.by_table[table].q_mvar) is not None}
 
@@ -40,3 +45,22 @@ def node_injections(
         net(p_mw, delivered.load_p_mw, feeder.load_p_mw, p_factor),
         net(q_mvar, delivered.load_q_mvar, feeder.load_q_mvar, q_factor),
     )
+
+
+def grid_setting(scenario: Scenario, layout: TerritoryLayout, delivered: Delivered) -> Setting | None:
+    """Ratios, in the order of `tapped_branches`, and shunts of one step; None if no device sets any."""
+    own = {kind.table: delivered.by_table[kind.table] for kind in scenario.kinds if scenario.of(kind)}
+    ratios = [each.tap_ratio for each in own.values() if each.tap_ratio is not None]
+    shunts = {table: each.shunt_mvar for table, each in own.items() if each.shunt_mvar is not None}
+    if not (ratios or shunts):
+        return None
+    places = [layout.device_nodes[table] for table in shunts]
+    return Setting(
+        tap_ratio=jnp.concatenate(ratios) if ratios else None,
+        shunt_mvar=sum_at_nodes(list(shunts.values()), places, layout.n_node) if shunts else None,
+    )
+
+
+def tapped_branches(scenario: Scenario) -> tuple[tuple[int, int], ...]:
+    """Branches whose ratios the scenario's devices set, each by the labels of its from and to bus."""
+    return tuple(device.tap_branch for device in scenario.devices if device.tap_branch is not None)

@@ -38,6 +38,18 @@ class FeedIn(NamedTuple):
         return (self.p_mw,) if self.q_mvar is None else (self.p_mw, self.q_mvar)
 
 
+class Sets(NamedTuple):
+    """What devices of a kind set in the grid by a recorded position: a ratio, or a shunt.
+
+    `tap` names a device's branch by its from and to bus, and by how many per cent a step moves its ratio; `shunt` a bus
+    and the Mvar that a step feeds in at 1 pu.
+    """
+
+    position: str  # recorded array (n, n_device)
+    tap: Callable[[Any], tuple[int, int, float]] | None = None
+    shunt: Callable[[Any], tuple[int, float]] | None = None
+
+
 class Sun(NamedTuple):
     """How a kind follows the sun, of which each device may have its own."""
 
@@ -91,7 +103,8 @@ class Twin(ABC, Generic[DeviceT]):
     table: ClassVar[str]  # of the scenario: the name by which the twin is found
     delivered: ClassVar[tuple[str, ...]]  # recorded arrays (n, n_device): what came of each step's requests
     remembered: ClassVar[tuple[str, ...]] = ()  # those of them that the next step depends on; 0 before a day's first
-    feed_in: ClassVar[FeedIn | None] = None  # None: it changes the load at its bus, which is recorded
+    feed_in: ClassVar[FeedIn | None] = None  # None: it changes the load at its bus, which is recorded, or `sets`
+    sets: ClassVar[Sets | None] = None  # what it sets in the grid
     sun: ClassVar[Sun | None] = None  # None: no column of its own can be stated for a device
     store: ClassVar[Store[Any] | None] = None  # what its devices carry from step to step
 

@@ -1,0 +1,61 @@
+"""Tap changers and capacitor banks before the referee: pandapower's own positions, and what a record invents."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_validation_closed_loop import play
+
+from neomflex_jax.agents.policy_files import Policies
+from neomflex_jax.evaluation import Trajectory
+from validation import validate
+
+TAP_CHANGERS = [
+    {"bus": 1, "from_bus": 0, "to_bus": 1, "steps": 4, "delay": 2, "operation_cost": 0.01},
+    {"bus": 6, "from_bus": 5, "to_bus": 6, "steps": 3, "step_percent": 0.5, "operations_per_day": 9},
+]
+CAPACITOR_BANKS = [{"bus": 17, "step_mvar": 0.1, "steps": 3, "operation_cost": 0.02}, {"bus": 30, "step_mvar": 0.3}]
+
+
+@pytest.fixture(scope="module")
+def played() -> tuple[Trajectory, Policies]:
+    """A day of random networks."""
+    return play("ac", n_days=1, tap_changers=TAP_CHANGERS, capacitor_banks=CAPACITOR_BANKS)
+
+
+def failed(run: Trajectory, policies: Policies, folder: Path) -> set[str]:
+    """Criteria that are not met, but for the limits that random networks break."""
+    [judged] = validate([run], folder, policies={run.run: policies}).runs
+    return {one.name for one in judged.criteria if one.passed is not True} - {"hard_violations"}
+
+
+def test_a_run_is_pandapowers_in_open_and_closed_loop(played: tuple[Trajectory, Policies], tmp_path: Path) -> None:
+    run, policies = played
+    assert np.ptp(run.tap_position, axis=0).min() >= 1 and np.ptp(run.capacitor_steps, axis=0).max() >= 1
+    assert (run.tap_position == np.round(run.tap_position)).all()
+    assert np.abs(run.tap_moved[:, 1]).sum() <= 9
+    assert failed(run, policies, tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "found"),
+    [
+        ("tap_position", lambda position: position + np.float32(1.0), "energy_max_mwh"),
+        ("capacitor_moved", lambda moved: moved * np.float32(2.0), "energy_max_mwh"),
+        ("tap_made", lambda made: made * np.float32(0.0), "device_limit_max"),
+    ],
+)
+def test_faults_are_found(
+    played: tuple[Trajectory, Policies],
+    tmp_path: Path,
+    name: str,
+    change: Callable[[np.ndarray], np.ndarray],
+    found: str,
+) -> None:
+    run, policies = played
+    faulty = dataclasses.replace(run, **{name: change(getattr(run, name))})
+    assert found in failed(faulty, policies, tmp_path)
