@@ -148,9 +148,10 @@ def _told(grid: OpenedGrid, territories: Sequence[Sequence[int]], devices: Place
         return []
     n_pv, n_batteries = len(grid.own.pv_inverters), len(grid.own.batteries)
     said = [f"devices of the net's own: {n_pv} PV inverters, {n_batteries} batteries"]
-    if grid.left:
-        more = f", ... ({len(grid.left)} in all)" if len(grid.left) > MOST_NAMED else ""
-        said.append(f"the grid's own stay: {shown_list(grid.left[:MOST_NAMED])}{more}")
+    for what, named in (("the grid's own stay", grid.left), ("q limits that devices pass at low power", grid.wider)):
+        if named:
+            more = f", ... ({len(named)} in all)" if len(named) > MOST_NAMED else ""
+            said.append(f"{what}: {shown_list(named[:MOST_NAMED])}{more}")
     without = [buses for buses in territories if grid.own.buses.isdisjoint(buses)]
     n_new = len(devices.batteries) + len(devices.pv_inverters) - n_pv - n_batteries
     if n_new:

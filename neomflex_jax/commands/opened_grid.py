@@ -24,7 +24,8 @@ class OpenedGrid:
     folder: Path | None = None  # where it is a feeder folder
     own: Placement = NOTHING  # devices of the net's own
     takes: bool = False  # True if these were asked for
-    left: tuple[str, ...] = ()  # what was not taken, and why
+    left: tuple[str, ...] = ()  # see `OwnDevices`
+    wider: tuple[str, ...] = ()  # likewise
     pv_rows: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # see `OwnDevices`
     source: NetSource | None = None  # the net as it was
     net: Any = None  # without what was taken
@@ -61,6 +62,7 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
         own=Placement(own.batteries, own.pv_inverters),
         takes=take != "none",
         left=own.left,
+        wider=own.wider,
         pv_rows=own.pv_rows,
         source=source,
         net=own.net,

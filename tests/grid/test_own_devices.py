@@ -76,6 +76,14 @@ def test_ratings_of_a_battery(columns, expected):
     assert (one.capacity_mwh, one.power_mw, one.soc_min, one.s_mva) == pytest.approx(expected)
 
 
+def test_q_limits_inside_the_circle_are_named():
+    net = street()
+    net.sgen.loc[0, ["min_q_mvar", "max_q_mvar"]] = -0.004, 0.005
+    own = take_devices(net, "all")
+    assert own.wider == ("net.sgen 0 ('roof 1'): 0.005 Mvar",)
+    assert own.pv_inverters[0].s_mva == 0.024
+
+
 def test_nothing_is_counted_twice():
     """The feeder without the devices, and these at nominal power, is pandapower's net."""
     net = street()

@@ -28,6 +28,7 @@ from neomflex_jax.grid.from_pandapower.rows import Rows
 
 TAKES = {"none": (), "sgen": ("sgen",), "all": ("sgen", "storage")}  # choices, and the tables that each takes from
 MIDDLE = 50.0  # per cent: the charge of a storage that states none
+SAME = 0.99  # of a rating and the q limit that restates it, rounded
 MOST_JOINED = 2  # names of devices at one bus that are joined in full
 
 
@@ -40,6 +41,7 @@ class OwnDevices:
     pv_inverters: tuple[PvInverter, ...] = ()
     pv_rows: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by label: rows of net.sgen, their MW
     left: tuple[str, ...] = ()  # titles of what was not taken, and why
+    wider: tuple[str, ...] = ()  # titles of what may give more q as a device than the net allows, and how much that is
 
 
 class _Pv(NamedTuple):
@@ -48,6 +50,7 @@ class _Pv(NamedTuple):
     p_max_mw: float
     s_mva: float
     curtailable: bool
+    wider: str
 
 
 class _Storage(NamedTuple):
@@ -59,6 +62,7 @@ class _Storage(NamedTuple):
     now_mwh: float
     efficiency: float  # one way
     s_mva: float  # 0: no reactive power
+    wider: str
 
 
 def take_devices(net: Any, which: str, *, battery_hours: float = 4.0) -> OwnDevices:
@@ -85,18 +89,21 @@ def take_devices(net: Any, which: str, *, battery_hours: float = 4.0) -> OwnDevi
     batteries: list[Battery] = []
     pv_rows: dict[str, dict[int, float]] = {}
     left: list[str] = []
+    wider: list[str] = []
     names: set[str] = set()
     for bus, pvs in _by_bus(net, "sgen", label_of, _pv_of, left).items():
         inverter = _inverter(bus, pvs, _name(pvs, names))
         inverters.append(inverter)
         pv_rows[inverter.label] = {pv.row: pv.p_max_mw for pv in pvs}
+        wider += [pv.wider for pv in pvs if pv.wider]
         without.sgen.loc[[pv.row for pv in pvs], "in_service"] = False
     if "storage" in TAKES[which]:
         read_storage = partial(_storage_of, battery_hours=battery_hours)
         for bus, storages in _by_bus(net, "storage", label_of, read_storage, left).items():
             batteries.append(_battery(bus, storages, _name(storages, names)))
+            wider += [storage.wider for storage in storages if storage.wider]
             without.storage.loc[[storage.row for storage in storages], "in_service"] = False
-    return OwnDevices(without, tuple(batteries), tuple(inverters), pv_rows, tuple(left))
+    return OwnDevices(without, tuple(batteries), tuple(inverters), pv_rows, tuple(left), tuple(wider))
 
 
 def _by_bus(
@@ -129,7 +136,7 @@ def _pv_of(one: Rows) -> _Pv | str:
     if not s_mva > 0:
         s_mva = math.hypot(p_max_mw, _largest_q(one))
     curtailable = "controllable" in one.frame and bool(one.frame["controllable"].eq(True).iloc[0])
-    return _Pv(one.numbers_of_rows[0], one.texts("name")[0], p_max_mw, s_mva, curtailable)
+    return _Pv(one.numbers_of_rows[0], one.texts("name")[0], p_max_mw, s_mva, curtailable, _wider(one, s_mva))
 
 
 def _storage_of(one: Rows, battery_hours: float) -> _Storage | str:
@@ -149,6 +156,7 @@ def _storage_of(one: Rows, battery_hours: float) -> _Storage | str:
     efficiency = _number(one, "efficiency_percent", 100.0)
     efficiency = efficiency / 100.0 if efficiency > 1 else efficiency  # SimBench states 0.95 there
     q_mvar = _largest_q(one)
+    s_mva = max(_number(one, "sn_mva", math.hypot(power_mw, q_mvar)), power_mw) if q_mvar else 0.0
     return _Storage(
         row=one.numbers_of_rows[0],
         name=one.texts("name")[0],
@@ -157,7 +165,8 @@ def _storage_of(one: Rows, battery_hours: float) -> _Storage | str:
         least_mwh=least_mwh,
         now_mwh=min(max(now_mwh, least_mwh), capacity_mwh),
         efficiency=efficiency if 0 < efficiency <= 1 else 1.0,
-        s_mva=max(_number(one, "sn_mva", math.hypot(power_mw, q_mvar)), power_mw) if q_mvar else 0.0,
+        s_mva=s_mva,
+        wider=_wider(one, s_mva),
     )
 
 
@@ -167,6 +176,12 @@ def _number(one: Rows, column: str, absent: float = math.nan) -> float:
 
 def _largest_q(one: Rows) -> float:
     return max(abs(_number(one, name, 0.0)) for name in ("min_q_mvar", "max_q_mvar"))
+
+
+def _wider(one: Rows, s_mva: float) -> str:
+    """Return what a message says of q limits inside the circle of the rating, which a device does not keep at low p."""
+    q_mvar = _largest_q(one)
+    return f"{one.title(0)}: {q_mvar:g} Mvar" if 0 < q_mvar < SAME * s_mva else ""
 
 
 def _name(found: Iterable[_Pv | _Storage], taken: set[str]) -> str:
