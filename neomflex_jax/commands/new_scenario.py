@@ -110,14 +110,14 @@ class NewScenario:
             raise InputError(f"{self.output}: a name that is no text here, and the file states it; give another")
 
     def _series(self, grid: OpenedGrid, devices: Placement) -> ScenarioSeries | None:
-        """Choose from the series that came along, if any did, and make sure that their files may be written."""
+        """Choose from the series that came along, if any did, and make sure that their file may be written."""
         from neomflex_jax.commands.scenario_series import scenario_series
 
         if grid.source is None or grid.source.series is None:
             return None
         stem, inverters = self.output.stem, devices.pv_inverters
         series = scenario_series(grid.source, grid.feeder.elements.rows, inverters, grid.pv_rows, stem)
-        refuse_existing(self.output.parent, series.files, self.overwrite)
+        refuse_existing(self.output.parent, (series.header["file"],), self.overwrite)
         return series
 
     def _place_feeder(self, grid: OpenedGrid) -> str:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,6 @@ REMARKS = {
     "power_flow": "ac | calibrated | lindistflow | dc; calibrated is fitted to AC on this scenario",
     "profiles": "packaged training or testing profiles, or a CSV file with Demand and Solar",
     "evaluation_profiles": "days that training does not see",
-    "evaluation_file": "weeks that training does not see",
     "unit": "of the columns that elements and devices follow; or MW, kW, W",
     "steps_per_day": "rows of the profiles that make a day",
     "band_min_pu": "the band that the reward asks for",
@@ -89,7 +87,11 @@ def write_scenario_text(
     ]
     if series is not None:
         lines[3:3] = textwrap.wrap(f"Series: {series.notice}", 118, initial_indent="# ", subsequent_indent="# ")
-        lines += ["", "[profiles]", *fields(**dict[str, Any](series.header))]
+        lines += [
+            "",
+            "[profiles]",
+            *(field(name, value, REMARKS.get(name, "")) for name, value in series.header.items()),
+        ]
         for table, columns in series.maps.items():
             lines += ["", f"[profiles.{table}]", *(f"{_text(key)} = {_text(name)}" for key, name in columns.items())]
     for index, buses in enumerate(territories):

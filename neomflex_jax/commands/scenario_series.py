@@ -1,6 +1,6 @@
-"""Series that came with a net, as files beside a new scenario and its table ``[profiles]``.
+"""Series that came with a net, as a file beside a new scenario and its table ``[profiles]``.
 
-Every fourth week, counted from the first row, is kept from training. Only columns that somebody follows are written.
+Every fourth week is kept from training. Only columns that somebody follows are written.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,9 @@ from neomflex_jax.grid.from_pandapower.sources import NetSeries, NetSource
 from neomflex_jax.profiles.assign import DEMAND, SOLAR
 from neomflex_jax.profiles.config import TABLES
 
-WEEK_DAYS = 7
-EVERY = 4  # which week is kept from training
+TEST = "week 4 of 4"  # what is kept from training
+TIME = "time"  # column
+LEAST_DAYS = 35  # with less there need be no such week, for weeks begin on Mondays
 DIGITS = 6  # significant ones that are written
 
 
@@ -32,7 +34,8 @@ class ScenarioSeries:
 
     columns: Mapping[str, np.ndarray]  # (n_rows,) by name
     maps: Mapping[str, Mapping[str, str]]  # fields of ``[profiles]``: columns by key
-    header: Mapping[str, str]  # further fields of ``[profiles]``: files, unit, clock
+    header: Mapping[str, Any]  # further fields of ``[profiles]``: file, unit, clock, days
+    times: Sequence[str]  # (n_rows,)
     step_hours: float
     steps_per_day: int
     notice: str
@@ -41,23 +44,6 @@ class ScenarioSeries:
     def notice_file(self) -> str:
         """Name of the file that says whose data they are."""
         return f"{Path(self.header['file']).stem}_NOTICE.txt"
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Names of the files: of training, of evaluation."""
-        return self.header["file"], self.header["evaluation_file"]
-
-    @property
-    def n_days(self) -> int:
-        """Whole days."""
-        return len(next(iter(self.columns.values()))) // self.steps_per_day
-
-    def is_kept(self) -> np.ndarray:
-        """Which rows are of the weeks that training does not see, (n_rows,) of whole days."""
-        weeks = np.arange(self.n_days) // WEEK_DAYS
-        n_weeks = self.n_days // WEEK_DAYS
-        kept = (weeks % EVERY == EVERY - 1) & (weeks < n_weeks)
-        return np.repeat(kept, self.steps_per_day)
 
 
 def scenario_series(
@@ -78,12 +64,12 @@ def scenario_series(
     pv_rows
         Of the taken ones, by label: their rows in net.sgen.
     stem
-        With which the files' names begin.
+        With which the file's name begins.
 
     Raises
     ------
     InputError
-        If a new inverter has no sun to follow, or the series are shorter than two days.
+        If a new inverter has no sun to follow, or the series are shorter than `LEAST_DAYS`.
     """
     series = source.series
     assert series is not None
@@ -102,20 +88,19 @@ def scenario_series(
         columns[SOLAR] = _solar(source)
     steps_per_day = round(24.0 / series.step_hours)
     n_rows = len(series.times) // steps_per_day * steps_per_day
-    if n_rows < EVERY * WEEK_DAYS * steps_per_day:
-        raise InputError(f"{source.name}: {len(series.times)} rows of series; {EVERY} weeks are needed to keep one")
+    if n_rows < LEAST_DAYS * steps_per_day:
+        need = f"{LEAST_DAYS} days of {steps_per_day} are needed to keep every fourth week from training"
+        raise InputError(f"{source.name}: {len(series.times)} rows of series; {need}")
     whole = {name: values[:n_rows] for name, values in columns.items()}
+    clock = {"timezone": series.timezone} if series.timezone else {}
     return ScenarioSeries(
         columns=whole,
         maps={field: of for field, of in maps.items() if of},
         step_hours=series.step_hours,
         steps_per_day=steps_per_day,
         notice=series.notice,
-        header={
-            "file": f"{stem}_training.csv",
-            "evaluation_file": f"{stem}_evaluation.csv",
-            "unit": series.unit,
-        },
+        header={"file": f"{stem}_series.csv", "unit": series.unit, "time_column": TIME, "test": [TEST]} | clock,
+        times=series.times[:n_rows],
     )
 
 
@@ -178,10 +163,9 @@ def _demand(source: NetSource, elements: Sequence[Element]) -> np.ndarray:
 
 
 def write_series(series: ScenarioSeries, folder: Path) -> None:
-    """Write the files, each whole, and beside them whose data they are."""
-    training, evaluation = (folder / name for name in series.files)
-    frame, kept = pd.DataFrame(dict(series.columns)), series.is_kept()
-    for path, rows in ((training, ~kept), (evaluation, kept)):
-        with whole_file(path) as partial:
-            frame[rows].to_csv(partial, index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
-    write_whole(folder / series.notice_file, f"{training.name} and {evaluation.name}: {series.notice}\n")
+    """Write the file, whole, and beside it whose data it is."""
+    path = folder / series.header["file"]
+    frame = pd.DataFrame({TIME: series.times} | dict(series.columns))
+    with whole_file(path) as partial:
+        frame.to_csv(partial, index=False, float_format=f"%.{DIGITS}g", lineterminator="\n")
+    write_whole(folder / series.notice_file, f"{path.name}: {series.notice}\n")

@@ -56,13 +56,13 @@ def test_mapdn_comes_with_its_series_and_weeks_kept_from_training(tmp_path, caps
     assert neomflex("scenario", "new", "--from", tmp_path / "case3", "--agents", 1, "--output", path) == 0
     stated = tomllib.loads(path.read_text())
     assert stated["steps_per_day"] == STEPS and stated["profiles"]["unit"] == "MW"
-    training = nf.make(path, power_flow="lindistflow")
-    assert training.profiles.n_days == 21
-    kept = nf.make(path, power_flow="lindistflow", profiles=str(tmp_path / "mine_evaluation.csv"))
-    assert kept.profiles.n_days == 7
-    state, _ = jax.jit(kept.reset)(jax.random.key(0))
-    _, timestep = jax.jit(kept.step)(state, jnp.zeros((1, kept.action_size)))
-    row = int(timestep.info.dataset_index) + 21 * STEPS
+    assert stated["profiles"]["test"] == ["week 4 of 4"]
+    env = nf.make(path, power_flow="lindistflow")
+    assert env.profiles.n_days == 28
+    state, _ = jax.jit(env.reset)(jax.random.key(0))
+    _, timestep = jax.jit(env.step)(state, jnp.zeros((1, env.action_size)))
+    played = int(timestep.info.dataset_index)
+    row = played + 7 * STEPS * (played >= 15 * STEPS)  # 2012-01-01 is a Sunday: days 15 to 21 are for test
     load_mw = values["load_active.csv"][row]
     np.testing.assert_allclose(timestep.info["load_p_mw"], [0.0, *load_mw], atol=1e-6)
     np.testing.assert_allclose(timestep.info["pv_available_mw"], values["pv_active.csv"][row], atol=1e-6)
@@ -75,7 +75,7 @@ def test_simbench_in_one_line(tmp_path, capsys):
     code = "1-LV-semiurb4--1-no_sw"
     assert neomflex("scenario", "new", "--from", f"simbench:{code}", "--agents", 6, "--output", path) == 0
     assert "devices of the net's own: 1 PV inverters, 1 batteries" in printed(capsys)
-    assert "Open Database License" in path.read_text() and "ODbL" in (tmp_path / "my_training_NOTICE.txt").read_text()
+    assert "Open Database License" in path.read_text() and "ODbL" in (tmp_path / "my_series_NOTICE.txt").read_text()
     env = nf.make(path, power_flow="lindistflow")
     assert (env.profiles.steps_per_day, env.profiles.n_days, env.n_agents) == (96, 366 - 91, 6)
     net = simbench.get_simbench_net(code)

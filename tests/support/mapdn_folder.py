@@ -8,7 +8,7 @@ import numpy as np
 import pandapower
 import pandas as pd
 
-STEPS, DAYS = 4, 28
+STEPS, DAYS = 4, 35
 
 
 def small_net() -> Any:
