@@ -87,6 +87,15 @@ def test_a_mean_over_unlike_loads_and_what_follows_beside_them_are_told() -> Non
     assert "net.sgen 0 at bus 7 follows the voltage too" in str(caught[0].message)
 
 
+def test_a_generator_at_the_slacks_bus_is_among_what_the_load_is_the_sum_of(tmp_path: Path) -> None:
+    net = small_net()
+    pp.create_gen(net, 10, p_mw=0.3, vm_pu=1.02)
+    feeder = convert(net)
+    assert [(row.bus, row.p_mw) for row in feeder.elements.rows if row.table == "sgen"] == [(10, -0.3)]
+    write_feeder(feeder, tmp_path / "folder")
+    assert feeder_hash(nf.Feeder.from_csv(tmp_path / "folder")) == feeder_hash(feeder)
+
+
 def test_an_extended_ward_has_a_bus_of_its_own() -> None:
     net = small_net()
     CASES["an extended ward"](net)

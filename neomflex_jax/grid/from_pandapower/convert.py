@@ -174,7 +174,9 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         _add(shunts_mva, grid, of_bus, rows, rows.numbers("pz_mw") + 1j * rows.numbers("qz_mvar"))
     rows = Rows.of(grid.net, "shunt").in_service()
     _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
-    held = _held(grid, of_bus, labels, load_mva)
+    held, beside_mw = _held(grid, of_bus, labels)
+    slack_bus = labels[of_bus[grid.slacks[0].bus]]
+    load_mva[position[slack_bus]] -= beside_mw
     shares = voltage_shares(grid.net, grid.electrical, position)
     ends = [(labels[of_bus[branch.from_bus]], labels[of_bus[branch.to_bus]]) for branch in kept]
     y_us = np.array([branch.y_siemens for branch in kept], complex) * 1e6
@@ -202,23 +204,23 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         p_impedance_share=shares.get("p_impedance_share"),
         q_current_share=shares.get("q_current_share"),
         q_impedance_share=shares.get("q_impedance_share"),
-        slack_bus=labels[of_bus[grid.slacks[0].bus]],
+        slack_bus=slack_bus,
         slack_vm_pu=grid.slacks[0].vm_pu,
         held=held,
         own_devices=_own_devices(grid.net),
-        elements=elements_of(grid.net, {bus: label for bus, label in grid.electrical.items() if label in position}),
+        elements=elements_of(
+            grid.net, {bus: label for bus, label in grid.electrical.items() if label in position}, slack_bus, beside_mw
+        ),
     )
 
 
-def _held(grid: _Grid, of_bus: dict[int, int], labels: list[int], load_mva: np.ndarray) -> list[Held]:
-    """Find the buses whose voltage is held, and take what is produced at the slack's bus off its load."""
+def _held(grid: _Grid, of_bus: dict[int, int], labels: list[int]) -> tuple[list[Held], float]:
+    """Find the buses whose voltage is held, and what generators produce at the slack's bus, MW: part of its load."""
     for source in grid.generators:
         check_buses(source.title, (source.bus,), grid.vn_kv)
         if source.bus in grid.electrical and source.bus not in of_bus and source.p_mw:
             raise _unsupplied(source.title, source.bus)
-    held, p_mw = held_buses(grid.slacks, grid.generators, {bus: labels[row] for bus, row in of_bus.items()})
-    load_mva[of_bus[grid.slacks[0].bus]] -= p_mw
-    return held
+    return held_buses(grid.slacks, grid.generators, {bus: labels[row] for bus, row in of_bus.items()})
 
 
 def _own_devices(net: Any) -> OwnDevices:

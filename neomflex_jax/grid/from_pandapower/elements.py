@@ -60,8 +60,11 @@ def _motors(rows: Rows) -> np.ndarray:
     return p_mw + 1j * np.abs(p_mw) * np.sqrt(1 / cos_phi**2 - 1)
 
 
-def elements_of(net: Any, label_of: Mapping[int, int]) -> Elements:
-    """Return the elements in service at the buses that have a label in the feeder."""
+def elements_of(net: Any, label_of: Mapping[int, int], slack_bus: int, beside_slack_mw: float) -> Elements:
+    """Return the elements in service at the buses that have a label in the feeder.
+
+    Generators at the slack's bus, which hold no voltage there, are one static generator of `beside_slack_mw`.
+    """
     found = []
     following = {table: max(Rows.of(net, table).numbers_of_rows, default=-1) + 1 for table in SIGNS}
     for rows, table, power_mva in drawn_by(net):
@@ -73,4 +76,8 @@ def elements_of(net: Any, label_of: Mapping[int, int]) -> Elements:
             if bus in label_of:
                 power = float(power_mva[row].real + 0.0), float(power_mva[row].imag + 0.0)
                 found.append(Element(table, number, names[row], label_of[bus], *power, types[row]))
+    if beside_slack_mw:
+        found.append(
+            Element("sgen", following["sgen"], "beside the slack", slack_bus, -float(beside_slack_mw), 0.0, "gen")
+        )
     return Elements(tuple(found))
