@@ -9,6 +9,7 @@ import jax
 # Linux allows a process 65,530 memory mappings, and beyond them XLA crashes; each compiled program keeps some.
 MAPPINGS = Path("/proc/self/maps")
 MOST_MAPPINGS = 20_000
+OBJECTS_TO_COLLECT = (50_000, 20, 20)  # Python looks for garbage at every 700th new object, and tracing makes millions
 QUICK_FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
 if jax.__version_info__ < (0, 11):  # later versions end where a flag is not theirs
     QUICK_FLAGS.append("--xla_cpu_use_fusion_emitters=false")
@@ -26,6 +27,7 @@ def keep_what_is_alive() -> None:
     """Collect garbage, and look no more at what is left: traced programs are millions of objects that stay."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*OBJECTS_TO_COLLECT)
 
 
 def keep_in(folder: Path) -> None:
