@@ -24,6 +24,8 @@ from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned, SolarD
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
 
 COMMON = (DEMAND, SOLAR, STEADY)  # the first values of a step, before the series' own
+MOST_RUNS = 64  # of neighbouring series that neighbouring nodes follow: copied as they are, which CPUs do far faster
+Runs = tuple[tuple[int, int], ...]  # position of the first, number of them
 Column = tuple[str, bool]  # name, and whether generators follow it: growth and noise of Solar are theirs
 
 
@@ -34,12 +36,16 @@ class Sums:
 
     series: Array  # (K, n) int32 position among a step's values
     coefficient: Array  # (K, n) what a value of 1 adds, 0 where there is no such term
+    runs: tuple[Runs, ...] = field(metadata=STATIC)  # `series` as K rows of runs; empty where they would be many
 
     __repr__ = one_line
 
     def __call__(self, values: Array) -> Array:
         """Sums (n,) of a step with these values, `COMMON` and the series' own."""
-        return jnp.sum(values[self.series] * self.coefficient, axis=0)
+        if not self.runs:
+            return jnp.sum(values[self.series] * self.coefficient, axis=0)
+        rows = [jnp.concatenate([values[first : first + n] for first, n in runs]) for runs in self.runs]
+        return jnp.sum(jnp.stack(rows) * self.coefficient, axis=0)
 
 
 @jax.tree_util.register_dataclass
@@ -177,7 +183,20 @@ def _sums(terms: Mapping[tuple[int, int], float], n: int) -> Sums:
     for number, own in at.items():
         for slot, (value, coefficient) in enumerate(own):
             series[slot, number], coefficients[slot, number] = value, coefficient
-    return Sums(jnp.asarray(series), jnp.asarray(coefficients, float))
+    runs = tuple(_runs_of(row, used) for row, used in zip(series, coefficients != 0.0, strict=True))
+    few = sum(map(len, runs)) <= MOST_RUNS
+    return Sums(jnp.asarray(series), jnp.asarray(coefficients, float), runs if few else ())
+
+
+def _runs_of(series: np.ndarray, used: np.ndarray) -> Runs:
+    """Return positions (n,) as runs of neighbours; what is not used may be any, but one of the values there are."""
+    runs: list[tuple[int, int]] = []
+    for place, is_used in zip(series.tolist(), used.tolist(), strict=True):
+        if runs and is_used and place == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((place, 1))
+    return tuple(runs)
 
 
 def check_sizes(

@@ -194,6 +194,16 @@ def test_on_the_device_lie_the_series_and_an_index(tmp_path: Path, own_feeder: P
     assert own.p_mw.series.shape == (2, 4)  # at most two elements a bus
 
 
+@pytest.mark.filterwarnings("ignore:feeder")
+def test_runs_of_neighbours_are_what_the_index_says(tmp_path: Path, own_feeder: Path) -> None:
+    env = make(tmp_path, own_feeder, NOMINAL)
+    assert env.profiles.by_element is not None
+    for sums in (env.profiles.by_element.p_mw, env.profiles.by_element.q_mvar):
+        assert sums.runs
+        values = jnp.arange(7.0) ** 2
+        np.testing.assert_allclose(sums(values), dataclasses.replace(sums, runs=())(values), rtol=1e-6)
+
+
 def test_elements_are_written_and_read_back(tmp_path: Path, own_feeder: Path) -> None:
     feeder = nf.load_feeder(own_feeder)
     again = nf.load_feeder(write_feeder(feeder, tmp_path / "again"))

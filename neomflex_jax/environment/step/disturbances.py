@@ -84,7 +84,7 @@ def demand_and_solar(profiles: Profiles, scenario: Scenario, today: Today, row: 
 
 def element_values(own: ElementSeries, scenario: Scenario, today: Today, row: Array, step: Array) -> Array:
     """Series by element, (n_series,), likewise: of consumers disturbed as Demand is, of generators as Solar is."""
-    return _disturbed(own.values[row], scenario, today, step, own.scaled)
+    return _disturbed(jnp.take(own.values, row, axis=0, mode="clip"), scenario, today, step, own.scaled)
 
 
 def _disturbed(
