@@ -1,6 +1,8 @@
 """``neomflex scenario new`` with what a net has of its own: devices and series."""
 
+import shlex
 import tomllib
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -66,6 +68,18 @@ def test_mapdn_comes_with_its_series_and_weeks_kept_from_training(tmp_path, caps
     load_mw = values["load_active.csv"][row]
     np.testing.assert_allclose(timestep.info["load_p_mw"], [0.0, *load_mw], atol=1e-6)
     np.testing.assert_allclose(timestep.info["pv_available_mw"], values["pv_active.csv"][row], atol=1e-6)
+
+
+def test_the_commands_of_the_page_on_own_grids_are_commands(capsys):
+    text = (Path(__file__).parents[2] / "docs" / "own_grid.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("neomflex ")]
+    assert len(lines) == 4
+    for line in lines:
+        words = shlex.split(line)[1:]
+        command = words[: 2 if words[0] == "scenario" else 1]
+        assert neomflex(*command, "--help") == 0
+        offered = printed(capsys)
+        assert all(word in offered for word in words if word.startswith("--")), line
 
 
 @pytest.mark.slow
