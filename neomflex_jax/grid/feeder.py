@@ -24,6 +24,7 @@ injections, and the slack's powers of a result are the sums over all external gr
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -151,6 +152,17 @@ class Feeder:
     def node_labels(self) -> tuple[int | str, ...]:
         """Labels of the nodes, in array order."""
         return self.nodes.labels
+
+    @cached_property
+    def branch_names(self) -> tuple[str, ...]:
+        """Names of the branches by their buses' labels, ``from-to``; the second of parallel ones ends in ``(2)``."""
+        ends = zip(self.topology.from_bus, self.topology.to_bus, strict=True)
+        names = [f"{self.bus_labels[start]}-{self.bus_labels[end]}" for start, end in ends]
+        seen: Counter[str] = Counter()
+        for row, name in enumerate(names):
+            seen[name] += 1
+            names[row] = name if seen[name] == 1 else f"{name} ({seen[name]})"
+        return tuple(names)
 
     def consumption_mva(self) -> np.ndarray:
         """Nominal consumption by node, p + jq (n_node,): of the loads alone where the source lists its elements.
