@@ -33,7 +33,16 @@ COLUMNS = {
     "voltage_violations": "hard\nviolations",
     "failed_power_flows": "failed\nflows",
 }
+OF_LOADING = {
+    "max_loading_percent": "highest\nloading, %",
+    "loading_violations": "loading\nviolations",
+}  # where limited
 GAP = "gap_to_perfect_foresight_percent"
+
+
+def shown_columns(summary: pd.DataFrame) -> dict[str, str]:
+    """Columns of a run summary that are printed, with their headings."""
+    return COLUMNS | {name: heading for name, heading in OF_LOADING.items() if name in summary}
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class EvaluateCommand:
         from neomflex_jax.powerflow import method_named
 
         power_flow = played.trajectories[0].power_flow
-        columns = COLUMNS | ({GAP: "gap to\noptimum, %"} if GAP in summary else {})
+        columns = shown_columns(summary) | ({GAP: "gap to\noptimum, %"} if GAP in summary else {})
         rows = [[str(row["run"]), *(short(float(row[name])) for name in columns)] for _, row in summary.iterrows()]
         title = f"{summary['n_days'].iloc[0]} days, power flow: {power_flow}"
         title += f", variant: {self.variant}" if self.variant else ""

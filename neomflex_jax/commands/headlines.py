@@ -26,6 +26,8 @@ class TabledRun:
     mean_day_cost: float
     hard_violations: int
     hard_violations_allowed: int = 0
+    loading_violations: int | None = None  # None where nothing limits loadings
+    loading_violations_allowed: int = 0
 
 
 def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
@@ -33,19 +35,23 @@ def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
 
     A table without rows has none.
     """
+    from neomflex_jax.evaluation.loading_columns import LOADING_VIOLATIONS, NO_CONTROL_LOADING
     from neomflex_jax.evaluation.tables import NO_CONTROL_MEAN_COST, NO_CONTROL_VIOLATIONS
     from validation.verdict.run_kinds import NO_CONTROL, kind_of_name
 
     if summary.empty:
         return []
+    costs = summary[["run", "mean_day_cost", "voltage_violations"]].itertuples(index=False)
+    overloads = list(map(int, summary[LOADING_VIOLATIONS])) if LOADING_VIOLATIONS in summary else [None] * len(summary)
     runs: list[Outcome] = [
-        TabledRun(run, kind_of_name(run), float(cost), int(violations))
-        for run, cost, violations in summary[["run", "mean_day_cost", "voltage_violations"]].itertuples(index=False)
+        TabledRun(run, kind_of_name(run), float(cost), int(violations), loading_violations=overload)
+        for (run, cost, violations), overload in zip(costs, overloads, strict=True)
     ]
     if NO_CONTROL_MEAN_COST in summary and all(run.kind != NO_CONTROL for run in runs):
         cost, violations = (float(summary[name].iloc[0]) for name in (NO_CONTROL_MEAN_COST, NO_CONTROL_VIOLATIONS))
         if math.isfinite(cost) and math.isfinite(violations):
-            runs.append(TabledRun("no control", NO_CONTROL, cost, int(violations)))
+            overload = int(summary[NO_CONTROL_LOADING].iloc[0]) if NO_CONTROL_LOADING in summary else None
+            runs.append(TabledRun("no control", NO_CONTROL, cost, int(violations), loading_violations=overload))
     return runs
 
 

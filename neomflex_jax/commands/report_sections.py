@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from neomflex_jax.commands.console import short
-from neomflex_jax.commands.evaluate import COLUMNS
+from neomflex_jax.commands.evaluate import shown_columns
 from neomflex_jax.commands.run_page import PNG, Evaluated, Image, Validated, drawn
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.tables import numbers, read_table
@@ -63,8 +63,9 @@ def evaluation(steps: pd.DataFrame, summary: pd.DataFrame) -> Evaluated:
     """Return an evaluation's summary and figures, from its step table and the sums of that."""
     from neomflex_jax.evaluation.tables import RUN_FILE
 
-    header = ("run", *(label.replace("\n", " ") for label in COLUMNS.values()))
-    rows = [(str(row["run"]), *(short(float(row[name])) for name in COLUMNS)) for _, row in summary.iterrows()]
+    columns = shown_columns(summary)
+    header = ("run", *(label.replace("\n", " ") for label in columns.values()))
+    rows = [(str(row["run"]), *(short(float(row[name])) for name in columns)) for _, row in summary.iterrows()]
     days = f"{int(summary['n_days'].max())} days, as in {RUN_FILE}"
     return Evaluated(days, Table(header, tuple(rows)), tuple(_figures(steps)))
 
@@ -81,6 +82,8 @@ def _figures(steps: pd.DataFrame) -> Iterator[Image]:
     yield drawn(draw_figure("voltage", steps, run, days, **beside), f"voltage: {run}")
     if any(name.startswith("battery_soc_bus_") for name in steps.columns):
         yield drawn(draw_figure("soc", steps, run, days), f"soc: {run}")
+    if "loading_max_percent" in steps:
+        yield drawn(draw_figure("loading", steps, run, days), f"loading: {run}")
     yield drawn(draw_figure("dispatch", steps, run, days), f"dispatch: {run}")
 
 
@@ -101,7 +104,7 @@ def validation(report: StoredReport) -> tuple[Validated, ...]:
 
 def _validated(folder: Path, stored: StoredRun, run: Mapping[str, Any], changed: Collection[str]) -> Validated:
     counted = " (reference, not counted)" if stored.reference else ""
-    tables = (_criteria(run), _both_sides(run), _outside_limits(run), _errors(run), _bands(run))
+    tables = (_criteria(run), _both_sides(run), _outside_limits(run), *_loading(run), _errors(run), _bands(run))
     heading = f"{stored.run}: record {stored.record_verdict}{counted}"
     return Validated(heading, tables, tuple(_images(folder, run["figures"], changed)))
 
@@ -125,6 +128,17 @@ def _outside_limits(run: Mapping[str, Any]) -> Table:
         for limits in ("hard", "band")
     ]
     return Table(("bus-steps outside", *COUNTS, "margin, pu"), tuple(rows))
+
+
+def _loading(run: Mapping[str, Any]) -> Iterator[Table]:
+    """Branches above the limits of loading, where the scenario has any."""
+    loading = run["metrics"].get("loading")
+    if loading is not None:
+        rows = [(f"{limits} limits", *(f"{loading[limits][kind]:,}" for kind in COUNTS)) for limits in ("hard", "soft")]
+        yield Table(("branch-steps above", *COUNTS), tuple(rows))
+        largest = (loading["recorded_max_percent"], loading["max_percent"], loading["error"]["max_abs"])
+        header = ("largest loading, % of the rating", "recorded", "pandapower", "largest error")
+        yield Table(header, ((str(loading["worst_branch"]), *map(short, largest)),))
 
 
 def _errors(run: Mapping[str, Any]) -> Table:

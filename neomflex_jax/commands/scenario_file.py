@@ -14,8 +14,11 @@ from neomflex_jax.devices import Device
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.placement import Placement
 from neomflex_jax.scenario import Limits, RewardConfig, Rules
+from neomflex_jax.scenario.loading import LoadingConfig
 
 WIDTH = 34  # where remarks begin
+USUAL_PERCENT = 100.0  # hard limit of loading where the feeder states none
+SOFT_SHARE = 0.8  # soft limit of loading over the hard one
 REMARKS = {
     "power_flow": "ac | calibrated | lindistflow | dc; calibrated is fitted to AC on this scenario",
     "profiles": "packaged training or testing profiles, or a CSV file with Demand and Solar",
@@ -36,6 +39,12 @@ REMARKS = {
     "violation_penalty": "when a hard limit is broken or the power flow fails",
     "solar_penalty": "ask batteries to charge in the solar hours",
     "sharing": "team: every learner gets the mean of the local rewards; local: its own; mixed",
+    "loading_soft_percent": "of a branch's rating; above it loading_weight",
+    "loading_hard_percent": "above: a violation; single branches in [loading.branch_limits]",
+    "loading_weight": "per rating above the soft limit, summed over branches, shared by number of buses",
+    "loading_barrier": "band | courant_beltrami (the excess squared)",
+    "loading_penalty": "when a branch is above its hard limit",
+    "loading_observed": "true: agents see the loading of branches that end in their territory",
     "load_q": "or held_from_day_start: the load's q stays at the day's first value",
     "on_violation": "penalty added, the day goes on; or end_day: reward is the penalty alone, day replayed",
     "day_order": "or file",
@@ -104,6 +113,7 @@ def write_scenario_text(
     sun = {name: round(getattr(RewardConfig, name) * steps_per_day / 48) for name in SUN_STEPS}
     for table, part in (("limits", Limits()), ("reward", RewardConfig(**sun)), ("rules", Rules())):
         lines += ["", f"[{table}]", *fields(**dataclasses.asdict(part))]
+    lines += _loading(feeder)
     return "\n".join(lines) + "\n"
 
 
@@ -111,6 +121,24 @@ def _stated(device: Device) -> dict[str, object]:
     """Return a device's fields that are not their defaults."""
     own = dataclasses.fields(device)  # type: ignore[arg-type]  # every kind is a dataclass
     return {one.name: value for one in own if (value := getattr(device, one.name)) != one.default}
+
+
+def _loading(feeder: Feeder) -> list[str]:
+    """Lines of the table of loadings, by the feeder's own limits or 100 %; none if no branch has a rating."""
+    rated = np.isfinite(feeder.max_i_ka) & np.array(feeder.topology.in_service)
+    if not rated.any():
+        return []
+    stated = np.full(len(rated), USUAL_PERCENT) if feeder.max_loading_percent is None else feeder.max_loading_percent
+    own_percent = np.where(np.isnan(stated), USUAL_PERCENT, stated)
+    values, counts = np.unique(own_percent[rated], return_counts=True)
+    hard = float(values[counts.argmax()])
+    config = LoadingConfig(loading_soft_percent=SOFT_SHARE * hard, loading_hard_percent=hard)
+    lines = ["", "[loading]", *fields(**dataclasses.asdict(config))]
+    others = np.flatnonzero(rated & (own_percent != hard))
+    if others.size:
+        lines += ["", "[loading.branch_limits]"]
+        lines += [field(json.dumps(feeder.branch_names[row]), own_percent[row]) for row in others]
+    return lines
 
 
 def fields(remarks: bool = True, **values: object) -> list[str]:

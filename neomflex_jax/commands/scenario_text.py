@@ -11,10 +11,12 @@ import numpy as np
 from neomflex_jax.commands.console import short
 from neomflex_jax.devices import Device
 from neomflex_jax.devices.registry import STANDING
+from neomflex_jax.environment.limited_branches import limited_branches
 from neomflex_jax.errors import shown_list
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles.split import Split
 from neomflex_jax.scenario import Scenario
+from neomflex_jax.scenario.loading import UNLIMITED
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment
@@ -68,8 +70,19 @@ def contents(scenario: Scenario, feeder: Feeder) -> Rows:
         ("days", f"{scenario.steps_per_day} steps of {scenario.step_hours:g} h"),
         ("profiles", f"{scenario.profiles}; evaluation: {scenario.evaluation_profiles}"),
         ("power flow", scenario.power_flow),
+        *_limits_of_loading(scenario, feeder),
         ("variants", ", ".join(variant.name for variant in scenario.variants)),
     ]
+
+
+def _limits_of_loading(scenario: Scenario, feeder: Feeder) -> Rows:
+    limited = limited_branches(scenario, feeder)
+    if limited is None:
+        return []
+    closed = [name for name, closed in zip(feeder.branch_names, feeder.topology.in_service, strict=True) if closed]
+    others = [name for name in closed if name not in limited.name]
+    said = f"{len(limited.name)} of {len(closed)} branches"
+    return [("limits of loading", f"{said}; not {shown_list(others)}" if others else said)]
 
 
 def _buses(devices: Sequence[Device]) -> str:
@@ -109,7 +122,7 @@ def settings(scenario: Scenario) -> Rows:
     rows: Rows = []
     for one in dataclasses.fields(scenario):
         part = getattr(scenario, one.name)
-        if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        if dataclasses.is_dataclass(part) and not isinstance(part, type) and part != UNLIMITED:
             rows += [(f"{one.name}.{name}", _plain(value)) for name, value in vars(part).items()]
     return rows
 
@@ -139,7 +152,23 @@ def idle_days(trajectory: Trajectory) -> Rows:
         days = len(set(trajectory.day[outside.any(axis=1)].tolist()))
         share = f"{outside.mean():.2%} of voltages, on {days} of {n_days} days"
         rows.append((f"outside {low:g}..{high:g} pu ({name})", share if days else "never"))
+    if trajectory.branch_loading_percent is not None:
+        rows += _loadings(trajectory, trajectory.branch_loading_percent)
     rows.append(("mean losses", f"{short(float(trajectory.loss_mw[solved].mean()))} MW"))
+    return rows
+
+
+def _loadings(trajectory: Trajectory, loading_percent: np.ndarray) -> Rows:
+    known = np.where(np.isfinite(loading_percent), loading_percent, -np.inf)
+    step, branch = np.unravel_index(int(known.argmax()), known.shape)
+    rows: Rows = [("highest loading", f"{known[step, branch]:.1f} % in branch {trajectory.branches[branch]}")]
+    for name, limits in zip(
+        ("soft", "hard"), trajectory.scenario.loading.limits_percent(trajectory.branches), strict=True
+    ):
+        if np.isfinite(limits).any():
+            above = (known > limits).any(axis=0)
+            named = shown_list(np.array(trajectory.branches)[above])
+            rows.append((f"loaded above the {name} limit", f"branches {named}" if named else "never"))
     return rows
 
 

@@ -28,9 +28,10 @@ def start_day(
     flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], day_start_flow)
     moment = moment_of_row(task.profiles, day_row, step)
     delivered = _nothing_delivered(task, stores, day_row)
-    outcome = outcome_of(flow, scenario.limits, delivered, moment)
+    outcome = outcome_of(task, flow, delivered, moment)
 
-    values = measure(task.observation_layout, Now(task.profiles, today, day_row, step, outcome.vm_pu, stores))
+    now = Now(task.profiles, today, day_row, step, outcome.vm_pu, stores, outcome.loading_percent)
+    values = measure(task.observation_layout, now)
     history = jnp.broadcast_to(values, (scenario.observation.history - 1, *values.shape))
     observation = observe(task.observation_layout, values, history, today.missing)
     no, nothing, none = jnp.zeros((), bool), jnp.zeros(task.n_agents), jnp.zeros(task.n_agents, jnp.int32)

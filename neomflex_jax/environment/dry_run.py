@@ -127,7 +127,7 @@ def try_parts(task: Task, day_start_flow: PowerFlowResult) -> None:
 
 def _play_parts(task: Task, day_start_flow: PowerFlowResult, key: Array) -> tuple[dict[str, Array], dict[str, Array]]:
     """Users' terms of a day's first step, and what is seen after it, by name; the grid's answers are made up."""
-    day_key, action_key, level_key, vm_key, grid_key = jax.random.split(key, 5)
+    day_key, action_key, level_key, vm_key, grid_key, loading_key = jax.random.split(key, 6)
     draw = draw_day(task, day_key)
     state, _ = start_day(task, day_start_flow, draw, *first_day(task, draw))
     action = jax.random.uniform(action_key, task.action_mask.shape, minval=-1.0)
@@ -135,9 +135,14 @@ def _play_parts(task: Task, day_start_flow: PowerFlowResult, key: Array) -> tupl
     vm_pu = jax.random.uniform(vm_key, (task.feeder.n_node,), maxval=0.1)  # above a level that is low or high for all
     vm_pu += jax.random.uniform(level_key, minval=COLLAPSED_VM_PU, maxval=1.1)
     violated = vm_pu.max() > task.scenario.limits.hard_max_pu
-    outcome = Outcome(vm_pu, jnp.abs(grid[0]), grid[1], violated, played.delivered, played.moment)
+    loading_percent = overloaded = None
+    if task.limited is not None:
+        loading_percent = jax.random.uniform(loading_key, (len(task.limited.position),), maxval=200.0)
+        overloaded = loading_percent.max() > min(task.limited.hard_percent)
+    seen = (vm_pu, jnp.abs(grid[0]), grid[1], violated)
+    outcome = Outcome(*seen, played.delivered, played.moment, loading_percent, overloaded)
     terms, row = reward_terms(task, outcome), (state.day_row + 1) % task.profiles.n_rows
-    now = Now(task.profiles, state.today, row, state.step + 1, vm_pu, played.delivered.stores)
+    now = Now(task.profiles, state.today, row, state.step + 1, vm_pu, played.delivered.stores, loading_percent)
     return {name: terms[name] for name, _ in task.reward_terms}, {
         block.called: block.read(now) for block in task.observations
     }

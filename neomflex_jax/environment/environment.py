@@ -114,7 +114,7 @@ class Environment(Task):
         injections = node_injections(scenario, self.layout, self.feeder, played.delivered, factors)
         setting = grid_setting(scenario, self.layout, played.delivered)
         flow = todays_power_flow(self.power_flow, self.feeder, today)(*injections, setting)
-        outcome = outcome_of(flow, scenario.limits, played.delivered, played.moment)
+        outcome = outcome_of(self, flow, played.delivered, played.moment)
 
         terms = reward_terms(self, outcome)
         local = local_reward(scenario, terms, outcome.violated)
@@ -122,7 +122,7 @@ class Environment(Task):
         next_row = jnp.where(terminated, row, (row + 1) % self.profiles.n_rows)
 
         stores = played.delivered.stores
-        now = Now(self.profiles, today, next_row, state.step + 1, outcome.vm_pu, stores)
+        now = Now(self.profiles, today, next_row, state.step + 1, outcome.vm_pu, stores, outcome.loading_percent)
         values = measure(self.observation_layout, now)
         observation = observe(self.observation_layout, values, state.history, today.missing)
         next_state = replace(

@@ -15,6 +15,7 @@ import numpy as np
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, layout_of
 from neomflex_jax.environment.dry_run import try_kinds, try_parts
 from neomflex_jax.environment.environment import Environment
+from neomflex_jax.environment.limited_branches import limited_branches
 from neomflex_jax.environment.own_series import check_loads_of_devices, own_generation_text, read_scenario_profiles
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.rewards import Term, terms_of
@@ -74,6 +75,7 @@ def make(
         layout = layout_of(chosen, feeder)
         _check_places(chosen, feeder)
         check_loads_of_devices(chosen, feeder)
+        limited = limited_branches(chosen, feeder)
     except InputError as error:  # what only scenario and feeder together show
         raise InputError(f"scenario {_named(scenario)}: {error}") from None
     training = scenario_profiles(chosen, chosen.profiles, feeder)
@@ -83,7 +85,7 @@ def make(
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = day_start_flow(feeder, training, solver)
     parts = (feeder, training, chosen, layout, has_ratings, solver, start_flow)
-    env = Environment(*parts, reward_terms=terms, observations=blocks)
+    env = Environment(*parts, limited=limited, reward_terms=terms, observations=blocks)
     _check_extensions(env)
     return env
 

@@ -12,6 +12,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from neomflex_jax.devices.device import Kind, Params, Turn
+from neomflex_jax.environment.limited_branches import LimitedBranches
 from neomflex_jax.environment.step.actions import ActionLayout, lay_out_actions
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.observations import ObservationLayout, lay_out_observations
@@ -34,6 +35,7 @@ class Task:
     scenario: Scenario = field(metadata=STATIC)
     layout: TerritoryLayout = field(metadata=STATIC)
     has_ratings: bool = field(metadata=STATIC)  # whether the feeder states what any branch may carry
+    limited: LimitedBranches | None = field(default=None, metadata=STATIC, kw_only=True)  # None: no limits of loading
     reward_terms: tuple[tuple[str, Callable[..., Array]], ...] = field(default=(), metadata=STATIC, kw_only=True)
     observations: tuple[Block, ...] = field(default=(), metadata=STATIC, kw_only=True)  # users' own, as these
 
@@ -70,7 +72,7 @@ class Task:
     @cached_property
     def observation_layout(self) -> ObservationLayout:
         """What every observation entry is."""
-        return lay_out_observations(self.scenario, self.layout, self.feeder, self.observations)
+        return lay_out_observations(self.scenario, self.layout, self.feeder, self.observations, self.limited)
 
     @property
     def action_mask(self) -> Bool[np.ndarray, "n_agents action_size"]:

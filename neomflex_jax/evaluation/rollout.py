@@ -15,7 +15,7 @@ from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_NODE, BY_STEP, FLAGS, INDEX
+from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_NODE, BY_STEP, FLAGS, INDEX, LOADING
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.yardsticks.controller import Blind, Controller, Distinct
 
@@ -95,6 +95,7 @@ def record_with_memory(
         scenario=env.scenario,
         power_flow=env.power_flow.method,
         nodes=env.feeder.nodes,
+        branches=() if env.limited is None else env.limited.name,
         profiles_sha256=profiles_sha256,
         **played,
     )
@@ -143,6 +144,8 @@ def _play_day(env: Environment, distinct: Distinct, carry: Carry) -> tuple[Carry
             kept |= {column.before: before[column.name] for column in kind.recorded if column.before}
         state, timestep = copy.step(state, action)
         kept |= {name: timestep.info[name] for name in FROM_INFO} | dict(timestep.info.devices)
+        if env.limited is not None:
+            kept[LOADING] = timestep.info[LOADING]
         kept |= {"observation": observation, "action": action, "reward": timestep.reward}
         return (state, timestep.observation, memory), kept
 

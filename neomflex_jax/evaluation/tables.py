@@ -16,6 +16,13 @@ import pandas as pd
 
 from neomflex_jax.devices import Kind, StepColumns, registered_kinds
 from neomflex_jax.errors import InputError, shown
+from neomflex_jax.evaluation.loading_columns import (
+    ABOVE_SOFT,
+    NO_CONTROL_LOADING,
+    loading_columns,
+    loading_totals,
+    loading_violations,
+)
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import columns_of_kind
 from neomflex_jax.files.tables import integers, numbers, read_table, without_negative_zeros
@@ -34,6 +41,8 @@ FAMILIES = (
     ("reward_", ""),
     ("voltage_bus_", "_pu"),
     ("no_control_", ""),
+    ("loading_", ""),
+    (ABOVE_SOFT, ""),
 )  # and those of the kinds of devices
 
 
@@ -69,6 +78,7 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,
     }
+    columns |= loading_columns(trajectory)
     for of_kind in of_kinds:
         columns |= of_kind.further
     columns |= _no_control_columns(no_control)
@@ -91,7 +101,10 @@ def _no_control_columns(no_control: Trajectory | None) -> dict[str, np.ndarray]:
         return {}
     limits = no_control.scenario.limits
     violations = _nodes_outside(no_control.vm_pu, limits.hard_min_pu, limits.hard_max_pu)
-    return {NO_CONTROL_COST: no_control.cost, NO_CONTROL_VIOLATIONS: violations}
+    columns = {NO_CONTROL_COST: no_control.cost, NO_CONTROL_VIOLATIONS: violations}
+    if no_control.branch_loading_percent is not None:
+        columns[NO_CONTROL_LOADING] = loading_violations(no_control)
+    return columns
 
 
 def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
@@ -111,7 +124,8 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
     table["terminated_early"] = groups["terminated_early"].any()
     if NO_CONTROL_COST in steps:
         table[NO_CONTROL_DAY_COST] = groups[NO_CONTROL_COST].sum()
-        table[NO_CONTROL_VIOLATIONS] = groups[NO_CONTROL_VIOLATIONS].sum()
+        for name in _no_control_counts(steps):
+            table[name] = groups[name].sum()
     table = table.reset_index()
     if OPTIMUM in set(table["run"]):
         best = table[table["run"] == OPTIMUM].set_index("day")["day_cost"]
@@ -128,11 +142,16 @@ def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
     table["days_terminated_early"] = days["terminated_early"].sum()
     if NO_CONTROL_COST in steps:
         table[NO_CONTROL_MEAN_COST] = days[NO_CONTROL_DAY_COST].mean()
-        table[NO_CONTROL_VIOLATIONS] = days[NO_CONTROL_VIOLATIONS].sum()
+        for name in _no_control_counts(steps):
+            table[name] = days[name].sum()
     if OPTIMUM in table.index:
         best = float(table["mean_day_cost"].loc[OPTIMUM])
         table[GAP] = _gap_percent(table["mean_day_cost"], pd.Series(best, index=table.index))
     return table.reset_index()
+
+
+def _no_control_counts(steps: pd.DataFrame) -> list[str]:
+    return [name for name in (NO_CONTROL_VIOLATIONS, NO_CONTROL_LOADING) if name in steps]
 
 
 def write_tables(
@@ -265,4 +284,4 @@ def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         "share_outside_band": outside / (groups.size() * n_node),
         "failed_power_flows": groups["failed"].sum(),
     }
-    return pd.DataFrame(totals)
+    return pd.DataFrame(totals | loading_totals(steps, groups))

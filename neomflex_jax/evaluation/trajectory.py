@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError, shown
-from neomflex_jax.evaluation.trajectory_layout import INDEX, check_numbers, wanted_arrays
+from neomflex_jax.evaluation.trajectory_layout import INDEX, LOADING, check_numbers, wanted_arrays
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
@@ -60,6 +60,8 @@ class Trajectory:
     local_reward: np.ndarray  # (n, n_agents)
     reward: np.ndarray  # (n, n_agents) what a learner would have got
     devices: Mapping[str, np.ndarray]  # (n, n_device) each: what kinds record, after the step and before it
+    branches: tuple[str, ...] = ()  # names of those that the scenario limits the loading of
+    branch_loading_percent: np.ndarray | None = None  # (n, n_limited) of their ratings; None: nothing is limited
 
     __repr__ = one_line
 
@@ -73,6 +75,7 @@ class Trajectory:
         """Take the fields by name; `bus_labels` in the place of `nodes` where every bus is one node."""
         if bus_labels is not None:
             values["nodes"] = Nodes.one_a_bus(bus_labels)
+        values = {"branches": (), LOADING: None} | values
         own = {name: values.pop(name) for name in FIELDS}
         for name, value in (own | {"devices": {**(devices or {}), **values}}).items():
             object.__setattr__(self, name, value)
@@ -93,6 +96,12 @@ class Trajectory:
         return len(self.dataset_index)
 
     @property
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """Every array but the devices', by name."""
+        loading = {} if self.branch_loading_percent is None else {LOADING: self.branch_loading_percent}
+        return {name: getattr(self, name) for name in ARRAY_FIELDS} | loading
+
+    @property
     def day(self) -> np.ndarray:
         """Day of each row, counted from 0, (n,)."""
         return np.arange(self.n_steps) // self.scenario.steps_per_day
@@ -109,7 +118,7 @@ class Trajectory:
 
     def rows(self, which: np.ndarray | slice) -> Trajectory:
         """The steps at these rows."""
-        own = {name: getattr(self, name)[which] for name in ARRAY_FIELDS}
+        own: dict[str, Any] = {name: values[which] for name, values in self._arrays.items()}
         devices = {name: values[which] for name, values in self.devices.items()}
         return dataclasses.replace(self, **own, devices=devices)
 
@@ -119,8 +128,8 @@ class Trajectory:
         That is NaN or an infinite number but for what a failed power flow leaves unknown, a number beyond 1e30, or a
         row below 0.
         """
-        for name in (*ARRAY_FIELDS, *self.devices):
-            check_numbers(where, name, getattr(self, name))
+        for name, values in (self._arrays | dict(self.devices)).items():
+            check_numbers(where, name, values)
 
     def save(self, path: Path) -> None:
         """Write as .npz: plain arrays and one JSON header, no pickled objects."""
@@ -129,7 +138,9 @@ class Trajectory:
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
         if self.nodes.labels != self.nodes.bus:
             header["node_labels"] = self.nodes.labels
-        arrays = {name: getattr(self, name) for name in ARRAY_FIELDS} | dict(self.devices)
+        if self.branches:
+            header["branches"] = self.branches
+        arrays = self._arrays | dict(self.devices)
         with whole_file(path) as partial:
             write_npz(partial, {"header": np.array(json.dumps(header)), **arrays})
 
@@ -149,7 +160,8 @@ class Trajectory:
             index = stored.read(INDEX, Wanted("i", (None,)), MAX_BYTES)
             arrays: dict[str, Any] = {INDEX: index}
             left = MAX_BYTES - index.nbytes
-            for name, wanted in wanted_arrays(scenario, len(stated["nodes"]), len(index)).items():
+            sizes = len(stated["nodes"]), len(stated["branches"]), len(index)
+            for name, wanted in wanted_arrays(scenario, *sizes).items():
                 arrays[name] = stored.read(name, wanted, left)
                 left -= arrays[name].nbytes
         trajectory = Trajectory(scenario=scenario, **stated, **arrays)
@@ -173,7 +185,11 @@ def _read_header(path: Path, header: object) -> tuple[dict[str, Any], Scenario]:
             f"{path}: the header is incomplete (node_labels must be integers or texts, one for each of bus_labels)"
         )
     scenario = scenario_from_dict(header.get("scenario", {}), f"{path}: scenario")
-    return {**texts, "nodes": Nodes(tuple(labels), tuple(buses))}, scenario
+    branches = header.get("branches", [])
+    named = isinstance(branches, list) and all(isinstance(name, str) for name in branches)
+    if not named or bool(branches) != scenario.loading.is_limited or len(set(branches)) < len(branches):
+        raise InputError(f"{path}: the header is incomplete (branches must name each that the scenario limits)")
+    return {**texts, "nodes": Nodes(tuple(labels), tuple(buses)), "branches": tuple(branches)}, scenario
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.name != "devices")

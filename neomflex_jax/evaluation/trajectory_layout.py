@@ -19,18 +19,27 @@ BY_STEP = (
     *("demand", "solar", "load_q_factor", "price"),
     *("loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva"),
 )
+LOADING = "branch_loading_percent"  # by limited branch, where there is one
 BY_NODE = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
-MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva")  # where a power flow failed
+MAY_BE_UNKNOWN = (
+    "vm_pu",
+    "loss_mw",
+    "slack_p_mw",
+    "slack_q_mvar",
+    "residual_mva",
+    LOADING,
+)  # where a power flow failed
 BY_AGENT = ("local_reward", "reward")
 
 
-def wanted_arrays(scenario: Scenario, n_node: int, n_steps: int) -> dict[str, Wanted]:
+def wanted_arrays(scenario: Scenario, n_node: int, n_limited: int, n_steps: int) -> dict[str, Wanted]:
     """Kind and shape of every array of a trajectory of so many rows but `INDEX`, by name."""
     n_agents = len(scenario.agents)
     widths = {
         **dict.fromkeys(BY_NODE, n_node),
         **{name: len(scenario.of(kind)) for kind in scenario.kinds for name in columns_of_kind(kind)},
         **dict.fromkeys(BY_AGENT, n_agents),
+        **({LOADING: n_limited} if n_limited else {}),
     }
     return {
         **{name: Wanted("b", (n_steps,)) for name in FLAGS},

@@ -21,6 +21,7 @@ __all__ = ["FIGURES", "draw_figure", "save"]
 FIGURES = {
     "soc": "neomflex_jax.plots.soc",
     "voltage": "neomflex_jax.plots.voltage",
+    "loading": "neomflex_jax.plots.loading",
     "reactive-power": "neomflex_jax.plots.reactive_power",
     "dispatch": "neomflex_jax.plots.dispatch",
     "comparison": "neomflex_jax.plots.comparison",

@@ -19,6 +19,7 @@ from neomflex_jax.powerflow import check_method
 from neomflex_jax.profiles.config import PLAIN, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
+from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
 from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
 from neomflex_jax.scenario.profiles_table import split_profiles
@@ -49,6 +50,7 @@ class Scenario:
     step_hours: float = 0.5
     steps_per_day: int = 48
     limits: Limits = Limits()
+    loading: LoadingConfig = UNLIMITED
     reward: RewardConfig = RewardConfig()
     observation: ObservationConfig = ObservationConfig()
     uncertainty: Uncertainty = Uncertainty()
@@ -136,8 +138,9 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Plain nested values, as in the TOML file, and which modules have to be imported to read them."""
         values = dataclasses.asdict(self)
-        if self.series == PLAIN:
-            values.pop("series")
+        for name, absent in (("series", PLAIN), ("loading", UNLIMITED)):
+            if getattr(self, name) == absent:
+                values.pop(name)
         tables: dict[str, Any] = values.pop("further")
         parts = {name: names for name in NOUNS if (names := values.pop(name))}
         modules = {
@@ -166,6 +169,9 @@ class Scenario:
             name: getattr(self.observation, name) for name in ("scope", "history", "forecast", "forecast_steps")
         }
         seen["tariff"] = bool(self.tariff_column)
+        if self.loading.loading_observed:
+            limits = (self.loading.loading_soft_percent, self.loading.loading_hard_percent)
+            seen["loading"] = "all branches" if any(limits) else sorted(self.loading.branch_limits)
         if self.observations:
             seen["own"] = list(self.observations)
         if self.observation.scope in ("neighbours", "global"):  # what others have is seen too

@@ -147,6 +147,22 @@ def test_new_from_a_net_brings_the_feeder_along_and_checks(net_file, tmp_path, m
     np.testing.assert_array_equal(env.feeder.bus_labels, nf.Feeder.from_pandapower(net_file).bus_labels)
 
 
+def test_new_from_a_net_with_ratings_limits_loadings_as_the_net_does(tmp_path, capsys):
+    net = pandapower.networks.create_cigre_network_mv()
+    net.line["max_loading_percent"] = 90.0
+    net.line.loc[3, "max_loading_percent"] = 70.0
+    net.trafo["max_loading_percent"] = 90.0
+    pandapower.to_json(net, tmp_path / "net.json")
+    path = tmp_path / "cigre.toml"
+    assert neomflex("scenario", "new", "--from", tmp_path / "net.json", "--agents", "2", "--output", path) == 0
+    table = tomllib.loads(path.read_text())["loading"]
+    assert table.pop("branch_limits") == {"4-5": 70.0}
+    assert (table["loading_soft_percent"], table["loading_hard_percent"]) == (72.0, 90.0)
+    capsys.readouterr()
+    assert neomflex("scenario", "show", path) == 0
+    assert "limits of loading 14 of 14 branches" in printed(capsys)
+
+
 def test_new_from_a_feeder_folder_names_it_relative_to_the_file(feeder_folder, tmp_path, capsys):
     source = feeder_folder()
     output = tmp_path / "scenarios" / "a b.toml"

@@ -122,6 +122,30 @@ def test_the_tables_know_no_control_where_it_is_no_run_of_theirs() -> None:
     assert [kind_of_name(name) for name in ("no_control", "perfect_foresight")] == [NO_CONTROL, OTHER]
 
 
+@pytest.mark.parametrize(
+    ("voltage", "loading", "of_no_control", "said", "tone"),
+    [
+        (0, 0, 4, "no hard violations", GOOD),
+        (0, 2, 0, "no hard violations of voltage and 2 hard violations of loading", BAD),
+        (3, 1, 4, "3 hard violations of voltage and 1 hard violation (no control: 4) of loading", BAD),
+    ],
+)
+def test_violations_of_loading_are_told_apart(voltage: int, loading: int, of_no_control: int, said: str, tone: str):
+    run = dataclasses.replace(policy(5, voltage), loading_violations=loading)
+    beside = dataclasses.replace(idle(100), loading_violations=of_no_control)
+    (line,) = policy_lines([run, beside], sure=True)
+    assert line == Line(f"policy: costs 95 % less than no control, {said}", tone)
+
+
+def test_tables_know_violations_of_loading() -> None:
+    columns = {"run": ["controlled"], "mean_day_cost": [5.0], "voltage_violations": [0], "loading_violations": [2]}
+    columns |= {"no_control_mean_day_cost": [9.0], "no_control_voltage_violations": [1]}
+    both = tabled_runs(pd.DataFrame(columns | {"no_control_loading_violations": [7]}))
+    assert [run.loading_violations for run in both] == [2, 7]
+    without = {name: values for name, values in columns.items() if name != "loading_violations"}
+    assert [run.loading_violations for run in tabled_runs(pd.DataFrame(without))] == [None, None]
+
+
 # ---- of a report ----
 
 

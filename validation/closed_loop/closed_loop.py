@@ -28,6 +28,8 @@ from validation.closed_loop.observing import Observing
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
 from validation.recompute.device_solar import recorded_solar
 from validation.recompute.element_loads import nodes_with_own_series
+from validation.recompute.loading import COLLAPSED_PERCENT
+from validation.recompute.observations import seen_share
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.set_points import SetPoints, idle, set_points_of
 from validation.recompute.twins import stores_of, twins_of
@@ -136,13 +138,13 @@ class _Loop:
             first = day * steps
             if day and self.scenario.rules.energies != "carried":
                 carried = self._at_rest(first)
-            vm_pu = self._idle_voltages(first)
+            answer = self._idle(first)
             self.observing.start_day()
             for row in range(first, first + steps):
-                self.observing.see(row, vm_pu, carried)
+                self.observing.see(row, self._seen_voltages(answer), self._seen_loadings(answer), carried)
                 step, points, carried = self._step(row, carried)
                 kept.append(step)
-                vm_pu = _seen_voltages(step)
+                answer = step
                 if row == first + day * SPOT_STRIDE % steps:
                     spots.append(_difference_pu(step, self.solver.by_runpp(points)))
             if on_step is not None:
@@ -175,15 +177,27 @@ class _Loop:
             carried.setdefault(name, np.zeros_like(getattr(self.trajectory, name)[row]))
         return {name: values.astype(np.float32) for name, values in carried.items()}
 
-    def _idle_voltages(self, row: int) -> np.ndarray:
-        """Solve the row's loads with all devices at zero: the voltages (n_node,) that a day begins with."""
+    def _idle(self, row: int) -> Named:
+        """Solve the row's loads with all devices at zero: what a day begins with."""
         demand = np.asarray(self.trajectory.demand[row : row + 1], np.float64)
         points = idle(self.scenario, demand, demand)
         if self.own_series.any():
             extra = [np.where(self.own_series, own - demand * nominal, 0.0) for own, nominal in self._loads(row)]
             points = dataclasses.replace(points, load_p_extra_mw=extra[0][None], load_q_extra_mvar=extra[1][None])
         solved = self.solver.solve(points)
-        return _seen_voltages({name: values[0] for name, values in solved.items()})
+        return {name: values[0] for name, values in solved.items()}
+
+    def _seen_voltages(self, step: Named) -> np.ndarray:
+        """Voltages to observe, (n_node,): a failed power flow's are a collapsed grid's."""
+        vm_pu = step["vm_pu"]
+        return vm_pu if step["status"] == OK else np.full_like(vm_pu, COLLAPSED_VM_PU)
+
+    def _seen_loadings(self, step: Named) -> np.ndarray:
+        """Loadings to observe, (n_limited,), as shares of the ratings, likewise."""
+        if self.record.limited is None:
+            return np.zeros(0)
+        percent = self.record.limited.percent_of(step["branch_i_ka"][None])[0]
+        return seen_share(percent if step["status"] == OK else np.full_like(percent, COLLAPSED_PERCENT))
 
     def _loads(self, row: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the row's recorded and the nominal loads, (n_node,) each, p and q."""
@@ -201,13 +215,20 @@ class _Loop:
         """Make a trajectory of what was played, costs and all."""
         trajectory, scenario, limits = self.trajectory, self.scenario, self.scenario.limits
         inside = (arrays["vm_pu"] >= limits.hard_min_pu) & (arrays["vm_pu"] <= limits.hard_max_pu)
-        grid_state = {"converged": status == OK, "violated": np.asarray(~inside.all(axis=1))}
-        changed: dict[str, Any] = {"power_flow": "pandapower", **grid_state, **arrays}
+        violated, limited, branch_i_ka = ~inside.all(axis=1), self.record.limited, arrays.pop("branch_i_ka")
+        loading_percent = None if limited is None else limited.percent_of(branch_i_ka)
+        if limited is not None and loading_percent is not None:
+            violated |= limited.above(loading_percent, limited.hard_percent).any(axis=1)
+        grid_state = {"converged": status == OK, "violated": np.asarray(violated)}
+        changed: dict[str, Any] = {"power_flow": "pandapower", "branch_loading_percent": loading_percent}
+        changed |= {**grid_state, **arrays}
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
         names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]
         needed = {name: np.asarray(arrays[name], float) for name in names}
         needed |= {name: np.asarray(getattr(trajectory, name), float) for name in ("demand", "solar", "price")}
-        cost = local_cost(scenario, played.feeder, step=trajectory.step, **needed)
+        cost = local_cost(
+            scenario, played.feeder, step=trajectory.step, branch_loading_percent=loading_percent, **needed
+        )
         return dataclasses.replace(
             played.trajectory,
             p_injection_mw=played.p_injection_mw,
@@ -216,12 +237,6 @@ class _Loop:
             local_reward=-cost,
             reward=np.asarray(jax.vmap(partial(shared_reward, scenario))(jnp.asarray(-cost))),
         )
-
-
-def _seen_voltages(step: Named) -> np.ndarray:
-    """Voltages to observe, (n_node,): a failed power flow's are a collapsed grid's."""
-    vm_pu = step["vm_pu"]
-    return vm_pu if step["status"] == OK else np.full_like(vm_pu, COLLAPSED_VM_PU)
 
 
 def _difference_pu(step: Named, plain: Solved) -> float:

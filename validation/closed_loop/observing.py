@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from validation.recompute.observations import USERS, Entry, frame_of
+from validation.recompute.observations import LOADING, USERS, Entry, frame_of
 from validation.recompute.record import Record
 from validation.recompute.twins import stores_of
 from validation.recompute.users_twins import Steps, users_observation
 
 Quantity = tuple[str, str]  # kind and table of observed entries
 VOLTAGE: Quantity = ("vm", "")
+LOADINGS: Quantity = (LOADING, "")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class _Places:
     agent: np.ndarray
     slot: np.ndarray
     age: np.ndarray  # steps ago
-    number: np.ndarray  # bus position, or device
+    number: np.ndarray  # bus position, limited branch, or device
 
 
 class Observing:
@@ -41,7 +42,7 @@ class Observing:
         self._recorded, self._history = record.trajectory.observation, scenario.observation.history
         self._stores = {(store.entry, table): (store, devices) for table, store, devices in stores_of(scenario)}
         self._users = [(name, USERS) for name in scenario.observations]
-        quantities = [VOLTAGE, *self._stores, *self._users]
+        quantities = [VOLTAGE, LOADINGS, *self._stores, *self._users]
         self._places = {quantity: _places(frames, quantity, self._history) for quantity in quantities}
         self._seen: dict[Quantity, list[np.ndarray]] = {}
 
@@ -49,9 +50,13 @@ class Observing:
         """Forget the day before."""
         self._seen = {quantity: [] for quantity in self._places}
 
-    def see(self, row: int, vm_pu: np.ndarray, carried: dict[str, np.ndarray]) -> None:
-        """Take in voltages (n_node,) and what devices carry, by recorded name, before a step of the record."""
+    def see(self, row: int, vm_pu: np.ndarray, loadings: np.ndarray, carried: dict[str, np.ndarray]) -> None:
+        """Take in what is known before a step of the record.
+
+        These are voltages (n_node,), loadings (n_limited,) as shares of ratings, and what devices carry, by name.
+        """
         self._seen[VOLTAGE].append(vm_pu - 1.0)
+        self._seen[LOADINGS].append(loadings)
         for quantity, (store, devices) in self._stores.items():
             values = np.asarray(carried[store.after], float)
             observed = [store.observed(device, value) for device, value in zip(devices, values, strict=True)]

@@ -14,6 +14,7 @@ import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
+from validation.errors.loading import LoadingMetrics, Loadings, loading_of, loadings_of
 from validation.errors.summary import Confusion, ErrorSummary, confusion, outside, summarise
 from validation.recompute.cost import local_cost
 from validation.recompute.device_limits import device_excess
@@ -78,6 +79,7 @@ class Metrics:
     power_balance_max_mw: float  # pandapower: import + injections - shunts - losses
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
     observation_max: float  # recorded against what the record implies, where that can be judged
+    loading: LoadingMetrics | None = None  # of limited branches; None: nothing is limited
 
     __repr__ = one_line
 
@@ -101,6 +103,7 @@ class Series:
     outside_hard: np.ndarray
     recorded_outside_band: np.ndarray
     outside_band: np.ndarray
+    loadings: Loadings | None = None  # None: nothing is limited
 
     __repr__ = one_line
 
@@ -147,6 +150,7 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
         power_balance_max_mw=summarise(replayed.surplus_mw, np.zeros_like(replayed.surplus_mw)).max_abs,
         cost_max=math.nan if unknown_costs(trajectory.scenario) else _max_abs(series.recorded_cost - own_cost),
         observation_max=check_observations(whole, feeder).max_abs,
+        loading=None if series.loadings is None else series.loadings.metrics(),
     ), series
 
 
@@ -164,6 +168,7 @@ def _series(record: Record, replayed: Replay, own_cost: np.ndarray) -> Series:
         outside_hard=outside(replayed.vm_pu, *hard),
         recorded_outside_band=outside(recorded_vm_pu, *band),
         outside_band=outside(replayed.vm_pu, *band),
+        loadings=loadings_of(record, replayed),
     )
 
 
@@ -174,13 +179,20 @@ def _cost(record: Record, grid: Trajectory | Replay) -> np.ndarray:
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
     known |= {name: np.asarray(getattr(grid, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
     step = np.asarray(trajectory.dataset_index) % trajectory.scenario.steps_per_day
-    return local_cost(trajectory.scenario, record.feeder, step=step, **known).sum(axis=1)
+    loading_percent = loading_of(record, grid)
+    costs = local_cost(trajectory.scenario, record.feeder, step=step, branch_loading_percent=loading_percent, **known)
+    return costs.sum(axis=1)
 
 
 def _counts(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
-    answers = np.column_stack(
-        [getattr(trajectory, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")]
+    names = (
+        "vm_pu",
+        "loss_mw",
+        "slack_p_mw",
+        "slack_q_mvar",
+        *(["branch_loading_percent"] if trajectory.branches else []),
     )
+    answers = np.column_stack([getattr(trajectory, name) for name in names])
     always = np.column_stack(
         [getattr(trajectory, name) for name in ("p_injection_mw", "q_injection_mvar", "local_reward")]
     )

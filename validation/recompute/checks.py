@@ -8,6 +8,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario.controls import controls_of
+from validation.recompute.loading import limited_of
 from validation.recompute.observations import observation_size
 from validation.recompute.set_points import set_points_of
 from validation.recompute.twins import twins_of
@@ -33,6 +34,7 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
         )
     if trajectory.nodes != feeder.nodes:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
+    _check_branches(where, trajectory, feeder)
     _check_arrays(where, trajectory, feeder)
     _check_days(where, trajectory)
     for name, values in set_points_of(trajectory, feeder).arrays().items():
@@ -41,6 +43,16 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
         bad = np.argwhere(~np.isfinite(values))
         if bad.size:
             raise InputError(f"{where}: {name} at step {bad[0][0]} is not finite; it cannot be replayed")
+
+
+def _check_branches(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
+    limited = limited_of(trajectory.scenario, feeder)
+    names = () if limited is None else limited.names
+    if trajectory.branches != names or (trajectory.branch_loading_percent is None) != (limited is None):
+        raise InputError(
+            f"{where} has loadings of {len(trajectory.branches)} branches, and its scenario limits {len(names)} of "
+            f"feeder {feeder.name!r}; record it again"
+        )
 
 
 def _check_arrays(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
@@ -69,6 +81,8 @@ def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]
     shapes |= dict.fromkeys(plain, (n,))
     controls = controls_of(scenario)
     action_size = max(sum(control.bus in part.buses for control in controls) for part in scenario.territories)
+    if trajectory.branches:
+        shapes["branch_loading_percent"] = (n, len(trajectory.branches))
     if not unknown_observations(scenario):
         shapes["observation"] = (n, n_agents, observation_size(scenario, feeder))
     return shapes | {"action": (n, n_agents, action_size)}

@@ -5,8 +5,9 @@ Every agent's cost of a step, the negative of its local reward, is the sum of
 ``loss_weight x losses in MW x (number of its buses) / (number of all buses)``,
 its devices' own terms (`devices/`), users' own terms by their twins (`users_twins.py`),
 ``violation_penalty`` if any voltage is outside the hard limits or the power flow failed,
-and of the whole feeder's import, by its share of the buses, ``price_weight x price x MWh`` and
-``peak_weight x MW above peak_import_mw``.
+``loading_penalty`` if any branch is loaded above its hard limit, and of the whole feeder, by its share of the buses,
+``price_weight x price x MWh`` and ``peak_weight x MW above peak_import_mw`` of the import, and ``loading_weight`` x
+the sum over the limited branches of the excess above the soft limit, as a share of the rating, or of its square.
 Where the rules end the day on a violation, the penalty stands alone.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Limits, Scenario, Territory
+from validation.recompute.loading import COLLAPSED_PERCENT, limited_of
 from validation.recompute.twins import twins_of
 from validation.recompute.users_twins import Steps, users_reward
 
@@ -30,6 +32,7 @@ def local_cost(
     loss_mw: np.ndarray,
     step: np.ndarray,
     slack_p_mw: np.ndarray | None = None,
+    branch_loading_percent: np.ndarray | None = None,
     **recorded: np.ndarray,
 ) -> np.ndarray:
     """Cost of every step and agent, (n, n_agents).
@@ -45,6 +48,8 @@ def local_cost(
         (n,) step of the day.
     slack_p_mw
         (n,) import; needed where energy or its peak has a price.
+    branch_loading_percent
+        (n, n_limited); needed where the scenario limits loadings.
     **recorded
         What the devices' own terms need, (n, n_device) by recorded name (`Twin.recorded`), and the price, (n,); for
         users' terms Demand and Solar too.
@@ -57,6 +62,8 @@ def local_cost(
     barrier = voltage_barrier(reward.voltage_barrier, known_vm_pu, limits)
     barrier[:, feeder.nodes.bus_position == feeder.topology.slack] = 0.0
     whole = _import_cost(scenario, slack_p_mw, failed, recorded)
+    loading_cost, overloaded = _loading_cost(scenario, feeder, branch_loading_percent, failed)
+    whole += loading_cost
     import_mw = None if slack_p_mw is None else np.where(failed, 0.0, slack_p_mw)
     users = -users_reward(Steps(scenario, feeder, step, known_vm_pu, recorded, known_loss_mw, import_mw))
     costs = []
@@ -66,8 +73,8 @@ def local_cost(
         cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
         cost += reward.loss_weight * known_loss_mw * share + whole * share
         cost += _device_cost(scenario, part, step, recorded) + users[:, agent]
-        penalty = reward.violation_penalty * violated
-        stands_alone = violated & (scenario.rules.on_violation == "end_day")
+        penalty = reward.violation_penalty * violated + scenario.loading.loading_penalty * overloaded
+        stands_alone = (violated | overloaded) & (scenario.rules.on_violation == "end_day")
         costs.append(np.where(stands_alone, penalty, cost + penalty))
     return np.stack(costs, axis=1)
 
@@ -107,6 +114,21 @@ def _device_cost(
                 for term in twin.costs(device, scenario, own | {"step": step}):
                     cost += term
     return cost
+
+
+def _loading_cost(
+    scenario: Scenario, feeder: Feeder, loading_percent: np.ndarray | None, failed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cost of loadings above soft limits to the whole feeder, (n,), and the steps above hard ones, (n,) bool."""
+    limited, config = limited_of(scenario, feeder), scenario.loading
+    if limited is None:
+        return np.zeros(len(failed)), np.zeros(len(failed), bool)
+    assert loading_percent is not None, "loadings are limited: give branch_loading_percent"
+    known_percent = np.where(failed[:, None], COLLAPSED_PERCENT, loading_percent)
+    share = np.clip(known_percent - limited.soft_percent, 0.0, None) / 100.0
+    cost = (share if config.loading_barrier == "band" else share**2).sum(axis=1)
+    overloaded = limited.above(known_percent, limited.hard_percent).any(axis=1)
+    return config.loading_weight * cost, np.asarray(overloaded)
 
 
 def _import_cost(

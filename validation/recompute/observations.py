@@ -1,13 +1,14 @@
 """What every agent should have observed, worked out a second time from the record: bus labels, voltages, energies.
 
 Before step k of a day an agent sees, of itself or of whom its scope names, itself first:
-``[vm_pu - 1 of step k - 1, Demand and Solar of step k, Demand forecasts, Solar forecasts, prices from step k on,
-what its devices store, k / (steps_per_day - 1), users' own]``, then the same of earlier steps, of the day's first where
-there is none. Padding is 0. A failed power flow's voltages are seen as 0.5 pu.
+``[vm_pu - 1 of step k - 1, loadings of it if `loading_observed`, Demand and Solar of step k, Demand forecasts, Solar
+forecasts, prices from step k on, what its devices store, k / (steps_per_day - 1), users' own]``, then the same of
+earlier steps, of the day's first where there is none. Padding is 0. A failed power flow's voltages are seen as 0.5 pu,
+its loadings as twice the rating.
 
-Not judged, because a record does not hold what they rest on: voltages seen before a day's first step (the idle feeder's
-by the method that played), noise of sensors and forecasts, what missing agents hide, and profile rows outside the
-record or, under disturbances, undisturbed.
+Not judged, because a record does not hold what they rest on: voltages and loadings seen before a day's first step (the
+idle feeder's by the method that played), noise of sensors and forecasts, what missing agents hide, and profile rows
+outside the record or, under disturbances, undisturbed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario, Uncertainty
 from validation.recompute.cost import COLLAPSED_VM_PU
+from validation.recompute.loading import COLLAPSED_PERCENT, SEEN_AT_MOST, limited_of
 from validation.recompute.twins import stores_of, without_twin
 from validation.recompute.users_twins import (
     OBSERVATION_TWINS,
@@ -31,14 +33,15 @@ from validation.recompute.users_twins import (
     users_observation,
 )
 
+LOADING = "loading"  # kind of an entry
 USERS = "observations"  # the table of entries that users add
 
 
 class Entry(NamedTuple):
     """One value of a frame."""
 
-    kind: str  # vm, demand, solar, price, time, or what a twin's store or a user's observation is called
-    number: int  # node by position, steps ahead of the next, or device or value by number; 0 for time
+    kind: str  # vm, loading, demand, solar, price, time, or what a twin's store or a user's observation is called
+    number: int  # node by position, limited branch, steps ahead of the next, or device or value by number; 0 for time
     table: str = ""  # of the device, or USERS
 
 
@@ -57,12 +60,16 @@ class ObservationCheck:
 
 def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...]:
     """Name the values that an agent sees of one step, in order."""
-    seen = _seen_agents(scenario, feeder, agent)
+    seen, limited = _seen_agents(scenario, feeder, agent), limited_of(scenario, feeder)
     buses = [bus for other in seen for bus in scenario.territories[other].buses]
     if scenario.observation.scope == "local":
         buses = [bus for bus in buses if any(device.bus == bus for device in scenario.devices)]
     ahead = range(1, scenario.observation.forecast_steps + 1)
     frame = [Entry("vm", int(node)) for bus in buses for node in feeder.nodes.at[bus]]
+    if limited is not None and scenario.loading.loading_observed:
+        for other in seen:
+            ends = set(scenario.territories[other].buses).intersection(buses)
+            frame += [Entry(LOADING, number) for number, bus in enumerate(limited.to_bus) if bus in ends]
     frame += [Entry("demand", 0), Entry("solar", 0)]
     frame += [Entry("demand", lead) for lead in ahead] + [Entry("solar", lead) for lead in ahead]
     if scenario.tariff_column:
@@ -150,12 +157,26 @@ def _seen(trajectory: Trajectory, entry: Entry, before: Steps, users: Mapping[st
     if entry.kind == "vm":
         seen = before.vm_pu[:, entry.number] - 1.0
         return seen if scenario.observation.sensor_noise_pu == 0 else np.full_like(seen, np.nan)
+    if entry.kind == LOADING:
+        return _seen_loading(trajectory)[:, entry.number]
     for table, store, devices in stores_of(scenario):
         if table == entry.table:
             return store.observed(devices[entry.number], before[store.after][:, entry.number])
     if entry.kind == "time":
         return np.asarray(trajectory.dataset_index) % steps / (steps - 1)
     return _known_ahead(trajectory, entry)
+
+
+def _seen_loading(trajectory: Trajectory) -> np.ndarray:
+    """Loadings seen before every step, (n, n_limited), as shares of the ratings; NaN before a day's first."""
+    recorded = np.asarray(trajectory.branch_loading_percent, float)
+    after = seen_share(np.where(trajectory.converged[:, None], recorded, COLLAPSED_PERCENT))
+    return np.where((trajectory.step == 0)[:, None], np.nan, np.roll(after, 1, axis=0))
+
+
+def seen_share(loading_percent: np.ndarray) -> np.ndarray:
+    """What is seen of loadings, shape as given."""
+    return np.minimum(loading_percent / 100.0, SEEN_AT_MOST)
 
 
 def _known_ahead(trajectory: Trajectory, entry: Entry) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
 from validation.recompute.checks import check_trajectory
+from validation.recompute.loading import Limited, limited_of
 from validation.recompute.set_points import SetPoints, injections_of, set_points_of
 from validation.recompute.twins import without_twin
 from validation.recompute.users_twins import observations_without_twin, terms_without_twin
@@ -43,6 +45,11 @@ class Record:
     def observations_without_twin(self) -> tuple[str, ...]:
         """Users' observations likewise."""
         return observations_without_twin(self.trajectory.scenario)
+
+    @cached_property
+    def limited(self) -> Limited | None:
+        """Branches whose loading the scenario limits; None if it limits none."""
+        return limited_of(self.trajectory.scenario, self.feeder)
 
     @property
     def n_days(self) -> int:

@@ -24,6 +24,7 @@ from validation.referee.pandapower_net import PandapowerNet, build_net
 from validation.referee.runpp import OK, RUNPP_OPTIONS, Solved, solve, solve_stubbornly
 
 MOST_SWEEPS = 60
+BASE_KV, BR_STATUS = 9, 10  # columns of pandapower's tables of buses and branches (pypower/idx_bus.py, idx_brch.py)
 SAME_PU = 1e-9  # the prepared matrices must give `runpp`'s own voltages, or they are not used
 
 
@@ -36,6 +37,9 @@ class Prepared:
     y_to: Any
     start: np.ndarray  # (n_closed,) bus of each branch in service
     end: np.ndarray
+    from_ka: np.ndarray  # (n_closed,) per unit of current; of a high-voltage end by its transformer's rated ratio
+    to_ka: np.ndarray
+    closed_row: np.ndarray  # (n_branch,) of the feeder's branches among those in service, -1 for the others
     factors: Any  # of y_bus without the slack
     others: np.ndarray  # (n_bus - 1,) positions of all buses but the slack
     slack: int
@@ -76,7 +80,7 @@ class StepSolver:
     feed_in: tuple[tuple[FeedIn, np.ndarray], ...]  # of each kind, with the positions of its devices' buses (n_device,)
 
     def solve(self, step: SetPoints) -> Solved:
-        """Solve one step; fields as of `runpp.solve_stubbornly`, without branch currents."""
+        """Solve one step; fields as of `runpp.solve_stubbornly`."""
         if self.prepared is not None:
             with np.errstate(all="ignore"):  # what diverges goes to `runpp`
                 answers = self._by_matrices(self.prepared, step)
@@ -86,18 +90,17 @@ class StepSolver:
 
     def by_runpp(self, step: SetPoints) -> Solved:
         """Solve one step by cold `runpp` and its retries alone."""
-        answers = solve_stubbornly(self.net, step)
-        return {name: values for name, values in answers.items() if name != "branch_i_ka"}
+        return solve_stubbornly(self.net, step)
 
     def _by_matrices(self, prepared: Prepared, step: SetPoints) -> Solved | None:
         s = self._injections(step) / prepared.s_base_mva
         u = prepared.voltages(s)
         if u is None:
             return None
-        from_end, to_end = (
-            u[prepared.start] * np.conj(prepared.y_from @ u),
-            u[prepared.end] * np.conj(prepared.y_to @ u),
-        )
+        from_i, to_i = prepared.y_from @ u, prepared.y_to @ u
+        from_end, to_end = u[prepared.start] * np.conj(from_i), u[prepared.end] * np.conj(to_i)
+        larger_ka = np.maximum(np.abs(from_i) * prepared.from_ka, np.abs(to_i) * prepared.to_ka)
+        row = prepared.closed_row
         slack = prepared.slack
         drawn = (prepared.slack_u * np.conj((prepared.y_bus[slack] @ u)[0]) - s[slack]) * prepared.s_base_mva
         return {
@@ -105,6 +108,7 @@ class StepSolver:
             "loss_mw": np.array([(from_end + to_end).real.sum() * prepared.s_base_mva]),
             "slack_p_mw": np.array([drawn.real]),
             "slack_q_mvar": np.array([drawn.imag]),
+            "branch_i_ka": np.where(row >= 0, larger_ka[row], 0.0)[None],
             "status": np.array([OK], "<U16"),
             "attempts": np.ones(1, int),
         }
@@ -166,12 +170,22 @@ def _prepare(built: PandapowerNet, feeder: Feeder) -> Prepared:
     into_others = np.asarray(y_bus[others][:, [slack]].todense()).ravel() * slack_u
     tolerance = (RUNPP_OPTIONS | built.needs)["tolerance_mva"]  # which `runpp` compares per unit
     ends = internal["branch"][:, :2].real.astype(int)
+    per_unit_ka = float(internal["baseMVA"]) / np.sqrt(3.0) / internal["bus"][:, BASE_KV].real
+    from_ka, to_ka = per_unit_ka[ends[:, 0]], per_unit_ka[ends[:, 1]]
+    closed_row = _rows_in_service(built)
+    if len(built.net.trafo):
+        rated_ratio = (built.net.trafo["vn_hv_kv"] / built.net.trafo["vn_lv_kv"]).to_numpy()
+        here = (built.trafo_rows >= 0) & (closed_row >= 0)
+        from_ka[closed_row[here]] *= rated_ratio[built.trafo_rows[here]]
     return Prepared(
         y_bus=y_bus,
         y_from=y_from,
         y_to=y_to,
         start=position[ends[:, 0]],
         end=position[ends[:, 1]],
+        from_ka=from_ka,
+        to_ka=to_ka,
+        closed_row=closed_row,
         factors=factors,
         others=others,
         slack=slack,
@@ -181,3 +195,15 @@ def _prepare(built: PandapowerNet, feeder: Feeder) -> Prepared:
         s_base_mva=float(internal["baseMVA"]),
         tolerance=tolerance,
     )
+
+
+def _rows_in_service(built: PandapowerNet) -> np.ndarray:
+    """Row of the feeder's branches in the internal table, which holds those in service, (n_branch,); -1 elsewhere."""
+    closed = built.net._ppc["branch"][:, BR_STATUS].real > 0
+    place = np.where(closed, np.cumsum(closed) - 1, -1)
+    found = np.full(len(built.line_rows), -1)
+    for table, rows in (("line", built.line_rows), ("trafo", built.trafo_rows)):
+        if table in built.net._pd2ppc_lookups["branch"]:
+            first = built.net._pd2ppc_lookups["branch"][table][0]
+            found = np.where(rows >= 0, place[first + rows], found)
+    return found

@@ -46,6 +46,7 @@ class Section:
     criteria: Table
     figures: Table
     violations: Table
+    loading: Table | None  # None: nothing limits loadings
     errors: Table
     errors_by_group: tuple[Table, ...]
     closed_loop: Table | None  # None: the policy did not act on pandapower's answers
@@ -71,6 +72,7 @@ def _section(run: RunReport) -> Section:
         criteria=_criteria(run),
         figures=_figures(run),
         violations=_violations(run),
+        loading=_loading(run),
         errors=_errors(
             "error, recorded - pandapower", {label: run.budget.of(name)[ALL] for name, label in ERRORS.items()}
         ),
@@ -104,6 +106,16 @@ def _violations(run: RunReport) -> Table:
         rows.append((label, *map(str, kinds), *rest))
     header = ("bus-steps outside", "agreed", "missed", "invented", "inside in both")
     return Table((*header, "margin (pu)", "invented with it", "unsolved"), tuple(rows))
+
+
+def _loading(run: RunReport) -> Table | None:
+    """Steps x branches above the limits of loading."""
+    loading = run.metrics.loading
+    if loading is None:
+        return None
+    sides = (("hard limits", loading.hard), ("soft limits", loading.soft))
+    rows = [(label, *map(str, (one.agreed, one.missed, one.invented, one.inside))) for label, one in sides]
+    return Table(("branch-steps above", "agreed", "missed", "invented", "below in both"), tuple(rows))
 
 
 def _errors(what: str, errors: Mapping[str, ErrorSummary]) -> Table:

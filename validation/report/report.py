@@ -84,6 +84,16 @@ class RunReport:
         """As many pass."""
         return self.tolerances.hard_violations
 
+    @property
+    def loading_violations(self) -> int | None:
+        """Steps x branches above their hard limits, in pandapower; None where nothing limits loadings."""
+        return None if self.metrics.loading is None else self.metrics.loading.hard.true
+
+    @property
+    def loading_violations_allowed(self) -> int:
+        """As many pass."""
+        return self.tolerances.loading_violations
+
 
 @dataclass(frozen=True, eq=False)
 class Report:

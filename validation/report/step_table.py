@@ -32,6 +32,12 @@ def step_table(trajectory: Trajectory, replayed: Replay, series: Series) -> pd.D
             f"{prefix}buses_outside_hard_limits": hard.sum(axis=1),
             f"{prefix}buses_outside_band": band.sum(axis=1),
         }
+    if series.loadings is not None:
+        for prefix, percent in (("", series.loadings.exact), ("recorded_", series.loadings.recorded)):
+            own |= {
+                f"{prefix}loading_max_percent": percent.max(axis=1),
+                f"{prefix}branches_above_hard_limits": series.loadings.above_hard(percent).sum(axis=1),
+            }
     rows = np.arange(trajectory.n_steps)
     own |= {"voltage_error_pu": series.vm_error_pu[rows, worst]}
     own |= {"voltage_error_bus": np.asarray(trajectory.nodes.labels)[worst]}

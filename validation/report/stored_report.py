@@ -43,6 +43,8 @@ class StoredRun:
     day_cost: tuple[float, ...]  # pandapower's
     hard_violations: int  # steps x buses, pandapower's
     hard_violations_allowed: int
+    loading_violations: int | None  # steps x branches, pandapower's; None where nothing limits loadings
+    loading_violations_allowed: int
 
     @property
     def mean_day_cost(self) -> float:
@@ -53,7 +55,10 @@ class StoredRun:
     def holds(self) -> bool:
         """True if verdict, criteria and what the policy did all say PASS."""
         is_policy = self.kind == POLICY or bool(self.policies_sha256)
-        broken = is_policy and self.hard_violations > self.hard_violations_allowed
+        broken = is_policy and (
+            self.hard_violations > self.hard_violations_allowed
+            or (self.loading_violations or 0) > self.loading_violations_allowed
+        )
         return self.verdict == PASS and not self.failed_criteria and not broken
 
     __repr__ = one_line
@@ -137,7 +142,9 @@ def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
     criteria = _list(path, entry, "criteria", dict)
     passed = {str(one.get("name")): one.get("passed") if one.get("limit") is not None else None for one in criteria}
     failed = {*_list(path, entry, "failed_criteria", str)} | {name for name, word in passed.items() if word is not True}
-    hard = _get(path, _get(path, entry, "metrics", dict), "hard", dict)
+    metrics, tolerances = (_get(path, entry, name, dict) for name in ("metrics", "tolerances"))
+    loading = metrics.get("loading")  # reports of before there were limits do not have it
+    overloads = None if loading is None else _get(path, _get(path, metrics, "loading", dict), "hard", dict)
     kind = _get(path, entry, "kind", str)
     if kind not in KINDS:
         raise InputError(f"{path}: kind is {kind!r:.40}, not one of {', '.join(KINDS)}; validate again")
@@ -153,9 +160,16 @@ def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
         own_tolerances=tuple(_get(path, entry, "own_tolerances", dict)),
         recorded_day_cost=_costs(path, entry, "recorded_day_cost"),
         day_cost=_costs(path, entry, "day_cost"),
-        hard_violations=sum(_count(path, hard, name) for name in ("agreed", "missed")),
-        hard_violations_allowed=_count(path, _get(path, entry, "tolerances", dict), "hard_violations"),
+        hard_violations=_true(path, _get(path, metrics, "hard", dict)),
+        hard_violations_allowed=_count(path, tolerances, "hard_violations"),
+        loading_violations=None if overloads is None else _true(path, overloads),
+        loading_violations_allowed=0 if overloads is None else _count(path, tolerances, "loading_violations"),
     )
+
+
+def _true(path: Path, confusion: Mapping[str, object]) -> int:
+    """Violations in pandapower, of a confusion's counts."""
+    return sum(_count(path, confusion, name) for name in ("agreed", "missed"))
 
 
 def _record_verdict(verdict: str, passed: Mapping[str, object], failed: set[str]) -> str:

@@ -10,13 +10,17 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from validation.errors.loading import LoadingMetrics
 from validation.errors.metrics import Metrics
 from validation.verdict.tolerances import Tolerances
 
 PASS, FAIL, INCOMPLETE = "PASS", "FAIL", "INCOMPLETE"
 # criteria that never have a value: a kind of device, a reward term or an observation that nothing here can judge
 TWIN_OF, TWIN_OF_TERM, TWIN_OF_OBSERVATION = "twin_of_", "twin_of_reward_term_", "twin_of_observation_"
-POLICY_CRITERIA = ("hard_violations",)  # of what a policy does; all others: is its record pandapower's?
+POLICY_CRITERIA = (
+    "hard_violations",
+    "loading_violations",
+)  # of what a policy does; all others: is its record pandapower's?
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,7 @@ def judge(
         "slack_q_max_mvar": metrics.slack_q_mvar.max_abs,
         "missed_hard_violations": metrics.hard.missed,
         "hard_violations": metrics.hard.true if is_policy else None,
+        **_of_loading(metrics.loading, is_policy),
         "day_cost_gap_max": abs(metrics.day_cost_gap),
         "day_cost_flattery_max": max(-metrics.day_cost_gap, 0.0),
         "profile_max": profile_max,
@@ -85,6 +90,17 @@ def judge(
         for name, limit in vars(tolerances).items()
         if (value := values.get(name)) is not None and limit is not None
     )
+
+
+def _of_loading(loading: LoadingMetrics | None, is_policy: bool) -> dict[str, float | None]:
+    """Values of the criteria on loadings, by name; None, which is not judged, where nothing is limited."""
+    if loading is None:
+        return dict.fromkeys(("loading_error_max_percent", "missed_loading_violations", "loading_violations"))
+    return {
+        "loading_error_max_percent": loading.error.max_abs,
+        "missed_loading_violations": loading.hard.missed,
+        "loading_violations": loading.hard.true if is_policy else None,
+    }
 
 
 def missing_twins(

@@ -51,6 +51,14 @@ class Outcome(Protocol):
     def hard_violations_allowed(self) -> int:
         """As many pass."""
 
+    @property
+    def loading_violations(self) -> int | None:
+        """Steps x branches loaded above their hard limits; None where nothing limits loadings."""
+
+    @property
+    def loading_violations_allowed(self) -> int:
+        """As many pass."""
+
 
 class JudgedRun(Outcome, Protocol):
     """A run of a report."""
@@ -151,7 +159,8 @@ def _policy_line(
     cost, violations = policy.mean_day_cost, _violations(policy, idle)
     if not math.isfinite(cost):
         return Line(f"{name}: not compared: its day cost is not a number; {violations}{where}", BAD)
-    broken = policy.hard_violations > policy.hard_violations_allowed
+    overloads = policy.loading_violations or 0
+    broken = policy.hard_violations > policy.hard_violations_allowed or overloads > policy.loading_violations_allowed
     against_idle = None if idle is None else _costs(cost, idle.mean_day_cost, "no control")
     against_rule = None if rule is None else _costs(cost, rule.mean_day_cost, f"{rule.run} (best rule)")
     compared = [found.text for found in (against_idle, against_rule) if found is not None]
@@ -164,7 +173,7 @@ def _policy_line(
         return Line(f"{name}: {text}{where}", BAD if broken else UNSURE)
     worse = against_idle.more > 0
     text = f"worse than no control, {violations}, {said}" if worse else f"{said}, {violations}"
-    doubtful = not sure or against_idle.more == 0 or policy.hard_violations > 0
+    doubtful = not sure or against_idle.more == 0 or policy.hard_violations + overloads > 0
     doubtful |= against_rule is not None and against_rule.more > 0
     return Line(f"{name}: {text}{where}", BAD if broken or worse else UNSURE if doubtful else GOOD)
 
@@ -195,9 +204,21 @@ def _figure(value: float) -> str:
 
 
 def _violations(policy: Outcome, idle: Outcome | None) -> str:
-    count = policy.hard_violations
+    """Return what hard limits are broken, of voltages and, where loadings are limited, of these apart."""
+    if policy.loading_violations is None or not policy.hard_violations + policy.loading_violations:
+        others = 0 if idle is None else idle.hard_violations
+        return _counted(policy.hard_violations, policy.hard_violations_allowed, others)
+    voltage = _counted(
+        policy.hard_violations, policy.hard_violations_allowed, 0 if idle is None else idle.hard_violations
+    )
+    others = 0 if idle is None else idle.loading_violations or 0
+    loading = _counted(policy.loading_violations, policy.loading_violations_allowed, others)
+    return f"{voltage} of voltage and {loading} of loading"
+
+
+def _counted(count: int, allowed: int, of_no_control: int) -> str:
     if not count:
         return "no hard violations"
-    notes = [f"{policy.hard_violations_allowed:,} tolerated"] if policy.hard_violations_allowed else []
-    notes += [f"no control: {idle.hard_violations:,}"] if idle is not None and idle.hard_violations else []
+    notes = [f"{allowed:,} tolerated"] if allowed else []
+    notes += [f"no control: {of_no_control:,}"] if of_no_control else []
     return f"{count:,} hard violation{'s' if count > 1 else ''}" + (f" ({', '.join(notes)})" if notes else "")

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from neomflex_jax.one_line import one_line
 
 TERM = "reward_"  # before the name of a term of the reward
+LOADING = "branch_loading_percent"
 
 
 @jax.tree_util.register_dataclass
@@ -41,13 +42,14 @@ class StepInfo(Mapping[str, Array]):
     load_q_factor: Float[Array, " ..."]  # factor on the loads' nominal q
     price: Float[Array, " ..."]  # per MWh; 0 without a tariff
     dataset_index: Int[Array, " ..."]  # row of the profiles
-    violated: Bool[Array, " ..."]  # a voltage outside the hard limits, or no answer
+    violated: Bool[Array, " ..."]  # a voltage or a loading outside the hard limits, or no answer
     local_reward: Float[Array, "... n_agents"]  # every agent's own reward
     constraint_cost: Float[Array, "... n_agents n_constraints"]  # see `Environment.constraint_names`
     clipped_actions: Int[Array, "... n_agents"]  # entries that were outside -1..1
     nan_actions: Int[Array, "... n_agents"]  # entries that were NaN and counted as 0
     devices: Mapping[str, Array]  # (n_device,) each: what kinds record, see `recorded` in `devices/`
     terms: Mapping[str, Array]  # (n_agents,) each: the reward's terms, as ``reward_<term>``
+    branch_loading_percent: Float[Array, "... n_limited"] | None = None  # where the scenario limits loadings
 
     __repr__ = one_line
 
@@ -56,17 +58,22 @@ class StepInfo(Mapping[str, Array]):
             return self.devices[name]
         if name.startswith(TERM):
             return self.terms[name.removeprefix(TERM)]
-        if name not in _OWN:
+        if name not in self._own:
             raise KeyError(name)
-        return getattr(self, name)
+        value: Array = getattr(self, name)
+        return value
+
+    @property
+    def _own(self) -> tuple[str, ...]:
+        return _ALWAYS if self.branch_loading_percent is None else (*_ALWAYS, LOADING)
 
     def __iter__(self) -> Iterator[str]:
-        yield from _OWN
+        yield from self._own
         yield from self.devices
         yield from (f"{TERM}{name}" for name in self.terms)
 
     def __len__(self) -> int:
-        return len(_OWN) + len(self.devices) + len(self.terms)
+        return len(self._own) + len(self.devices) + len(self.terms)
 
 
-_OWN = tuple(field.name for field in fields(StepInfo) if field.name not in ("devices", "terms"))
+_ALWAYS = tuple(field.name for field in fields(StepInfo) if field.name not in ("devices", "terms", LOADING))

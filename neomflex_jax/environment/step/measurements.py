@@ -1,8 +1,9 @@
 """The one list of what can be seen of a step: blocks of values with their names, units, bounds, owners and reading.
 
-``[vm_pu - 1 at the nodes, Demand, Solar, forecasts, price, what devices' owners see of them, time of day k /
-(steps_per_day - 1)]``. Voltages and stores are those after the action; Demand, Solar, price and time are the next
-step's. A sensor's noise is normal and additive, on voltages. Forecasts of Demand and Solar, for the steps beyond the
+``[vm_pu - 1 at the nodes, loadings of limited branches if `loading_observed`, Demand, Solar, forecasts, price, what
+devices' owners see of them, time of day k / (steps_per_day - 1)]``. Voltages, loadings (as shares of the ratings,
+measured at `to` ends) and stores are those after the action; Demand, Solar, price and time are the next step's. A
+sensor's noise is normal and additive, on voltages. Forecasts of Demand and Solar, for the steps beyond the
 next: `perfect` is what will come while the day lasts, and beyond midnight the file's rows; `persistence` repeats the
 same hours of the file's last day that is over by then; `noisy` is perfect times ``1 + sigma sqrt(lead / furthest) n``,
 not below 0, drawn every step.
@@ -22,12 +23,15 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from neomflex_jax.devices.device import Kind, Observable, Store
+from neomflex_jax.environment.limited_branches import LimitedBranches
 from neomflex_jax.environment.step.disturbances import FORECAST_NOISE, SENSOR_NOISE, Today, demand_and_solar, step_key
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.profiles.profiles import MAX_DEMAND, MAX_PRICE
 from neomflex_jax.scenario import Scenario
+
+MAX_LOADING = 10.0  # of the rating: what is above is seen as this
 
 
 class Now(NamedTuple):
@@ -39,6 +43,7 @@ class Now(NamedTuple):
     step: Int[Array, ""]  # of the day, the next
     vm_pu: Float[Array, " n_node"]  # finite
     stores: Mapping[str, Store]  # by table
+    loading_percent: Float[Array, " n_limited"] | None = None  # finite; None without limits of loading
 
 
 class Value(NamedTuple):
@@ -65,11 +70,15 @@ class Block:
         return self.name or self.values[0].name
 
 
-def observation_blocks(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> tuple[Block, ...]:
+def observation_blocks(
+    scenario: Scenario, layout: TerritoryLayout, feeder: Feeder, limited: LimitedBranches | None = None
+) -> tuple[Block, ...]:
     """All blocks of a scenario in their order."""
     ahead = range(2, scenario.observation.forecast_steps + 2)
     when = [f"{scenario.step_hours * step:g} h ahead" for step in ahead]
     blocks = [_voltages(scenario, layout, feeder)]
+    if limited is not None and scenario.loading.loading_observed:
+        blocks.append(_loadings(scenario, feeder, limited))
     next_row = [Value(f"{name} of the next step", unit, low, MAX_DEMAND) for name, unit, low in _PROFILES]
     blocks.append(Block(tuple(next_row), lambda now: demand_and_solar(now.profiles, scenario, *_next(now))))
     if when:
@@ -110,6 +119,21 @@ def _sensed(noise_pu: float, now: Now) -> Array:
         noise = jax.random.normal(step_key(now.today, SENSOR_NOISE, now.step), sensed.shape, sensed.dtype)
         sensed = sensed + noise_pu * noise
     return sensed
+
+
+def _loadings(scenario: Scenario, feeder: Feeder, limited: LimitedBranches) -> Block:
+    agent, ends = np.array(limited.agent), [feeder.topology.to_bus[row] for row in limited.position]
+    seen = np.ones(len(ends), bool)
+    if scenario.observation.scope == "local":
+        seen = np.isin([feeder.bus_labels[bus] for bus in ends], [device.bus for device in scenario.devices])
+    owned = [np.flatnonzero(seen & (agent == own)) for own in range(len(scenario.agents))]
+    values = tuple(Value(f"loading of branch {name}", "of rating", 0.0, MAX_LOADING) for name in limited.name)
+    return Block(values, _loading, owned)
+
+
+def _loading(now: Now) -> Array:
+    assert now.loading_percent is not None  # its block is there only with limits
+    return jnp.minimum(now.loading_percent / 100.0, MAX_LOADING)
 
 
 def _prices(n_rows: int) -> Callable[[Now], Array]:

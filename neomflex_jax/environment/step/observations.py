@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
+from neomflex_jax.environment.limited_branches import LimitedBranches
 from neomflex_jax.environment.step.measurements import Block, Now, Value, observation_blocks
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
@@ -46,10 +47,14 @@ class ObservationLayout:
 
 
 def lay_out_observations(
-    scenario: Scenario, layout: TerritoryLayout, feeder: Feeder, further: tuple[Block, ...] = ()
+    scenario: Scenario,
+    layout: TerritoryLayout,
+    feeder: Feeder,
+    further: tuple[Block, ...] = (),
+    limited: LimitedBranches | None = None,
 ) -> ObservationLayout:
     """Lay out the observations of a scenario, `further` blocks at the end of each step's values."""
-    blocks = (*observation_blocks(scenario, layout, feeder), *further)
+    blocks = (*observation_blocks(scenario, layout, feeder, limited), *further)
     n_frames = scenario.observation.history
     values = tuple(value for block in blocks for value in block.values)
     owner = np.full(len(values), layout.n_agents)

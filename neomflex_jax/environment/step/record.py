@@ -54,9 +54,10 @@ def record_step(
         dataset_index=row,
         violated=outcome.violated,
         local_reward=local_reward,
-        constraint_cost=constraint_costs(task, flow, outcome.vm_pu, delivered),
+        constraint_cost=constraint_costs(task, flow, outcome),
         clipped_actions=misuse.clipped,
         nan_actions=misuse.nan,
         devices=delivered.recorded | kept,
         terms=dict(terms),
+        branch_loading_percent=None if outcome.loading_percent is None else known(outcome.loading_percent),
     )

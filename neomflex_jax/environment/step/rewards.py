@@ -2,13 +2,16 @@
 
 voltage      -weight x sum over the agent's nodes (slack left out) of the voltage barrier, see `barriers.py`
 losses       -weight x line losses in MW x the agent's share of all buses
-violation    -penalty if any voltage is outside the hard limits or the power flow did not converge
+violation    -penalty if any voltage is outside the hard limits or the power flow did not converge, and -loading_penalty
+             if any branch is loaded above its hard limit
 solar        -weight x (rating - p) / rating for each of its stores that does not charge (p >= 0) in the solar hours
 reactive     -weight x sum of |q| in Mvar of its devices
 throughput   -(weight + a device's own throughput_cost) x |p| h, summed over its stores
 curtailment  -weight x (power not fed in + load not served) in MWh, of its devices
 energy       -weight x price x import in MWh x its share of all buses (export earns)
 peak         -weight x (import - peak_import_mw) in MW where positive, x its share of all buses
+loading      -weight x sum over the branches of the loading above the soft limit, as a share of the rating (or of the
+             square of it), x its share of all buses
 
 Kinds of devices say in `costs` what they add to a term, and may have terms of their own. A term that neither the
 scenario weights nor a device asks for is left out, but for the first three. One that needs a grid that has no
@@ -46,7 +49,10 @@ def _losses(task: Task, outcome: Outcome) -> Array:
 
 
 def _violation(task: Task, outcome: Outcome) -> Array:
-    return -task.scenario.reward.violation_penalty * outcome.violated * jnp.ones(task.n_agents)
+    term = -task.scenario.reward.violation_penalty * outcome.voltage_violated * jnp.ones(task.n_agents)
+    if outcome.overloaded is not None:
+        term = term - task.scenario.loading.loading_penalty * outcome.overloaded
+    return term
 
 
 def _solar(task: Task, outcome: Outcome) -> Array:
@@ -80,6 +86,15 @@ def _peak(task: Task, outcome: Outcome) -> Array:
     return -reward.peak_weight * above_mw * jnp.asarray(task.layout.bus_share, float)
 
 
+def _loading(task: Task, outcome: Outcome) -> Array:
+    config = task.scenario.loading
+    assert task.limited is not None and outcome.loading_percent is not None  # there is a soft limit
+    soft_percent = jnp.asarray(task.limited.soft_percent, outcome.loading_percent.dtype)
+    above = jnp.maximum(outcome.loading_percent - soft_percent, 0.0) / 100.0
+    cost = above if config.loading_barrier == "band" else above**2
+    return -config.loading_weight * jnp.sum(cost) * jnp.asarray(task.layout.bus_share, float)
+
+
 SCENARIOS_OWN: dict[str, Term] = {
     "voltage": _voltage,
     "losses": _losses,
@@ -90,6 +105,7 @@ SCENARIOS_OWN: dict[str, Term] = {
     "curtailment": _curtailment,
     "energy": _energy,
     "peak": _peak,
+    "loading": _loading,
 }
 
 
@@ -131,6 +147,7 @@ def terms_of(task: Task) -> dict[str, Term]:
         "curtailment": config.curtailment_weight > 0,
         "energy": config.price_weight > 0,
         "peak": config.peak_weight > 0,
+        "loading": scenario.loading.loading_soft_percent is not None and scenario.loading.loading_weight > 0,
     }
     terms = {name: term for name, term in SCENARIOS_OWN.items() if weighted[name] or name in asked_for}
     of_kinds = [name for name in dict.fromkeys(cost.name for _, cost in _costs(scenario)) if name in asked_for]
