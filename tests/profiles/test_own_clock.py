@@ -82,6 +82,13 @@ def test_a_clock_that_is_none_is_refused_with_its_line(mistake: str, tmp_path: P
         read(tmp_path, hours(change(days("2025-06-12", 2))))
 
 
+@pytest.mark.parametrize("n_rows", [30, 10])
+def test_a_series_shorter_than_its_days_is_refused(n_rows: int, tmp_path: Path) -> None:
+    left = f"{n_rows // 24} whole days and {n_rows % 24} rows"
+    with pytest.raises(nf.InputError, match=rf"{n_rows} rows make no whole number of days of 24 rows.*{left}"):
+        read(tmp_path, hours(days("2025-06-12", 2)[:n_rows]))
+
+
 def test_an_hour_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(nf.InputError, match=r"line 28: '2025-03-30 02:00' does not exist in Europe/Berlin"):
         read(tmp_path, hours(days("2025-03-29", 2)), timezone="Europe/Berlin")
