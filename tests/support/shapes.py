@@ -28,6 +28,7 @@ from jaxtyping import AbstractArray, jaxtyped
 ROOT = Path(__file__).parents[2]
 CALLS = 50
 CHECKED: dict[str, Callable[..., Any]] = {}  # by module and qualified name, once wrapped
+MAY_STATE_SHAPE: dict[Any, bool] = {}  # by annotation
 SHAPED = {f"{kind}[" for kind in ("Bool", "Float", "Int", "Key", "Num", "Shaped")}  # in annotations; classes too
 
 
@@ -122,6 +123,8 @@ def hints_of(stating: Any) -> dict[str, Any]:
 
 def misfit(value: Any, hint: Any) -> str | None:
     """What of a value does not fit its annotation, after the value's name in a sentence; None if all of it does."""
+    if not _may_state_shape(hint):
+        return None
     if _states_shape(hint):
         on_host = isinstance(value, np.ndarray | np.generic | list)  # as good as JAX's: which one it is, mypy checks
         fits = isinstance(value, hint) or (on_host and isinstance(jnp.asarray(value), hint))
@@ -137,12 +140,28 @@ def misfit(value: Any, hint: Any) -> str | None:
         return _first({f"[{name!r}]": misfit(one, parts[-1]) for name, one in value.items()})
     if parts and isinstance(value, Sequence) and not isinstance(value, str):
         return _first({f"[{i}]": misfit(one, parts[0]) for i, one in enumerate(value)})
-    has_fields = inspect.isclass(hint) and (dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"))
-    if has_fields and isinstance(value, hint):
+    if _has_fields(hint) and isinstance(value, hint):
         hints = hints_of(hint)
         own = {name: getattr(value, name) for name in hints if hasattr(value, name)}
         return _first({f".{name}": misfit(one, hints[name]) for name, one in own.items() if one is not None})
     return None
+
+
+def _may_state_shape(hint: Any) -> bool:
+    """Whether an annotation, a part of it or a field of its states a shape."""
+    if hint not in MAY_STATE_SHAPE:
+        MAY_STATE_SHAPE[hint] = False  # while its own fields are looked at, which may have it again
+        parts = (*typing.get_args(hint), *(hints_of(hint).values() if _has_fields(hint) else ()))
+        MAY_STATE_SHAPE[hint] = _states_shape(hint) or any(
+            _may_state_shape(part)
+            for part in parts
+            if not isinstance(part, list)  # arguments of a callable
+        )
+    return MAY_STATE_SHAPE[hint]
+
+
+def _has_fields(hint: Any) -> bool:
+    return inspect.isclass(hint) and (dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"))
 
 
 def _may_be(value: Any, part: Any) -> bool:
