@@ -39,8 +39,8 @@ class NodeFlow:
     feeder: SeveralNodes
     method = "double"
 
-    def __call__(self, p_injection_mw: Array, q_injection_mvar: Array) -> nf.PowerFlowResult:
-        """Solve one case; injections (n_node,)."""
+    def __call__(self, p_injection_mw: Array, q_injection_mvar: Array, setting: None = None) -> nf.PowerFlowResult:
+        """Solve one case; injections (n_node,), and no settings of taps."""
         at_slack = self.feeder.nodes.bus_position == self.feeder.topology.slack
         phase = jnp.arange(self.feeder.n_node) % 3
         vm_pu = jnp.where(at_slack, 1.0, 0.98 - 0.02 * phase + 0.05 * p_injection_mw + 0.03 * q_injection_mvar)
