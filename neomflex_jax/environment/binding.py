@@ -43,14 +43,8 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     ------
     InputError
         If there is no such method, or one that cannot set what devices set of the grid, a bound one belongs to another
-        feeder, or voltages beside the slack's are held, or loads follow the voltage.
+        feeder, or loads follow the voltage.
     """
-    if feeder.held is not None:
-        raise InputError(
-            f"feeder {feeder.name!r} holds voltages by generators or several external grids; `power_flow` and "
-            "`neomflex feeder check` solve it, an environment does not yet: put the generators into net.sgen, and keep "
-            "one external grid, of a net of islands by pandapower.toolbox.select_subnet(net, buses)"
-        )
     if feeder.voltage_dependence is not None:
         raise InputError(
             f"feeder {feeder.name!r} has loads that follow the voltage; `power_flow` and `neomflex feeder check` solve "
@@ -63,7 +57,7 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     if isinstance(power_flow, str):
         if method_named(power_flow).fitted:
             return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))
-        return bind(feeder, power_flow, taps=taps)
+        return bind(feeder, power_flow, fallback=scenario.fallback, taps=taps)
     if power_flow.grid.topology != feeder.topology:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
     if power_flow.grid.tap_branches != tap_branches(feeder, taps):

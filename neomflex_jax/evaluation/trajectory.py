@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError, shown
-from neomflex_jax.evaluation.trajectory_layout import INDEX, LOADING, check_numbers, wanted_arrays
+from neomflex_jax.evaluation.trajectory_layout import HELD, INDEX, LOADING, check_numbers, wanted_arrays
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
@@ -59,7 +59,9 @@ class Trajectory:
     violated: np.ndarray  # (n,) bool: outside the hard limits, or failed
     local_reward: np.ndarray  # (n, n_agents)
     reward: np.ndarray  # (n, n_agents) what a learner would have got
-    devices: Mapping[str, np.ndarray]  # (n, n_device) each: what kinds record, after the step and before it
+    # (n, n_device) each: what kinds record, after the step and before it; what else a step's record
+    # has of `environment/step/info.py`: held_p_mw, held_q_mvar, by_fallback
+    devices: Mapping[str, np.ndarray]
     branches: tuple[str, ...] = ()  # names of those that the scenario limits the loading of
     branch_loading_percent: np.ndarray | None = None  # (n, n_limited) of their ratings; None: nothing is limited
 
@@ -161,7 +163,10 @@ class Trajectory:
             arrays: dict[str, Any] = {INDEX: index}
             left = MAX_BYTES - index.nbytes
             sizes = len(stated["nodes"]), len(stated["branches"]), len(index)
-            for name, wanted in wanted_arrays(scenario, *sizes).items():
+            wanted_here = wanted_arrays(scenario, *sizes)
+            wanted_here |= {name: Wanted("f", (len(index), None)) for name in HELD if name in stored.names}
+            wanted_here |= {name: Wanted("b", (len(index),)) for name in ("by_fallback",) if name in stored.names}
+            for name, wanted in wanted_here.items():
                 arrays[name] = stored.read(name, wanted, left)
                 left -= arrays[name].nbytes
         trajectory = Trajectory(scenario=scenario, **stated, **arrays)

@@ -21,14 +21,9 @@ BY_STEP = (
 )
 LOADING = "branch_loading_percent"  # by limited branch, where there is one
 BY_NODE = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
-MAY_BE_UNKNOWN = (
-    "vm_pu",
-    "loss_mw",
-    "slack_p_mw",
-    "slack_q_mvar",
-    "residual_mva",
-    LOADING,
-)  # where a power flow failed
+HELD = ("held_p_mw", "held_q_mvar")  # of feeders that hold voltages beside the slack's
+# where a power flow failed
+MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva", LOADING, *HELD)
 BY_AGENT = ("local_reward", "reward")
 
 

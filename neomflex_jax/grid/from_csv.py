@@ -5,8 +5,10 @@ q_impedance_share]``, nominal consumption, and shares of it that follow the volt
 to_bus,r_ohm,x_ohm,in_service[,equivalent,max_i_ka,max_loading_percent,g_us,b_us,ratio,shift_degree,rated_ratio]``; an
 empty ``max_i_ka`` is a rating that is not known, an empty ``max_loading_percent`` no limit, and an `equivalent` (1) may
 have ``r_ohm`` below 0. ``elements.csv``, optional: ``element,index,name,bus,type,p_mw,q_mvar``, what the loads are the
-sum of, `element` being load, sgen or storage and generation below 0. ``feeder.toml``, optional: ``slack_bus`` (default:
-the first row), ``slack_vm_pu`` (1.0), and what the loads hold of generators and storages (``own_generators``,
+sum of, `element` being load, sgen or storage and generation below 0. ``held_voltages.csv``, optional: ``bus,vm_pu,p_mw,
+va_degree``, buses beside the slack whose voltage is held, by a generator that produces ``p_mw`` where ``va_degree`` is
+empty, else by a further external grid of that angle. ``feeder.toml``, optional: ``slack_bus`` (default: the first
+row), ``slack_vm_pu`` (1.0), and what the loads hold of generators and storages (``own_generators``,
 ``own_generation_mw``, ``own_storages``, ``own_storage_mw``).
 
 Further columns are the user's own (names, remarks), unless they look like one of the above that is not there: a
@@ -25,13 +27,15 @@ from neomflex_jax.errors import MOST_SHOWN, InputError, short_path, shown, unkno
 from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.tables import integers, numbers, read_table
 from neomflex_jax.files.toml_lines import read_toml
-from neomflex_jax.grid.columns import FeederColumns
+from neomflex_jax.grid.columns import FeederColumns, Held
 from neomflex_jax.grid.elements import NO_ELEMENTS, TABLES, Element, Elements
 from neomflex_jax.grid.parts import OwnDevices
 
 BUSES, BRANCHES, ELEMENTS, SETTINGS = "buses.csv", "branches.csv", "elements.csv", "feeder.toml"
+HELD = "held_voltages.csv"
 BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
 ELEMENT_COLUMNS = ("element", "index", "name", "bus", "type", "p_mw", "q_mvar")
+HELD_COLUMNS = ("bus", "vm_pu", "p_mw", "va_degree")
 BRANCH_COLUMNS = ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service")
 SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
 SHARE_COLUMNS = tuple(f"{power}_{part}_share" for power in "pq" for part in ("current", "impedance"))
@@ -78,6 +82,7 @@ def read_columns(folder: Path) -> FeederColumns:
         slack_vm_pu=float(settings.get("slack_vm_pu", 1.0)),
         own_devices=OwnDevices(**own),
         elements=_read_elements(folder / ELEMENTS, columns),
+        held=_read_held(folder / HELD),
         source=str(folder),
         **columns,
     )
@@ -106,6 +111,17 @@ def _read_elements(path: Path, columns: dict[str, Any]) -> Elements:
             raise InputError(f"{path}: at bus {label} they add up to {total[off[0]]:g}, and {BUSES} has {stated:g}")
     rows = zip(kinds, index, names, bus, p_mw.tolist(), q_mvar.tolist(), types, strict=True)
     return Elements(tuple(Element(*row) for row in rows))
+
+
+def _read_held(path: Path) -> list[Held]:
+    """Read which voltages are held beside the slack's; none without the file."""
+    if not is_there(path):
+        return []
+    table = _Table(path, HELD_COLUMNS, ())
+    vm_pu, p_mw, va_degree = table.numbers("vm_pu"), table.numbers("p_mw"), table.numbers_or_empty("va_degree")
+    assert va_degree is not None  # a required column
+    rows = zip(table.integers("bus"), vm_pu.tolist(), p_mw.tolist(), va_degree.tolist(), strict=True)
+    return [Held(bus, vm, p, None if np.isnan(va) else va) for bus, vm, p, va in rows]
 
 
 class _Table:

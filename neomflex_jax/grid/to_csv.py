@@ -19,26 +19,20 @@ from neomflex_jax.grid import from_csv as files
 from neomflex_jax.grid.checks import SLIGHTLY
 from neomflex_jax.grid.feeder import Feeder
 
-FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.SETTINGS)
+FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.HELD, files.SETTINGS)
 
 
 def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
-    """Write ``buses.csv``, ``branches.csv``, ``feeder.toml`` and, where known, ``elements.csv`` into `folder`.
+    """Write ``buses.csv``, ``branches.csv``, ``feeder.toml`` and what else there is of the files into `folder`.
 
     They replace those that are there; gives the folder.
 
     Raises
     ------
     InputError
-        If the feeder has generators or several external grids, or the folder holds anything else: it may be somebody's
-        data, and would look like a part of the feeder.
+        If the folder holds anything else: it may be somebody's data, and would look like a part of the feeder.
     """
     folder = Path(folder)
-    if feeder.held is not None:
-        raise InputError(
-            f"feeder {feeder.name!r} holds voltages by generators or several external grids, for which these files "
-            "have no columns; use the net.json itself wherever a feeder folder can be named"
-        )
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give a folder")
     others = sorted(path.name for path in folder.iterdir() if path.name not in (*FILES, NEW)) if folder.exists() else []
@@ -56,6 +50,8 @@ def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
         _write_table(new / files.BRANCHES, _branch_columns(feeder))
         if feeder.elements:
             _write_table(new / files.ELEMENTS, _element_columns(feeder))
+        if feeder.held is not None:
+            _write_table(new / files.HELD, _held_columns(feeder))
         write_whole(new / files.SETTINGS, settings)
         swap_in(new, folder, (files.BUSES,), FILES)  # without its buses it is no feeder: never half of another
     return folder
@@ -77,6 +73,14 @@ def _element_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
     return {
         column: [getattr(row, name) for row in rows] for column, name in zip(files.ELEMENT_COLUMNS, own, strict=True)
     }
+
+
+def _held_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
+    held = feeder.held
+    assert held is not None
+    buses = [feeder.bus_labels[position] for position in held.bus]
+    angles = np.where(held.is_slack, held.va_degree, np.nan)
+    return dict(zip(files.HELD_COLUMNS, (buses, held.vm_pu, held.p_mw, angles), strict=True))
 
 
 def _branch_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:

@@ -14,10 +14,11 @@ from jaxtyping import Num
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
+from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac
 from neomflex_jax.powerflow.methods.method import Method
-from neomflex_jax.powerflow.methods.register import method_named
+from neomflex_jax.powerflow.methods.register import check_fallback, method_named
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit
 from neomflex_jax.powerflow.network.setting import Setting, with_setting
 from neomflex_jax.powerflow.network.tree import TreeNetwork
@@ -122,6 +123,7 @@ def bind(
     method: str = "ac",
     ac_config: AcConfig = AcConfig(),
     *,
+    fallback: str = "",
     network: str = "auto",
     sweeps: bool = True,
     taps: Sequence[tuple[int, int]] = (),
@@ -138,6 +140,9 @@ def bind(
         its source and what it neglects.
     ac_config
         Tolerance and iteration limit of `ac` and `newton`.
+    fallback
+        `newton` hands the cases that `ac` gives up to Newton's method; `by_fallback` of the result says which it found.
+        What `ac` solves itself costs no more. Other methods have nothing to hand over, and ignore it.
     network
         Form of the impedances: `dense` for any feeder, `tree` or `sweep` for a radial one, `auto` for the fastest.
     sweeps
@@ -154,15 +159,19 @@ def bind(
     Raises
     ------
     InputError
-        If there is no such method or form, a tree is asked for and the feeder has a loop, sweeps are asked for and
-        forbidden, a loop has no reactance on which `dc` could solve it, or a ratio cannot be set at one of `taps`.
+        If there is no such method, fallback or form, a tree is asked for and the feeder has a loop, sweeps are asked
+        for and forbidden, a loop has no reactance on which `dc` could solve it, or a ratio cannot be set at one of
+        `taps`.
     """
     kind = method_named(method)
     if taps:
         check_can_be_set(kind)
     if kind.fitted:
         return calibrate(feeder, *_samples_around_loads(feeder), network=network, sweeps=sweeps)
-    return PowerFlow(_grid(feeder, kind, network, sweeps, tap_branches(feeder, taps)), kind.configured(ac_config))
+    chosen = kind.configured(ac_config)
+    if check_fallback(fallback) and isinstance(chosen, Ac):
+        chosen = chosen.with_fallback()
+    return PowerFlow(_grid(feeder, kind, network, sweeps, tap_branches(feeder, taps)), chosen)
 
 
 @platform_is_there()

@@ -28,5 +28,9 @@ class PowerFlowResult:
     converged: Bool[Array, " ..."]  # finite, and for an iterative method the stop test was met
     residual_mva: Float[Array, " ..."]  # largest bus mismatch of the AC equations at these voltages
     iterations: Int[Array, " ..."]  # 0 for the methods that do not iterate
+    by_fallback: Bool[Array, " ..."] | None = None  # found after `ac` gave up, where a fallback was asked for
+    # what holds a voltage beside the slack delivers, in the order of `feeder.held`; None where nothing does
+    held_p_mw: Float[Array, "... n_held"] | None = None
+    held_q_mvar: Float[Array, "... n_held"] | None = None
 
     __repr__ = one_line

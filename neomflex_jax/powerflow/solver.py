@@ -32,6 +32,7 @@ def power_flow(
     ac_config: AcConfig = AcConfig(),
     fields: Sequence[str] | None = None,
     *,
+    fallback: str = "",
     sweeps: bool = True,
     tap_ratio: Mapping[tuple[int, int], ArrayLike] | None = None,
     shunt_mvar: Mapping[int, ArrayLike] | None = None,
@@ -53,6 +54,8 @@ def power_flow(
     fields
         What is needed of the result, `("vm_pu", "converged")` say; the rest is None and is not computed, which for
         large batches more than doubles the speed. None takes all.
+    fallback
+        `newton` hands the cases that `ac` gives up to Newton's method, as in `bind`; a bound method keeps its own.
     sweeps
         False takes matrix products in the place of machine code, as in `bind`, for a bound method too.
     tap_ratio
@@ -70,8 +73,8 @@ def power_flow(
     Raises
     ------
     InputError
-        On an unknown method or field, or a last axis of another length; outside jit also on NaN or infinite injections;
-        on a branch or bus that there is not, or a method that knows no taps.
+        On an unknown method, fallback or field, or a last axis of another length; outside jit also on NaN or infinite
+        injections; on a branch or bus that there is not, or a method that knows no taps.
     """
     taps, shunts = dict(tap_ratio or {}), dict(shunt_mvar or {})
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
@@ -82,7 +85,7 @@ def power_flow(
             raise InputError("tap_ratio names other branches than the method was bound with; see taps of bind")
         taps = {ends[branch]: taps[ends[branch]] for branch in method.grid.tap_branches if taps}
     else:
-        solver = bind(feeder, method, ac_config, sweeps=sweeps, taps=tuple(taps))
+        solver = bind(feeder, method, ac_config, fallback=fallback, sweeps=sweeps, taps=tuple(taps))
     if not sweeps:
         solver = solver.by_products()
     if solver.grid.topology != feeder.topology:

@@ -15,7 +15,7 @@ from neomflex_jax.devices.registry import STANDING, is_packaged, registered_kind
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
 from neomflex_jax.one_line import cut
-from neomflex_jax.powerflow import check_method
+from neomflex_jax.powerflow import check_fallback, check_method
 from neomflex_jax.profiles.config import PLAIN, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
@@ -43,6 +43,7 @@ class Scenario:
     flexible_loads: tuple[FlexibleLoad, ...] = ()
     description: str = ""
     power_flow: str = "ac"
+    fallback: str = ""  # newton: solves what `ac` gives up
     profiles: str = "training"
     evaluation_profiles: str = "testing"
     tariff_column: str = ""  # of the profiles: price of energy in money per MWh; none if empty
@@ -63,6 +64,7 @@ class Scenario:
 
     def __post_init__(self) -> None:
         check_method(self.power_flow)
+        check_fallback(self.fallback)
         if not 0 < self.step_hours <= 24:
             raise InputError(f"step_hours = {self.step_hours} must lie above 0 and at most at 24")
         if not 2 <= self.steps_per_day <= MOST_STEPS:
@@ -138,7 +140,7 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Plain nested values, as in the TOML file, and which modules have to be imported to read them."""
         values = dataclasses.asdict(self)
-        for name, absent in (("series", PLAIN), ("loading", UNLIMITED)):
+        for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", "")):
             if getattr(self, name) == absent:
                 values.pop(name)
         tables: dict[str, Any] = values.pop("further")

@@ -108,9 +108,27 @@ def test_a_method_of_one_voltage_refuses(held_feeder: nf.Feeder, method: str) ->
         nf.bind(held_feeder, method)
 
 
-def test_a_folder_of_files_refuses(held_feeder: nf.Feeder, tmp_path: Any) -> None:
-    with pytest.raises(InputError, match=r"no columns; use the net\.json"):
-        write_feeder(held_feeder, tmp_path / "feeder")
+def test_a_folder_of_files_gives_the_same_feeder(tmp_path: Any) -> None:
+    held = [Held(2, 1.01, 0.3), Held(3, 0.99, va_degree=-1.5)]
+    more = {"bus_labels": [1, 2, 3], "vn_kv": [20] * 3, "load_p_mw": [0, 1, 0], "load_q_mvar": [0, 0.2, 0]}
+    feeder = two_buses(held=held, branches=[(1, 2), (2, 3)], r_ohm=[0.5, 0.5], x_ohm=[1.0, 1.0], **more)
+    folder = write_feeder(feeder, tmp_path / "feeder")
+    assert feeder_hash(nf.load_feeder(folder)) == feeder_hash(feeder)
+    assert (folder / "held_voltages.csv").read_text("utf-8").splitlines()[1:] == ["2,1.01,0.3,", "3,0.99,0.0,-1.5"]
+
+
+@pytest.mark.parametrize("method", ["ac", "newton"])
+def test_a_generator_on_one_line_by_hand(method: str) -> None:
+    """Without resistance: p = v1 v2 sin(va) / x, and at the held end q = (v2^2 - v1 v2 cos(va)) / x."""
+    feeder = two_buses(load_p_mw=[0, 0], load_q_mvar=[0, 0], r_ohm=[0.0], held=[Held(2, 1.02, p_mw=40.0)])
+    x = 1.0 / 20**2  # per unit of 1 MVA
+    va = np.arcsin((40.0 - 3.0) * x / 1.02)
+    with jax.enable_x64(True):
+        flow = jax.tree.map(np.asarray, nf.power_flow(feeder, np.array([0.0, -3.0]), np.array([0.0, 0.5]), method))
+    np.testing.assert_allclose(np.deg2rad(flow.va_degree[1]), va, atol=1e-12)
+    np.testing.assert_allclose(flow.held_p_mw, [40.0])
+    np.testing.assert_allclose(flow.held_q_mvar, [(1.02**2 - 1.02 * np.cos(va)) / x - 0.5], atol=1e-8)
+    np.testing.assert_allclose(flow.slack_p_mw, -37.0, atol=1e-9)
 
 
 def two_buses(**values: Any) -> nf.Feeder:

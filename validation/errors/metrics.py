@@ -208,8 +208,14 @@ def _counts(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
 
 
 def _errors(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
-    names = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")
-    return {name: summarise(getattr(trajectory, name), getattr(replayed, name)) for name in names}
+    errors = {name: summarise(getattr(trajectory, name), getattr(replayed, name)) for name in ("vm_pu", "loss_mw")}
+    for name, held in (("slack_p_mw", "held_p_mw"), ("slack_q_mvar", "held_q_mvar")):
+        recorded, pandapower = getattr(trajectory, name), getattr(replayed, name)
+        if getattr(replayed, held) is not None:  # each that holds a voltage has to deliver what it does in pandapower
+            recorded = np.column_stack([recorded, getattr(trajectory, held)])
+            pandapower = np.column_stack([pandapower, getattr(replayed, held)])
+        errors[name] = summarise(recorded, pandapower)
+    return errors
 
 
 def _side_by_side(trajectory: Trajectory, replayed: Replay, series: Series) -> dict[str, Any]:

@@ -75,6 +75,8 @@ def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]
     width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_node)
     width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_node) | {"local_reward": n_agents, "reward": n_agents}
     width |= {name: len(own) for twin, own in twins_of(scenario) for name in twin.recorded}
+    if feeder.held is not None:
+        width |= dict.fromkeys(("held_p_mw", "held_q_mvar"), len(feeder.held.bus))
     grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
     plain = ("dataset_index", "demand", "solar", "load_q_factor", "price", "residual_mva", *grid)
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in width.items()}

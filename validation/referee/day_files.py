@@ -50,6 +50,7 @@ class DayFiles:
     key: str  # of the grid
     n_bus: int
     n_branch: int
+    n_held: int
 
     def read(self, day: SetPoints) -> Solved | None:
         """Read a day's answers; None if there are none that can be trusted."""
@@ -85,6 +86,8 @@ class DayFiles:
     def _wanted(self, n: int) -> dict[str, Wanted]:
         by_step = {name: Wanted("f", (n,)) for name in ("loss_mw", "slack_p_mw", "slack_q_mvar")}
         by_step |= {"status": Wanted("U", (n,)), "attempts": Wanted("i", (n,))}
+        if self.n_held:
+            by_step |= {name: Wanted("f", (n, self.n_held)) for name in ("held_p_mw", "held_q_mvar")}
         return by_step | {"vm_pu": Wanted("f", (n, self.n_bus)), "branch_i_ka": Wanted("f", (n, self.n_branch))}
 
 
@@ -101,7 +104,8 @@ def day_files(folder: str | Path, key: str, feeder: Feeder) -> DayFiles:
         where.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{where}: cannot keep finished days here ({error}); give another folder") from error
-    return DayFiles(where, key, feeder.n_bus, feeder.topology.n_branch)
+    n_held = 0 if feeder.held is None else len(feeder.held.bus)
+    return DayFiles(where, key, feeder.n_bus, feeder.topology.n_branch, n_held)
 
 
 def forget_days(folder: str | Path) -> None:

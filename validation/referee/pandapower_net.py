@@ -28,6 +28,7 @@ from validation.recompute.twins import feed_ins_of
 from validation.referee.feeder_net import net_from_feeder, runpp_needs
 from validation.referee.grid_settings import SetRows, add_settings
 from validation.referee.net_agreement import check_agreement, rows_of_branches
+from validation.referee.supply import Supply, supply_of
 
 PANDAPOWER_FEEDERS = ("case33bw",)  # packaged feeders whose data pandapower ships too, under the same name
 BUS_COLUMNS = {
@@ -37,6 +38,7 @@ BUS_COLUMNS = {
     "shunt": ("bus",),
     "load": ("bus",),
     "ext_grid": ("bus",),
+    "gen": ("bus",),
     "storage": ("bus",),
     "sgen": ("bus",),
 }
@@ -54,8 +56,14 @@ class GridResults:
     slack_p_mw: np.ndarray  # (n,) import
     slack_q_mvar: np.ndarray  # (n,)
     branch_i_ka: np.ndarray  # (n, n_branch) as `powerflow.result` has it, 0 in open branches
+    held_p_mw: np.ndarray | None = None  # (n, n_held) what is delivered where voltages beside the slack's are held
+    held_q_mvar: np.ndarray | None = None
 
     __repr__ = one_line
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of them by name."""
+        return {name: values for name, values in vars(self).items() if values is not None}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +78,7 @@ class PandapowerNet:
     load_bus: np.ndarray  # (n_load,) position of its bus in the feeder's order
     line_rows: np.ndarray  # (n_branch,) row of one copy's line table, -1 where the branch is a transformer
     trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
+    supply: Supply
     feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
     sets: tuple[SetRows, ...]  # positions of tap changers and shunts
     needs: dict[str, Any]  # options of runpp that this grid needs
@@ -106,9 +115,8 @@ class PandapowerNet:
         return GridResults(
             vm_pu=vm_pu[self.bus_rows],
             loss_mw=loss_mw,
-            slack_p_mw=net.res_ext_grid["p_mw"].to_numpy().copy(),
-            slack_q_mvar=net.res_ext_grid["q_mvar"].to_numpy().copy(),
             branch_i_ka=self._branch_i_ka(),
+            **self.supply.read(net, self.n_copies),
         )
 
     def _branch_i_ka(self) -> np.ndarray:
@@ -165,6 +173,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         load_bus=np.array([feeder.bus_position(bus) for bus in one.load["bus"]], int),
         line_rows=line_rows,
         trafo_rows=trafo_rows,
+        supply=supply_of(one, feeder),
         feed_in=feed_in,
         sets=sets,
         needs=runpp_needs(feeder),

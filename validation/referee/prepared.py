@@ -21,6 +21,7 @@ from validation.recompute.devices.twin import FeedIn
 from validation.recompute.set_points import SetPoints, idle
 from validation.recompute.twins import feed_ins_of
 from validation.referee.pandapower_net import PandapowerNet, build_net
+from validation.referee.prepared_held import HeldBuses, held_voltages
 from validation.referee.runpp import OK, RUNPP_OPTIONS, Solved, solve, solve_stubbornly
 
 MOST_SWEEPS = 60
@@ -79,6 +80,7 @@ class StepSolver:
     load_p_mw: np.ndarray  # (n_bus,) nominal
     load_q_mvar: np.ndarray
     feed_in: tuple[tuple[FeedIn, np.ndarray], ...]  # of each kind, with the positions of its devices' buses (n_device,)
+    held: HeldBuses | None  # beside the slack's
     as_set: dict[bytes, Prepared | None] = field(default_factory=dict)  # matrices by what devices set in the grid
 
     def solve(self, step: SetPoints) -> Solved:
@@ -119,7 +121,7 @@ class StepSolver:
 
     def _by_matrices(self, prepared: Prepared, step: SetPoints) -> Solved | None:
         s = self._injections(step) / prepared.s_base_mva
-        u = prepared.voltages(s)
+        u = prepared.voltages(s) if self.held is None else self._held_voltages(prepared, self.held, s)
         if u is None:
             return None
         from_i, to_i = prepared.y_from @ u, prepared.y_to @ u
@@ -128,7 +130,12 @@ class StepSolver:
         row = prepared.closed_row
         slack = prepared.slack
         drawn = (prepared.slack_u * np.conj((prepared.y_bus[slack] @ u)[0]) - s[slack]) * prepared.s_base_mva
-        return {
+        delivered = {}
+        if self.held is not None:
+            at_held = (u * np.conj(prepared.y_bus @ u) - s)[self.held.bus] * prepared.s_base_mva
+            drawn += (at_held - self.held.p_mw)[self.held.is_slack].sum()
+            delivered = {"held_p_mw": at_held.real[None], "held_q_mvar": at_held.imag[None]}
+        return delivered | {
             "vm_pu": np.abs(u)[None],
             "loss_mw": np.array([(from_end + to_end).real.sum() * prepared.s_base_mva]),
             "slack_p_mw": np.array([drawn.real]),
@@ -137,6 +144,11 @@ class StepSolver:
             "status": np.array([OK], "<U16"),
             "attempts": np.ones(1, int),
         }
+
+    def _held_voltages(self, prepared: Prepared, held: HeldBuses, s: np.ndarray) -> np.ndarray | None:
+        wanted, y = s.copy(), prepared.y_bus.toarray()
+        wanted[held.bus] += held.p_mw / prepared.s_base_mva
+        return held_voltages(held, y, wanted, prepared.slack, prepared.slack_u, prepared.tolerance)
 
     def _injections(self, step: SetPoints) -> np.ndarray:
         """Net injections p + jq of one step, (n_bus,), MW and Mvar into the grid."""
@@ -164,7 +176,8 @@ def step_solver(scenario: Scenario, feeder: Feeder) -> StepSolver:
         (powers, np.array([feeder.bus_position(device.bus) for device in devices], int))
         for powers, devices in feed_ins_of(scenario)
     )
-    bare = StepSolver(net, feeder, None, load_p_mw, load_q_mvar, feed_in)
+    held = None if feeder.held is None else HeldBuses.of(feeder.held)
+    bare = StepSolver(net, feeder, None, load_p_mw, load_q_mvar, feed_in, held)
     if net.sets:  # matrices hold for one setting: each is prepared when it first comes up
         return bare
     light = idle(scenario, np.full(1, 0.1), np.full(1, 0.1))

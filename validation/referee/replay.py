@@ -36,6 +36,8 @@ class Replay:
     surplus_mw: np.ndarray  # (n,) power that nobody accounts for
     status: np.ndarray  # (n,) ok, not_converged, non_finite or unsupplied
     attempts: np.ndarray  # (n,) power flows tried, 1 unless the first failed
+    held_p_mw: np.ndarray | None = None  # (n, n_held) delivered where voltages beside the slack's are held
+    held_q_mvar: np.ndarray | None = None
 
     __repr__ = one_line
 
@@ -109,7 +111,9 @@ def replay_record(record: Record, spread: Spread, on_step: OnStep | None = None)
 
 
 def _surplus_mw(record: Record, solved: Solved) -> np.ndarray:
-    """Import and injections without what shunts and losses take, (n,)."""
+    """Import, generation and injections without what shunts and losses take, (n,)."""
     shunts = record.feeder.shunts
     shunts_mw = 0.0 if shunts is None else solved["vm_pu"] ** 2 @ np.asarray(shunts.p_mw, float)
-    return solved["slack_p_mw"] + record.p_injection_mw.sum(axis=1) - shunts_mw - solved["loss_mw"]
+    held = record.feeder.held
+    generated_mw = 0.0 if held is None else float(np.sum(held.p_mw))
+    return solved["slack_p_mw"] + record.p_injection_mw.sum(axis=1) + generated_mw - shunts_mw - solved["loss_mw"]

@@ -98,7 +98,7 @@ def _solve_together(built: PandapowerNet, set_points: SetPoints) -> Solved | Non
     if status != OK:
         return None
     n = len(set_points)
-    answer = {name: values[:n] for name, values in vars(results).items()}
+    answer = {name: values[:n] for name, values in results.arrays().items()}
     return answer | {"status": np.full(n, OK, "<U16"), "attempts": np.ones(n, int)}
 
 
@@ -115,7 +115,7 @@ def solve_stubbornly(built: PandapowerNet, step: SetPoints) -> Solved:
     while status != OK and attempts <= len(RETRY_LADDER):
         results, status = solve(built, step, RUNPP_OPTIONS | RETRY_LADDER[attempts - 1])
         attempts += 1
-    return vars(results) | {"status": np.array([status], "<U16"), "attempts": np.array([attempts])}
+    return results.arrays() | {"status": np.array([status], "<U16"), "attempts": np.array([attempts])}
 
 
 def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, object]) -> tuple[GridResults, str]:
@@ -131,7 +131,7 @@ def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, object
     except pandapower.LoadflowNotConverged:
         return _nothing(built), NOT_CONVERGED
     results = built.read()
-    if built.net.converged and all(np.isfinite(values).all() for values in vars(results).values()):
+    if built.net.converged and all(np.isfinite(values).all() for values in results.arrays().values()):
         return results, OK
     return _nothing(built), UNSUPPLIED if unsupplied(built) else NON_FINITE if built.net.converged else NOT_CONVERGED
 
@@ -139,4 +139,5 @@ def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, object
 def _nothing(built: PandapowerNet) -> GridResults:
     rows = np.full(built.n_copies, np.nan)
     branches = np.full((built.n_copies, len(built.line_rows)), np.nan)
-    return GridResults(np.full(built.bus_rows.shape, np.nan), rows, rows, rows, branches)
+    held = np.full((built.n_copies, built.supply.n_held), np.nan) if built.supply.n_held else None
+    return GridResults(np.full(built.bus_rows.shape, np.nan), rows, rows, rows, branches, held, held)

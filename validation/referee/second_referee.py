@@ -80,6 +80,12 @@ def ask_again(record: Record, replayed: Replay, within_pu: float = AGREEMENT_PU)
     from power_grid_model.errors import PowerGridError
 
     feeder = record.feeder
+    if feeder.held is not None:
+        return _silent(
+            number,
+            f"{PROGRAM} {number} is not asked: feeder {feeder.name!r} has generators or several external grids, which "
+            "the model built for it here leaves out",
+        )
     try:
         answers = _solve_as_set(record)
     except PowerGridError as error:

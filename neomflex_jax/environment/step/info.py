@@ -29,7 +29,7 @@ class StepInfo(Mapping[str, Array]):
 
     vm_pu: Float[Array, "... n_node"]  # voltage magnitudes
     loss_mw: Float[Array, " ..."]  # losses of all branches
-    slack_p_mw: Float[Array, " ..."]  # import through the slack bus
+    slack_p_mw: Float[Array, " ..."]  # import through the slack bus, and all further external grids
     slack_q_mvar: Float[Array, " ..."]  # likewise
     converged: Bool[Array, " ..."]  # the power flow has an answer
     residual_mva: Float[Array, " ..."]  # largest power imbalance of any bus
@@ -47,7 +47,10 @@ class StepInfo(Mapping[str, Array]):
     constraint_cost: Float[Array, "... n_agents n_constraints"]  # see `Environment.constraint_names`
     clipped_actions: Int[Array, "... n_agents"]  # entries that were outside -1..1
     nan_actions: Int[Array, "... n_agents"]  # entries that were NaN and counted as 0
-    devices: Mapping[str, Array]  # (n_device,) each: what kinds record, see `recorded` in `devices/`
+    # (n_device,) each: what kinds record, see `recorded` in `devices/`; and, where the feeder holds voltages beside the
+    # slack's, held_p_mw and held_q_mvar, (n_held,), what delivers there in the order of `feeder.held`;
+    # with a fallback by_fallback, (), whether it found the answer
+    devices: Mapping[str, Array]
     terms: Mapping[str, Array]  # (n_agents,) each: the reward's terms, as ``reward_<term>``
     branch_loading_percent: Float[Array, "... n_limited"] | None = None  # where the scenario limits loadings
 

@@ -36,6 +36,10 @@ def record_step(
     kept: dict[str, Array] = {}
     for kind in task.kinds:
         kept |= kind.kept(delivered.by_table[kind.table].store)
+    if flow.by_fallback is not None:
+        kept["by_fallback"] = flow.by_fallback
+    if flow.held_p_mw is not None and flow.held_q_mvar is not None:
+        kept |= {"held_p_mw": known(flow.held_p_mw), "held_q_mvar": known(flow.held_q_mvar)}
     return StepInfo(
         vm_pu=known(flow.vm_pu),
         loss_mw=known(flow.loss_mw),

@@ -14,7 +14,7 @@ memory cost that does not depend on the iterations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -25,6 +25,7 @@ from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.fixed_point import solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, newton_steps
 from neomflex_jax.powerflow.methods.results import bus_current, exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own, apart, together
@@ -33,7 +34,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps.door import Sweep, ac_by_sweeps, can_sweep
 
-Voltage = tuple[Array, Array]  # real and imaginary part
+FALLBACK_STEPS = 30  # of Newton's method, which needs five or so
 Solved = tuple[Array, Array, Array, Array]  # rises' real and imaginary part, whether it converged, evaluations
 
 
@@ -46,11 +47,16 @@ class Ac(Method):
     exact = True
     sweep = Sweep.AC
     config: AcConfig = field(default=AcConfig(), metadata=STATIC)
+    fallback: bool = field(default=False, metadata=STATIC)  # cases that are given up go on by Newton's method
 
     @classmethod
     def configured(cls, ac_config: AcConfig) -> Ac:
         """Make the method with a tolerance and an iteration limit."""
         return cls(ac_config)
+
+    def with_fallback(self) -> Ac:
+        """Return the same, cases that it gives up going on by Newton's method."""
+        return replace(self, fallback=True)
 
     def piece_sizes(self, grid: PerUnitFeeder, fields: tuple[str, ...] | None) -> PieceSizes:
         """Sizes in which a CPU solves a batch; they do not depend on `fields`."""
@@ -69,21 +75,30 @@ class Ac(Method):
             gr, gi = grid.drop(*bus_current(grid, inner_p, inner_q, wr + dr, wi + di))
             return rise[0] - network.leave(gr), rise[1] - network.leave(gi)
 
-        def solve(_: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
+        tolerance = self.config.tolerance(p.dtype)
+
+        def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, ...]]:
             shared, own = apart(jax.lax.stop_gradient(grid))
             rise_r, rise_i, converged, evaluations = _batched(self.config)(shared, own, p, q)
+            rise, first = (rise_r, rise_i), converged
+            if self.fallback:  # a loop without a step for those that converged
+                rise, converged, evaluations = newton_steps(
+                    function,
+                    jax.tree.map(lambda found, none: jnp.where(first, found, none), rise, start),
+                    done=first,
+                    count=evaluations,
+                    tolerance=tolerance,
+                    max_iterations=evaluations + FALLBACK_STEPS,
+                )
             # floats, because custom_root differentiates what it returns
-            return (rise_r, rise_i), (converged.astype(p.dtype), evaluations.astype(p.dtype))
+            return rise, tuple(part.astype(p.dtype) for part in (converged, evaluations, converged & ~first))
 
         start = (jnp.zeros_like(p), jnp.zeros_like(q))
-        rise, (converged, evaluations) = lax.custom_root(
-            unbalance,
-            start,
-            solve,
-            contraction_solve(self.config.tolerance(p.dtype), self.config.max_iterations),
-            has_aux=True,
-        )
-        return exact_result(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
+        # where only Newton's method finds the way, the map is no contraction
+        solve_linear = krylov_solve if self.fallback else contraction_solve(tolerance, self.config.max_iterations)
+        rise, (converged, evaluations, later) = lax.custom_root(unbalance, start, solve, solve_linear, has_aux=True)
+        flow = exact_result(grid, p, q, *rise, converged=converged > 0, iterations=evaluations.astype(jnp.int32))
+        return replace(flow, by_fallback=later > 0) if self.fallback else flow
 
 
 def _batched(config: AcConfig) -> Callable[..., Solved]:

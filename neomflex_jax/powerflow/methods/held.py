@@ -1,15 +1,13 @@
 """AC power flow where more voltages than the slack's are held, by generators or by further external grids.
 
-    p + jq = v conj(Y v),  v = vm e^{j va}
+``d <- d - J^-1 F(d)`` with the equations F of `network/held.py` and their Jacobian J at the state that they start from,
+factorised once; a case that this does not lead anywhere starts again by Newton's steps, on the same product. Sources:
+simplified and full Newton methods, J. M. Ortega, W. C. Rheinboldt, "Iterative Solution of Nonlinear Equations in
+Several Variables", 1970, chapter 7. `ac` and `newton` both take it, for the impedances on which they iterate elsewhere
+belong to a feeder with one slack.
 
-per unit, with Y the bus admittances and p + jq what is injected. Unknown are va at every bus but those of external
-grids, and vm at every bus that nothing holds; q of a generator, and p and q of an external grid, follow from v.
-Newton's method in polar form, started from the angles of the DC power flow: W. F. Tinney, C. E. Hart, "Power flow
-solution by Newton's method", IEEE Trans. Power Apparatus and Systems 86, 1967. `ac` and `newton` both take it, for the
-impedances on which they iterate elsewhere belong to a feeder with one slack.
-
-The Jacobian is written down and factorised, some (2 n_bus)^2 numbers a case. Limits of q are not enforced, as
-`pandapower.runpp` does not by default. Derivatives come from the implicit function theorem at the solution.
+Limits of q are not enforced, as `pandapower.runpp` does not by default. Derivatives come from the implicit function
+theorem at the solution.
 """
 
 from __future__ import annotations
@@ -21,140 +19,128 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, newton_steps
 from neomflex_jax.powerflow.methods.results import assemble, at_voltage, branch_currents, charging_losses, series_losses
+from neomflex_jax.powerflow.network.held import HeldNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 
-RESISTIVE = 1e-3  # share of r below which x says nothing of a branch's flow
-MOST_STEPS = 30  # Newton's method needs five or so; what it has not found then, it will not find
+MOST_SIMPLE_STEPS = 40  # a day of ordinary operation needs some ten
 
 
 def solve_held(
     grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array, config: AcConfig
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,); what generators produce comes on top of the injections."""
-    assert grid.held is not None
-    n, base = grid.topology.n_bus, grid.s_base_mva
-    bus, at_slack = np.array(grid.held.bus), np.array(grid.held.is_slack)
-    angle_given, vm_given = np.zeros(n, bool), np.zeros(n, bool)
-    angle_given[[grid.topology.slack, *bus[at_slack]]] = True
-    vm_given[[grid.topology.slack, *bus]] = True
-    dtype = p_injection_mw.dtype
-    vm_set = jnp.ones(n, dtype).at[grid.topology.slack].set(grid.slack_vm).at[bus].set(grid.held.vm_pu)
-    va_set = jnp.zeros(n, dtype).at[bus].set(jnp.deg2rad(grid.held.va_degree))
-    produced = jnp.zeros(n, dtype).at[bus].set(grid.held.p_mw) / base
+    network = _as_set(grid)
+    bus, base = np.array(network.bus, int), grid.s_base_mva
     p_nominal, q_nominal = p_injection_mw / base, q_injection_mvar / base
-    y = bus_admittances(grid)
 
-    def injected(x: Array) -> tuple[Array, Array]:
-        p, q = at_voltage(grid.dependence, p_nominal, q_nominal, x[n:])
-        return p + produced, q
+    def injected(d: Voltage) -> Voltage:
+        ur, ui = network.voltages(d)
+        p, q = at_voltage(grid.dependence, p_nominal, q_nominal, jnp.sqrt(ur**2 + ui**2))
+        return p.at[bus].add(network.p_mw.astype(p.dtype) / base), q
 
-    def powers(x: Array) -> Array:
-        v = x[n:] * jnp.exp(1j * x[:n])
-        return v * jnp.conj(y @ v)
-
-    def unbalance(x: Array) -> Array:
-        s, (p, q) = powers(x), injected(x)
-        return jnp.concatenate(
-            [jnp.where(angle_given, x[:n] - va_set, s.real - p), jnp.where(vm_given, x[n:] - vm_set, s.imag - q)]
-        )
-
-    start = jnp.concatenate([_lossless_angles(grid, p_nominal + produced, va_set, angle_given), vm_set])
-    x, (converged, steps) = lax.custom_root(unbalance, start, _newton(config, dtype), _solve_linear, has_aux=True)
-    s, (p, q) = powers(x), injected(x)
-    found_q = jnp.where(vm_given & ~angle_given, s.imag, q)
-    off_p, off_q = jnp.where(angle_given, 0.0, s.real - p), jnp.where(vm_given, 0.0, s.imag - q)
-    v = x[n:] * jnp.exp(1j * x[:n])
-    j = _series_currents(grid, v)
-    series, charging = series_losses(grid, j.real, j.imag), charging_losses(grid, v.real, v.imag)
+    d, converged, steps = solve_voltages(network, injected, p_nominal, config)
+    (sp, sq), (p, q) = network.powers(d), injected(d)
+    external, generator = np.array(network.is_external), np.array(network.is_generator)
+    off_p, off_q = jnp.where(external, 0.0, sp - p), jnp.where(external | generator, 0.0, sq - q)
+    ur, ui = network.voltages(d)
+    jr, ji = network.series_currents(d)
+    series, charging = series_losses(grid, jr, ji), charging_losses(grid, ur, ui)
     others = grid.topology.non_slack
     return assemble(
         grid,
-        vm=x[n:],
-        va=jnp.mod(x[:n] + jnp.pi, 2 * jnp.pi) - jnp.pi,
+        vm=jnp.sqrt(ur**2 + ui**2),
+        va=jnp.arctan2(ui, ur),
         loss=series[0] + charging[0],
         q_loss=series[1] + charging[1],
         p_total=jnp.sum(p[others]),
-        q_total=jnp.sum(found_q[others]),
-        current=branch_currents(grid, v.real, v.imag, j.real, j.imag),
-        converged=converged > 0,
+        q_total=jnp.sum(jnp.where(generator, sq, q)[others]),
+        current=branch_currents(grid, ur, ui, jr, ji),
+        converged=converged,
         residual_mva=jnp.max(jnp.sqrt(off_p**2 + off_q**2)) * base,
-        iterations=steps.astype(jnp.int32),
+        iterations=steps,
+        held_p_mw=jnp.where(external, sp * base - p_injection_mw, 0.0)[bus]
+        + jnp.where(generator[bus], network.p_mw, 0.0).astype(p.dtype),
+        held_q_mvar=(sq - q)[bus] * base,
     )
 
 
-def bus_admittances(grid: PerUnitFeeder) -> Array:
-    """Y of the whole grid, shunts and charging included, complex, (n_bus, n_bus)."""
-    topology, n = grid.topology, grid.topology.n_bus
-    start, end = np.array(topology.from_bus), np.array(topology.to_bus)
-    series, ratio = _series_admittances(grid), _from_ratio(grid)
-    half = 0.0 if grid.charging is None else grid.charging[0] + 1j * grid.charging[1]
-    y = jnp.zeros((n, n), series.dtype)
-    y = y.at[start, start].add(jnp.abs(ratio) ** 2 * (series + half)).at[end, end].add(series + half)
-    y = y.at[start, end].add(-jnp.conj(ratio) * series).at[end, start].add(-ratio * series)
-    if grid.shunt is not None:
-        y = y.at[np.arange(n), np.arange(n)].add(grid.shunt[0] + 1j * grid.shunt[1])
-    return y
+def _as_set(grid: PerUnitFeeder) -> HeldNetwork:
+    """Return the network, of a case that has ratios and shunts of its own with these."""
+    network, n = grid.held, grid.topology.n_bus
+    assert network is not None
+    if not grid.is_set:
+        return network
+    ratio = jnp.ones_like(network.series) if grid.from_ratio is None else jax.lax.complex(*grid.from_ratio)
+    charging = jnp.zeros_like(network.series) if grid.charging is None else jax.lax.complex(*grid.charging)
+    shunt = jnp.zeros(n, network.series.dtype) if grid.shunt is None else jax.lax.complex(*grid.shunt)
+    return network.with_parts(ratio, charging, shunt)
 
 
-def _series_admittances(grid: PerUnitFeeder) -> Array:
-    """1 / (r + jx), (n_branch,), 0 where the branch is open."""
-    closed = np.array(grid.topology.in_service)
-    return jnp.where(closed, 1.0 / (jnp.where(closed, grid.r, 1.0) + 1j * grid.x), 0.0)
+def solve_voltages(
+    network: HeldNetwork, injected: Callable[[Voltage], Voltage], like: Array, config: AcConfig
+) -> tuple[Voltage, Array, Array]:
+    """Solve one case.
 
+    Parameters
+    ----------
+    network, config
+        The grid, and when to stop.
+    injected
+        Injections p and q with what generators produce, per unit, (n_bus,) each, at given d.
+    like
+        An array (n_bus,) of the precision to solve in.
 
-def _from_ratio(grid: PerUnitFeeder) -> Array:
-    """Voltage behind the ideal transformer at the from end over that bus's, complex, (n_branch,)."""
-    return jnp.ones_like(grid.r) + 0j if grid.from_ratio is None else grid.from_ratio[0] + 1j * grid.from_ratio[1]
-
-
-def _series_currents(grid: PerUnitFeeder, v: Array) -> Array:
-    start, end = np.array(grid.topology.from_bus), np.array(grid.topology.to_bus)
-    return (_from_ratio(grid) * v[start] - v[end]) * _series_admittances(grid)
-
-
-def _lossless_angles(grid: PerUnitFeeder, p: Array, va_set: Array, angle_given: np.ndarray) -> Array:
-    """Angles of the DC power flow, (n_bus,); a branch with next to no reactance counts by its resistance."""
-    topology, n = grid.topology, grid.topology.n_bus
-    start, end = np.array(topology.from_bus), np.array(topology.to_bus)
-    x = jnp.where(jnp.abs(grid.x) < RESISTIVE * jnp.abs(grid.r), grid.r, grid.x)
-    closed, ratio = np.array(topology.in_service), _from_ratio(grid)
-    b = jnp.where(closed, jnp.abs(ratio) / jnp.where(closed, x, 1.0), 0.0)
-    turned = -jnp.angle(ratio) * b
-    rows = jnp.zeros((n, n), p.dtype).at[start, start].add(b).at[end, end].add(b)
-    rows = rows.at[start, end].add(-b).at[end, start].add(-b)
-    if grid.shunt is not None:  # at 1 pu; where loads are stated as shunts, case145's, no start without them is near
-        p = p - grid.shunt[0]
-    given = jnp.where(angle_given, va_set, p.at[start].add(turned).at[end].add(-turned))
-    return jnp.linalg.solve(jnp.where(angle_given[:, None], jnp.eye(n, dtype=p.dtype), rows), given)
-
-
-def _newton(config: AcConfig, dtype: jnp.dtype) -> Callable[..., tuple[Array, tuple[Array, Array]]]:
-    """Make the function that goes Newton's steps from a start until one is so short that the next is the last.
-
-    A step of size d leaves an error of some d^2: after one below the root of the tolerance, one more is gone.
+    Returns
+    -------
+    d, converged, steps
+        The voltages' d, (n_bus,) each, and whether it is a solution and after how many steps, shapes ().
     """
-    short, most = config.tolerance(dtype) ** 0.5, min(config.max_iterations, MOST_STEPS)
+    tolerance = config.tolerance(like.dtype)
 
-    def solve(unbalance: Callable[[Array], Array], start: Array) -> tuple[Array, tuple[Array, Array]]:
-        def keep_going(carry: tuple[Array, Array, Array, Array]) -> Array:
-            _, _, before, count = carry
-            return (before > short) & (count < most)  # a NaN stops
+    def unbalance(d: Voltage) -> Voltage:
+        return network.lumped(network.unbalance(d, *injected(d)))
 
-        def body(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-            x, last, _, count = carry
-            step = jnp.linalg.solve(jax.jacfwd(unbalance)(x), unbalance(x))
-            return x - step, jnp.max(jnp.abs(step)), last, count + 1
+    def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
+        d, converged, count = _simple_steps(function, start, tolerance, min(config.max_iterations, MOST_SIMPLE_STEPS))
+        start = jax.tree.map(lambda found, zero: jnp.where(converged, found, zero), d, start)
+        d, converged, count = newton_steps(
+            function,
+            start,
+            done=converged,
+            count=count,
+            tolerance=tolerance,
+            max_iterations=count + config.max_iterations,
+        )
+        return d, (converged.astype(like.dtype), count.astype(like.dtype))
 
-        far = jnp.full((), jnp.inf, start.dtype)
-        x, last, _, count = lax.while_loop(keep_going, body, (start, far, far, jnp.zeros((), start.dtype)))
-        ok = (last <= short) & jnp.all(x[len(x) // 2 :] > 0)
-        return x, (ok.astype(start.dtype), count)
-
-    return solve
+    zero = jnp.zeros_like(like)
+    d, (converged, count) = lax.custom_root(unbalance, (zero, zero), solve, krylov_solve, has_aux=True)
+    return d, converged > 0, count.astype(jnp.int32)
 
 
-def _solve_linear(linear: Callable[[Array], Array], right_side: Array) -> Array:
-    return jnp.linalg.solve(jax.jacfwd(linear)(jnp.zeros_like(right_side)), right_side)
+def _simple_steps(
+    function: Callable[[Voltage], Voltage], start: Voltage, tolerance: float, most: int
+) -> tuple[Voltage, Array, Array]:
+    """Step by the function's value until the estimated error is within the tolerance, as in `fixed_point.py`."""
+
+    def keep_going(carry: tuple[Voltage, Array, Array, Array]) -> Array:
+        _, _, stopped, count = carry
+        return ~stopped & (count < most)
+
+    def body(carry: tuple[Voltage, Array, Array, Array]) -> tuple[Voltage, Array, Array, Array]:
+        d, before, _, count = carry
+        step = function(d)
+        size = jnp.sqrt(jnp.max(step[0] ** 2 + step[1] ** 2))
+        error = 2.0 * size * jnp.minimum(size / before, 1.0)
+        return (d[0] - step[0], d[1] - step[1]), size, ~(error > tolerance), count + 1  # a NaN stops
+
+    first = jnp.ones((), start[0].dtype)  # 1 pu, as if it were the step before
+    d, size, stopped, count = lax.while_loop(
+        keep_going, body, (start, first, jnp.zeros((), bool), jnp.zeros((), jnp.int32))
+    )
+    last = function(d)  # what short branches carry needs the last digits of d
+    return (d[0] - last[0], d[1] - last[1]), stopped & jnp.isfinite(size), count + 1

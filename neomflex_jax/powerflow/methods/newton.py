@@ -25,10 +25,10 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
-from neomflex_jax.powerflow.methods.ac import Voltage
 from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, newton_steps
 from neomflex_jax.powerflow.methods.results import exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
@@ -36,8 +36,6 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 
 FIRST_EVALUATIONS = 8  # of the fixed point
-HALVINGS = 6  # a step shorter than 1/64 of Newton's means that there is no solution to go to
-MOST_PRODUCTS = 100  # pairs of them, in a linear solve
 
 
 @jax.tree_util.register_dataclass
@@ -75,20 +73,14 @@ class Newton(Method):
             *rise, converged, count = solve_batch(grid, p, q, tolerance, first)
             start = jax.tree.map(lambda w, d: jnp.where(jnp.isfinite(d), w + d, w), start, tuple(rise))
 
-            def keep_going(carry: tuple[Voltage, Voltage, Array, Array, Array]) -> Array:
-                _, _, count, moved, converged = carry
-                return ~converged & (count < self.config.max_iterations) & (moved > 0)
-
-            def body(
-                carry: tuple[Voltage, Voltage, Array, Array, Array],
-            ) -> tuple[Voltage, Voltage, Array, Array, Array]:
-                u, off, count, _, _ = carry
-                _, jacobian = jax.linearize(function, u)
-                u, off, share = _shortened(function, u, off, krylov_solve(jacobian, off))
-                return u, off, count + 1, share, _norm(off) <= tolerance
-
-            carry = (start, function(start), count.astype(p.dtype), jnp.ones((), p.dtype), converged)
-            u, _, count, _, converged = lax.while_loop(keep_going, body, carry)
+            u, converged, count = newton_steps(
+                function,
+                start,
+                done=converged,
+                count=count.astype(p.dtype),
+                tolerance=tolerance,
+                max_iterations=self.config.max_iterations,
+            )
             return u, (converged.astype(p.dtype), count)
 
         (ur, ui), (converged, count) = lax.custom_root(unbalance, (wr, wi), solve, krylov_solve, has_aux=True)
@@ -102,48 +94,3 @@ class Newton(Method):
             converged=converged > 0,
             iterations=count.astype(jnp.int32),
         )
-
-
-def _norm(off: Voltage) -> Array:
-    """Largest magnitude over the buses, shape ()."""
-    return jnp.sqrt(jnp.max(off[0] ** 2 + off[1] ** 2))
-
-
-def _shortened(
-    function: Callable[[Voltage], Voltage], u: Voltage, off: Voltage, step: Voltage
-) -> tuple[Voltage, Voltage, Array]:
-    """Go the longest share 1, 1/2, 1/4, ... of the step that lowers |F|.
-
-    Returns
-    -------
-    u, off, share
-        The new voltages, F there, and the share of the step, 0 if none lowers |F|.
-    """
-
-    def keep_going(carry: tuple[Array, Array, Voltage, Voltage]) -> Array:
-        share, lower, _, _ = carry
-        return ~lower & (share > 0.5**HALVINGS)
-
-    def halve(carry: tuple[Array, Array, Voltage, Voltage]) -> tuple[Array, Array, Voltage, Voltage]:
-        share = carry[0] * 0.5
-        new = jax.tree.map(lambda value, change: value - share * change, u, step)
-        new_off = function(new)
-        return share, _norm(new_off) < _norm(off), new, new_off  # NaN is not lower
-
-    start = (jnp.full((), 2.0, u[0].dtype), jnp.zeros((), bool), u, off)
-    share, lower, new, new_off = lax.while_loop(keep_going, halve, start)
-    u, off = jax.tree.map(lambda taken, kept: jnp.where(lower, taken, kept), (new, new_off), (u, off))
-    return u, off, jnp.where(lower, share, 0.0)
-
-
-def krylov_solve(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
-    """Solve a linear system, or its transpose, by BiCGSTAB, which needs products with the map alone."""
-
-    def iterate(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
-        precise = right_side[0].dtype == jnp.float64
-        solution: Voltage = jax.scipy.sparse.linalg.bicgstab(  # type: ignore[no-untyped-call]
-            linear, right_side, tol=1e-12 if precise else 1e-6, maxiter=MOST_PRODUCTS
-        )[0]
-        return solution
-
-    return lax.custom_linear_solve(linear, right_side, iterate, transpose_solve=iterate)

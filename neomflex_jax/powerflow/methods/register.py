@@ -28,6 +28,13 @@ def method_named(name: str) -> type[Method]:
     raise unknown_name("power-flow method", name, METHODS)
 
 
+def check_fallback(name: str) -> str:
+    """Return the name of a fallback, empty for none; raise `InputError` if there is no such fallback."""
+    if name not in ("", Newton.name):
+        raise unknown_name("fallback of `ac`", name, (Newton.name,))
+    return name
+
+
 def check_method(name: str) -> str:
     """Return the name of a method; raise `InputError` if there is no such method."""
     return method_named(name).name

@@ -146,6 +146,8 @@ def assemble(
     converged: Array,
     residual_mva: Array,
     iterations: Array,
+    held_p_mw: Array | None = None,
+    held_q_mvar: Array | None = None,
 ) -> PowerFlowResult:
     """Make the result in the user's units; vm, va are of u at all buses, p_total and q_total the injections' sums."""
     slack_p, slack_q = loss - p_total, q_loss - q_total
@@ -167,4 +169,6 @@ def assemble(
         converged=converged,
         residual_mva=residual_mva,
         iterations=iterations,
+        held_p_mw=held_p_mw,
+        held_q_mvar=held_q_mvar,
     )

@@ -19,10 +19,11 @@ from jax import Array
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.grid.parts import STATIC, HeldVoltages, HostArray
+from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.dense import DenseNetwork, dense_network
+from neomflex_jax.powerflow.network.held import HeldNetwork, held_network
 from neomflex_jax.powerflow.network.taps import Taps, place_taps
 from neomflex_jax.powerflow.network.tree import TreeNetwork, tree_network
 
@@ -49,7 +50,7 @@ class PerUnitFeeder:
     slack_vm: HostArray  # ()
     i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
-    held: HeldVoltages | None  # in physical units
+    held: HeldNetwork | None  # where more voltages than the slack's are held
     dependence: tuple[Polynomial, Polynomial] | None  # of p and of q; network layout, (n_bus,) where held
     taps: Taps | None  # of the tap changers that a setting can move
     tap_factor: Array | None  # (..., n_tap) what a setting makes of them; None: nothing
@@ -157,7 +158,7 @@ def per_unit(
         / (np.sqrt(3.0) * feeder.vn_kv[end])
         * (1.0 if magnitude is None else magnitude[end]),
         max_i_ka=feeder.max_i_ka,
-        held=feeder.held,
+        held=None if feeder.held is None else _held_network(feeder, r, x, charging, from_ratio, shunt),
         dependence=_dependence(feeder, magnitude, form),
         taps=taps,
         tap_factor=None,
@@ -299,6 +300,20 @@ def _network(
         real, imaginary = _cartesian(from_ratio[0][loops], from_ratio[1][loops])
         loop_ratio = real + 1j * imaginary
     return dense_network(topology, r, x, feeder.slack_vm_pu, loop_ratio)
+
+
+def _held_network(
+    feeder: Feeder, r: HostArray, x: HostArray, charging: Pair | None, from_ratio: Pair | None, shunt: Pair | None
+) -> HeldNetwork:
+    """Build the equations of held voltages from what is not scaled; `from_ratio` is polar."""
+    topology = feeder.topology
+    ratio: HostArray = np.ones(topology.n_branch, complex)
+    if from_ratio is not None:
+        real, imaginary = _cartesian(*from_ratio)
+        ratio = real + 1j * imaginary
+    half = np.zeros(topology.n_branch) if charging is None else charging[0] + 1j * charging[1]
+    own = np.zeros(topology.n_bus) if shunt is None else shunt[0] + 1j * shunt[1]
+    return held_network(feeder, r, x, ratio, half, own)
 
 
 def _cartesian(magnitude: HostArray, angle: HostArray) -> Pair:

@@ -1,0 +1,65 @@
+"""`ac` hands what it gives up to Newton's method where that is asked for: values, counts, derivatives."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import neomflex_jax as nf
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.build import build_feeder
+
+X_OHM, VN_KV = 1.0, 10.0  # without resistance and at power factor 1 a line carries at most vn^2 / (2 x), 50 MW
+
+
+@pytest.fixture(scope="module")
+def line() -> nf.Feeder:
+    columns = {"bus_labels": [1, 2], "vn_kv": [VN_KV] * 2, "load_p_mw": [0, 10], "load_q_mvar": [0, 0]}
+    return build_feeder(name="line", branches=[(1, 2)], r_ohm=[0.0], x_ohm=[X_OHM], **columns)
+
+
+def voltage_by_hand(p_mw: np.ndarray) -> np.ndarray:
+    """Upper solution of ``v^4 - v^2 + (p x / vn^2)^2 = 0``."""
+    return np.sqrt(0.5 + np.sqrt(0.25 - (p_mw * X_OHM / VN_KV**2) ** 2))
+
+
+@pytest.mark.parametrize("sweeps", [True, False])
+def test_a_line_near_its_limit_is_solved_later(line: nf.Feeder, sweeps: bool) -> None:
+    p_mw = np.array([10.0, 49.9, 60.0])
+    injections = np.stack([np.zeros(3), -p_mw], axis=1)
+    with jax.enable_x64(True):
+        config = nf.AcConfig(max_iterations=8)
+        alone = nf.power_flow(line, injections, 0.0, "ac", config, sweeps=sweeps)
+        flow = nf.power_flow(line, injections, 0.0, "ac", config, fallback="newton", sweeps=sweeps)
+        alone, flow = jax.tree.map(np.asarray, (alone, flow))
+    assert alone.by_fallback is None
+    assert alone.converged.tolist() == [True, False, False]
+    assert flow.converged.tolist() == [True, True, False]
+    assert flow.by_fallback.tolist() == [False, True, False]
+    np.testing.assert_array_equal(flow.vm_pu[0], alone.vm_pu[0])
+    np.testing.assert_allclose(flow.vm_pu[:2, 1], voltage_by_hand(p_mw[:2]), atol=1e-9)
+
+
+def test_derivatives_hold_beyond_the_contraction(line: nf.Feeder) -> None:
+    with jax.enable_x64(True):
+        solver = nf.bind(line, "ac", nf.AcConfig(max_iterations=8), fallback="newton")
+        slope = jax.grad(lambda p: solver(jnp.array([0.0, -p]), jnp.zeros(2)).vm_pu[1])(49.0)
+    step = 1e-4
+    by_hand = np.diff(voltage_by_hand(np.array([49.0 - step, 49.0 + step])))[0] / (2 * step)
+    np.testing.assert_allclose(slope, by_hand, rtol=1e-6)
+
+
+def test_an_environment_records_what_the_fallback_found() -> None:
+    env = nf.make("neom33", fallback="newton", step_hours=0.5)
+    _, timestep = env.step(env.reset(jax.random.key(0))[0], jnp.zeros((env.n_agents, env.action_size)))
+    assert not timestep.info["by_fallback"]
+    assert env.scenario.hash() != nf.load_scenario("neom33").hash()
+
+
+def test_an_unknown_fallback_is_refused(line: nf.Feeder) -> None:
+    with pytest.raises(InputError, match="fallback of `ac` 'gauss'"):
+        nf.bind(line, fallback="gauss")
+    with pytest.raises(InputError, match="fallback of `ac` 'gauss'"):
+        nf.load_scenario("neom33", fallback="gauss")
