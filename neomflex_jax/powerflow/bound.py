@@ -19,7 +19,7 @@ from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.register import check_fallback, method_named
-from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit, per_unit_linear
 from neomflex_jax.powerflow.network.setting import Setting, with_setting
 from neomflex_jax.powerflow.network.tree import TreeNetwork
 from neomflex_jax.powerflow.piece_sizes import PieceSizes
@@ -99,6 +99,8 @@ class PowerFlow:
     @nan_is_a_value()
     def on(self, feeder: Feeder) -> PowerFlow:
         """Return the same method on other impedances, traced ones perhaps, of the same topology; a fit is kept."""
+        if self.grid.generators is not None:
+            return replace(self, grid=per_unit_linear(feeder))
         form = "tree" if isinstance(self.grid.form, TreeNetwork) else "dense"
         grid = per_unit(feeder, form, lossless=self.model.angles_only, tap_branches=self.grid.tap_branches)
         return replace(self, grid=replace(grid, swept=self.grid.swept and grid.dependence is None))
@@ -216,8 +218,9 @@ def calibrate(
         )
     p, q = _checked_samples(feeder, p_samples_mw, q_samples_mvar)
     grid = _grid(feeder, Calibrated, network, sweeps)
+    exact = grid if grid.generators is None else _grid(feeder, Ac, "auto", sweeps)
     with jax.default_matmul_precision("highest"):
-        fitted, n_used = fit_to_ac(grid, p, q)
+        fitted, n_used = fit_to_ac(grid, exact, p, q)
     concrete = not isinstance(n_used, jax.core.Tracer)  # no tracer among the samples, and yet inside a jit
     if concrete and n_used == 0:
         raise InputError(f"none of the {len(p)} samples has an AC solution; give injections that the feeder can carry")
@@ -288,11 +291,20 @@ def _grid(
             "take 'ac' or 'newton'"
         )
     if feeder.held is not None and not kind.exact:
-        raise InputError(
-            f"feeder {feeder.name!r} has generators or several external grids, and {kind.name!r} knows one voltage, "
-            "the slack's; take 'ac' or 'newton'"
-        )
+        if kind.angles_only:
+            raise InputError(
+                f"feeder {feeder.name!r} has generators or several external grids, and {kind.name!r} knows one "
+                "voltage, the slack's; take 'ac' or 'newton', or with generators alone 'calibrated' or 'lindistflow'"
+            )
+        if any(feeder.held.is_slack):
+            raise InputError(
+                f"feeder {feeder.name!r} has several external grids, and {kind.name!r} knows one; take 'ac' or 'newton'"
+            )
+        if network in ("tree", "sweep"):
+            raise InputError(f"feeder {feeder.name!r} has generators, which {network!r} cannot hold; take 'auto'")
     own = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, feeder)
+    if feeder.held is not None and not kind.exact:
+        return per_unit_linear(own)
     grid = per_unit(own, network, lossless=kind.angles_only, tap_branches=tap_branches)
     return replace(grid, swept=grid.swept and sweeps and kind.sweep is not None)
 

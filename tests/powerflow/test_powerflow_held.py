@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandapower as pp
+import pandapower.networks
 import pytest
 from pandapower_nets import add, add_line, convert, fresh_bus, fuse, set_in, several, small_net
 
@@ -102,10 +103,39 @@ def test_derivatives_are_differences(held_feeder: nf.Feeder, quantity: str) -> N
     np.testing.assert_allclose(reverse, difference, rtol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["dc", "lindistflow", "calibrated"])
-def test_a_method_of_one_voltage_refuses(held_feeder: nf.Feeder, method: str) -> None:
+def test_a_method_of_one_voltage_refuses(held_feeder: nf.Feeder) -> None:
     with pytest.raises(InputError, match=r"knows one voltage, the slack's; take 'ac' or 'newton'"):
-        nf.bind(held_feeder, method)
+        nf.bind(held_feeder, "dc")
+
+
+@pytest.mark.parametrize("method", ["lindistflow", "calibrated"])
+def test_a_linear_method_knows_one_external_grid(method: str) -> None:
+    with pytest.raises(InputError, match=r"several external grids, .* knows one; take 'ac' or 'newton'"):
+        nf.bind(two_buses(held=[Held(2, 1.0, va_degree=0.0)]), method)
+
+
+def test_lindistflow_gives_a_generator_what_keeps_its_voltage_by_hand() -> None:
+    """v2^2 = v1^2 + 2 (r p + x q) per unit, solved for q."""
+    feeder = two_buses(held=[Held(2, 1.02, p_mw=4.0)])
+    r, x = 0.5 / 20**2, 1.0 / 20**2
+    with jax.enable_x64(True):
+        flow = nf.power_flow(feeder, np.array([0.0, -3.0]), np.array([0.0, 0.5]), "lindistflow")
+    by_hand = ((1.02**2 - 1.0) / 2 - r * (4.0 - 3.0)) / x
+    np.testing.assert_allclose(flow.vm_pu[1], 1.02, atol=1e-12)
+    np.testing.assert_allclose(flow.held_q_mvar, [by_hand - 0.5], atol=1e-9)
+    np.testing.assert_allclose(flow.held_p_mw, [4.0])
+
+
+def test_calibrated_is_fitted_with_the_voltages_held() -> None:
+    net = pandapower.networks.create_cigre_network_mv()
+    pp.create_gen(net, 7, p_mw=1.5, vm_pu=1.0)
+    feeder = nf.Feeder.from_pandapower(net)
+    share = np.random.default_rng(0).uniform(0.3, 1.2, (100, feeder.n_bus))
+    p, q = -share * feeder.load_p_mw, -share * feeder.load_q_mvar
+    exact, fitted = (jax.tree.map(np.asarray, nf.power_flow(feeder, p, q, method)) for method in ("ac", "calibrated"))
+    assert np.abs(fitted.vm_pu - exact.vm_pu).max() < 3e-4
+    assert np.abs(fitted.held_q_mvar - exact.held_q_mvar).max() < 0.05
+    assert np.ptp(exact.held_q_mvar) > 0.5, "the generator has nothing to do"
 
 
 def test_a_folder_of_files_gives_the_same_feeder(tmp_path: Any) -> None:

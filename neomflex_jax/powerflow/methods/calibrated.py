@@ -31,7 +31,7 @@ from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.methods.lindistflow import squared_voltages
-from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows, linear_result, with_slack
+from neomflex_jax.powerflow.methods.linear import enter_linear, keep_voltages, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.results import root, root_or_nan
 from neomflex_jax.powerflow.network.dense import DenseNetwork
@@ -68,7 +68,7 @@ class Calibrated(Method):
 
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""
-        voltages, va, current = solve_by_products(grid, self, p_injection_mw, q_injection_mvar)
+        voltages, va, current, added = solve_by_products(grid, self, p_injection_mw, q_injection_mvar)
         if can_sweep(grid, self.sweep, p_injection_mw.dtype):  # and XLA drops the products that nobody reads
             voltages = _by_sweeps(grid, self, p_injection_mw, q_injection_mvar)
         vm, loss, q_loss, solved = voltages
@@ -82,21 +82,30 @@ class Calibrated(Method):
             q_loss=q_loss,
             current=current,
             converged=solved,
+            added=added,
         )
 
 
 def solve_by_products(
     grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array
-) -> tuple[Voltages, Array, tuple[Array, Array]]:
-    """Solve one case with the network's products; also the angles (n_bus,) and the branches' currents (n_branch,)."""
+) -> tuple[Voltages, Array, tuple[Array, Array], Array | None]:
+    """Solve one case with the network's products.
+
+    Returns
+    -------
+    voltages, va, current, added
+        Also the angles (n_bus,), the branches' currents (n_branch,) and the generators' reactive power (n_generator,).
+    """
     p, q = enter_linear(grid, p_injection_mw, q_injection_mvar, fit.vm_squared)
-    jr, ji = linear_flows(grid, p, q)
+    jr, ji = linear_flows(grid, p, keep_voltages(grid, p, q)[0])
     gain = fit.gain[0] + fit.gain[1] * jr + fit.gain[2] * ji
     squared = (jr**2 + ji**2) * gain
     p_loss, q_loss = grid.r * squared, grid.x * squared
-    vm_squared, va = squared_voltages(grid, p - _half_at_ends(grid, p_loss), q - _half_at_ends(grid, q_loss))
+    p, q = p - _half_at_ends(grid, p_loss), q - _half_at_ends(grid, q_loss)
+    q, added = keep_voltages(grid, p, q)
+    vm_squared, va = squared_voltages(grid, p, q)
     vm, va, solved = with_slack(grid, root_or_nan(vm_squared), va)
-    return (vm, jnp.sum(p_loss), jnp.sum(q_loss), solved), va, (jr * root(gain), ji * root(gain))
+    return (vm, jnp.sum(p_loss), jnp.sum(q_loss), solved), va, (jr * root(gain), ji * root(gain)), added
 
 
 def _half_at_ends(grid: PerUnitFeeder, values: Array) -> Array:

@@ -11,11 +11,12 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
-from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows
+from neomflex_jax.powerflow.methods.linear import enter_linear, keep_voltages, linear_flows
 from neomflex_jax.powerflow.methods.results import bus_current
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -26,22 +27,27 @@ TINY = 1e-30
 
 
 @jax.jit
-def fit_to_ac(grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array) -> tuple[Calibrated, Array]:
+def fit_to_ac(
+    grid: PerUnitFeeder, exact_grid: PerUnitFeeder, p_samples_mw: Array, q_samples_mvar: Array
+) -> tuple[Calibrated, Array]:
     """Fit on sampled injections, shapes (n_samples, n_bus); those without an AC solution are left out.
+
+    `grid` is what the fit is for, `exact_grid` the same feeder in the form that `ac` takes.
 
     Returns
     -------
     fitted, n_used
         The method with its coefficients, and the number of samples that they rest on, shape ().
     """
-    exact = jax.vmap(partial(Ac().solve, grid))(p_samples_mw, q_samples_mvar)
+    exact = jax.vmap(partial(Ac().solve, exact_grid))(p_samples_mw, q_samples_mvar)
     vm = (exact.vm_pu if grid.scale is None else exact.vm_pu * grid.scale[0])[:, grid.topology.non_slack]
     keep = exact.converged
     vm_squared = jnp.where(keep[:, None], vm**2, 0.0)
     mean_vm_squared = vm_squared.sum(axis=0) / jnp.maximum(keep.sum(), 1)
 
     def lossless(p: Array, q: Array) -> tuple[Array, Array]:
-        return linear_flows(grid, *enter_linear(grid, p, q, mean_vm_squared))
+        p, q = enter_linear(grid, p, q, mean_vm_squared)
+        return linear_flows(grid, p, keep_voltages(grid, p, q)[0])
 
     of_samples = (
         *jax.vmap(lossless)(p_samples_mw, q_samples_mvar),
@@ -56,6 +62,9 @@ def _squared_currents(grid: PerUnitFeeder, p_mw: Array, q_mvar: Array, exact: Po
     vm, va = exact.vm_pu, jnp.deg2rad(exact.va_degree)
     if grid.scale is not None:
         vm, va = vm * grid.scale[0], va + grid.scale[1]
+    if grid.generators is not None and exact.held_q_mvar is not None:
+        p_mw = grid.generators.producing(p_mw)
+        q_mvar = q_mvar.at[np.array(grid.generators.bus)].add(exact.held_q_mvar)
     others, enter = grid.topology.non_slack, grid.network.enter
     p, q = enter(grid.without_slack(p_mw)), enter(grid.without_slack(q_mvar))
     wr, wi = grid.network.no_load

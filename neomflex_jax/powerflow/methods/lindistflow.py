@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.grid.parts import STATIC
-from neomflex_jax.powerflow.methods.linear import enter_linear, linear_flows, linear_result, with_slack
+from neomflex_jax.powerflow.methods.linear import enter_linear, keep_voltages, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.results import root_or_nan
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
@@ -37,6 +37,7 @@ class LinDistFlow(Method):
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""
         p, q = enter_linear(grid, p_injection_mw, q_injection_mvar)
+        q, added = keep_voltages(grid, p, q)
         vm_squared, va = squared_voltages(grid, p, q)
         # where the model says v^2 < 0 there is no voltage: reported as not converged
         vm, va, solved = with_slack(grid, root_or_nan(vm_squared), va)
@@ -51,6 +52,7 @@ class LinDistFlow(Method):
             q_loss=(jr**2 + ji**2) @ grid.x,
             current=(jr, ji),
             converged=solved,
+            added=added,
         )
 
 

@@ -19,11 +19,27 @@ def enter_linear(
     These draw what they draw at squared voltages `vm_squared`, (n_bus - 1,), or at the slack's.
     """
     enter = grid.network.enter
+    if grid.generators is not None:
+        p_injection_mw = grid.generators.producing(p_injection_mw)
     p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
     if grid.bus_admittance is not None:
         squared = grid.slack_vm**2 if vm_squared is None else enter(vm_squared)
         p, q = p - grid.bus_admittance[0] * squared, q + grid.bus_admittance[1] * squared
     return p, q
+
+
+def keep_voltages(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array | None]:
+    """Add to q what generators need to keep their voltages; all per unit, p and q in the network's layout.
+
+    Returns
+    -------
+    q, added
+        The sum, and what was added, (n_generator,), None without generators.
+    """
+    if grid.generators is None:
+        return q, None
+    kept = grid.generators.kept(p, q)
+    return kept, (kept - q)[np.array(grid.generators.place)]
 
 
 def linear_flows(grid: PerUnitFeeder, p: Array, q: Array) -> tuple[Array, Array]:
@@ -55,8 +71,18 @@ def linear_result(
     q_loss: Array,
     current: tuple[Array, Array],
     converged: Array,
+    added: Array | None = None,
 ) -> PowerFlowResult:
-    """Make the result from u's magnitude and angle, (n_bus,), the series losses and currents, (n_branch,)."""
+    """Make the result from u's magnitude and angle, (n_bus,), the series losses and currents, (n_branch,).
+
+    `added`: reactive power of the generators, (n_generator,), of `keep_voltages`.
+    """
+    generators, held = grid.generators, {}
+    if generators is not None and added is not None:
+        p_injection_mw = generators.producing(p_injection_mw)
+        added_mvar = added * grid.s_base_mva
+        q_injection_mvar = q_injection_mvar.at[np.array(generators.bus)].add(added_mvar)
+        held = {"held_p_mw": generators.p_mw.astype(vm.dtype), "held_q_mvar": added_mvar}
     own_p, own_q = grid.without_slack(p_injection_mw), grid.without_slack(q_injection_mvar)
     flat = jnp.zeros_like(vm)
     charging_p, charging_q = charging_losses(grid, vm, flat)
@@ -72,6 +98,7 @@ def linear_result(
         converged=converged,
         residual_mva=mismatch_mva(grid, own_p, own_q, vm * jnp.cos(va), vm * jnp.sin(va)),
         iterations=jnp.zeros((), jnp.int32),
+        **held,
     )
 
 

@@ -9,7 +9,7 @@ here carried along the whole tree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.dense import DenseNetwork, dense_network
+from neomflex_jax.powerflow.network.generators import Generators, generators_of
 from neomflex_jax.powerflow.network.held import HeldNetwork, held_network
 from neomflex_jax.powerflow.network.taps import Taps, place_taps
 from neomflex_jax.powerflow.network.tree import TreeNetwork, tree_network
@@ -51,6 +52,7 @@ class PerUnitFeeder:
     i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
     held: HeldNetwork | None  # where more voltages than the slack's are held
+    generators: Generators | None  # in their place, for the methods that are linear
     dependence: tuple[Polynomial, Polynomial] | None  # of p and of q; network layout, (n_bus,) where held
     taps: Taps | None  # of the tap changers that a setting can move
     tap_factor: Array | None  # (..., n_tap) what a setting makes of them; None: nothing
@@ -158,6 +160,7 @@ def per_unit(
         / (np.sqrt(3.0) * feeder.vn_kv[end])
         * (1.0 if magnitude is None else magnitude[end]),
         max_i_ka=feeder.max_i_ka,
+        generators=None,
         held=None if feeder.held is None else _held_network(feeder, r, x, charging, from_ratio, shunt),
         dependence=_dependence(feeder, magnitude, form),
         taps=taps,
@@ -169,6 +172,15 @@ def per_unit(
         swept=swept,
     )
     return jax.tree.map(jnp.asarray, grid)
+
+
+def per_unit_linear(feeder: Feeder) -> PerUnitFeeder:
+    """Convert a feeder with generators for a linear method: the network of its slack, and how they keep voltages."""
+    grid = per_unit(replace(feeder, held=None), "dense")
+    assert isinstance(grid.network, DenseNetwork)
+    scale = None if grid.scale is None else grid.scale[0]
+    generators = generators_of(feeder, grid.network, scale)
+    return replace(grid, generators=jax.tree.map(jnp.asarray, generators), swept=False)
 
 
 def _constant_power_alone(feeder: Feeder) -> bool:
