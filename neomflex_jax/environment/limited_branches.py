@@ -25,7 +25,8 @@ class LimitedBranches:
     name: tuple[str, ...]
     soft_percent: tuple[float, ...]  # infinite where there is none
     hard_percent: tuple[float, ...]
-    agent: tuple[int, ...]  # who measures it: the territory of its `to` end
+    to_bus: tuple[int, ...]  # labels of their `to` ends, where they are measured
+    agent: tuple[int, ...]  # whose territory that is
 
 
 def limited_branches(scenario: Scenario, feeder: Feeder) -> LimitedBranches | None:
@@ -60,11 +61,12 @@ def limited_branches(scenario: Scenario, feeder: Feeder) -> LimitedBranches | No
     position = np.flatnonzero(limited).tolist()
     named = tuple(names[row] for row in position)
     soft_percent, hard_percent = config.limits_percent(named)
-    ends = [feeder.bus_labels[feeder.topology.to_bus[row]] for row in position]
+    ends = tuple(feeder.to_bus_labels[row] for row in position)
     return LimitedBranches(
         position=tuple(position),
         name=named,
         soft_percent=tuple(soft_percent.tolist()),
         hard_percent=tuple(hard_percent.tolist()),
+        to_bus=ends,
         agent=tuple(scenario.owner(label) or 0 for label in ends),
     )

@@ -164,6 +164,11 @@ class Feeder:
             names[row] = name if seen[name] == 1 else f"{name} ({seen[name]})"
         return tuple(names)
 
+    @property
+    def to_bus_labels(self) -> tuple[int, ...]:
+        """Labels of the buses at which the branches end, (n_branch,)."""
+        return tuple(self.bus_labels[end] for end in self.topology.to_bus)
+
     def consumption_mva(self) -> np.ndarray:
         """Nominal consumption by node, p + jq (n_node,): of the loads alone where the source lists its elements.
 

@@ -176,7 +176,9 @@ def test_tables_of_a_net_that_texts_name_are_there(table: str) -> None:
 def known_names() -> set[str]:
     """Fields of scenarios and their parts, arguments of public functions, methods, names that `nf` has."""
     kinds, names = [Scenario], set(METHODS) | set(dir(nf)) | {each.name for each in dataclasses.fields(FeederColumns)}
-    names |= set(inspect.signature(validation.validate).parameters) | set(vars(Device))
+    for public in (validation.validate, nf.bind):
+        names |= set(inspect.signature(public).parameters)
+    names |= set(vars(Device))
     while kinds:
         kind = kinds.pop()
         for name, hint in typing.get_type_hints(kind).items():

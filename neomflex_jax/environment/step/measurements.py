@@ -78,7 +78,7 @@ def observation_blocks(
     when = [f"{scenario.step_hours * step:g} h ahead" for step in ahead]
     blocks = [_voltages(scenario, layout, feeder)]
     if limited is not None and scenario.loading.loading_observed:
-        blocks.append(_loadings(scenario, feeder, limited))
+        blocks.append(_loadings(scenario, limited))
     next_row = [Value(f"{name} of the next step", unit, low, MAX_DEMAND) for name, unit, low in _PROFILES]
     blocks.append(Block(tuple(next_row), lambda now: demand_and_solar(now.profiles, scenario, *_next(now))))
     if when:
@@ -121,11 +121,10 @@ def _sensed(noise_pu: float, now: Now) -> Array:
     return sensed
 
 
-def _loadings(scenario: Scenario, feeder: Feeder, limited: LimitedBranches) -> Block:
-    agent, ends = np.array(limited.agent), [feeder.topology.to_bus[row] for row in limited.position]
-    seen = np.ones(len(ends), bool)
+def _loadings(scenario: Scenario, limited: LimitedBranches) -> Block:
+    agent, seen = np.array(limited.agent), np.ones(len(limited.position), bool)
     if scenario.observation.scope == "local":
-        seen = np.isin([feeder.bus_labels[bus] for bus in ends], [device.bus for device in scenario.devices])
+        seen = np.isin(limited.to_bus, [device.bus for device in scenario.devices])
     owned = [np.flatnonzero(seen & (agent == own)) for own in range(len(scenario.agents))]
     values = tuple(Value(f"loading of branch {name}", "of rating", 0.0, MAX_LOADING) for name in limited.name)
     return Block(values, _loading, owned)
