@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
+from jaxtyping import Float, Integer, Key, UInt8
 
 from neomflex_jax.adapters.joint import spread
 from neomflex_jax.environment import Environment, State, TimeStep
@@ -19,6 +20,7 @@ from neomflex_jax.jax_settings import nan_is_a_value
 
 if TYPE_CHECKING:
     from jax import Array
+    from jax.typing import ArrayLike
 
     from neomflex_jax.plots.one_line import OneLine
 
@@ -74,8 +76,8 @@ class Episode:
         return self._keep(*_reset(self.env, jax.random.key(drawn)))
 
     @nan_is_a_value()
-    def step(self, joint_action: np.ndarray) -> TimeStep:
-        """Play one step with a checked joint action (n,).
+    def step(self, joint_action: Float[np.ndarray, " n_action"]) -> TimeStep:
+        """Play one step with a checked joint action.
 
         Raises
         ------
@@ -86,8 +88,8 @@ class Episode:
             raise InputError(f"{'the day has ended' if self.ended else 'no day has begun'}; call reset() first")
         return self._keep(*_step(self.env, self._state, spread(self.env.action_mask, joint_action)))
 
-    def frame(self) -> np.ndarray:
-        """Draw the last answer as a one-line diagram, (height, width, 3) uint8."""
+    def frame(self) -> UInt8[np.ndarray, "height width 3"]:
+        """Draw the last answer as a one-line diagram."""
         if self._diagram is None:
             self._diagram = one_line(self.env)
         return self._diagram.frame(self.timestep.info)
@@ -97,8 +99,8 @@ class Episode:
         return self._timestep
 
 
-def keys_of(seeds: Array) -> Array:
-    """Keys (n,) of seeds (n,) in 0..2**32 - 1, each that of ``jax.random.key(seed)``."""
+def keys_of(seeds: Integer[ArrayLike, " n"]) -> Key[Array, " n"]:
+    """Keys of seeds in 0..2**32 - 1, each that of ``jax.random.key(seed)``."""
     return jax.vmap(jax.random.key)(seeds)
 
 

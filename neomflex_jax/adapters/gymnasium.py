@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Float, Num, UInt8
 
 from neomflex_jax.adapters.episode import FRAMES_PER_SECOND, RENDER_MODES, Episode, checked_render_mode
 from neomflex_jax.adapters.extras import missing
@@ -44,7 +45,7 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     scenario
         A packaged scenario's name, a TOML file, or a `Scenario`.
     render_mode
-        ``"rgb_array"``: `render` gives a one-line diagram (height, width, 3).
+        ``"rgb_array"``: `render` returns a one-line diagram (height, width, 3).
     team_reward
         ``"sum"`` or ``"mean"`` of the local rewards.
     **fields
@@ -74,13 +75,15 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Float[np.ndarray, " n_observation"], dict[str, Any]]:
         """Begin a day, by the module's rule; there are no options."""
         super().reset(seed=seed)
         timestep = self.episode.start(seed, self.np_random)
         return self._joint(timestep), dict(timestep.info)
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(
+        self, action: Num[np.ndarray, " n_action"]
+    ) -> tuple[Float[np.ndarray, " n_observation"], float, bool, bool, dict[str, Any]]:
         """Play half an hour.
 
         Raises
@@ -98,11 +101,11 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             dict(timestep.info),
         )
 
-    def render(self) -> np.ndarray | None:
+    def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
         """Draw the last answer; None without a render mode."""
         return self.episode.frame() if self.render_mode else None
 
-    def _joint(self, timestep: TimeStep) -> np.ndarray:
+    def _joint(self, timestep: TimeStep) -> Float[np.ndarray, " n_observation"]:
         return join(self.episode.env.observation_mask, np.asarray(timestep.observation))
 
 

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Bool, Float, Num, UInt8
 
 from neomflex_jax.adapters.episode import N_SEEDS, checked_render_mode, keys_of, one_line
 from neomflex_jax.adapters.extras import missing
@@ -43,7 +44,7 @@ def _reset(env: Environment, seeds: Array) -> tuple[State, TimeStep]:
 
 @jax.jit
 def _step(env: Environment, states: State, actions: Array) -> tuple[State, TimeStep, TimeStep]:
-    """Step every copy and start the next day of those that ended; gives that day's first answer as well."""
+    """Step every copy and start the next day of those that ended; returns that day's first answer as well."""
 
     def step_one(state: State, action: Array) -> tuple[State, TimeStep, TimeStep]:
         stepped, timestep = env.step(state, action)
@@ -98,7 +99,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
     @nan_is_a_value()
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[Float[np.ndarray, "num_envs n_observation"], dict[str, Any]]:
         """Begin a day in every copy.
 
         Raises
@@ -114,7 +115,15 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return join(self.env.observation_mask, np.asarray(timestep.observation)), _masked(self._info, everywhere)
 
     @nan_is_a_value()
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(
+        self, actions: Num[np.ndarray, "num_envs n_action"]
+    ) -> tuple[
+        Float[np.ndarray, "num_envs n_observation"],
+        Float[np.ndarray, " num_envs"],
+        Bool[np.ndarray, " num_envs"],
+        Bool[np.ndarray, " num_envs"],
+        dict[str, Any],
+    ]:
         """Play half an hour in every copy.
 
         Raises
@@ -141,7 +150,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         rewards = self._team(timestep.info["local_reward"], axis=1, dtype=np.float64)
         return observation, rewards, terminated, truncated, infos
 
-    def render(self) -> tuple[np.ndarray, ...] | None:
+    def render(self) -> tuple[UInt8[np.ndarray, "height width 3"], ...] | None:
         """Draw every copy's last answer; None without a render mode."""
         if self.render_mode is None:
             return None

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from jax import Array
+from jaxtyping import Bool, Float, Num, PRNGKeyArray
 
 from neomflex_jax import environment as core
 from neomflex_jax.adapters.extras import missing
@@ -37,7 +38,10 @@ try:
 except ImportError as error:
     raise missing("jaxmarl", "jaxmarl") from error
 
-Values = dict[str, Array]
+Observations = dict[str, Float[Array, " _"]]  # (n_observation of the agent,) by agent
+Actions = dict[str, Num[Array, " _"]]
+Rewards = dict[str, Float[Array, ""]]
+Flags = dict[str, Bool[Array, ""]]
 
 
 @struct.dataclass
@@ -45,7 +49,7 @@ class State(base.State):
     """JaxMARL's `done` and `step`, the environment's own state, and what its agents observe in it."""
 
     day: core.State
-    observation: Array  # (n_agents, observation_size), padded
+    observation: Float[Array, "... n_agents observation_size"]  # padded
 
 
 class ActionBox(spaces.Box):
@@ -76,15 +80,15 @@ class NeomFlex(base.MultiAgentEnv):
         }
 
     @partial(jax.jit, static_argnums=(0,))
-    def reset(self, key: Array) -> tuple[Values, State]:
+    def reset(self, key: PRNGKeyArray) -> tuple[Observations, State]:
         """Start a first day."""
         state = self._state(*self.env.reset(key))
         return self.get_obs(state), state
 
     @partial(jax.jit, static_argnums=(0,))
     def step(
-        self, key: Array, state: State, actions: Values, reset_state: State | None = None
-    ) -> tuple[Values, State, Values, Values, dict[str, Any]]:
+        self, key: PRNGKeyArray, state: State, actions: Actions, reset_state: State | None = None
+    ) -> tuple[Observations, State, Rewards, Flags, dict[str, Any]]:
         """Step, then start the next day if this one ended, or go on from `reset_state`."""
         _, stepped, rewards, dones, info = self.step_env(key, state, actions)
         started = self._state(*self.env.next_day(stepped.day)) if reset_state is None else reset_state
@@ -92,8 +96,8 @@ class NeomFlex(base.MultiAgentEnv):
         return self.get_obs(following), following, rewards, dones, info
 
     def step_env(  # type: ignore[override]
-        self, key: Array, state: State, actions: Values
-    ) -> tuple[Values, State, Values, Values, dict[str, Any]]:
+        self, key: PRNGKeyArray, state: State, actions: Actions
+    ) -> tuple[Observations, State, Rewards, Flags, dict[str, Any]]:
         """Play one step; no auto-reset.
 
         Raises
@@ -110,12 +114,12 @@ class NeomFlex(base.MultiAgentEnv):
         info["final_observation"] = self._seen(timestep.final_observation)
         return self.get_obs(following), following, rewards, dones, info
 
-    def get_obs(self, state: State) -> Values:  # type: ignore[override]
+    def get_obs(self, state: State) -> Observations:  # type: ignore[override]
         """Observations by agent."""
         return self._seen(state.observation)
 
     @partial(jax.jit, static_argnums=(0,))
-    def get_avail_actions(self, state: State) -> Values:
+    def get_avail_actions(self, state: State) -> dict[str, Bool[Array, " _"]]:
         """Which action entries are real, by agent."""
         return {agent: jnp.asarray(self.env.action_mask[i, self._acts[i]]) for i, agent in enumerate(self.agents)}
 
@@ -128,16 +132,16 @@ class NeomFlex(base.MultiAgentEnv):
         ended = timestep.terminated | timestep.truncated
         return State(done=ended, step=day.step, day=day, observation=timestep.observation)
 
-    def _seen(self, rows: Array) -> Values:
-        """Split padded rows (n_agents, observation_size) by agent."""
+    def _seen(self, rows: Float[Array, "n_agents observation_size"]) -> Observations:
+        """Split padded rows by agent."""
         values = {agent: rows[i, self._sees[i]] for i, agent in enumerate(self.agents)}
         if self.padded:
             number = jnp.eye(len(self.agents), dtype=rows.dtype)
             values = {agent: jnp.concatenate([number[i], values[agent]]) for i, agent in enumerate(self.agents)}
         return values
 
-    def _action(self, actions: Values) -> Array:
-        """Stack actions by agent to padded rows (n_agents, action_size)."""
+    def _action(self, actions: Actions) -> Num[Array, "n_agents action_size"]:
+        """Stack actions by agent to padded rows."""
         rows = []
         for agent in self.agents:
             if agent not in actions:

@@ -6,28 +6,40 @@ All in NumPy, on the host: what a user hands over is checked here, before anythi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Num
 
 from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError
 
 
-def join(mask: np.ndarray, padded: np.ndarray) -> np.ndarray:
-    """Real entries (..., n) of padded rows (..., n_agents, size), as float32; always a new array."""
+def join(mask: Bool[np.ndarray, "*agents size"], padded: Num[np.ndarray, "... size"]) -> Float[np.ndarray, "... n"]:
+    """Real entries of padded rows, as float32; always a new array.
+
+    Parameters
+    ----------
+    mask
+        (n_agents, size), or (size,) of one agent's row.
+    padded
+        The mask's shape, after axes of the copies if there are any.
+    """
     return np.asarray(padded)[..., mask].astype(np.float32)
 
 
-def spread(mask: np.ndarray, joint: np.ndarray) -> np.ndarray:
-    """Return the padded rows (..., n_agents, size) of a joint vector (..., n), zero where padded."""
+def spread(
+    mask: Bool[np.ndarray, "n_agents size"], joint: Float[np.ndarray, "*copies n"]
+) -> Float[np.ndarray, "*copies n_agents size"]:
+    """Return the padded rows of joint vectors, zero where padded."""
     padded = np.zeros((*joint.shape[:-1], *mask.shape), np.float32)
     padded[..., mask] = joint
     return padded
 
 
-def checked_joint_action(env: Environment, action: Any, copies: tuple[int, ...] = ()) -> np.ndarray:
-    """Return the joint action (*copies, n) as float32.
+def checked_joint_action(
+    env: Environment, action: object, copies: tuple[int, ...] = ()
+) -> Float[np.ndarray, "*copies n_action"]:
+    """Return the joint action of all copies as float32.
 
     Values outside [-1, 1] pass: the environment clips them.
 
@@ -45,8 +57,8 @@ def checked_joint_action(env: Environment, action: Any, copies: tuple[int, ...] 
     return values
 
 
-def checked_agent_actions(env: Environment, actions: Mapping[str, Any]) -> np.ndarray:
-    """Return the joint action (n,) of actions by agent.
+def checked_agent_actions(env: Environment, actions: Mapping[str, object]) -> Float[np.ndarray, " n_action"]:
+    """Return the joint action of actions by agent.
 
     Raises
     ------
@@ -69,7 +81,7 @@ def checked_agent_actions(env: Environment, actions: Mapping[str, Any]) -> np.nd
     return joint
 
 
-def _numbers(what: str, values: Any) -> np.ndarray:
+def _numbers(what: str, values: object) -> np.ndarray:
     try:
         return np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:

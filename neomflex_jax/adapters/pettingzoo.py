@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Float, Num, UInt8
 
 from neomflex_jax.adapters.episode import FRAMES_PER_SECOND, RENDER_MODES, Episode, checked_render_mode
 from neomflex_jax.adapters.extras import missing
@@ -72,7 +73,7 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
 
     def reset(
         self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, np.ndarray], dict[str, dict[str, Any]]]:
+    ) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, dict[str, Any]]]:
         """Begin a day, by the module's rule; there are no options."""
         if seed is not None or self._np_random is None:
             self._np_random, _ = np_random(seed)
@@ -81,8 +82,14 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
         return self._observations(timestep), self._infos(timestep)
 
     def step(
-        self, actions: dict[str, np.ndarray]
-    ) -> tuple[dict[str, np.ndarray], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        self, actions: dict[str, Num[np.ndarray, " _"]]
+    ) -> tuple[
+        dict[str, Float[np.ndarray, " _"]],
+        dict[str, float],
+        dict[str, bool],
+        dict[str, bool],
+        dict[str, dict[str, Any]],
+    ]:
         """Play half an hour.
 
         Raises
@@ -101,15 +108,15 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
             self._infos(timestep),
         )
 
-    def render(self) -> np.ndarray | None:
-        """Draw the last answer, (height, width, 3) uint8; None without a render mode."""
+    def render(self) -> UInt8[np.ndarray, "height width 3"] | None:
+        """Draw the last answer; None without a render mode."""
         return self.episode.frame() if self.render_mode else None
 
-    def state(self) -> np.ndarray:
+    def state(self) -> Float[np.ndarray, " n_observation"]:
         """Return the joint observation of the last answer."""
         return join(self.episode.env.observation_mask, np.asarray(self.episode.timestep.observation))
 
-    def _observations(self, timestep: TimeStep) -> dict[str, np.ndarray]:
+    def _observations(self, timestep: TimeStep) -> dict[str, Float[np.ndarray, " _"]]:
         rows, mask = np.asarray(timestep.observation), self.episode.env.observation_mask
         return {agent: join(mask[i], rows[i]) for i, agent in enumerate(self.possible_agents)}
 
@@ -127,7 +134,7 @@ def parallel_env(
     scenario
         A packaged scenario's name, a TOML file, or a `Scenario`.
     render_mode
-        ``"rgb_array"``: `render` gives a one-line diagram (height, width, 3).
+        ``"rgb_array"``: `render` returns a one-line diagram (height, width, 3).
     **fields
         As for `neomflex_jax.make`, for example ``power_flow="ac"``, ``profiles="my.csv"``.
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Num
 
 from neomflex_jax.adapters.extras import missing
 from neomflex_jax.errors import InputError
@@ -52,7 +53,7 @@ class VectorEnvForSB3(VecEnv):  # type: ignore[misc]
         self._actions: np.ndarray | None = None
         super().__init__(many.num_envs, many.single_observation_space, many.single_action_space)
 
-    def reset(self) -> np.ndarray:
+    def reset(self) -> Float[np.ndarray, "num_envs n_observation"]:
         """Begin a day in every copy, by the seeds given to `seed` if any were."""
         seeds = None if all(seed is None for seed in self._seeds) else self._seeds
         observation, info = self.many.reset(seed=seeds)
@@ -61,11 +62,18 @@ class VectorEnvForSB3(VecEnv):  # type: ignore[misc]
         self._reset_options()
         return observation
 
-    def step_async(self, actions: np.ndarray) -> None:
+    def step_async(self, actions: Num[np.ndarray, "num_envs n_action"]) -> None:
         """Take the actions; `step_wait` plays them."""
         self._actions = np.asarray(actions)
 
-    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
+    def step_wait(
+        self,
+    ) -> tuple[
+        Float[np.ndarray, "num_envs n_observation"],
+        Float[np.ndarray, " num_envs"],
+        Bool[np.ndarray, " num_envs"],
+        list[dict[str, Any]],
+    ]:
         """Play half an hour in every copy."""
         assert self._actions is not None, "step_async comes first"
         observation, rewards, terminated, truncated, info = self.many.step(self._actions)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float, Num
 from safetensors import SafetensorError, safe_open
 
 from neomflex_jax._version import __version__
@@ -57,8 +58,18 @@ class Policies:
         scenarios = sorted({info.scenario for info in self.info.values()})
         return f"Policies({len(self.networks)} agents, trained for {cut(', '.join(scenarios))})"
 
-    def __call__(self, observations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Act for every agent given, on (..., observation_size).
+    def __call__(self, observations: Mapping[str, Num[np.ndarray, "... _"]]) -> dict[str, Float[np.ndarray, "... _"]]:
+        """Act for every agent given.
+
+        Parameters
+        ----------
+        observations
+            (..., observation size of the agent) by agent, unpadded.
+
+        Returns
+        -------
+        dict
+            The modes, (..., action size of the agent) by agent, in [-1, 1].
 
         Raises
         ------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Num
+from jaxtyping import Bool, Float, Num
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
@@ -23,11 +23,11 @@ Numbers: TypeAlias = dict[str, float | int]
 class Answers:
     """A method's answers to the samples in float64, without what no method can get wrong."""
 
-    vm_pu: np.ndarray  # (n, n_node) without the slack's
-    loss_mw: np.ndarray  # (n,)
-    branch_i_ka: np.ndarray  # (n, n_closed) branches in service
-    branch_loading_percent: np.ndarray  # (n, n_rated) those of them with a rating
-    converged: np.ndarray  # (n,) bool
+    vm_pu: Float[np.ndarray, "n_samples n_node_without_slack"]
+    loss_mw: Float[np.ndarray, " n_samples"]
+    branch_i_ka: Float[np.ndarray, "n_samples n_closed"]  # branches in service
+    branch_loading_percent: Float[np.ndarray, "n_samples n_rated"]  # those of them with a rating
+    converged: Bool[np.ndarray, " n_samples"]
 
     __repr__ = one_line
 
@@ -96,7 +96,9 @@ def spread(estimate: Num[np.ndarray, "*shape"], exact: Num[np.ndarray, "*shape"]
     }
 
 
-def count_violations(vm_pu: np.ndarray, exact_vm_pu: np.ndarray, min_pu: float, max_pu: float) -> Violations:
+def count_violations(
+    vm_pu: Float[np.ndarray, "*shape"], exact_vm_pu: Float[np.ndarray, "*shape"], min_pu: float, max_pu: float
+) -> Violations:
     """Count the voltages below `min_pu` or above `max_pu`; a voltage on a limit is inside.
 
     A voltage that is too high and estimated too low counts as found: what matters is that somebody is warned.

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jax.typing import ArrayLike
+from jaxtyping import Float, Num
 
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.environment.binding import bound_power_flow, sample_injections
@@ -49,7 +50,7 @@ def fidelity(
     seed: int = 0,
     *,
     profiles: str | Path | None = None,
-    injections: tuple[ArrayLike, ArrayLike] | None = None,
+    injections: tuple[Num[ArrayLike, "n_samples n_node"], Num[ArrayLike, "n_samples n_node"]] | None = None,
     batch_size: int | None = None,
     seconds_per_method: float = 0.5,
     on_stage: Callable[[int, int, str], None] | None = None,
@@ -149,13 +150,17 @@ def _given(injections: tuple[ArrayLike, ArrayLike], n_node: int) -> tuple[ArrayL
     return injections
 
 
-def _as_computed(injections: tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+def _as_computed(
+    injections: tuple[ArrayLike, ArrayLike],
+) -> tuple[Float[np.ndarray, "n_samples n_node"], Float[np.ndarray, "n_samples n_node"]]:
     """Injections in float64, rounded to JAX's precision of the moment: all answer exactly the same question."""
     p, q = (np.array(jnp.asarray(values, float), np.float64) for values in injections)
     return p, q
 
 
-def _solve_reference(scenario: Scenario, p: np.ndarray, q: np.ndarray) -> tuple[Answers, float]:
+def _solve_reference(
+    scenario: Scenario, p: Float[np.ndarray, "n_samples n_node"], q: Float[np.ndarray, "n_samples n_node"]
+) -> tuple[Answers, float]:
     """Exact answers in float64, and their largest bus mismatch in MVA.
 
     Nothing here is shared with the methods under test: JAX may hold single-precision copies of NumPy arrays that it

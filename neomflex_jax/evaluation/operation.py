@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from jaxtyping import Float
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
@@ -26,16 +27,16 @@ class Answers(Protocol):
     """Answers of a power flow to a run's steps: a `Trajectory`, or another program's replay of one."""
 
     @property
-    def vm_pu(self) -> np.ndarray:
-        """(n, n_node)."""
+    def vm_pu(self) -> Float[np.ndarray, "n_steps n_node"]:
+        """Voltage magnitudes, NaN where there is no answer."""
 
     @property
-    def loss_mw(self) -> np.ndarray:
-        """(n,)."""
+    def loss_mw(self) -> Float[np.ndarray, " n_steps"]:
+        """Losses of all branches."""
 
     @property
-    def slack_p_mw(self) -> np.ndarray:
-        """(n,) import."""
+    def slack_p_mw(self) -> Float[np.ndarray, " n_steps"]:
+        """Import."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Band:
     """Voltage limits by name, one pair for each node."""
 
     name: str
-    low_pu: np.ndarray  # (n_node,)
-    high_pu: np.ndarray
+    low_pu: Float[np.ndarray, " n_node"]
+    high_pu: Float[np.ndarray, " n_node"]
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,9 @@ def operation(trajectory: Trajectory, answers: Answers, feeder: Feeder) -> Opera
     )
 
 
-def _band_figures(band: Band, vm_pu: np.ndarray, feeder: Feeder, step_hours: float) -> BandFigures:
+def _band_figures(
+    band: Band, vm_pu: Float[np.ndarray, "n_steps n_node"], feeder: Feeder, step_hours: float
+) -> BandFigures:
     out = ~((vm_pu >= band.low_pu) & (vm_pu <= band.high_pu))  # NaN is outside
     share = out.mean(axis=1)
     excess_pu = np.clip(np.nan_to_num(np.maximum(band.low_pu - vm_pu, vm_pu - band.high_pu)), 0.0, None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import numpy as np
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float, PyTree, Shaped
 
 from neomflex_jax.agents.policy import Policy
 from neomflex_jax.environment import AutoReset, Environment, State
@@ -17,9 +17,11 @@ from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_NODE, BY_STEP, FLAGS, INDEX, LOADING
 from neomflex_jax.jax_settings import nan_is_a_value
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.yardsticks.controller import Blind, Controller, Distinct
 
-Carry: TypeAlias = tuple[State, Array, PyTree]  # state, observation, the controller's memory
+Observation: TypeAlias = Float[Array, "n_agents observation_size"]
+Carry: TypeAlias = tuple[State, Observation, PyTree]  # and the controller's memory
 FROM_INFO = tuple(name for name in (INDEX, *FLAGS, *BY_STEP, *BY_NODE, *BY_AGENT) if name != "reward")
 
 
@@ -104,7 +106,7 @@ def record_with_memory(
 
 def _play(
     env: Environment, controller: Controller, n_days: int, on_day: Callable[[int, int], None], kept: Kept | None
-) -> tuple[dict[str, Any], PyTree]:
+) -> tuple[Keywords, PyTree]:
     """Play the days one after the other, and return what is recorded of every step, by name, and the last memory."""
     distinct = Distinct.of(controller)
     carry = _begin(env, distinct)
@@ -132,7 +134,9 @@ def _begin(env: Environment, distinct: Distinct) -> Carry:
 
 
 @jax.jit
-def _play_day(env: Environment, distinct: Distinct, carry: Carry) -> tuple[Carry, dict[str, Array]]:
+def _play_day(
+    env: Environment, distinct: Distinct, carry: Carry
+) -> tuple[Carry, dict[str, Shaped[Array, "steps_per_day ..."]]]:
     copy = AutoReset(env)
 
     def step(carry: Carry, _: None) -> tuple[Carry, dict[str, Array]]:

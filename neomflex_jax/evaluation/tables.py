@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float, Int, Shaped
 
 from neomflex_jax.devices import Kind, StepColumns, registered_kinds
 from neomflex_jax.errors import InputError, shown
@@ -96,7 +97,7 @@ def _columns_of_kind(trajectory: Trajectory, kind: Kind) -> StepColumns:
     return kind.step_columns(devices, recorded, load_p_mw)
 
 
-def _no_control_columns(no_control: Trajectory | None) -> dict[str, np.ndarray]:
+def _no_control_columns(no_control: Trajectory | None) -> dict[str, Shaped[np.ndarray, " n_steps"]]:
     if no_control is None:
         return {}
     limits = no_control.scenario.limits
@@ -246,11 +247,15 @@ def columns_of(table: pd.DataFrame, prefix: str, suffix: str = "") -> list[str]:
     return [name for name in table.columns if name.startswith(prefix) and name.endswith(suffix)]
 
 
-def _by_column(name: str, labels: Sequence[object], values: np.ndarray) -> dict[str, np.ndarray]:
+def _by_column(
+    name: str, labels: Sequence[object], values: Float[np.ndarray, "n_steps n"]
+) -> dict[str, Float[np.ndarray, " n_steps"]]:
     return {name.format(label): values[:, index] for index, label in enumerate(labels)}
 
 
-def _nodes_outside(vm_pu: np.ndarray, low_pu: float, high_pu: float) -> np.ndarray:
+def _nodes_outside(
+    vm_pu: Float[np.ndarray, "n_steps n_node"], low_pu: float, high_pu: float
+) -> Int[np.ndarray, " n_steps"]:
     # NaN, a failed power flow, is inside no limits
     return np.count_nonzero(~((vm_pu >= low_pu) & (vm_pu <= high_pu)), axis=1)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.evaluation.trajectory_layout import HELD, INDEX, LOADING, check_numbers, wanted_arrays
@@ -32,45 +33,41 @@ MAX_HEADER_BYTES = 64 * 1024**2  # the scenario of 10,000 buses has some 2 MiB
 
 @dataclass(frozen=True, eq=False, init=False)
 class Trajectory:
-    """One run; n = n_days x steps_per_day rows."""
+    """One run; n_steps = n_days x steps_per_day rows."""
 
     run: str  # controlled, baseline, ...
     scenario: Scenario
     power_flow: str  # the method that answered
     nodes: Nodes  # columns of the grid's arrays
     profiles_sha256: str
-    dataset_index: np.ndarray  # (n,) row of the profiles
-    demand: np.ndarray  # (n,)
-    solar: np.ndarray  # (n,)
-    load_q_factor: np.ndarray  # (n,) what multiplies every load's nominal q
-    observation: np.ndarray  # (n, n_agents, observation_size) before the action, padded
-    action: np.ndarray  # (n, n_agents, action_size) padded
-    p_injection_mw: np.ndarray  # (n, n_node) net, positive into the grid
-    q_injection_mvar: np.ndarray  # (n, n_node)
-    load_p_mw: np.ndarray  # (n, n_node) consumption, after curtailing and shifting
-    load_q_mvar: np.ndarray  # (n, n_node)
-    price: np.ndarray  # (n,) per MWh, 0 without a tariff
-    vm_pu: np.ndarray  # (n, n_node)
-    loss_mw: np.ndarray  # (n,)
-    slack_p_mw: np.ndarray  # (n,) import
-    slack_q_mvar: np.ndarray  # (n,)
-    converged: np.ndarray  # (n,) bool
-    residual_mva: np.ndarray  # (n,)
-    violated: np.ndarray  # (n,) bool: outside the hard limits, or failed
-    local_reward: np.ndarray  # (n, n_agents)
-    reward: np.ndarray  # (n, n_agents) what a learner would have got
-    # (n, n_device) each: what kinds record, after the step and before it; what else a step's record
-    # has of `environment/step/info.py`: held_p_mw, held_q_mvar, by_fallback
-    devices: Mapping[str, np.ndarray]
-    branches: tuple[str, ...] = ()  # names of those that the scenario limits the loading of
-    branch_loading_percent: np.ndarray | None = None  # (n, n_limited) of their ratings; None: nothing is limited
+    dataset_index: Int[np.ndarray, " n_steps"]  # row of the profiles
+    demand: Float[np.ndarray, " n_steps"]  # factor on nominal loads
+    solar: Float[np.ndarray, " n_steps"]  # per unit of a rating
+    load_q_factor: Float[np.ndarray, " n_steps"]  # what multiplies every load's nominal q
+    observation: Float[np.ndarray, "n_steps n_agents observation_size"]  # before the action, padded
+    action: Float[np.ndarray, "n_steps n_agents action_size"]  # padded
+    p_injection_mw: Float[np.ndarray, "n_steps n_node"]  # net, positive into the grid
+    q_injection_mvar: Float[np.ndarray, "n_steps n_node"]
+    load_p_mw: Float[np.ndarray, "n_steps n_node"]  # consumption, after curtailing and shifting
+    load_q_mvar: Float[np.ndarray, "n_steps n_node"]
+    price: Float[np.ndarray, " n_steps"]  # per MWh, 0 without a tariff
+    vm_pu: Float[np.ndarray, "n_steps n_node"]
+    loss_mw: Float[np.ndarray, " n_steps"]
+    slack_p_mw: Float[np.ndarray, " n_steps"]  # import
+    slack_q_mvar: Float[np.ndarray, " n_steps"]
+    converged: Bool[np.ndarray, " n_steps"]
+    residual_mva: Float[np.ndarray, " n_steps"]
+    violated: Bool[np.ndarray, " n_steps"]  # outside the hard limits, or failed
+    local_reward: Float[np.ndarray, "n_steps n_agents"]
+    reward: Float[np.ndarray, "n_steps n_agents"]  # what a learner would have got
+    devices: Mapping[str, Float[np.ndarray, "n_steps _"]]  # a column a device: what kinds record, also before the step
 
     __repr__ = one_line
 
     def __init__(
         self,
         *,
-        devices: Mapping[str, np.ndarray] | None = None,
+        devices: Mapping[str, Float[np.ndarray, "n_steps _"]] | None = None,
         bus_labels: Sequence[int] | None = None,
         **values: object,
     ) -> None:
@@ -82,7 +79,7 @@ class Trajectory:
         for name, value in (own | {"devices": {**(devices or {}), **values}}).items():
             object.__setattr__(self, name, value)
 
-    def __getattr__(self, name: str) -> np.ndarray:
+    def __getattr__(self, name: str) -> Float[np.ndarray, "n_steps n_device"]:
         if name.startswith("_") or name not in self.__dict__.get("devices", {}):
             raise AttributeError(f"a trajectory has no {name}")
         return self.devices[name]
@@ -98,27 +95,21 @@ class Trajectory:
         return len(self.dataset_index)
 
     @property
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """Every array but the devices', by name."""
-        loading = {} if self.branch_loading_percent is None else {LOADING: self.branch_loading_percent}
-        return {name: getattr(self, name) for name in ARRAY_FIELDS} | loading
-
-    @property
-    def day(self) -> np.ndarray:
-        """Day of each row, counted from 0, (n,)."""
+    def day(self) -> Int[np.ndarray, " n_steps"]:
+        """Day of each row, counted from 0."""
         return np.arange(self.n_steps) // self.scenario.steps_per_day
 
     @property
-    def step(self) -> np.ndarray:
-        """Step of the day of each row, (n,)."""
+    def step(self) -> Int[np.ndarray, " n_steps"]:
+        """Step of the day of each row."""
         return np.arange(self.n_steps) % self.scenario.steps_per_day
 
     @property
-    def cost(self) -> np.ndarray:
-        """Minus the team reward (the sum of the local rewards) of each row, (n,)."""
+    def cost(self) -> Float[np.ndarray, " n_steps"]:
+        """Minus the team reward (the sum of the local rewards) of each row."""
         return -self.local_reward.sum(axis=1)
 
-    def rows(self, which: np.ndarray | slice) -> Trajectory:
+    def rows(self, which: Shaped[np.ndarray, " n_chosen"] | slice) -> Trajectory:
         """The steps at these rows."""
         own: dict[str, Any] = {name: values[which] for name, values in self._arrays.items()}
         devices = {name: values[which] for name, values in self.devices.items()}
@@ -198,4 +189,8 @@ def _read_header(path: Path, header: object) -> tuple[dict[str, Any], Scenario]:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.name != "devices")
-ARRAY_FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.type == "np.ndarray")
+ARRAY_FIELDS = tuple(
+    field.name
+    for field in dataclasses.fields(Trajectory)
+    if "[np.ndarray, " in str(field.type) and field.name in FIELDS
+)

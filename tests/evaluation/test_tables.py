@@ -23,7 +23,7 @@ from neomflex_jax.evaluation.tables import (
     step_metrics,
     write_tables,
 )
-from neomflex_jax.evaluation.trajectory_layout import columns_of_kind
+from neomflex_jax.evaluation.trajectory_layout import wanted_arrays
 from neomflex_jax.scenario import Rules, Scenario, Territory, load_scenario
 
 NAN = np.nan
@@ -43,7 +43,6 @@ TINY = Scenario(
 def make_trajectory(run: str = "controlled", scenario: Scenario = TINY, **changes: object) -> Trajectory:
     """Two days of two steps on three buses; the first step of the second day has no power flow."""
     vm_pu = np.array([[1.0, 0.96, 0.99], [1.0, 0.89, 1.11], [NAN] * 3, [1.0, 1.0, 1.04]])
-    unused = np.zeros((4, 1))
     fields: dict[str, object] = {
         "dataset_index": np.arange(4),
         "demand": np.array([0.5, 0.6, 0.7, 0.8]),
@@ -59,13 +58,11 @@ def make_trajectory(run: str = "controlled", scenario: Scenario = TINY, **change
         "violated": np.array([False, True, True, False]),
         "local_reward": np.array([[-1.0, -2.0], [-103.0, -104.0], [-100.0, -100.0], [-0.5, -0.25]]),
     }
-    for field in dataclasses.fields(Trajectory):
-        if field.type == "np.ndarray":
-            fields.setdefault(field.name, unused)
-    for name in (name for kind in scenario.kinds for name in columns_of_kind(kind)):
-        fields.setdefault(name, unused)
+    fields |= changes
+    for name, wanted in wanted_arrays(scenario, np.shape(fields["vm_pu"])[1], 4).items():
+        fields.setdefault(name, np.zeros([size or 1 for size in wanted.shape], wanted.kind))
     return Trajectory(
-        run=run, scenario=scenario, power_flow="ac", bus_labels=(10, 20, 30), profiles_sha256="", **fields | changes
+        run=run, scenario=scenario, power_flow="ac", bus_labels=(10, 20, 30), profiles_sha256="", **fields
     )
 
 

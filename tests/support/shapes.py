@@ -3,7 +3,8 @@
 Functions whose annotations state shapes (`Float[Array, "n_agents action_size"]`) are wrapped once all tests are
 collected. A call that raises is left alone, for bad input is refused in words by the function itself; in one that
 returns, all arguments and the result must agree on what `n_agents` is. Fields of dataclasses and named tuples with
-shapes count too; None is a field that was not asked for. A function is believed after its first `CALLS` calls in a
+shapes count too, those of a pytree with the call's sizes, those of a record on the host with its own; None is a field
+that was not asked for. A function is believed after its first `CALLS` calls in a
 process, or the checks would take a fifth of the suite's time.
 """
 
@@ -16,10 +17,12 @@ import types
 import typing
 from abc import ABC
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import jaxtyping
 import numpy as np
@@ -27,9 +30,11 @@ from jaxtyping import AbstractArray, jaxtyped
 
 ROOT = Path(__file__).parents[2]
 CALLS = 50
+JITTED = type(jax.jit(len))
 CHECKED: dict[str, Callable[..., Any]] = {}  # by module and qualified name, once wrapped
-MAY_STATE_SHAPE: dict[Any, bool] = {}  # by annotation
-SHAPED = {f"{kind}[" for kind in ("Bool", "Float", "Int", "Key", "Num", "Shaped")}  # in annotations; classes too
+SHAPED = {
+    f"{kind}[" for kind in ("Bool", "Float", "Int", "Integer", "Key", "Num", "Shaped", "UInt8")
+}  # in annotations; classes too
 
 
 def check_shapes() -> None:
@@ -53,7 +58,7 @@ def _check_methods(kind: type) -> None:
     for name, value in list(vars(kind).items()):
         if name == "__init__" and dataclasses.is_dataclass(kind):
             continue  # JAX makes dataclasses with anything in the place of arrays
-        if isinstance(value, FunctionType):
+        if isinstance(value, FunctionType | JITTED):
             setattr(kind, name, _checked(value))
         elif isinstance(value, staticmethod | classmethod):
             setattr(kind, name, type(value)(_checked(value.__func__)))
@@ -127,7 +132,8 @@ def misfit(value: Any, hint: Any) -> str | None:
         return None
     if _states_shape(hint):
         on_host = isinstance(value, np.ndarray | np.generic | list)  # as good as JAX's: which one it is, mypy checks
-        fits = isinstance(value, hint) or (on_host and isinstance(jnp.asarray(value), hint))
+        fits = isinstance(value, hint)
+        fits |= on_host and any(isinstance(as_array(value), hint) for as_array in (jnp.asarray, np.asarray))
         return None if fits else f" is {_shown(value)}, and not {hint.__name__}"
     parts = typing.get_args(hint)
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
@@ -140,28 +146,18 @@ def misfit(value: Any, hint: Any) -> str | None:
         return _first({f"[{name!r}]": misfit(one, parts[-1]) for name, one in value.items()})
     if parts and isinstance(value, Sequence) and not isinstance(value, str):
         return _first({f"[{i}]": misfit(one, parts[0]) for i, one in enumerate(value)})
-    if _has_fields(hint) and isinstance(value, hint):
-        hints = hints_of(hint)
-        own = {name: getattr(value, name) for name in hints if hasattr(value, name)}
-        return _first({f".{name}": misfit(one, hints[name]) for name, one in own.items() if one is not None})
+    kind = typing.get_origin(hint) or hint  # a generic's class
+    has_fields = inspect.isclass(kind) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))
+    if has_fields and isinstance(value, kind):
+        by_itself = jax.tree_util.all_leaves([value])  # no pytree: a call may take two records of different days
+        with jaxtyped("context") if by_itself else nullcontext():
+            return _misfit_of_fields(value, hints_of(kind))
     return None
 
 
-def _may_state_shape(hint: Any) -> bool:
-    """Whether an annotation, a part of it or a field of its states a shape."""
-    if hint not in MAY_STATE_SHAPE:
-        MAY_STATE_SHAPE[hint] = False  # while its own fields are looked at, which may have it again
-        parts = (*typing.get_args(hint), *(hints_of(hint).values() if _has_fields(hint) else ()))
-        MAY_STATE_SHAPE[hint] = _states_shape(hint) or any(
-            _may_state_shape(part)
-            for part in parts
-            if not isinstance(part, list)  # arguments of a callable
-        )
-    return MAY_STATE_SHAPE[hint]
-
-
-def _has_fields(hint: Any) -> bool:
-    return inspect.isclass(hint) and (dataclasses.is_dataclass(hint) or hasattr(hint, "_fields"))
+def _misfit_of_fields(value: Any, hints: Mapping[str, Any]) -> str | None:
+    own = {name: getattr(value, name) for name in hints if hasattr(value, name)}
+    return _first({f".{name}": misfit(one, hints[name]) for name, one in own.items() if one is not None})
 
 
 def _may_be(value: Any, part: Any) -> bool:

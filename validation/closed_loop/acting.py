@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from neomflex_jax.environment.step.actions import lay_out_actions
@@ -26,7 +27,7 @@ def idle_policy(scenario: Scenario) -> ActingPolicy:
     Returns
     -------
     ActingPolicy
-        A function of observations by agent, which gives zeros (action size of the agent,) in [-1, 1] by agent.
+        A function of observations by agent that returns zeros, (action size of the agent,) by agent.
     """
     sizes = lay_out_actions(scenario).mask.sum(axis=1)
     idle = {agent: np.zeros(size, np.float32) for agent, size in zip(scenario.agents, sizes, strict=True)}
@@ -34,7 +35,7 @@ def idle_policy(scenario: Scenario) -> ActingPolicy:
 
 
 class Actor:
-    """A policy with the sizes of what it gets and of what it must give; `InputError` if it is no function."""
+    """A policy with the sizes of its observations and actions; `InputError` if it is no function."""
 
     def __init__(self, policy: ActingPolicy, scenario: Scenario, observation_sizes: Sequence[int], where: str) -> None:
         if not callable(policy):
@@ -45,8 +46,10 @@ class Actor:
         self.observation_sizes = observation_sizes
         self.action_mask = lay_out_actions(scenario).mask
 
-    def act(self, row: int, observation: np.ndarray) -> np.ndarray:
-        """Act on padded observations (n_agents, observation_size); padded actions (n_agents, action_size).
+    def act(
+        self, row: int, observation: Float[np.ndarray, "n_agents observation_size"]
+    ) -> Float[np.ndarray, "n_agents action_size"]:
+        """Act on padded observations, and return padded actions.
 
         Raises
         ------
@@ -69,7 +72,7 @@ class Actor:
         return action
 
 
-def _checked(where: str, action: ArrayLike, size: int) -> np.ndarray:
+def _checked(where: str, action: ArrayLike, size: int) -> Float[np.ndarray, " size"]:
     try:
         if np.iscomplexobj(action):
             raise TypeError("it is complex")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
@@ -96,14 +97,13 @@ class Metrics:
 class Series:
     """What the metrics are made from, by step; one row of the step table each."""
 
-    recorded_cost: np.ndarray  # (n,)
-    cost: np.ndarray  # (n,) worked out from pandapower's voltages and losses
-    vm_error_pu: np.ndarray  # (n, n_node)
-    recorded_outside_hard: np.ndarray  # (n, n_node) bool
-    outside_hard: np.ndarray
-    recorded_outside_band: np.ndarray
-    outside_band: np.ndarray
-    loadings: Loadings | None = None  # None: nothing is limited
+    recorded_cost: Float[np.ndarray, " n_steps"]
+    cost: Float[np.ndarray, " n_steps"]  # worked out from pandapower's voltages and losses
+    vm_error_pu: Float[np.ndarray, "n_steps n_node"]
+    recorded_outside_hard: Bool[np.ndarray, "n_steps n_node"]
+    outside_hard: Bool[np.ndarray, "n_steps n_node"]
+    recorded_outside_band: Bool[np.ndarray, "n_steps n_node"]
+    outside_band: Bool[np.ndarray, "n_steps n_node"]
 
     __repr__ = one_line
 
@@ -154,7 +154,7 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
     ), series
 
 
-def _series(record: Record, replayed: Replay, own_cost: np.ndarray) -> Series:
+def _series(record: Record, replayed: Replay, own_cost: Float[np.ndarray, " n_steps"]) -> Series:
     recorded_cost, cost = np.asarray(record.trajectory.cost, float), _cost(record, replayed)
     if unknown_costs(record.trajectory.scenario):  # they are believed as recorded
         cost += recorded_cost - own_cost
@@ -172,8 +172,8 @@ def _series(record: Record, replayed: Replay, own_cost: np.ndarray) -> Series:
     )
 
 
-def _cost(record: Record, grid: Trajectory | Replay) -> np.ndarray:
-    """All agents' cost of each step, (n,), from the grid quantities of one side and the recorded set-points."""
+def _cost(record: Record, grid: Trajectory | Replay) -> Float[np.ndarray, " n_steps"]:
+    """All agents' cost of each step, from the grid quantities of one side and the recorded set-points."""
     trajectory = record.trajectory
     names = [*PROFILES, *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.recorded)]
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
@@ -236,7 +236,7 @@ def _side_by_side(trajectory: Trajectory, replayed: Replay, series: Series) -> d
     }
 
 
-def _worst_voltage(trajectory: Trajectory, vm_error_pu: np.ndarray) -> WorstVoltage:
+def _worst_voltage(trajectory: Trajectory, vm_error_pu: Float[np.ndarray, "n_steps n_node"]) -> WorstVoltage:
     size = np.where(np.isfinite(vm_error_pu), np.abs(vm_error_pu), -1.0)
     row, node = np.unravel_index(int(size.argmax()), size.shape)
     if size[row, node] < 0:

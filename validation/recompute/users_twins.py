@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float, Integer, Num
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.grid.feeder import Feeder
@@ -20,27 +21,27 @@ from validation.recompute.twins import without_twin
 
 @dataclass(frozen=True, eq=False)
 class Steps:
-    """Some steps of a run, in double precision; devices' records by name, ``steps[name]``, (n, n_device).
+    """Some steps of a run, in double precision; what is recorded also by name, ``steps[name]``.
 
     To a reward term's twin they are what a step led to, to an observation's what is known before a step: voltages and
-    stores that the step before left.
+    stores that the step before left; of devices' records there are only those of stores.
     """
 
     scenario: Scenario
     feeder: Feeder
-    step: np.ndarray  # (n,) of the day
-    vm_pu: np.ndarray  # (n, n_node); 0.5 where the power flow failed, NaN before a day's first step
-    recorded: Mapping[str, np.ndarray]  # what devices record, before a step their stores alone; demand, solar, price
-    loss_mw: np.ndarray | None = None  # (n,) 0 where the power flow failed; None before a step
-    slack_p_mw: np.ndarray | None = None  # (n,) import, likewise
+    step: Integer[np.ndarray, " n_steps"]  # of the day
+    vm_pu: Float[np.ndarray, "n_steps n_node"]  # 0.5 where the power flow failed, NaN before a day's first step
+    recorded: Mapping[str, Num[np.ndarray, "n_steps ..."]]  # demand, solar, price; of devices (n_steps, n_device)
+    loss_mw: Float[np.ndarray, " n_steps"] | None = None  # 0 where the power flow failed; None before a step
+    slack_p_mw: Float[np.ndarray, " n_steps"] | None = None  # import, likewise
 
     __repr__ = one_line
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> Num[np.ndarray, "n_steps ..."]:
         return self.recorded[name]
 
 
-TermTwin = Callable[[Steps], np.ndarray]  # (n, n_agents), costs below 0 as the term itself has them
+TermTwin = Callable[[Steps], np.ndarray]  # (n_steps, n_agents), costs below 0 as the term itself has them
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class ObservationTwin:
 
     name: str
     n_values: int
-    read: Callable[[Steps], np.ndarray]  # (n, n_values), NaN where it cannot be judged
+    read: Callable[[Steps], np.ndarray]  # (n_steps, n_values), NaN where it cannot be judged
     owned: Sequence[Sequence[int]] | None = None  # which values each agent measures; None: everybody knows all
 
 
@@ -65,7 +66,7 @@ def register_term_twin(name: str, twin: TermTwin) -> None:
     name
         The term's.
     twin
-        ``twin(steps)`` returns (n, n_agents), costs below 0.
+        ``twin(steps)`` returns (n_steps, n_agents), costs below 0.
 
     Raises
     ------
@@ -110,8 +111,8 @@ def unknown_observations(scenario: Scenario) -> bool:
     return bool(without_twin(scenario) or observations_without_twin(scenario))
 
 
-def users_reward(steps: Steps) -> np.ndarray:
-    """Sum of the users' terms that have a twin, (n, n_agents).
+def users_reward(steps: Steps) -> Float[np.ndarray, "n_steps n_agents"]:
+    """Sum of the users' terms that have a twin.
 
     Raises
     ------
@@ -125,8 +126,8 @@ def users_reward(steps: Steps) -> np.ndarray:
     return total
 
 
-def users_observation(name: str, before: Steps) -> np.ndarray:
-    """Values of an observation before each step, (n, n_values).
+def users_observation(name: str, before: Steps) -> Float[np.ndarray, "n_steps n_values"]:
+    """Values of an observation before each step.
 
     Raises
     ------

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
 
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
@@ -28,22 +29,20 @@ class Replay:
     """pandapower's answer to each step of a trajectory; NaN where the power flow failed."""
 
     bus_labels: tuple[int, ...]
-    vm_pu: np.ndarray  # (n, n_bus) in the trajectory's bus order
-    loss_mw: np.ndarray  # (n,)
-    slack_p_mw: np.ndarray  # (n,) import
-    slack_q_mvar: np.ndarray  # (n,)
-    branch_i_ka: np.ndarray  # (n, n_branch) in the feeder's branch order, the larger end's; 0 in open branches
-    surplus_mw: np.ndarray  # (n,) power that nobody accounts for
-    status: np.ndarray  # (n,) ok, not_converged, non_finite or unsupplied
-    attempts: np.ndarray  # (n,) power flows tried, 1 unless the first failed
-    held_p_mw: np.ndarray | None = None  # (n, n_held) delivered where voltages beside the slack's are held
-    held_q_mvar: np.ndarray | None = None
+    vm_pu: Float[np.ndarray, "n_steps n_bus"]  # in the trajectory's bus order
+    loss_mw: Float[np.ndarray, " n_steps"]
+    slack_p_mw: Float[np.ndarray, " n_steps"]  # import
+    slack_q_mvar: Float[np.ndarray, " n_steps"]
+    branch_i_ka: Float[np.ndarray, "n_steps n_branch"]  # in the feeder's order, the larger end's; 0 in open branches
+    surplus_mw: Float[np.ndarray, " n_steps"]  # power that nobody accounts for
+    status: Shaped[np.ndarray, " n_steps"]  # ok, not_converged, non_finite or unsupplied
+    attempts: Int[np.ndarray, " n_steps"]  # power flows tried, 1 unless the first failed
 
     __repr__ = one_line
 
     @property
-    def failed(self) -> np.ndarray:
-        """Steps without an answer, (n,)."""
+    def failed(self) -> Bool[np.ndarray, " n_steps"]:
+        """Steps without an answer."""
         return self.status != OK
 
 
@@ -110,8 +109,8 @@ def replay_record(record: Record, spread: Spread, on_step: OnStep | None = None)
     return Replay(record.trajectory.bus_labels, surplus_mw=_surplus_mw(record, solved), **solved)
 
 
-def _surplus_mw(record: Record, solved: Solved) -> np.ndarray:
-    """Import, generation and injections without what shunts and losses take, (n,)."""
+def _surplus_mw(record: Record, solved: Solved) -> Float[np.ndarray, " n_steps"]:
+    """Import and injections without what shunts and losses take."""
     shunts = record.feeder.shunts
     shunts_mw = 0.0 if shunts is None else solved["vm_pu"] ** 2 @ np.asarray(shunts.p_mw, float)
     held = record.feeder.held

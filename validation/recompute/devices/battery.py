@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from neomflex_jax.devices import Battery
 from neomflex_jax.scenario import Scenario
@@ -29,15 +30,15 @@ class BatteryStore(Store[Battery]):
         """Return the capacity."""
         return device.capacity_mwh
 
-    def energy_mwh(self, device: Battery, values: np.ndarray) -> np.ndarray:
+    def energy_mwh(self, device: Battery, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the energy in the store."""
         return values * device.capacity_mwh
 
-    def observed(self, device: Battery, values: np.ndarray) -> np.ndarray:
+    def observed(self, device: Battery, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the state of charge."""
         return np.clip(values, 0.0, 1.0)
 
-    def gap_mwh(self, part: Part[Battery]) -> np.ndarray:
+    def gap_mwh(self, part: Part[Battery]) -> Float[np.ndarray, " n_steps"]:
         """Return what is missing in each step's energy balance, (n,)."""
         battery, p_mw = part.device, part["battery_p_mw"]
         from_store_mw = np.where(p_mw > 0, p_mw / battery.discharge_efficiency, p_mw * battery.charge_efficiency)
@@ -56,7 +57,7 @@ class BatteryTwin(Twin[Battery]):
     )
     store: ClassVar = BatteryStore()
 
-    def excess(self, part: Part[Battery]) -> np.ndarray:
+    def excess(self, part: Part[Battery]) -> Float[np.ndarray, " n_steps"]:
         """Return by how much each step is outside ratings, window and ramp, (n,)."""
         battery, p_mw, q_mvar = part.device, part["battery_p_mw"], part["battery_q_mvar"]
         over = [np.abs(p_mw) - battery.power_mw]
@@ -67,7 +68,9 @@ class BatteryTwin(Twin[Battery]):
         ramp = [] if battery.ramp_mw is None else [_ramp_excess(part, battery.ramp_mw, share)]
         return np.max([*(excess / share for excess in over), *outside, *ramp], axis=0)
 
-    def costs(self, device: Battery, scenario: Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    def costs(
+        self, device: Battery, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+    ) -> Iterator[np.ndarray]:
         """Yield the costs of throughput, of reactive power and of not charging in the solar hours, (n,) each."""
         reward, p_mw = scenario.reward, recorded["battery_p_mw"]
         yield (reward.throughput_weight + device.throughput_cost) * scenario.step_hours * np.abs(p_mw)

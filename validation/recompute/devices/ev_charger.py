@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from neomflex_jax.devices import EvCharger
 from neomflex_jax.scenario import Scenario
@@ -31,15 +32,15 @@ class Wanted(Store[EvCharger]):
         """Return the energy of the largest session."""
         return max(energy_mwh for _, _, energy_mwh, _ in device.sessions)
 
-    def energy_mwh(self, device: EvCharger, values: np.ndarray) -> np.ndarray:
+    def energy_mwh(self, device: EvCharger, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return what is wanted."""
         return values
 
-    def observed(self, device: EvCharger, values: np.ndarray) -> np.ndarray:
+    def observed(self, device: EvCharger, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return what is wanted as a share of the largest session."""
         return values / self.size_mwh(device)
 
-    def gap_mwh(self, part: Part[EvCharger]) -> np.ndarray:
+    def gap_mwh(self, part: Part[EvCharger]) -> Float[np.ndarray, " n_steps"]:
         """Return what is missing in each step's energy balance, (n,)."""
         comes_mwh, _ = _sessions(part.device, part.scenario, part["step"])
         before_mwh = np.where(comes_mwh > 0, comes_mwh, part[self.before])
@@ -55,7 +56,7 @@ class EvChargerTwin(Twin[EvCharger]):
     feed_in: ClassVar = FeedIn("ev_p_mw", "ev_q_mvar", "sgen", lambda charger: {})
     store: ClassVar = Wanted()
 
-    def excess(self, part: Part[EvCharger]) -> np.ndarray:
+    def excess(self, part: Part[EvCharger]) -> Float[np.ndarray, " n_steps"]:
         """Return by how much each step is outside the session's power, its energy and its time, (n,)."""
         charger, (p_mw, q_mvar, unmet_mwh) = part.device, (part[name] for name in self.delivered)
         _, most_mw = _sessions(charger, part.scenario, part["step"])
@@ -65,7 +66,9 @@ class EvChargerTwin(Twin[EvCharger]):
         over.append(np.where(most_mw > 0, 0.0, left_mwh))  # nobody is there
         return np.max(over, axis=0) / max(1.0, *(power_mw for _, _, _, power_mw in charger.sessions))
 
-    def costs(self, device: EvCharger, scenario: Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    def costs(
+        self, device: EvCharger, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+    ) -> Iterator[np.ndarray]:
         """Yield the cost of what vehicles leave without, (n,)."""
         yield device.unmet_cost * recorded["ev_unmet_mwh"]
 

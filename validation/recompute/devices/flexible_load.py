@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from neomflex_jax.devices import FlexibleLoad
 from neomflex_jax.scenario import Scenario
@@ -27,15 +28,15 @@ class LoadStore(Store[FlexibleLoad]):
         """Return the most that may be owed."""
         return device.buffer_mwh
 
-    def energy_mwh(self, device: FlexibleLoad, values: np.ndarray) -> np.ndarray:
+    def energy_mwh(self, device: FlexibleLoad, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the energy that is owed."""
         return values
 
-    def observed(self, device: FlexibleLoad, values: np.ndarray) -> np.ndarray:
+    def observed(self, device: FlexibleLoad, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the share of the buffer that is owed."""
         return values / (device.buffer_mwh or 1.0)
 
-    def gap_mwh(self, part: Part[FlexibleLoad]) -> np.ndarray:
+    def gap_mwh(self, part: Part[FlexibleLoad]) -> Float[np.ndarray, " n_steps"]:
         """Return what is missing in each step's energy balance, (n,)."""
         if part.scenario.uncertainty.varies_loads:
             return np.zeros_like(part.demand)
@@ -50,7 +51,7 @@ class FlexibleLoadTwin(Twin[FlexibleLoad]):
     delivered: ClassVar = ("load_curtailed_mw",)
     store: ClassVar = LoadStore()
 
-    def excess(self, part: Part[FlexibleLoad]) -> np.ndarray:
+    def excess(self, part: Part[FlexibleLoad]) -> Float[np.ndarray, " n_steps"]:
         """Return by how much each step is outside what may be shed, shifted and owed, (n,)."""
         load, curtailed_mw, owed_mwh = part.device, part["load_curtailed_mw"], part["load_owed_mwh"]
         shifted_mw = np.abs(owed_mwh - part["load_owed_before_mwh"]) / part.scenario.step_hours
@@ -60,7 +61,7 @@ class FlexibleLoadTwin(Twin[FlexibleLoad]):
         return np.max(over, axis=0) / max(part.nominal_load_p_mw, load.shift_mw, load.buffer_mwh, 1.0)
 
     def costs(
-        self, device: FlexibleLoad, scenario: Scenario, recorded: Mapping[str, np.ndarray]
+        self, device: FlexibleLoad, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
     ) -> Iterator[np.ndarray]:
         """Yield the cost of energy that is not served, (n,)."""
         if scenario.reward.curtailment_weight:

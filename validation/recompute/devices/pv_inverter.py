@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 
 from neomflex_jax.devices import PvInverter
 from neomflex_jax.scenario import Scenario
@@ -24,7 +25,7 @@ class PvInverterTwin(Twin[PvInverter]):
     feed_in: ClassVar = FeedIn("pv_p_mw", "pv_q_mvar", "sgen", lambda inverter: {"sn_mva": inverter.s_mva})
     sun: ClassVar = Sun("pv_available_mw", lambda inverter: inverter.p_max_mw)
 
-    def excess(self, part: Part[PvInverter]) -> np.ndarray:
+    def excess(self, part: Part[PvInverter]) -> Float[np.ndarray, " n_steps"]:
         """Return by how much each step is outside the rating and what the sun offers, (n,)."""
         inverter, (p_mw, q_mvar, available_mw) = part.device, (part[name] for name in self.delivered)
         sun_mw = part.solar * inverter.p_max_mw
@@ -35,7 +36,9 @@ class PvInverterTwin(Twin[PvInverter]):
             over.append(np.minimum(available_mw, inverter.s_mva) - p_mw)
         return np.max(over, axis=0) / max(inverter.p_max_mw, inverter.s_mva, 1.0)
 
-    def costs(self, device: PvInverter, scenario: Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    def costs(
+        self, device: PvInverter, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+    ) -> Iterator[np.ndarray]:
         """Yield the costs of reactive power and of energy that is not fed in, (n,) each."""
         reward = scenario.reward
         if reward.reactive_weight:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
+from jaxtyping import Float, Num
 
 from neomflex_jax.scenario import Scenario
 
@@ -59,17 +60,17 @@ class Sun(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Part(Generic[DeviceT]):
-    """One device's part of a run; everything recorded (n,), in double precision."""
+    """One device's part of a run; everything recorded in double precision."""
 
     device: DeviceT
     scenario: Scenario
-    recorded: Mapping[str, np.ndarray]  # the kind's own arrays, and `step` of the day
-    demand: np.ndarray  # factor on nominal loads
-    solar: np.ndarray  # per unit of its rating; its own sun as recorded, for the file is held against it elsewhere
+    recorded: Mapping[str, Num[np.ndarray, " n_steps"]]  # the kind's own arrays, and `step` of the day
+    demand: Float[np.ndarray, " n_steps"]  # factor on nominal loads
+    solar: Float[np.ndarray, " n_steps"]  # per unit of its rating; the own sun as recorded, checked elsewhere
     nominal_load_p_mw: float  # at its bus
-    load_p_mw: np.ndarray  # consumed at its bus
+    load_p_mw: Float[np.ndarray, " n_steps"]  # consumed at its bus
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> Num[np.ndarray, " n_steps"]:
         return self.recorded[name]
 
 
@@ -85,16 +86,16 @@ class Store(ABC, Generic[DeviceT]):
         """Return the energy that fits in."""
 
     @abstractmethod
-    def energy_mwh(self, device: DeviceT, values: np.ndarray) -> np.ndarray:
+    def energy_mwh(self, device: DeviceT, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the energy that recorded values stand for."""
 
     @abstractmethod
-    def observed(self, device: DeviceT, values: np.ndarray) -> np.ndarray:
+    def observed(self, device: DeviceT, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return what agents see of recorded values."""
 
     @abstractmethod
-    def gap_mwh(self, part: Part[DeviceT]) -> np.ndarray:
-        """Return what is missing in each step's energy balance, (n,); 0 where it cannot be judged."""
+    def gap_mwh(self, part: Part[DeviceT]) -> Float[np.ndarray, " n_steps"]:
+        """Return what is missing in each step's energy balance; 0 where it cannot be judged."""
 
 
 class Twin(ABC, Generic[DeviceT]):
@@ -120,14 +121,16 @@ class Twin(ABC, Generic[DeviceT]):
         return self.remembered if self.store is None else (self.store.after, *self.remembered)
 
     @abstractmethod
-    def excess(self, part: Part[DeviceT]) -> np.ndarray:
-        """Return by how much the device is outside its limits in each step, (n,).
+    def excess(self, part: Part[DeviceT]) -> Float[np.ndarray, " n_steps"]:
+        """Return by how much the device is outside its limits in each step.
 
         In MW, MWh or per unit of charge; of ratings above 1 MW as a share of the rating, for records are float32. At
         most 0 within the limits, NaN where the record is.
         """
 
-    def costs(self, device: DeviceT, scenario: Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+    def costs(
+        self, device: DeviceT, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+    ) -> Iterator[np.ndarray]:
         """Yield the device's own cost terms of each step, (n,) each.
 
         Parameters
