@@ -21,6 +21,17 @@ class Sample:
             raise InputError(f"n_days = {self.n_days} must be at least 1 and seed = {self.seed} at least 0")
 
     def draw(self, n_days: int) -> tuple[int, ...]:
-        """Draw days of `n_days`, in order; all of them if there are no more."""
+        """Draw days of a run.
+
+        Parameters
+        ----------
+        n_days
+            How many the run has.
+
+        Returns
+        -------
+        tuple of int
+            Days from 0 in order; all of them if there are no more than are to be drawn.
+        """
         chosen = np.random.default_rng(self.seed).choice(n_days, min(self.n_days, n_days), replace=False)
         return tuple(sorted(int(day) for day in chosen))

@@ -17,7 +17,18 @@ class Policy(Protocol):
     """A pytree that maps padded observations to padded actions; agent i's row depends on agent i's row alone."""
 
     def __call__(self, observation: Float[Array, "n_agents observation_size"]) -> Float[Array, "n_agents action_size"]:
-        """Return actions in [-1, 1]; padding comes last in a row, of observations and of actions."""
+        """Choose the actions of one step.
+
+        Parameters
+        ----------
+        observation
+            Padded: an agent's own entries come first in its row.
+
+        Returns
+        -------
+        action
+            In [-1, 1], padded likewise.
+        """
         ...
 
 

@@ -152,7 +152,12 @@ def save_policies(
 
 
 def load_policies(folder: str | Path) -> Policies:
-    """Load the trained policies of a run (its folder, or the `policies` folder in it).
+    """Load the trained policies of a run.
+
+    Parameters
+    ----------
+    folder
+        The run's, or the `policies` folder in it.
 
     Returns
     -------

@@ -127,7 +127,19 @@ class StepColumns(NamedTuple):
 
 
 class Device(ABC):
-    """A kind of device; subclasses are frozen dataclasses with at least `bus` and ``name: str = ""``."""
+    """A kind of device; subclasses are frozen dataclasses with at least `bus` and ``name: str = ""``.
+
+    What all methods take and return, beside what each says of itself:
+
+    Parameters
+    ----------
+    devices
+        Instances of the kind, in the scenario's order.
+    params, Params
+        The kind's own pytree of NumPy arrays (n_device,), units in their names.
+    store, Store
+        The kind's own pytree of arrays (n_device,); `()` for kinds that remember nothing.
+    """
 
     table: ClassVar[str]  # of the scenario file, and field of the scenario: "batteries"
     noun: ClassVar[str]  # in messages: "battery"
@@ -155,13 +167,24 @@ class Device(ABC):
         return None
 
     def refusal(self, load_p_mw: float) -> str | None:
-        """Why the device cannot stand at its bus, which has this load; None if it can."""
+        """Return why the device cannot stand at its bus.
+
+        Parameters
+        ----------
+        load_p_mw
+            Nominal load of the bus.
+
+        Returns
+        -------
+        str or None
+            The end of a sentence that begins with the bus; None if the device can stand there.
+        """
         return None
 
     @staticmethod
     @abstractmethod
     def stack(devices: Sequence[Any]) -> Params:
-        """Parameters of devices as new NumPy arrays; see `stacked`."""
+        """Return the parameters of devices as new arrays; see `stacked`."""
 
     @staticmethod
     @abstractmethod
@@ -174,43 +197,66 @@ class Device(ABC):
         ----------
         requests
             By name of control, (n_device,) in -1..1, 0 for devices without it; only controls that some device has.
-        store
-            Before the step.
+        around
+            Load, sun, price, hour, and what other devices at the buses do.
+
+        Returns
+        -------
+        Delivery
+            Powers in MW and Mvar, positive into the grid, stores after the step, and what is recorded.
         """
 
     @staticmethod
     def first(params: Params) -> Store:
-        """Stores with which a file's first day begins."""
+        """Return the stores with which a file's first day begins."""
         return ()
 
     @staticmethod
     def random(key: Array, params: Params) -> Store:
-        """Stores with which a random day begins."""
+        """Return the stores with which a random day begins.
+
+        Parameters
+        ----------
+        key
+            JAX PRNG key, the kind's own.
+        """
         return ()
 
     @staticmethod
     def middle(params: Params) -> Store:
-        """Stores that leave room both ways."""
+        """Return stores that leave room both ways."""
         return ()
 
     @staticmethod
     def at_rest(store: Store) -> Store:
-        """The store of a day that is played again: what it holds, without memory of the last step."""
+        """Return the store of a day that is played again: what it holds, without memory of the last step."""
         return store
 
     @staticmethod
     def kept(store: Store) -> dict[str, Float[Array, " n_device"]]:
-        """What is recorded of a store: every `Recorded` that has a `before`."""
+        """Return what is recorded of a store.
+
+        Returns
+        -------
+        dict
+            (n_device,) by the name of every `Recorded` that has a `before`.
+        """
         return {}
 
     @staticmethod
     def observe(params: Params, store: Store) -> tuple[Float[Array, " n_device"], ...]:
-        """Values (n_device,) of every observable."""
+        """Return the values of every observable.
+
+        Returns
+        -------
+        tuple
+            (n_device,) for each of `observables`, in its unit.
+        """
         return ()
 
     @staticmethod
     def step_columns(devices: Sequence[Any], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray) -> StepColumns:
-        """Columns of the step table.
+        """Return columns of the step table.
 
         Parameters
         ----------
@@ -218,17 +264,44 @@ class Device(ABC):
             (n_steps, n_device) by name, those before the step too.
         load_p_mw
             (n_steps, n_device) consumption at the devices' buses.
+
+        Returns
+        -------
+        StepColumns
+            (n_steps,) each, bus and unit in their names.
         """
         return StepColumns({}, {})
 
     @staticmethod
     def day_columns(steps: pd.DataFrame) -> dict[str, pd.Series[float]]:
-        """Columns of the daily summary by run and day, from the step table alone."""
+        """Return columns of the daily summary, from the step table alone.
+
+        Parameters
+        ----------
+        steps
+            The step table: a row a step of a run.
+
+        Returns
+        -------
+        dict
+            Series by column, indexed by run and day.
+        """
         return {}
 
     @staticmethod
     def missing_column(columns: Sequence[str]) -> tuple[str, str] | None:
-        """A column that a step table lacks, and the one that it belongs to; None if there is none."""
+        """Return a column that a step table lacks, and the one that it belongs to.
+
+        Parameters
+        ----------
+        columns
+            Names of the table's columns.
+
+        Returns
+        -------
+        tuple of str or None
+            Lacking and having; None if none is missing.
+        """
         return None
 
 

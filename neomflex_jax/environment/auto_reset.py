@@ -34,12 +34,41 @@ class AutoReset:
         return f"AutoReset({self.env!r})"
 
     def reset(self, key: Array) -> tuple[State, TimeStep]:
-        """Start a first day."""
+        """Start a first day, as `Environment.reset` does.
+
+        Parameters
+        ----------
+        key
+            JAX PRNG key, of `jax.random.key` or `jax.random.PRNGKey`.
+
+        Returns
+        -------
+        State, TimeStep
+            The day's state and first observation.
+        """
         return self.env.reset(key)
 
     @nan_is_a_value()
     def step(self, state: State, action: Num[ArrayLike, "n_agents action_size"]) -> tuple[State, TimeStep]:
-        """Step, then start the next day if this one ended."""
+        """Step, then start the next day if this one ended.
+
+        Parameters
+        ----------
+        state
+            As the step or reset before returned it.
+        action
+            Shape (n_agents, action_size), in [-1, 1]; padded entries are not read.
+
+        Returns
+        -------
+        State, TimeStep
+            As `Environment.step`; after the day's last step the state and the `observation` are the next day's first.
+
+        Raises
+        ------
+        InputError
+            As `Environment.step`.
+        """
         stepped, timestep = self.env.step(state, action)
         ended = timestep.terminated | timestep.truncated
         started, first = self.env.next_day(stepped, draw_day_if(self.env, ended, stepped))
@@ -48,7 +77,18 @@ class AutoReset:
         return next_state, dataclasses.replace(timestep, observation=observation)
 
     def with_power_flow(self, power_flow: str | PowerFlow) -> AutoReset:
-        """The same task on another power flow."""
+        """Return the same task on another power flow.
+
+        Parameters
+        ----------
+        power_flow
+            As for `Environment.with_power_flow`.
+
+        Returns
+        -------
+        AutoReset
+            Around the environment with it.
+        """
         return AutoReset(self.env.with_power_flow(power_flow))
 
     def __getattr__(self, name: str) -> Any:

@@ -51,19 +51,27 @@ class Environment(Task):
         return f"Environment({cut(repr(self.scenario.name))}, {sizes}, power flow {self.power_flow.method})"
 
     def describe(self) -> pd.DataFrame:
-        """Table of every entry of observations and actions: kind, agent, index, name, unit, low and high."""
+        """Return a table with a row for every entry of observations and actions.
+
+        Its columns are kind (observation or action), agent, index, name, unit, low and high.
+        """
         from neomflex_jax.environment.describe import describe
 
         return describe(self)
 
     @nan_is_a_value()
     def with_power_flow(self, power_flow: str | PowerFlow) -> Environment:
-        """The same task on another power flow: a surrogate first, `ac` to finish.
+        """Return the same task on another power flow: a surrogate first, `ac` to finish.
 
         Parameters
         ----------
         power_flow
             A method's name, or a method bound to this feeder.
+
+        Returns
+        -------
+        Environment
+            With other power flows in steps and resets; states of the old one fit.
 
         Raises
         ------
@@ -78,7 +86,19 @@ class Environment(Task):
 
     @nan_is_a_value()
     def reset(self, key: Array) -> tuple[State, TimeStep]:
-        """Start a first day: random or the file's first, with random or initial energies, as the rules say."""
+        """Start a first day: random or the file's first, with random or initial energies, as the rules say.
+
+        Parameters
+        ----------
+        key
+            JAX PRNG key, of `jax.random.key` or `jax.random.PRNGKey`.
+
+        Returns
+        -------
+        State, TimeStep
+            The day's state and first observation. The reward is 0, and `info` is of the day's first row with all
+            devices at zero.
+        """
         draw = draw_day(self, key)
         return start_day(self, self.day_start_flow, draw, *first_day(self, draw))
 
@@ -86,7 +106,17 @@ class Environment(Task):
     def next_day(self, state: State, draw: Draw | None = None) -> tuple[State, TimeStep]:
         """Start the day that follows: random, or the file's next with the energies carried over.
 
-        `draw` is what chance decides, from the state's key if not given.
+        Parameters
+        ----------
+        state
+            After the last step of a day.
+        draw
+            What chance decides; None draws it with the state's key.
+
+        Returns
+        -------
+        State, TimeStep
+            The day's state and first observation, as from `reset`.
         """
         draw = draw_day(self, state.key) if draw is None else draw
         return start_day(self, self.day_start_flow, draw, *following_day(self, state, draw))
@@ -97,8 +127,16 @@ class Environment(Task):
 
         Parameters
         ----------
+        state
+            As the step or reset before returned it.
         action
             Shape (n_agents, action_size), in [-1, 1]; padded entries are not read.
+
+        Returns
+        -------
+        State, TimeStep
+            The state after the step, and its observation (n_agents, observation_size), reward (n_agents,), flags and
+            `info`.
 
         Raises
         ------

@@ -57,6 +57,11 @@ def make(
     **overrides
         Any scenario field by name, for example ``profiles="my.csv"``, ``solar_penalty=True``.
 
+    Returns
+    -------
+    Environment
+        A pytree: pure `reset` and `step` for one copy, which `jax.vmap` makes thousands of.
+
     Raises
     ------
     InputError

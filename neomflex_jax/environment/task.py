@@ -55,7 +55,18 @@ class Task:
         return self.scenario.kinds
 
     def params(self, kind: Kind) -> Params:
-        """Parameters of a kind's devices, new at every call."""
+        """Return the parameters of a kind's devices, new at every call.
+
+        Parameters
+        ----------
+        kind
+            A class of `devices/`.
+
+        Returns
+        -------
+        Params
+            The kind's own pytree of NumPy arrays (n_device,), units in their names.
+        """
         return kind.stack(self.scenario.of(kind))
 
     @property
@@ -110,7 +121,7 @@ class Task:
         return ("voltage", "clipping", "loading") if self.has_ratings else ("voltage", "clipping")
 
     def split(self, values: Array, kind: str | None = None) -> dict[str, Array]:
-        """Unpadded arrays by agent.
+        """Return unpadded arrays by agent.
 
         Parameters
         ----------
@@ -118,6 +129,11 @@ class Task:
             Padded rows (..., n_agents, size), observations or actions.
         kind
             ``"observation"`` or ``"action"``; only needed where both have one size.
+
+        Returns
+        -------
+        dict
+            (..., size of the agent) by agent.
 
         Raises
         ------

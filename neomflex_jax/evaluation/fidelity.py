@@ -72,7 +72,12 @@ def fidelity(
     batch_size, seconds_per_method
         Of the measurement of speed; None takes 4096, fewer on feeders of more than 64 buses.
     on_stage
-        Told how many stages of how many are done, and what comes next.
+        Called with the number of stages done, of all stages, and what comes next.
+
+    Returns
+    -------
+    Fidelity
+        A table with a row a method, units in its columns' names, and what it rests on.
 
     Raises
     ------

@@ -110,22 +110,47 @@ class Trajectory:
         return -self.local_reward.sum(axis=1)
 
     def rows(self, which: Shaped[np.ndarray, " n_chosen"] | slice) -> Trajectory:
-        """The steps at these rows."""
-        own: dict[str, Any] = {name: values[which] for name, values in self._arrays.items()}
+        """Return some of the steps.
+
+        Parameters
+        ----------
+        which
+            Row numbers, a mask (n_steps,), or a slice.
+
+        Returns
+        -------
+        Trajectory
+            Of those rows alone.
+        """
+        own = {name: getattr(self, name)[which] for name in ARRAY_FIELDS}
         devices = {name: values[which] for name, values in self.devices.items()}
         return dataclasses.replace(self, **own, devices=devices)
 
     def check(self, where: str) -> None:
-        """Raise `InputError`, which begins with `where`, if an array holds what no recorded step can hold.
+        """Check that the arrays hold what a recorded step can hold.
 
-        That is NaN or an infinite number but for what a failed power flow leaves unknown, a number beyond 1e30, or a
-        row below 0.
+        Parameters
+        ----------
+        where
+            Begins the message.
+
+        Raises
+        ------
+        InputError
+            On NaN or an infinite number but for what a failed power flow leaves unknown, a number beyond 1e30, or a row
+            below 0.
         """
         for name, values in (self._arrays | dict(self.devices)).items():
             check_numbers(where, name, values)
 
     def save(self, path: Path) -> None:
-        """Write as .npz: plain arrays and one JSON header, no pickled objects."""
+        """Write as .npz: plain arrays and one JSON header, no pickled objects.
+
+        Parameters
+        ----------
+        path
+            Of the file, whose folder is there.
+        """
         header: dict[str, Any] = {name: getattr(self, name) for name in ("run", "power_flow")}
         header |= {"bus_labels": self.nodes.bus, "profiles_sha256": self.profiles_sha256}
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
@@ -140,6 +165,16 @@ class Trajectory:
     @staticmethod
     def load(path: Path) -> Trajectory:
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path
+            Of the file.
+
+        Returns
+        -------
+        Trajectory
+            Checked.
 
         Raises
         ------

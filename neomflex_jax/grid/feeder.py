@@ -90,6 +90,16 @@ class Feeder:
     def from_columns(columns: FeederColumns) -> Feeder:
         """Check what a reader found and make a feeder of it.
 
+        Parameters
+        ----------
+        columns
+            Buses, branches and parts in physical units.
+
+        Returns
+        -------
+        Feeder
+            Checked: connected, with a slack.
+
         Raises
         ------
         InputError
@@ -101,7 +111,15 @@ class Feeder:
     def from_csv(folder: str | Path) -> Feeder:
         """Read a feeder folder (``buses.csv``, ``branches.csv``, optional ``feeder.toml``).
 
-        See `neomflex_jax.grid.from_csv` for the columns.
+        Parameters
+        ----------
+        folder
+            See `neomflex_jax.grid.from_csv` for the columns of its files.
+
+        Returns
+        -------
+        Feeder
+            Under the folder's name.
 
         Raises
         ------
@@ -116,13 +134,18 @@ class Feeder:
     def from_pandapower(net: Any, *, islands: bool = False) -> Feeder:
         """Convert a pandapower net, or a ``net.json`` by its path.
 
-        See `neomflex_jax.grid.from_pandapower` for what is modelled and what is refused.
-
         Parameters
         ----------
+        net
+            See `neomflex_jax.grid.from_pandapower` for what is modelled and what is refused.
         islands
             True takes areas that no closed branch connects, each with an external grid of its own, as one feeder;
             otherwise such a net is refused.
+
+        Returns
+        -------
+        Feeder
+            Under the net's name, with the net's own bus numbers as labels.
 
         Raises
         ------
@@ -184,7 +207,23 @@ class Feeder:
         return {label: position for position, label in enumerate(self.bus_labels)}
 
     def bus_position(self, label: int) -> int:
-        """Position in the arrays of the bus that the user calls `label`."""
+        """Return where a bus stands in the arrays.
+
+        Parameters
+        ----------
+        label
+            What the user calls it.
+
+        Returns
+        -------
+        int
+            From 0.
+
+        Raises
+        ------
+        InputError
+            If there is no such bus.
+        """
         try:
             return self._positions[label]
         except KeyError:

@@ -15,7 +15,17 @@ def feeder_names() -> tuple[str, ...]:
 
 
 def load_feeder(name: str | Path) -> Feeder:
-    """Load a packaged feeder by name, a feeder folder by path, or a pandapower ``net.json`` by path.
+    """Load a feeder by what the user calls it.
+
+    Parameters
+    ----------
+    name
+        A packaged feeder's name, a feeder folder, or a pandapower ``net.json``.
+
+    Returns
+    -------
+    Feeder
+        In physical units: ohm, MW, Mvar, kV, kA.
 
     Raises
     ------

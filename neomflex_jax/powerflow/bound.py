@@ -98,9 +98,18 @@ class PowerFlow:
 
     @nan_is_a_value()
     def on(self, feeder: Feeder) -> PowerFlow:
-        """Return the same method on other impedances, traced ones perhaps, of the same topology; a fit is kept."""
-        if self.grid.generators is not None:
-            return replace(self, grid=per_unit_linear(feeder))
+        """Return the same method on other impedances; a fit is kept.
+
+        Parameters
+        ----------
+        feeder
+            Of the same topology; its numbers may be traced.
+
+        Returns
+        -------
+        PowerFlow
+            In the same form (tree or dense), swept where this one is.
+        """
         form = "tree" if isinstance(self.grid.form, TreeNetwork) else "dense"
         grid = per_unit(feeder, form, lossless=self.model.angles_only, tap_branches=self.grid.tap_branches)
         return replace(self, grid=replace(grid, swept=self.grid.swept and grid.dependence is None))
@@ -110,11 +119,33 @@ class PowerFlow:
         return replace(self, grid=replace(self.grid, swept=False)) if self.grid.swept else self
 
     def as_solved_here(self, dtype: DTypeLike) -> PowerFlow:
-        """Return the same method, `by_products` where this process has no sweep for numbers of `dtype`."""
+        """Return the same method, `by_products` where this process has no sweep in machine code for it.
+
+        Parameters
+        ----------
+        dtype
+            Of the injections.
+
+        Returns
+        -------
+        PowerFlow
+            This one, if it can be solved as it is.
+        """
         return self if can_sweep(self.grid, self.model.sweep, dtype) else self.by_products()
 
     def piece_sizes(self, fields: tuple[str, ...] | None = None) -> PieceSizes:
-        """Sizes in which a CPU solves a batch of which `fields` are wanted, None for all."""
+        """Return the sizes in which a CPU solves a batch.
+
+        Parameters
+        ----------
+        fields
+            Names of the result's fields that are wanted; None for all.
+
+        Returns
+        -------
+        PieceSizes
+            In cases.
+        """
         return self.model.piece_sizes(self.grid, fields)
 
 

@@ -35,7 +35,18 @@ class AcConfig:
             raise InputError(f"max_iterations = {self.max_iterations} must lie between 1 and 2,147,483,647")
 
     def tolerance(self, dtype: jnp.dtype) -> float:
-        """Tolerance in per unit for voltages of `dtype`."""
+        """Return the tolerance for voltages of one precision.
+
+        Parameters
+        ----------
+        dtype
+            float32 or float64.
+
+        Returns
+        -------
+        float
+            In per unit.
+        """
         if self.tolerance_pu is not None:
             return self.tolerance_pu
         return 1e-11 if dtype == jnp.float64 else 1e-6

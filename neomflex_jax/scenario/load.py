@@ -25,7 +25,19 @@ def scenario_names() -> tuple[str, ...]:
 
 
 def load_scenario(source: str | Path, **overrides: Any) -> Scenario:
-    """Load a packaged scenario by name or a TOML file by path; any field can be overridden by keyword.
+    """Load a scenario.
+
+    Parameters
+    ----------
+    source
+        A packaged scenario's name, or a TOML file.
+    **overrides
+        Any field by name, in the place of the file's.
+
+    Returns
+    -------
+    Scenario
+        Checked.
 
     Raises
     ------

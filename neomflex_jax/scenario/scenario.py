@@ -115,7 +115,18 @@ class Scenario:
         return tuple(kind for kind in registered_kinds() if kind in STANDING or self.of(kind))
 
     def of(self, kind: Kind) -> tuple[Any, ...]:
-        """Devices of a kind."""
+        """Return the devices of a kind.
+
+        Parameters
+        ----------
+        kind
+            A class of `devices/`.
+
+        Returns
+        -------
+        tuple of Device
+            Instances of it in the order of the scenario's table; empty without any.
+        """
         return getattr(self, kind.table) if kind in STANDING else self.further.get(kind.table, ())
 
     @property
@@ -130,7 +141,18 @@ class Scenario:
         return dataclasses.replace(self, series=dataclasses.replace(self.series, part=part))
 
     def owner(self, bus: int) -> int | None:
-        """Index of the agent whose territory holds the bus, None if nobody's does."""
+        """Return whose territory holds a bus.
+
+        Parameters
+        ----------
+        bus
+            Label.
+
+        Returns
+        -------
+        int or None
+            The agent's index; None if no territory holds it.
+        """
         return self._owners.get(bus)
 
     @cached_property
@@ -155,7 +177,22 @@ class Scenario:
     def gather(
         cls, values: Mapping[str, Any], rows_of: Callable[[Kind, str], tuple[Any, ...]], instance: Scenario | None
     ) -> Mapping[str, Any]:
-        """Put the tables of kinds without a field of their own into `further`; for `fields.build`."""
+        """Put the tables of kinds without a field of their own into `further`; for `fields.build`.
+
+        Parameters
+        ----------
+        values
+            The scenario file's tables.
+        rows_of
+            Makes the devices of a kind from the rows of a table.
+        instance
+            The scenario whose fields `values` replace; None for a new one.
+
+        Returns
+        -------
+        Mapping
+            Values by field.
+        """
         return gather_tables(split_profiles(values), rows_of, {one.name for one in dataclasses.fields(cls)}, instance)
 
     def hash(self) -> str:

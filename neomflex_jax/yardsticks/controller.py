@@ -24,7 +24,18 @@ class Controller(Protocol):
     """A pytree with two pure functions, which are compiled; the memory is any pytree whose shapes stay."""
 
     def start(self, env: Environment) -> PyTree:
-        """Return the memory before the first step."""
+        """Return the memory before the first step.
+
+        Parameters
+        ----------
+        env
+            Everything that stays as it is.
+
+        Returns
+        -------
+        memory
+            Any pytree.
+        """
         ...
 
     def act(

@@ -81,6 +81,11 @@ def register_term_twin(name: str, twin: TermTwin) -> None:
 def register_observation_twin(twin: ObservationTwin) -> None:
     """Register the twin of a user's own observation, without which runs with it are never validated.
 
+    Parameters
+    ----------
+    twin
+        Found by its `name`, which is the observation's.
+
     Raises
     ------
     InputError

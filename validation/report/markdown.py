@@ -57,6 +57,11 @@ class Section:
 def render_markdown(report: Report) -> str:
     """Render the whole report as a page of Markdown.
 
+    Parameters
+    ----------
+    report
+        As `validate` returns it.
+
     Returns
     -------
     str

@@ -25,6 +25,11 @@ TABLE_HEADER = ("run", "power flow", "answer", "day cost", "losses MWh", "outsid
 def render_table(report: Report) -> str:
     """Render a report as plain text for a terminal.
 
+    Parameters
+    ----------
+    report
+        As `validate` returns it.
+
     Returns
     -------
     str

@@ -151,7 +151,18 @@ class Report:
         return _plain(head | {"runs": runs})
 
     def to_json(self, files_sha256: Mapping[str, str] | None = None) -> str:
-        """Return the text of `report.json`, with the hashes of the files that lie beside it."""
+        """Return the text of `report.json`.
+
+        Parameters
+        ----------
+        files_sha256
+            SHA-256 by name of the files that lie beside it.
+
+        Returns
+        -------
+        str
+            JSON without NaN.
+        """
         content = self.as_dict() | {"files_sha256": dict(files_sha256 or {})}
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 

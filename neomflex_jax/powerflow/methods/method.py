@@ -65,10 +65,34 @@ class Method(ABC):
         """
 
     def piece_sizes(self, grid: PerUnitFeeder, fields: tuple[str, ...] | None) -> PieceSizes:
-        """Sizes in which a CPU solves a batch of which the result's `fields` are wanted, None for all."""
+        """Return the sizes in which a CPU solves a batch.
+
+        Parameters
+        ----------
+        grid
+            The feeder in per unit.
+        fields
+            Names of the result's fields that are wanted; None for all.
+
+        Returns
+        -------
+        PieceSizes
+            In cases.
+        """
         return product_sizes(grid, iterates=False)
 
     @classmethod
     def configured(cls, ac_config: AcConfig) -> Method:
-        """Make the method with a tolerance and an iteration limit, if it has any use for them."""
+        """Make the method.
+
+        Parameters
+        ----------
+        ac_config
+            Tolerance and iteration limit, for methods that have any use for them.
+
+        Returns
+        -------
+        Method
+            Not fitted.
+        """
         return cls()

@@ -75,7 +75,17 @@ class Part(Generic[DeviceT]):
 
 
 class Store(ABC, Generic[DeviceT]):
-    """Energy that a device carries from step to step, in the unit in which it is recorded."""
+    """Energy that a device carries from step to step, in the unit in which it is recorded.
+
+    Parameters
+    ----------
+    device
+        An instance of the kind.
+    values
+        Of `before` or `after`.
+    part
+        One device's part of a run.
+    """
 
     entry: ClassVar[str]  # what observations call it
     before: ClassVar[str]  # recorded array (n, n_device), before each step
@@ -83,23 +93,55 @@ class Store(ABC, Generic[DeviceT]):
 
     @abstractmethod
     def size_mwh(self, device: DeviceT) -> float:
-        """Return the energy that fits in."""
+        """Return the energy that fits in.
+
+        Returns
+        -------
+        float
+            In MWh.
+        """
 
     @abstractmethod
     def energy_mwh(self, device: DeviceT, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Return the energy that recorded values stand for."""
+        """Return the energy that recorded values stand for.
+
+        Returns
+        -------
+        energy_mwh
+            Of the values' shape.
+        """
 
     @abstractmethod
     def observed(self, device: DeviceT, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Return what agents see of recorded values."""
+        """Return what agents see of recorded values.
+
+        Returns
+        -------
+        observed
+            Of the values' shape, in the unit of the kind's observable.
+        """
 
     @abstractmethod
     def gap_mwh(self, part: Part[DeviceT]) -> Float[np.ndarray, " n_steps"]:
-        """Return what is missing in each step's energy balance; 0 where it cannot be judged."""
+        """Return what is missing in each step's energy balance.
+
+        Returns
+        -------
+        gap_mwh
+            (n_steps,); 0 where it cannot be judged.
+        """
 
 
 class Twin(ABC, Generic[DeviceT]):
-    """A kind of device as the referee has it."""
+    """A kind of device as the referee has it.
+
+    Parameters
+    ----------
+    device
+        An instance of the kind.
+    part
+        One device's part of a run.
+    """
 
     table: ClassVar[str]  # of the scenario: the name by which the twin is found
     delivered: ClassVar[tuple[str, ...]]  # recorded arrays (n, n_device): what came of each step's requests
@@ -124,18 +166,28 @@ class Twin(ABC, Generic[DeviceT]):
     def excess(self, part: Part[DeviceT]) -> Float[np.ndarray, " n_steps"]:
         """Return by how much the device is outside its limits in each step.
 
-        In MW, MWh or per unit of charge; of ratings above 1 MW as a share of the rating, for records are float32. At
-        most 0 within the limits, NaN where the record is.
+        Returns
+        -------
+        excess
+            (n_steps,) in MW, MWh or per unit of charge; of ratings above 1 MW as a share of the rating, for records are
+            float32. At most 0 within the limits, NaN where the record is.
         """
 
     def costs(
         self, device: DeviceT, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
     ) -> Iterator[np.ndarray]:
-        """Yield the device's own cost terms of each step, (n,) each.
+        """Yield the device's own cost terms of each step.
 
         Parameters
         ----------
+        scenario
+            With the weights of its reward.
         recorded
             As in `Part`; only what a term with a weight above 0 needs has to be there.
+
+        Yields
+        ------
+        cost
+            (n_steps,), above 0 for what costs.
         """
         yield from ()
