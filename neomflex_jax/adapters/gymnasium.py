@@ -27,6 +27,7 @@ from neomflex_jax.adapters.extras import missing
 from neomflex_jax.adapters.joint import checked_joint_action, join
 from neomflex_jax.environment import Environment, TimeStep, make
 from neomflex_jax.fields import check_choice
+from neomflex_jax.loose_types import FieldValue, Info
 from neomflex_jax.scenario import Scenario, scenario_names
 
 try:
@@ -57,7 +58,7 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         As `neomflex_jax.make`; on an unknown `render_mode` or `team_reward`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # type: ignore[misc]
+    metadata: ClassVar[Info] = {"render_modes": list(RENDER_MODES), "render_fps": FRAMES_PER_SECOND}  # type: ignore[misc]
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         *,
         render_mode: str | None = None,
         team_reward: str = "sum",
-        **fields: Any,
+        **fields: FieldValue,
     ) -> None:
         self.render_mode = checked_render_mode(render_mode)
         check_choice("team_reward", team_reward, tuple(TEAM_REWARDS))
@@ -74,8 +75,8 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self.observation_space, self.action_space = joint_spaces(self.episode.env)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Float[np.ndarray, " n_observation"], dict[str, Any]]:
+        self, *, seed: int | None = None, options: Info | None = None
+    ) -> tuple[Float[np.ndarray, " n_observation"], Info]:
         """Begin a day, by the module's rule; there are no options."""
         super().reset(seed=seed)
         timestep = self.episode.start(seed, self.np_random)
@@ -83,7 +84,7 @@ class NeomFlexEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def step(
         self, action: Num[np.ndarray, " n_action"]
-    ) -> tuple[Float[np.ndarray, " n_observation"], float, bool, bool, dict[str, Any]]:
+    ) -> tuple[Float[np.ndarray, " n_observation"], float, bool, bool, Info]:
         """Play half an hour.
 
         Raises

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from neomflex_jax.environment import Environment, State, TimeStep, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 from neomflex_jax.jax_settings import nan_is_a_value
+from neomflex_jax.loose_types import FieldValue, Info
 from neomflex_jax.scenario import Scenario
 
 try:
@@ -72,7 +73,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         As `NeomFlexEnv`; if `num_envs` is not at least 1.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {**NeomFlexEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
+    metadata: ClassVar[Info] = {**NeomFlexEnv.metadata, "autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         *,
         render_mode: str | None = None,
         team_reward: str = "sum",
-        **fields: Any,
+        **fields: FieldValue,
     ) -> None:
         if num_envs < 1:
             raise InputError(f"num_envs = {num_envs} must be at least 1")
@@ -98,8 +99,8 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
 
     @nan_is_a_value()
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[Float[np.ndarray, "num_envs n_observation"], dict[str, Any]]:
+        self, *, seed: int | Sequence[int | None] | None = None, options: Info | None = None
+    ) -> tuple[Float[np.ndarray, "num_envs n_observation"], Info]:
         """Begin a day in every copy.
 
         Raises
@@ -122,7 +123,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         Float[np.ndarray, " num_envs"],
         Bool[np.ndarray, " num_envs"],
         Bool[np.ndarray, " num_envs"],
-        dict[str, Any],
+        Info,
     ]:
         """Play half an hour in every copy.
 
@@ -139,7 +140,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         observation = join(self.env.observation_mask, timestep.observation)
         terminated, truncated = np.array(timestep.terminated), np.array(timestep.truncated)
         ended = terminated | truncated
-        infos: dict[str, Any] = {}
+        infos: Info = {}
         self._info = timestep.info
         if ended.any():
             first = jax.device_get(first_answer)
@@ -172,7 +173,7 @@ class NeomFlexVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         return (chosen % N_SEEDS).astype(np.uint32)
 
 
-def _final(observation: np.ndarray, info: dict[str, np.ndarray], ended: np.ndarray) -> dict[str, Any]:
+def _final(observation: np.ndarray, info: dict[str, np.ndarray], ended: np.ndarray) -> Info:
     """Last observation and info of the copies whose day has ended, in the layout of Gymnasium's own vector classes."""
     final_obs = np.full(len(ended), None, object)
     for copy in np.flatnonzero(ended):
@@ -186,7 +187,7 @@ def _final(observation: np.ndarray, info: dict[str, np.ndarray], ended: np.ndarr
     }
 
 
-def _masked(info: dict[str, np.ndarray], present: np.ndarray) -> dict[str, Any]:
+def _masked(info: dict[str, np.ndarray], present: np.ndarray) -> Info:
     """Add to every value, under its name with an underscore before it, which copies have it."""
     return dict(info) | {f"_{name}": present.copy() for name in info}
 

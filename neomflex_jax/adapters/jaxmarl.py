@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +29,7 @@ from jaxtyping import Bool, Float, Num, PRNGKeyArray
 from neomflex_jax import environment as core
 from neomflex_jax.adapters.extras import missing
 from neomflex_jax.errors import InputError
+from neomflex_jax.loose_types import FieldValue, Info
 from neomflex_jax.scenario import Scenario
 
 try:
@@ -88,7 +88,7 @@ class NeomFlex(base.MultiAgentEnv):
     @partial(jax.jit, static_argnums=(0,))
     def step(
         self, key: PRNGKeyArray, state: State, actions: Actions, reset_state: State | None = None
-    ) -> tuple[Observations, State, Rewards, Flags, dict[str, Any]]:
+    ) -> tuple[Observations, State, Rewards, Flags, Info]:
         """Step, then start the next day if this one ended, or go on from `reset_state`."""
         _, stepped, rewards, dones, info = self.step_env(key, state, actions)
         started = self._state(*self.env.next_day(stepped.day)) if reset_state is None else reset_state
@@ -97,7 +97,7 @@ class NeomFlex(base.MultiAgentEnv):
 
     def step_env(  # type: ignore[override]
         self, key: PRNGKeyArray, state: State, actions: Actions
-    ) -> tuple[Observations, State, Rewards, Flags, dict[str, Any]]:
+    ) -> tuple[Observations, State, Rewards, Flags, Info]:
         """Play one step; no auto-reset.
 
         Raises
@@ -109,7 +109,7 @@ class NeomFlex(base.MultiAgentEnv):
         following = self._state(day, timestep)
         rewards = {agent: timestep.reward[i] for i, agent in enumerate(self.agents)}
         dones = dict.fromkeys([*self.agents, "__all__"], following.done)
-        info: dict[str, Any] = dict(timestep.info)
+        info: Info = dict(timestep.info)
         info |= {"terminated": timestep.terminated, "truncated": timestep.truncated}
         info["final_observation"] = self._seen(timestep.final_observation)
         return self.get_obs(following), following, rewards, dones, info
@@ -154,7 +154,7 @@ class NeomFlex(base.MultiAgentEnv):
         return jnp.stack(rows)
 
 
-def make(scenario: str | Path | Scenario = "neom33", *, padded: bool = False, **fields: Any) -> NeomFlex:
+def make(scenario: str | Path | Scenario = "neom33", *, padded: bool = False, **fields: FieldValue) -> NeomFlex:
     """Build the environment.
 
     Parameters

@@ -14,7 +14,7 @@ reset(seed)   as in `adapters/gymnasium.py`: the day of ``env.reset(jax.random.k
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
@@ -24,6 +24,7 @@ from neomflex_jax.adapters.extras import missing
 from neomflex_jax.adapters.joint import checked_agent_actions, join
 from neomflex_jax.environment import Environment, StepInfo, TimeStep, make
 from neomflex_jax.environment.step.info import TERM
+from neomflex_jax.loose_types import FieldValue, Info
 from neomflex_jax.scenario import Scenario
 
 try:
@@ -40,7 +41,7 @@ BY_AGENT = ("local_reward", "constraint_cost", "clipped_actions", "nan_actions")
 class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ignore[misc]
     """One copy; `parallel_env` makes it."""
 
-    metadata: ClassVar[dict[str, Any]] = {
+    metadata: ClassVar[Info] = {
         "name": "neomflex_v0",
         "render_modes": list(RENDER_MODES),
         "render_fps": FRAMES_PER_SECOND,
@@ -72,8 +73,8 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
         return self.action_spaces[agent]
 
     def reset(
-        self, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, dict[str, Any]]]:
+        self, seed: int | None = None, options: Info | None = None
+    ) -> tuple[dict[str, Float[np.ndarray, " _"]], dict[str, Info]]:
         """Begin a day, by the module's rule; there are no options."""
         if seed is not None or self._np_random is None:
             self._np_random, _ = np_random(seed)
@@ -88,7 +89,7 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
         dict[str, float],
         dict[str, bool],
         dict[str, bool],
-        dict[str, dict[str, Any]],
+        dict[str, Info],
     ]:
         """Play half an hour.
 
@@ -120,12 +121,12 @@ class NeomFlexParallelEnv(ParallelEnv[str, np.ndarray, np.ndarray]):  # type: ig
         rows, mask = np.asarray(timestep.observation), self.episode.env.observation_mask
         return {agent: join(mask[i], rows[i]) for i, agent in enumerate(self.possible_agents)}
 
-    def _infos(self, timestep: TimeStep) -> dict[str, dict[str, Any]]:
+    def _infos(self, timestep: TimeStep) -> dict[str, Info]:
         return {agent: _own_info(self.episode.env, i, timestep.info) for i, agent in enumerate(self.possible_agents)}
 
 
 def parallel_env(
-    scenario: str | Path | Scenario = "neom33", *, render_mode: str | None = None, **fields: Any
+    scenario: str | Path | Scenario = "neom33", *, render_mode: str | None = None, **fields: FieldValue
 ) -> NeomFlexParallelEnv:
     """Build the environment.
 
@@ -146,10 +147,10 @@ def parallel_env(
     return NeomFlexParallelEnv(make(scenario, **fields), render_mode)
 
 
-def _own_info(env: Environment, index: int, info: StepInfo) -> dict[str, Any]:
+def _own_info(env: Environment, index: int, info: StepInfo) -> Info:
     """Pick what is one agent's of `timestep.info`."""
     layout = env.layout
-    own: dict[str, Any] = {name: value for name, value in info.items() if np.ndim(value) == 0}
+    own: Info = {name: value for name, value in info.items() if np.ndim(value) == 0}
     own |= {name: info[name][layout.nodes[index]] for name in NODE_VALUES}
     own |= {name: info[name][index] for name in BY_AGENT}
     own |= {f"{TERM}{name}": value[index] for name, value in info.terms.items()}

@@ -20,10 +20,12 @@ from jaxtyping import Bool, Float, Num
 
 from neomflex_jax.adapters.extras import missing
 from neomflex_jax.errors import InputError
+from neomflex_jax.loose_types import Info
 
 try:
     from gymnasium.vector import AutoresetMode, VectorEnv
     from stable_baselines3.common.vec_env import VecEnv
+    from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices
 except ImportError as error:
     raise missing("stable_baselines3", "sb3") from error
 
@@ -44,7 +46,7 @@ class VectorEnvForSB3(VecEnv):  # type: ignore[misc]
         If `many` starts its next days in a step of their own.
     """
 
-    def __init__(self, many: VectorEnv[Any, Any, Any], info_names: Sequence[str] = ()) -> None:
+    def __init__(self, many: VectorEnv[np.ndarray, np.ndarray, np.ndarray], info_names: Sequence[str] = ()) -> None:
         mode = many.metadata.get("autoreset_mode")
         if mode is not AutoresetMode.SAME_STEP:
             raise InputError(f"autoreset_mode = {mode} must be AutoresetMode.SAME_STEP; give a make_vec of NeomFlex")
@@ -72,7 +74,7 @@ class VectorEnvForSB3(VecEnv):  # type: ignore[misc]
         Float[np.ndarray, "num_envs n_observation"],
         Float[np.ndarray, " num_envs"],
         Bool[np.ndarray, " num_envs"],
-        list[dict[str, Any]],
+        list[Info],
     ]:
         """Play half an hour in every copy."""
         assert self._actions is not None, "step_async comes first"
@@ -93,26 +95,28 @@ class VectorEnvForSB3(VecEnv):  # type: ignore[misc]
         images: Any = self.many.render()
         return [None] * self.num_envs if images is None else images
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[object]:
         """Return an attribute once for every copy; all copies share it."""
         return [getattr(self.many, attr_name)] * self._count(indices)
 
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+    def set_attr(self, attr_name: str, value: object, indices: VecEnvIndices = None) -> None:
         """Refuse: copies are one compiled program."""
         raise InputError(f"{attr_name}: copies share one compiled environment; make it anew with what shall change")
 
-    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+    def env_method(
+        self, method_name: str, *method_args: object, indices: VecEnvIndices = None, **method_kwargs: object
+    ) -> list[object]:
         """Refuse: copies are one compiled program."""
         raise InputError(f"{method_name}: copies share one compiled environment and have no methods of their own")
 
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+    def env_is_wrapped(self, wrapper_class: type, indices: VecEnvIndices = None) -> list[bool]:
         """Return False for every copy: none is wrapped."""
         return [False] * self._count(indices)
 
-    def _count(self, indices: Any) -> int:
+    def _count(self, indices: VecEnvIndices) -> int:
         return self.num_envs if indices is None else np.size(indices)
 
-    def _named(self, info: dict[str, Any]) -> list[dict[str, Any]]:
+    def _named(self, info: Info) -> list[Info]:
         """Return one info dict for each copy."""
         unknown = [name for name in self.info_names if name not in info]
         if unknown:

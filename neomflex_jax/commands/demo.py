@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.evaluate import EvaluateCommand
@@ -20,6 +20,7 @@ from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
+from neomflex_jax.loose_types import JsonObject
 
 if TYPE_CHECKING:
     from validation.report.stored_report import StoredRun
@@ -126,7 +127,7 @@ def _verdict(run: StoredRun) -> str:
     return f"({run.record_verdict}, not counted)" if run.reference else run.record_verdict
 
 
-def _column(run: dict[str, Any], side: str) -> list[str]:
+def _column(run: JsonObject, side: str) -> list[str]:
     metrics = run["metrics"]
     return [
         short(_scaled(metrics["mean_day_cost"][side], -1)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -11,6 +11,7 @@ from neomflex_jax.commands.console import short
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.topology import spanning_tree
+from neomflex_jax.loose_types import PandapowerNet
 from neomflex_jax.powerflow import PowerFlowResult, nominal_power_flow
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
     return [*rows, ("highest loading", f"{loading[branch]:.2f} % in branch {'-'.join(str(label) for label in ends)}")]
 
 
-def conversion(net: Any, feeder: Feeder) -> Rows:
+def conversion(net: PandapowerNet, feeder: Feeder) -> Rows:
     """Elements of the net, in service and in all, beside what the feeder has of them."""
     n_transformers = _transformers(feeder) if feeder.transformers is not None else "0"
     of_feeder = {
@@ -139,7 +140,7 @@ def conversion(net: Any, feeder: Feeder) -> Rows:
     return rows
 
 
-def changes(net: Any, feeder: Feeder, fused: dict[int, int]) -> list[str]:
+def changes(net: PandapowerNet, feeder: Feeder, fused: dict[int, int]) -> list[str]:
     """Return which buses of the net closed switches made one, and what is left out."""
     lines = []
     joined = [bus for bus, label in fused.items() if bus != label]

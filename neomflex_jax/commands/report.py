@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import tyro
 
@@ -20,10 +20,9 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_there
 from neomflex_jax.folders.results import ResultFolder
+from neomflex_jax.loose_types import JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from neomflex_jax.training.run_folder import RunFolder
     from validation.report.status import Identity, Status
 
@@ -152,7 +151,7 @@ class ReportCommand:
         return make_identity(hashes, scenario, profiles_hash(path), first_day=0, n_days=n_days)
 
 
-def _refuse_several_seeds(folder: RunFolder, config: Mapping[str, Any]) -> None:
+def _refuse_several_seeds(folder: RunFolder, config: JsonObject) -> None:
     if config.get("n_seeds", 1) > 1:
         seeds = ", ".join(str(path) for path in sorted(folder.root.glob("seed_*"))) or "none yet"
         raise InputError(f"{folder.root}: trained several seeds; give one of its folders ({seeds})")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from neomflex_jax.commands.evaluate import shown_columns
 from neomflex_jax.commands.run_page import PNG, Evaluated, Image, Validated, drawn
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.tables import numbers, read_table
+from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.pages import Table
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ BANDS = {
 }
 
 
-def settings(config: Mapping[str, Any]) -> Table:
+def settings(config: JsonObject) -> Table:
     """Return the most telling settings of a run, name and value."""
     scenario = config.get("scenario")
     name = scenario.get("name") if isinstance(scenario, dict) else "not stated"
     return Table((), (("scenario", str(name)), *((key, str(config[key])) for key in SUMMARY if key in config)))
 
 
-def config_json(config: Mapping[str, Any]) -> str:
+def config_json(config: JsonObject) -> str:
     """Return all settings as text."""
     return json.dumps(config, indent=2, ensure_ascii=False)
 
@@ -102,26 +103,26 @@ def validation(report: StoredReport) -> tuple[Validated, ...]:
         raise InputError(f"{report.path}: incomplete ({error!r:.60}); validate again") from error
 
 
-def _validated(folder: Path, stored: StoredRun, run: Mapping[str, Any], changed: Collection[str]) -> Validated:
+def _validated(folder: Path, stored: StoredRun, run: JsonObject, changed: Collection[str]) -> Validated:
     counted = " (reference, not counted)" if stored.reference else ""
     tables = (_criteria(run), _both_sides(run), _outside_limits(run), *_loading(run), _errors(run), _bands(run))
     heading = f"{stored.run}: record {stored.record_verdict}{counted}"
     return Validated(heading, tables, tuple(_images(folder, run["figures"], changed)))
 
 
-def _criteria(run: Mapping[str, Any]) -> Table:
+def _criteria(run: JsonObject) -> Table:
     rows = [(c["name"], short(c["value"]), short(c["limit"]), PASSED[c["passed"]]) for c in run["criteria"]]
     return Table(("criterion", "value", "limit", ""), tuple(rows))
 
 
-def _both_sides(run: Mapping[str, Any]) -> Table:
+def _both_sides(run: JsonObject) -> Table:
     """Figures that both the record and pandapower's answer have."""
     both = {name: each for name, each in run["metrics"].items() if isinstance(each, dict) and "pandapower" in each}
     rows = [(name, short(each["recorded"]), short(each["pandapower"])) for name, each in both.items()]
     return Table(("figure", "recorded", "pandapower"), tuple(rows))
 
 
-def _outside_limits(run: Mapping[str, Any]) -> Table:
+def _outside_limits(run: JsonObject) -> Table:
     metrics, margins = run["metrics"], {margin["limits"]: margin["margin_pu"] for margin in run["budget"]["margins"]}
     rows = [
         (limits, *(f"{metrics[limits][kind]:,}" for kind in COUNTS), short(margins[limits]))
@@ -130,29 +131,18 @@ def _outside_limits(run: Mapping[str, Any]) -> Table:
     return Table(("bus-steps outside", *COUNTS, "margin, pu"), tuple(rows))
 
 
-def _loading(run: Mapping[str, Any]) -> Iterator[Table]:
-    """Branches above the limits of loading, where the scenario has any."""
-    loading = run["metrics"].get("loading")
-    if loading is not None:
-        rows = [(f"{limits} limits", *(f"{loading[limits][kind]:,}" for kind in COUNTS)) for limits in ("hard", "soft")]
-        yield Table(("branch-steps above", *COUNTS), tuple(rows))
-        largest = (loading["recorded_max_percent"], loading["max_percent"], loading["error"]["max_abs"])
-        header = ("largest loading, % of the rating", "recorded", "pandapower", "largest error")
-        yield Table(header, ((str(loading["worst_branch"]), *map(short, largest)),))
-
-
-def _errors(run: Mapping[str, Any]) -> Table:
+def _errors(run: JsonObject) -> Table:
     whole = [row for row in run["budget"]["rows"] if row["axis"] == "all"]
     rows = [(row["quantity"], *(short(row["error"][name]) for name in ERRORS)) for row in whole]
     return Table(("error, recorded - pandapower", *ERRORS.values()), tuple(rows))
 
 
-def _bands(run: Mapping[str, Any]) -> Table:
+def _bands(run: JsonObject) -> Table:
     rows = [(band["band"], *(short(band[name]) for name in BANDS)) for band in run["operation"]["bands"]]
     return Table(("band, in pandapower", *BANDS.values()), tuple(rows))
 
 
-def _images(folder: Path, captions: Mapping[str, Any], changed: Collection[str]) -> Iterator[Image]:
+def _images(folder: Path, captions: Mapping[str, str], changed: Collection[str]) -> Iterator[Image]:
     """Images that lie in the report's own folder and are as they were when it was written."""
     for name, caption in captions.items():
         if Path(name).name == name and name not in changed and (png := _png(folder / name)):

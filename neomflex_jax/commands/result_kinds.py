@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.text import open_text
 from neomflex_jax.folders.results import ResultKind
+from neomflex_jax.loose_types import JsonObject
 
 TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 RUNS = ("controlled", "baseline", "no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
@@ -46,7 +46,7 @@ def _fidelity(folder: Path) -> tuple[str, ...]:
     return FIDELITY.files if {"scenario_sha256", "methods", "notes"} <= content.keys() else ()
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path) -> JsonObject:
     try:
         return read_json_object(path)
     except InputError:

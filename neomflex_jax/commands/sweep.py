@@ -25,6 +25,7 @@ from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.errors import InputError
 from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.users_modules import import_named
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "RewardScale": RewardScale}
 
 
-def _flag(name: str, kind: str) -> tuple[str, Any, Any]:
+def _flag(name: str, kind: str) -> tuple[str, object, object]:
     """Make a flag that takes several values; sizes of layers are written 64,64."""
     text = f"Values of {name} to try" + (", each written like 64,64." if kind not in TYPES else ".")
     values: Any = tuple[TYPES.get(kind, str), ...]  # type: ignore[misc]
@@ -121,7 +122,7 @@ class SweepCommand:
 
         n_trainings = len(options) * self.seeds
         console.print(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
-        common: dict[str, Any] = {"names": names, "overwrite": self.overwrite, "on_begin": results.withdraw}
+        common: Keywords = {"names": names, "overwrite": self.overwrite, "on_begin": results.withdraw}
         if self.workers > 1:
             prepared = (not self.no_cache, self.modules)
             pool = ProcessPoolExecutor(self.workers, get_context("spawn"), _prepare_worker, prepared)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -17,6 +17,7 @@ from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.resources import PROFILES
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ class TrainCommand:
         """Train a new run, or without options go on with the one in the folder."""
         from neomflex_jax.training.train import resume, train
 
-        both: dict[str, Any] = {
+        both: Keywords = {
             "on_progress": on_progress,
             "started": started,
             "checkpoint_seconds": self.checkpoint_seconds,
@@ -185,7 +186,7 @@ class TrainCommand:
             self.scenario or "neom33", **{name: value for name, value in overrides.items() if value is not None}
         )
         initial = None if self.initial_policies is None else str(Path(self.initial_policies).resolve())
-        given: dict[str, Any] = {"seed": self.seed, "n_seeds": self.seeds, "finish_on": self.finish_on}
+        given: Keywords = {"seed": self.seed, "n_seeds": self.seeds, "finish_on": self.finish_on}
         given |= {"finish_fraction": self.finish_fraction, "initial_policies": initial}
         devices = self.devices
         if devices is None and self.seeds is not None and self.seeds > 1 and jax.process_count() == 1:

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 if TYPE_CHECKING:
     import pandas as pd
 
+Own: TypeAlias = Any  # a device of the kind itself, which no signature here can say of its subclasses
 Params: TypeAlias = Any  # a kind's own pytree of NumPy arrays (n_device,)
 Store: TypeAlias = Any  # a kind's own pytree of arrays (n_device,)
 InService: TypeAlias = Array | bool  # (n_device,) bool; True: all of them, known beforehand
@@ -42,7 +43,7 @@ class Control(NamedTuple):
     name: str  # unique among all kinds
     meaning: str  # of -1..1, read as a unit
     lasting: bool = False  # whether its effect outlasts the step
-    option: Callable[[Any], bool] | None = None  # which devices have it; None: all of them
+    option: Callable[[Own], bool] | None = None  # which devices have it; None: all of them
 
 
 class Recorded(NamedTuple):
@@ -68,7 +69,7 @@ class CostTerm(NamedTuple):
 
     name: str
     amount: Callable[[Params, Delivery, float, float], Array]  # params, delivery, the term's weight, hours of a step
-    priced: Callable[[Any], bool] | None = None  # whether a device asks for the term whatever its weight is
+    priced: Callable[[Own], bool] | None = None  # whether a device asks for the term whatever its weight is
 
 
 class Planning(NamedTuple):
@@ -183,7 +184,7 @@ class Device(ABC):
 
     @staticmethod
     @abstractmethod
-    def stack(devices: Sequence[Any]) -> Params:
+    def stack(devices: Sequence[Own]) -> Params:
         """Return the parameters of devices as new arrays; see `stacked`."""
 
     @staticmethod
@@ -255,7 +256,7 @@ class Device(ABC):
         return ()
 
     @staticmethod
-    def step_columns(devices: Sequence[Any], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray) -> StepColumns:
+    def step_columns(devices: Sequence[Own], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray) -> StepColumns:
         """Return columns of the step table.
 
         Parameters

@@ -92,7 +92,7 @@ def draw_day_if(task: Task, needed: Array, state: State) -> Draw:
     drawn = jax.custom_batching.custom_vmap(one)
 
     @drawn.def_vmap
-    def rule(axis_size: int, in_batched: Any, needed: Array, key: Array) -> Any:
+    def rule(axis_size: int, in_batched: tuple[bool, bool], needed: Array, key: Array) -> Any:
         axes = 0 if in_batched[1] else None
         each = jax.vmap(lambda key: draw_day(task, key), in_axes=axes, axis_size=axis_size)
         none = jax.vmap(otherwise, in_axes=axes, axis_size=axis_size)
@@ -102,5 +102,5 @@ def draw_day_if(task: Task, needed: Array, state: State) -> Draw:
     return drawn(needed, state.key)
 
 
-def _zeros(leaf: Any, key: Array) -> Array:
+def _zeros(leaf: Array, key: Array) -> Array:
     return key if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else jnp.zeros(leaf.shape, leaf.dtype)

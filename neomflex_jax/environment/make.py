@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +37,7 @@ def make(
     power_flow: str | PowerFlow | None = None,
     reward_terms: Mapping[str, Term] | None = None,
     observations: Sequence[Block] = (),
-    **overrides: Any,
+    **overrides: object,
 ) -> Environment:
     """Build an environment.
 

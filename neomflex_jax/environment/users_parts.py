@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.rewards import SCENARIOS_OWN, Term
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.scenario import Scenario
-from neomflex_jax.scenario.users_parts import NOUNS, OBSERVATIONS, TERMS, register_part, registered_part
+from neomflex_jax.scenario.users_parts import NOUNS, OBSERVATIONS, TERMS, UsersPart, register_part, registered_part
 
 TermT = TypeVar("TermT", bound=Term)
 
@@ -97,7 +97,7 @@ def with_users_parts(
     return named, tuple(all_terms.items()), tuple(all_blocks.values())
 
 
-def _found(field: str, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, Any]:
+def _found(field: str, names: Sequence[str], given: Mapping[str, UsersPart]) -> dict[str, UsersPart]:
     """Parts by name: the named ones, then what else is given."""
     parts = {name: given.get(name, registered_part(field, name)) for name in (*names, *given)}
     for name, part in parts.items():

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +26,7 @@ from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.powerflow import (
     CHEAPEST_FIRST,
     METHODS,
@@ -183,7 +183,7 @@ def _solve_reference(
     return answers, float(residual_mva[answers.converged].max())
 
 
-def _exact_figures(exact: Answers, limits: Limits) -> dict[str, Any]:
+def _exact_figures(exact: Answers, limits: Limits) -> Keywords:
     """Describe the samples: how many of which size, and the losses and violations of those with an AC solution."""
     solved = exact.converged
     vm_pu = exact.vm_pu[solved]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.tables import without_negative_zeros
 from neomflex_jax.files.whole_files import write_whole
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import method_named
 from neomflex_jax.scenario import Scenario
@@ -39,7 +39,7 @@ class Fidelity:
 
     __repr__ = one_line
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> list[Keywords]:
         """Return the table's rows as dictionaries of plain values."""
         return [{str(name): value for name, value in row.items()} for row in self.table.to_dict("records")]
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
@@ -23,6 +22,7 @@ from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario, scenario_from_dict
 
@@ -151,7 +151,7 @@ class Trajectory:
         path
             Of the file, whose folder is there.
         """
-        header: dict[str, Any] = {name: getattr(self, name) for name in ("run", "power_flow")}
+        header: Keywords = {name: getattr(self, name) for name in ("run", "power_flow")}
         header |= {"bus_labels": self.nodes.bus, "profiles_sha256": self.profiles_sha256}
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
         if self.nodes.labels != self.nodes.bus:
@@ -186,7 +186,7 @@ class Trajectory:
             header = parse_json(f"{path}: header", stored.text("header", MAX_HEADER_BYTES))
             stated, scenario = _read_header(path, header)
             index = stored.read(INDEX, Wanted("i", (None,)), MAX_BYTES)
-            arrays: dict[str, Any] = {INDEX: index}
+            arrays: Keywords = {INDEX: index}
             left = MAX_BYTES - index.nbytes
             sizes = len(stated["nodes"]), len(stated["branches"]), len(index)
             wanted_here = wanted_arrays(scenario, *sizes)
@@ -200,7 +200,7 @@ class Trajectory:
         return trajectory
 
 
-def _read_header(path: Path, header: object) -> tuple[dict[str, Any], Scenario]:
+def _read_header(path: Path, header: object) -> tuple[Keywords, Scenario]:
     """Check a trajectory file's header, and return its plain fields by name, and its scenario."""
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:
         raise InputError(f"{path}: trajectory format {shown(header)}; this version reads format {FORMAT_VERSION}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.text import MIB, read_text
+from neomflex_jax.loose_types import JsonObject, JsonValue
 
 MOST_LEVELS = 100  # lists and tables inside each other
 TOO_DEEP = f"lists and tables inside each other, more than {MOST_LEVELS} deep"
@@ -16,7 +16,7 @@ LARGEST_INTEGER = 2**63 - 1
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # how JSON writes what may be half of a character
 
 
-def read_json(path: Path, what: str = "JSON file", most_bytes: int = 64 * MIB) -> Any:
+def read_json(path: Path, what: str = "JSON file", most_bytes: int = 64 * MIB) -> JsonValue:
     """Read a JSON file.
 
     Raises
@@ -27,7 +27,7 @@ def read_json(path: Path, what: str = "JSON file", most_bytes: int = 64 * MIB) -
     return parse_json(f"{path}", read_text(path, what, most_bytes))
 
 
-def read_json_object(path: Path, what: str = "JSON file", most_bytes: int = 64 * MIB) -> dict[str, Any]:
+def read_json_object(path: Path, what: str = "JSON file", most_bytes: int = 64 * MIB) -> JsonObject:
     """Read a JSON file that holds an object, ``{...}``; errors as in `read_json`."""
     values = read_json(path, what, most_bytes)
     if not isinstance(values, dict):
@@ -35,7 +35,7 @@ def read_json_object(path: Path, what: str = "JSON file", most_bytes: int = 64 *
     return values
 
 
-def parse_json(where: str, text: str, advice: str = "") -> Any:
+def parse_json(where: str, text: str, advice: str = "") -> JsonValue:
     """Parse JSON.
 
     Parameters
@@ -52,7 +52,7 @@ def parse_json(where: str, text: str, advice: str = "") -> Any:
     """
     after = f"; {advice}" if advice else ""
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
         found = dict(pairs)
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
@@ -73,11 +73,11 @@ def parse_json(where: str, text: str, advice: str = "") -> Any:
     return values
 
 
-def check_plain(where: str, values: Any) -> None:
+def check_plain(where: str, values: JsonValue) -> None:
     """Raise `InputError` unless a tree of plain values is of bounded depth and its integers have 64 bits."""
-    level: list[Any] = [values]
+    level: list[JsonValue] = [values]
     for _ in range(MOST_LEVELS):
-        below: list[Any] = []
+        below: list[JsonValue] = []
         for value in level:
             if isinstance(value, dict):
                 below.extend(value.values())

@@ -10,13 +10,13 @@ import re
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import KeyPath
 from neomflex_jax.files.json_values import TOO_DEEP, check_plain
 from neomflex_jax.files.text import MIB, read_text
 from neomflex_jax.files.toml_escapes import hint_at_backslash
+from neomflex_jax.loose_types import JsonObject
 
 MOST_BYTES = 16 * MIB
 MOST_PARTS = 50  # of a dotted key
@@ -47,7 +47,7 @@ class TomlLines:
         return find_lines(self._text)
 
 
-def read_toml(path: Path) -> tuple[dict[str, Any], TomlLines]:
+def read_toml(path: Path) -> tuple[JsonObject, TomlLines]:
     """Read a TOML file, and return its values and their lines.
 
     Raises

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,12 +11,13 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import FeederColumns, Numbers
 from neomflex_jax.grid.parts import Charging, HeldVoltages, Shunts, Transformers, VoltageDependence, summarise_labels
 from neomflex_jax.grid.topology import Topology, spanning_tree
+from neomflex_jax.loose_types import Keywords
 
 SLIGHTLY = 0.01  # share of |x| by which a line's r may lie below 0, as rounding in the sources of grids leaves it
 SAME_LEVEL = 1e-9  # relative difference of vn_kv up to which two buses are of one voltage level
 
 
-def checked(columns: FeederColumns) -> dict[str, Any]:
+def checked(columns: FeederColumns) -> Keywords:
     """Check columns and return the fields of a `Feeder` by name, arrays in float64."""
     try:
         return _fields(columns)
@@ -25,13 +25,13 @@ def checked(columns: FeederColumns) -> dict[str, Any]:
         raise InputError(f"{columns.source}: {error}") if columns.source else error from error
 
 
-def _fields(given: FeederColumns) -> dict[str, Any]:
+def _fields(given: FeederColumns) -> Keywords:
     where = f"feeder {given.name!r}"
     labels = tuple(_whole(where, label) for label in given.bus_labels)
     topology = _topology(where, labels, given)
     bus = _Rows(where, tuple(f"bus {label}" for label in labels))
     branch = _Rows(where, tuple(f"branch {a}-{b}" for a, b in given.branches))
-    found: dict[str, Any] = {
+    found: Keywords = {
         "r_ohm": branch.column("r_ohm", given.r_ohm),
         "x_ohm": branch.column("x_ohm", given.x_ohm),
         "max_i_ka": branch.column("max_i_ka", given.max_i_ka, absent=np.nan),
@@ -126,16 +126,14 @@ def _topology(where: str, labels: tuple[int, ...], given: FeederColumns) -> Topo
     )
 
 
-def _check_values(where: str, bus: _Rows, fields: dict[str, Any]) -> None:
+def _check_values(where: str, bus: _Rows, fields: Keywords) -> None:
     kv, slack_vm_pu = fields["vn_kv"], fields["slack_vm_pu"]
     bus.refuse(kv <= 0, "vn_kv", kv, "it must be above 0")
     if not 0.5 <= slack_vm_pu <= 1.5:
         raise InputError(f"{where}: slack_vm_pu = {slack_vm_pu} must lie in 0.5 to 1.5")
 
 
-def _check_branches(
-    branch: _Rows, fields: dict[str, Any], transformers: Transformers | None, given: FeederColumns
-) -> None:
+def _check_branches(branch: _Rows, fields: Keywords, transformers: Transformers | None, given: FeederColumns) -> None:
     """Refuse what is no impedance: a series capacitor has x below 0, the equivalent of three windings also r."""
     r, x, ratings = fields["r_ohm"], fields["x_ohm"], fields["max_i_ka"]
     merge = "r_ohm is at least 0, and one of them above or below (merge the two buses of a zero-impedance branch)"

@@ -28,7 +28,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -131,7 +130,7 @@ class Feeder:
         return Feeder.from_columns(read_columns(Path(folder)))
 
     @staticmethod
-    def from_pandapower(net: Any, *, islands: bool = False) -> Feeder:
+    def from_pandapower(net: object, *, islands: bool = False) -> Feeder:
         """Convert a pandapower net, or a ``net.json`` by its path.
 
         Parameters

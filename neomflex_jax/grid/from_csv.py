@@ -18,7 +18,6 @@ misspelt rating must not silently mean "no rating".
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +29,7 @@ from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.columns import FeederColumns, Held
 from neomflex_jax.grid.elements import NO_ELEMENTS, TABLES, Element, Elements
 from neomflex_jax.grid.parts import OwnDevices
+from neomflex_jax.loose_types import Keywords
 
 BUSES, BRANCHES, ELEMENTS, SETTINGS = "buses.csv", "branches.csv", "elements.csv", "feeder.toml"
 HELD = "held_voltages.csv"
@@ -57,7 +57,7 @@ def read_columns(folder: Path) -> FeederColumns:
     buses = _Table(folder / BUSES, BUS_COLUMNS, (*SHUNT_COLUMNS, *SHARE_COLUMNS))
     branches = _Table(folder / BRANCHES, BRANCH_COLUMNS, BRANCH_OPTIONS)
     ends = zip(branches.integers("from_bus"), branches.integers("to_bus"), strict=True)
-    columns: dict[str, Any] = {
+    columns: Keywords = {
         "bus_labels": buses.integers("bus"),
         "vn_kv": buses.numbers("vn_kv"),
         "load_p_mw": buses.numbers("p_mw"),
@@ -88,7 +88,7 @@ def read_columns(folder: Path) -> FeederColumns:
     )
 
 
-def _read_elements(path: Path, columns: dict[str, Any]) -> Elements:
+def _read_elements(path: Path, columns: Keywords) -> Elements:
     """Read what the loads are the sum of, and make sure that they are; none without the file."""
     if not is_there(path):
         return NO_ELEMENTS
@@ -172,7 +172,7 @@ def _meant(name: str, absent: list[str]) -> str | None:
     return close[0] if close else None
 
 
-def _read_settings(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> Keywords:
     if not is_there(path):
         return {}
     settings, _ = read_toml(path)

@@ -7,7 +7,6 @@ the folder's. Columns of what a feeder does not have are left out, and so is a r
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -57,9 +56,9 @@ def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
     return folder
 
 
-def _bus_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
+def _bus_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     values = (feeder.bus_labels, feeder.vn_kv, feeder.load_p_mw, feeder.load_q_mvar)
-    columns: dict[str, Sequence[Any]] = dict(zip(files.BUS_COLUMNS, values, strict=True))
+    columns: dict[str, Sequence[float | str]] = dict(zip(files.BUS_COLUMNS, values, strict=True))
     if feeder.shunts is not None:
         columns |= zip(files.SHUNT_COLUMNS, (feeder.shunts.p_mw, feeder.shunts.q_mvar), strict=True)
     if feeder.voltage_dependence is not None:
@@ -67,7 +66,7 @@ def _bus_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
     return columns
 
 
-def _element_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
+def _element_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     rows = feeder.elements.rows
     own = ("table", "index", "name", "bus", "type", "p_mw", "q_mvar")
     return {
@@ -75,20 +74,12 @@ def _element_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
     }
 
 
-def _held_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
-    held = feeder.held
-    assert held is not None
-    buses = [feeder.bus_labels[position] for position in held.bus]
-    angles = np.where(held.is_slack, held.va_degree, np.nan)
-    return dict(zip(files.HELD_COLUMNS, (buses, held.vm_pu, held.p_mw, angles), strict=True))
-
-
-def _branch_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
+def _branch_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     labels, topology = feeder.bus_labels, feeder.topology
     ends = ([labels[bus] for bus in side] for side in (topology.from_bus, topology.to_bus))
     in_service = [int(closed) for closed in topology.in_service]
     values = (*ends, feeder.r_ohm, feeder.x_ohm, in_service)
-    columns: dict[str, Sequence[Any]] = dict(zip(files.BRANCH_COLUMNS, values, strict=True))
+    columns: dict[str, Sequence[float | str]] = dict(zip(files.BRANCH_COLUMNS, values, strict=True))
     if not np.isnan(feeder.max_i_ka).all():
         columns[files.RATING] = feeder.max_i_ka
     if feeder.max_loading_percent is not None:
@@ -103,14 +94,14 @@ def _branch_columns(feeder: Feeder) -> dict[str, Sequence[Any]]:
     return columns
 
 
-def _write_table(path: Path, columns: dict[str, Sequence[Any]]) -> None:
+def _write_table(path: Path, columns: dict[str, Sequence[float | str]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(zip(*([_text(value) for value in column] for column in columns.values()), strict=True))
 
 
-def _text(value: Any) -> str:
+def _text(value: float | str) -> str:
     """Shortest text that reads back as the same number; nothing for NaN."""
     if isinstance(value, int | str):
         return str(value)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -25,7 +24,7 @@ class Vector:
     """A number of each lane."""
 
     build: ir.IRBuilder
-    value: Any
+    value: ir.Value
 
     def __add__(self, other: Vector) -> Vector:
         return Vector(self.build, self.build.fadd(self.value, other.value, flags=ROUNDING))
@@ -43,7 +42,7 @@ class Vector:
 class Code:
     """Writes a function's statements one after another; a Python loop in the writer is code written repeatedly."""
 
-    def __init__(self, function: ir.Function, dtype: np.dtype[Any]) -> None:
+    def __init__(self, function: ir.Function, dtype: np.dtype[np.floating]) -> None:
         self.function, self.build = function, ir.IRBuilder(function.append_basic_block())
         self.number = number_of(dtype)
         self.lanes = lanes_of(dtype)
@@ -54,7 +53,7 @@ class Code:
         """Vector with the same number in every lane, known now."""
         return Vector(self.build, ir.Constant(self.vector, [value] * self.lanes))
 
-    def everywhere(self, number: Any) -> Vector:
+    def everywhere(self, number: ir.Value | float) -> Vector:
         """Vector with the same number in every lane, known when it runs."""
         nothing = ir.Constant(self.vector, ir.Undefined)
         first = self.build.insert_element(nothing, number, INT32(0))
@@ -62,16 +61,16 @@ class Code:
             self.build, self.build.shuffle_vector(first, nothing, ir.Constant(self.integers, [0] * self.lanes))
         )
 
-    def element(self, array: Any, index: Any) -> Any:
+    def element(self, array: ir.Value, index: ir.Value) -> ir.Value:
         """Read one element; an integer as an index."""
         value = self.build.load(self.build.gep(array, [index]))
         return self.build.sext(value, INDEX) if value.type == INT32 else value
 
-    def load(self, array: Any, index: Any) -> Vector:
+    def load(self, array: ir.Value, index: ir.Value) -> Vector:
         """Read a vector that starts at any element."""
         return Vector(self.build, self.build.load(self._vector_at(array, index), align=self._alignment))
 
-    def store(self, vector: Vector, array: Any, index: Any) -> None:
+    def store(self, vector: Vector, array: ir.Value, index: ir.Value) -> None:
         """Write a vector that starts at any element."""
         self.build.store(vector.value, self._vector_at(array, index), align=self._alignment)
 
@@ -83,7 +82,7 @@ class Code:
         """Vector of square roots, NaN below 0."""
         return Vector(self.build, self.build.call(self._intrinsic("sqrt", 1), [squared.value]))
 
-    def variable(self, value: Any) -> Any:
+    def variable(self, value: ir.Value) -> ir.Value:
         """Memory for a value that changes, written and read by `build.store` and `build.load`."""
         with self.build.goto_entry_block():  # one in a loop would take new stack every time
             place = self.build.alloca(value.type)
@@ -91,7 +90,7 @@ class Code:
         return place
 
     @contextmanager
-    def count(self, start: Any, stop: Any, step: int = 1) -> Iterator[Any]:
+    def count(self, start: ir.Value, stop: ir.Value, step: int = 1) -> Iterator[ir.Value]:
         """Repeat what is written inside for an index from `start` until `stop`, which is not reached."""
         before, (head, body, after) = self.build.block, self._blocks()
         self.build.branch(head)
@@ -106,7 +105,7 @@ class Code:
         self.build.position_at_end(after)
 
     @contextmanager
-    def while_true(self, flag: Any) -> Iterator[None]:
+    def while_true(self, flag: ir.Value) -> Iterator[None]:
         """Repeat what is written inside as long as the variable is true."""
         head, body, after = self._blocks()
         self.build.branch(head)
@@ -136,7 +135,7 @@ class Code:
     def _alignment(self) -> int:
         return VECTOR_BITS // self.lanes // 8  # of a number: arrays start and vectors begin anywhere
 
-    def _vector_at(self, array: Any, index: Any) -> Any:
+    def _vector_at(self, array: ir.Value, index: ir.Value) -> ir.Value:
         return self.build.bitcast(self.build.gep(array, [index]), self.vector.as_pointer())
 
     def _blocks(self) -> list[ir.Block]:
@@ -149,7 +148,7 @@ class Code:
         return module.globals.get(full) or ir.Function(module, kind, full)
 
 
-def new_kernel(name: str, dtype: np.dtype[Any], arrays: Sequence[str], integers: Sequence[str]) -> ir.Function:
+def new_kernel(name: str, dtype: np.dtype[np.floating], arrays: Sequence[str], integers: Sequence[str]) -> ir.Function:
     """Start a kernel that takes named arrays, of which none overlap and some hold 32-bit integers, then two lengths."""
     types = [(INT32 if array in integers else number_of(dtype)).as_pointer() for array in arrays]
     function = ir.Function(ir.Module(name), ir.FunctionType(ir.VoidType(), [*types, INDEX, INDEX]), name)
@@ -160,11 +159,11 @@ def new_kernel(name: str, dtype: np.dtype[Any], arrays: Sequence[str], integers:
     return function
 
 
-def number_of(dtype: np.dtype[Any]) -> ir.Type:
+def number_of(dtype: np.dtype[np.floating]) -> ir.Type:
     """LLVM's type of a number in single or double precision."""
     return {np.dtype(np.float32): ir.FloatType(), np.dtype(np.float64): ir.DoubleType()}[dtype]
 
 
-def lanes_of(dtype: np.dtype[Any]) -> int:
+def lanes_of(dtype: np.dtype[np.floating]) -> int:
     """Count of cases in a vector."""
     return VECTOR_BITS // (8 * np.dtype(dtype).itemsize)

@@ -6,8 +6,6 @@ enters and what leaves is transposed, a square of lanes by lanes at a time.
 
 from __future__ import annotations
 
-from typing import Any
-
 from llvmlite import ir
 
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector
@@ -16,18 +14,18 @@ from neomflex_jax.native.code import INDEX, INT32, Code, Vector
 class ScratchRows:
     """Rows of `n_vectors` vectors each; `row` (n_columns,) int32 says which one holds which column of an array."""
 
-    def __init__(self, code: Code, scratch: Any, n_vectors: int, row: Any) -> None:
+    def __init__(self, code: Code, scratch: ir.Value, n_vectors: int, row: ir.Value) -> None:
         self.code, self.scratch, self.n_vectors, self.row = code, scratch, n_vectors, row
 
-    def get(self, row: Any, kind: int) -> Vector:
+    def get(self, row: ir.Value, kind: int) -> Vector:
         """Read a vector of a row."""
         return self.code.load(self.scratch, self._place(row, kind))
 
-    def put(self, row: Any, kind: int, vector: Vector) -> None:
+    def put(self, row: ir.Value, kind: int, vector: Vector) -> None:
         """Write a vector of a row."""
         self.code.store(vector, self.scratch, self._place(row, kind))
 
-    def enter(self, array: Any, kind: int, first_case: Any, n_columns: Any) -> None:
+    def enter(self, array: ir.Value, kind: int, first_case: ir.Value, n_columns: ir.Value) -> None:
         """Copy a vector's worth of cases of an array to the rows."""
         code, build = self.code, self.code.build
         starts, squares = self._starts(first_case, n_columns)
@@ -42,7 +40,7 @@ class ScratchRows:
                 value = build.insert_element(value, build.load(place), INT32(lane))
             self.put(code.element(self.row, column), kind, Vector(build, value))
 
-    def leave(self, array: Any, kind: int, first_case: Any, n_columns: Any) -> None:
+    def leave(self, array: ir.Value, kind: int, first_case: ir.Value, n_columns: ir.Value) -> None:
         """Copy a vector's worth of cases from the rows to an array: the inverse of `enter`."""
         code, build = self.code, self.code.build
         starts, squares = self._starts(first_case, n_columns)
@@ -56,16 +54,16 @@ class ScratchRows:
                 place = build.gep(array, [build.add(start, column)])
                 build.store(build.extract_element(value, INT32(lane)), place)
 
-    def _starts(self, first_case: Any, n_columns: Any) -> tuple[list[Any], Any]:
+    def _starts(self, first_case: ir.Value, n_columns: ir.Value) -> tuple[list[ir.Value], ir.Value]:
         """Index of each case's first element, and the number of columns in whole squares; the others go one by one."""
         build, lanes = self.code.build, self.code.lanes
         starts = [build.mul(build.add(first_case, INDEX(lane)), n_columns) for lane in range(lanes)]
         return starts, build.sub(n_columns, build.srem(n_columns, INDEX(lanes)))
 
-    def _rows_of(self, column: Any) -> list[Any]:
+    def _rows_of(self, column: ir.Value) -> list[ir.Value]:
         build = self.code.build
         return [self.code.element(self.row, build.add(column, INDEX(step))) for step in range(self.code.lanes)]
 
-    def _place(self, row: Any, kind: int) -> Any:
+    def _place(self, row: ir.Value, kind: int) -> ir.Value:
         build, lanes = self.code.build, self.code.lanes
         return build.add(build.mul(row, INDEX(self.n_vectors * lanes)), INDEX(kind * lanes))

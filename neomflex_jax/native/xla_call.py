@@ -11,7 +11,6 @@ import ctypes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
 
 import jax
 import llvmlite.binding as llvm
@@ -35,16 +34,16 @@ class Kernel:
     """How to write a kernel for a precision, and which of its operands tell it the lengths."""
 
     name: str
-    write: Callable[[np.dtype[Any]], ir.Function]
+    write: Callable[[np.dtype[np.floating]], ir.Function]
     operands: tuple[str, ...]
     sizes: tuple[tuple[str, int], ...]  # (operand, axis)
 
 
-_names: dict[tuple[Kernel, np.dtype[Any]], str] = {}
+_names: dict[tuple[Kernel, np.dtype[np.floating]], str] = {}
 _one_at_a_time = Lock()
 
 
-def registered(kernel: Kernel, dtype: np.dtype[Any]) -> str:
+def registered(kernel: Kernel, dtype: np.dtype[np.floating]) -> str:
     """Compile and register a kernel of one precision when it is first asked for; returns its name in XLA."""
     with _one_at_a_time:  # threads trace at the same time
         if (kernel, dtype) not in _names:
@@ -75,13 +74,13 @@ def _write_handler(kernel: ir.Function, n_operands: int, sizes: Sequence[tuple[i
     build, frame = ir.IRBuilder(handler.append_basic_block()), handler.args[0]
     null = ir.Constant(POINTER, None)
 
-    def read(record: Any, offset: int, kind: ir.Type) -> Any:
+    def read(record: ir.Value, offset: int, kind: ir.Type) -> ir.Value:
         return build.load(build.bitcast(build.gep(record, [INT64(offset)]), kind.as_pointer()))
 
-    def write(value: Any, record: Any, offset: int) -> None:
+    def write(value: ir.Value, record: ir.Value, offset: int) -> None:
         build.store(value, build.bitcast(build.gep(record, [INT64(offset)]), value.type.as_pointer()))
 
-    def buffer(list_offset: int, index: int) -> Any:
+    def buffer(list_offset: int, index: int) -> ir.Value:
         return read(read(frame, list_offset, POINTER), 8 * index, POINTER)
 
     extension = read(frame, EXTENSION, POINTER)
@@ -106,10 +105,12 @@ def _write_handler(kernel: ir.Function, n_operands: int, sizes: Sequence[tuple[i
     return str(handler.name)
 
 
-_kept: list[Any] = []  # machine code lives as long as its engine, and XLA may call it until the process ends
+_kept: list[
+    llvm.ExecutionEngine
+] = []  # machine code lives as long as its engine, and XLA may call it until the process ends
 
 
-def _machine_code(module: ir.Module) -> Any:
+def _machine_code(module: ir.Module) -> llvm.ExecutionEngine:
     """Compile for this machine's processor."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

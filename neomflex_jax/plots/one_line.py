@@ -15,6 +15,7 @@ import numpy as np
 from neomflex_jax.devices import Battery, PvInverter
 from neomflex_jax.environment import Environment
 from neomflex_jax.grid.topology import spanning_tree
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import (
     ConstrainedLayoutEngine,
@@ -150,7 +151,7 @@ class OneLine:
             plotnonfinite=True,
         )
         shrink = min(1.0, BAR_INCH / self.figure.get_figheight())
-        size: dict[str, Any] = {"fraction": 0.025, "aspect": 30, "shrink": shrink, "anchor": (0.0, 1.0)}
+        size: Keywords = {"fraction": 0.025, "aspect": 30, "shrink": shrink, "anchor": (0.0, 1.0)}
         bar = self.figure.colorbar(buses, ax=axes, label="voltage (pu)", extend="both", pad=0.01, **size)
         bar.set_ticks([limits.hard_min_pu, limits.band_min_pu, middle, limits.band_max_pu, limits.hard_max_pu])
         return buses, rings

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from threading import Lock
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ import numpy as np
 from jax import Array, lax
 
 from neomflex_jax.jax_settings import nan_is_a_value
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.powerflow.bound import PowerFlow
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.piece_sizes import PieceSizes
@@ -111,7 +112,7 @@ class _Gathered:
         return jax.device_put(whole, device, may_alias=True)
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> np.ndarray:
     """Uninitialised array that JAX can use without a copy: on a CPU its address must be a multiple of 64."""
     n_bytes = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(n_bytes + 64, np.uint8)
@@ -150,7 +151,7 @@ def _keep(flow: PowerFlowResult, fields: tuple[str, ...] | None) -> PowerFlowRes
     """Drop what is not asked for, so that XLA computes none of it."""
     if fields is None:
         return flow
-    left_out: dict[str, Any] = {name: None for name in vars(flow) if name not in fields}
+    left_out: Keywords = {name: None for name in vars(flow) if name not in fields}
     return replace(flow, **left_out)
 
 

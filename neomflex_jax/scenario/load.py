@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import unknown_name
 from neomflex_jax.fields import build, with_overrides
@@ -24,7 +23,7 @@ def scenario_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in scenario_folder().glob("*.toml")))
 
 
-def load_scenario(source: str | Path, **overrides: Any) -> Scenario:
+def load_scenario(source: str | Path, **overrides: object) -> Scenario:
     """Load a scenario.
 
     Parameters
@@ -59,12 +58,12 @@ def load_scenario(source: str | Path, **overrides: Any) -> Scenario:
     return with_overrides(build(Scenario, values, str(path), lines=lambda where: lines(path_in_file(where))), overrides)
 
 
-def scenario_from_dict(values: Mapping[str, Any], where: str) -> Scenario:
+def scenario_from_dict(values: Mapping[str, object], where: str) -> Scenario:
     """Rebuild a scenario from `Scenario.as_dict`."""
     return build(Scenario, values, where)
 
 
-def _resolve_paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _resolve_paths(values: dict[str, object], folder: Path) -> dict[str, object]:
     """Make files named in a scenario file relative to it, where they exist there and nothing packaged is meant."""
     resolved = dict(values)
     for name in PATHS:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.fields import FieldError
 from neomflex_jax.users_modules import advice_to_import, module_of
 
+UsersPart: TypeAlias = Any  # a term of the reward or a block of observations; `environment/` has their types
 TERMS, OBSERVATIONS = "reward_terms", "observations"  # fields of a scenario
 NOUNS = {TERMS: "reward term", OBSERVATIONS: "observation"}
 PART_MODULES = "part_modules"  # of a stored scenario: by field and name, the modules that register them
-_registered: dict[str, dict[str, tuple[Any, str]]] = {TERMS: {}, OBSERVATIONS: {}}  # part and module by name
+_registered: dict[str, dict[str, tuple[UsersPart, str]]] = {TERMS: {}, OBSERVATIONS: {}}  # part and module by name
 
 
-def register_part(field: str, name: str, part: Any, function: object) -> None:
+def register_part(field: str, name: str, part: UsersPart, function: object) -> None:
     """Make a part known under a name; `function` is what tells its module.
 
     Raises
@@ -29,7 +30,7 @@ def register_part(field: str, name: str, part: Any, function: object) -> None:
     _registered[field][name] = part, module_of(function)
 
 
-def registered_part(field: str, name: str) -> Any | None:
+def registered_part(field: str, name: str) -> UsersPart | None:
     """What is registered under a name; None if nothing is."""
     return _registered[field].get(name, (None, ""))[0]
 
@@ -43,7 +44,7 @@ def modules_of(named: Mapping[str, tuple[str, ...]]) -> dict[str, dict[str, str]
     return {field: by_name for field, by_name in modules.items() if by_name}
 
 
-def check_modules(stored: Any) -> None:
+def check_modules(stored: object) -> None:
     """Check that what a stored scenario says some module registers is registered.
 
     Raises

@@ -10,12 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
 
+from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.training.processes import of_everyone
 
 SUM_BYTES = hashlib.sha256().digest_size
@@ -51,7 +51,7 @@ def sealed(note: Mapping[str, object]) -> dict[str, object]:
     return {**note, SEAL: _seal(note)}
 
 
-def unsealed(note: object) -> dict[str, Any]:
+def unsealed(note: object) -> JsonObject:
     """Return a note without its sum.
 
     Raises

@@ -25,7 +25,7 @@ class EventLog:
             import tensorboardX
         except ImportError as error:
             raise InputError('--tensorboard needs tensorboardX: pip install "neomflex-jax[tensorboard]"') from error
-        self._library: Any = tensorboardX
+        self._library = tensorboardX
         self._folder = folder
         self._writer: Any = None
 

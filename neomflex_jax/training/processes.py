@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -54,7 +53,7 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
     settings = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     given = {name for name, value in settings.items() if value is not None}
     if not given and slurm_tasks() > 1:
-        return _initialise({})
+        return _initialise()
     if not given or (given == {"num_processes"} and num_processes == 1):
         return None
     if coordinator is None or num_processes is None or process_id is None:
@@ -65,13 +64,17 @@ def join(coordinator: str | None, num_processes: int | None, process_id: int | N
         raise InputError(f"coordinator = {coordinator!r} must be HOST:PORT, such as node1:12345")
     if not 0 <= process_id < num_processes:
         raise InputError(f"process_id = {process_id} must lie in 0..{num_processes - 1}, num_processes being above 0")
-    return _initialise({"coordinator_address": coordinator, "num_processes": num_processes, "process_id": process_id})
+    return _initialise(coordinator, num_processes, process_id)
 
 
-def _initialise(settings: Mapping[str, Any]) -> None:
+def _initialise(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> None:
     try:
         jax.distributed.initialize(
-            **settings,
+            coordinator,
+            num_processes,
+            process_id,
             initialization_timeout=JOIN_SECONDS,
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=SHUTDOWN_SECONDS,

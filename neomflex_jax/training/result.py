@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.whole_files import write_whole
+from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.run_folder import RunFolder
@@ -43,7 +43,7 @@ def result_of(
     seconds: float,
     stopped: str,
     power_flow: str,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return what result.json says; `networks` are by seed and agent, and so are the fingerprints.
 
     `power_flow` is the one that the run ended on: its last part may have another than the scenario.
@@ -90,7 +90,7 @@ def trained_on(config: Mapping[str, object]) -> str:
     return " then ".join(dict.fromkeys(named))
 
 
-def read_result(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> JsonObject:
     """Read what `write_result` wrote.
 
     Raises

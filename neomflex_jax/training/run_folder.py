@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 
@@ -18,6 +17,7 @@ from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import MARKER, is_plain_file, is_there, made_in, mark, unmark
+from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.training.run_files import PARTS, check_removable, remove_made
 
 RUN_FORMAT = 1
@@ -217,7 +217,7 @@ class RunFolder:
         mark(self.root, KIND, PARTS)
         write_whole(self.config, json.dumps({"run_format": RUN_FORMAT, **config}, indent=2) + "\n")
 
-    def read_config(self) -> dict[str, Any]:
+    def read_config(self) -> JsonObject:
         """Read what `write_config` wrote.
 
         Raises

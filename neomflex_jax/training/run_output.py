@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy_files import save_policies
 from neomflex_jax.environment import Environment
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import Checkpoints, Standing
 from neomflex_jax.training.comparison import compare
@@ -75,7 +75,7 @@ class RunOutput:
         group = self._group
         seconds = self._save_checkpoint(state)
         teams = group.program.networks(state)
-        how: dict[str, Any] = {"steps": group.program.steps(state), "seconds": seconds, "stopped": stopped}
+        how: Keywords = {"steps": group.program.steps(state), "seconds": seconds, "stopped": stopped}
         how |= {"power_flow": group.env.scenario.power_flow}
         result = result_of(group.env.agents, group.seeds, teams, **how)
         check_same(result["policies_sha256"], "the policies")
@@ -97,7 +97,7 @@ class RunOutput:
         self._checkpoints.save(state, standing)
         return standing.seconds
 
-    def _write_folders_of_seeds(self, teams: Sequence[Team], how: dict[str, Any]) -> None:
+    def _write_folders_of_seeds(self, teams: Sequence[Team], how: Keywords) -> None:
         """Write a folder for every seed as if it had been trained alone, but for the checkpoints."""
         group = self._group
         for seed, team in zip(group.seeds, teams, strict=True):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +15,7 @@ from neomflex_jax.environment.step.dispatch import Moment, Stores, deliver
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import solar_columns
-from validation.recompute.devices.twin import Twin
+from validation.recompute.devices.twin import SomeDevice, SomeTwin
 from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.twins import twins_of
 
@@ -32,7 +31,7 @@ def carried_names(scenario: Scenario) -> tuple[str, ...]:
     return tuple(name for twin, _ in twins_of(scenario) for name in twin.carried)
 
 
-def kinds_with_own_sun(scenario: Scenario) -> list[tuple[Twin[Any], tuple[Any, ...]]]:
+def kinds_with_own_sun(scenario: Scenario) -> list[tuple[SomeTwin, tuple[SomeDevice, ...]]]:
     """Return the kinds, with their devices, of which some device follows a sun of its own."""
     return [(twin, devices) for twin, devices in twins_of(scenario) if solar_columns(scenario, twin, devices)]
 

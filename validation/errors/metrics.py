@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
 from validation.errors.loading import LoadingMetrics, Loadings, loading_of, loadings_of
 from validation.errors.summary import Confusion, ErrorSummary, confusion, outside, summarise
@@ -184,13 +184,9 @@ def _cost(record: Record, grid: Trajectory | Replay) -> Float[np.ndarray, " n_st
     return costs.sum(axis=1)
 
 
-def _counts(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
-    names = (
-        "vm_pu",
-        "loss_mw",
-        "slack_p_mw",
-        "slack_q_mvar",
-        *(["branch_loading_percent"] if trajectory.branches else []),
+def _counts(trajectory: Trajectory, replayed: Replay) -> Keywords:
+    answers = np.column_stack(
+        [getattr(trajectory, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")]
     )
     answers = np.column_stack([getattr(trajectory, name) for name in names])
     always = np.column_stack(
@@ -207,18 +203,12 @@ def _counts(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
     }
 
 
-def _errors(trajectory: Trajectory, replayed: Replay) -> dict[str, Any]:
-    errors = {name: summarise(getattr(trajectory, name), getattr(replayed, name)) for name in ("vm_pu", "loss_mw")}
-    for name, held in (("slack_p_mw", "held_p_mw"), ("slack_q_mvar", "held_q_mvar")):
-        recorded, pandapower = getattr(trajectory, name), getattr(replayed, name)
-        if getattr(replayed, held) is not None:  # each that holds a voltage has to deliver what it does in pandapower
-            recorded = np.column_stack([recorded, getattr(trajectory, held)])
-            pandapower = np.column_stack([pandapower, getattr(replayed, held)])
-        errors[name] = summarise(recorded, pandapower)
-    return errors
+def _errors(trajectory: Trajectory, replayed: Replay) -> Keywords:
+    names = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")
+    return {name: summarise(getattr(trajectory, name), getattr(replayed, name)) for name in names}
 
 
-def _side_by_side(trajectory: Trajectory, replayed: Replay, series: Series) -> dict[str, Any]:
+def _side_by_side(trajectory: Trajectory, replayed: Replay, series: Series) -> Keywords:
     hours, n_days = trajectory.scenario.step_hours, trajectory.n_steps / trajectory.scenario.steps_per_day
     vm_pu = (np.asarray(trajectory.vm_pu, float), replayed.vm_pu)
     outside_band = (series.recorded_outside_band, series.outside_band)

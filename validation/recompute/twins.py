@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any
 
 import numpy as np
 
@@ -15,18 +14,18 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute import devices
 from validation.recompute.device_solar import recorded_solar, solar_columns
-from validation.recompute.devices.twin import FeedIn, Part, Sets, Store, Twin
+from validation.recompute.devices.twin import FeedIn, Part, SomeDevice, SomeStore, SomeTwin
 
 
-def _packaged() -> dict[str, Twin[Any]]:
+def _packaged() -> dict[str, SomeTwin]:
     modules = [import_module(f"{devices.__name__}.{found.name}") for found in iter_modules(devices.__path__)]
     return {module.TWIN.table: module.TWIN for module in modules if hasattr(module, "TWIN")}
 
 
-TWINS: dict[str, Twin[Any]] = _packaged()  # by table of the scenario
+TWINS: dict[str, SomeTwin] = _packaged()  # by table of the scenario
 
 
-def register_twin(twin: Twin[Any]) -> None:
+def register_twin(twin: SomeTwin) -> None:
     """Register the twin of a user's own kind of device, without which its runs are never validated.
 
     Parameters
@@ -44,27 +43,22 @@ def register_twin(twin: Twin[Any]) -> None:
     TWINS[twin.table] = twin
 
 
-def devices_by_table(scenario: Scenario) -> dict[str, tuple[Any, ...]]:
+def devices_by_table(scenario: Scenario) -> dict[str, tuple[SomeDevice, ...]]:
     """Devices of every kind that a record of the scenario names, in its order; of some there may be none."""
     return {kind.table: scenario.of(kind) for kind in scenario.kinds}
 
 
-def twins_of(scenario: Scenario) -> list[tuple[Twin[Any], tuple[Any, ...]]]:
+def twins_of(scenario: Scenario) -> list[tuple[SomeTwin, tuple[SomeDevice, ...]]]:
     """Twins of the scenario's kinds with its devices, in its order."""
     return [(TWINS[table], own) for table, own in devices_by_table(scenario).items() if table in TWINS]
 
 
-def feed_ins_of(scenario: Scenario) -> list[tuple[FeedIn, tuple[Any, ...]]]:
+def feed_ins_of(scenario: Scenario) -> list[tuple[FeedIn, tuple[SomeDevice, ...]]]:
     """Kinds that feed in, or draw, power of their own, with their devices."""
     return [(twin.feed_in, own) for twin, own in twins_of(scenario) if twin.feed_in is not None]
 
 
-def sets_of(scenario: Scenario) -> list[tuple[Sets, tuple[Any, ...]]]:
-    """Kinds that set ratios or shunts of the grid, with their devices; those without devices are left out."""
-    return [(twin.sets, own) for twin, own in twins_of(scenario) if twin.sets is not None and own]
-
-
-def stores_of(scenario: Scenario) -> list[tuple[str, Store[Any], tuple[Any, ...]]]:
+def stores_of(scenario: Scenario) -> list[tuple[str, SomeStore, tuple[SomeDevice, ...]]]:
     """Tables of the kinds that store energy, their stores and their devices."""
     return [(twin.table, twin.store, own) for twin, own in twins_of(scenario) if twin.store is not None]
 
@@ -74,7 +68,7 @@ def without_twin(scenario: Scenario) -> tuple[str, ...]:
     return tuple(table for table, own in devices_by_table(scenario).items() if own and table not in TWINS)
 
 
-def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[Twin[Any], Part[Any]]]:
+def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin, Part[SomeDevice]]]:
     """Twin and part of every device that has a twin."""
     demand, solar = (np.asarray(values, float) for values in (trajectory.demand, trajectory.solar))
     for twin, own in twins_of(trajectory.scenario):

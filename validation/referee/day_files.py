@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Scenario
 from validation.recompute.set_points import SetPoints
 from validation.referee.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Solved
@@ -69,7 +69,7 @@ class DayFiles:
     def write(self, day: SetPoints, answers: Solved) -> None:
         """Write a day's answers, whole or not at all."""
         path = self._path(day)
-        arrays: dict[str, Any] = {"sha256": np.array(_seal(path.stem, answers)), **answers}
+        arrays: Keywords = {"sha256": np.array(_seal(path.stem, answers)), **answers}
         with whole_file(path) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
             file.flush()

@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -25,12 +25,16 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.from_pandapower.json_file import read_net
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import power_flow
 from validation.referee.feeder_net import net_from_feeder, runpp_needs, shares_in_percent
 from validation.referee.net_agreement import check_agreement
 from validation.referee.runpp import RUNPP_OPTIONS
 from validation.referee.unsolved import Unsolved
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 LOAD_FACTORS = (0.0, 1.5)  # on every load's p by itself
 SIGNED_FACTORS = (-1.0, 1.0)  # the same in every second random case, where elements are known
@@ -199,7 +203,7 @@ def _scaled_elements(feeder: Feeder, n_samples: int, random: np.random.Generator
 
 def _by_pandapower(
     feeder: Feeder,
-    net: Any,
+    net: pandapowerNet,
     trafo_model: str,
     p_mw: np.ndarray,
     q_mvar: np.ndarray,
@@ -224,7 +228,7 @@ def _by_pandapower(
     return Answers(vm_pu, loss_mw, slack_p_mw, slack_q_mvar)
 
 
-def _solve(net: Any, labels: list[int], options: dict[str, Any]) -> tuple[np.ndarray, float, float, float]:
+def _solve(net: pandapowerNet, labels: list[int], options: Keywords) -> tuple[np.ndarray, float, float, float]:
     import pandapower
 
     try:
@@ -244,7 +248,7 @@ def _solve(net: Any, labels: list[int], options: dict[str, Any]) -> tuple[np.nda
     )
 
 
-def _inside_wards_mw(net: Any) -> float:
+def _inside_wards_mw(net: pandapowerNet) -> float:
     """Losses between extended wards' buses and their inner ones, which produce nothing."""
     if net.xward.empty:
         return 0.0
@@ -253,7 +257,7 @@ def _inside_wards_mw(net: Any) -> float:
     return float((results["p_mw"] - wards["ps_mw"] - wards["pz_mw"] * results["vm_pu"] ** 2).sum())
 
 
-def _reactive_at_slacks(net: Any) -> float:
+def _reactive_at_slacks(net: pandapowerNet) -> float:
     """Reactive power of generators at external grids' buses, where pandapower shares the reactive power out."""
     if net.gen.empty:
         return 0.0

@@ -13,13 +13,17 @@ Source: pandapower 3.5, build_branch.py.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.matplotlib_import import load_matplotlib
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 F_HZ = 50.0  # what the net states and the capacitances divide by; the feeder's values hold at its own frequency
 NO_RATING_KA = 99999.0  # pandapower's placeholder
@@ -27,7 +31,7 @@ NO_RATING_KA = 99999.0  # pandapower's placeholder
 TOLERANCE_MVA = 1e-10
 
 
-def net_from_feeder(feeder: Feeder) -> Any:
+def net_from_feeder(feeder: Feeder) -> pandapowerNet:
     """Build the net: buses by the feeder's labels, one external grid, all branches, shunts and loads.
 
     Raises
@@ -60,7 +64,7 @@ def net_from_feeder(feeder: Feeder) -> Any:
     return net
 
 
-def _hold_voltages(net: Any, feeder: Feeder) -> None:
+def _hold_voltages(net: pandapowerNet, feeder: Feeder) -> None:
     """Add the generators and the further external grids."""
     import pandapower
 
@@ -97,7 +101,7 @@ def is_transformer(feeder: Feeder) -> np.ndarray:
     return parts.present
 
 
-def runpp_needs(feeder: Feeder) -> dict[str, Any]:
+def runpp_needs(feeder: Feeder) -> Keywords:
     """Return the options of `runpp` that the grid dictates: how closely it can stop, and from where it can start.
 
     Rounding leaves a mismatch of some ``eps V^2 / |z|`` at the ends of the shortest branch. Newton's method from 0
@@ -119,7 +123,7 @@ def _ends(feeder: Feeder, branch: int) -> tuple[int, int]:
     return topology.from_bus[branch], topology.to_bus[branch]
 
 
-def _line(feeder: Feeder, branch: int) -> dict[str, Any]:
+def _line(feeder: Feeder, branch: int) -> Keywords:
     start, end = _ends(feeder, branch)
     rating_ka = float(feeder.max_i_ka[branch])
     g_us, b_us = _charging_us(feeder, branch)
@@ -136,8 +140,7 @@ def _line(feeder: Feeder, branch: int) -> dict[str, Any]:
     }
 
 
-def transformer_row(feeder: Feeder, branch: int) -> dict[str, Any]:
-    """Return the parameters of a branch as one of pandapower's transformers."""
+def _transformer(feeder: Feeder, branch: int) -> Keywords:
     assert feeder.transformers is not None  # `is_transformer` said so
     start, end = _ends(feeder, branch)
     name = f"branch {feeder.bus_labels[start]}-{feeder.bus_labels[end]}"

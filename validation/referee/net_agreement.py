@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from validation.referee.feeder_net import is_transformer, shares_in_percent
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from pandapower import pandapowerNet
 
 RELATIVE = 1e-9  # both are decimal numbers from the same publication, apart by rounding of conversions alone
 NEUTRAL: dict[
@@ -25,7 +30,7 @@ NEUTRAL: dict[
 }
 
 
-def check_agreement(net: Any, feeder: Feeder) -> None:
+def check_agreement(net: pandapowerNet, feeder: Feeder) -> None:
     """Compare buses, slack, loads, shunts and branches by bus label.
 
     Raises
@@ -60,7 +65,7 @@ def check_agreement(net: Any, feeder: Feeder) -> None:
     _compare_branches(where, "transformer", net.trafo, ("hv_bus", "lv_bus"), _of_trafos(net), feeder, transformers)
 
 
-def rows_of_branches(net: Any, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+def rows_of_branches(net: pandapowerNet, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
     """Find every branch's row in the net's line and in its transformer table, (n_branch,) each, -1 where not there.
 
     Branches are found by the labels of their ends, parallel ones by impedance too; `check_agreement` comes first.
@@ -87,7 +92,7 @@ def rows_of_branches(net: Any, feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
     return found[0], found[1]
 
 
-def _compare_shares(where: str, net: Any, feeder: Feeder) -> None:
+def _compare_shares(where: str, net: pandapowerNet, feeder: Feeder) -> None:
     """Compare how every load follows the voltage."""
     buses = net.load["bus"].tolist()
     named = [f"{bus} (load {row})" for row, bus in enumerate(buses)]
@@ -98,7 +103,7 @@ def _compare_shares(where: str, net: Any, feeder: Feeder) -> None:
         _compare(where, f"{column} at bus", dict(zip(named, theirs, strict=True)), dict(zip(named, own, strict=True)))
 
 
-def _compare_held(where: str, net: Any, feeder: Feeder, slack: int) -> None:
+def _compare_held(where: str, net: pandapowerNet, feeder: Feeder, slack: int) -> None:
     """Compare the external grids' voltages and angles, and the generators' voltages and powers."""
     supplied, held = {slack: (feeder.slack_vm_pu, 0.0)}, feeder.held
     produced: dict[int, tuple[float, float]] = {}
@@ -120,14 +125,22 @@ def _compare_held(where: str, net: Any, feeder: Feeder, slack: int) -> None:
             _compare(where, f"{what} at bus", theirs, {bus: stated[place] for bus, stated in own.items()})
 
 
-def _compare_consumption(where: str, net: Any, feeder: Feeder, element: str, p_mw: Any, q_mvar: Any) -> None:
+def _compare_consumption(
+    where: str, net: pandapowerNet, feeder: Feeder, element: str, p_mw: np.ndarray, q_mvar: np.ndarray
+) -> None:
     for column, own in (("p_mw", p_mw), ("q_mvar", q_mvar)):
         theirs = dict.fromkeys(feeder.bus_labels, 0.0) | net[element].groupby("bus")[column].sum().to_dict()
         _compare(where, f"{element} {column} at bus", theirs, dict(zip(feeder.bus_labels, own, strict=True)))
 
 
 def _compare_branches(
-    where: str, what: str, table: Any, ends: tuple[str, str], theirs: dict[str, Any], feeder: Feeder, which: np.ndarray
+    where: str,
+    what: str,
+    table: pd.DataFrame,
+    ends: tuple[str, str],
+    theirs: dict[str, Any],
+    feeder: Feeder,
+    which: np.ndarray,
 ) -> None:
     topology, labels = feeder.topology, feeder.bus_labels
     own = _of_feeder(feeder)
@@ -158,7 +171,7 @@ def _of_feeder(feeder: Feeder) -> dict[str, np.ndarray]:
     return own
 
 
-def _of_lines(net: Any) -> dict[str, Any]:
+def _of_lines(net: pandapowerNet) -> dict[str, Any]:
     line = net.line
     length_km = line["length_km"]
     return {
@@ -170,7 +183,7 @@ def _of_lines(net: Any) -> dict[str, Any]:
     }
 
 
-def _of_trafos(net: Any) -> dict[str, Any]:
+def _of_trafos(net: pandapowerNet) -> dict[str, Any]:
     """Magnitudes instead of reactances: a reactance far below its resistance has few digits in vk and vkr."""
     trafo, vn_kv = net.trafo, net.bus["vn_kv"]
     if trafo.empty:
@@ -194,7 +207,7 @@ def _ends(a: int, b: int) -> str:
     return f"{min(a, b)}-{max(a, b)}"
 
 
-def _numbered(ends: list[str], values: Any) -> list[tuple[str, float]]:
+def _numbered(ends: list[str], values: Iterable[float]) -> list[tuple[str, float]]:
     """Name branches by their ends; those of equal ends (parallel ones) are told apart by a count, in order of value."""
     seen: dict[str, int] = {}
     named = []

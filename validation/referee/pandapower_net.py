@@ -13,12 +13,13 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.matplotlib_import import load_matplotlib
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
@@ -29,6 +30,9 @@ from validation.referee.feeder_net import net_from_feeder, runpp_needs
 from validation.referee.grid_settings import SetRows, add_settings
 from validation.referee.net_agreement import check_agreement, rows_of_branches
 from validation.referee.supply import Supply, supply_of
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 PANDAPOWER_FEEDERS = ("case33bw",)  # packaged feeders whose data pandapower ships too, under the same name
 BUS_COLUMNS = {
@@ -70,7 +74,7 @@ class GridResults:
 class PandapowerNet:
     """A pandapower net with `n_copies` islands, each a copy of the scenario's feeder for one step."""
 
-    net: Any
+    net: pandapowerNet
     n_copies: int
     bus_rows: np.ndarray  # (n_copies, n_bus) rows of the bus table in the feeder's bus order
     load_p_mw: np.ndarray  # (n_load,) nominal, by row of one copy's load table
@@ -80,8 +84,7 @@ class PandapowerNet:
     trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
     supply: Supply
     feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
-    sets: tuple[SetRows, ...]  # positions of tap changers and shunts
-    needs: dict[str, Any]  # options of runpp that this grid needs
+    needs: Keywords  # options of runpp that this grid needs
 
     __repr__ = one_line
 
@@ -198,19 +201,19 @@ def side_by_side(built: PandapowerNet, n_copies: int) -> PandapowerNet:
     return dataclasses.replace(built, net=net, n_copies=n_copies, bus_rows=rows)
 
 
-def _shipped_net(feeder: Feeder) -> Any:
+def _shipped_net(feeder: Feeder) -> pandapowerNet:
     import pandapower.networks
 
     return deepcopy(_read_once(getattr(pandapower.networks, feeder.name)))
 
 
 @cache
-def _read_once(read: Callable[[], Any]) -> Any:
+def _read_once(read: Callable[[], pandapowerNet]) -> pandapowerNet:
     """Return the net that a function of pandapower's reads from a file, which takes it half a second."""
     return read()
 
 
-def _check_elements(net: Any) -> None:
+def _check_elements(net: pandapowerNet) -> None:
     """Raise unless the net holds nothing but the elements that this module copies."""
     import pandas
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from io import StringIO
 from threading import Lock
-from typing import Any
 
 import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Scenario
 from validation.recompute.set_points import SetPoints
 from validation.referee.feeder_net import TOLERANCE_MVA
@@ -28,7 +28,7 @@ from validation.referee.pandapower_net import GridResults, PandapowerNet, build_
 OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED = "ok", "not_converged", "non_finite", "unsupplied"
 STATUSES = (OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED)
 MAX_BUSES = 20_000  # of one net: bounds memory on large feeders
-RUNPP_OPTIONS: dict[str, Any] = {
+RUNPP_OPTIONS: Keywords = {
     "algorithm": "nr",
     "init": "flat",
     "max_iteration": 10,

@@ -148,7 +148,7 @@ class Report:
             criteria = [dataclasses.asdict(one) | {"passed": one.passed} for one in run.criteria]
             plain = {"criteria": criteria, "failed_criteria": run.failed_criteria}
             runs.append(dataclasses.asdict(run) | plain)
-        return _plain(head | {"runs": runs})
+        return {name: _plain(value) for name, value in (head | {"runs": runs}).items()}
 
     def to_json(self, files_sha256: Mapping[str, str] | None = None) -> str:
         """Return the text of `report.json`.
@@ -167,7 +167,7 @@ class Report:
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
-def _plain(value: object) -> Any:
+def _plain(value: object) -> object:
     """Nested plain values; NaN and infinity, which JSON has not, become None."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_folder
 from neomflex_jax.folders.results import changed_since
+from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.one_line import one_line
 from validation.report.report import SCHEMA_VERSION
 from validation.report.report_folder import MAX_BYTES, REPORT
@@ -75,7 +76,7 @@ class StoredReport:
     training: Mapping[str, object]  # algorithm and seed, where they were stated
     runs: tuple[StoredRun, ...]
     files_sha256: Mapping[str, str]  # of what lies beside it; empty in reports that do not say
-    content: Mapping[str, Any]
+    content: JsonObject
 
     __repr__ = one_line
 
@@ -127,7 +128,7 @@ def read_report(path: Path) -> StoredReport:
     return report
 
 
-def _hashes(path: Path, content: dict[str, Any]) -> dict[str, str]:
+def _hashes(path: Path, content: dict[str, object]) -> dict[str, str]:
     hashes = content.get("files_sha256", {})
     pairs = hashes.items() if isinstance(hashes, dict) else [("", None)]
     if not all(Path(name).name == name and isinstance(value, str) for name, value in pairs):
@@ -135,7 +136,7 @@ def _hashes(path: Path, content: dict[str, Any]) -> dict[str, str]:
     return dict(pairs)
 
 
-def _run(path: Path, entry: dict[str, Any]) -> StoredRun:
+def _run(path: Path, entry: dict[str, object]) -> StoredRun:
     policies = _get(path, entry, "policies_sha256", dict)
     if not all(isinstance(value, str) for value in policies.values()):
         raise InputError(f"{path}: policies_sha256 must be texts by agent; validate again")
@@ -187,7 +188,7 @@ def _count(path: Path, values: Mapping[str, object], name: str) -> int:
     return count
 
 
-def _costs(path: Path, entry: dict[str, Any], name: str) -> tuple[float, ...]:
+def _costs(path: Path, entry: dict[str, object], name: str) -> tuple[float, ...]:
     """Read a list of numbers; what JSON has no number for, NaN and infinity, was written as null."""
     costs = [math.nan if cost is None else cost for cost in _get(path, entry, name, list)]
     return tuple(_list(path, {name: costs}, name, float))

@@ -12,13 +12,16 @@ import cmath
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.checks import SAME_LEVEL, SLIGHTLY
 from neomflex_jax.grid.from_pandapower.rows import Rows
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 NO_RATING_KA = 9999.0  # from here on a rating is a placeholder: pandapower's nets hold 99999 where none is known
 SWITCH_R_OVER_X = 2.0
@@ -89,7 +92,7 @@ class Branch:
         return None
 
 
-def line_branches(net: Any) -> Iterator[Branch]:
+def line_branches(net: pandapowerNet) -> Iterator[Branch]:
     """Take every line: those in service, then those out of service."""
     rows = Rows.of(net, "line")
     f_hz = net.get("f_hz", 50.0)
@@ -142,7 +145,7 @@ def stated(columns: dict[str, float]) -> str:
     return ", ".join(f"{name} = {value:g}" for name, value in columns.items())
 
 
-def switch_branches(net: Any) -> Iterator[Branch]:
+def switch_branches(net: pandapowerNet) -> Iterator[Branch]:
     """Take the closed bus-bus switches that have an impedance."""
     rows = Rows.of(net, "switch")
     rows = rows.where(np.array([kind == "b" for kind in rows.texts("et")], bool) & rows.flags("closed"))
@@ -162,7 +165,7 @@ def switch_branches(net: Any) -> Iterator[Branch]:
             )
 
 
-def open_switches(net: Any, kind: str, elements: Rows, ends: tuple[str, ...]) -> set[tuple[int, str]]:
+def open_switches(net: pandapowerNet, kind: str, elements: Rows, ends: tuple[str, ...]) -> set[tuple[int, str]]:
     """Find the ends (number of the element, column of the bus) at which an open switch of that kind stands."""
     switches = Rows.of(net, "switch")
     of_kind = np.array([value == kind for value in switches.texts("et")], bool)

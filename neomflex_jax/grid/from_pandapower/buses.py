@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +14,11 @@ from neomflex_jax.grid.from_pandapower.branches import Branch
 from neomflex_jax.grid.from_pandapower.held import Source
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
-def bus_levels(net: Any) -> tuple[dict[int, float], set[int]]:
+
+def bus_levels(net: pandapowerNet) -> tuple[dict[int, float], set[int]]:
     """Return the nominal voltage of every bus, kV, by its number, and which buses are in service."""
     rows = Rows.of(net, "bus")
     active = rows.in_service()
@@ -26,7 +29,7 @@ def bus_levels(net: Any) -> tuple[dict[int, float], set[int]]:
     return dict(zip(rows.numbers_of_rows, every.tolist(), strict=True)), set(active.numbers_of_rows)
 
 
-def fuse(net: Any, vn_kv: dict[int, float], active: set[int], slacks: list[Source]) -> dict[int, int]:
+def fuse(net: pandapowerNet, vn_kv: dict[int, float], active: set[int], slacks: list[Source]) -> dict[int, int]:
     """Find the electrical bus of every bus in service: the smallest label of those joined, or a slack's."""
     joined = {bus: bus for bus in active}
 

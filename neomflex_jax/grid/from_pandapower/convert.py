@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -30,10 +30,13 @@ from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
 from neomflex_jax.grid.from_pandapower.voltage_dependence import voltage_shares
 from neomflex_jax.grid.parts import OwnDevices
 
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
+
 MOST_NAMED = 4  # of what is left out
 
 
-def read_columns(net: Any, name: str | None = None, *, islands: bool = False) -> FeederColumns:
+def read_columns(net: pandapowerNet, name: str | None = None, *, islands: bool = False) -> FeederColumns:
     """Read a pandapower net, or the ``net.json`` at a path, without changing it.
 
     What the net states and its power flow leaves out (a tap of no kind, a load at a dead bus) is warned of.
@@ -57,7 +60,7 @@ def _warn_of(ignored: list[str], where: str) -> None:
         warnings.warn(f"{where}: states what its power flow leaves out: {said}", stacklevel=4)
 
 
-def fused_buses(net: Any) -> dict[int, int]:
+def fused_buses(net: pandapowerNet) -> dict[int, int]:
     """Return, for every supplied bus of a pandapower net or ``net.json``, the label of the feeder's bus it became."""
     with _opened(net) as (opened, _):
         grid, own = _read_grid(opened), set(Rows.of(opened, "bus").numbers_of_rows)
@@ -65,7 +68,7 @@ def fused_buses(net: Any) -> dict[int, int]:
 
 
 @contextmanager
-def _opened(net: Any) -> Iterator[tuple[Any, str]]:
+def _opened(net: pandapowerNet) -> Iterator[tuple[pandapowerNet, str]]:
     """Yield the net and its name; an error that leaves the block says which net or file it is about."""
     where = _source(net)
     try:
@@ -77,7 +80,7 @@ def _opened(net: Any) -> Iterator[tuple[Any, str]]:
         raise InputError(f"{where}: {error}") from error
 
 
-def _source(net: Any) -> str:
+def _source(net: pandapowerNet) -> str:
     """Return what a message calls a net: its file, or its own name."""
     if isinstance(net, str | Path):
         return str(net)
@@ -86,14 +89,14 @@ def _source(net: Any) -> str:
     return f"pandapower net {net['name']!r}" if _own_name(net) else "pandapower net"
 
 
-def _own_name(net: Any) -> str:
+def _own_name(net: pandapowerNet) -> str:
     name = net.get("name")
     return name if isinstance(name, str) else ""
 
 
 @dataclass(frozen=True)
 class _Grid:
-    net: Any
+    net: pandapowerNet
     slacks: list[Source]
     generators: list[Source]
     vn_kv: dict[int, float]  # by the net's own bus numbers, as everything here
@@ -105,7 +108,7 @@ class _Grid:
         return np.array([self.vn_kv[bus] for bus in buses], np.float64)
 
 
-def _read_grid(net: Any, islands: bool = True) -> _Grid:
+def _read_grid(net: pandapowerNet, islands: bool = True) -> _Grid:
     refuse_unsupported(net)
     vn_kv, active = bus_levels(net)
     inner = _add_inner_buses(net, vn_kv, active)
@@ -135,7 +138,7 @@ def _unclear(slacks: list[Source], why: str) -> InputError:
     return InputError(f"external grids in service: {titles}: {why}. {advice}")
 
 
-def _add_inner_buses(net: Any, vn_kv: dict[int, float], active: set[int]) -> dict[int, int]:
+def _add_inner_buses(net: pandapowerNet, vn_kv: dict[int, float], active: set[int]) -> dict[int, int]:
     """Add the inner buses of extended wards to those of the net; return their numbers by those of the wards."""
     inner, rows = inner_buses(net, active), Rows.of(net, "xward").in_service()
     for number, bus in zip(rows.numbers_of_rows, rows.labels("bus"), strict=True):
@@ -145,7 +148,9 @@ def _add_inner_buses(net: Any, vn_kv: dict[int, float], active: set[int]) -> dic
     return inner
 
 
-def _all_branches(net: Any, vn_kv: dict[int, float], active: set[int], inner: dict[int, int]) -> Iterator[Branch]:
+def _all_branches(
+    net: pandapowerNet, vn_kv: dict[int, float], active: set[int], inner: dict[int, int]
+) -> Iterator[Branch]:
     """Walk through the branches kind by kind, each in the order of their numbers."""
     for kind in (
         line_branches(net),
@@ -223,7 +228,7 @@ def _held(grid: _Grid, of_bus: dict[int, int], labels: list[int]) -> tuple[list[
     return held_buses(grid.slacks, grid.generators, {bus: labels[row] for bus, row in of_bus.items()})
 
 
-def _own_devices(net: Any) -> OwnDevices:
+def _own_devices(net: pandapowerNet) -> OwnDevices:
     """Count the net's own generators and storages in service that move active power."""
     counts, powers_mw = {}, {}
     for table in ("sgen", "storage"):

@@ -13,12 +13,15 @@ Source: pandapower 3.5, build_bus.py.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from neomflex_jax.grid.elements import Element, Elements
 from neomflex_jax.grid.from_pandapower.rows import Rows
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 SIGNS = {"load": 1.0, "storage": 1.0, "sgen": -1.0}  # a storage that charges has p_mw above 0
 WARDS = ("ward", "xward")
@@ -32,7 +35,7 @@ class Drawn(NamedTuple):
     power_mva: np.ndarray  # (n_row,) consumption p + jq
 
 
-def drawn_by(net: Any) -> Iterator[Drawn]:
+def drawn_by(net: pandapowerNet) -> Iterator[Drawn]:
     """Walk through the tables of what consumes or produces constant power at 1 pu."""
     for table in ("load", "storage", "sgen"):
         rows = Rows.of(net, table).in_service()
@@ -60,11 +63,8 @@ def _motors(rows: Rows) -> np.ndarray:
     return p_mw + 1j * np.abs(p_mw) * np.sqrt(1 / cos_phi**2 - 1)
 
 
-def elements_of(net: Any, label_of: Mapping[int, int], slack_bus: int, beside_slack_mw: float) -> Elements:
-    """Return the elements in service at the buses that have a label in the feeder.
-
-    Generators at the slack's bus, which hold no voltage there, are one static generator of `beside_slack_mw`.
-    """
+def elements_of(net: pandapowerNet, label_of: Mapping[int, int]) -> Elements:
+    """Return the elements in service at the buses that have a label in the feeder."""
     found = []
     following = {table: max(Rows.of(net, table).numbers_of_rows, default=-1) + 1 for table in SIGNS}
     for rows, table, power_mva in drawn_by(net):

@@ -7,14 +7,17 @@ Source: pandapower 3.5, build_branch.py and build_gen.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from neomflex_jax.grid.from_pandapower.branches import Branch, stated
 from neomflex_jax.grid.from_pandapower.held import Source, set_points
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
-def inner_buses(net: Any, active: set[int]) -> dict[int, int]:
+
+def inner_buses(net: pandapowerNet, active: set[int]) -> dict[int, int]:
     """Return the number of each inner bus by that of its extended ward, of those in service at buses in service."""
     rows = Rows.of(net, "xward").in_service()
     first = max(Rows.of(net, "bus").numbers_of_rows, default=-1) + 1
@@ -22,7 +25,7 @@ def inner_buses(net: Any, active: set[int]) -> dict[int, int]:
     return {number: first + place for place, number in enumerate(number for number, bus in at if bus in active)}
 
 
-def inner_branches(net: Any, inner: dict[int, int]) -> Iterator[Branch]:
+def inner_branches(net: pandapowerNet, inner: dict[int, int]) -> Iterator[Branch]:
     """Take the impedance of every extended ward, from its bus to the inner one."""
     rows = Rows.of(net, "xward").in_service()
     r_ohm, x_ohm = rows.numbers("r_ohm"), rows.numbers("x_ohm")
@@ -40,7 +43,7 @@ def inner_branches(net: Any, inner: dict[int, int]) -> Iterator[Branch]:
             )
 
 
-def inner_sources(net: Any, inner: dict[int, int]) -> Iterator[Source]:
+def inner_sources(net: pandapowerNet, inner: dict[int, int]) -> Iterator[Source]:
     """Walk through what holds the voltages of the inner buses."""
     rows = Rows.of(net, "xward").in_service()
     vm_pu = set_points(rows, "vm_pu")

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import Held
 from neomflex_jax.grid.from_pandapower.rows import Rows
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 SAME_VOLTAGE = 1e-9  # relative difference up to which two set-points are one
 
@@ -32,7 +35,7 @@ class Source:
     va_degree: float | None = None  # of an external grid
 
 
-def slacks_of(net: Any) -> list[Source]:
+def slacks_of(net: pandapowerNet) -> list[Source]:
     """Find the external grids in service, generators that are a slack among them, the first one first."""
     found = []
     for table in ("ext_grid", "gen"):
@@ -48,7 +51,7 @@ def slacks_of(net: Any) -> list[Source]:
     return found
 
 
-def generators_of(net: Any) -> Iterator[Source]:
+def generators_of(net: pandapowerNet) -> Iterator[Source]:
     """Walk through what holds a bus at a voltage and gives p."""
     rows = Rows.of(net, "gen").in_service()
     rows = rows.where(~rows.flags("slack", absent=False))

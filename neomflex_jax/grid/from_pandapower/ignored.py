@@ -6,17 +6,20 @@ Both answer alike, so that no comparison would show it; but who set a tap or a l
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.voltage_dependence import unlike_shares
 
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
+
 AT_A_BUS = ("load", "sgen", "storage", "shunt", "ward", "xward", "motor", "asymmetric_load", "asymmetric_sgen")
 
 
-def ignored_inputs(net: Any) -> list[str]:
+def ignored_inputs(net: pandapowerNet) -> list[str]:
     """Return one text for everything that is left out: what it is and, where there is a way, how to have it count."""
     return [
         *_taps(net, "trafo", ""),
@@ -30,7 +33,7 @@ def ignored_inputs(net: Any) -> list[str]:
     ]
 
 
-def _taps(net: Any, table: str, tap: str) -> Iterator[str]:
+def _taps(net: pandapowerNet, table: str, tap: str) -> Iterator[str]:
     """Tap changers that stand away from neutral and change nothing, or beyond where they can stand."""
     rows = Rows.of(net, table).in_service()
     kinds, sides = rows.texts(f"tap{tap}_changer_type"), rows.texts(f"tap{tap}_side")
@@ -54,7 +57,7 @@ def _taps(net: Any, table: str, tap: str) -> Iterator[str]:
             yield f"{stands} beyond its tap{tap}_min and tap{tap}_max, which nobody holds it to"
 
 
-def _iron(net: Any) -> Iterator[str]:
+def _iron(net: pandapowerNet) -> Iterator[str]:
     """Transformers whose no-load current has a sign: converters mean charging by it, and it is read as magnetising."""
     for table in ("trafo", "trafo3w"):
         rows = Rows.of(net, table).in_service()
@@ -67,7 +70,7 @@ def _iron(net: Any) -> Iterator[str]:
             yield f"{rows.title(row)} has loss_side = {side!r}, so that pfe_kw and i0_percent do nothing"
 
 
-def _at_dead_buses(net: Any) -> Iterator[str]:
+def _at_dead_buses(net: pandapowerNet) -> Iterator[str]:
     """Elements in service at buses that are not."""
     buses = Rows.of(net, "bus")
     dead = set(buses.out_of_service().numbers_of_rows)
@@ -78,7 +81,7 @@ def _at_dead_buses(net: Any) -> Iterator[str]:
                 yield f"{rows.title(row)} is in service at bus {bus}, which is not"
 
 
-def _controllers(net: Any) -> Iterator[str]:
+def _controllers(net: pandapowerNet) -> Iterator[str]:
     table = net.get("controller")
     if table is not None and len(table):
         rows = Rows.of(net, "controller").in_service()
@@ -89,7 +92,7 @@ def _controllers(net: Any) -> Iterator[str]:
             )
 
 
-def _options(net: Any) -> Iterator[str]:
+def _options(net: pandapowerNet) -> Iterator[str]:
     options = net.get("user_pf_options")
     if isinstance(options, dict) and options:
         names = ", ".join(sorted(map(str, options)))

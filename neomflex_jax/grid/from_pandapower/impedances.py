@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +18,13 @@ from neomflex_jax.grid.from_pandapower.branches import Branch, stated
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.transformers import SMALLEST
 
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
+
 SAME_IMPEDANCE = 1e-9  # relative difference of both ways up to which they are one
 
 
-def impedance_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
+def impedance_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[Branch]:
     """Take every impedance: those in service, then those out of service; `vn_kv` by bus number."""
     rows = Rows.of(net, "impedance")
     for part, closed in ((rows.in_service(), True), (rows.out_of_service(), False)):

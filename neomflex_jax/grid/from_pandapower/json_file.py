@@ -12,13 +12,16 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from neomflex_jax.errors import InputError, short_path, shown
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.text import read_text
 from neomflex_jax.matplotlib_import import load_matplotlib
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 MAX_BYTES = 200_000_000
 OLDEST_PANDAPOWER = (3, 5, 4)  # the first whose reader checks classes
@@ -49,7 +52,7 @@ DROP = (
 RESAVE = "build a net of plain tables in pandapower and save it with pandapower.to_json(net, 'net.json')"
 
 
-def read_net(path: Path) -> Any:
+def read_net(path: Path) -> pandapowerNet:
     """Read a ``net.json``.
 
     Raises
@@ -103,14 +106,15 @@ def _text(path: Path) -> str:
     return read_text(path, "JSON file of a pandapower net", MAX_BYTES)
 
 
-def _check_content(path: Path, tree: Any) -> None:
+def _check_content(path: Path, tree: object) -> None:
     """Refuse every class but the plain ones, however deep."""
-    is_net = isinstance(tree, dict) and (tree.get("_module"), tree.get("_class")) == NET
-    tables = tree.get("_object") if is_net else None
+    content = tree if isinstance(tree, dict) else {}
+    is_net = (content.get("_module"), content.get("_class")) == NET
+    tables = content.get("_object") if is_net else None
     if not isinstance(tables, dict) or not {"bus", "line", "ext_grid"} <= tables.keys():
         raise InputError(f"{path}: no pandapower net, or one of an old format; {RESAVE}")
-    beside = [(where, value) for where, value in tree.items() if where != "_object"]
-    pending: list[tuple[str, Any]] = [*tables.items(), *beside]
+    beside = [(str(where), value) for where, value in content.items() if where != "_object"]
+    pending: list[tuple[str, object]] = [*tables.items(), *beside]
     while pending:
         where, value = pending.pop()
         if isinstance(value, dict):
@@ -121,7 +125,7 @@ def _check_content(path: Path, tree: Any) -> None:
             pending += [(where, inner) for inner in value]
 
 
-def _check_class(where: str, value: dict[str, Any]) -> list[tuple[str, Any]]:
+def _check_class(where: str, value: dict[str, object]) -> list[tuple[str, object]]:
     """Refuse what is no plain data class; return what a table's text holds."""
     named = str(value.get("_module")), str(value.get("_class"))
     if not ("_object" in value and "_state" not in value and (named in TABLES or named in PLAIN_DATA)):

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from neomflex_jax.fields import check_choice
 from neomflex_jax.grid.elements import Element
 from neomflex_jax.grid.from_pandapower.convert import fused_buses
 from neomflex_jax.grid.from_pandapower.rows import Rows
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 TAKES = {"none": (), "sgen": ("sgen",), "all": ("sgen", "storage")}  # choices, and the tables that each takes from
 MIDDLE = 50.0  # per cent: the charge of a storage that states none
@@ -36,7 +39,7 @@ MOST_JOINED = 2  # names of devices at one bus that are joined in full
 class OwnDevices:
     """Devices made of a net's elements, and the net without these."""
 
-    net: Any  # a copy with what was taken out of service, the net itself where nothing was
+    net: pandapowerNet  # a copy with what was taken out of service, the net itself where nothing was
     batteries: tuple[Battery, ...] = ()
     pv_inverters: tuple[PvInverter, ...] = ()
     pv_rows: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # by label: rows of net.sgen, their MW
@@ -65,7 +68,7 @@ class _Storage(NamedTuple):
     wider: str
 
 
-def take_devices(net: Any, which: str, *, battery_hours: float = 4.0) -> OwnDevices:
+def take_devices(net: pandapowerNet, which: str, *, battery_hours: float = 4.0) -> OwnDevices:
     """Make devices of a pandapower net's own PV ("sgen") or of its PV and storages ("all"); "none" takes nothing.
 
     Static generators of sun are taken, and those whose type names no source.
@@ -107,7 +110,7 @@ def take_devices(net: Any, which: str, *, battery_hours: float = 4.0) -> OwnDevi
 
 
 def _by_bus(
-    net: Any, table: str, label_of: Mapping[int, int], read: Callable[[Rows], Any], left: list[str]
+    net: pandapowerNet, table: str, label_of: Mapping[int, int], read: Callable[[Rows], Any], left: list[str]
 ) -> dict[int, list[Any]]:
     """Read the elements in service that are supplied, by the feeder's bus; tell of those that are no such device."""
     rows = Rows.of(net, table).in_service()

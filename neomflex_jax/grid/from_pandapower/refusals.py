@@ -6,13 +6,16 @@ that is not modelled is refused as soon as it has a row in service, those of fut
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.rows import Rows
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 MODELLED = {
     *("bus", "switch", "line", "trafo", "trafo3w", "impedance", "shunt", "ext_grid", "gen", "dcline"),
@@ -49,7 +52,7 @@ NEUTRAL: tuple[tuple[str, str, float, str], ...] = (
 )
 
 
-def refuse_unsupported(net: Any) -> None:
+def refuse_unsupported(net: pandapowerNet) -> None:
     """Raise for the first thing in the net that is in service and not modelled.
 
     Raises

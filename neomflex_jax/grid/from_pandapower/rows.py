@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 LARGEST = 1e12  # in whatever unit: no grid has more, and products of some such numbers are still finite
 
@@ -22,7 +25,7 @@ class Rows:
         self.lenient = lenient  # whether an unusable number is NaN instead of refused
 
     @staticmethod
-    def of(net: Any, table: str) -> Rows:
+    def of(net: pandapowerNet, table: str) -> Rows:
         """Take all rows of ``net[table]``; none if the net has no such table."""
         frame = net.get(table)
         if frame is None:
@@ -133,5 +136,5 @@ def _numbered(table: str, frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _shown(cell: Any) -> str:
+def _shown(cell: object) -> str:
     return repr(cell) if isinstance(cell, str) else str(cell)

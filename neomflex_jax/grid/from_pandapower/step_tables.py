@@ -9,12 +9,15 @@ Source: pandapower 3.5, build_branch.py and build_bus.py.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.rows import Rows
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class StepTable:
         return replaced
 
 
-def step_table(net: Any, rows: Rows, flag: str, step: str, table: str) -> StepTable:
+def step_table(net: pandapowerNet, rows: Rows, flag: str, step: str, table: str) -> StepTable:
     """Find the lines of ``net[table]`` at which rows stand that follow it; `step` is the column of their positions."""
     follows = np.flatnonzero(rows.numbers(flag, absent=0.0, or_empty=True))
     if not len(follows):

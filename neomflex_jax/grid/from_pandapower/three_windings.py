@@ -20,7 +20,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,6 +38,10 @@ from neomflex_jax.grid.from_pandapower.transformers import (
     tap_table,
     two_port,
 )
+from neomflex_jax.loose_types import Keywords
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 WINDINGS = ("hv", "mv", "lv")
 NEIGHBOUR = {"hv": ("hv", "mv"), "mv": ("mv", "lv"), "lv": ("hv", "lv")}  # windings that a vk_percent is measured at
@@ -64,7 +68,7 @@ class Leg:
         return self.half + self.series * self.half / (self.series + self.half)
 
 
-def three_winding_branches(net: Any, vn_kv: dict[int, float], active: set[int]) -> Iterator[Branch]:
+def three_winding_branches(net: pandapowerNet, vn_kv: dict[int, float], active: set[int]) -> Iterator[Branch]:
     """Take every three-winding transformer in service; `vn_kv` by bus number, `active` the buses in service."""
     rows = Rows.of(net, "trafo3w")
     open_ends = open_switches(net, "t3", rows, tuple(f"{side}_bus" for side in WINDINGS))
@@ -205,7 +209,7 @@ def _between_terminals(legs: list[Leg], number: int, title: str, plate: dict[str
         raise InputError(f"{title} has windings whose impedances resonate; check its vk and vkr in per cent")
     across = {leg.side: leg.half + leg.series * at_star / total for leg in closed}
     said = stated({name: plate[name] for name in (f"vn_{side}_kv" for side in WINDINGS)})
-    common: dict[str, Any] = {
+    common: Keywords = {
         "number": number,
         "title": title,
         "stated": said,

@@ -23,7 +23,7 @@ import cmath
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower.branches import Branch, loading_limits, open_switches, stated
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.step_tables import StepTable, refuse_unlike_steps, step_table
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 SIDES = ("hv", "lv")
 
@@ -59,7 +62,7 @@ SMALLEST = 1e-12  # of what must be above 0 and is divided by
 POSITIVE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "parallel", "df")
 
 
-def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
+def transformer_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[Branch]:
     """Take every two-winding transformer: those in service, then those out of service; `vn_kv` by bus number."""
     rows = Rows.of(net, "trafo")
     open_ends = open_switches(net, "t", rows, ("hv_bus", "lv_bus"))
@@ -83,7 +86,7 @@ def transformer_branches(net: Any, vn_kv: dict[int, float]) -> Iterator[Branch]:
             )
 
 
-def tap_table(net: Any, rows: Rows) -> StepTable:
+def tap_table(net: pandapowerNet, rows: Rows) -> StepTable:
     """Find the lines of the net's tap tables at which transformers stand; those out of service follow none."""
     if rows.lenient:
         rows = rows.where(np.zeros(len(rows), bool))
@@ -145,7 +148,7 @@ def _pi(z: complex, y: complex, z_hv: complex) -> tuple[complex, complex, comple
     return series, 0j, z_lv * y / series, z_hv * y / series
 
 
-def _checked(net: Any, rows: Rows) -> Rows:
+def _checked(net: pandapowerNet, rows: Rows) -> Rows:
     plates = _plates(rows, tap_table(net, rows))
     for name in LEAKAGE:
         rows.refuse_values((plates[name] < 0) | (plates[name] > 1), name, plates[name], "it must lie in 0 to 1")

@@ -9,7 +9,7 @@ Source: pandapower 3.5, build_bus.py and makeSbus.py.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from neomflex_jax.grid.columns import Numbers
 from neomflex_jax.grid.from_pandapower.elements import drawn_by
 from neomflex_jax.grid.from_pandapower.rows import Rows
 
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
+
 SHARES = {
     f"{power}_{part}_share": (f"const_{letter}_{power}_percent", f"const_{letter}_percent")
     for power in "pq"
@@ -25,7 +28,7 @@ SHARES = {
 }  # of a feeder: the column of a net, and what it was before pandapower 3
 
 
-def voltage_shares(net: Any, electrical: dict[int, int], position: dict[int, int]) -> dict[str, Numbers]:
+def voltage_shares(net: pandapowerNet, electrical: dict[int, int], position: dict[int, int]) -> dict[str, Numbers]:
     """Return shares by their names in `FeederColumns`, (n_bus,) each; none where all loads are constant power.
 
     `electrical` is the label of every bus in service, `position` the place in the feeder by label.
@@ -50,7 +53,7 @@ def voltage_shares(net: Any, electrical: dict[int, int], position: dict[int, int
     return dict(zip(SHARES, shares, strict=True))
 
 
-def unlike_shares(net: Any) -> Iterator[str]:
+def unlike_shares(net: pandapowerNet) -> Iterator[str]:
     """Yield what a mean makes of a bus's loads, and what else follows the voltage because loads there do."""
     rows, percent = _percent(net)
     if not percent.any():
@@ -72,7 +75,7 @@ def unlike_shares(net: Any) -> Iterator[str]:
                     yield f"{others.title(row)} at bus {bus} follows the voltage too, as the loads there do"
 
 
-def _percent(net: Any) -> tuple[Rows, np.ndarray]:
+def _percent(net: pandapowerNet) -> tuple[Rows, np.ndarray]:
     """Loads in service, and their shares in per cent, (4, n_load), in the order of `SHARES`."""
     rows = Rows.of(net, "load").in_service()
     of_each = [

@@ -14,8 +14,7 @@ memory cost that does not depend on the iterations.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -121,7 +120,14 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
     one = jax.custom_batching.custom_vmap(solve)
 
     @one.def_vmap
-    def rule(axis_size: int, in_batched: Any, grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Any:
+    def rule(
+        axis_size: int,
+        in_batched: tuple[PerUnitFeeder, Own | None, bool, bool],
+        grid: PerUnitFeeder,
+        own: Own | None,
+        p: Array,
+        q: Array,
+    ) -> tuple[tuple[Array, ...], tuple[bool, ...]]:
         grid_batched, *case_batched = in_batched
         if any(jax.tree.leaves(grid_batched)):  # every case its own impedances
             axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +39,7 @@ from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.sweeps.door import Sweep, calibrated_by_sweeps, can_sweep
 
+Case = tuple[PerUnitFeeder, "Calibrated", Array, Array]  # with p and q injections, (n_bus,)
 Voltages = tuple[Array, Array, Array, Array]  # magnitudes (n_bus,), active and reactive losses (), solved () bool
 
 
@@ -137,7 +137,7 @@ def _by_sweeps(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_in
 
 
 @_by_sweeps.defjvp
-def _derivative(primals: Any, tangents: Any) -> tuple[Voltages, Voltages]:
+def _derivative(primals: Case, tangents: Case) -> tuple[Voltages, Voltages]:
     _, change = jax.jvp(_by_products, primals, tangents)
     return _by_sweeps(*primals), change
 
@@ -148,7 +148,14 @@ def _batched(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_inje
 
 
 @_batched.def_vmap
-def _rule(axis_size: int, in_batched: Any, grid: PerUnitFeeder, fit: Calibrated, p: Array, q: Array) -> Any:
+def _rule(
+    axis_size: int,
+    in_batched: tuple[PerUnitFeeder, Calibrated, bool, bool],
+    grid: PerUnitFeeder,
+    fit: Calibrated,
+    p: Array,
+    q: Array,
+) -> tuple[Voltages, tuple[bool, ...]]:
     model_batched, (p_batched, q_batched) = in_batched[:2], in_batched[2:]
     if any(jax.tree.leaves(model_batched)):  # every case its own impedances
         axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)

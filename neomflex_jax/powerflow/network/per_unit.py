@@ -9,8 +9,7 @@ here carried along the whole tree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +93,7 @@ class PerUnitFeeder:
         slack = self.topology.slack
         return jnp.concatenate([injection[..., :slack], injection[..., slack + 1 :]], axis=-1) / self.s_base_mva
 
-    def with_slack(self, values: Array, slack_value: Any) -> Array:
+    def with_slack(self, values: Array, slack_value: Array | float) -> Array:
         """Bus values (..., n_bus) from those without the slack, (..., n_bus - 1), and the slack's own."""
         slack = self.topology.slack
         at_slack = jnp.broadcast_to(jnp.asarray(slack_value, values.dtype), (*values.shape[:-1], 1))

@@ -21,7 +21,6 @@ nearly half of what this kernel takes in all. And Numba compiled for several sec
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -40,7 +39,7 @@ RESULTS = ("rise_r", "rise_i", "converged", "evaluations", "scratch")
 INTEGERS = ("above", "row", "max_iterations", "converged", "evaluations")
 
 
-def write_kernel(dtype: np.dtype[Any]) -> ir.Function:
+def write_kernel(dtype: np.dtype[np.floating]) -> ir.Function:
     """Write the kernel for numbers of one precision.
 
     Takes the arrays named by `OPERANDS` and `RESULTS`, then the numbers of cases and of buses without the slack.
@@ -58,7 +57,7 @@ def write_kernel(dtype: np.dtype[Any]) -> ir.Function:
 class _Sweep:
     """The kernel's statements."""
 
-    def __init__(self, code: Code, arrays: dict[str, Any], n_cases: Any, n_bus: Any) -> None:
+    def __init__(self, code: Code, arrays: dict[str, ir.Value], n_cases: ir.Value, n_bus: ir.Value) -> None:
         self.code, self.build, self.arrays = code, code.build, arrays
         self.n_cases, self.n_bus = n_cases, n_bus
         self.rows = ScratchRows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
@@ -87,7 +86,7 @@ class _Sweep:
             rows.leave(arrays["rise_i"], RISE_I, first, self.n_bus)
         build.ret_void()
 
-    def solve(self, first_case: Any) -> None:
+    def solve(self, first_case: ir.Value) -> None:
         """Iterate one vector of cases until each has stopped or given up."""
         code, build = self.code, self.build
         self.backward(lambda row: (self.slack_vm, self.zero))
@@ -116,7 +115,7 @@ class _Sweep:
             place = build.bitcast(build.gep(self.arrays[name], [first_case]), code.integers.as_pointer())
             build.store(value, place, align=4)
 
-    def close(self, off: Vector, before: Vector) -> Any:
+    def close(self, off: Vector, before: Vector) -> ir.Value:
         """Return flags, true where a case's estimated error, 2 |f| min(1, |f| / |f before|), is below the tolerance."""
         build, ratio = self.build, off / before
         shrinks = build.fcmp_ordered("<", ratio.value, self.one.value)
@@ -125,7 +124,7 @@ class _Sweep:
         small = build.fcmp_ordered("<=", error_squared.value, self.tolerance_squared.value)
         return build.or_(small, build.fcmp_ordered("==", off.value, self.zero.value))
 
-    def backward(self, voltage: Callable[[Any], tuple[Vector, Vector]]) -> None:
+    def backward(self, voltage: Callable[[ir.Value], tuple[Vector, Vector]]) -> None:
         """Sum the currents towards the slack."""
         with self.code.count(self.n_bus, INDEX(0), -1) as row:
             (ur, ui), above = voltage(row), self.code.element(self.arrays["above"], row)
@@ -141,7 +140,7 @@ class _Sweep:
         self.put(INDEX(0), G_R, self.zero)
         self.put(INDEX(0), G_I, self.zero)
 
-    def forward(self, finish: Callable[[Any, Vector, Vector], Vector]) -> None:
+    def forward(self, finish: Callable[[ir.Value, Vector, Vector], Vector]) -> None:
         """Sum the rises from the slack, call `finish` with each bus's g, and keep the largest of what it returns."""
         build = self.build
         build.store(self.zero.value, self.off)
@@ -155,14 +154,14 @@ class _Sweep:
             off = self.code.largest(Vector(build, build.load(self.off)), finish(row, gr, gi))
             build.store(off.value, self.off)
 
-    def start(self, row: Any, gr: Vector, gi: Vector) -> Vector:
+    def start(self, row: ir.Value, gr: Vector, gi: Vector) -> Vector:
         """Store the first evaluation's rise and start from where it leads to, to second order; returns |f| squared."""
         squared = gr * gr + gi * gi
         for kind, value in ((FIRST_R, gr), (FIRST_I, gi), (RISE_R, gr - squared), (RISE_I, gi)):
             self.put(row, kind, value)
         return squared
 
-    def update(self, row: Any, gr: Vector, gi: Vector) -> Vector:
+    def update(self, row: ir.Value, gr: Vector, gi: Vector) -> Vector:
         """``u <- u + f - d conj(f)``; returns |f| squared."""
         dr, di = self.get(row, FIRST_R), self.get(row, FIRST_I)
         fr, fi = gr - self.get(row, RISE_R), gi - self.get(row, RISE_I)
@@ -174,6 +173,6 @@ class _Sweep:
         """Vector with the number of an array of no axes in every lane."""
         return self.code.everywhere(self.build.load(self.arrays[name]))
 
-    def broadcast(self, name: str, row: Any) -> Vector:
+    def broadcast(self, name: str, row: ir.Value) -> Vector:
         """Vector with a row's number in every lane."""
         return self.code.everywhere(self.code.element(self.arrays[name], row))

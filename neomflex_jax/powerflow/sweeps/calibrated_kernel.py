@@ -13,7 +13,6 @@ is the next row, so that sums are mostly carried from row to row; only where the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -32,7 +31,7 @@ RESULTS = ("vm", "loss", "q_loss", "solved", "scratch")
 INTEGERS = ("above", "row", "forks", "solved")
 
 
-def write_kernel(dtype: np.dtype[Any]) -> ir.Function:
+def write_kernel(dtype: np.dtype[np.floating]) -> ir.Function:
     """Write the kernel for numbers of one precision.
 
     Takes the arrays named by `OPERANDS` and `RESULTS`, then the numbers of cases and of buses. `above` and `forks`
@@ -48,7 +47,7 @@ def write_kernel(dtype: np.dtype[Any]) -> ir.Function:
 class _Calibrated:
     """The kernel's statements."""
 
-    def __init__(self, code: Code, arrays: dict[str, Any], n_cases: Any, n_bus: Any) -> None:
+    def __init__(self, code: Code, arrays: dict[str, ir.Value], n_cases: ir.Value, n_bus: ir.Value) -> None:
         self.code, self.build, self.arrays = code, code.build, arrays
         self.n_cases, self.n_bus = n_cases, n_bus
         self.rows = ScratchRows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
@@ -97,7 +96,7 @@ class _Calibrated:
                         for kind, place in zip(SUMS, self.carried, strict=True):
                             rows.put(above, kind, self.carry(place) + rows.get(above, kind))
 
-    def pass_branch(self, row: Any) -> None:
+    def pass_branch(self, row: ir.Value) -> None:
         """Add what a row's bus injects and what the branch above it loses."""
         p, q, loss, q_loss = (self.carry(place) for place in self.carried)
         own_p, own_q, r, x, half_z_squared, a, b, c = (self.broadcast(name, row) for name in COEFFICIENTS)
@@ -111,7 +110,7 @@ class _Calibrated:
         ):
             self.build.store(value.value, place)
 
-    def forward(self) -> Any:
+    def forward(self) -> ir.Value:
         """Sum the changes from the slack; returns a flag for each case, True if it has a voltage everywhere."""
         code, build, rows = self.code, self.build, self.rows
         rows.put(INDEX(0), VM, self.slack_vm)
@@ -131,15 +130,15 @@ class _Calibrated:
             build.store(build.and_(build.load(solved), build.and_(real, finite)), solved)
         return build.load(solved)
 
-    def fork(self, row: Any) -> Callable[[int], Any]:
+    def fork(self, row: ir.Value) -> Callable[[int], ir.Value]:
         """Return a function that tests one of a row's flags."""
         build, flags = self.build, self.build.load(self.build.gep(self.arrays["forks"], [row]))
         return lambda flag: build.icmp_signed("!=", build.and_(flags, INT32(flag)), INT32(0))
 
-    def carry(self, place: Any) -> Vector:
+    def carry(self, place: ir.Value) -> Vector:
         """Vector that was carried from the row before."""
         return Vector(self.build, self.build.load(place))
 
-    def broadcast(self, name: str, row: Any) -> Vector:
+    def broadcast(self, name: str, row: ir.Value) -> Vector:
         """Vector with a row's number in every lane."""
         return self.code.everywhere(self.code.element(self.arrays[name], row))

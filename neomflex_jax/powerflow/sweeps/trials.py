@@ -29,7 +29,7 @@ class WrongAnswerError(ArithmeticError):
     """A kernel was compiled and called, and its numbers are others than they must be."""
 
 
-def try_ac(dtype: np.dtype[Any]) -> None:
+def try_ac(dtype: np.dtype[np.floating]) -> None:
     """Solve injections that were worked out from chosen voltages; raises `WrongAnswerError` unless these come back."""
     above = _above()
     drop = 2e-3 * _spread(N_CASES, N_BUS - 1) + 1e-3j * _spread(N_BUS - 1, N_CASES).T  # over each branch
@@ -45,7 +45,7 @@ def try_ac(dtype: np.dtype[Any]) -> None:
     _check(dtype, rise_r=(rise_r, rise.real), rise_i=(rise_i, rise.imag), converged=(converged, True))
 
 
-def try_calibrated(dtype: np.dtype[Any]) -> None:
+def try_calibrated(dtype: np.dtype[np.floating]) -> None:
     """Solve injections with coefficients that are used nowhere else; raises `WrongAnswerError` for other voltages."""
     above, gain = _above(), np.stack([1.0 + R, 3.0 * X, -2.0 * R])
     power = 0.05 * (_spread(N_CASES, N_BUS) + 0.5j * _spread(N_BUS, N_CASES).T)
@@ -105,7 +105,7 @@ def _spread(n_rows: int, n_columns: int) -> np.ndarray:
     return np.sin(1.0 + np.arange(n_rows * n_columns) ** 1.5).reshape(n_rows, n_columns)
 
 
-def _check(dtype: np.dtype[Any], **results: tuple[np.ndarray, Any]) -> None:
+def _check(dtype: np.dtype[np.floating], **results: tuple[np.ndarray, Any]) -> None:
     """Raise `WrongAnswerError` if a result, (found, expected), is off."""
     for name, (found, expected) in results.items():
         error = np.abs(found.astype(np.float64) - expected).max()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Num
@@ -18,9 +18,10 @@ from jaxtyping import Float, Num
 from neomflex_jax.scenario import Scenario
 
 DeviceT = TypeVar("DeviceT")
+SomeDevice: TypeAlias = Any  # of a kind known by its table alone: the type checker cannot follow
 
 
-def no_ratings(device: Any) -> dict[str, float]:
+def no_ratings(device: SomeDevice) -> dict[str, float]:
     """Leave the columns of an element as pandapower fills them."""
     return {}
 
@@ -31,7 +32,9 @@ class FeedIn(NamedTuple):
     p_mw: str  # recorded array (n, n_device)
     q_mvar: str | None = None  # likewise; None: it has no reactive power
     element: str = "sgen"  # table of the net, one that `pandapower_net.SIGNS` knows
-    ratings: Callable[[Any], dict[str, float]] = no_ratings  # of a device: columns that a power flow makes no use of
+    ratings: Callable[[SomeDevice], dict[str, float]] = (
+        no_ratings  # of a device: columns that a power flow makes no use of
+    )
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,7 +58,7 @@ class Sun(NamedTuple):
     """How a kind follows the sun, of which each device may have its own."""
 
     available_mw: str  # recorded array (n, n_device): Solar times the rating
-    rating_mw: Callable[[Any], float]  # of a device
+    rating_mw: Callable[[SomeDevice], float]  # of a device
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +135,9 @@ class Store(ABC, Generic[DeviceT]):
         """
 
 
+SomeStore: TypeAlias = Store[SomeDevice]
+
+
 class Twin(ABC, Generic[DeviceT]):
     """A kind of device as the referee has it.
 
@@ -149,7 +155,7 @@ class Twin(ABC, Generic[DeviceT]):
     feed_in: ClassVar[FeedIn | None] = None  # None: it changes the load at its bus, which is recorded, or `sets`
     sets: ClassVar[Sets | None] = None  # what it sets in the grid
     sun: ClassVar[Sun | None] = None  # None: no column of its own can be stated for a device
-    store: ClassVar[Store[Any] | None] = None  # what its devices carry from step to step
+    store: ClassVar[SomeStore | None] = None  # what its devices carry from step to step
 
     @property
     def recorded(self) -> tuple[str, ...]:
@@ -191,3 +197,6 @@ class Twin(ABC, Generic[DeviceT]):
             (n_steps,), above 0 for what costs.
         """
         yield from ()
+
+
+SomeTwin: TypeAlias = Twin[SomeDevice]
