@@ -132,8 +132,8 @@ def misfit(value: Any, hint: Any) -> str | None:
         return None
     if _states_shape(hint):
         on_host = isinstance(value, np.ndarray | np.generic | list)  # as good as JAX's: which one it is, mypy checks
-        fits = isinstance(value, hint)
-        fits |= on_host and any(isinstance(as_array(value), hint) for as_array in (jnp.asarray, np.asarray))
+        as_array = np.asarray if hint.array_type is np.ndarray else jnp.asarray
+        fits = isinstance(value, hint) or (on_host and isinstance(as_array(value), hint))
         return None if fits else f" is {_shown(value)}, and not {hint.__name__}"
     parts = typing.get_args(hint)
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:

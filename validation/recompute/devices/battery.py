@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from neomflex_jax.devices import Battery
 from neomflex_jax.scenario import Scenario
@@ -69,7 +69,7 @@ class BatteryTwin(Twin[Battery]):
         return np.max([*(excess / share for excess in over), *outside, *ramp], axis=0)
 
     def costs(
-        self, device: Battery, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+        self, device: Battery, scenario: Scenario, recorded: Mapping[str, Num[np.ndarray, " n_steps"]]
     ) -> Iterator[np.ndarray]:
         """Yield the costs of throughput, of reactive power and of not charging in the solar hours, (n,) each."""
         reward, p_mw = scenario.reward, recorded["battery_p_mw"]

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from neomflex_jax.devices import EvCharger
 from neomflex_jax.scenario import Scenario
@@ -67,7 +67,7 @@ class EvChargerTwin(Twin[EvCharger]):
         return np.max(over, axis=0) / max(1.0, *(power_mw for _, _, _, power_mw in charger.sessions))
 
     def costs(
-        self, device: EvCharger, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+        self, device: EvCharger, scenario: Scenario, recorded: Mapping[str, Num[np.ndarray, " n_steps"]]
     ) -> Iterator[np.ndarray]:
         """Yield the cost of what vehicles leave without, (n,)."""
         yield device.unmet_cost * recorded["ev_unmet_mwh"]

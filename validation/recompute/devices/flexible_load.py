@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from neomflex_jax.devices import FlexibleLoad
 from neomflex_jax.scenario import Scenario
@@ -61,7 +61,7 @@ class FlexibleLoadTwin(Twin[FlexibleLoad]):
         return np.max(over, axis=0) / max(part.nominal_load_p_mw, load.shift_mw, load.buffer_mwh, 1.0)
 
     def costs(
-        self, device: FlexibleLoad, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+        self, device: FlexibleLoad, scenario: Scenario, recorded: Mapping[str, Num[np.ndarray, " n_steps"]]
     ) -> Iterator[np.ndarray]:
         """Yield the cost of energy that is not served, (n,)."""
         if scenario.reward.curtailment_weight:

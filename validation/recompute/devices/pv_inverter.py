@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Num
 
 from neomflex_jax.devices import PvInverter
 from neomflex_jax.scenario import Scenario
@@ -37,7 +37,7 @@ class PvInverterTwin(Twin[PvInverter]):
         return np.max(over, axis=0) / max(inverter.p_max_mw, inverter.s_mva, 1.0)
 
     def costs(
-        self, device: PvInverter, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+        self, device: PvInverter, scenario: Scenario, recorded: Mapping[str, Num[np.ndarray, " n_steps"]]
     ) -> Iterator[np.ndarray]:
         """Yield the costs of reactive power and of energy that is not fed in, (n,) each."""
         reward = scenario.reward

@@ -180,7 +180,7 @@ class Twin(ABC, Generic[DeviceT]):
         """
 
     def costs(
-        self, device: DeviceT, scenario: Scenario, recorded: Mapping[str, Float[np.ndarray, " n_steps"]]
+        self, device: DeviceT, scenario: Scenario, recorded: Mapping[str, Num[np.ndarray, " n_steps"]]
     ) -> Iterator[np.ndarray]:
         """Yield the device's own cost terms of each step.
 
