@@ -17,7 +17,7 @@ from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.limited_branches import limited_branches
 from neomflex_jax.environment.own_series import check_loads_of_devices, own_generation_text, read_scenario_profiles
 from neomflex_jax.environment.step.measurements import Block
-from neomflex_jax.environment.step.rewards import Term, terms_of
+from neomflex_jax.environment.step.rewards import Term
 from neomflex_jax.environment.users_parts import with_users_parts
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
@@ -97,10 +97,6 @@ def make(
 def _check_extensions(env: Environment) -> None:
     """Try what users added to the task; see `dry_run.py`."""
     try_kinds(env)
-    known = set(terms_of(replace(env, reward_terms=())))
-    for name, _ in env.reward_terms:
-        if name in known:
-            raise InputError(f"reward term {name!r} is the scenario's own; give yours another name")
     if env.reward_terms or env.observations:
         try_parts(env, env.day_start_flow)
 

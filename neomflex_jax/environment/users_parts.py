@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from neomflex_jax.environment.step.measurements import Block
-from neomflex_jax.environment.step.rewards import SCENARIOS_OWN, Term
+from neomflex_jax.environment.step.rewards import SCENARIOS_OWN, Term, terms_of_devices
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.users_parts import NOUNS, OBSERVATIONS, TERMS, UsersPart, register_part, registered_part
@@ -38,7 +38,7 @@ def register_reward_term(term: TermT) -> TermT:
     name = getattr(term, "__name__", "")
     if not callable(term) or not name.isidentifier():
         raise InputError(f"reward term {shown(term)} must be a function with a name: write it with def")
-    _check_name(name)
+    _check_names([name])
     register_part(TERMS, name, term, term)
     return term
 
@@ -79,12 +79,11 @@ def with_users_parts(
     Raises
     ------
     InputError
-        If one is neither given nor registered, or is no term or block.
+        If one is neither given nor registered, is no term or block, or a term has the name of the scenario's own.
     """
     for name, term in terms.items():
         if not callable(term):
             raise InputError(f"reward term {shown(name)} is {shown(term)}; give a function of task and outcome")
-        _check_name(name)
     for block in blocks:
         _check_block(block)
     called = [block.called for block in blocks]
@@ -92,6 +91,7 @@ def with_users_parts(
         twice = next(name for name in called if called.count(name) > 1)
         raise InputError(f"two observations are called {shown(twice)}; give one another name")
     all_terms = _found(TERMS, scenario.reward_terms, dict(sorted(terms.items())))
+    _check_names(all_terms, terms_of_devices(scenario))
     all_blocks = _found(OBSERVATIONS, scenario.observations, dict(zip(called, blocks, strict=True)))
     named = replace(scenario, reward_terms=tuple(all_terms), observations=tuple(all_blocks))
     return named, tuple(all_terms.items()), tuple(all_blocks.values())
@@ -109,9 +109,10 @@ def _found(field: str, names: Sequence[str], given: Mapping[str, UsersPart]) -> 
     return parts
 
 
-def _check_name(name: str) -> None:
-    if name in SCENARIOS_OWN:
-        raise InputError(f"reward term {shown(name)} is the scenario's own; give yours another name")
+def _check_names(names: Iterable[str], of_devices: Collection[str] = ()) -> None:
+    for name in names:
+        if name in SCENARIOS_OWN or name in of_devices:
+            raise InputError(f"reward term {shown(name)} is the scenario's own; give yours another name")
 
 
 def _check_block(block: Block) -> None:

@@ -15,9 +15,11 @@ import neomflex_jax as nf
 from neomflex_jax.environment.make import evaluation_environment
 from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.evaluation.rollout import record
+from neomflex_jax.grid.elements import Element, Elements
 from neomflex_jax.grid.to_csv import write_feeder
-from neomflex_jax.profiles import profiles_hash
+from neomflex_jax.profiles import SeriesConfig, profiles_hash
 from validation import validate
+from validation.recompute.element_loads import followed_of
 from validation.recompute.profile_check import profile_gap
 
 TOLERATED = 1e-6
@@ -73,3 +75,13 @@ def test_two_columns_swapped_are_found(played) -> None:
     ):
         wrong = dataclasses.replace(env, profiles=env.profiles.with_elements(swapped))
         assert profile_gap(record(wrong, policy, "controlled", 2, run.profiles_sha256), path) > 0.1
+
+
+TYPES = ("PV", "pv 30 kW", "Rooftop Solar", "photovoltaic", "", " wye", "Delta", "None", "nan", "WP", "CHP", "Biomass")
+
+
+def test_the_referee_reads_types_of_generators_itself_and_alike() -> None:
+    for text in TYPES:
+        generator = Element("sgen", 0, "", 1, -0.1, 0.0, text)
+        (followed,) = followed_of(SeriesConfig(), Elements((generator,)))
+        assert followed.column == ("Solar" if generator.is_sunny else None), text

@@ -8,6 +8,7 @@ pattern that fits; without one loads follow Demand, sun Solar, and everything el
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from validation.recompute.day_parts import rows_played
 POWERS = {"MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one
 FIELDS = {"load": "loads", "sgen": "generators", "storage": "storages"}
 PER_UNIT_COLUMNS = ("Demand", "Solar")
+WITHOUT_SOURCE = ("", "wye", "delta", "none", "nan")  # types of generators that say nothing of what drives them
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,24 @@ def nodes_with_own_series(scenario: Scenario, feeder: Feeder) -> np.ndarray:
 def followed(scenario: Scenario, feeder: Feeder) -> tuple[Followed, ...]:
     """Return what each element of the feeder follows."""
     listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
-    return _followed(scenario.series, listed)
+    return followed_of(scenario.series, listed)
 
 
 @lru_cache(maxsize=8)
-def _followed(series: SeriesConfig, elements: Elements) -> tuple[Followed, ...]:
+def followed_of(series: SeriesConfig, elements: Elements) -> tuple[Followed, ...]:
+    """Return what each of some elements follows by a scenario's ``[profiles]``."""
     found = []
     for element in elements.rows:
         own, own_q = (looked_up(getattr(series, FIELDS[element.table] + end), element) for end in ("", "_q"))
-        sunny = element.table == "sgen" and element.is_sunny
-        rest = "Demand" if element.table == "load" else "Solar" if sunny else None
+        rest = {"load": "Demand", "sgen": _column_of_generator(element.type)}.get(element.table)
         found.append(Followed(element, rest if own is None else own, own_q, own is not None))
     return tuple(found)
+
+
+def _column_of_generator(type_: str) -> str | None:
+    """Return Solar if a generator is photovoltaic by the type that its source states, or its type names no source."""
+    plain = type_.casefold().strip()
+    return "Solar" if plain in WITHOUT_SOURCE or re.search("pv|solar|photovoltaic", plain) else None
 
 
 def looked_up(columns: Mapping[str, str], element: Element) -> str | None:

@@ -132,14 +132,19 @@ def _costs(scenario: Scenario) -> list[tuple[Kind, CostTerm]]:
     return [(kind, cost) for kind in scenario.kinds if scenario.of(kind) for cost in kind.costs]
 
 
-def terms_of(task: Task) -> dict[str, Term]:
-    """Terms that a task has, by name: the scenario's, its devices' own, and users'."""
-    scenario, config = task.scenario, task.scenario.reward
-    asked_for = {
+def terms_of_devices(scenario: Scenario) -> set[str]:
+    """Names of the terms that some device of the scenario asks for, whatever their weights are."""
+    return {
         cost.name
         for kind, cost in _costs(scenario)
         if cost.priced is not None and any(map(cost.priced, scenario.of(kind)))
     }
+
+
+def terms_of(task: Task) -> dict[str, Term]:
+    """Terms that a task has, by name: the scenario's, its devices' own, and users'."""
+    scenario, config = task.scenario, task.scenario.reward
+    asked_for = terms_of_devices(scenario)
     weighted = {
         **{"voltage": True, "losses": True, "violation": True, "solar": config.solar_penalty},
         "reactive": config.reactive_weight > 0,
