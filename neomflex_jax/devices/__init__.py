@@ -17,6 +17,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.ev_charger import EvCharger
+from neomflex_jax.devices.figures import Look, Operated, Symbol
 from neomflex_jax.devices.flexible_load import FlexibleLoad, deliver_flexible_load
 from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.pv_inverter import PvInverter, deliver_pv_power, export_room_mw
@@ -33,14 +34,16 @@ __all__ = [
     "EvCharger",
     "FlexibleLoad",
     "Kind",
+    "Look",
     "Observable",
+    "Operated",
     "Planning",
     "PvInverter",
     "ReactivePower",
     "Recorded",
     "StepColumns",
     "Surroundings",
-    "TapChanger",
+    "Symbol",
     "Turn",
     "by_bus",
     "deliver_battery_power",

@@ -38,6 +38,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
+from neomflex_jax.devices.figures import Look, Operated, Symbol
 from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
 
 if TYPE_CHECKING:
@@ -128,6 +129,7 @@ class Battery(Device):
     )
     planning: ClassVar = Planning("battery_p", _towards, _reached)
     reactive: ClassVar = ReactivePower("battery_q", generates=False)
+    symbol: ClassVar = Symbol("battery, filled by charge", "tank", marker="s", colour="#222222", fill="#009E73")
     table_families: ClassVar = (
         (SOC, ""),
         (POWER, "_mw"),
@@ -169,6 +171,22 @@ class Battery(Device):
         if not 0 <= self.throughput_cost < math.inf:
             raise refuse(device, "be at least 0 and finite", throughput_cost=self.throughput_cost)
         check_name(device, self.name)
+
+    def look(self, recorded: Mapping[str, float]) -> Look:
+        """Return its state of charge and its power."""
+        soc = recorded["battery_soc"]
+        return Look(soc, ((soc, "of capacity"), (recorded["battery_p_mw"], "MW")))
+
+    @staticmethod
+    def operated(devices: Sequence[Battery], recorded: Mapping[str, np.ndarray]) -> Operated:
+        """Return energies stored and delivered, and the energy between the limits."""
+        capacity_mwh = np.array([battery.capacity_mwh for battery in devices])
+        return Operated(
+            discharged_mw=np.clip(recorded["battery_p_mw"], 0.0, None),
+            usable_mwh=np.array([each.capacity_mwh * (each.soc_max - each.soc_min) for each in devices]),
+            stored_mwh=recorded["battery_soc"] * capacity_mwh,
+            stored_before_mwh=recorded["battery_soc_before"] * capacity_mwh,
+        )
 
     @staticmethod
     def stack(devices: Sequence[Battery]) -> BatteryParams:

@@ -19,6 +19,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
+from neomflex_jax.devices.figures import Look, Operated, Symbol
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -152,6 +154,7 @@ class Device(ABC):
     costs: ClassVar[tuple[CostTerm, ...]] = ()
     planning: ClassVar[Planning | None] = None
     reactive: ClassVar[ReactivePower | None] = None
+    symbol: ClassVar[Symbol | None] = None  # None: a disc under the kind's noun
     table_families: ClassVar[tuple[tuple[str, str], ...]] = ()  # what columns of the step table begin and end with
 
     bus: int  # label
@@ -162,10 +165,21 @@ class Device(ABC):
         """The name, or one made of the bus."""
         return self.name or f"{self.prefix}_{self.bus}"
 
-    @property
-    def tap_branch(self) -> tuple[int, int] | None:
-        """Labels of the from and to bus of the branch whose ratio it multiplies; None: of no branch."""
-        return None
+    def look(self, recorded: Mapping[str, float]) -> Look:
+        """Return what its symbol shows after a step.
+
+        Parameters
+        ----------
+        recorded
+            The device's own numbers by name, those of `recorded`.
+
+        Returns
+        -------
+        Look
+            Here of an empty symbol beside its first powers.
+        """
+        powers = [(recorded[one.name], one.unit) for one in self.recorded if one.unit in ("MW", "Mvar")]
+        return Look(0.0, tuple(powers[:2]))
 
     def refusal(self, load_p_mw: float) -> str | None:
         """Return why the device cannot stand at its bus.
@@ -272,6 +286,22 @@ class Device(ABC):
             (n_steps,) each, bus and unit in their names.
         """
         return StepColumns({}, {})
+
+    @staticmethod
+    def operated(devices: Sequence[Own], recorded: Mapping[str, Float[np.ndarray, "n_steps n_device"]]) -> Operated:
+        """Return what an operator counts of the devices over a run, in the figures of `evaluation/operation.py`.
+
+        Parameters
+        ----------
+        recorded
+            In double precision by name, those before the step too.
+
+        Returns
+        -------
+        Operated
+            Here of nothing.
+        """
+        return Operated()
 
     @staticmethod
     def day_columns(steps: pd.DataFrame) -> dict[str, pd.Series[float]]:

@@ -36,6 +36,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
+from neomflex_jax.devices.figures import Operated
 from neomflex_jax.devices.options import is_off, stacked
 
 
@@ -119,6 +120,11 @@ class FlexibleLoad(Device):
     def refusal(self, load_p_mw: float) -> str | None:
         """Refuse a bus without a load."""
         return None if load_p_mw > 0 else "has no load; move it to a bus that has one"
+
+    @staticmethod
+    def operated(devices: Sequence[FlexibleLoad], recorded: Mapping[str, np.ndarray]) -> Operated:
+        """Return the load that is not served."""
+        return Operated(unserved_mw=recorded["load_curtailed_mw"])
 
     @staticmethod
     def stack(devices: Sequence[FlexibleLoad]) -> LoadParams:

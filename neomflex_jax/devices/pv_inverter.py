@@ -36,6 +36,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
+from neomflex_jax.devices.figures import Look, Operated, Symbol
 from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
 
 
@@ -79,6 +80,7 @@ class PvInverter(Device):
     )
     costs: ClassVar = (CostTerm("reactive", _reactive), CostTerm("curtailment", _unused))
     reactive: ClassVar = ReactivePower("pv_q", generates=True)
+    symbol: ClassVar = Symbol("PV, filled by power", "sun", marker="*", colour="#E69F00", fill="#E69F00")
     table_families: ClassVar = (("pv_bus_", "_p_mw"), ("pv_bus_", "_q_mvar"), ("pv_bus_", "_curtailed_mw"))
 
     bus: int
@@ -99,6 +101,20 @@ class PvInverter(Device):
         if self.export_limit_mw is not None:
             check_not_negative(device, export_limit_mw=self.export_limit_mw)
         check_name(device, self.name)
+
+    def look(self, recorded: Mapping[str, float]) -> Look:
+        """Return its active and reactive power, filled by the share of the rating."""
+        p_mw = recorded["pv_p_mw"]
+        return Look(p_mw / self.p_max_mw, ((p_mw, "MW"), (recorded["pv_q_mvar"], "Mvar")))
+
+    @staticmethod
+    def operated(devices: Sequence[PvInverter], recorded: Mapping[str, np.ndarray]) -> Operated:
+        """Return what the sun offered, what of it was fed in, and reactive power."""
+        return Operated(
+            generated_q_mvar=recorded["pv_q_mvar"],
+            offered_mw=recorded["pv_available_mw"],
+            fed_in_mw=recorded["pv_p_mw"],
+        )
 
     @staticmethod
     def stack(devices: Sequence[PvInverter]) -> PvParams:

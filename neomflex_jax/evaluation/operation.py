@@ -3,8 +3,8 @@
 MAPDN's figures by its own definitions (Wang et al., Multi-agent reinforcement learning for active voltage control on
 power distribution networks, NeurIPS 2021; `voltage_control_env.py`), a value a step and the mean over steps taken:
 share of buses outside the band, slack included; controllable: 1 if that share is at most 1e-3, else 0; Q loss: mean
-|q| of the PV inverters in Mvar. A step without a power-flow answer is outside everything and not controllable, and has
-no losses, import or export.
+|q| of generation in Mvar. A step without a power-flow answer is outside everything and not controllable, and has no
+losses, import or export. What devices add, their kinds say (`Device.operated`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from typing import Protocol
 import numpy as np
 from jaxtyping import Float
 
+from neomflex_jax.devices import Operated
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.evaluation.trajectory_layout import columns_of_kind
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Limits
 
@@ -61,16 +63,16 @@ class BandFigures:
 
 @dataclass(frozen=True)
 class Operation:
-    """Figures of a run over all its days; energies in MWh, batteries positive discharging."""
+    """Figures of a run over all its days; energies in MWh; names are those of report.json."""
 
     bands: tuple[BandFigures, ...]
-    q_loss_mvar: float  # MAPDN's mean |q| of PV inverters; NaN without any
+    q_loss_mvar: float  # MAPDN's: mean |q| of generation; NaN without any
     losses_mwh: float
     pv_curtailed_mwh: float
-    pv_curtailed_share: float  # of what the sun offered; NaN without sun
+    pv_curtailed_share: float  # of what the source offered; NaN without any
     load_curtailed_mwh: float
-    equivalent_full_cycles: float  # energy out of the batteries' terminals / their usable capacity; NaN without any
-    soc_change_mwh: float  # end minus start, all batteries; a run that drains them has had that energy for nothing
+    equivalent_full_cycles: float  # energy out of storage's terminals / its usable capacity; NaN without any
+    soc_change_mwh: float  # storage's end minus start; a run that drains it has had that energy for nothing
     peak_import_mw: float
     peak_export_mw: float
 
@@ -108,28 +110,37 @@ def operation(trajectory: Trajectory, answers: Answers, feeder: Feeder) -> Opera
     """
     scenario, h = trajectory.scenario, trajectory.scenario.step_hours
     vm_pu, slack_mw = np.asarray(answers.vm_pu, float), np.asarray(answers.slack_p_mw, float)
-    offered_mw, fed_in_mw = (
-        float(np.asarray(values, float).sum()) for values in (trajectory.pv_available_mw, trajectory.pv_p_mw)
-    )
-    capacity_mwh = np.array([battery.capacity_mwh for battery in scenario.batteries])
-    usable_mwh = sum(each.capacity_mwh * (each.soc_max - each.soc_min) for each in scenario.batteries)
-    out_mwh = np.clip(np.asarray(trajectory.battery_p_mw, float), 0.0, None).sum() * h
-    day_end = np.asarray(trajectory.battery_soc[scenario.steps_per_day - 1 :: scenario.steps_per_day], float)
-    day_start = np.asarray(trajectory.battery_soc_before[:: scenario.steps_per_day], float)
-    soc_change = (day_end - day_start).sum(axis=0)  # by day, because days may be a sample
-    known_mw = slack_mw[np.isfinite(slack_mw)]
+    of_kinds = _operated(trajectory)
+    offered_mw, fed_in_mw = float(of_kinds["offered_mw"].sum()), float(of_kinds["fed_in_mw"].sum())
+    usable_mwh, out_mwh = float(of_kinds["usable_mwh"].sum()), of_kinds["discharged_mw"].sum() * h
+    day_end_mwh = of_kinds["stored_mwh"][scenario.steps_per_day - 1 :: scenario.steps_per_day]
+    day_start_mwh = of_kinds["stored_before_mwh"][:: scenario.steps_per_day]
+    q_mvar, known_mw = of_kinds["generated_q_mvar"], slack_mw[np.isfinite(slack_mw)]
     return Operation(
         bands=tuple(_band_figures(band, vm_pu, feeder, h) for band in bands_of(scenario.limits, feeder)),
-        q_loss_mvar=float(np.abs(np.asarray(trajectory.pv_q_mvar, float)).mean()) if scenario.pv_inverters else np.nan,
+        q_loss_mvar=float(np.abs(q_mvar).mean()) if q_mvar.size else np.nan,
         losses_mwh=float(np.nansum(np.asarray(answers.loss_mw, float)) * h),
         pv_curtailed_mwh=float((offered_mw - fed_in_mw) * h),
         pv_curtailed_share=float(1 - fed_in_mw / offered_mw) if offered_mw > 0 else np.nan,
-        load_curtailed_mwh=float(np.asarray(trajectory.load_curtailed_mw, float).sum() * h),
+        load_curtailed_mwh=float(of_kinds["unserved_mw"].sum() * h),
         equivalent_full_cycles=float(out_mwh / usable_mwh) if usable_mwh > 0 else np.nan,
-        soc_change_mwh=float(soc_change @ capacity_mwh),
+        soc_change_mwh=float((day_end_mwh - day_start_mwh).sum()),  # by day, because days may be a sample
         peak_import_mw=float(np.max(known_mw, initial=0.0)),
         peak_export_mw=float(np.max(-known_mw, initial=0.0)),
     )
+
+
+def _operated(trajectory: Trajectory) -> dict[str, Float[np.ndarray, "... _"]]:
+    """What an operator counts, by the fields of `Operated`; the last axis is the devices that have it, of any kind."""
+    parts = []
+    for kind in trajectory.scenario.kinds:
+        recorded = {name: np.asarray(trajectory.devices[name], float) for name in columns_of_kind(kind)}
+        parts.append(kind.operated(trajectory.scenario.of(kind), recorded))
+    counted = {}
+    for name in Operated._fields:
+        known = [values for part in parts if (values := getattr(part, name)) is not None]
+        counted[name] = np.concatenate(known, axis=-1) if known else np.zeros((trajectory.n_steps, 0))
+    return counted
 
 
 def _band_figures(

@@ -1,18 +1,19 @@
-"""One-line diagram of an environment at one moment: voltages, batteries, PV, and whose territory is whose.
+"""One-line diagram of an environment at one moment: voltages, devices, and whose territory is whose.
 
 Buses are coloured by voltage on a scale that is the scenario's hard limits, so colours mean the same in every frame.
-Batteries fill with their state of charge, suns with their power; where there is room both state it in MW and Mvar.
+What symbols are filled by, and which two numbers stand beside them where there is room, kinds of devices say.
 A bus outside the hard limits is ringed; a power flow that failed has no voltages, and its frame says so.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from neomflex_jax.devices import Battery, PvInverter
+from neomflex_jax.devices import Device, Kind
 from neomflex_jax.environment import Environment
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.loose_types import Keywords
@@ -28,7 +29,7 @@ from neomflex_jax.plots.drawing import (
     to_rgb,
 )
 from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
-from neomflex_jax.plots.symbols import BatterySymbol, Sun
+from neomflex_jax.plots.symbols import Drawn, legend_handle, symbol_of
 
 if TYPE_CHECKING:
     from jax import Array
@@ -61,16 +62,7 @@ class OneLine:
         self._axes = self.figure.add_subplot()
         self._draw_grid(self._axes)
         self._buses, self._rings = self._draw_buses(self._axes)
-        battery_bus, pv_bus = (env.layout.device_bus[kind.table] for kind in (Battery, PvInverter))
-        shared = set(battery_bus) & set(pv_bus)
-        with_text = height - ROOM_INCH >= LEAST_INCH_WITH_TEXT * n_rows
-        self._batteries = [
-            BatterySymbol(self._axes, self._place[bus], -1 if bus in shared else 0, with_text) for bus in battery_bus
-        ]
-        self._suns = [
-            Sun(self._axes, self._place[bus], 1 if bus in shared else 0, with_text, inverter.p_max_mw)
-            for bus, inverter in zip(pv_bus, env.scenario.pv_inverters, strict=True)
-        ]
+        self._devices = self._draw_devices(height - ROOM_INCH >= LEAST_INCH_WITH_TEXT * n_rows)
         self._title = self._axes.set_title(" ", loc="left", fontsize=11, color=style.INK)
         self._summary = self._axes.set_title(" ", loc="right", fontsize=10, color=style.INK)
         self._draw_legend()
@@ -95,10 +87,8 @@ class OneLine:
         self._buses.set_edgecolor(style.INK if solved else style.VERMILLION)
         outside = (vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu)
         self._rings.set_offsets(np.where(outside[:, None], self._node_place, np.nan))
-        for index, battery in enumerate(self._batteries):
-            battery.show(float(info["battery_soc"][index]), float(info["battery_p_mw"][index]))
-        for index, sun in enumerate(self._suns):
-            sun.show(float(info["pv_p_mw"][index]), float(info["pv_q_mvar"][index]))
+        for kind, index, device, drawn in self._devices:
+            drawn.show(device.look({one.name: float(info[one.name][index]) for one in kind.recorded}))
         self._title.set_text(f"{self.env.scenario.name}: {self._moment(int(info['dataset_index']))}")
         self._summary.set_text(self._summarise(vm_pu, float(info["loss_mw"])) if solved else FAILED)
         self._summary.set_color(style.INK if solved and not outside.any() else style.VERMILLION)
@@ -156,11 +146,31 @@ class OneLine:
         bar.set_ticks([limits.hard_min_pu, limits.band_min_pu, middle, limits.band_max_pu, limits.hard_max_pu])
         return buses, rings
 
+    def _draw_devices(self, with_text: bool) -> list[tuple[Kind, int, Device, Drawn]]:
+        """Draw every device below its bus, those of one bus side by side; return each with its place in records."""
+        env = self.env
+        every = [
+            (kind, index, device, int(bus))
+            for kind in env.kinds
+            for index, (device, bus) in enumerate(
+                zip(env.scenario.of(kind), env.layout.device_bus[kind.table], strict=True)
+            )
+        ]
+        at_bus = Counter(bus for _, _, _, bus in every)
+        before: Counter[int] = Counter()
+        drawn = []
+        for kind, index, device, bus in every:
+            aside = 2 * before[bus] - (at_bus[bus] - 1)
+            before[bus] += 1
+            symbol = Drawn(self._axes, self._place[bus], aside, with_text, symbol_of(kind))
+            drawn.append((kind, index, device, symbol))
+        return drawn
+
     def _draw_legend(self) -> None:
         handles, labels = self._axes.get_legend_handles_labels()
-        for symbol, name in ((BatterySymbol.HANDLE, "battery, filled by charge"), (Sun.HANDLE, "PV, filled by power")):
-            handles.append(symbol)
-            labels.append(name)
+        for kind in dict.fromkeys(kind for kind, _, _, _ in self._devices):
+            handles.append(legend_handle(symbol_of(kind)))
+            labels.append(symbol_of(kind).label)
         handles.append(
             Line2D([], [], marker="o", linestyle="", markerfacecolor="none", color=style.VERMILLION, markersize=10)
         )

@@ -1,11 +1,13 @@
-"""Symbols of devices below their bus: of one size on paper, whatever the scale of the diagram."""
+"""Symbols of devices below their bus, as their kinds state them: of one size on paper, whatever the diagram's scale."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from neomflex_jax.devices import Kind, Look, Symbol
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Affine2D, Circle, Line2D, LineCollection, Rectangle, ScaledTranslation
 
@@ -17,70 +19,84 @@ if TYPE_CHECKING:
 # points
 ASIDE, BELOW = 22.0, 18.0  # from the bus to a symbol's middle, where two share a bus and always
 TEXT_BELOW = 9.5  # from a symbol's middle to its text
-BATTERY_WIDTH, BATTERY_HEIGHT = 9.0, 14.0
-SUN_RADIUS, RAY = 4.6, 2.6
+TANK_WIDTH, TANK_HEIGHT = 9.0, 14.0
+DISC_RADIUS, RAY = 4.6, 2.6
 
 
-class BatterySymbol:
-    """A battery, filled from below by its state of charge."""
+class Drawn:
+    """A device's symbol and the text below it."""
 
-    HANDLE = Line2D([], [], marker="s", linestyle="", color=style.INK, markerfacecolor=style.GREEN, markersize=7)
-
-    def __init__(self, axes: Axes, place: np.ndarray, aside: int, with_text: bool) -> None:
+    def __init__(self, axes: Axes, place: np.ndarray, aside: int, with_text: bool, symbol: Symbol) -> None:
         where = _beside(axes, place, aside)
-        left, bottom = -BATTERY_WIDTH / 2, -BATTERY_HEIGHT / 2
-        terminal = Rectangle((-2.0, -bottom), 4.0, 1.8, color=style.INK, transform=where, zorder=3)
-        case = Rectangle(
-            (left, bottom),
-            BATTERY_WIDTH,
-            BATTERY_HEIGHT,
-            facecolor="white",
-            edgecolor=style.INK,
-            transform=where,
-            zorder=3,
-        )
-        self._charge = Rectangle(
-            (left + 1, bottom + 1), BATTERY_WIDTH - 2, 0, color=style.GREEN, linewidth=0, transform=where, zorder=4
-        )
-        for patch in (terminal, case, self._charge):
-            axes.add_patch(patch)
+        self._fill = SHAPES[symbol.shape](axes, where, symbol)
         self._text = _text(axes, where, with_text)
 
-    def show(self, soc: float, p_mw: float) -> None:
-        """Fill to `soc`; state it and the power, positive when discharging."""
-        self._charge.set_height(np.clip(soc, 0, 1) * (BATTERY_HEIGHT - 2))
-        self._text.set_text(f"{100 * soc:.0f} %\n{_signed(p_mw)} MW")
+    def show(self, look: Look) -> None:
+        """Fill the symbol, and write its numbers with their units, a line each."""
+        self._fill(float(np.clip(look.filled, 0.0, 1.0)))
+        self._text.set_text("\n".join(_with_unit(value, unit) for value, unit in look.numbers))
 
 
-class Sun:
-    """A PV inverter, filled by its share of the rated power."""
+Fill = Callable[[float], None]  # to a share of the symbol
 
-    HANDLE = Line2D([], [], marker="o", linestyle="", color=style.ORANGE, markersize=7)
 
-    def __init__(self, axes: Axes, place: np.ndarray, aside: int, with_text: bool, p_max_mw: float) -> None:
-        self._p_max_mw = p_max_mw
-        where = _beside(axes, place, aside)
-        angles = np.arange(8) * np.pi / 4
-        directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        rays = np.stack([directions * (SUN_RADIUS + 1), directions * (SUN_RADIUS + 1 + RAY)], axis=1)
-        axes.add_collection(
-            LineCollection(list(rays), colors=style.ORANGE, linewidths=1.1, transform=where, zorder=3), autolim=False
-        )
-        self._disc = Circle((0, 0), 0.0, color=style.ORANGE, linewidth=0, transform=where, zorder=4)
-        rim = Circle((0, 0), SUN_RADIUS, facecolor="white", edgecolor=style.ORANGE, transform=where, zorder=3)
-        for patch in (rim, self._disc):
-            axes.add_patch(patch)
-        self._text = _text(axes, where, with_text)
+def _tank(axes: Axes, where: Transform, symbol: Symbol) -> Fill:
+    """Draw a case with a terminal, filled from below."""
+    left, bottom = -TANK_WIDTH / 2, -TANK_HEIGHT / 2
+    terminal = Rectangle((-2.0, -bottom), 4.0, 1.8, color=symbol.colour, transform=where, zorder=3)
+    case = Rectangle(
+        (left, bottom),
+        TANK_WIDTH,
+        TANK_HEIGHT,
+        facecolor="white",
+        edgecolor=symbol.colour,
+        transform=where,
+        zorder=3,
+    )
+    inside = Rectangle(
+        (left + 1, bottom + 1), TANK_WIDTH - 2, 0, color=symbol.fill, linewidth=0, transform=where, zorder=4
+    )
+    for patch in (terminal, case, inside):
+        axes.add_patch(patch)
+    return lambda share: inside.set_height(share * (TANK_HEIGHT - 2))
 
-    def show(self, p_mw: float, q_mvar: float) -> None:
-        """Fill the disc's area by the power; state active and reactive power, positive into the grid."""
-        share = np.clip(p_mw / self._p_max_mw, 0, 1) if self._p_max_mw > 0 else 0.0
-        self._disc.set_radius(SUN_RADIUS * np.sqrt(share))
-        self._text.set_text(f"{_signed(p_mw)} MW\n{_signed(q_mvar)} Mvar")
+
+def _sun(axes: Axes, where: Transform, symbol: Symbol) -> Fill:
+    """Draw a disc with rays."""
+    angles = np.arange(8) * np.pi / 4
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    rays = np.stack([directions * (DISC_RADIUS + 1), directions * (DISC_RADIUS + 1 + RAY)], axis=1)
+    axes.add_collection(
+        LineCollection(list(rays), colors=symbol.colour, linewidths=1.1, transform=where, zorder=3), autolim=False
+    )
+    return _disc(axes, where, symbol)
+
+
+def _disc(axes: Axes, where: Transform, symbol: Symbol) -> Fill:
+    """Draw a disc, of which the share is filled by area."""
+    inside = Circle((0, 0), 0.0, color=symbol.fill, linewidth=0, transform=where, zorder=4)
+    rim = Circle((0, 0), DISC_RADIUS, facecolor="white", edgecolor=symbol.colour, transform=where, zorder=3)
+    for patch in (rim, inside):
+        axes.add_patch(patch)
+    return lambda share: inside.set_radius(DISC_RADIUS * np.sqrt(share))
+
+
+SHAPES: dict[str, Callable[[Axes, Transform, Symbol], Fill]] = {"tank": _tank, "sun": _sun, "disc": _disc}
+
+
+def symbol_of(kind: Kind) -> Symbol:
+    """Return the symbol that a kind states, or a disc under its noun."""
+    return kind.symbol or Symbol(kind.noun)
+
+
+def legend_handle(symbol: Symbol) -> Line2D:
+    """Return the symbol for a legend."""
+    marker = "s" if symbol.shape == "tank" else "o"
+    return Line2D([], [], marker=marker, linestyle="", color=symbol.colour, markerfacecolor=symbol.fill, markersize=7)
 
 
 def _beside(axes: Axes, place: np.ndarray, aside: int) -> Transform:
-    """From points around the symbol's middle to the screen."""
+    """Return the transform from points around the symbol's middle to the screen."""
     to_inches = Affine2D().translate(ASIDE * aside, -BELOW).scale(1 / 72)
     to_place = ScaledTranslation(place[0], place[1], axes.transData)  # type: ignore[arg-type]  # takes any transform
     return to_inches + axes.figure.dpi_scale_trans + to_place
@@ -93,7 +109,11 @@ def _text(axes: Axes, where: Transform, shown: bool) -> Text:
     return text
 
 
+def _with_unit(value: float, unit: str) -> str:
+    return f"{100 * value:.0f} %" if unit == "of capacity" else f"{_signed(value)} {unit}"
+
+
 def _signed(value: float) -> str:
-    """Two decimals with a sign; nothing is written -0.00."""
+    """Return a number with two decimals and its sign; zero has none."""
     rounded = round(value, 2) + 0.0
     return f"{rounded:+.2f}".replace("-", "\N{MINUS SIGN}") if rounded else "0.00"

@@ -143,11 +143,14 @@ PLANNING = {f"neomflex_jax.yardsticks.{name}" for name in ("energies", "descent"
 RECORDING = {f"neomflex_jax.evaluation.{name}" for name in ("rollout", "trajectory", "trajectory_layout", "tables")}
 WALKS_OVER_KINDS = [name for name in NAMES if name.startswith("neomflex_jax.environment")]
 WALKS_OVER_KINDS += sorted(PLANNING | RECORDING | {"neomflex_jax.yardsticks.perfect_foresight"})
+WALKS_OVER_KINDS += ["neomflex_jax.evaluation.operation"]
+WALKS_OVER_KINDS += [f"neomflex_jax.plots.{name}" for name in ("one_line", "territories", "symbols")]
+FIELD_OF_REPORTS = "load_curtailed_mwh"  # of schema 4; a kind's record is called almost the same
 
 
 @pytest.mark.parametrize("name", WALKS_OVER_KINDS)
 def test_who_walks_over_kinds_of_devices_names_none(name: str) -> None:
-    source = NAMES[name].read_text(encoding="utf-8").lower()
+    source = NAMES[name].read_text(encoding="utf-8").lower().replace(FIELD_OF_REPORTS, "")
     named = {word for kind in registered_kinds() for word in words_of(kind) if word.lower() in source}
     assert not named
 

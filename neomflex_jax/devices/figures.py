@@ -1,0 +1,38 @@
+"""What a kind of device says of itself to figures: how it is drawn, and what an operator counts of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+
+class Symbol(NamedTuple):
+    """How devices of a kind are drawn."""
+
+    label: str  # in legends
+    shape: str = "disc"  # in one-line diagrams, filled by a share: "tank", "sun" or "disc"
+    marker: str = "D"  # on maps of territories, as Matplotlib names it
+    colour: str = "#6B6B6B"  # of markers and outlines
+    fill: str = "#CC79A7"
+
+
+class Look(NamedTuple):
+    """What a symbol shows of one device at one moment."""
+
+    filled: float  # share of the symbol, 0 to 1
+    numbers: tuple[tuple[float, str], ...] = ()  # beside it, each with its unit; at most two have room
+
+
+class Operated(NamedTuple):
+    """What an operator counts of a kind over a run; None for what the kind has none of."""
+
+    generated_q_mvar: Float[np.ndarray, "n_steps n_device"] | None = None  # of generation, positive into the grid
+    offered_mw: Float[np.ndarray, "n_steps n_device"] | None = None  # by the source, before any curtailment
+    fed_in_mw: Float[np.ndarray, "n_steps n_device"] | None = None  # of it
+    unserved_mw: Float[np.ndarray, "n_steps n_device"] | None = None  # load
+    discharged_mw: Float[np.ndarray, "n_steps n_device"] | None = None  # by storage, at its terminals, at least 0
+    usable_mwh: Float[np.ndarray, " n_device"] | None = None  # capacity of storage between its limits
+    stored_mwh: Float[np.ndarray, "n_steps n_device"] | None = None  # after each step
+    stored_before_mwh: Float[np.ndarray, "n_steps n_device"] | None = None  # before each step
