@@ -18,7 +18,7 @@ LOOKALIKES = {"\u2022": "*", "\u2026": "..."}  # of the libraries that write hel
 
 
 def write_what_cannot_be_encoded() -> None:
-    """Have standard output and error write a character that their encoding lacks as an escape, by its number.
+    """Make standard output and error write characters that their encoding lacks as escapes.
 
     A console may be of any code page, and a file name may hold bytes that are no text at all; neither is a reason to
     end, with a traceback, a command that has done its work.
@@ -39,13 +39,13 @@ class _Output(Console):
     """Standard output that nobody may be reading any more."""
 
     def on_broken_pipe(self) -> None:
-        """Fall silent, as after ``| head``: what the command computes and writes to files goes on."""
+        """Print nothing more, as after ``| head``; the command goes on computing and writing files."""
         self.quiet = True
         discard_output()
 
 
 def discard_output() -> None:
-    """Send what is still to be printed nowhere: its reader has gone, and Python would complain at exit."""
+    """Discard what is still to be printed: its reader has gone, and Python would complain at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
@@ -76,7 +76,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 def short(value: float | None) -> str:
-    """Write a number with four significant digits, no exponent where it can be helped, and no sign before a zero."""
+    """Return a number with four significant digits, without an exponent where possible, and a zero without a sign."""
     if value is None or value != value:  # NaN
         return "n/a"
     return f"{value:z.4g}" if abs(value) < 1e4 else f"{value:,.0f}"

@@ -64,7 +64,7 @@ class DemoCommand:
         return status
 
     def _run(self, results: ResultFolder, run: Path, evaluation: Path, validation: Path) -> int:
-        """Run the stages; their seconds, written last, say that all were."""
+        """Run the stages; their seconds are written last, into a file that a stopped demo lacks."""
         from neomflex_jax.plots import save
 
         seconds: dict[str, float] = {}

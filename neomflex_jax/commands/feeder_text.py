@@ -31,7 +31,7 @@ NET_ELEMENTS = (
 
 
 def contents(feeder: Feeder) -> Rows:
-    """Return what the feeder is made of, line by line."""
+    """Return a line on each part of the feeder."""
     topology = feeder.topology
     n_closed, n_branch = sum(topology.in_service), topology.n_branch
     rated = np.isfinite(feeder.max_i_ka)
@@ -93,7 +93,7 @@ def nominal_flow(feeder: Feeder) -> tuple[PowerFlowResult, str]:
 
 
 def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
-    """Lowest and highest voltage, losses, import and the highest loading."""
+    """Return lines on the lowest and highest voltage, losses, import and the highest loading."""
     if not bool(flow.converged):
         tried = f"neither ac nor newton finds one; residual {short(float(flow.residual_mva))} MVA"
         return [("no solution", f"{tried}. The feeder cannot carry its loads: look at units and impedances")]
@@ -114,7 +114,7 @@ def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
 
 
 def conversion(net: PandapowerNet, feeder: Feeder) -> Rows:
-    """Elements of the net, in service and in all, beside what the feeder has of them."""
+    """Return rows: elements of the net, in service and in all, beside what the feeder has of them."""
     n_transformers = _transformers(feeder) if feeder.transformers is not None else "0"
     of_feeder = {
         "bus": f"{feeder.n_bus} buses",
@@ -141,7 +141,7 @@ def conversion(net: PandapowerNet, feeder: Feeder) -> Rows:
 
 
 def changes(net: PandapowerNet, feeder: Feeder, fused: dict[int, int]) -> list[str]:
-    """Return which buses of the net closed switches made one, and what is left out."""
+    """Return sentences on buses that closed switches join into one, and on elements that are left out."""
     lines = []
     joined = [bus for bus, label in fused.items() if bus != label]
     if joined:
@@ -178,7 +178,7 @@ def comparison(check: FeederCheck) -> tuple[tuple[str, ...], Rows]:
 
 
 def verdict(check: FeederCheck, within_pu: float, method: str) -> str:
-    """Return the verdict in a word, and a line for each thing that there is to say."""
+    """Return AGREES, DIFFERS or NO SOLUTION, and a line on each finding."""
     n, both = len(check.compared), int(check.compared.sum())
     said = [f"{both} of {n} cases solved by both"]
     if both:

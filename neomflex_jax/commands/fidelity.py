@@ -167,7 +167,7 @@ def print_report(report: Fidelity) -> None:
 
 
 def number(value: float) -> str:
-    """Write a count in full and anything else with three significant digits."""
+    """Return a count in full and anything else with three significant digits, as text."""
     if isinstance(value, int):
         return f"{value:,}"
     if value != value:

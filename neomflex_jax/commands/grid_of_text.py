@@ -48,7 +48,7 @@ def _flat(row: Row, between: str) -> list[str]:
 
 
 def _on_the_right(rows: Sequence[Row]) -> list[bool]:
-    """Return for each column whether it stands to the right: all but the first one, if they hold numbers alone."""
+    """Return a flag a column, True if it is aligned to the right: every one but the first that holds numbers alone."""
     columns = list(zip(*rows, strict=True))
     return [bool(at) and all(NUMBER.fullmatch(cell) for cell in column if cell) for at, column in enumerate(columns)]
 

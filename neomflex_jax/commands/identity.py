@@ -26,7 +26,7 @@ MAX_DAYS = 1_000_000
 
 
 def identity_of(played: PlayedRuns) -> Identity:
-    """Identify what was just played."""
+    """Return the names and hashes of what was just played."""
     trajectory = played.trajectories[0]
     scenario, sha256, steps = trajectory.scenario, trajectory.profiles_sha256, trajectory.scenario.steps_per_day
     days = {"first_day": int(trajectory.dataset_index[0]) // steps, "n_days": trajectory.n_steps // steps}
@@ -36,7 +36,7 @@ def identity_of(played: PlayedRuns) -> Identity:
 def make_identity(
     policies_sha256: Mapping[str, str], scenario: Scenario, profiles_sha256: str, *, first_day: int, n_days: int
 ) -> Identity:
-    """Identify what these policies did, or would do, in a scenario on some days of the profiles."""
+    """Return names and hashes: of these policies, of a scenario, and of the days of the profiles."""
     from neomflex_jax.grid import load_feeder
     from neomflex_jax.grid.fingerprint import feeder_hash
     from validation.report.status import Identity
@@ -46,7 +46,7 @@ def make_identity(
 
 
 def write_identity(identity: Identity, folder: Path) -> None:
-    """Write `evaluation.json`, with the hashes of all files that lie in the folder: they are what it is of."""
+    """Write `evaluation.json`, with the SHA-256 of every file in the folder."""
     hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir()) if path.name != FILE}
     write_whole(folder / FILE, json.dumps({"format": FORMAT, **vars(identity), HASHES: hashes}, indent=1) + "\n")
 
@@ -73,7 +73,7 @@ def read_identity(folder: Path) -> Identity:
 
 
 def doubt(folder: Path) -> str:
-    """Return why the files beside an `evaluation.json` may not be those that it is of; empty if they are."""
+    """Return why the files beside an `evaluation.json` may not be the ones it names, in words; empty if they are."""
     path = folder / FILE
     hashes = read_json_object(path).get(HASHES)
     if not isinstance(hashes, dict) or not hashes.keys() >= {*TABLES}:

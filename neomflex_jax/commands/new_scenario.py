@@ -143,7 +143,7 @@ class NewScenario:
 
 
 def _told(grid: OpenedGrid, territories: Sequence[Sequence[int]], devices: Placement) -> list[str]:
-    """Return what was made of the net's own devices, and which agents got new ones."""
+    """Return sentences on the devices made of the net's own, and on the agents that got new ones."""
     if not grid.takes:
         return []
     n_pv, n_batteries = len(grid.own.pv_inverters), len(grid.own.batteries)

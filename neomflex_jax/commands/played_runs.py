@@ -180,7 +180,7 @@ def _read_trained(folder: Path) -> _Trained:
 
 
 def _watched(on_progress: OnProgress | None, run: str) -> Callable[..., None]:
-    """Return the function that whoever plays or plans a run tells how far it is."""
+    """Return the function to call with the progress of a run that is played or planned."""
 
     def tell(done: int, total: int, unit: str = "days") -> None:
         if on_progress is not None:

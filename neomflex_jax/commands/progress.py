@@ -19,7 +19,7 @@ ROOM_FOR_BAR = 70  # columns of a terminal
 
 
 class Stage:
-    """Something long that a command does; it is told how far it has come, and shows it."""
+    """The progress of something long; whoever does it reports here, and it is shown."""
 
     def __init__(self, what: str, show: Callable[[str, float | None, str], None]) -> None:
         self._what = what
@@ -27,7 +27,7 @@ class Stage:
         show(what, None, "")
 
     def counted(self, done: int, total: int, unit: str, what: str | None = None) -> None:
-        """Show how many of how many are done."""
+        """Show the number done, of the number of all."""
         self.shared(done / max(total, 1), f"{done:,} of {total:,} {unit}", what)
 
     def shared(self, share: float, note: str, what: str | None = None) -> None:

@@ -95,7 +95,7 @@ class ReportCommand:
         return page
 
     def _evaluation(self, hashes: dict[str, str]) -> tuple[Path | None, str]:
-        """Return the folder of these policies' evaluation, or None and what there is instead."""
+        """Return the folder of these policies' evaluation, or None and a sentence on what is there instead."""
         if self.evaluation is not None:
             given = read_identity(self.evaluation)
             if given.policies_sha256 != hashes:
@@ -114,7 +114,7 @@ class ReportCommand:
         return self.run / "evaluation", self.run.parent / "evaluation"
 
     def _doubt(self, evaluated: Path | None) -> str:
-        """Return why the tables that are there may be of something else than is stated; empty if they are not."""
+        """Return why the tables may not be those of this evaluation, in words; empty if they are."""
         if evaluated is not None:
             return doubt(evaluated)
         cut_off = [place for place in self._places() if ResultFolder(place, EVALUATION).unfinished()]
@@ -134,7 +134,7 @@ class ReportCommand:
         return validation_status(identity, places)
 
     def _as_trained(self, hashes: dict[str, str]) -> Identity:
-        """Return what an evaluation without further options would be of."""
+        """Return names and hashes of what an evaluation without further options would play."""
         from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
         from neomflex_jax.fields import with_overrides
         from neomflex_jax.profiles import profiles_hash, resolve_profiles

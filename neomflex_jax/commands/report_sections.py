@@ -47,7 +47,7 @@ def config_json(config: JsonObject) -> str:
 
 
 def learning(metrics: Path, power_flow: str) -> Image | str:
-    """Return the learning curve, of costs in `power_flow`, or that there is none yet."""
+    """Return the learning curve, of costs in `power_flow`, or a sentence that there is none yet."""
     from neomflex_jax.plots.learning import draw
 
     if not metrics.is_file():
@@ -72,7 +72,7 @@ def evaluation(steps: pd.DataFrame, summary: pd.DataFrame) -> Evaluated:
 
 
 def _figures(steps: pd.DataFrame) -> Iterator[Image]:
-    """Figures of the policies' run, or of the first where there is none: its first days, and what the runs cost."""
+    """Return figures of the policies' run, or of the first without one: its first days, and the cost of every run."""
     from neomflex_jax.plots import draw_figure
 
     runs = list(steps["run"].unique())
@@ -116,7 +116,7 @@ def _criteria(run: JsonObject) -> Table:
 
 
 def _both_sides(run: JsonObject) -> Table:
-    """Figures that both the record and pandapower's answer have."""
+    """Return figures of the record beside pandapower's."""
     both = {name: each for name, each in run["metrics"].items() if isinstance(each, dict) and "pandapower" in each}
     rows = [(name, short(each["recorded"]), short(each["pandapower"])) for name, each in both.items()]
     return Table(("figure", "recorded", "pandapower"), tuple(rows))
@@ -143,7 +143,7 @@ def _bands(run: JsonObject) -> Table:
 
 
 def _images(folder: Path, captions: Mapping[str, str], changed: Collection[str]) -> Iterator[Image]:
-    """Images that lie in the report's own folder and are as they were when it was written."""
+    """Yield images that lie in the report's folder and are unchanged since it was written."""
     for name, caption in captions.items():
         if Path(name).name == name and name not in changed and (png := _png(folder / name)):
             yield Image(png, str(caption))

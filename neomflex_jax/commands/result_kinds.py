@@ -1,4 +1,4 @@
-"""The kinds of results that commands write, and how those are told that were made before folders had markers."""
+"""The kinds of results that commands write, and how results from before folders had markers are recognised."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class RunPage:
-    """All that the page says; a sentence stands where there is nothing to show."""
+    """Everything on the page; a sentence takes the place of what there is none of."""
 
     name: str
     headline: tuple[Line, ...]  # of the results: is the record pandapower's, and is the policy any good
@@ -71,7 +71,7 @@ class RunPage:
 
     @property
     def title(self) -> str:
-        """Of the page; `is_page` knows pages by how it begins."""
+        """The page's title; `is_page` recognises pages by its beginning."""
         return TITLE + self.name
 
     def html(self) -> str:

@@ -142,7 +142,7 @@ def _loading(feeder: Feeder) -> list[str]:
 
 
 def fields(remarks: bool = True, **values: object) -> list[str]:
-    """Lines ``name = value``, with the remark that there is for the name; what TOML has no word for is left out."""
+    """Return lines ``name = value``, with the name's remark if it has one, and without None, which TOML lacks."""
     return [
         field(name, value, REMARKS.get(name, "") if remarks else "")
         for name, value in values.items()
@@ -151,7 +151,7 @@ def fields(remarks: bool = True, **values: object) -> list[str]:
 
 
 def field(name: str, value: object, remark: str = "") -> str:
-    """One line ``name = value  # remark``; long lists of numbers are wrapped."""
+    """Return one line ``name = value  # remark``; long lists of numbers are wrapped."""
     if isinstance(value, list):
         text = ", ".join(_text(item) for item in value)
         if len(text) <= 100:

@@ -29,7 +29,7 @@ OF_FAILURES = ("failed_flows", "recorded_failures")  # criteria of cases without
 
 
 def ranges(labels: Sequence[int]) -> str:
-    """Labels as text, runs of neighbours joined: 0-4, 18."""
+    """Return labels as text, consecutive ones joined: 0-4, 18."""
     runs: list[list[int]] = []
     for label in sorted(labels):
         if runs and label == runs[-1][-1] + 1:
@@ -40,7 +40,7 @@ def ranges(labels: Sequence[int]) -> str:
 
 
 def list_row(scenario: Scenario) -> tuple[str, ...]:
-    """Sizes and description, for the list of all."""
+    """Return a scenario's sizes and description, for the list of all."""
     n_bus = sum(len(part.buses) for part in scenario.territories)  # every bus is somebody's
     sizes = (n_bus, len(scenario.agents), len(scenario.batteries), len(scenario.pv_inverters))
     return (scenario.name, *(str(size) for size in sizes), scenario.description)
@@ -52,7 +52,7 @@ def days_of_parts(split: Split) -> Rows:
 
 
 def contents(scenario: Scenario, feeder: Feeder) -> Rows:
-    """Return what the scenario is made of, line by line."""
+    """Return a line on each part of the scenario."""
     load_mw = float(feeder.consumption_mva().real.sum())
     pv_mw = sum(device.p_max_mw for device in scenario.pv_inverters)
     power_mw = sum(device.power_mw for device in scenario.batteries)
@@ -90,7 +90,7 @@ def _buses(devices: Sequence[Device]) -> str:
 
 
 def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows: what each agent has, sees and sets."""
+    """Return header and rows: what each agent has, sees and sets."""
     rows: Rows = []
     for index, part in enumerate(scenario.territories):
         own = [feeder.bus_position(bus) for bus in part.buses]
@@ -111,7 +111,7 @@ def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[
 
 
 def entries(env: Environment) -> tuple[tuple[str, ...], Rows]:
-    """Header and rows: every entry of observations and actions."""
+    """Return header and rows: every entry of observations and actions."""
     table = env.describe()
     rows = [tuple(_plain(value) for value in row) for row in table.itertuples(index=False)]
     return tuple(str(name) for name in table.columns), rows
@@ -132,7 +132,7 @@ def _plain(value: object) -> str:
 
 
 def idle_days(trajectory: Trajectory) -> Rows:
-    """Return what the grid does when nothing is done; days are counted as in the profiles."""
+    """Return sentences on the grid with idle devices; days are counted as in the profiles."""
     limits, labels = trajectory.scenario.limits, trajectory.nodes.labels
     vm_pu, solved = trajectory.vm_pu, trajectory.converged
     n_days = trajectory.n_steps // trajectory.scenario.steps_per_day
@@ -175,7 +175,7 @@ def _loadings(trajectory: Trajectory, loading_percent: np.ndarray) -> Rows:
 def failures(
     trajectory: Trajectory, day: int, unsolved: Unsolved, criteria: Sequence[Criterion], power_flow: str
 ) -> list[str]:
-    """Return what keeps a scenario from being sound: power flows without an answer, and whose; answers that differ."""
+    """Return sentences on what is wrong with a scenario: power flows without an answer, answers that differ."""
     said = unsolved.sentences(f"power flows of day {day}", power_flow, "--power-flow")
     others = int((~trajectory.converged).sum()) - unsolved.neither - unsolved.ours
     if others:
@@ -188,6 +188,6 @@ def failures(
 
 
 def against_pandapower(criteria: Sequence[Criterion]) -> Rows:
-    """Rows of the comparison: what, how much, and what is allowed."""
+    """Return rows of the comparison: what differs, by how much, and how much is allowed."""
     verdicts = {True: "ok", False: "FAILED", None: "no value"}
     return [(one.name, short(one.value), short(one.limit), verdicts[one.passed]) for one in criteria]

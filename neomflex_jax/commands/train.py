@@ -171,7 +171,7 @@ class TrainCommand:
         ask_for_cpu_devices(devices if isinstance(devices, int) else 1)
 
     def options(self) -> TrainOptions:
-        """Return what a new run is told."""
+        """Return the options of a new run."""
         import jax
 
         from neomflex_jax.scenario import load_scenario

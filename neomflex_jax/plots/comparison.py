@@ -59,7 +59,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
 
 
 def _shown(daily: pd.DataFrame, names: list[str], run: str) -> list[str]:
-    """Name the runs to tell apart: all, or of many the one asked for, the two cheapest and the dearest."""
+    """Return the runs that get a colour: all, or of many the one asked for, the two cheapest and the dearest."""
     if len(names) <= MOST_LINES:
         return names
     means = daily.groupby("run")["day_cost"].mean().sort_values()

@@ -63,7 +63,7 @@ def draw(runs: Mapping[str, Sequence[Curve]], against: str = "steps", power_flow
 
 
 def _shown(means: Mapping[str, np.ndarray]) -> list[str]:
-    """Name the runs to tell apart: all, or of many the three that end cheapest, and the dearest."""
+    """Return the runs that get a colour: all, or of many the three that end cheapest, and the dearest."""
     if len(means) <= MOST_LINES:
         return list(means)
     by_end = sorted(means, key=lambda name: float(means[name][-1]))
@@ -92,7 +92,7 @@ def read_curves(path: Path, against: str = "steps") -> dict[str, list[Curve]]:
 
 
 def power_flow_of(paths: Sequence[Path]) -> str:
-    """Name the power flows that the costs of the runs in some folders are from; empty if a run does not say."""
+    """Return the power flows that the costs of the runs in some folders are from, as text; empty if a run has none."""
     tables = [table for path in paths for table in sorted(path.rglob(METRICS))]
     found: dict[str, None] = {}
     for table in tables:
@@ -113,7 +113,7 @@ def _seeds_of(path: Path, against: str) -> list[Curve]:
 
 
 def _on_common_places(name: str, curves: Sequence[Curve]) -> Curve:
-    """Return places (n,) and the costs there (n_seeds, n)."""
+    """Return places that all curves cover, (n,), and the costs there, (n_seeds, n)."""
     first = curves[0][0]
     if all(np.array_equal(where, first) for where, _ in curves):
         return first, np.stack([costs for _, costs in curves])

@@ -33,7 +33,7 @@ class ChosenDays:
 
 
 def choose(steps: pd.DataFrame, run: str, days: Sequence[int] | None) -> ChosenDays:
-    """Pick days of a run, in the order given; None takes all.
+    """Return the chosen days of a run, in the order given; None takes all.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def choose(steps: pd.DataFrame, run: str, days: Sequence[int] | None) -> ChosenD
 
 
 def describe_days(days: Sequence[int]) -> str:
-    """Write days shortly: ``0..6``, or ``0, 3, 7, ...``."""
+    """Return days as short text: ``0..6``, or ``0, 3, 7, ...``."""
     if len(days) > 2 and (np.diff(days) == 1).all():
         return f"{days[0]}..{days[-1]}"
     return ", ".join(str(day) for day in days[:8]) + (f", ... ({len(days)})" if len(days) > 8 else "")

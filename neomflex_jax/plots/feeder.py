@@ -65,7 +65,7 @@ def draw_labels(axes: Axes, feeder: Feeder, place: np.ndarray, above: float = 4.
 
 
 def bus_places(topology: Topology) -> np.ndarray:
-    """Depth in the tree and height of every bus, (n_bus, 2); an inner bus stands at its children's middle."""
+    """Return depth in the tree and height of every bus, (n_bus, 2); an inner bus stands at its children's middle."""
     tree = spanning_tree(topology)
     depth = np.zeros(topology.n_bus, int)
     children: list[list[int]] = [[] for _ in range(topology.n_bus)]

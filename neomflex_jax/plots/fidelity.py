@@ -51,7 +51,7 @@ def draw(report: Fidelity) -> Figure:
 
 
 def _name_place(speed: float, speeds: np.ndarray) -> tuple[tuple[float, float], str, str]:
-    """Offset in points and alignment of a name: right of its mark, unless a faster method stands there."""
+    """Return a name's offset in points and alignment: right of its mark, unless a faster method stands there."""
     near = speeds[(speeds > speed / NAME_WIDTH) & (speeds < speed * NAME_WIDTH)]
     if not (near > speed).any():
         return (8.0, 0.0), "left", "center"

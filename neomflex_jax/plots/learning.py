@@ -13,7 +13,7 @@ FEW_CHUNKS = 5  # drawn as points too: a line of one point is no line
 
 
 def draw(steps: np.ndarray, day_cost: np.ndarray, share_outside_band: np.ndarray, power_flow: str = "") -> Figure:
-    """Draw both on two axes, each point and a running mean.
+    """Draw both on two axes, every point and a running mean.
 
     Parameters
     ----------

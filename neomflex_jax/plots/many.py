@@ -1,4 +1,4 @@
-"""Several quantities of one kind as lines; of many, what all of them span and the few that stand out."""
+"""Several quantities of one kind as lines; where there are many, the range of all and the few that stand out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def draw_lines(
 
 
 def standing_out(names: list[str], values: np.ndarray) -> list[str]:
-    """Name the series of `values` (n_series, n) with the lowest and highest mean, and those with the extreme values."""
+    """Return the names of those of `values` (n_series, n) with the extreme means and the extreme values."""
     known = np.isfinite(values)
     counts = np.maximum(known.sum(axis=1), 1)
     mean = np.where(known, values, 0.0).sum(axis=1) / counts

@@ -35,7 +35,7 @@ class LineStyle(TypedDict):
 
 
 def new_figure(title: str, ylabel: str, n_days: int = 1) -> tuple[Figure, Axes]:
-    """One panel, wider for many days, with room made for what stands outside it."""
+    """Return a figure of one panel, wider for many days, with room for legends outside it."""
     width = min(9.0 + 0.5 * max(n_days - MOST_DAYS_WITH_HOURS, 0), 24.0)
     figure = Figure(figsize=(width, 4.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
@@ -49,7 +49,7 @@ def new_figure(title: str, ylabel: str, n_days: int = 1) -> tuple[Figure, Axes]:
 
 
 def series_style(index: int, n_days: int = 1) -> LineStyle:
-    """Colour and dashes of one of several lines; both differ between neighbours, for prints in grey.
+    """Return colour and dashes of one of several lines; both differ between neighbours, for prints in grey.
 
     Over many days lines are thin and whole: dashes would melt together.
     """
@@ -90,7 +90,7 @@ def entry(name: str) -> str:
 
 
 def legend(figure: Figure, *panels: Axes) -> None:
-    """Name the lines beside the panel, where they cover no data."""
+    """Put the legend beside the panel, where it covers no data."""
     entries = [panel.get_legend_handles_labels() for panel in panels]
     handles = [handle for group, _ in entries for handle in group]
     labels = [label for _, group in entries for label in group]

@@ -20,7 +20,7 @@ ERRORS = {
     "branch_i_ka": "branch current (kA)",
 }
 AXES = {"load_level": "load level", "slack_flow": "flow at the slack", "hour": "hour of the day"}
-WORST = 5  # buses and branches that the page names; report.json has all
+WORST = 5  # days, buses and branches on the page; report.json has all
 OPERATION = {
     "losses_mwh": ("losses (MWh)", "{:.4f}"),
     "q_loss_mvar": ("Q loss, MAPDN: mean abs q of PV (Mvar)", "{:.4f}"),
@@ -94,7 +94,7 @@ def _criteria(run: RunReport) -> Table:
 
 
 def _figures(run: RunReport) -> Table:
-    """Figures that both the record and pandapower's answer have."""
+    """Return figures of the record beside pandapower's."""
     both = [(label, getattr(run.metrics, name), form) for name, label, form in SIDES]
     rows = [(label, number(side.recorded, form), number(side.pandapower, form)) for label, side, form in both]
     gap = ("day cost, recorded - pandapower", number(run.metrics.day_cost_gap, "{:+.2%}"), "")
@@ -133,7 +133,7 @@ def _errors(what: str, errors: Mapping[str, ErrorSummary]) -> Table:
 
 
 def _errors_by_group(run: RunReport) -> Iterator[Table]:
-    """Yield voltage errors by what the steps have in common, then the buses and branches that are the furthest off."""
+    """Yield tables: voltage errors by group of steps, then the buses and branches with the largest errors."""
     for axis, label in AXES.items():
         yield _errors(f"voltage error (pu) by {label}", run.budget.of("vm_pu", axis))
     for quantity, axis in (("vm_pu", "bus"), ("branch_i_ka", "branch")):
@@ -144,7 +144,7 @@ def _errors_by_group(run: RunReport) -> Iterator[Table]:
 
 
 def _closed_loop(run: RunReport) -> Table | None:
-    """Return the days on which the policy costs most otherwise on pandapower's answers."""
+    """Return the days whose cost changes most when the policy acts on pandapower's answers."""
     if run.closed_loop is None:
         return None
     worst = sorted(run.closed_loop["days"], key=lambda day: -abs(day["cost_gap"]))[:WORST]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes."""
+    """Return the versions of Python and of the libraries that compute."""
     installed = {name: version(name) for name in PACKAGES}
     installed |= {name: version(name) for name, module in OPTIONAL.items() if find_spec(module) is not None}
     return {"neomflex_jax": __version__, "python": platform.python_version()} | installed
@@ -37,7 +37,7 @@ def git_commit(root: Path = ROOT) -> str | None:
 
 
 def machine() -> Mapping[str, object]:
-    """System, processor and number of cores."""
+    """Return system, processor and number of cores."""
     return {"system": platform.system(), "processor": platform.machine(), "cpu_count": os.cpu_count()}
 
 

@@ -56,14 +56,14 @@ def table_rows(report: Report) -> list[tuple[str, ...]]:
 
 
 def details(report: Report) -> list[str]:
-    """List the criteria that runs failed, what else there is to know, and the verdict."""
+    """Return lines: criteria that runs failed, remarks, and the verdict."""
     failed = [run for run in report.runs if run.failed_criteria]
     lines = [f"{run.run}: {run.verdict}: {', '.join(run.failed_criteria)}" for run in failed]
     return [*lines, *remarks(report), f"verdict: {report.verdict}, exit status {report.exit_status}"]
 
 
 def remarks(report: Report) -> list[str]:
-    """List what a verdict leaves out: a sample, runs that do not count, own tolerances, flattery, a swapped order."""
+    """Return lines on what is beside the verdict: a sample, references, own tolerances, flattery, a swapped order."""
     lines = []
     if report.is_sample:
         lines.append(
@@ -110,7 +110,7 @@ def missing_twin_sentences(failed_criteria: Iterable[str]) -> list[str]:
 
 
 def number(value: float, form: str = "{:.3g}") -> str:
-    """Write a number, or that there is none; what rounds to zero has no sign."""
+    """Return a number as text, "not available" where it is not finite; what rounds to zero has no sign."""
     if not math.isfinite(value):
         return "not available"
     text = form.format(value)

@@ -71,7 +71,7 @@ class RunReport:
 
     @property
     def mean_day_cost(self) -> float:
-        """In pandapower."""
+        """Mean cost of a day, in pandapower."""
         return self.metrics.mean_day_cost.pandapower
 
     @property
@@ -81,7 +81,7 @@ class RunReport:
 
     @property
     def hard_violations_allowed(self) -> int:
-        """As many pass."""
+        """Largest number of them that passes."""
         return self.tolerances.hard_violations
 
     @property

@@ -14,7 +14,7 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 def _before_markers(folder: Path) -> tuple[str, ...]:
-    """Name the files of a report from before folders had markers."""
+    """Return the names of the files of a report from before folders had markers."""
     try:
         path = folder / REPORT
         content = read_json_object(path, "report", MAX_BYTES)
@@ -27,7 +27,7 @@ def _before_markers(folder: Path) -> tuple[str, ...]:
 
 
 def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """SHA-256 of the files of these names that are there."""
+    """Return the SHA-256 by name of those of these files that are there."""
     return {name: sha256_of(folder / name) for name in sorted(names) if (folder / name).is_file()}
 
 

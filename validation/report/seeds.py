@@ -101,12 +101,12 @@ def read_groups(reports: Sequence[tuple[str | None, Path]]) -> tuple[Group, ...]
 
 
 def compare_groups(groups: Sequence[Group]) -> list[tuple[str, Difference | None]]:
-    """Compare every pair of groups: a sentence, and the figures behind it, None where too few seeds are validated."""
+    """Return for every pair of groups a sentence and the figures behind it, None where too few seeds are validated."""
     return [_sentence(one, other) for one, other in combinations(groups, 2)]
 
 
 def remarks(group: Group) -> str:
-    """Describe how far a group's number of seeds goes, and which of them are not validated."""
+    """Return a sentence on what a group's number of seeds can show, and which of them are not validated."""
     missing = [str(seed.path) for seed in group.seeds if not seed.validated]
     own = f"; not validated: {', '.join(missing)}" if missing else ""
     return f"{group.name}: {seeds_remark(len(group.seeds))}{own}"

@@ -25,7 +25,7 @@ class Identity:
     n_days: int
 
     def differences(self, run: StoredRun, report: StoredReport) -> list[str]:
-        """List in what a report's run differs; empty if it is of the same, or of a sample of its days."""
+        """Return the names of what differs in a report's run; a sample of the days is no difference."""
         agents = sorted({*self.policies_sha256, *run.policies_sha256})
         changed = [
             agent
@@ -48,7 +48,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Status:
-    """What can be said of some results."""
+    """The validation status of some results, in sentences."""
 
     validated: bool
     text: str
@@ -59,7 +59,7 @@ class Status:
         return not_confirmed(outcomes, where) if self.report is None else headline(self.report)
 
     def sentence(self, runs: Iterable[str]) -> str:
-        """Return `text`, and name those of the results' runs that the report does not validate."""
+        """Return `text` with the names of those runs that the report does not validate."""
         if not self.validated or self.report is None:
             return self.text
         confirmed = {run.run for run in self.report.runs if run.record_verdict == PASS}

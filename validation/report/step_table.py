@@ -12,7 +12,7 @@ from validation.referee.replay import Replay
 
 
 def step_table(trajectory: Trajectory, replayed: Replay, series: Series) -> pd.DataFrame:
-    """One row a step; days are counted from the profiles' first."""
+    """Return a table with a row a step; days are counted from the profiles' first."""
     worst = np.nan_to_num(np.abs(series.vm_error_pu), nan=-1.0).argmax(axis=1)
     day = np.asarray(trajectory.dataset_index) // trajectory.scenario.steps_per_day
     own = {"run": trajectory.run, "day": day, "step": trajectory.step}

@@ -49,12 +49,12 @@ class StoredRun:
 
     @property
     def mean_day_cost(self) -> float:
-        """In pandapower; NaN if a day has none."""
+        """Mean cost of a day in pandapower; NaN if a day has none."""
         return sum(self.day_cost) / len(self.day_cost) if self.day_cost else math.nan
 
     @property
     def holds(self) -> bool:
-        """True if verdict, criteria and what the policy did all say PASS."""
+        """True if verdict, criteria and the count of hard violations all pass."""
         is_policy = self.kind == POLICY or bool(self.policies_sha256)
         broken = is_policy and (
             self.hard_violations > self.hard_violations_allowed
@@ -82,7 +82,7 @@ class StoredReport:
 
     @property
     def changed_files(self) -> list[str]:
-        """Names of files beside it that are others than when it was written; some may be gone."""
+        """Names of files beside it that have changed since it was written; a missing one has not."""
         there = {name: value for name, value in self.files_sha256.items() if (self.path.parent / name).exists()}
         return changed_since(self.path.parent, there)
 
@@ -174,7 +174,7 @@ def _true(path: Path, confusion: Mapping[str, object]) -> int:
 
 
 def _record_verdict(verdict: str, passed: Mapping[str, object], failed: set[str]) -> str:
-    """Leave out of a run's verdict what its policy did; a verdict that no criterion explains stays."""
+    """Return a run's verdict without the criteria on its policy; one that no criterion explains stays."""
     ours = failed.difference(POLICY_CRITERIA)
     if not ours:
         return PASS if failed else verdict

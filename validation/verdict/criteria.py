@@ -106,19 +106,19 @@ def _of_loading(loading: LoadingMetrics | None, is_policy: bool) -> dict[str, fl
 def missing_twins(
     tables: Iterable[str], terms: Iterable[str] = (), observations: Iterable[str] = ()
 ) -> tuple[Criterion, ...]:
-    """Criteria without a value, one for each kind of device (by its table), term and observation without a twin."""
+    """Return criteria without a value, one for each device kind (by its table), term and observation without a twin."""
     names = [TWIN_OF + table for table in tables]
     names += [TWIN_OF_TERM + term for term in terms] + [TWIN_OF_OBSERVATION + name for name in observations]
     return tuple(Criterion(name, math.nan, 0.0) for name in names)
 
 
 def record_verdict_of(criteria: Iterable[Criterion]) -> str:
-    """Sum up the criteria that judge the record, leaving out what the policy did."""
+    """Return the verdict of the criteria that judge the record, leaving out those on the policy."""
     return verdict_of(criterion for criterion in criteria if criterion.name not in POLICY_CRITERIA)
 
 
 def verdict_of(criteria: Iterable[Criterion]) -> str:
-    """Sum up criteria: FAIL if one does not hold, else INCOMPLETE if one has no value, else PASS."""
+    """Return FAIL if a criterion does not hold, else INCOMPLETE if one has no value, else PASS."""
     return worst_verdict({True: PASS, False: FAIL, None: INCOMPLETE}[criterion.passed] for criterion in criteria)
 
 

@@ -33,15 +33,15 @@ class Outcome(Protocol):
 
     @property
     def run(self) -> str:
-        """Name."""
+        """The run's name."""
 
     @property
     def kind(self) -> str:
-        """One of `run_kinds.KINDS`."""
+        """What it is, one of `run_kinds.KINDS`."""
 
     @property
     def mean_day_cost(self) -> float:
-        """NaN if there is none."""
+        """Mean cost of a day; NaN if there is none."""
 
     @property
     def hard_violations(self) -> int:
@@ -49,7 +49,7 @@ class Outcome(Protocol):
 
     @property
     def hard_violations_allowed(self) -> int:
-        """As many pass."""
+        """Largest number of them that passes."""
 
     @property
     def loading_violations(self) -> int | None:
@@ -65,7 +65,7 @@ class JudgedRun(Outcome, Protocol):
 
     @property
     def record_verdict(self) -> str:
-        """Of the criteria that say whether its record is pandapower's."""
+        """PASS, FAIL or INCOMPLETE, of the criteria on the record alone."""
 
     @property
     def failed_criteria(self) -> tuple[str, ...]:
@@ -81,15 +81,15 @@ class AnyReport(Protocol):
 
     @property
     def runs(self) -> Sequence[JudgedRun]:
-        """All of them."""
+        """All runs."""
 
     @property
     def judged(self) -> Sequence[JudgedRun]:
-        """Those whose verdict counts."""
+        """Runs whose verdict counts."""
 
     @property
     def days(self) -> tuple[int, ...]:
-        """As replayed."""
+        """Numbers of the replayed days."""
 
     @property
     def is_sample(self) -> bool:
@@ -111,12 +111,12 @@ def not_confirmed(outcomes: Sequence[Outcome], where: str) -> list[Line]:
 
 
 def policy_lines(outcomes: Sequence[Outcome], where: str = "", *, sure: bool) -> list[Line]:
-    """Hold every policy against the runs beside it; costs and violations are to be of equal days and power flow.
+    """Return a line on each policy against the runs beside it, all of equal days and power flow.
 
     Parameters
     ----------
     where
-        What the comparison rests on, for the end of the line, as it is to stand there.
+        What the comparison rests on, for example ", on 6 sampled days": the end of each line.
     sure
         True if pandapower confirmed what is compared; nothing is GOOD news otherwise.
     """
@@ -185,7 +185,7 @@ class _Difference:
 
 
 def _costs(cost: float, other: float, name: str) -> _Difference:
-    """Compare two costs; where the other is not above 0 there are no shares of it."""
+    """Return how two costs differ, in words and by sign; where the other is not above 0, without shares of it."""
     if abs(cost - other) <= SAME_SHARE * abs(other) + SAME:
         return _Difference(f"as much as {name}", 0)
     word, more = ("more than", 1) if cost > other else ("less than", -1)
@@ -197,7 +197,7 @@ def _costs(cost: float, other: float, name: str) -> _Difference:
 
 
 def _figure(value: float) -> str:
-    """Write a positive number with two or three digits that count, never as a power of ten."""
+    """Return a positive number with two or three significant digits, never with an exponent, as text."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.2g}" if value <= 99 else f"{math.floor(10 * value) / 10:.1f}"  # 99.98 % less is not 100 %

@@ -14,7 +14,7 @@ BY_NAME = {"controlled": POLICY, "baseline": NO_CONTROL, "no_control": NO_CONTRO
 
 
 def kind_of(trajectory: Trajectory, *, reference: bool, schedule: bool) -> str:
-    """Tell what a run is, one of `KINDS`; no control is known by its actions, which are all zero, not by its name.
+    """Return a run's kind, one of `KINDS`; no control is recognised by its actions, all zero, not by its name.
 
     Parameters
     ----------
@@ -32,5 +32,5 @@ def kind_of(trajectory: Trajectory, *, reference: bool, schedule: bool) -> str:
 
 
 def kind_of_name(run: str) -> str:
-    """Tell by its name what a run of the tables that `neomflex evaluate` writes is."""
+    """Return the kind of a run in the tables of `neomflex evaluate`, by its name."""
     return BY_NAME.get(run, OTHER)

@@ -154,7 +154,7 @@ def read_tolerances(path: Path, base: Tolerances) -> Tolerances:
 
 
 def changes(tolerances: Tolerances, base: Tolerances) -> Mapping[str, object]:
-    """List the limits that differ: ``{name: [default, own]}``."""
+    """Return the limits that differ: ``{name: [default, own]}``."""
     own = asdict(tolerances)
     return {name: [limit, own[name]] for name, limit in asdict(base).items() if limit != own[name]}
 

@@ -46,6 +46,6 @@ def draw_all(run: Validated, folder: Path) -> dict[str, str]:
 
 
 def file_names(run: str) -> dict[str, str]:
-    """Name the files of a run's figures, by figure."""
+    """Return the file names of a run's figures, by figure."""
     prefix = re.sub(r"[^A-Za-z0-9_-]", "_", run)
     return {name: f"{prefix}_{name}.png" for name in CAPTIONS}

@@ -38,7 +38,7 @@ def draw(run: Validated) -> Figure:
 
 
 def envelope(vm_pu: np.ndarray, steps_per_day: int) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest voltage of each step of the day over buses and days, NaN where none is known."""
+    """Return lowest and highest voltage of each step of the day over buses and days, NaN where none is known."""
     known = np.isfinite(vm_pu)
     by_step = (-1, steps_per_day, vm_pu.shape[1])
     low = np.where(known, vm_pu, np.inf).reshape(by_step).min(axis=(0, 2))

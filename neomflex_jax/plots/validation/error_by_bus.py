@@ -44,7 +44,7 @@ def draw(run: Validated) -> Figure:
 
 
 def along_feeder(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
-    """Order buses from the slack outwards, (n_bus,), and give their positions, which skip one before each lateral.
+    """Return buses from the slack outwards, (n_bus,), and their positions, which skip one before each lateral.
 
     Of several ways on, the longest comes first; open branches do not count, and a loop is cut where it closes.
     """
