@@ -13,8 +13,10 @@ import neomflex_jax as nf
 import neomflex_jax.adapters.gymnasium
 from neomflex_jax.adapters.gymnasium_vector import NeomFlexVectorEnv
 from neomflex_jax.adapters.pettingzoo import parallel_env
+from neomflex_jax.devices import EvCharger
 from neomflex_jax.plots import style
 from neomflex_jax.plots.one_line import OneLine
+from neomflex_jax.plots.territories import draw_territories
 
 FIELDS = {"power_flow": "lindistflow"}
 Info = dict[str, Any]
@@ -130,3 +132,14 @@ def test_two_devices_at_a_bus_stand_side_by_side(tmp_path: Path) -> None:
     both.frame(jax.device_get(both.env.reset(jax.random.key(0))[1].info))
     boxes = [text.get_window_extent() for text in both.figure.axes[0].texts if "\n" in text.get_text()]
     assert all(box.count_overlaps(boxes[index + 1 :]) == 0 for index, box in enumerate(boxes))
+
+
+def test_a_kind_without_a_symbol_of_its_own_is_drawn_with_its_powers() -> None:
+    env = nf.make("ev33", **FIELDS)
+    diagram, chargers = OneLine(env), env.scenario.of(EvCharger)
+    info = dict(jax.device_get(env.reset(jax.random.key(0))[1].info)) | {"ev_p_mw": np.full(len(chargers), -0.25)}
+    diagram.frame(info)
+    texts = [text.get_text() for text in diagram.figure.axes[0].texts]
+    assert sum(text.startswith("\N{MINUS SIGN}0.25 MW\n") for text in texts) == len(chargers) > 0
+    legends = [draw.legends[0] for draw in (diagram.figure, draw_territories(env.scenario, env.feeder))]
+    assert all("EV charger" in [text.get_text() for text in legend.get_texts()] for legend in legends)
