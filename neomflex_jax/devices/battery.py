@@ -39,7 +39,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.figures import Look, Operated, Symbol
-from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
+from neomflex_jax.devices.options import by_bus, is_off, over, room_in_circle, stacked, times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,8 +174,8 @@ class Battery(Device):
 
     def look(self, recorded: Mapping[str, float]) -> Look:
         """Return its state of charge and its power."""
-        soc = recorded["battery_soc"]
-        return Look(soc, ((soc, "of capacity"), (recorded["battery_p_mw"], "MW")))
+        soc, p_mw = recorded["battery_soc"], recorded["battery_p_mw"]
+        return Look(soc, ((soc, "of capacity"), (p_mw, "MW")))
 
     @staticmethod
     def operated(devices: Sequence[Battery], recorded: Mapping[str, np.ndarray]) -> Operated:
@@ -276,9 +276,8 @@ class Battery(Device):
             bus = soc.removeprefix(SOC)
             before_mwh = steps[soc] + steps[f"{POWER}{bus}_mw"] * steps["step_hours"]  # lossless
             before_mwh = steps.get(f"battery_before_bus_{bus}_mwh", before_mwh)
-            columns[f"battery_soc_start_bus_{bus}_mwh"] = before_mwh.groupby(
-                [steps[name] for name in by], sort=False
-            ).first()
+            by_day = before_mwh.groupby([steps[name] for name in by], sort=False)
+            columns[f"battery_soc_start_bus_{bus}_mwh"] = by_day.first()
             columns[f"battery_soc_end_bus_{bus}_mwh"] = steps.groupby(by, sort=False)[soc].last()
         return columns
 
@@ -325,13 +324,13 @@ def deliver_battery_power(
         p_requested_mw = jnp.clip(p_requested_mw, previous_p_mw - ramp_mw, previous_p_mw + ramp_mw)
     mw_per_soc = jnp.asarray(capacity_mwh) / step_hours
     store_gives = jnp.maximum(soc - jnp.asarray(soc_min), 0.0) * mw_per_soc
-    most_discharge = jnp.minimum(power_mw, _times(store_gives, discharge_efficiency))
+    most_discharge = jnp.minimum(power_mw, times(store_gives, discharge_efficiency))
     store_takes = jnp.maximum(jnp.asarray(soc_max) - soc, 0.0) * mw_per_soc
-    most_charge = jnp.minimum(power_mw, _over(store_takes, charge_efficiency))
+    most_charge = jnp.minimum(power_mw, over(store_takes, charge_efficiency))
     p_mw = jnp.clip(p_requested_mw, -most_charge, most_discharge)
     if not is_off(available, True, p_mw):
         p_mw = jnp.where(available, p_mw, 0.0)
-    drawn, put = _over(p_mw, discharge_efficiency), _times(p_mw, charge_efficiency)
+    drawn, put = over(p_mw, discharge_efficiency), times(p_mw, charge_efficiency)
     from_store = p_mw if drawn is put else jnp.where(p_mw > 0, drawn, put)
     return p_mw, jnp.asarray(soc) - from_store / mw_per_soc
 
@@ -348,11 +347,3 @@ def deliver_battery_q(
     """
     q_mvar = jnp.asarray(q_fraction) * room_in_circle(s_mva, p_mw)
     return q_mvar if is_off(available, True, q_mvar) else jnp.where(available, q_mvar, 0.0)
-
-
-def _times(power: Array, efficiency: ArrayLike) -> Array:
-    return power if is_off(efficiency, 1.0, power) else power * jnp.asarray(efficiency)
-
-
-def _over(power: Array, efficiency: ArrayLike) -> Array:
-    return power if is_off(efficiency, 1.0, power) else power / jnp.asarray(efficiency)

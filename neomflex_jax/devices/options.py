@@ -41,6 +41,16 @@ def is_off(value: ArrayLike, neutral: float, like: ArrayLike) -> bool:
     return bool(np.all(np.equal(value, neutral))) and np.broadcast_shapes(np.shape(value), shape) == shape
 
 
+def times(power: Array, efficiency: ArrayLike) -> Array:
+    """Return the product, `power` itself where all efficiencies are known to be 1."""
+    return power if is_off(efficiency, 1.0, power) else power * jnp.asarray(efficiency)
+
+
+def over(power: Array, efficiency: ArrayLike) -> Array:
+    """Return the quotient, `power` itself where all efficiencies are known to be 1."""
+    return power if is_off(efficiency, 1.0, power) else power / jnp.asarray(efficiency)
+
+
 def room_in_circle(s_mva: ArrayLike, taken: ArrayLike) -> Array:
     """Return sqrt(s^2 - taken^2), 0 outside the circle of radius s, with a derivative of 0 on its edge.
 
