@@ -135,7 +135,18 @@ class Scenario:
         return tuple(device for kind in self.kinds for device in self.of(kind))
 
     def playing(self, part: str) -> Scenario:
-        """The scenario on a part of its days, where rules split them."""
+        """Return the scenario on a part of its days, where rules split them.
+
+        Parameters
+        ----------
+        part
+            `train`, `validation`, `test` or `all`, as `[profiles]` has them.
+
+        Returns
+        -------
+        Scenario
+            This one where no rule splits the days.
+        """
         if not self.series.splits:
             return self
         return dataclasses.replace(self, series=dataclasses.replace(self.series, part=part))
