@@ -131,6 +131,17 @@ def _outside_limits(run: JsonObject) -> Table:
     return Table(("bus-steps outside", *COUNTS, "margin, pu"), tuple(rows))
 
 
+def _loading(run: JsonObject) -> Iterator[Table]:
+    """Yield tables of branches above the limits of loading, where the scenario has any."""
+    loading = run["metrics"].get("loading")
+    if loading is not None:
+        rows = [(f"{limits} limits", *(f"{loading[limits][kind]:,}" for kind in COUNTS)) for limits in ("hard", "soft")]
+        yield Table(("branch-steps above", *COUNTS), tuple(rows))
+        largest = (loading["recorded_max_percent"], loading["max_percent"], loading["error"]["max_abs"])
+        header = ("largest loading, % of the rating", "recorded", "pandapower", "largest error")
+        yield Table(header, ((str(loading["worst_branch"]), *map(short, largest)),))
+
+
 def _errors(run: JsonObject) -> Table:
     whole = [row for row in run["budget"]["rows"] if row["axis"] == "all"]
     rows = [(row["quantity"], *(short(row["error"][name]) for name in ERRORS)) for row in whole]

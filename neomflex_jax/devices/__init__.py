@@ -44,6 +44,7 @@ __all__ = [
     "StepColumns",
     "Surroundings",
     "Symbol",
+    "TapChanger",
     "Turn",
     "by_bus",
     "deliver_battery_power",

@@ -165,6 +165,11 @@ class Device(ABC):
         """The name, or one made of the bus."""
         return self.name or f"{self.prefix}_{self.bus}"
 
+    @property
+    def tap_branch(self) -> tuple[int, int] | None:
+        """Labels of the from and to bus of the branch whose ratio it multiplies; None: of no branch."""
+        return None
+
     def look(self, recorded: Mapping[str, float]) -> Look:
         """Return what its symbol shows after a step.
 

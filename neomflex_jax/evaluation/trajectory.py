@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.evaluation.trajectory_layout import HELD, INDEX, LOADING, check_numbers, wanted_arrays
@@ -55,19 +55,23 @@ class Trajectory:
     loss_mw: Float[np.ndarray, " n_steps"]
     slack_p_mw: Float[np.ndarray, " n_steps"]  # import
     slack_q_mvar: Float[np.ndarray, " n_steps"]
-    converged: Bool[np.ndarray, " n_steps"]
+    converged: Shaped[np.ndarray, " n_steps"]  # bool, which is checked where a record is read
     residual_mva: Float[np.ndarray, " n_steps"]
-    violated: Bool[np.ndarray, " n_steps"]  # outside the hard limits, or failed
+    violated: Shaped[np.ndarray, " n_steps"]  # bool: outside the hard limits, or failed
     local_reward: Float[np.ndarray, "n_steps n_agents"]
     reward: Float[np.ndarray, "n_steps n_agents"]  # what a learner would have got
-    devices: Mapping[str, Float[np.ndarray, "n_steps _"]]  # a column a device: what kinds record, also before the step
+    # (n_steps, n_device) each: what kinds record, after the step and before it; what else a step's record
+    # has of `environment/step/info.py`: held_p_mw, held_q_mvar, by_fallback (n_steps,)
+    devices: Mapping[str, Shaped[np.ndarray, "n_steps ..."]]
+    branches: tuple[str, ...] = ()  # names of those that the scenario limits the loading of
+    branch_loading_percent: Float[np.ndarray, "n_steps n_limited"] | None = None  # of ratings; None: nothing is limited
 
     __repr__ = one_line
 
     def __init__(
         self,
         *,
-        devices: Mapping[str, Float[np.ndarray, "n_steps _"]] | None = None,
+        devices: Mapping[str, Shaped[np.ndarray, "n_steps ..."]] | None = None,
         bus_labels: Sequence[int] | None = None,
         **values: object,
     ) -> None:
@@ -79,7 +83,7 @@ class Trajectory:
         for name, value in (own | {"devices": {**(devices or {}), **values}}).items():
             object.__setattr__(self, name, value)
 
-    def __getattr__(self, name: str) -> Float[np.ndarray, "n_steps n_device"]:
+    def __getattr__(self, name: str) -> Shaped[np.ndarray, "n_steps ..."]:
         if name.startswith("_") or name not in self.__dict__.get("devices", {}):
             raise AttributeError(f"a trajectory has no {name}")
         return self.devices[name]
@@ -93,6 +97,12 @@ class Trajectory:
     def n_steps(self) -> int:
         """Rows."""
         return len(self.dataset_index)
+
+    @property
+    def _arrays(self) -> dict[str, Shaped[np.ndarray, "n_steps ..."]]:
+        """Every array but the devices', by name."""
+        loading = {} if self.branch_loading_percent is None else {LOADING: self.branch_loading_percent}
+        return {name: getattr(self, name) for name in ARRAY_FIELDS} | loading
 
     @property
     def day(self) -> Int[np.ndarray, " n_steps"]:
@@ -122,7 +132,7 @@ class Trajectory:
         Trajectory
             Of those rows alone.
         """
-        own = {name: getattr(self, name)[which] for name in ARRAY_FIELDS}
+        own: Keywords = {name: values[which] for name, values in self._arrays.items()}
         devices = {name: values[which] for name, values in self.devices.items()}
         return dataclasses.replace(self, **own, devices=devices)
 
@@ -223,9 +233,8 @@ def _read_header(path: Path, header: object) -> tuple[Keywords, Scenario]:
     return {**texts, "nodes": Nodes(tuple(labels), tuple(buses)), "branches": tuple(branches)}, scenario
 
 
-FIELDS = tuple(field.name for field in dataclasses.fields(Trajectory) if field.name != "devices")
-ARRAY_FIELDS = tuple(
-    field.name
-    for field in dataclasses.fields(Trajectory)
-    if "[np.ndarray, " in str(field.type) and field.name in FIELDS
+_ALL = [field for field in dataclasses.fields(Trajectory) if field.name != "devices"]
+FIELDS = tuple(field.name for field in _ALL)
+ARRAY_FIELDS = tuple(  # those that every trajectory has
+    field.name for field in _ALL if "np.ndarray" in str(field.type) and field.default is dataclasses.MISSING
 )

@@ -74,6 +74,14 @@ def _element_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     }
 
 
+def _held_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
+    held = feeder.held
+    assert held is not None
+    buses = [feeder.bus_labels[position] for position in held.bus]
+    angles = np.where(held.is_slack, held.va_degree, np.nan)
+    return dict(zip(files.HELD_COLUMNS, (buses, held.vm_pu, held.p_mw, angles), strict=True))
+
+
 def _branch_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     labels, topology = feeder.bus_labels, feeder.topology
     ends = ([labels[bus] for bus in side] for side in (topology.from_bus, topology.to_bus))

@@ -16,7 +16,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
-from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac
+from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac, samples_around_loads
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.register import check_fallback, method_named
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit, per_unit_linear
@@ -27,24 +27,14 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps.door import can_sweep
 
-SAMPLE_VALUES = 2_000_000  # buses times samples of a fit around the loads: some 100 MB of features
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class PowerFlow:
-    """A method with a feeder's impedances: a function of one case, and a pytree. Made by `bind` or `calibrate`.
+    """A method with a feeder's impedances: a function of one case, and a pytree. Made by `bind` or `calibrate`."""
 
-    Attributes
-    ----------
-    grid
-        The feeder in per unit.
-    model
-        The method, with the numbers that it was fitted with, if any.
-    """
-
-    grid: PerUnitFeeder
-    model: Method
+    grid: PerUnitFeeder  # the feeder in per unit
+    model: Method  # the method, with the numbers that it was fitted with, if any
 
     def __repr__(self) -> str:
         return f"PowerFlow({self.method!r}, {self.grid.topology.n_bus} buses, {type(self.grid.form).__name__})"
@@ -110,6 +100,8 @@ class PowerFlow:
         PowerFlow
             In the same form (tree or dense), swept where this one is.
         """
+        if self.grid.generators is not None:
+            return replace(self, grid=per_unit_linear(feeder))
         form = "tree" if isinstance(self.grid.form, TreeNetwork) else "dense"
         grid = per_unit(feeder, form, lossless=self.model.angles_only, tap_branches=self.grid.tap_branches)
         return replace(self, grid=replace(grid, swept=self.grid.swept and grid.dependence is None))
@@ -119,7 +111,7 @@ class PowerFlow:
         return replace(self, grid=replace(self.grid, swept=False)) if self.grid.swept else self
 
     def as_solved_here(self, dtype: DTypeLike) -> PowerFlow:
-        """Return the same method, `by_products` where this process has no sweep in machine code for it.
+        """Return the method as this process solves it.
 
         Parameters
         ----------
@@ -129,7 +121,7 @@ class PowerFlow:
         Returns
         -------
         PowerFlow
-            This one, if it can be solved as it is.
+            This one, or `by_products` without a sweep in machine code for it.
         """
         return self if can_sweep(self.grid, self.model.sweep, dtype) else self.by_products()
 
@@ -200,7 +192,7 @@ def bind(
     if taps:
         check_can_be_set(kind)
     if kind.fitted:
-        return calibrate(feeder, *_samples_around_loads(feeder), network=network, sweeps=sweeps)
+        return calibrate(feeder, *samples_around_loads(feeder), network=network, sweeps=sweeps)
     chosen = kind.configured(ac_config)
     if check_fallback(fallback) and isinstance(chosen, Ac):
         chosen = chosen.with_fallback()
@@ -353,10 +345,3 @@ def _checked_samples(
     if len(p) == 0:
         raise InputError("there is no sample to fit to; give some hundreds at least")
     return p, q
-
-
-def _samples_around_loads(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
-    """Every load scaled by itself, -1 to 2 times its nominal value (reverse flow included), by a fixed seed."""
-    n_samples = min(4096, max(512, SAMPLE_VALUES // feeder.n_bus))
-    factors = np.random.default_rng(0).uniform(-1.0, 2.0, (2, n_samples, feeder.n_bus))
-    return -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar

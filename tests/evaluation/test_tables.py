@@ -59,7 +59,7 @@ def make_trajectory(run: str = "controlled", scenario: Scenario = TINY, **change
         "local_reward": np.array([[-1.0, -2.0], [-103.0, -104.0], [-100.0, -100.0], [-0.5, -0.25]]),
     }
     fields |= changes
-    for name, wanted in wanted_arrays(scenario, np.shape(fields["vm_pu"])[1], 4).items():
+    for name, wanted in wanted_arrays(scenario, np.shape(fields["vm_pu"])[1], 0, 4).items():
         fields.setdefault(name, np.zeros([size or 1 for size in wanted.shape], wanted.kind))
     return Trajectory(
         run=run, scenario=scenario, power_flow="ac", bus_labels=(10, 20, 30), profiles_sha256="", **fields

@@ -32,9 +32,9 @@ ROOT = Path(__file__).parents[2]
 CALLS = 50
 JITTED = type(jax.jit(len))
 CHECKED: dict[str, Callable[..., Any]] = {}  # by module and qualified name, once wrapped
-SHAPED = {
-    f"{kind}[" for kind in ("Bool", "Float", "Int", "Integer", "Key", "Num", "Shaped", "UInt8")
-}  # in annotations; classes too
+MAY_STATE_SHAPE: dict[Any, bool] = {}  # by annotation
+KINDS = ("Bool", "Float", "Int", "Integer", "Key", "Num", "Shaped", "UInt8")
+SHAPED = {f"{kind}[" for kind in KINDS}  # in annotations; classes too
 
 
 def check_shapes() -> None:
@@ -146,9 +146,8 @@ def misfit(value: Any, hint: Any) -> str | None:
         return _first({f"[{name!r}]": misfit(one, parts[-1]) for name, one in value.items()})
     if parts and isinstance(value, Sequence) and not isinstance(value, str):
         return _first({f"[{i}]": misfit(one, parts[0]) for i, one in enumerate(value)})
-    kind = typing.get_origin(hint) or hint  # a generic's class
-    has_fields = inspect.isclass(kind) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))
-    if has_fields and isinstance(value, kind):
+    kind = _kind_of(hint)
+    if _has_fields(kind) and isinstance(value, kind):
         by_itself = jax.tree_util.all_leaves([value])  # no pytree: a call may take two records of different days
         with jaxtyped("context") if by_itself else nullcontext():
             return _misfit_of_fields(value, hints_of(kind))
@@ -158,6 +157,29 @@ def misfit(value: Any, hint: Any) -> str | None:
 def _misfit_of_fields(value: Any, hints: Mapping[str, Any]) -> str | None:
     own = {name: getattr(value, name) for name in hints if hasattr(value, name)}
     return _first({f".{name}": misfit(one, hints[name]) for name, one in own.items() if one is not None})
+
+
+def _may_state_shape(hint: Any) -> bool:
+    """Whether an annotation, a part of it or a field of its states a shape."""
+    if hint not in MAY_STATE_SHAPE:
+        MAY_STATE_SHAPE[hint] = False  # while its own fields are looked at, which may have it again
+        kind = _kind_of(hint)
+        parts = (*typing.get_args(hint), *(hints_of(kind).values() if _has_fields(kind) else ()))
+        MAY_STATE_SHAPE[hint] = _states_shape(hint) or any(
+            _may_state_shape(part)
+            for part in parts
+            if not isinstance(part, list)  # arguments of a callable
+        )
+    return MAY_STATE_SHAPE[hint]
+
+
+def _kind_of(hint: Any) -> Any:
+    """A generic's class, or the annotation itself."""
+    return typing.get_origin(hint) or hint
+
+
+def _has_fields(kind: Any) -> bool:
+    return inspect.isclass(kind) and (dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"))
 
 
 def _may_be(value: Any, part: Any) -> bool:

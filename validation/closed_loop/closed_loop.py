@@ -208,15 +208,20 @@ class _Loop:
     def _set_points(self, row: int, delivered: Named) -> SetPoints:
         """Return one step's set-points, made in the same way as a recorded step's."""
         one: Keywords = {name: value[None] for name, value in delivered.items()}
-        one |= {name: getattr(self.trajectory, name)[row : row + 1] for name in ("demand", "load_q_factor")}
-        return set_points_of(dataclasses.replace(self.trajectory, **one), self.record.feeder)
+        recorded = self.trajectory.rows(slice(row, row + 1))
+        return set_points_of(dataclasses.replace(recorded, **one), self.record.feeder)
 
     def _as_trajectory(self, arrays: Named, status: np.ndarray) -> Trajectory:
         """Make a trajectory of what was played, costs and all."""
         trajectory, scenario, limits = self.trajectory, self.scenario, self.scenario.limits
         inside = (arrays["vm_pu"] >= limits.hard_min_pu) & (arrays["vm_pu"] <= limits.hard_max_pu)
-        grid_state = {"converged": status == OK, "violated": np.asarray(~inside.all(axis=1))}
-        changed: Keywords = {"power_flow": "pandapower", **grid_state, **arrays}
+        violated, limited, branch_i_ka = ~inside.all(axis=1), self.record.limited, arrays.pop("branch_i_ka")
+        loading_percent = None if limited is None else limited.percent_of(branch_i_ka)
+        if limited is not None and loading_percent is not None:
+            violated |= limited.above(loading_percent, limited.hard_percent).any(axis=1)
+        grid_state = {"converged": status == OK, "violated": np.asarray(violated)}
+        changed: Keywords = {"power_flow": "pandapower", "branch_loading_percent": loading_percent}
+        changed |= {**grid_state, **arrays}
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
         names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]
         needed = {name: np.asarray(arrays[name], float) for name in names}

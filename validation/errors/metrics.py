@@ -104,6 +104,7 @@ class Series:
     outside_hard: Bool[np.ndarray, "n_steps n_node"]
     recorded_outside_band: Bool[np.ndarray, "n_steps n_node"]
     outside_band: Bool[np.ndarray, "n_steps n_node"]
+    loadings: Loadings | None = None  # None: nothing is limited
 
     __repr__ = one_line
 
@@ -185,8 +186,12 @@ def _cost(record: Record, grid: Trajectory | Replay) -> Float[np.ndarray, " n_st
 
 
 def _counts(trajectory: Trajectory, replayed: Replay) -> Keywords:
-    answers = np.column_stack(
-        [getattr(trajectory, name) for name in ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")]
+    names = (
+        "vm_pu",
+        "loss_mw",
+        "slack_p_mw",
+        "slack_q_mvar",
+        *(["branch_loading_percent"] if trajectory.branches else []),
     )
     answers = np.column_stack([getattr(trajectory, name) for name in names])
     always = np.column_stack(
@@ -204,8 +209,14 @@ def _counts(trajectory: Trajectory, replayed: Replay) -> Keywords:
 
 
 def _errors(trajectory: Trajectory, replayed: Replay) -> Keywords:
-    names = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar")
-    return {name: summarise(getattr(trajectory, name), getattr(replayed, name)) for name in names}
+    errors = {name: summarise(getattr(trajectory, name), getattr(replayed, name)) for name in ("vm_pu", "loss_mw")}
+    for name, held in (("slack_p_mw", "held_p_mw"), ("slack_q_mvar", "held_q_mvar")):
+        recorded, pandapower = getattr(trajectory, name), getattr(replayed, name)
+        if getattr(replayed, held) is not None:  # each that holds a voltage has to deliver what it does in pandapower
+            recorded = np.column_stack([recorded, getattr(trajectory, held)])
+            pandapower = np.column_stack([pandapower, getattr(replayed, held)])
+        errors[name] = summarise(recorded, pandapower)
+    return errors
 
 
 def _side_by_side(trajectory: Trajectory, replayed: Replay, series: Series) -> Keywords:

@@ -7,6 +7,7 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 from validation.recompute.loading import limited_of
 from validation.recompute.observations import observation_size
@@ -34,7 +35,8 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
         )
     if trajectory.nodes != feeder.nodes:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
-    _check_branches(where, trajectory, feeder)
+    has_loading = trajectory.branch_loading_percent is not None
+    _check_branches(where, trajectory.scenario, trajectory.branches, has_loading, feeder)
     _check_arrays(where, trajectory, feeder)
     _check_days(where, trajectory)
     for name, values in set_points_of(trajectory, feeder).arrays().items():
@@ -45,12 +47,14 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
             raise InputError(f"{where}: {name} at step {bad[0][0]} is not finite; it cannot be replayed")
 
 
-def _check_branches(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
-    limited = limited_of(trajectory.scenario, feeder)
+def _check_branches(
+    where: str, scenario: Scenario, branches: tuple[str, ...], has_loading: bool, feeder: Feeder
+) -> None:
+    limited = limited_of(scenario, feeder)
     names = () if limited is None else limited.names
-    if trajectory.branches != names or (trajectory.branch_loading_percent is None) != (limited is None):
+    if branches != names or has_loading != (limited is not None):
         raise InputError(
-            f"{where} has loadings of {len(trajectory.branches)} branches, and its scenario limits {len(names)} of "
+            f"{where} has loadings of {len(branches)} branches, and its scenario limits {len(names)} of "
             f"feeder {feeder.name!r}; record it again"
         )
 

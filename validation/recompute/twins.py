@@ -14,7 +14,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute import devices
 from validation.recompute.device_solar import recorded_solar, solar_columns
-from validation.recompute.devices.twin import FeedIn, Part, SomeDevice, SomeStore, SomeTwin
+from validation.recompute.devices.twin import FeedIn, Part, Sets, SomeDevice, SomeStore, SomeTwin
 
 
 def _packaged() -> dict[str, SomeTwin]:
@@ -56,6 +56,11 @@ def twins_of(scenario: Scenario) -> list[tuple[SomeTwin, tuple[SomeDevice, ...]]
 def feed_ins_of(scenario: Scenario) -> list[tuple[FeedIn, tuple[SomeDevice, ...]]]:
     """Kinds that feed in, or draw, power of their own, with their devices."""
     return [(twin.feed_in, own) for twin, own in twins_of(scenario) if twin.feed_in is not None]
+
+
+def sets_of(scenario: Scenario) -> list[tuple[Sets, tuple[SomeDevice, ...]]]:
+    """Kinds that set ratios or shunts of the grid, with their devices; those without devices are left out."""
+    return [(twin.sets, own) for twin, own in twins_of(scenario) if twin.sets is not None and own]
 
 
 def stores_of(scenario: Scenario) -> list[tuple[str, SomeStore, tuple[SomeDevice, ...]]]:

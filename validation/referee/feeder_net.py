@@ -140,7 +140,8 @@ def _line(feeder: Feeder, branch: int) -> Keywords:
     }
 
 
-def _transformer(feeder: Feeder, branch: int) -> Keywords:
+def transformer_row(feeder: Feeder, branch: int) -> Keywords:
+    """Return the parameters of a branch as one of pandapower's transformers."""
     assert feeder.transformers is not None  # `is_transformer` said so
     start, end = _ends(feeder, branch)
     name = f"branch {feeder.bus_labels[start]}-{feeder.bus_labels[end]}"

@@ -84,6 +84,7 @@ class PandapowerNet:
     trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
     supply: Supply
     feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
+    sets: tuple[SetRows, ...]  # positions of tap changers and shunts
     needs: Keywords  # options of runpp that this grid needs
 
     __repr__ = one_line

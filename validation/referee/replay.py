@@ -37,6 +37,8 @@ class Replay:
     surplus_mw: Float[np.ndarray, " n_steps"]  # power that nobody accounts for
     status: Shaped[np.ndarray, " n_steps"]  # ok, not_converged, non_finite or unsupplied
     attempts: Int[np.ndarray, " n_steps"]  # power flows tried, 1 unless the first failed
+    held_p_mw: Float[np.ndarray, "n_steps n_held"] | None = None  # delivered where voltages beside the slack's are held
+    held_q_mvar: Float[np.ndarray, "n_steps n_held"] | None = None
 
     __repr__ = one_line
 
@@ -110,7 +112,7 @@ def replay_record(record: Record, spread: Spread, on_step: OnStep | None = None)
 
 
 def _surplus_mw(record: Record, solved: Solved) -> Float[np.ndarray, " n_steps"]:
-    """Import and injections without what shunts and losses take."""
+    """Import, generation and injections without what shunts and losses take."""
     shunts = record.feeder.shunts
     shunts_mw = 0.0 if shunts is None else solved["vm_pu"] ** 2 @ np.asarray(shunts.p_mw, float)
     held = record.feeder.held

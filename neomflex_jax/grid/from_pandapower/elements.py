@@ -63,8 +63,11 @@ def _motors(rows: Rows) -> np.ndarray:
     return p_mw + 1j * np.abs(p_mw) * np.sqrt(1 / cos_phi**2 - 1)
 
 
-def elements_of(net: pandapowerNet, label_of: Mapping[int, int]) -> Elements:
-    """Return the elements in service at the buses that have a label in the feeder."""
+def elements_of(net: pandapowerNet, label_of: Mapping[int, int], slack_bus: int, beside_slack_mw: float) -> Elements:
+    """Return the elements in service at the buses that have a label in the feeder.
+
+    Generators at the slack's bus, which hold no voltage there, are one static generator of `beside_slack_mw`.
+    """
     found = []
     following = {table: max(Rows.of(net, table).numbers_of_rows, default=-1) + 1 for table in SIGNS}
     for rows, table, power_mva in drawn_by(net):

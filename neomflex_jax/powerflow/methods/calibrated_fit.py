@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.linear import enter_linear, keep_voltages, linear_flows
@@ -21,6 +22,7 @@ from neomflex_jax.powerflow.methods.results import bus_current
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
 
+SAMPLE_VALUES = 2_000_000  # buses times samples of a fit around the loads: some 100 MB of features
 LIGHT = 0.05  # of the mean |J0|^2: much lighter flows count no more than this one
 RIDGE = 1e-5  # relative to each feature's sum of squares
 TINY = 1e-30
@@ -88,3 +90,10 @@ def _gains(jr: Array, ji: Array, squared: Array, keep: Array) -> Array:
     missing = jnp.einsum("nb,nbi,nb->bi", weight, scaled, squared - lossless)
     more = jnp.linalg.solve(gram, missing[..., None])[..., 0] * inverse
     return more.T + jnp.array([1.0, 0.0, 0.0], more.dtype)[:, None]
+
+
+def samples_around_loads(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+    """Return injections p and q, (n_samples, n_node): every load times -1 to 2, by a fixed seed."""
+    n_samples = min(4096, max(512, SAMPLE_VALUES // feeder.n_bus))
+    factors = np.random.default_rng(0).uniform(-1.0, 2.0, (2, n_samples, feeder.n_bus))
+    return -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar
