@@ -18,6 +18,7 @@ from neomflex_jax.powerflow import (
     nominal_power_flow,
     power_flow,
 )
+from neomflex_jax.powerflow.stability import on_stable_branch
 from neomflex_jax.scenario import Scenario, load_scenario
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "load_scenario",
     "make",
     "nominal_power_flow",
+    "on_stable_branch",
     "power_flow",
     "register_device",
     "register_observation",

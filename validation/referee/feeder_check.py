@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,8 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow import power_flow
+from neomflex_jax.powerflow import PowerFlowResult, power_flow
+from neomflex_jax.powerflow.stability import on_stable_branch
 from validation.referee.feeder_net import net_from_feeder, runpp_needs, shares_in_percent
 from validation.referee.net_agreement import check_agreement
 from validation.referee.runpp import RUNPP_OPTIONS
@@ -41,6 +42,7 @@ SIGNED_FACTORS = (-1.0, 1.0)  # the same in every second random case, where elem
 Q_FACTORS = (-0.5, 1.5)
 GENERATION = 2.0  # in every second random case: up to this many times the mean load of a bus, at every bus
 MOST_SAMPLES = 100_000
+MOST_JUDGED = 10  # cases whose stability is looked at, a determinant each
 BRANCHES = ("line", "trafo", "trafo3w", "impedance")
 
 
@@ -68,6 +70,7 @@ class FeederCheck:
     feeder: Feeder
     own: Answers
     pandapower: Answers
+    unstable: tuple[int, ...] = ()  # cases solved here alone, behind the collapse of voltages, of the first few
 
     __repr__ = one_line
 
@@ -168,7 +171,20 @@ def check_feeder(
     ]
     for values in own.values():
         values[~ok] = np.nan
-    return FeederCheck(feeder, Answers(**own), theirs)
+    check = FeederCheck(feeder, Answers(**own), theirs)
+    alone = np.flatnonzero(check.own.solved & ~check.pandapower.solved)[:MOST_JUDGED]
+    return replace(check, unstable=_unstable(feeder, flow, alone))
+
+
+def _unstable(feeder: Feeder, flow: PowerFlowResult, cases: np.ndarray) -> tuple[int, ...]:
+    """Find which cases are on no stable branch; none where the feeder has no solution without load to tell it by."""
+    if not len(cases):
+        return ()
+    try:
+        stable = on_stable_branch(feeder, np.asarray(flow.vm_pu)[cases], np.asarray(flow.va_degree)[cases])
+    except InputError:
+        return ()
+    return tuple(cases[~stable].tolist())
 
 
 def random_injections(feeder: Feeder, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

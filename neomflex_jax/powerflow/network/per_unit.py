@@ -327,6 +327,26 @@ def _held_network(
     return held_network(feeder, r, x, ratio, half, own)
 
 
+def admittances(feeder: Feeder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return a feeder's bus admittances on the host, nothing scaled, and what its buses are.
+
+    Returns
+    -------
+    y, start, is_external, is_generator
+        Complex (n_bus, n_bus) per unit; voltages with those that are held, complex (n_bus,); bool (n_bus,) each.
+    """
+    z_base_ohm = feeder.vn_kv[np.array(feeder.topology.to_bus)] ** 2 / feeder.s_base_mva
+    from_ratio = None
+    if feeder.transformers is not None:
+        turned = -feeder.transformers.shift_degree * (np.pi / 180.0)
+        from_ratio = (1.0 / feeder.transformers.ratio, turned)
+    r, x = feeder.r_ohm / z_base_ohm, feeder.x_ohm / z_base_ohm
+    held = _held_network(feeder, r, x, _charging(feeder, z_base_ohm, None), from_ratio, _shunt(feeder, None))
+    n = feeder.n_bus
+    y = held.y[:n, :n].T + 1j * held.y[:n, n:].T
+    return y, held.voltage[:n] + 1j * held.voltage[n:], np.array(held.is_external), np.array(held.is_generator)
+
+
 def _cartesian(magnitude: HostArray, angle: HostArray) -> Pair:
     xp = np if isinstance(magnitude, np.ndarray) and isinstance(angle, np.ndarray) else jnp
     return magnitude * xp.cos(angle), magnitude * xp.sin(angle)
