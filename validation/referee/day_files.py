@@ -50,7 +50,7 @@ class DayFiles:
     key: str  # of the grid
     n_bus: int
     n_branch: int
-    n_held: int
+    n_held: int = 0
 
     def read(self, day: SetPoints) -> Solved | None:
         """Read a day's answers; None if there are none that can be trusted."""
