@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
+from result_fields import FIELDS
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
@@ -17,7 +18,6 @@ from neomflex_jax.powerflow import METHODS, PowerFlow, bind
 from neomflex_jax.powerflow.batch import _solve_at_once
 
 pytestmark = pytest.mark.usefixtures("float64")
-FIELDS = [field.name for field in dataclasses.fields(nf.PowerFlowResult)]
 Injections = tuple[np.ndarray, np.ndarray]
 
 

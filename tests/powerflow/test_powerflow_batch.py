@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from result_fields import FIELDS
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
@@ -11,7 +12,6 @@ from neomflex_jax.powerflow import PowerFlow, batch, bind, piece_sizes
 
 CHUNK = 64
 SIZES = (1, 7, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5)
-FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 MIXED = 1e-12  # cases iterate together, so one may have gone a step farther than it had to
 
 

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, radial_feeder
 from random_feeders import MESHED, RADIAL, build, injections, structure
+from result_fields import FIELDS
 
 import neomflex_jax as nf
 from neomflex_jax.powerflow import PowerFlow, piece_sizes
 from neomflex_jax.powerflow.methods.calibrated import SWEPT_FIELDS
 from neomflex_jax.powerflow.sweeps.depth_first import FIRST, GATHERS, HANDS_ON, LEAF, depth_first
-
-FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 
 
 def drawn(feeder: nf.Feeder, n_cases: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

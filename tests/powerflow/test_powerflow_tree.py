@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 from radial_trees import SHAPES, Shape, any_tree, chain, radial_feeder
+from result_fields import FIELDS
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
@@ -22,8 +23,6 @@ from neomflex_jax.powerflow.network.tree import TreeNetwork
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 from synthetic_feeder import benchmark_feeder
-
-FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 
 
 def assert_tree_equals_dense(feeder: nf.Feeder) -> None:

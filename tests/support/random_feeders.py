@@ -17,7 +17,6 @@ from neomflex_jax.powerflow import bind
 
 N_CASES = 3
 TIGHT = nf.AcConfig(tolerance_pu=1e-13, max_iterations=200)
-FIELDS = tuple(nf.PowerFlowResult.__dataclass_fields__)
 LEVELS_KV = (110.0, 20.0, 0.4)
 SHIFT_DEGREE = (0.0, 150.0)  # of the transformers down to each level but the first
 RADIAL, MESHED = (7, 10, 11), (101, 105)  # structures of the quick run
