@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from random_feeders import FIELDS, TIGHT, build, injections, structure
+from random_feeders import TIGHT, build, injections, structure
+from result_fields import FIELDS
 
 import neomflex_jax as nf
 from neomflex_jax.powerflow import bind
