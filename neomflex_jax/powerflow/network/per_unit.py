@@ -328,12 +328,9 @@ def _held_network(
 
 
 def admittances(feeder: Feeder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return a feeder's bus admittances on the host, nothing scaled, and what its buses are.
+    """Return y, start, is_external and is_generator of a feeder's buses on the host, nothing scaled.
 
-    Returns
-    -------
-    y, start, is_external, is_generator
-        Complex (n_bus, n_bus) per unit; voltages with those that are held, complex (n_bus,); bool (n_bus,) each.
+    Complex (n_bus, n_bus) per unit; voltages with those that are held, complex (n_bus,); bool (n_bus,) each.
     """
     z_base_ohm = feeder.vn_kv[np.array(feeder.topology.to_bus)] ** 2 / feeder.s_base_mva
     from_ratio = None
