@@ -33,15 +33,17 @@ class NewScenario:
     """
 
     source: Annotated[str, tyro.conf.arg(name="from")]
-    """A packaged feeder's name, a feeder folder, a pandapower net.json, a MATPOWER case (.m, .mat), a folder in MAPDN's
-    layout, simbench:CODE, or pandapower:FUNCTION, such as 'pandapower:create_cigre_network_mv(with_der="pv_wind")'."""
+    """A packaged feeder's name, a feeder folder, a pandapower net.json, a MATPOWER case (.m, .mat), or one of these:
+    A folder in MAPDN's layout.
+    simbench:CODE, such as simbench:1-LV-semiurb4--1-no_sw.
+    pandapower:FUNCTION, such as 'pandapower:create_cigre_network_mv(with_der="pv_wind")'."""
     output: Path
     """The TOML file to write; its name becomes the scenario's."""
     agents: int = 3
     """How many agents to share the feeder among; at most one for each bus with load."""
     take_devices: MayOmit[Literal["all", "none", "sgen"]] = None
-    """Make devices of the net's own: its PV (sgen), or its PV and storages (all). If not given, all where series come
-    along, and none elsewhere."""
+    """Make devices of the net's own: its PV (sgen), or its PV and storages (all).
+    If not given, all where series come along, and none elsewhere."""
     pv_share: float = 0.8
     """Active power of new PV over the feeder's nominal load, if every agent gets some."""
     battery_share: float = 0.4
