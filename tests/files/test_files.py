@@ -18,6 +18,7 @@ from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.files.tables import read_table
 from neomflex_jax.files.text import read_text
 from neomflex_jax.files.toml_lines import read_toml
+from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.resources import scenario_folder
 from neomflex_jax.scenario.parts import Territory
 
@@ -266,7 +267,7 @@ def test_a_feeder_of_many_buses_that_are_one_is_checked_in_a_few_looks_at_each()
     Counted.asked = 0
     branches = [(0, 1)]
     with pytest.raises(InputError, match="listed more than once"):
-        nf.grid.build.build_feeder(
+        build_feeder(
             name="many",
             bus_labels=labels,
             vn_kv=np.ones(10_000),
