@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_feeders import (
     ANY_STRUCTURE,
-    FIELDS,
     MESHED,
     PROPERTY,
     RADIAL,
@@ -21,6 +20,7 @@ from random_feeders import (
     structure,
 )
 from reference_flow import ReferenceFlow, branch_admittances, solve_reference
+from result_fields import FIELDS
 
 import neomflex_jax as nf
 
