@@ -8,69 +8,33 @@ inrush and what harmonics do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import Array
+from jaxtyping import Float
 
-from neomflex_jax.devices.checks import check_above_zero, check_name
-from neomflex_jax.devices.device import (
-    Control,
-    CostTerm,
-    Delivery,
-    Device,
-    Observable,
-    Recorded,
-    StepColumns,
-    Surroundings,
-    Turn,
-)
-from neomflex_jax.devices.options import stacked
-from neomflex_jax.devices.stepped import StepStore, at_first, check_steps, limits_of, move
-
-
-class CapacitorParams(NamedTuple):
-    """Fields of `CapacitorBank` as arrays (n_bank,)."""
-
-    steps: np.ndarray
-    step_mvar: np.ndarray
-    operation_cost: np.ndarray
-    delay: np.ndarray
-    most: np.ndarray  # operations a day, infinite: no limit
-
-
-def _from_zero(request: Array) -> Array:
-    """The request, 0 where it is below, with its own derivative there too."""
-    return jax.lax.stop_gradient(jnp.maximum(request, 0.0)) + (request - jax.lax.stop_gradient(request))
-
-
-def _operations(params: CapacitorParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
-    return jnp.abs(delivered.recorded["capacitor_moved"]) * params.operation_cost
+from neomflex_jax.devices.checks import check_above_zero
+from neomflex_jax.devices.device import Control, Observable
+from neomflex_jax.devices.stepped import StepParams, SteppedDevice, operations_term, recorded_steps
 
 
 @dataclass(frozen=True)
-class CapacitorBank(Device):
+class CapacitorBank(SteppedDevice):
     """A capacitor bank: its bus (by label) and its steps."""
 
     table: ClassVar = "capacitor_banks"
     noun: ClassVar = "capacitor bank"
     prefix: ClassVar = "capacitor"
-    turn: ClassVar = Turn.GRID
+    word: ClassVar = "steps"
+    step_field: ClassVar = "step_mvar"
+    both_ways: ClassVar = False
     controls: ClassVar = (
         Control("capacitor_target", "share of the steps switched in; 0 and below: none", lasting=True),
     )
-    recorded: ClassVar = (
-        Recorded("capacitor_steps", "steps", "switched in after the step", before="capacitor_steps_before"),
-        Recorded("capacitor_moved", "steps", "operations, negative where steps were switched out"),
-        Recorded("capacitor_wait", "steps", "steps of the day in which it may not switch yet"),
-        Recorded("capacitor_made", "operations", "operations of the day so far"),
-    )
+    recorded: ClassVar = recorded_steps("capacitor", "steps")
     observables: ClassVar = (Observable("steps of {}", "of all", 0.0, 1.0),)
-    costs: ClassVar = (CostTerm("capacitor_operations", _operations, priced=lambda bank: bank.operation_cost > 0),)
+    costs: ClassVar = (operations_term("capacitor"),)
     table_families: ClassVar = (("capacitor_bus_", "_steps"), ("capacitor_bus_", "_operations"))
 
     bus: int
@@ -82,79 +46,11 @@ class CapacitorBank(Device):
     name: str = ""
 
     def __post_init__(self) -> None:
-        device = f"capacitor bank at bus {self.bus}"
-        check_steps(
-            device,
-            steps=self.steps,
-            delay=self.delay,
-            operations_per_day=self.operations_per_day,
-            operation_cost=self.operation_cost,
-        )
-        check_above_zero(device, step_mvar=self.step_mvar)
-        check_name(device, self.name)
+        where = f"capacitor bank at bus {self.bus}"
+        self.check(where)
+        check_above_zero(where, step_mvar=self.step_mvar)
 
     @staticmethod
-    def stack(devices: Sequence[CapacitorBank]) -> CapacitorParams:
-        """Parameters as new arrays."""
-        limits = np.array([limits_of(bank.delay, bank.operations_per_day) for bank in devices]).reshape(-1, 2)
-        return stacked(CapacitorParams, devices, delay=limits[:, 0].copy(), most=limits[:, 1].copy())
-
-    @staticmethod
-    def step(
-        params: CapacitorParams, requests: Mapping[str, Array], store: StepStore, around: Surroundings
-    ) -> Delivery:
-        """Switch towards the steps asked for."""
-        after, moved, clipped = move(
-            store,
-            _from_zero(requests["capacitor_target"]) * params.steps,
-            around.step,
-            span=params.steps,
-            delay=params.delay,
-            most=params.most,
-            in_service=around.in_service,
-        )
-        recorded = {"capacitor_moved": moved, "capacitor_wait": after.wait, "capacitor_made": after.made}
-        shunt_mvar = after.position * params.step_mvar
-        return Delivery(jnp.zeros_like(moved), None, after, clipped, recorded, shunt_mvar=shunt_mvar)
-
-    @staticmethod
-    def first(params: CapacitorParams) -> StepStore:
-        """Have no step switched in."""
-        return at_first(len(params.steps))
-
-    @staticmethod
-    def random(key: Array, params: CapacitorParams) -> StepStore:
-        """Draw the number of steps."""
-        drawn = jax.random.uniform(key, params.steps.shape, minval=-0.5, maxval=0.5)
-        return at_first(len(params.steps))._replace(position=jnp.round(params.steps / 2 + drawn * params.steps))
-
-    @staticmethod
-    def middle(params: CapacitorParams) -> StepStore:
-        """Have half of the steps switched in."""
-        return at_first(len(params.steps))._replace(position=jnp.asarray(np.round(params.steps / 2)))
-
-    @staticmethod
-    def at_rest(store: StepStore) -> StepStore:
-        """Keep the steps, free to switch."""
-        return at_first(len(store.position))._replace(position=store.position)
-
-    @staticmethod
-    def kept(store: StepStore) -> dict[str, Array]:
-        """Record the steps."""
-        return {"capacitor_steps": store.position}
-
-    @staticmethod
-    def observe(params: CapacitorParams, store: StepStore) -> tuple[Array, ...]:
-        """See the share of the steps."""
-        return (store.position / params.steps,)
-
-    @staticmethod
-    def step_columns(
-        devices: Sequence[CapacitorBank], recorded: Mapping[str, np.ndarray], load_p_mw: np.ndarray
-    ) -> StepColumns:
-        """Columns of the step table: steps and operations."""
-        columns = {}
-        for index, bank in enumerate(devices):
-            columns[f"capacitor_bus_{bank.bus}_steps"] = recorded["capacitor_steps"][:, index]
-            columns[f"capacitor_bus_{bank.bus}_operations"] = np.abs(recorded["capacitor_moved"][:, index])
-        return StepColumns({}, columns)
+    def grid_effect(params: StepParams, position: Float[Array, " n_device"]) -> dict[str, Float[Array, " n_device"]]:
+        """Return the shunts."""
+        return {"shunt_mvar": position * params.step_size}

@@ -1,26 +1,43 @@
 """What moves in whole steps: a position, a pause between moves, a limit of operations a day.
 
-A request r in -1..1 stands for a position of the range, rounded to the nearest. The position goes there if the pause
-after the last move is over, as far as the day's operations last; one operation moves it by one step. Derivatives pass
-the rounding as if it were not there, so that a learner by gradients feels which way a position should go, while what is
-played and recorded is whole. Source: the straight-through estimator, Y. Bengio, N. Leonard, A. Courville, "Estimating
-or propagating gradients through stochastic neurons for conditional computation", 2013.
+A request r in -1..1 asks for the position ``round(r N)`` of a range up to N; where the range begins at 0, r below 0
+asks for 0. The position goes there if the pause after the last move is over, as far as the day's operations last; one
+operation moves it by one step. Derivatives pass rounding and range as if they were not there, so that a learner by
+gradients feels which way a position should go, while what is played and recorded is whole. Source: the straight-through
+estimator, Y. Bengio, N. Leonard, A. Courville, "Estimating or propagating gradients through stochastic neurons for
+conditional computation", 2013.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
+from jaxtyping import Float
 
-from neomflex_jax.devices.checks import check_not_negative, refuse
+from neomflex_jax.devices.checks import check_name, check_not_negative, refuse
+from neomflex_jax.devices.device import CostTerm, Delivery, Device, Recorded, StepColumns, Surroundings, Turn
+from neomflex_jax.devices.figures import Look
+from neomflex_jax.devices.options import stacked
 
 MOST_STEPS = 1000  # of a range: more is a mistake in units
+
+
+class StepParams(NamedTuple):
+    """Fields of stepped devices as arrays (n_device,)."""
+
+    lowest: np.ndarray  # position
+    steps: np.ndarray  # highest position
+    step_size: np.ndarray  # in the unit of the kind's field
+    operation_cost: np.ndarray
+    delay: np.ndarray  # steps of the day from a move to the next at the earliest
+    most: np.ndarray  # operations a day, infinite: no limit
 
 
 class StepStore(NamedTuple):
@@ -39,66 +56,162 @@ class Moved(NamedTuple):
     clipped: Array  # share of the range asked for and not reached
 
 
-def move(
-    store: StepStore,
-    wanted: Array,
-    around_step: ArrayLike,
-    *,
-    span: np.ndarray,
-    delay: np.ndarray,
-    most: np.ndarray,
-    in_service: ArrayLike,
-) -> Moved:
-    """Move towards positions wanted, (n_device,), which need not be whole.
+class SteppedDevice(Device):
+    """What kinds of devices with a position have in common; they are dataclasses with the fields named here."""
 
-    Parameters
-    ----------
-    span
-        Positions of the whole range, by which `clipped` is a share.
-    delay
-        Steps of the day from a move to the next at the earliest.
-    most
-        Operations a day; infinite: no limit.
-    """
-    target = rounded(wanted)
-    made = jnp.where(jnp.asarray(around_step) == 0, 0.0, store.made)
-    may = (store.wait <= 0) & in_service
-    left = jnp.where(may, jnp.asarray(most) - made, 0.0)
+    turn: ClassVar = Turn.GRID
+    word: ClassVar[str]  # for positions, in names of columns and records
+    step_field: ClassVar[str]  # which field says how much a step is
+    both_ways: ClassVar[bool]  # positions -steps..steps; if not, 0..steps
+
+    steps: int
+    delay: int
+    operations_per_day: int | None
+    operation_cost: float
+
+    def check(self, where: str) -> None:
+        """Raise `InputError` unless the common fields are usable; `where` names the device."""
+        for name, value in (("steps", self.steps), ("delay", self.delay)):
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_STEPS:
+                raise refuse(where, f"be a whole number in 1..{MOST_STEPS}", **{name: value})
+        limit = self.operations_per_day
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            allowed = "be a whole number of at least 1; leave it out for no limit"
+            raise refuse(where, allowed, operations_per_day=limit)
+        check_not_negative(where, operation_cost=self.operation_cost)
+        check_name(where, self.name)
+
+    def look(self, recorded: Mapping[str, float]) -> Look:
+        """Return its position, the symbol filled by its place in the range."""
+        position = recorded[f"{self.prefix}_{self.word}"]
+        lowest = -self.steps if self.both_ways else 0
+        return Look((position - lowest) / (self.steps - lowest), ((position, "steps"),))
+
+    @staticmethod
+    def grid_effect(params: StepParams, position: Float[Array, " n_device"]) -> dict[str, Float[Array, " n_device"]]:
+        """Return what positions set in the grid: `tap_ratio` or `shunt_mvar` of a `Delivery`, by that name."""
+        raise NotImplementedError
+
+    @classmethod
+    def stack(cls, devices: Sequence[SteppedDevice]) -> StepParams:
+        """Parameters as new arrays."""
+        return stacked(
+            StepParams,
+            devices,
+            lowest=[-float(device.steps) if cls.both_ways else 0.0 for device in devices],
+            step_size=[float(getattr(device, cls.step_field)) for device in devices],
+            most=[float(device.operations_per_day or math.inf) for device in devices],
+        )
+
+    @classmethod
+    def step(
+        cls,
+        params: StepParams,
+        requests: Mapping[str, Array],
+        store: StepStore,
+        around: Surroundings,
+    ) -> Delivery:
+        """Move towards the position asked for; the grid has that of the new position."""
+        wanted = requests[cls.controls[0].name] * params.steps
+        after, moved, clipped = move(params, store, wanted, around)
+        recorded = {"moved": moved, "wait": after.wait, "made": after.made}
+        return Delivery(
+            jnp.zeros_like(moved),
+            None,
+            after,
+            clipped,
+            {f"{cls.prefix}_{what}": values for what, values in recorded.items()},
+            **cls.grid_effect(params, after.position),
+        )
+
+    @staticmethod
+    def first(params: StepParams) -> StepStore:
+        """Position 0, free to move."""
+        return _free(jnp.zeros(len(params.steps)))
+
+    @staticmethod
+    def random(key: Array, params: StepParams) -> StepStore:
+        """Draw a position of the range."""
+        positions = params.steps - params.lowest + 1.0
+        share = jax.random.uniform(key, params.steps.shape)
+        return _free(jnp.minimum(params.lowest + jnp.floor(share * positions), params.steps))
+
+    @staticmethod
+    def middle(params: StepParams) -> StepStore:
+        """Stand in the middle of the range."""
+        return _free(jnp.asarray(np.round((params.lowest + params.steps) / 2)))
+
+    @staticmethod
+    def at_rest(store: StepStore) -> StepStore:
+        """Stand where it stood, free to move."""
+        return _free(store.position)
+
+    @classmethod
+    def kept(cls, store: StepStore) -> dict[str, Float[Array, " n_device"]]:
+        """Record the position."""
+        return {f"{cls.prefix}_{cls.word}": store.position}
+
+    @staticmethod
+    def observe(params: StepParams, store: StepStore) -> tuple[Float[Array, " n_device"], ...]:
+        """See the position as a share of the highest."""
+        return (store.position / params.steps,)
+
+    @classmethod
+    def step_columns(
+        cls,
+        devices: Sequence[SteppedDevice],
+        recorded: Mapping[str, Float[np.ndarray, "n_steps n_device"]],
+        load_p_mw: Float[np.ndarray, "n_steps n_device"],
+    ) -> StepColumns:
+        """Columns of the step table: position and operations."""
+        columns = {}
+        for index, device in enumerate(devices):
+            bus = f"{cls.prefix}_bus_{device.bus}"
+            columns[f"{bus}_{cls.word}"] = recorded[f"{cls.prefix}_{cls.word}"][:, index]
+            columns[f"{bus}_operations"] = np.abs(recorded[f"{cls.prefix}_moved"][:, index])
+        return StepColumns({}, columns)
+
+
+def recorded_steps(prefix: str, word: str) -> tuple[Recorded, ...]:
+    """Return what every step records of a kind with this prefix and this word for positions."""
+    return (
+        Recorded(f"{prefix}_{word}", "steps", "position after the step", before=f"{prefix}_{word}_before"),
+        Recorded(f"{prefix}_moved", "steps", "operations, negative where the position fell"),
+        Recorded(f"{prefix}_wait", "steps", "steps of the day in which it may not move yet"),
+        Recorded(f"{prefix}_made", "operations", "operations of the day so far"),
+    )
+
+
+def operations_term(prefix: str) -> CostTerm:
+    """Return the term of the reward that charges a kind's operations."""
+
+    def amount(params: StepParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
+        return jnp.abs(delivered.recorded[f"{prefix}_moved"]) * params.operation_cost
+
+    return CostTerm(f"{prefix}_operations", amount, priced=lambda device: device.operation_cost > 0)
+
+
+def move(params: StepParams, store: StepStore, wanted: Float[Array, " n_device"], around: Surroundings) -> Moved:
+    """Move towards positions wanted, which need neither be whole nor in the range."""
+    target = _rounded(wanted, params)
+    made = jnp.where(jnp.asarray(around.step) == 0, 0.0, store.made)
+    may = (store.wait <= 0) & around.in_service
+    left = jnp.where(may, jnp.asarray(params.most) - made, 0.0)
     moved = jnp.clip(target - store.position, -left, left)
     operations = jax.lax.stop_gradient(jnp.abs(moved))
-    wait = jnp.where(operations > 0, jnp.asarray(delay) - 1.0, jnp.maximum(store.wait - 1.0, 0.0))
-    missed = jnp.where(in_service, jnp.abs(target - store.position - moved), 0.0)
-    return Moved(StepStore(store.position + moved, wait, made + operations), moved, missed / span)
+    wait = jnp.where(operations > 0, jnp.asarray(params.delay) - 1.0, jnp.maximum(store.wait - 1.0, 0.0))
+    missed = jnp.where(around.in_service, jnp.abs(target - store.position - moved), 0.0)
+    after = StepStore(store.position + moved, wait, made + operations)
+    return Moved(after, moved, missed / (params.steps - params.lowest))
 
 
-def rounded(values: Array) -> Array:
-    """The nearest whole numbers, with the derivative of the values themselves."""
-    return jax.lax.stop_gradient(jnp.round(values)) + (values - jax.lax.stop_gradient(values))  # whole: x - x is 0
+def _rounded(wanted: Array, params: StepParams) -> Array:
+    """Return the nearest position of the range, with the derivative of what is wanted."""
+    wanted_alone = jax.lax.stop_gradient(wanted)
+    position = jnp.clip(jnp.round(wanted_alone), params.lowest, params.steps)
+    return position + (wanted - wanted_alone)  # whole: x - x is 0
 
 
-def at_first(n_device: int) -> StepStore:
-    """Position 0, free to move."""
-    nothing = jnp.zeros(n_device)
-    return StepStore(nothing, nothing, nothing)
-
-
-def limits_of(delay: int, operations_per_day: int | None) -> tuple[float, float]:
-    """Delay, and operations a day with infinity for no limit."""
-    return float(delay), math.inf if operations_per_day is None else float(operations_per_day)
-
-
-def check_steps(
-    device: str, *, delay: int, operations_per_day: int | None, operation_cost: float, **steps: int
-) -> None:
-    """Raise `InputError` unless numbers of steps are whole and at least 1, and so are delay and limit.
-
-    `steps` names the field that counts the range.
-    """
-    for name, value in (steps | {"delay": delay}).items():
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_STEPS:
-            raise refuse(device, f"be a whole number in 1..{MOST_STEPS}", **{name: value})
-    limit = operations_per_day
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        allowed = "be a whole number of at least 1; leave it out for no limit"
-        raise refuse(device, allowed, operations_per_day=limit)
-    check_not_negative(device, operation_cost=operation_cost)
+def _free(position: ArrayLike) -> StepStore:
+    position = jnp.asarray(position, float)
+    return StepStore(position, jnp.zeros_like(position), jnp.zeros_like(position))

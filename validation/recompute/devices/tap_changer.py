@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-import numpy as np
-
 from neomflex_jax.devices import TapChanger
-from neomflex_jax.scenario import Scenario
-from validation.recompute.devices.twin import Part, Sets, Twin
-from validation.recompute.stepped import Position, steps_excess
+from validation.recompute.devices.twin import Sets
+from validation.recompute.stepped import Position, SteppedTwin
 
 
-class TapPosition(Position):
+class TapPosition(Position[TapChanger]):
     """The position."""
 
     entry: ClassVar = "tap"
@@ -22,23 +18,20 @@ class TapPosition(Position):
     moved: ClassVar = "tap_moved"
 
 
-class TapChangerTwin(Twin[TapChanger]):
+class TapChangerTwin(SteppedTwin[TapChanger]):
     """Tap changers as the referee has them."""
 
     table: ClassVar = "tap_changers"
+    stem: ClassVar = "tap"
+    position: ClassVar = "tap_position"
     delivered: ClassVar = ("tap_moved", "tap_wait", "tap_made")
     remembered: ClassVar = ("tap_wait", "tap_made")
     store: ClassVar = TapPosition()
     sets: ClassVar = Sets("tap_position", tap=lambda tap: (tap.from_bus, tap.to_bus, tap.step_percent))
 
-    def excess(self, part: Part[TapChanger]) -> np.ndarray:
-        """Return by how many steps each step is outside range, pause and limit, (n,)."""
-        return steps_excess(part, "tap", part["tap_position"], -part.device.steps)
-
-    def costs(self, device: TapChanger, scenario: Scenario, recorded: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield the cost of operations, (n,)."""
-        if device.operation_cost:
-            yield device.operation_cost * np.abs(recorded["tap_moved"])
+    def lowest(self, device: TapChanger) -> int:
+        """Return the other end of the range."""
+        return -device.steps
 
 
 TWIN = TapChangerTwin()
