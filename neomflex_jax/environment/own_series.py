@@ -21,6 +21,7 @@ from neomflex_jax.profiles import (
     Wanted,
     assign,
     assign_solar,
+    check_plain_clock,
     read_profiles,
     read_profiles_by_element,
     resolve_profiles,
@@ -30,6 +31,7 @@ from neomflex_jax.profiles.by_element import element_series
 from neomflex_jax.profiles.config import PLAIN, SOLAR_TABLES
 from neomflex_jax.profiles.split import Split
 from neomflex_jax.profiles.table import read_columns, read_split
+from neomflex_jax.resources import PROFILES, packaged_profiles
 from neomflex_jax.scenario import Scenario
 
 MOST_NAMED = 4
@@ -64,11 +66,13 @@ def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Pr
     Raises
     ------
     InputError
-        As `read_profiles` and `read_profiles_by_element`.
+        As `read_profiles`, `check_plain_clock` and `read_profiles_by_element`.
     """
     if scenario.series != PLAIN:
         return read_profiles_by_element(path, _wanted(scenario, feeder), feeder.nodes)
     profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
+    if path not in map(packaged_profiles, PROFILES):  # whose clocks are in order
+        check_plain_clock(path, scenario.step_hours)
     return with_own_generation(profiles, assigned_elements(scenario, feeder), feeder.nodes)
 
 

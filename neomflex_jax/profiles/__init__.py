@@ -10,6 +10,7 @@ from neomflex_jax.profiles.profiles import (
     read_profiles_by_element,
     resolve_profiles,
 )
+from neomflex_jax.profiles.series_clock import check_plain_clock
 from neomflex_jax.profiles.table import Wanted
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Wanted",
     "assign",
     "assign_solar",
+    "check_plain_clock",
     "doubts_of",
     "profiles_hash",
     "read_profiles",

@@ -24,7 +24,7 @@ from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.folders.cache import cache_folder
 from neomflex_jax.profiles.step_rows import Reading, StepRows, read_step_rows
 
-FORMAT = 1
+FORMAT = 2
 SMALLEST_BYTES = 8 * MIB  # of a table; a smaller one is read in a second
 MOST_BYTES = 16 * 1024 * MIB  # of an array
 MOST_KEPT_BYTES = 8 * 1024 * MIB  # of all files together; the oldest go first
@@ -66,9 +66,10 @@ def _load(file: Path, stated: str, reading: Reading) -> StepRows:
             raise InputError(f"{file}: of another table")
         told = stored.text("told", MOST_TOLD_BYTES)
         first_day = stored.text("first_day", MOST_TOLD_BYTES)
+        left_out = int(stored.read("days_left_out", Wanted("i", ()), MIB))
         common = stored.read("common", Wanted("f", (None, len(reading.common))), MOST_BYTES)
         own = stored.read("own", Wanted("f", (len(common), len(reading.own))), MOST_BYTES)
-    return StepRows(common, own, tuple(told.splitlines()), first_day)
+    return StepRows(common, own, tuple(told.splitlines()), first_day, left_out)
 
 
 def _save(file: Path, stated: str, rows: StepRows) -> None:
@@ -76,6 +77,7 @@ def _save(file: Path, stated: str, rows: StepRows) -> None:
         "stated": np.array(stated),
         "told": np.array("\n".join(rows.told)),
         "first_day": np.array(rows.first_day),
+        "days_left_out": np.array(rows.days_left_out),
         "common": rows.common,
         "own": rows.own,
     }

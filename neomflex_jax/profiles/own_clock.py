@@ -5,17 +5,24 @@ Days are counted by a clock that never changes: the zone's winter time, or the t
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError, shown, shown_list
+from neomflex_jax.files.tables import number_in
 
 DAY_MINUTES = 1440.0
 MOST_NAMED = 4
+Unit = Literal["s", "ms", "us", "ns"]
+EPOCH: dict[float, Unit] = {1e17: "ns", 1e14: "us", 1e11: "ms", 1e8: "s"}  # numbers from here on count since 1970
+DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +36,15 @@ class OwnClock:
     minutes: np.ndarray  # (n_rows,) by the clock that days are counted by, from some midnight
     first_day: str = ""  # date of the day that the first row begins, by the same clock
     told: tuple[str, ...] = ()  # what the reader should know
+    is_utc: bool = False  # days are counted in UTC, for the times state several distances from it
 
     def _at(self, row: int) -> str:
         return f"{self.path}: line {self.lines[row]}, time column {self.column!r}: {shown(self.texts[row])}"
 
     def check_order(self) -> float:
         """Return the minutes between rows, once every row is known to follow the one before by just as many.
+
+        Whole days may be left out between two days.
 
         Raises
         ------
@@ -51,12 +61,19 @@ class OwnClock:
             raise InputError(f"{self._at(row + 1)} goes back; sort the rows by time{hint}")
         for row in np.flatnonzero(apart == 0)[:1]:
             raise InputError(f"{self._at(row + 1)} stands twice; keep one row a time{hint}")
+        apart = apart - DAY_MINUTES * _days_left_out(apart, step)
         for row in np.flatnonzero(np.abs(apart - step) > 1e-6 * step)[:1]:
             missing = apart[row] / step - 1
             gap = f"comes {apart[row]:g} minutes after the row before, and most rows {step:g}"
             more = f" ({missing:g} rows are missing)" if missing == round(missing) > 0 else ""
             raise InputError(f"{self._at(row + 1)} {gap}{more}; fill the gap, or leave out its days{hint}")
         return step
+
+    @property
+    def days_left_out(self) -> int:
+        """Number of days that are missing between the first and the last."""
+        apart = np.diff(self.minutes)
+        return int(_days_left_out(apart, float(np.median(apart))).sum())
 
     def check_midnight(self, step_minutes: float) -> None:
         """Make sure that the first row is a day's first: at midnight, or its step's end."""
@@ -65,6 +82,7 @@ class OwnClock:
             late = f"is {begins // 60:02.0f}:{begins % 60:02.0f} of the day by which days are counted"
             first = np.flatnonzero(self.minutes % DAY_MINUTES == 0)
             advice = f"; begin with line {self.lines[first[0]]}, {self.texts[first[0]]}" if len(first) else ""
+            advice += "; or count them by a zone's clock: [profiles] timezone = 'Europe/Berlin'" if self.is_utc else ""
             raise InputError(f"{self._at(0)} {late}, and days begin with the first row{advice}")
 
 
@@ -97,13 +115,17 @@ def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray
         counted = times.tz_localize(None) if times.tz is not None else times
     minutes = np.asarray((counted - counted[0].normalize()) / pd.Timedelta(minutes=1), float)
     first_day = str(counted[0].round("D").date())  # a first row may be a step before midnight
-    return OwnClock(path, column, texts, lines, minutes, first_day, tuple(told))
+    is_utc = not timezone and str(times.tz) == "UTC"
+    return OwnClock(path, column, texts, lines, minutes, first_day, tuple(told), is_utc)
 
 
-def parsed_times(texts: tuple[str, ...]) -> pd.DatetimeIndex:
+def parsed_times(texts: Sequence[str]) -> pd.DatetimeIndex:
     """Times, NaT where a cell is none; with a zone if they state one, in UTC then if they state several."""
-    day_first = any("." in text for text in texts[:1])
     index = pd.Index(texts)
+    if texts and (unit := epoch_unit(texts[0])) is not None:
+        numbers = pd.Index([number_in(text) for text in texts])
+        return pd.to_datetime(numbers, unit=unit, errors="coerce", utc=True)
+    day_first = is_day_first(texts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas says that it guesses
         try:
@@ -113,6 +135,30 @@ def parsed_times(texts: tuple[str, ...]) -> pd.DatetimeIndex:
         except ValueError:  # of several zones
             pass
         return pd.DatetimeIndex(pd.to_datetime(index, format="mixed", dayfirst=day_first, errors="coerce", utc=True))
+
+
+def epoch_unit(cell: str) -> Unit | None:
+    """Return the unit in which a number counts the time since 1970, None if it is too small for that, or no number."""
+    value = number_in(cell)
+    return next((unit for least, unit in EPOCH.items() if value >= least), None)
+
+
+def is_day_first(texts: Sequence[str]) -> bool:
+    """Return True if dates begin with the day: as written with dots, or as what makes days follow each other."""
+    if not texts or not (found := DAY_AND_MONTH.match(texts[0])):
+        return False
+    pairs = {found.groups() for found in map(DAY_AND_MONTH.match, texts) if found}
+    first, second = ({int(pair[place]) for pair in pairs} for place in (0, 2))
+    if max(first) > 12 or max(second) > 12:
+        return max(first) > 12
+    return found[2] == "." or len(first) > len(second)
+
+
+def _days_left_out(apart: np.ndarray, step: float) -> np.ndarray:
+    """Return the whole days between each row and the next beyond a step, where a day of rows ends; 0 elsewhere."""
+    days = (apart - step) / DAY_MINUTES
+    is_last = np.arange(1, len(apart) + 1) % (DAY_MINUTES / step) == 0 if step > 0 else np.zeros(len(apart), bool)
+    return np.where(is_last & (days > 0) & (np.abs(days - np.round(days)) < 1e-6), np.round(days), 0.0)
 
 
 def _localised(
@@ -161,9 +207,15 @@ def rows_a_step(clock: OwnClock, step_hours: float, steps_per_day: int, how: str
         If the clock is none, or its days do not begin at midnight; if the steps differ and `how` is empty, the
         scenario's is no multiple of the clock's, or rows are left over.
     """
-    own, step = clock.check_order(), 60.0 * step_hours
-    if abs(steps_per_day * step - DAY_MINUTES) < 1e-6:
+    own = clock.check_order()
+    if abs(60.0 * step_hours * steps_per_day - DAY_MINUTES) < 1e-6:
         clock.check_midnight(own)
+    return check_step(clock, own, step_hours, how)
+
+
+def check_step(clock: OwnClock, own: float, step_hours: float, how: str) -> int:
+    """Return how many rows, `own` minutes apart, make a step of the scenario; errors as in `rows_a_step`."""
+    step = 60.0 * step_hours
     if abs(own - step) <= 1e-6 * step:
         return 1
     stated = f"{clock.path}: time column {clock.column!r} has steps of {own:g} minutes; the scenario's are {step:g}"

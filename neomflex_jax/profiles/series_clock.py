@@ -1,24 +1,25 @@
-"""What a series' own clock says, where it has one: steps and days are counted by rows, whatever the clock."""
+"""A plain series' own clock, where it has one: dates and times must agree with rows taken as the steps of days."""
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from neomflex_jax.errors import InputError
 from neomflex_jax.files.tables import first_rows
+from neomflex_jax.files.wide_tables import read_wide
+from neomflex_jax.profiles.own_clock import DAY_MINUTES, EPOCH, check_step, epoch_unit, is_day_first, own_clock
 
-Unit = Literal["s", "ms", "us", "ns"]
 MOST_READ = 3000  # rows from the beginning: days of minutes, months of half-hours
 MOST_CELLS = 200_000  # of a wide table fewer
 WORDS = ("time", "date", "stamp", "utc", "datum", "zeit", "uhr")
-EPOCH: dict[float, Unit] = {1e17: "ns", 1e14: "us", 1e11: "ms", 1e8: "s"}  # numbers from here on count since 1970
-DAY_MINUTES = 1440.0
 DATED = re.compile(r"\d[-./]\d.*\d:\d\d")  # a date, then a time of day
 
 
@@ -29,7 +30,7 @@ class Clock:
     column: str
     step_minutes: float
     first_minute: float  # of the day
-    is_dated: bool = False  # whether its cells have a date and a time of day
+    is_dated: bool = False  # its cells have a date and a time of day
 
     def doubts(self, n_rows: int, steps_per_day: int, step_hours: float) -> list[str]:
         """Return how this clock contradicts rows taken as the steps of whole days; empty if it does not."""
@@ -50,19 +51,49 @@ class Clock:
         return []
 
 
-def read_clock(path: Path) -> Clock | None:
-    """Find a CSV file's time column by its name and cells; None if there is none that can be read."""
+def check_plain_clock(path: Path, step_hours: float) -> None:
+    """Refuse a plain file whose dates and times are not in order, leave gaps, or have other steps than the scenario.
+
+    Whole days may be left out. A file without dates and times has no clock to read.
+
+    Raises
+    ------
+    InputError
+        Naming line and time, and what to write.
+    """
+    found = read_clock(path)
+    if found is None or not found.is_dated:
+        return
+    table = read_wide(path, (), found.column)
+    try:
+        clock = own_clock(path, found.column, table.texts, table.lines, "")
+        check_step(clock, clock.check_order(), step_hours, "")
+    except InputError as error:
+        raise InputError(f"{error}; or [profiles] ignore = [{found.column!r}] takes rows as steps") from None
+
+
+def read_clock(path: Path, ignore: Sequence[str] = ()) -> Clock | None:
+    """Find a CSV file's time column by its name and cells; None if there is none that can be read.
+
+    Parameters
+    ----------
+    ignore
+        Patterns of columns that it cannot be.
+    """
     n_columns = max(len(first_rows(path, 0)[0]), 1)
     header, rows = first_rows(path, min(MOST_READ, MOST_CELLS // n_columns + 3))
     for place, name in enumerate(header):
         if name and not any(word in name.lower() for word in WORDS):
+            continue
+        if any(fnmatchcase(name, pattern) for pattern in ignore):
             continue
         if not name and place:  # a first column without a name is an index that was saved along
             continue
         cells = [row[place].strip() for row in rows if place < len(row)]
         minutes = _minutes(cells)
         if minutes is not None and (step := _step(minutes)) is not None:
-            return Clock(name, step, _minute_of_day(cells[0]), DATED.search(cells[0]) is not None)
+            is_dated = DATED.search(cells[0]) is not None or epoch_unit(cells[0]) is not None
+            return Clock(name, step, _minute_of_day(cells[0]), is_dated)
     return None
 
 
@@ -80,7 +111,7 @@ def _minutes(cells: list[str]) -> np.ndarray | None:
             if unit:
                 times = pd.to_datetime(pd.Index(numbers), unit=unit, errors="coerce", utc=True)
             else:
-                day_first = any("." in cell for cell in cells[:1])
+                day_first = is_day_first(cells)
                 times = pd.to_datetime(pd.Index(cells), format="mixed", dayfirst=day_first, errors="coerce", utc=True)
     except (ValueError, OverflowError, TypeError):
         return None

@@ -41,6 +41,7 @@ class StepRows(NamedTuple):
     own: np.ndarray  # (n_rows, n_own), in memory that JAX takes over as it is
     told: tuple[str, ...]  # what the reader should know, one text each
     first_day: str = ""  # its date, empty without a time column
+    days_left_out: int = 0  # between the first and the last
 
 
 def jax_float() -> str:
@@ -69,7 +70,7 @@ def read_step_rows(path: Path, reading: Reading) -> StepRows:
     told, clock = seen.checked(reading.fill), times.checked()
     if clock is None:
         return StepRows(common[:n_rows], own[:n_rows], tuple(told))
-    return StepRows(common[:n_rows], own[:n_rows], (*told, *clock.told), clock.first_day)
+    return StepRows(common[:n_rows], own[:n_rows], (*told, *clock.told), clock.first_day, clock.days_left_out)
 
 
 @dataclass

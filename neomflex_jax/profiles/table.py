@@ -23,6 +23,7 @@ from neomflex_jax.profiles.split import Split, split_days, words_by_day
 from neomflex_jax.profiles.step_rows import Reading, jax_float
 
 BLOCK_ROWS = 1024
+MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Columns:
     names: tuple[str, ...]  # of the columns that elements and devices follow
     own: np.ndarray  # (n_rows, n_names) theirs
     first_day: str  # its date, empty if the table has none
+    days_left_out: int
 
 
 def read_columns(path: Path, wanted: Wanted) -> Columns:
@@ -75,7 +77,7 @@ def read_columns(path: Path, wanted: Wanted) -> Columns:
         columns[DEMAND] = _demand_of_loads(wanted, columns, own, rows.own)
     if SOLAR not in columns:
         columns[SOLAR] = _solar_of_devices(wanted, own, rows.own)
-    return Columns(columns, own, rows.own, rows.first_day)
+    return Columns(columns, own, rows.own, rows.first_day, rows.days_left_out)
 
 
 def read_split(path: Path, wanted: Wanted, columns: Columns) -> Split:
@@ -89,6 +91,11 @@ def read_split(path: Path, wanted: Wanted, columns: Columns) -> Split:
     config, n_days, words = wanted.config, len(columns.own) // wanted.steps_per_day, None
     if abs(wanted.step_hours * wanted.steps_per_day - 24.0) > 1e-6:
         raise InputError(f"{path}: days by rule are of 24 hours; the scenario's have other lengths")
+    if columns.days_left_out and any(config.rules.values()):
+        advice = "add them, or let a column say which part each day is in: [profiles] split_column"
+        raise InputError(
+            f"{path}: rules of days need days in a row, and {columns.days_left_out} are left out; {advice}"
+        )
     if config.split_column:
         cells = [text for block in blocks_of(path, (), config.split_column) for text in block.texts]
         words = words_by_day(str(path), config.split_column, cells, n_days)
@@ -114,10 +121,15 @@ def _common(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...
 
 
 def _check_all_used(path: Path, header: Sequence[str], config: SeriesConfig, used: set[str | None]) -> None:
-    for name in header:
-        if name and name not in used and not any(fnmatchcase(name, pattern) for pattern in config.ignore):
-            advice = f"map an element to it, or say [profiles] ignore = [{name!r}]"
-            raise InputError(f"{path}: nobody uses column {shown(name)}; {advice}")
+    unused = [name for name in header if name and name not in used and not _is_ignored(config, name)]
+    if unused:
+        advice = f"map an element to it, or say [profiles] ignore = [{unused[0]!r}]"
+        others = f"; likewise {shown_list(map(shown, unused[1:MOST_NAMED]))}" if unused[1:] else ""
+        raise InputError(f"{path}: nobody uses column {shown(unused[0])}; {advice}{others}")
+
+
+def _is_ignored(config: SeriesConfig, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in config.ignore)
 
 
 def _time_column(path: Path, config: SeriesConfig) -> str | None:
@@ -125,9 +137,10 @@ def _time_column(path: Path, config: SeriesConfig) -> str | None:
     if config.time_column:
         return config.time_column
     if is_parquet(path):
-        if (column := parquet_time_column(path)) is not None:
+        column = parquet_time_column(path)
+        if column is not None and not _is_ignored(config, column):
             return column
-    elif (found := read_clock(path)) is not None and found.column and found.is_dated:
+    elif (found := read_clock(path, config.ignore)) is not None and found.column and found.is_dated:
         return found.column
     for name in ("timezone", "resample"):
         if getattr(config, name):

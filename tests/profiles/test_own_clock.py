@@ -13,7 +13,7 @@ from neomflex_jax.profiles import Profiles, SeriesConfig, Wanted, read_profiles_
 NAIVE = "%Y-%m-%d %H:%M"
 
 
-def read(folder: Path, table: pd.DataFrame, step_hours: float = 1.0, **config: str) -> Profiles:
+def read(folder: Path, table: pd.DataFrame, step_hours: float = 1.0, **config: object) -> Profiles:
     """Write a table and read it hour by hour, if not said otherwise."""
     path = folder / "series.csv"
     table.to_csv(path, index=False)
@@ -80,6 +80,20 @@ def test_a_clock_that_is_none_is_refused_with_its_line(mistake: str, tmp_path: P
     change, told = BAD_TIMES[mistake]
     with pytest.raises(nf.InputError, match=told):
         read(tmp_path, hours(change(days("2025-06-12", 2))))
+
+
+def test_whole_days_may_be_left_out_but_not_where_rules_count_them(tmp_path: Path) -> None:
+    times = days("2025-06-12", 5, 15)
+    table = hours(times[:96].append(times[288:]))
+    assert read(tmp_path, table, resample="mean").n_days == 3
+    with pytest.raises(nf.InputError, match=r"2 are left out; .* split_column"):
+        read(tmp_path, table, resample="mean", test=["week 2 of 2"])
+
+
+def test_days_counted_in_utc_are_pointed_to_a_zone(tmp_path: Path) -> None:
+    times = days("2025-03-29", 3, 15, zone="Europe/Berlin")
+    with pytest.raises(nf.InputError, match=r"is 23:00 of the day .*\[profiles\] timezone = 'Europe/Berlin'"):
+        read(tmp_path, hours(times, "%Y-%m-%d %H:%M%z"), 0.25)
 
 
 @pytest.mark.parametrize("n_rows", [30, 10])

@@ -1,4 +1,4 @@
-"""A series' own clock is not read; where it says something else than its rows are taken for, that is told."""
+"""A plain series' own clock: what contradicts rows taken as the steps of whole days is refused, or told."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.environment.make import scenario_profiles
-from neomflex_jax.profiles import doubts_of, read_profiles, resolve_profiles
+from neomflex_jax.fields import with_overrides
+from neomflex_jax.profiles import check_plain_clock, doubts_of, read_profiles, resolve_profiles
 from neomflex_jax.profiles.series_clock import read_clock
 
 
@@ -67,15 +68,52 @@ def test_what_is_no_clock_for_sure_is_left_alone(columns, tmp_path):
     assert read_clock(written(tmp_path, columns)) is None
 
 
-def test_quarter_hours_read_as_half_hours_are_told_with_numbers(tmp_path):
+def test_quarter_hours_are_not_read_as_half_hours(tmp_path):
     path = written(tmp_path, {"timestamp": series(15, FORMS["ISO"])})
     scenario = nf.load_scenario("neom33")
-    with pytest.warns(UserWarning) as caught:
+    with pytest.raises(nf.InputError) as caught:
         scenario_profiles(scenario, path)
-    (told,) = (str(one.message) for one in caught)
+    told = str(caught.value)
     assert told.startswith(f"{path}: time column 'timestamp' has steps of 15 minutes; the scenario's are 30")
-    assert "the file's clock is not read, and 4 days by its clock are played as 8" in told
+    assert "[profiles] resample = 'mean' takes the mean of 2 rows" in told
     assert "step_hours = 0.25 and steps_per_day = 96" in told
+    assert "ignore = ['timestamp'] takes rows as steps" in told
+
+
+@pytest.mark.parametrize(("field", "value", "n_days"), [("resample", "mean", 4), ("ignore", ("timestamp",), 8)])
+def test_each_advice_is_taken(field, value, n_days, tmp_path):
+    path = written(tmp_path, {"timestamp": series(15, FORMS["ISO"])})
+    scenario = with_overrides(nf.load_scenario("neom33"), {field: value})
+    assert scenario_profiles(scenario, path).n_days == n_days
+
+
+MISTAKES = {
+    "goes back": (lambda rows: [*rows[:5], rows[6], rows[5], *rows[7:]], r"line 8, .* goes back; sort the rows"),
+    "twice": (lambda rows: [*rows[:6], rows[5], *rows[7:]], r"line 8, .* stands twice; keep one row a time"),
+    "a gap": (lambda rows: [*rows[:6], *rows[8:]], r"line 8, .* 90 minutes after .*2 rows are missing"),
+    "no time": (lambda rows: [*rows[:6], "noon", *rows[7:]], r"line 8, time column 'Time': 'noon' is no date and time"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_plain_files_clock_that_is_none_is_refused_with_its_line(mistake, tmp_path):
+    change, told = MISTAKES[mistake]
+    path = written(tmp_path, {"Time": change(list(series(30, FORMS["ISO"])))})
+    with pytest.raises(nf.InputError, match=told):
+        check_plain_clock(path, 0.5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("start", ["2025-06-12", "2025-06-02"])
+def test_whole_days_may_be_left_out_however_times_are_written(form, start, tmp_path):
+    times = series(30, FORMS[form], days=8, start=start)
+    check_plain_clock(written(tmp_path, {"Time": pd.concat([times[:48], times[96:192], times[336:]])}), 0.5)
+
+
+def test_summer_time_in_a_plain_file_is_pointed_to(tmp_path):
+    times = pd.date_range("2025-10-26", periods=96, freq="30min", tz="Europe/Berlin").strftime("%Y-%m-%d %H:%M")
+    with pytest.raises(nf.InputError, match=r"goes back.*\[profiles\] timezone = 'Europe/Berlin'"):
+        check_plain_clock(written(tmp_path, {"Time": times}), 0.5)
 
 
 def test_the_advice_is_right(tmp_path):
@@ -94,6 +132,7 @@ def test_a_day_that_begins_at_six_is_told(tmp_path):
 def test_nothing_is_said_of_the_packaged_series(name):
     path = resolve_profiles(name)
     assert read_clock(path) is not None
+    check_plain_clock(path, 0.5)
     assert not doubts_of(path, read_profiles(path), 0.5)
 
 

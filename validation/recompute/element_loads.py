@@ -111,7 +111,7 @@ def _resampled(scenario: Scenario, table: pd.DataFrame, times: pd.DatetimeIndex)
     if series.timezone and times.tz is None:
         times = times.tz_localize(series.timezone, ambiguous="infer").tz_convert("UTC")
     step = pd.Timedelta(hours=scenario.step_hours)
-    return table.set_index(times).resample(step, origin="start").mean().reset_index(drop=True)
+    return table.set_index(times).resample(step, origin="start").mean().dropna(how="all").reset_index(drop=True)
 
 
 def _first_text(path: Path, header: tuple[str, ...], besides: str) -> str | None:
