@@ -38,17 +38,18 @@ def try_kinds(task: Task) -> None:
     InputError
         If a step breaks the protocol, returns a number that is not finite, or an observable leaves its bounds.
     """
-    keys = jax.random.split(jax.random.key(0), TRIES)
     for kind in task.kinds:
-        if not is_packaged(kind):
-            _check_names(kind)
-            delivered, seen = jax.device_get(jax.jit(jax.vmap(partial(_play, task, kind)))(keys))
-            for name, values in delivered.items():
-                _check_finite(f"{_where(kind)}: {name}", values)
-            for observable, values in zip(kind.observables, seen, strict=True):
-                text, unit, low, high = observable
-                named = [Value(text.format(device.label), unit, low, high) for device in task.scenario.of(kind)]
-                _check_bounds(_where(kind), named, values, "observe")
+        if is_packaged(kind):
+            continue
+        _check_names(kind)
+        keys = jax.random.split(jax.random.key(0), TRIES)
+        delivered, seen = jax.device_get(jax.jit(jax.vmap(partial(_play, task, kind)))(keys))
+        for name, values in delivered.items():
+            _check_finite(f"{_where(kind)}: {name}", values)
+        for observable, values in zip(kind.observables, seen, strict=True):
+            text, unit, low, high = observable
+            named = [Value(text.format(device.label), unit, low, high) for device in task.scenario.of(kind)]
+            _check_bounds(_where(kind), named, values, "observe")
 
 
 def _play(task: Task, kind: Kind, key: Array) -> tuple[dict[str, Array], tuple[Array, ...]]:

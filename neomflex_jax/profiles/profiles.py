@@ -85,8 +85,10 @@ class Profiles:
 
     def scaled(self, demand_factor: float, solar_factor: float) -> Profiles:
         """Scale every row; the factors 1 change nothing."""
+        if demand_factor == solar_factor == 1.0:
+            return self
         own = self.by_element
-        if own is not None and (demand_factor, solar_factor) != (1.0, 1.0):
+        if own is not None:
             factors = own.scaled(jnp.array([demand_factor, solar_factor]))
             own = dataclasses.replace(own, values=own.values * factors)
         demand, solar = self.demand * demand_factor, self.solar * solar_factor
