@@ -7,6 +7,7 @@ from reprlib import Repr
 
 MOST_SHOWN = 100  # characters of a value, and names in a list
 MOST_TEXT = 400  # characters of a list or table
+MOST_LISTED, NEAREST = 12, 5  # known names: more are listed elsewhere, and only the nearest are named
 _brief = Repr()
 _brief.maxlevel, _brief.maxstring, _brief.maxother, _brief.maxlong = 4, MOST_SHOWN, MOST_SHOWN, 40
 _brief.maxlist = _brief.maxtuple = _brief.maxdict = _brief.maxset = _brief.maxfrozenset = 20
@@ -42,14 +43,30 @@ def short_path(path: Path) -> str:
     return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}... ({len(text)} characters)"
 
 
-def unknown_name(what: str, name: object, known: Iterable[str]) -> InputError:
-    """Build the error for a name that is none of the known ones, suggesting the nearest."""
+def unknown_name(what: str, name: object, known: Iterable[str], *, listed_by: str = "") -> InputError:
+    """Build the error for a name that is none of the known ones, suggesting the nearest.
+
+    Parameters
+    ----------
+    listed_by
+        Where to see all known names, if anywhere: of many, only the nearest are then named here.
+    """
     names = sorted(known)
-    close: list[str] = []
-    if isinstance(name, str) and len(name) <= MOST_SHOWN:  # looking for the nearest takes the square of the length
-        close = get_close_matches(name, [one for one in names if len(one) <= MOST_SHOWN], n=1)
+    nearest = _nearest(name, names, 0.3)
+    if listed_by and len(names) > MOST_LISTED:
+        listed = f"{shown_list(nearest or names[:NEAREST])}, ... ({len(names)} in all, see {listed_by})"
+    else:
+        listed = shown_list(names)
+    close = _nearest(name, nearest, 0.6)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InputError(f"unknown {what} {shown(name)}; known: {shown_list(names)}.{hint}")
+    return InputError(f"unknown {what} {shown(name)}; known: {listed}.{hint}")
+
+
+def _nearest(name: object, names: Iterable[str], least: float) -> list[str]:
+    """Return the nearest names first, those alone that are as similar as `least`, 0..1."""
+    if not isinstance(name, str) or len(name) > MOST_SHOWN:  # looking for them takes the square of the length
+        return []
+    return get_close_matches(name, [one for one in names if len(one) <= MOST_SHOWN], n=NEAREST, cutoff=least)
 
 
 def reason_of(error: BaseException) -> str:

@@ -94,7 +94,7 @@ def _build(kind: type[T], values: Any, place: _Place) -> T:
     for name in values:
         if name not in fields:
             known = [field.name for field in fields.values() if field.metadata != GATHERED]
-            place.refuse(str(unknown_name("field", name, known)), ": ", (name,))
+            place.refuse(str(unknown_name("field", name, known, listed_by=_fields_in(kind))), ": ", (name,))
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and name not in values:
@@ -208,6 +208,11 @@ def _type_name(kind: Any) -> str:
     return "list" if get_origin(kind) is tuple else getattr(kind, "__name__", str(kind))
 
 
+def _fields_in(kind: type) -> str:
+    """Return the page on which a dataclass of many fields says that they are listed, "" if it says none."""
+    return str(getattr(kind, "fields_in", ""))
+
+
 def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
     """Replace fields by name, in the dataclass itself or in a dataclass it holds (one level down).
 
@@ -223,7 +228,8 @@ def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
     for name in overrides:
         if name not in own and name not in holders:
             hidden = {field.name for field in dataclasses.fields(instance) if field.metadata == GATHERED}  # type: ignore[arg-type]
-            raise unknown_name("field", name, own - hidden | set(holders))
+            known = own - hidden | set(holders)
+            raise unknown_name("field", name, known, listed_by=_fields_in(type(instance)))
     hints = _hints(type(instance))
     top = _Place("")
     changes = {name: _convert(hints[name], value, top / name) for name, value in overrides.items() if name in own}

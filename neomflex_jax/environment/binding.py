@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices.device import Turn
+from neomflex_jax.devices.device import Kind, Turn
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import deliver
 from neomflex_jax.environment.step.disturbances import Today
@@ -36,6 +36,11 @@ def layout_of(scenario: Scenario, feeder: Feeder) -> TerritoryLayout:
     )
 
 
+def kinds_setting_grid(scenario: Scenario) -> tuple[Kind, ...]:
+    """Return the kinds whose devices give the power flow ratios or shunts of each step's own."""
+    return tuple(kind for kind in scenario.kinds if kind.turn == Turn.GRID and scenario.of(kind))
+
+
 def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
     """Bind a method to a scenario's feeder, `calibrated` by a fit to its own injections on these days.
 
@@ -52,7 +57,8 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
             "const_z and const_i columns of net.load to 0, or the share columns of buses.csv"
         )
     taps = tapped_branches(scenario)
-    if any(kind.turn == Turn.GRID and scenario.of(kind) for kind in scenario.kinds):
+    _check_charging(scenario, feeder)
+    if kinds_setting_grid(scenario):
         check_can_be_set(method_named(power_flow) if isinstance(power_flow, str) else type(power_flow.model))
     if isinstance(power_flow, str):
         if method_named(power_flow).fitted:
@@ -63,6 +69,19 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     if power_flow.grid.tap_branches != tap_branches(feeder, taps):
         raise InputError(f"the given power flow does not set the ratios that the devices do; bind it with taps={taps}")
     return power_flow
+
+
+def _check_charging(scenario: Scenario, feeder: Feeder) -> None:
+    """Raise `InputError` on a device that sets the ratio of a line with charging, which no referee could do."""
+    devices = [device for device in scenario.devices if device.tap_branch is not None]
+    for device, branch in zip(devices, tap_branches(feeder, tapped_branches(scenario)), strict=True):
+        if feeder.charging is not None and feeder.charging.b_us[branch] > 0:
+            raise InputError(
+                f"{device.noun} {device.label!r} sets the ratio of branch {feeder.branch_names[branch]} of feeder "
+                f"{feeder.name!r}, a line with charging (b_us = {float(feeder.charging.b_us[branch]):g}); pandapower, "
+                "which judges the results, has ratios at transformers alone, and those have no charging: put it on a "
+                "short branch of its own, in series with the line"
+            )
 
 
 @nan_is_a_value()

@@ -44,7 +44,7 @@ def limited_branches(scenario: Scenario, feeder: Feeder) -> LimitedBranches | No
     limited = closed & np.isfinite(feeder.max_i_ka)
     for name in config.branch_limits:
         if name not in names:
-            raise unknown_name("branch in branch_limits", name, names)
+            raise unknown_name("branch in branch_limits", name, names, listed_by="from_bus-to_bus of the feeder")
         where = f"branch_limits: branch {name} of feeder {feeder.name!r}"
         if not closed[names.index(name)]:
             raise InputError(f"{where} is out of service; leave it out")

@@ -18,7 +18,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Num
 
 from neomflex_jax.environment import Environment, make
-from neomflex_jax.environment.binding import bound_power_flow, sample_injections
+from neomflex_jax.environment.binding import bound_power_flow, kinds_setting_grid, sample_injections
 from neomflex_jax.environment.make import scenario_profiles
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.deviation import Answers, compare, count_violations
@@ -82,10 +82,11 @@ def fidelity(
     Raises
     ------
     InputError
-        If an argument is not usable, or no sample has an AC solution.
+        If an argument is not usable, devices set ratios or shunts, or no sample has an AC solution.
     """
     chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     _check_counts(samples, seed, batch_size)
+    _check_one_grid(chosen)
     feeder, methods = load_feeder(chosen.feeder), _choose_methods(power_flow_methods)
     env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
     if injections is None:
@@ -128,6 +129,18 @@ def _check_counts(samples: int, seed: int, batch_size: int | None) -> None:
     for name, value, least in (("samples", samples, 1), ("seed", seed, 0), ("batch_size", batch_size, 1)):
         if value is not None and value < least:
             raise InputError(f"{name} = {value} must be at least {least}")
+
+
+def _check_one_grid(scenario: Scenario) -> None:
+    """Raise `InputError` if devices set the grid itself, which then is another one in every sample."""
+    setting = kinds_setting_grid(scenario)
+    if setting:
+        tables = ", ".join(f"[[{kind.table}]]" for kind in setting)
+        raise InputError(
+            f"scenario {scenario.name!r}: fidelity compares methods on one grid, and {tables} set ratios or shunts of "
+            "their own in every step, which `ac` and `newton` alone solve; compare on a copy of the scenario without "
+            "these tables, that is with all of them at position 0"
+        )
 
 
 def _choose_methods(names: Sequence[str] | None) -> tuple[str, ...]:

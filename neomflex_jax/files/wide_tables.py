@@ -17,6 +17,7 @@ from neomflex_jax.files.tables import EMPTY_SHARE, number_in, rows_of
 from neomflex_jax.files.text import MIB
 
 BLOCK_CELLS, LEAST_ROWS = 200_000, 16
+FIRST_LINE = 2  # of the rows below a header
 LARGEST = float(np.finfo(np.float32).max)  # arrays are float32 by default
 
 
@@ -27,7 +28,7 @@ class WideTable:
     path: Path
     names: tuple[str, ...]
     values: np.ndarray  # (n_rows, n_columns); NaN where a cell is empty or says so
-    lines: np.ndarray  # (n_rows,) as a text editor counts them
+    lines: np.ndarray  # (n_rows,) as a text editor counts them; see `row_name`
     texts: tuple[str, ...]  # (n_rows,) cells of the column that was kept as text, none otherwise
 
 
@@ -40,12 +41,18 @@ def read_header(path: Path) -> tuple[str, ...]:
     raise InputError(f"{path}: not a readable CSV file (it is empty)")
 
 
+def row_name(path: Path, line: int) -> str:
+    """Return what messages call a row: its line in a CSV file; a Parquet table has rows, which its readers count."""
+    return f"row {line - FIRST_LINE} (from 0)" if is_parquet(path) else f"line {line}"
+
+
 def check_columns(path: Path, header: Sequence[str], wanted: Sequence[str]) -> None:
     """Raise `InputError` unless a header has each of the wanted columns once; names the nearest of a missing one."""
     given = Counter(header)
     for name in wanted:
         if name not in given:
-            raise InputError(f"{path}: {unknown_name('column', name, {one for one in header if one})}")
+            error = unknown_name("column", name, {one for one in header if one}, listed_by="the header")
+            raise InputError(f"{path}: {error}")
         if given[name] > 1:
             raise InputError(f"{path}: column {shown(name)} is given {given[name]} times; keep one")
 
@@ -92,14 +99,14 @@ def blocks_of(path: Path, columns: Sequence[str], text_column: str | None = None
 
 def _parquet_blocks(path: Path, columns: Sequence[str], text_column: str | None, most: int) -> Iterator[WideTable]:
     """Blocks of a Parquet file, whose lines are counted as if its header were the first."""
-    line = 2
+    line = FIRST_LINE
     for values, texts in parquet_batches(path, columns, text_column, most):
         for row, column in np.argwhere(np.abs(values) > LARGEST).tolist():
-            where = f"{path}: line {line + row}, column {shown(columns[column])}"
+            where = f"{path}: {row_name(path, line + row)}, column {shown(columns[column])}"
             raise InputError(f"{where}: {values[row, column]:g} is not a finite number")
         yield WideTable(path, tuple(columns), values, np.arange(line, line + len(values)), tuple(texts))
         line += len(values)
-    if line == 2:
+    if line == FIRST_LINE:
         yield WideTable(path, tuple(columns), np.empty((0, len(columns))), np.zeros(0, int), ())
 
 

@@ -124,7 +124,8 @@ def _columns(field: str, columns: Mapping[str, str], own: Sequence[NamedT], none
             if not own:
                 raise InputError(f"[profiles] {field}: {key!r} means none, for {none}")
             known = [name for each in own for name in (each.name, f"bus {each.bus}", str(each.index))]
-            raise InputError(f"[profiles] {unknown_name(f'element of {field}', key, {name for name in known if name})}")
+            names, where = {name for name in known if name}, "names, buses and rows of the feeder"
+            raise InputError(f"[profiles] {unknown_name(f'element of {field}', key, names, listed_by=where)}")
         kept = by_pattern if is_pattern else exact
         for each in found:
             if each in kept:

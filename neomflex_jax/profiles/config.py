@@ -58,7 +58,8 @@ class SeriesConfig:
         if not 0 <= self.power_factor <= 1:
             raise InputError(f"power_factor = {self.power_factor} must lie in 0..1, 0 for the nominal powers' own")
         if self.timezone and self.timezone not in zoneinfo.available_timezones():
-            raise FieldError(str(unknown_name("timezone", self.timezone, zoneinfo.available_timezones())), "timezone")
+            known, where = zoneinfo.available_timezones(), "zoneinfo.available_timezones()"
+            raise FieldError(str(unknown_name("timezone", self.timezone, known, listed_by=where)), "timezone")
         for name in ("loads", "generators", "storages"):
             for key in getattr(self, f"{name}_q"):
                 if key not in getattr(self, name):

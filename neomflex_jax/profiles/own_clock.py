@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, shown, shown_list
 from neomflex_jax.files.tables import number_in
+from neomflex_jax.files.wide_tables import row_name
 
 DAY_MINUTES = 1440.0
 MOST_NAMED = 4
@@ -39,7 +40,8 @@ class OwnClock:
     is_utc: bool = False  # days are counted in UTC, for the times state several distances from it
 
     def _at(self, row: int) -> str:
-        return f"{self.path}: line {self.lines[row]}, time column {self.column!r}: {shown(self.texts[row])}"
+        place = f"{self.path}: {row_name(self.path, self.lines[row])}"
+        return f"{place}, time column {self.column!r}: {shown(self.texts[row])}"
 
     def check_order(self) -> float:
         """Return the minutes between rows, once every row is known to follow the one before by just as many.
@@ -81,7 +83,9 @@ class OwnClock:
         if min(begins, DAY_MINUTES - begins) > step_minutes * (1 + 1e-9):
             late = f"is {begins // 60:02.0f}:{begins % 60:02.0f} of the day by which days are counted"
             first = np.flatnonzero(self.minutes % DAY_MINUTES == 0)
-            advice = f"; begin with line {self.lines[first[0]]}, {self.texts[first[0]]}" if len(first) else ""
+            advice = ""
+            for row in first[:1]:
+                advice = f"; begin with {row_name(self.path, self.lines[row])}, {self.texts[row]}"
             advice += "; or count them by a zone's clock: [profiles] timezone = 'Europe/Berlin'" if self.is_utc else ""
             raise InputError(f"{self._at(0)} {late}, and days begin with the first row{advice}")
 
@@ -100,12 +104,17 @@ def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray
         On a cell that is no time, or one that does not exist in the zone, naming line and cell.
     """
     where = f"{path}: time column {column!r}"
+
+    def cell(row: int) -> str:
+        return f"{where}: {row_name(path, lines[row])}: {shown(texts[row])}"
+
     times, told = parsed_times(texts), list[str]()
     for row in np.flatnonzero(times.isna())[:1]:
-        raise InputError(f"{path}: line {lines[row]}, time column {column!r}: {shown(texts[row])} is no date and time")
+        place = f"{path}: {row_name(path, lines[row])}, time column {column!r}"
+        raise InputError(f"{place}: {shown(texts[row])} is no date and time")
     if timezone:
         if times.tz is None:
-            times = _localised(where, times, timezone, lines, texts)
+            times = _localised(times, timezone, cell)
         local = times.tz_convert(timezone)
         wall, absolute = (each.tz_localize(None) for each in (local, times.tz_convert("UTC")))
         offset_minutes = np.asarray((wall - absolute) / pd.Timedelta(minutes=1), float)
@@ -161,14 +170,13 @@ def _days_left_out(apart: np.ndarray, step: float) -> np.ndarray:
     return np.where(is_last & (days > 0) & (np.abs(days - np.round(days)) < 1e-6), np.round(days), 0.0)
 
 
-def _localised(
-    where: str, times: pd.DatetimeIndex, timezone: str, lines: np.ndarray, texts: tuple[str, ...]
-) -> pd.DatetimeIndex:
+def _localised(times: pd.DatetimeIndex, timezone: str, cell: Callable[[int], str]) -> pd.DatetimeIndex:
+    """Return times of a zone, which are in summer time where the clock shows an hour for the first time."""
     none = np.asarray(times.tz_localize(timezone, ambiguous=True, nonexistent="NaT").isna())
     for row in np.flatnonzero(none)[:1]:
         why = f"does not exist in {timezone}, whose clocks go forward then"
         winter = "if the file is in winter time all year, state a zone without summer time ('Etc/GMT-1' is UTC+1)"
-        raise InputError(f"{where}: line {lines[row]}: {shown(texts[row])} {why}; {winter}")
+        raise InputError(f"{cell(row)} {why}; {winter}")
     twice = np.flatnonzero(times.tz_localize(timezone, ambiguous="NaT").isna())
     is_summer = np.zeros(len(times), bool)
     for hour in np.split(twice, np.flatnonzero(np.diff(twice) > 1) + 1) if len(twice) else ():
@@ -176,7 +184,7 @@ def _localised(
         if len(back) != 1:
             why = f"is in the hour that {timezone} has twice, and its rows do not stand twice in order"
             advice = "give them once in summer and once in winter time, or state the times with their offset from UTC"
-            raise InputError(f"{where}: line {lines[hour[0]]}: {shown(texts[hour[0]])} {why}; {advice}")
+            raise InputError(f"{cell(hour[0])} {why}; {advice}")
         is_summer[hour[: back[0] + 1]] = True
     return times.tz_localize(timezone, ambiguous=is_summer)
 

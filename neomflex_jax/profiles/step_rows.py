@@ -15,7 +15,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.stored_arrays import aligned_bytes
-from neomflex_jax.files.wide_tables import WideTable, blocks_of, most_rows
+from neomflex_jax.files.wide_tables import WideTable, blocks_of, most_rows, row_name
 from neomflex_jax.profiles.own_clock import OwnClock, own_clock, parsed_times, rows_a_step
 
 
@@ -135,7 +135,8 @@ class _Holes:
             self.has_number |= ~missing.all(axis=0)
             if missing.any() and not self.first:
                 row, column = np.argwhere(missing)[0]
-                self.first = f"{self.path}: line {block.lines[row]}, column {shown(self.names[column])}"
+                place = row_name(self.path, block.lines[row])
+                self.first = f"{self.path}: {place}, column {shown(self.names[column])}"
             self.n_missing += int(missing.sum())
             yield block.values
 

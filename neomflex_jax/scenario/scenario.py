@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from neomflex_jax.devices import Battery, Device, FlexibleLoad, Kind, PvInverter
 from neomflex_jax.devices.registry import STANDING, is_packaged, registered_kinds
@@ -18,7 +18,7 @@ from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_fallback, check_method
 from neomflex_jax.profiles.config import PLAIN, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
-from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
+from neomflex_jax.scenario.device_tables import DEVICE_MODULES, FIELDS_IN, gather_tables
 from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
 from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
@@ -34,6 +34,8 @@ MOST_STEPS = 86_400  # of a day: one a second
 @dataclass(frozen=True)
 class Scenario:
     """Everything that defines a task but the numbers of its feeder and profiles."""
+
+    fields_in: ClassVar = FIELDS_IN
 
     name: str
     feeder: str

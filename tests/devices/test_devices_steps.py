@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -12,6 +13,8 @@ import pytest
 import neomflex_jax as nf
 from neomflex_jax.devices import CapacitorBank, TapChanger
 from neomflex_jax.devices.device import Delivery, Surroundings
+from neomflex_jax.environment.binding import bound_power_flow
+from neomflex_jax.grid.parts import Charging
 
 HEAD = {"bus": 1, "from_bus": 0, "to_bus": 1}
 
@@ -130,3 +133,17 @@ def test_a_position_reaches_the_grid_and_its_cost_the_owner() -> None:
     costs = -0.5 * np.abs(np.array([-4.0, 4.0]) - before)
     assert np.asarray(after["reward_tap_operations"])[:, 0] == pytest.approx(costs)
     assert not np.asarray(after["reward_tap_operations"])[:, 1:].any()
+
+
+def test_a_tap_changer_on_a_line_with_charging_is_refused_for_no_referee_could_have_it() -> None:
+    env = nf.make("neom33", power_flow="lindistflow")
+    b_us = np.zeros(env.feeder.topology.n_branch)
+    b_us[0] = 3.0
+    feeder = dataclasses.replace(nf.load_feeder("case33bw"), charging=Charging(np.zeros_like(b_us), b_us))
+    scenario = nf.load_scenario("neom33", tap_changers=[HEAD])
+    with pytest.raises(
+        nf.InputError, match=r"tap changer 'tap_1' .* branch 0-1 .*charging \(b_us = 3\).*branch of its own"
+    ):
+        bound_power_flow("ac", feeder, scenario, env.profiles)
+    behind = nf.load_scenario("neom33", tap_changers=[{"bus": 2, "from_bus": 1, "to_bus": 2}])
+    assert bound_power_flow("ac", feeder, behind, env.profiles).grid.tap_branches == (1,)

@@ -174,6 +174,13 @@ def test_the_command_writes_what_it_prints(tmp_path: Path, capsys: pytest.Captur
     assert "give --overwrite" in capsys.readouterr().out
 
 
+def test_a_grid_that_devices_set_is_refused_with_what_helps():
+    tap_changers = [{"bus": 1, "from_bus": 0, "to_bus": 1}]
+    scenario = nf.load_scenario("neom33", tap_changers=tap_changers)
+    with pytest.raises(nf.InputError, match=r"\[\[tap_changers\]\] set ratios.*on a copy of the scenario without"):
+        nf.fidelity(scenario, ["ac"], samples=8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -146,6 +146,19 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     assert "Did you mean" not in str(unknown_name("fruit", "xyz", ["pear", "apple"]))
 
 
+def test_of_many_names_that_are_listed_elsewhere_the_nearest_are_named() -> None:
+    known = [f"{letter}-{number}" for letter in "abcdefgh" for number in range(100)]
+    said = str(unknown_name("code", "c-477", known, listed_by="the book"))
+    assert said.startswith("unknown code 'c-477'; known: c-77, c-47") and len(said) < 150
+    assert said.endswith(", ... (800 in all, see the book). Did you mean 'c-77'?")
+    far = str(unknown_name("code", "?", known, listed_by="the book"))
+    assert far == "unknown code '?'; known: a-0, a-1, a-10, a-11, a-12, ... (800 in all, see the book)."
+    assert "a-3," in str(unknown_name("code", "b-477", known[:200])), "without such a place all are named"
+    assert str(unknown_name("code", "a", known[:12], listed_by="the book")).endswith(
+        "known: a-0, a-1, a-10, a-11, a-2, a-3, a-4, a-5, a-6, a-7, a-8, a-9."
+    )
+
+
 # ---- further kinds of fields ----
 
 

@@ -109,5 +109,21 @@ def test_a_mapdn_folder_that_does_not_fit_is_refused(tmp_path):
         open_net(str(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        (["pv_active.csv"], "has load_active.csv, load_reactive.csv, and MAPDN's layout needs pv_active.csv beside"),
+        (["load_active.csv", "model.json"], r"needs load_active.csv, net.json beside it; save the net with pandapower"),
+    ],
+)
+def test_of_a_part_of_mapdns_files_the_missing_ones_are_named(missing, said, tmp_path):
+    write_mapdn(tmp_path)
+    for name in missing:
+        (tmp_path / name).unlink()
+    assert is_net_source(str(tmp_path))
+    with pytest.raises(nf.InputError, match=said):
+        open_net(str(tmp_path))
+
+
 def test_packaged_feeders_and_folders_are_no_nets(tmp_path):
     assert not is_net_source("case33bw") and not is_net_source(str(tmp_path))

@@ -41,7 +41,7 @@ def test_rows_and_times_are_those_of_the_table(zone: str | None, tmp_path: Path)
 def test_a_clock_that_goes_back_is_refused(zone: str, tmp_path: Path) -> None:
     times = pd.date_range("2025-06-12", periods=HOURS, freq="h", tz=zone)
     write(tmp_path / "t.parquet", when=times.delete(5).insert(9, times[5]))
-    with pytest.raises(nf.InputError, match=r"line 11, .* goes back; sort the rows by time"):
+    with pytest.raises(nf.InputError, match=r"row 9 \(from 0\), .* goes back; sort the rows by time"):
         read(tmp_path / "t.parquet")
 
 
@@ -50,7 +50,7 @@ def test_what_is_missing_is_named_or_filled(tmp_path: Path) -> None:
     holed = demand.copy()
     holed[3:5] = np.nan
     write(tmp_path / "t.parquet", Demand=holed)
-    with pytest.raises(nf.InputError, match=r"line 5, column 'Demand': no number \(1 more such cells\)"):
+    with pytest.raises(nf.InputError, match=r"row 3 \(from 0\), column 'Demand': no number \(1 more such cells\)"):
         read(tmp_path / "t.parquet")
     with pytest.warns(UserWarning, match="2 cells without a number are interpolated"):
         np.testing.assert_allclose(read(tmp_path / "t.parquet", fill="interpolate").demand, demand, atol=1e-6)
@@ -81,7 +81,7 @@ SPOILT: dict[Callable[[Path], None], str] = {
     empty: "not a readable Parquet file",
     of_text: r"column 'Demand' holds (large_)?string, not numbers",
     of_lists: "has columns with columns in them|nobody uses column 'more'",
-    infinite: r"line 2, column 'Demand': inf is not a finite number",
+    infinite: r"row 0 \(from 0\), column 'Demand': inf is not a finite number",
 }
 
 

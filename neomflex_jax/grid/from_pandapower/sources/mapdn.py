@@ -22,12 +22,13 @@ from neomflex_jax.grid.from_pandapower.json_file import PICKLES, read_net
 from neomflex_jax.grid.from_pandapower.sources.source import NetSeries, NetSource, Row
 
 LOADS_P, LOADS_Q, PV_P = "load_active.csv", "load_reactive.csv", "pv_active.csv"
+SERIES = (LOADS_P, LOADS_Q, PV_P)
 OVERSIZE = 1.2  # apparent over largest active power
 
 
 def is_mapdn(folder: Path) -> bool:
-    """Return whether a folder has MAPDN's files."""
-    return is_file(folder / LOADS_P)
+    """Return True if a folder has at least one of MAPDN's files of series."""
+    return any(is_file(folder / name) for name in SERIES)
 
 
 def open_net(folder: Path) -> NetSource:
@@ -36,9 +37,15 @@ def open_net(folder: Path) -> NetSource:
     Raises
     ------
     InputError
-        On a file that lacks, a net that is a pickle, or columns and rows that do not fit the net.
+        On files that are missing, a net that is a pickle, or columns and rows that do not fit the net.
     """
-    net = read_net(_net_file(folder))
+    found = _net_file(folder)
+    missing = [name for name in SERIES if not is_file(folder / name)] + ["net.json"] * (found is None)
+    if found is None or missing:
+        given = ", ".join(name for name in SERIES if name not in missing)
+        how = "; save the net with pandapower.to_json(net, 'net.json')" if found is None else ""
+        raise InputError(f"{folder}: has {given}, and MAPDN's layout needs {', '.join(missing)} beside it{how}")
+    net = read_net(found)
     loads, generators = (net[table].index[net[table]["in_service"].to_numpy(bool)] for table in ("load", "sgen"))
     columns: dict[str, np.ndarray] = {}
     p_of, times = _read(folder / LOADS_P, net, "load", loads, columns)
@@ -57,16 +64,15 @@ def open_net(folder: Path) -> NetSource:
     return NetSource(net, folder.resolve().name, series)
 
 
-def _net_file(folder: Path) -> Path:
+def _net_file(folder: Path) -> Path | None:
+    """Return the one file that may hold the net, None if there is none."""
     found = sorted(folder.glob("*.json"))
     if len(found) == 1:
         return found[0]
     if found:
         raise InputError(f"{folder}: has {len(found)} nets, {found[0].name} and {found[1].name}; keep one .json")
     pickles = [path for path in sorted(folder.iterdir()) if path.suffix in PICKLES]
-    if pickles:
-        return pickles[0]  # which is refused with what to do
-    raise InputError(f"{folder}: has {LOADS_P} and no net; save it there, pandapower.to_json(net, 'net.json')")
+    return pickles[0] if pickles else None  # a pickle is refused with what to do
 
 
 def _read(

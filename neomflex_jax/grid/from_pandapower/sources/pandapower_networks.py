@@ -14,6 +14,7 @@ from neomflex_jax.errors import InputError, reason_of, shown, unknown_name
 from neomflex_jax.grid.from_pandapower.sources.source import NetSource
 from neomflex_jax.matplotlib_import import load_matplotlib
 
+PAGES = "https://pandapower.readthedocs.io/en/latest/networks.html"
 FORM = 'write pandapower:create_cigre_network_mv(with_der="pv_wind"), with literals by name'
 
 
@@ -28,7 +29,7 @@ def open_net(call: str) -> NetSource:
     name, arguments = _parsed(call)
     functions = _functions()
     if name not in functions:
-        raise unknown_name("network of pandapower.networks", name, functions)
+        raise unknown_name("network of pandapower.networks", name, functions, listed_by=PAGES)
     try:
         inspect.signature(functions[name]).bind(**arguments)
         net = functions[name](**arguments)

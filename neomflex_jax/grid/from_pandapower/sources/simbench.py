@@ -48,7 +48,7 @@ def open_net(code: str) -> NetSource:
         ) from error
     known = simbench.collect_all_simbench_codes()
     if code not in known:
-        raise unknown_name("code of SimBench", code, known)
+        raise unknown_name("code of SimBench", code, known, listed_by="simbench.collect_all_simbench_codes()")
     net = simbench.get_simbench_net(code)
     series = _series(net)
     _tell_sun(net, series)
