@@ -17,7 +17,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.ev_charger import EvCharger
-from neomflex_jax.devices.figures import Look, Operated, Symbol
+from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 from neomflex_jax.devices.flexible_load import FlexibleLoad, deliver_flexible_load
 from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.pv_inverter import PvInverter, deliver_pv_power, export_room_mw
@@ -34,6 +34,7 @@ __all__ = [
     "EvCharger",
     "FlexibleLoad",
     "Kind",
+    "Lines",
     "Look",
     "Observable",
     "Operated",

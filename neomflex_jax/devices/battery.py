@@ -38,7 +38,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
-from neomflex_jax.devices.figures import Look, Operated, Symbol
+from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 from neomflex_jax.devices.options import by_bus, is_off, over, room_in_circle, stacked, times
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _window(params: BatteryParams) -> tuple[np.ndarray, np.ndarray]:
     return (params.soc_max + params.soc_min) / 2.0, (params.soc_max - params.soc_min) / 2.0
 
 
-SOC, POWER = "battery_soc_bus_", "battery_power_bus_"
+SOC, POWER, REACTIVE = "battery_soc_bus_", "battery_power_bus_", "battery_bus_"
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,16 @@ class Battery(Device):
     planning: ClassVar = Planning("battery_p", _towards, _reached)
     reactive: ClassVar = ReactivePower("battery_q", generates=False)
     symbol: ClassVar = Symbol("battery, filled by charge", "tank", marker="s", colour="#222222", fill="#009E73")
+    drawn: ClassVar = {
+        "soc": Lines(SOC, "", "battery", "batteries", "Energy in the batteries"),
+        "dispatch": Lines(POWER, "_mw", "battery", "batteries", "Battery dispatch"),
+        "reactive-power": Lines(REACTIVE, "_q_mvar", "battery", "batteries", "Battery reactive power"),
+    }
     table_families: ClassVar = (
         (SOC, ""),
         (POWER, "_mw"),
         ("battery_before_bus_", "_mwh"),
-        ("battery_bus_", "_q_mvar"),
+        (REACTIVE, "_q_mvar"),
         ("battery_soc_fraction_bus_", ""),
     )
 
@@ -265,7 +270,7 @@ class Battery(Device):
                 before_mwh = recorded["battery_soc_before"][:, index] * battery.capacity_mwh
                 further[f"battery_before_bus_{battery.bus}_mwh"] = before_mwh
             if battery.s_mva is not None:
-                further[f"battery_bus_{battery.bus}_q_mvar"] = recorded["battery_q_mvar"][:, index]
+                further[f"{REACTIVE}{battery.bus}_q_mvar"] = recorded["battery_q_mvar"][:, index]
         return StepColumns(main, further)
 
     @staticmethod

@@ -19,7 +19,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
 
-from neomflex_jax.devices.figures import Look, Operated, Symbol
+from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +155,7 @@ class Device(ABC):
     planning: ClassVar[Planning | None] = None
     reactive: ClassVar[ReactivePower | None] = None
     symbol: ClassVar[Symbol | None] = None  # None: a disc under the kind's noun
+    drawn: ClassVar[Mapping[str, Lines]] = {}  # by the name of the figure over days: soc, dispatch, reactive-power
     table_families: ClassVar[tuple[tuple[str, str], ...]] = ()  # what columns of the step table begin and end with
 
     bus: int  # label

@@ -25,6 +25,16 @@ class Look(NamedTuple):
     numbers: tuple[tuple[float, str], ...] = ()  # beside it, each with its unit; at most two have room
 
 
+class Lines(NamedTuple):
+    """Columns of the step table of which a figure over days draws a line a device."""
+
+    begins: str  # with what a column's name begins, before the bus's label
+    ends: str
+    one: str  # of them, in legends
+    many: str
+    title: str  # of the figure, where it shows this kind alone
+
+
 class Operated(NamedTuple):
     """What an operator counts of a kind over a run; None for what the kind has none of."""
 

@@ -36,7 +36,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
-from neomflex_jax.devices.figures import Look, Operated, Symbol
+from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
 
 
@@ -81,6 +81,7 @@ class PvInverter(Device):
     costs: ClassVar = (CostTerm("reactive", _reactive), CostTerm("curtailment", _unused))
     reactive: ClassVar = ReactivePower("pv_q", generates=True)
     symbol: ClassVar = Symbol("PV, filled by power", "sun", marker="*", colour="#E69F00", fill="#E69F00")
+    drawn: ClassVar = {"reactive-power": Lines("pv_bus_", "_q_mvar", "PV", "PV inverters", "PV reactive power")}
     table_families: ClassVar = (("pv_bus_", "_p_mw"), ("pv_bus_", "_q_mvar"), ("pv_bus_", "_curtailed_mw"))
 
     bus: int

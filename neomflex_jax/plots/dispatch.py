@@ -1,4 +1,4 @@
-"""Power of every battery, with the demand and the sun it answers in the background."""
+"""Power of every store, with the demand and the sun that it answers in the background."""
 
 from __future__ import annotations
 
@@ -6,23 +6,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from neomflex_jax.errors import InputError
-from neomflex_jax.evaluation.tables import columns_of
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import COLUMN_MIDDLE, choose
+from neomflex_jax.plots.device_lines import device_lines
 from neomflex_jax.plots.drawing import Figure
 from neomflex_jax.plots.many import draw_lines
 
 
 def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Figure:
-    """Draw battery power, positive when discharging, over demand and solar in per unit; days None: all."""
+    """Draw the stores' powers, positive when discharging, over demand and solar in per unit; days None: all."""
     chosen = choose(steps, run, days)
-    columns = columns_of(steps, "battery_power_bus_", "_mw")
-    if not columns:
-        raise InputError("the table has no column battery_power_bus_<bus>_mw: there is no battery to show")
-    figure, axes = style.new_figure(
-        chosen.title("Battery dispatch"), "power (MW, positive discharging)", len(chosen.days)
-    )
+    powers = device_lines(chosen, "dispatch", "Dispatch")
+    figure, axes = style.new_figure(chosen.title(powers.title), "power (MW, positive discharging)", len(chosen.days))
     hours = chosen.table[COLUMN_MIDDLE]
 
     background = axes.twinx()
@@ -38,11 +33,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
     axes.patch.set_visible(False)
 
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
-    powers = {}
-    for column in columns:
-        bus = column.removeprefix("battery_power_bus_").removesuffix("_mw")
-        powers[f"battery at bus {bus}"] = chosen.table[column].to_numpy(float)
-    draw_lines(axes, hours.to_numpy(float), powers, "batteries", len(chosen.days), drawstyle="steps-mid")
+    draw_lines(axes, hours.to_numpy(float), powers.values, powers.many, len(chosen.days), drawstyle="steps-mid")
     style.day_axis(axes, chosen)
     style.legend(figure, axes, background)
     return figure

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 import neomflex_jax as nf
+from neomflex_jax.devices import Lines
 from neomflex_jax.evaluation.tables import daily_summary
-from neomflex_jax.plots import FIGURES, draw_figure, save, style
+from neomflex_jax.plots import FIGURES, device_lines, draw_figure, save, style
 from neomflex_jax.scenario import Limits
 
 N_DAYS, N_STEPS = 6, 4  # steps of six hours
@@ -206,6 +208,27 @@ def test_neighbouring_lines_differ_in_colour_and_dashes() -> None:
 def test_what_is_not_there_is_refused(name: str, run: str, days: list[int], message: str, steps: pd.DataFrame) -> None:
     with pytest.raises(nf.InputError, match=message):
         draw_figure(name, steps, run, days)
+
+
+def test_inverters_of_every_kind_are_among_the_reactive_powers(steps: pd.DataFrame) -> None:
+    figure = draw_figure("reactive-power", steps.assign(battery_bus_7_q_mvar=0.25), "controlled", [0])
+    assert set(line(figure, "battery at bus 7").get_ydata()) == {0.25}
+    np.testing.assert_array_equal(
+        line(figure, "PV at bus 20").get_ydata(), of(steps, "controlled", 0)["pv_bus_20_q_mvar"]
+    )
+    assert panel(figure).get_title(loc="left") == "Reactive power: controlled, day 0"
+
+
+def test_a_further_kind_is_drawn_by_what_it_says_of_itself(
+    steps: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tank = SimpleNamespace(noun="tank", drawn={"soc": Lines("tank_", "_mwh", "tank", "tanks", "Heat in the tanks")})
+    monkeypatch.setattr(device_lines, "registered_kinds", lambda: (tank,))
+    figure = draw_figure("soc", steps.assign(tank_3_mwh=1.5), "controlled", [0])
+    assert set(line(figure, "tank at bus 3").get_ydata()) == {1.5}
+    assert panel(figure).get_title(loc="left") == "Heat in the tanks: controlled, day 0"
+    with pytest.raises(nf.InputError, match="the table has no column tank_<bus>_mwh: there is no tank to show"):
+        draw_figure("soc", steps, "controlled", [0])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""What a figure over days shows of devices: a line for each, whatever their kinds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from neomflex_jax.devices import registered_kinds
+from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.tables import columns_of
+from neomflex_jax.plots.days import ChosenDays
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceLines:
+    """Lines of all devices that a figure shows."""
+
+    title: str  # of the figure
+    many: str  # what they are of, in the plural
+    values: dict[str, np.ndarray]  # (n_rows,) of `ChosenDays.table`, by the device's name in the legend
+
+
+def device_lines(chosen: ChosenDays, figure: str, title: str) -> DeviceLines:
+    """Return the lines of the devices whose kinds name a figure in `Device.drawn`, generation before storage.
+
+    Parameters
+    ----------
+    figure
+        Its name, one of `plots.FIGURES`.
+    title
+        The figure's, where it shows more than one kind.
+
+    Raises
+    ------
+    InputError
+        If the table has no such devices, naming the columns that they would have.
+    """
+    kinds = [(kind, kind.drawn[figure]) for kind in reversed(registered_kinds()) if figure in kind.drawn]
+    shown, values = [], dict[str, np.ndarray]()
+    for _, lines in kinds:
+        columns = columns_of(chosen.table, lines.begins, lines.ends)
+        for column in columns:
+            bus = column.removeprefix(lines.begins).removesuffix(lines.ends)
+            values[f"{lines.one} at bus {bus}"] = chosen.table[column].to_numpy(float)
+        shown += [lines] * bool(columns)
+    if not shown:
+        missing = " or ".join(f"{lines.begins}<bus>{lines.ends}" for _, lines in kinds)
+        nouns = " or ".join(kind.noun for kind, _ in kinds)
+        raise InputError(f"the table has no column {missing}: there is no {nouns} to show")
+    return DeviceLines(shown[0].title if len(shown) == 1 else title, " and ".join(each.many for each in shown), values)
