@@ -13,17 +13,18 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
-from jaxtyping import Num
+from jaxtyping import Float, Num
 
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, todays_power_flow
 from neomflex_jax.environment.day_start import start_day
 from neomflex_jax.environment.days import Draw, draw_day, first_day, following_day
 from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
+from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.step.injections import grid_setting, node_injections
 from neomflex_jax.environment.step.measurements import Now
 from neomflex_jax.environment.step.observations import measure, observe, remember
-from neomflex_jax.environment.step.outcome import outcome_of
+from neomflex_jax.environment.step.outcome import Outcome, outcome_of
 from neomflex_jax.environment.step.record import record_step
 from neomflex_jax.environment.step.rewards import local_reward, reward_terms, shared_reward
 from neomflex_jax.environment.step.set_points import set_points
@@ -158,18 +159,7 @@ class Environment(Task):
         local = local_reward(scenario, terms, outcome.violated)
         terminated = outcome.violated if scenario.rules.on_violation == "end_day" else jnp.zeros((), bool)
         next_row = jnp.where(terminated, row, (row + 1) % self.profiles.n_rows)
-
-        stores = played.delivered.stores
-        now = Now(self.profiles, today, next_row, state.step + 1, outcome.vm_pu, stores, outcome.loading_percent)
-        values = measure(self.observation_layout, now)
-        observation = observe(self.observation_layout, values, state.history, today.missing)
-        next_state = replace(
-            state,
-            step=state.step + 1,
-            stores=stores,
-            violated=outcome.violated,
-            history=remember(values, state.history),
-        )
+        next_state, observation = self._after(state, next_row, played.delivered.stores, outcome)
         return next_state, TimeStep(
             observation=observation,
             reward=shared_reward(scenario, local),
@@ -188,3 +178,13 @@ class Environment(Task):
                 misuse=misuse_of(action, self.action_layout),
             ),
         )
+
+    def _after(
+        self, state: State, next_row: Array, stores: Stores, outcome: Outcome
+    ) -> tuple[State, Float[Array, "n_agents observation_size"]]:
+        """Return the state that a step leaves, and what agents observe of it as `next_row` of the profiles begins."""
+        step, seen = state.step + 1, (outcome.vm_pu, stores, outcome.loading_percent)
+        values = measure(self.observation_layout, Now(self.profiles, state.today, next_row, step, *seen))
+        observation = observe(self.observation_layout, values, state.history, state.today.missing)
+        history = remember(values, state.history)
+        return replace(state, step=step, stores=stores, violated=outcome.violated, history=history), observation

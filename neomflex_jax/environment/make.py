@@ -14,7 +14,7 @@ import numpy as np
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, layout_of
 from neomflex_jax.environment.dry_run import try_kinds, try_parts
 from neomflex_jax.environment.environment import Environment
-from neomflex_jax.environment.limited_branches import limited_branches
+from neomflex_jax.environment.limited_branches import LimitedBranches, limited_branches
 from neomflex_jax.environment.own_series import check_loads_of_devices, own_generation_text, read_scenario_profiles
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.rewards import Term
@@ -22,6 +22,7 @@ from neomflex_jax.environment.users_parts import with_users_parts
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import PowerFlow
 from neomflex_jax.profiles import Profiles, SeriesConfig, doubts_of, resolve_profiles
@@ -75,13 +76,8 @@ def make(
     chosen, terms, blocks = with_users_parts(chosen, reward_terms or {}, observations)
     feeder = load_feeder(chosen.feeder)
     warn_of_own_generation(feeder, chosen.series)
-    try:
-        layout = layout_of(chosen, feeder)
-        _check_places(chosen, feeder)
-        check_loads_of_devices(chosen, feeder)
-        limited = limited_branches(chosen, feeder)
-    except InputError as error:  # what only scenario and feeder together show
-        raise InputError(f"scenario {_named(scenario)}: {error}") from None
+    name = repr(scenario.name) if isinstance(scenario, Scenario) else str(scenario)
+    layout, limited = _laid_out(chosen, feeder, name)
     training = scenario_profiles(chosen, chosen.profiles, feeder)
     has_ratings = bool(np.isfinite(feeder.max_i_ka).any())
     method = power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow
@@ -108,8 +104,21 @@ def warn_of_own_generation(feeder: Feeder, series: SeriesConfig = PLAIN) -> None
         warnings.warn(f"feeder {feeder.name!r}: {told}", stacklevel=3)
 
 
-def _named(scenario: str | Path | Scenario) -> str:
-    return repr(scenario.name) if isinstance(scenario, Scenario) else str(scenario)
+def _laid_out(scenario: Scenario, feeder: Feeder, name: str) -> tuple[TerritoryLayout, LimitedBranches | None]:
+    """Lay a scenario out on its feeder; `name` is what the user calls it.
+
+    Raises
+    ------
+    InputError
+        On what only scenario and feeder together show: buses and branches that are not there, devices out of place.
+    """
+    try:
+        layout = layout_of(scenario, feeder)
+        _check_places(scenario, feeder)
+        check_loads_of_devices(scenario, feeder)
+        return layout, limited_branches(scenario, feeder)
+    except InputError as error:
+        raise InputError(f"scenario {name}: {error}") from None
 
 
 def scenario_profiles(scenario: Scenario, source: str | Path, feeder: Feeder | None = None) -> Profiles:

@@ -89,11 +89,7 @@ def fidelity(
     _check_one_grid(chosen)
     feeder, methods = load_feeder(chosen.feeder), _choose_methods(power_flow_methods)
     env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
-    if injections is None:
-        drawn, samples_from = _drawn(chosen, feeder, chosen.profiles if profiles is None else profiles, samples, seed)
-    else:
-        drawn, samples_from = _given(injections, feeder.n_node), "given injections"
-    p, q = _as_computed(drawn)
+    p, q, samples_from = _samples(chosen, feeder, injections, profiles, samples, seed)
     batch_size = default_batch_size(feeder.n_node) if batch_size is None else batch_size
     n_stages, tell = len(methods) + 2, on_stage or (lambda done, total, what: None)
     tell(0, n_stages, "solving exact AC")
@@ -151,29 +147,32 @@ def _choose_methods(names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_method(name) for name in names))
 
 
-def _drawn(
-    scenario: Scenario, feeder: Feeder, profiles: str | Path, samples: int, seed: int
-) -> tuple[tuple[ArrayLike, ArrayLike], str]:
-    injections = sample_injections(
-        scenario, feeder, scenario_profiles(scenario, profiles, feeder), samples, FIRST_SEED + seed
-    )
-    name = Path(profiles).name
-    return injections, f"random rows of profiles {name!r} under random actions of all devices, seed {seed}"
+def _samples(
+    scenario: Scenario,
+    feeder: Feeder,
+    given: tuple[ArrayLike, ArrayLike] | None,
+    profiles: str | Path | None,
+    samples: int,
+    seed: int,
+) -> tuple[Float[np.ndarray, "n_samples n_node"], Float[np.ndarray, "n_samples n_node"], str]:
+    """Return p and q of the samples, given or drawn, and where they are from.
 
-
-def _given(injections: tuple[ArrayLike, ArrayLike], n_node: int) -> tuple[ArrayLike, ArrayLike]:
-    for name, values in zip(("p", "q"), injections, strict=True):
-        if np.ndim(values) != 2 or np.shape(values)[1] != n_node or len(np.asarray(values)) == 0:
-            raise InputError(f"injections: {name} has shape {np.shape(values)}; expected (n_samples, {n_node})")
-    return injections
-
-
-def _as_computed(
-    injections: tuple[ArrayLike, ArrayLike],
-) -> tuple[Float[np.ndarray, "n_samples n_node"], Float[np.ndarray, "n_samples n_node"]]:
-    """Injections in float64, rounded to JAX's precision of the moment: all answer exactly the same question."""
-    p, q = (np.array(jnp.asarray(values, float), np.float64) for values in injections)
-    return p, q
+    In float64, rounded to JAX's precision of the moment: all methods answer exactly the same question.
+    """
+    if given is None:
+        profiles = scenario.profiles if profiles is None else profiles
+        days = scenario_profiles(scenario, profiles, feeder)
+        given = sample_injections(scenario, feeder, days, samples, FIRST_SEED + seed)
+        rows = f"random rows of profiles {Path(profiles).name!r}"
+        samples_from = f"{rows} under random actions of all devices, seed {seed}"
+    else:
+        samples_from = "given injections"
+        for name, values in zip(("p", "q"), given, strict=True):
+            if np.ndim(values) != 2 or np.shape(values)[1] != feeder.n_node or len(np.asarray(values)) == 0:
+                expected = f"(n_samples, {feeder.n_node})"
+                raise InputError(f"injections: {name} has shape {np.shape(values)}; expected {expected}")
+    p, q = (np.array(jnp.asarray(values, float), np.float64) for values in given)
+    return p, q, samples_from
 
 
 def _solve_reference(

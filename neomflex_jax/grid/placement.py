@@ -73,14 +73,8 @@ def place_devices(
     InputError
         If a share or number is not usable, somebody is left without any device, or the feeder has no load to go by.
     """
-    for name, share in (("pv_share", pv_share), ("battery_share", battery_share), ("battery_hours", battery_hours)):
-        if not 0 < share < math.inf:
-            raise InputError(f"{name} = {share} must be above 0 (for no such devices, set their number to 0)")
-    if not 1 <= inverter_oversize < math.inf:
-        raise InputError(f"inverter_oversize = {inverter_oversize} must be at least 1")
-    for name, number in (("pv_per_agent", pv_per_agent), ("batteries_per_agent", batteries_per_agent)):
-        if number is not None and number < 0:
-            raise InputError(f"{name} = {number} must be at least 0")
+    _check_sizes(inverter_oversize, pv_share=pv_share, battery_share=battery_share, battery_hours=battery_hours)
+    _check_numbers(pv_per_agent=pv_per_agent, batteries_per_agent=batteries_per_agent)
     batteries, inverters = list(own.batteries), list(own.pv_inverters)
     positions = [[feeder.bus_position(bus) for bus in buses] for buses in territories]
     for labels, own_buses, mw in zip(territories, positions, _counted_load_mw(feeder, positions), strict=True):
@@ -102,6 +96,20 @@ def place_devices(
             power_mw = sensible(battery_share * mw / len(battery_buses))
             batteries.append(Battery(bus, round(battery_hours * power_mw, 6), power_mw))
     return Placement(tuple(batteries), tuple(inverters))
+
+
+def _check_sizes(inverter_oversize: float, **shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 < share < math.inf:
+            raise InputError(f"{name} = {share} must be above 0 (for no such devices, set their number to 0)")
+    if not 1 <= inverter_oversize < math.inf:
+        raise InputError(f"inverter_oversize = {inverter_oversize} must be at least 1")
+
+
+def _check_numbers(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and number < 0:
+            raise InputError(f"{name} = {number} must be at least 0")
 
 
 def _without(devices: Sequence[Battery] | Sequence[PvInverter], buses: list[int]) -> list[int]:
