@@ -70,7 +70,8 @@ def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Pr
     """
     if scenario.series != PLAIN:
         return read_profiles_by_element(path, _wanted(scenario, feeder), feeder.nodes)
-    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column)
+    loads_mw = sum(element.p_mw for element in elements_of(feeder) if element.table == "load")
+    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column, loads_mw)
     if path not in map(packaged_profiles, PROFILES):  # whose clocks are in order
         check_plain_clock(path, scenario.step_hours)
     return with_own_generation(profiles, assigned_elements(scenario, feeder), feeder.nodes)

@@ -11,6 +11,7 @@ from neomflex_jax.fields import FieldError, FrozenDict, check_choice
 from neomflex_jax.profiles.split import FORMS, PARTS, rule_of
 
 UNITS = {"per_unit": None, "MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one; per unit of the nominal power
+DEMAND_UNITS = ("per_unit", "per_cent", "MW", "kW", "W")
 TABLES = {"loads": "load", "generators": "sgen", "storages": "storage"}  # of the feeder's elements
 SOLAR_TABLES = {"pv_inverters": "PV inverter"}  # of the scenario's devices, those that follow the sun
 
@@ -25,6 +26,7 @@ class SeriesConfig:
     """
 
     unit: str = "per_unit"  # of the mapped columns
+    demand_unit: str = ""  # of the column Demand, one of `DEMAND_UNITS`; empty: per unit, if its size allows that
     loads: Mapping[str, str] = FrozenDict()
     generators: Mapping[str, str] = FrozenDict()  # positive into the grid
     storages: Mapping[str, str] = FrozenDict()  # positive charging, as in pandapower
@@ -46,6 +48,7 @@ class SeriesConfig:
 
     def __post_init__(self) -> None:
         check_choice("unit", self.unit, tuple(UNITS))
+        check_choice("demand_unit", self.demand_unit, ("", *DEMAND_UNITS))
         check_choice("resample", self.resample, ("", "mean"))
         check_choice("fill", self.fill, ("", "interpolate"))
         check_choice("part", self.part, (*PARTS, "all"))

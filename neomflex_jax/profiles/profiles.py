@@ -26,14 +26,14 @@ from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles.assign import DEMAND, SOLAR
 from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, check_suns, element_series
+from neomflex_jax.profiles.demand_unit import DEMAND_IS, DOUBTFUL_MAX, check_demand_unit, range_of
 from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.profiles.table import Wanted, read_columns, read_split
 from neomflex_jax.resources import PROFILES, packaged_profiles
 
 MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
-DOUBTFUL_MAX, DOUBTFUL_MEAN = 3.0, 1.5  # above these it may well be such a column
+DOUBTFUL_MEAN = 1.5  # above this it may well be such a column, as above `DOUBTFUL_MAX`
 DOUBTFUL_LEAST = 0.02  # a series that never gets here may be in another unit too
-DEMAND_IS = "Demand multiplies every load's nominal power: divide per cent by 100, and kW or MW by the nominal load"
 MAX_PRICE = 1e6  # per MWh
 MAX_SOLAR = 1.2  # above this the column is no per-unit series (a percentage or W/m2, most likely)
 
@@ -104,18 +104,25 @@ def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
     return Path(source)
 
 
-def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") -> Profiles:
+def read_profiles(
+    path: Path, steps_per_day: int = 48, tariff_column: str = "", nominal_mw: float | None = None
+) -> Profiles:
     """Read a CSV file with columns `Demand` and `Solar` and whole days of rows; other columns are ignored.
 
-    `tariff_column` names one more to read, the price of energy.
-
     Negative Solar (a pyranometer's night offset) is set to 0 with one warning.
+
+    Parameters
+    ----------
+    tariff_column
+        One more to read, the price of energy.
+    nominal_mw
+        Of the feeder's loads, by which a Demand of another unit is told.
 
     Raises
     ------
     InputError
-        On a missing file or column, a cell that is not a finite number, Solar above 1.2, or rows that make no whole
-        days, naming line and column.
+        On a missing file or column, a cell that is not a finite number, Solar above 1.2, Demand of another unit by its
+        size, or rows that make no whole days, naming line and column.
     """
     if is_parquet(path):
         raise InputError(f"{path}: a Parquet table is read by [profiles] file = {path.name!r}, not as a plain one")
@@ -123,6 +130,8 @@ def read_profiles(path: Path, steps_per_day: int = 48, tariff_column: str = "") 
     demand, solar = numbers(path, table, "Demand"), numbers(path, table, "Solar")
     price = numbers(path, table, tariff_column) if tariff_column else np.zeros(0)
     places = _Places(path, lambda row: f"line {table.index[row]}")
+    if nominal_mw is not None:
+        check_demand_unit(path, demand, nominal_mw)
     return _checked(places, steps_per_day, demand, solar, price if tariff_column else None, tariff_column)
 
 
@@ -206,9 +215,9 @@ def _checked(
 def doubts_of(path: Path, profiles: Profiles, step_hours: float) -> list[str]:
     """Return one text for each doubt about a series that may be meant otherwise: demand by its size, its own clock."""
     demand, said = np.asarray(profiles.demand), []
-    least, mean, most = (float(value) for value in (demand.min(), demand.mean(), demand.max()))
+    mean, most = float(demand.mean()), float(demand.max())
     if most > DOUBTFUL_MAX or mean > DOUBTFUL_MEAN:
-        said.append(f"Demand goes from {least:.4g} to {most:.4g}, {mean:.4g} on average; {DEMAND_IS}")
+        said.append(f"{range_of(demand)}; {DEMAND_IS}")
     elif 0 < most < DOUBTFUL_LEAST:
         said.append(f"Demand never exceeds {most:.4g}; {DEMAND_IS}")
     clock = read_clock(path)

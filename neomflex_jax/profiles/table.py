@@ -17,6 +17,7 @@ from neomflex_jax.files.wide_tables import blocks_of, check_columns, read_header
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned, SolarDevice
 from neomflex_jax.profiles.by_element import columns_followed
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
+from neomflex_jax.profiles.demand_unit import check_demand_unit, per_unit_of
 from neomflex_jax.profiles.kept_rows import step_rows
 from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.profiles.split import Split, split_days, words_by_day
@@ -37,6 +38,11 @@ class Wanted:
     tariff_column: str
     needs_solar: bool  # a device without a sun of its own follows it
     devices: tuple[SolarDevice, ...] = ()
+
+    @property
+    def loads_mw(self) -> float:
+        """Nominal power of all loads together."""
+        return sum(each.element.p_mw for each in self.assigned if each.element.table == "load")
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +79,9 @@ def read_columns(path: Path, wanted: Wanted) -> Columns:
     for text in rows.told:
         warnings.warn(text, stacklevel=5)
     columns = {name: rows.common[:, number] for number, name in enumerate(common)}
-    if DEMAND not in columns:
+    if DEMAND in columns:
+        columns[DEMAND] = _demand_per_unit(path, columns[DEMAND], wanted)
+    else:
         columns[DEMAND] = _demand_of_loads(wanted, columns, own, rows.own)
     if SOLAR not in columns:
         columns[SOLAR] = _solar_of_devices(wanted, own, rows.own)
@@ -149,12 +157,22 @@ def _time_column(path: Path, config: SeriesConfig) -> str | None:
     return None
 
 
+def _demand_per_unit(path: Path, demand: np.ndarray, wanted: Wanted) -> np.ndarray:
+    unit = wanted.config.demand_unit
+    if not unit:
+        check_demand_unit(path, demand, wanted.loads_mw)
+    elif UNITS.get(unit) is not None and wanted.loads_mw <= 0:
+        raise InputError(f"{path}: demand_unit = {unit!r} is a share of the loads' nominal power, and they have none")
+    return demand * per_unit_of(unit, wanted.loads_mw)
+
+
 def _demand_of_loads(
     wanted: Wanted, common: Mapping[str, np.ndarray], names: Sequence[str], own: np.ndarray
 ) -> np.ndarray:
-    in_mw = UNITS[wanted.config.unit]
+    in_mw, nominal_mw = UNITS[wanted.config.unit], wanted.loads_mw
     loads = [each for each in wanted.assigned if each.element.table == "load"]
-    nominal_mw = sum(each.element.p_mw for each in loads)
+    if wanted.config.demand_unit:
+        raise InputError(f"[profiles] demand_unit = {wanted.config.demand_unit!r}: there is no column 'Demand' in it")
     if nominal_mw <= 0:
         raise InputError("[profiles] without a column 'Demand' it is that of the loads, and they have no nominal power")
     weights, total = np.zeros(len(names)), np.zeros(len(own))

@@ -178,6 +178,8 @@ class Scenario:
         for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", "")):
             if getattr(self, name) == absent:
                 values.pop(name)
+        if not self.series.demand_unit:
+            values.get("series", {}).pop("demand_unit", None)
         tables: dict[str, Any] = values.pop("further")
         parts = {name: names for name in NOUNS if (names := values.pop(name))}
         modules = {

@@ -154,6 +154,25 @@ def test_demand_in_per_cent_or_power_is_told_by_its_size(factor, said, tmp_path)
     assert said is None or (said in doubts[0] and "divide per cent by 100" in doubts[0])
 
 
+UNITS = {"per_cent": 100.0, "MW": 3.715, "kW": 3715.0, "W": 3.715e6}
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_demand_of_another_unit_is_asked_about_and_then_read(unit, tmp_path):
+    path = written(tmp_path, {"Demand": UNITS[unit] * np.linspace(0.2, 1.0, 48)})
+    scenario = nf.load_scenario("neom33")
+    with pytest.raises(nf.InputError, match=rf"by its size it is in {unit.replace('_', ' ')} \(1 times the nominal"):
+        scenario_profiles(scenario, path)
+    days = scenario_profiles(with_overrides(scenario, {"demand_unit": unit}), path)
+    np.testing.assert_allclose(days.demand, np.linspace(0.2, 1.0, 48), rtol=1e-6)
+
+
+def test_demand_that_is_said_to_be_large_is_taken_as_it_is(tmp_path):
+    path = written(tmp_path, {"Demand": np.linspace(2.0, 10.0, 48)})
+    days = scenario_profiles(with_overrides(nf.load_scenario("neom33"), {"demand_unit": "per_unit"}), path)
+    assert float(days.demand.max()) == pytest.approx(10.0)
+
+
 def test_kilowatts_are_refused_with_what_to_do(tmp_path):
     with pytest.raises(nf.InputError, match=r"beyond 100; Demand multiplies .* divide per cent by 100"):
         read_profiles(written(tmp_path, {"Demand": np.linspace(200.0, 900.0, 48)}))

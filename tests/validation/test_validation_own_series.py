@@ -77,6 +77,18 @@ def test_two_columns_swapped_are_found(played) -> None:
         assert profile_gap(record(wrong, policy, "controlled", 2, run.profiles_sha256), path) > 0.1
 
 
+@pytest.mark.parametrize(("unit", "most"), [("kW", 3715.0), ("per_cent", 100.0)])
+def test_demand_in_another_unit_is_worked_out_again(unit: str, most: float, tmp_path: Path) -> None:
+    feeder = write_feeder(nf.load_feeder("case33bw"), tmp_path / "feeder")
+    table = columns(Demand=most, Solar=1.0)
+    env = evaluation_environment(nf.make(str(write_scenario(tmp_path, table, f'demand_unit = "{unit}"', feeder))))
+    policy = jax.tree_util.Partial(lambda observation: jnp.zeros((env.n_agents, env.action_size)))
+    path = tmp_path / "series.csv"
+    run = record(env, policy, "controlled", 1, profiles_hash(path))
+    assert 0.2 < float(np.max(run.demand)) <= 1.0
+    assert profile_gap(run, path) < TOLERATED
+
+
 TYPES = ("PV", "pv 30 kW", "Rooftop Solar", "photovoltaic", "", " wye", "Delta", "None", "nan", "WP", "CHP", "Biomass")
 
 

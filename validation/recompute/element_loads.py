@@ -22,6 +22,7 @@ import pandas as pd
 from neomflex_jax.files.parquet import is_parquet, parquet_time_column
 from neomflex_jax.files.tables import first_rows, number_in
 from neomflex_jax.files.wide_tables import read_header, read_wide
+from neomflex_jax.grid import load_feeder
 from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles import SeriesConfig
@@ -97,6 +98,8 @@ def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
     wide = read_wide(path, numbers, column)
     table = pd.DataFrame(wide.values, columns=numbers)
     times = None if column is None or series == SeriesConfig() else _times(wide.texts)
+    if series.demand_unit in (*POWERS, "per_cent"):
+        table["Demand"] *= _share_of_nominal(scenario)
     if series.fill:
         table = table.interpolate(limit_direction="both")
     if times is not None and series.resample:
@@ -104,6 +107,16 @@ def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
     if not series.splits or series.part == "all":
         return table
     return rows_played(series, path, table, times, scenario.steps_per_day)
+
+
+def _share_of_nominal(scenario: Scenario) -> float:
+    """Return the share of the loads' nominal power that a Demand of 1 is."""
+    unit = scenario.series.demand_unit
+    if unit == "per_cent":
+        return 0.01
+    feeder = load_feeder(scenario.feeder)
+    listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
+    return POWERS[unit] / sum(element.p_mw for element in listed.rows if element.table == "load")
 
 
 def _resampled(scenario: Scenario, table: pd.DataFrame, times: pd.DatetimeIndex) -> pd.DataFrame:
