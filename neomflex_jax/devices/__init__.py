@@ -9,8 +9,6 @@ from neomflex_jax.devices.device import (
     Device,
     Kind,
     Observable,
-    Planning,
-    ReactivePower,
     Recorded,
     StepColumns,
     Surroundings,
@@ -20,6 +18,7 @@ from neomflex_jax.devices.ev_charger import EvCharger
 from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 from neomflex_jax.devices.flexible_load import FlexibleLoad, deliver_flexible_load
 from neomflex_jax.devices.options import by_bus, stacked
+from neomflex_jax.devices.planning import Planning, ReactivePower
 from neomflex_jax.devices.pv_inverter import PvInverter, deliver_pv_power, export_room_mw
 from neomflex_jax.devices.registry import register_device, registered_kinds
 from neomflex_jax.devices.tap_changer import TapChanger

@@ -31,8 +31,6 @@ from neomflex_jax.devices.device import (
     Delivery,
     Device,
     Observable,
-    Planning,
-    ReactivePower,
     Recorded,
     StepColumns,
     Surroundings,
@@ -40,6 +38,7 @@ from neomflex_jax.devices.device import (
 )
 from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 from neomflex_jax.devices.options import by_bus, is_off, over, room_in_circle, stacked, times
+from neomflex_jax.devices.planning import Planning, ReactivePower
 
 if TYPE_CHECKING:
     import pandas as pd

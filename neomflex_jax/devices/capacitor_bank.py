@@ -43,12 +43,22 @@ class CapacitorBank(SteppedDevice):
     delay: int = 1  # steps of the day from a move to the next
     operations_per_day: int | None = None
     operation_cost: float = 0.0  # of one step switched in or out
+    control: str = "agent"  # or "band": no action, it keeps the voltage of a bus by `band_control.py`
+    vm_set_pu: float | None = None  # of band control
+    dead_band_pu: float | None = None  # its whole width: half of it on each side of vm_set_pu
+    controlled_bus: int | None = None  # None: its own
     name: str = ""
 
     def __post_init__(self) -> None:
         where = f"capacitor bank at bus {self.bus}"
         self.check(where)
         check_above_zero(where, step_mvar=self.step_mvar)
+
+    @property
+    def measured_bus(self) -> int | None:
+        """The controlled bus."""
+        own = self.bus if self.controlled_bus is None else self.controlled_bus
+        return own if self.follows_rule else None
 
     @staticmethod
     def grid_effect(params: StepParams, position: Float[Array, " n_device"]) -> dict[str, Float[Array, " n_device"]]:

@@ -20,13 +20,14 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
+from neomflex_jax.devices.planning import Params as Params
+from neomflex_jax.devices.planning import Planning, ReactivePower
+from neomflex_jax.devices.planning import Store as Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Own: TypeAlias = Any  # a device of the kind itself, which no signature here can say of its subclasses
-Params: TypeAlias = Any  # a kind's own pytree of NumPy arrays (n_device,)
-Store: TypeAlias = Any  # a kind's own pytree of arrays (n_device,)
 InService: TypeAlias = Array | bool  # (n_device,) bool; True: all of them, known beforehand
 
 
@@ -72,23 +73,6 @@ class CostTerm(NamedTuple):
     name: str
     amount: Callable[[Params, Delivery, float, float], Array]  # params, delivery, the term's weight, hours of a step
     priced: Callable[[Own], bool] | None = None  # whether a device asks for the term whatever its weight is
-
-
-class Planning(NamedTuple):
-    """How a plan in energies steers a kind: one number in -1..1, emptiest to fullest, is the store after the step."""
-
-    control: str
-    towards: Callable[
-        [Params, Store, Array, float], Array
-    ]  # the request that gets nearest; params, store, wanted, hours
-    reached: Callable[[Params, Store], Array]  # the number that a store stands for
-
-
-class ReactivePower(NamedTuple):
-    """How a kind's reactive power is set by a rule: params have `s_mva` and `q_first`, (n_device,) each."""
-
-    control: str
-    generates: bool  # whether it belongs to generation, which some rules steer alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +155,16 @@ class Device(ABC):
         """Labels of the from and to bus of the branch whose ratio it multiplies; None: of no branch."""
         return None
 
+    @property
+    def follows_rule(self) -> bool:
+        """True if a rule of its own moves it, and no agent's action."""
+        return False
+
+    @property
+    def measured_bus(self) -> int | None:
+        """Label of the bus whose voltage it measures, see `measured`; None: it measures none."""
+        return None
+
     def look(self, recorded: Mapping[str, float]) -> Look:
         """Return what its symbol shows after a step.
 
@@ -251,6 +245,17 @@ class Device(ABC):
     @staticmethod
     def at_rest(store: Store) -> Store:
         """Return the store of a day that is played again: what it holds, without memory of the last step."""
+        return store
+
+    @staticmethod
+    def measured(store: Store, vm_pu: Float[Array, " n_device"]) -> Store:
+        """Return the store with voltages after a step's power flow, without derivatives, NaN where that failed.
+
+        Parameters
+        ----------
+        vm_pu
+            (n_device,) at each device's `measured_bus`, its own bus if that is None.
+        """
         return store
 
     @staticmethod

@@ -30,7 +30,6 @@ from neomflex_jax.devices.device import (
     Delivery,
     Device,
     Observable,
-    Planning,
     Recorded,
     StepColumns,
     Surroundings,
@@ -38,6 +37,7 @@ from neomflex_jax.devices.device import (
 )
 from neomflex_jax.devices.figures import Operated
 from neomflex_jax.devices.options import is_off, stacked
+from neomflex_jax.devices.planning import Planning
 
 
 class LoadParams(NamedTuple):

@@ -30,7 +30,6 @@ from neomflex_jax.devices.device import (
     CostTerm,
     Delivery,
     Device,
-    ReactivePower,
     Recorded,
     StepColumns,
     Surroundings,
@@ -38,6 +37,7 @@ from neomflex_jax.devices.device import (
 )
 from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
+from neomflex_jax.devices.planning import ReactivePower
 
 
 class PvParams(NamedTuple):

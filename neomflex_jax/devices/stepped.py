@@ -2,10 +2,11 @@
 
 A request r in -1..1 asks for the position ``round(r N)`` of a range up to N; where the range begins at 0, r below 0
 asks for 0. The position goes there if the pause after the last move is over, as far as the day's operations last; one
-operation moves it by one step. Derivatives pass rounding and range as if they were not there, so that a learner by
-gradients feels which way a position should go, while what is played and recorded is whole. Source: the straight-through
-estimator, Y. Bengio, N. Leonard, A. Courville, "Estimating or propagating gradients through stochastic neurons for
-conditional computation", 2013.
+operation moves it by one step. Under band control no agent asks; `band_control.py` has the rule.
+
+Derivatives pass rounding and range as if they were not there, so that a learner by gradients feels which way a position
+should go, while what is played and recorded is whole. Source: the straight-through estimator, Y. Bengio, N. Leonard,
+A. Courville, "Estimating or propagating gradients through stochastic neurons for conditional computation", 2013.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
+from neomflex_jax.devices.band_control import Band, band_of, check_band, direction_of
 from neomflex_jax.devices.checks import check_name, check_not_negative, refuse
 from neomflex_jax.devices.device import CostTerm, Delivery, Device, Recorded, StepColumns, Surroundings, Turn
 from neomflex_jax.devices.figures import Look
@@ -38,14 +40,16 @@ class StepParams(NamedTuple):
     operation_cost: np.ndarray
     delay: np.ndarray  # steps of the day from a move to the next at the earliest
     most: np.ndarray  # operations a day, infinite: no limit
+    band: Band  # NaN where an agent moves the device
 
 
 class StepStore(NamedTuple):
-    """What such devices carry from step to step, (n_device,) whole numbers as floats."""
+    """What such devices carry from step to step, (n_device,); all but voltages are whole numbers as floats."""
 
     position: Array
     wait: Array  # steps of the day in which it may not move yet
     made: Array  # operations of the day
+    vm_pu: Array | None = None  # measured after the step before, NaN: nothing was; None: no device measures
 
 
 class Moved(NamedTuple):
@@ -68,6 +72,20 @@ class SteppedDevice(Device):
     delay: int
     operations_per_day: int | None
     operation_cost: float
+    control: str
+    vm_set_pu: float | None
+    dead_band_pu: float | None
+    controlled_bus: int | None
+
+    @property
+    def follows_rule(self) -> bool:
+        """True under band control."""
+        return self.control == "band"
+
+    @property
+    def raising(self) -> int:
+        """Direction in which positions raise the voltage of the controlled bus, 1 or -1."""
+        return 1
 
     def check(self, where: str) -> None:
         """Raise `InputError` unless the common fields are usable; `where` names the device."""
@@ -80,6 +98,8 @@ class SteppedDevice(Device):
             raise refuse(where, allowed, operations_per_day=limit)
         check_not_negative(where, operation_cost=self.operation_cost)
         check_name(where, self.name)
+        own = {name: getattr(self, name) for name in ("vm_set_pu", "dead_band_pu", "controlled_bus")}
+        check_band(where, self.control, **own)
 
     def look(self, recorded: Mapping[str, float]) -> Look:
         """Return its position, the symbol filled by its place in the range."""
@@ -95,13 +115,15 @@ class SteppedDevice(Device):
     @classmethod
     def stack(cls, devices: Sequence[SteppedDevice]) -> StepParams:
         """Parameters as new arrays."""
-        return stacked(
+        params = stacked(
             StepParams,
             devices,
             lowest=[-float(device.steps) if cls.both_ways else 0.0 for device in devices],
             step_size=[float(getattr(device, cls.step_field)) for device in devices],
             most=[float(device.operations_per_day or math.inf) for device in devices],
+            band=math.nan,
         )
+        return params._replace(band=band_of(devices))
 
     @classmethod
     def step(
@@ -111,7 +133,7 @@ class SteppedDevice(Device):
         store: StepStore,
         around: Surroundings,
     ) -> Delivery:
-        """Move towards the position asked for; the grid has that of the new position."""
+        """Move by request or rule; the grid has what the new position sets."""
         wanted = requests[cls.controls[0].name] * params.steps
         after, moved, clipped = move(params, store, wanted, around)
         recorded = {"moved": moved, "wait": after.wait, "made": after.made}
@@ -127,24 +149,30 @@ class SteppedDevice(Device):
     @staticmethod
     def first(params: StepParams) -> StepStore:
         """Position 0, free to move."""
-        return _free(jnp.zeros(len(params.steps)))
+        return _free(params, jnp.zeros(len(params.steps)))
 
     @staticmethod
     def random(key: Array, params: StepParams) -> StepStore:
         """Draw a position of the range."""
         positions = params.steps - params.lowest + 1.0
         share = jax.random.uniform(key, params.steps.shape)
-        return _free(jnp.minimum(params.lowest + jnp.floor(share * positions), params.steps))
+        return _free(params, jnp.minimum(params.lowest + jnp.floor(share * positions), params.steps))
 
     @staticmethod
     def middle(params: StepParams) -> StepStore:
         """Stand in the middle of the range."""
-        return _free(jnp.asarray(np.round((params.lowest + params.steps) / 2)))
+        return _free(params, jnp.asarray(np.round((params.lowest + params.steps) / 2)))
 
     @staticmethod
     def at_rest(store: StepStore) -> StepStore:
         """Stand where it stood, free to move."""
-        return _free(store.position)
+        nothing = jnp.zeros_like(store.position)
+        return StepStore(store.position, nothing, nothing, None if store.vm_pu is None else nothing + jnp.nan)
+
+    @staticmethod
+    def measured(store: StepStore, vm_pu: Float[Array, " n_device"]) -> StepStore:
+        """Remember the voltages for the next step."""
+        return store._replace(vm_pu=vm_pu)
 
     @classmethod
     def kept(cls, store: StepStore) -> dict[str, Float[Array, " n_device"]]:
@@ -192,16 +220,21 @@ def operations_term(prefix: str) -> CostTerm:
 
 
 def move(params: StepParams, store: StepStore, wanted: Float[Array, " n_device"], around: Surroundings) -> Moved:
-    """Move towards positions wanted, which need neither be whole nor in the range."""
+    """Move towards positions wanted, which need neither be whole nor in the range; under band control by its rule."""
+    ruled, inside = jnp.asarray(params.band.ruled), jnp.zeros_like(store.position, bool)
+    if store.vm_pu is not None:
+        direction = direction_of(params.band, store.vm_pu)
+        wanted = jnp.where(ruled, store.position + direction, wanted)
+        inside = ruled & (direction == 0)
     target = _rounded(wanted, params)
     made = jnp.where(jnp.asarray(around.step) == 0, 0.0, store.made)
     may = (store.wait <= 0) & around.in_service
     left = jnp.where(may, jnp.asarray(params.most) - made, 0.0)
     moved = jnp.clip(target - store.position, -left, left)
     operations = jax.lax.stop_gradient(jnp.abs(moved))
-    wait = jnp.where(operations > 0, jnp.asarray(params.delay) - 1.0, jnp.maximum(store.wait - 1.0, 0.0))
-    missed = jnp.where(around.in_service, jnp.abs(target - store.position - moved), 0.0)
-    after = StepStore(store.position + moved, wait, made + operations)
+    wait = jnp.where((operations > 0) | inside, jnp.asarray(params.delay) - 1.0, jnp.maximum(store.wait - 1.0, 0.0))
+    missed = jnp.where(around.in_service & ~ruled, jnp.abs(target - store.position - moved), 0.0)
+    after = StepStore(store.position + moved, wait, made + operations, store.vm_pu)
     return Moved(after, moved, missed / (params.steps - params.lowest))
 
 
@@ -212,6 +245,7 @@ def _rounded(wanted: Array, params: StepParams) -> Array:
     return position + (wanted - wanted_alone)  # whole: x - x is 0
 
 
-def _free(position: ArrayLike) -> StepStore:
+def _free(params: StepParams, position: ArrayLike) -> StepStore:
     position = jnp.asarray(position, float)
-    return StepStore(position, jnp.zeros_like(position), jnp.zeros_like(position))
+    nothing = jnp.zeros_like(position)
+    return StepStore(position, nothing, nothing, nothing + jnp.nan if params.band.ruled.any() else None)

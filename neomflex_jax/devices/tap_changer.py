@@ -46,6 +46,10 @@ class TapChanger(SteppedDevice):
     delay: int = 1  # steps of the day from a move to the next
     operations_per_day: int | None = None
     operation_cost: float = 0.0  # of one step of the position
+    control: str = "agent"  # or "band": no action, it keeps the voltage of a bus by `band_control.py`
+    vm_set_pu: float | None = None  # of band control
+    dead_band_pu: float | None = None  # its whole width: half of it on each side of vm_set_pu
+    controlled_bus: int | None = None  # None: to_bus
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -56,11 +60,25 @@ class TapChanger(SteppedDevice):
             raise refuse(where, allowed, step_percent=self.step_percent)
         if self.from_bus == self.to_bus:
             raise refuse(where, "differ from from_bus: it sits on the branch between both", to_bus=self.to_bus)
+        if self.dead_band_pu is not None and self.dead_band_pu <= 0.01 * self.step_percent:
+            allowed = f"be wider than a step of {self.step_percent} per cent, or it moves up and down for ever"
+            raise refuse(where, allowed, dead_band_pu=self.dead_band_pu)
 
     @property
     def tap_branch(self) -> tuple[int, int]:
         """Ends of the branch whose ratio it multiplies."""
         return self.from_bus, self.to_bus
+
+    @property
+    def measured_bus(self) -> int | None:
+        """The controlled bus."""
+        own = self.to_bus if self.controlled_bus is None else self.controlled_bus
+        return own if self.follows_rule else None
+
+    @property
+    def raising(self) -> int:
+        """Direction in which positions raise the voltage of the controlled bus: down, but for that of the from end."""
+        return 1 if self.controlled_bus == self.from_bus else -1
 
     @staticmethod
     def grid_effect(params: StepParams, position: Float[Array, " n_device"]) -> dict[str, Float[Array, " n_device"]]:

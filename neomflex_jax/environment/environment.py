@@ -22,6 +22,7 @@ from neomflex_jax.environment.state import State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
 from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.step.injections import grid_setting, node_injections
+from neomflex_jax.environment.step.measured_voltages import with_measured
 from neomflex_jax.environment.step.measurements import Now
 from neomflex_jax.environment.step.observations import measure, observe, remember
 from neomflex_jax.environment.step.outcome import Outcome, outcome_of
@@ -159,7 +160,9 @@ class Environment(Task):
         local = local_reward(scenario, terms, outcome.violated)
         terminated = outcome.violated if scenario.rules.on_violation == "end_day" else jnp.zeros((), bool)
         next_row = jnp.where(terminated, row, (row + 1) % self.profiles.n_rows)
-        next_state, observation = self._after(state, next_row, played.delivered.stores, outcome)
+        vm_pu = jnp.where(flow.converged, flow.vm_pu, jnp.nan)
+        stores = with_measured(scenario, self.feeder.nodes, played.delivered.stores, vm_pu)
+        next_state, observation = self._after(state, next_row, stores, outcome)
         return next_state, TimeStep(
             observation=observation,
             reward=shared_reward(scenario, local),

@@ -15,6 +15,7 @@ from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, l
 from neomflex_jax.environment.dry_run import try_kinds, try_parts
 from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.limited_branches import LimitedBranches, limited_branches
+from neomflex_jax.environment.measured_buses import check_measured_buses
 from neomflex_jax.environment.own_series import check_loads_of_devices, own_generation_text, read_scenario_profiles
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.rewards import Term
@@ -116,6 +117,7 @@ def _laid_out(scenario: Scenario, feeder: Feeder, name: str) -> tuple[TerritoryL
         layout = layout_of(scenario, feeder)
         _check_places(scenario, feeder)
         check_loads_of_devices(scenario, feeder)
+        check_measured_buses(scenario, feeder)
         return layout, limited_branches(scenario, feeder)
     except InputError as error:
         raise InputError(f"scenario {name}: {error}") from None

@@ -50,5 +50,5 @@ def controls_of(scenario: HasDevices) -> tuple[ActionEntry, ...]:
         ActionEntry(control, kind, number, device.bus, device.label)
         for kind, control in ordered_controls(scenario.kinds)
         for number, device in enumerate(scenario.of(kind))
-        if control.option is None or control.option(device)
+        if not device.follows_rule and (control.option is None or control.option(device))
     )

@@ -286,7 +286,7 @@ def _check_devices(scenario: Scenario) -> None:
                 message = f"{where}: two devices are called {device.label!r}; give one another name"
                 raise FieldError(message, kind.table, number, "name")
             labels.add(device.label)
-    having = {device.bus for device in scenario.devices}
+    having = {device.bus for device in scenario.devices if not device.follows_rule}
     for number, part in enumerate(scenario.territories):
         if having.isdisjoint(part.buses):
             message = f"{where}: agent {part.agent!r} has no device to act with; give it one"

@@ -18,7 +18,8 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from neomflex_jax.devices.device import Params, Planning, Store
+from neomflex_jax.devices.device import Params, Store
+from neomflex_jax.devices.planning import Planning
 from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.task import Task
 

@@ -2,7 +2,8 @@
 
 Energies are what joins steps. A scan over the first half of a step (`set_points.py`) gives them, and with them every
 step is an ordinary step of the environment by itself. Days follow in file order and energies are carried over
-midnight; disturbances are those of the first state's day.
+midnight; disturbances are those of the first state's day. Where devices move by voltages that they measured, a step
+needs the power flow before: these go one after the other.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Ahead(NamedTuple):
 def play_ahead(env: Environment, start: State, plan: Array, act: Callable[[Stores, Array], Array]) -> Ahead:
     """Play a plan (n, ...) from a state on; ``act(stores, plan[k])`` gives the actions of the k-th step from now."""
     steps_per_day = env.scenario.steps_per_day
+    measures = any(device.measured_bus is not None for device in env.scenario.devices)
     step_from_midnight = start.step + jnp.arange(plan.shape[0])
     step = step_from_midnight % steps_per_day
     day_row = (start.day_row + step_from_midnight - step) % env.profiles.n_rows
@@ -44,8 +46,8 @@ def play_ahead(env: Environment, start: State, plan: Array, act: Callable[[Store
 
     def advance(stores: Stores, inputs: tuple[Array, Array, Array]) -> tuple[Stores, tuple[Stores, Stores, Array]]:
         planned, day_row, step = inputs
-        action = act(stores, planned)
-        after = set_points(env, at(stores, day_row, step), action).delivered.stores
+        action, state = act(stores, planned), at(stores, day_row, step)
+        after = env.step(state, action)[0].stores if measures else set_points(env, state, action).delivered.stores
         return after, (stores, after, action)
 
     def cost_of(stores: Stores, day_row: Array, step: Array, action: Array) -> Array:

@@ -12,7 +12,10 @@ from test_validation_closed_loop import play
 
 from neomflex_jax.agents.policy_files import Policies
 from neomflex_jax.evaluation import Trajectory
+from neomflex_jax.fields import with_overrides
+from neomflex_jax.grid import load_feeder
 from validation import validate
+from validation.recompute.device_limits import device_excess
 
 TAP_CHANGERS = [
     {"bus": 1, "from_bus": 0, "to_bus": 1, "steps": 4, "delay": 2, "operation_cost": 0.01},
@@ -59,3 +62,16 @@ def test_faults_are_found(
     run, policies = played
     faulty = dataclasses.replace(run, **{name: change(getattr(run, name))})
     assert found in failed(faulty, policies, tmp_path)
+
+
+def test_band_control_is_worked_out_again_in_open_and_closed_loop(tmp_path: Path) -> None:
+    band = {"control": "band", "dead_band_pu": 0.02}
+    tap = TAP_CHANGERS[0] | band | {"vm_set_pu": 1.02}
+    banks = [bank | band | {"vm_set_pu": 0.99} for bank in CAPACITOR_BANKS]
+    run, policies = play("ac", n_days=1, tap_changers=[tap, TAP_CHANGERS[1]], capacitor_banks=banks)
+    assert np.abs(run.tap_moved[:, 0]).max() == 1 and np.abs(run.capacitor_moved).max() == 1
+    assert failed(run, policies, tmp_path) == set()
+    for what in ({"vm_set_pu": 1.0}, {"delay": 1}, {"controlled_bus": 17}):
+        other = with_overrides(run.scenario, {"tap_changers": [tap | what, TAP_CHANGERS[1]]})
+        found = device_excess(dataclasses.replace(run, scenario=other), load_feeder(other.feeder))
+        assert found.max() >= 1.0, what

@@ -22,7 +22,14 @@ from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Uncertainty
 from validation.closed_loop.acting import ActingPolicy, Actor
-from validation.closed_loop.delivery import KNOWN, Named, carried_names, compiled_dispatch, kinds_with_own_sun
+from validation.closed_loop.delivery import (
+    KNOWN,
+    Named,
+    carried_names,
+    compiled_dispatch,
+    kinds_with_own_sun,
+    measures_voltages,
+)
 from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
 from validation.closed_loop.observing import Observing
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
@@ -124,6 +131,7 @@ class _Loop:
         self.actor = Actor(policy, self.scenario, self.observing.sizes, f"trajectory {self.trajectory.run!r}")
         self.deliver = compiled_dispatch(self.scenario, record.feeder)
         self.stores = [store for _, store, _ in stores_of(self.scenario)]
+        self.measures_voltages = measures_voltages(self.scenario)
         self.own_series = nodes_with_own_series(self.scenario, record.feeder)
         common = np.stack([getattr(self.trajectory, name) for name in KNOWN], axis=1)  # (n, 5)
         suns = [recorded_solar(self.trajectory, *own) for own in kinds_with_own_sun(self.scenario)]
@@ -133,18 +141,19 @@ class _Loop:
         """Play all days."""
         n_days, steps = self.record.n_days, self.scenario.steps_per_day
         kept: list[Named] = []
-        carried, spots = self._at_rest(0), []
+        carried, measured_vm_pu, spots = self._at_rest(0), self._nothing_measured, []
         for day in range(n_days):
             first = day * steps
             if day and self.scenario.rules.energies != "carried":
-                carried = self._at_rest(first)
+                carried, measured_vm_pu = self._at_rest(first), self._nothing_measured
             answer = self._idle(first)
             self.observing.start_day()
             for row in range(first, first + steps):
                 self.observing.see(row, self._seen_voltages(answer), self._seen_loadings(answer), carried)
-                step, points, carried = self._step(row, carried)
+                step, points, carried = self._step(row, carried, measured_vm_pu)
                 kept.append(step)
                 answer = step
+                measured_vm_pu = step["vm_pu"] if step["status"] == OK else self._nothing_measured
                 if row == first + day * SPOT_STRIDE % steps:
                     spots.append(_difference_pu(step, self.solver.by_runpp(points)))
             if on_step is not None:
@@ -153,13 +162,22 @@ class _Loop:
         status = arrays.pop("status")
         return Played(self._as_trajectory(arrays, status), status, max(spots))
 
-    def _step(self, row: int, carried: Named) -> tuple[Named, SetPoints, Named]:
-        """Observe, act, deliver, solve; return what to record of it, the set-points and what devices carry on."""
+    @property
+    def _nothing_measured(self) -> np.ndarray:
+        return np.full(len(self.record.feeder.nodes), np.nan)
+
+    def _step(self, row: int, carried: Named, measured_vm_pu: np.ndarray) -> tuple[Named, SetPoints, Named]:
+        """Observe, act, deliver, solve; return what to record of it, the set-points and what devices carry on.
+
+        `measured_vm_pu`, (n_node,), is what the step before left.
+        """
         observation = self.observing.observe(row)
         action = self.actor.act(row, observation)
         known = self.known[row]
         if self.own_series.any():
             known = np.concatenate([known, *(recorded for recorded, _ in self._loads(row))])
+        if self.measures_voltages:
+            known = np.concatenate([known, measured_vm_pu])
         delivered, after = self.deliver(action, carried, known)
         positions = {store.after: after[store.after] for store in self.stores}
         points = self._set_points(row, delivered | positions)

@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.devices.device import Store
 from neomflex_jax.environment.binding import layout_of
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import Moment, Stores, deliver
+from neomflex_jax.environment.step.measured_voltages import with_measured
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import solar_columns
@@ -36,6 +38,11 @@ def kinds_with_own_sun(scenario: Scenario) -> list[tuple[SomeTwin, tuple[SomeDev
     return [(twin, devices) for twin, devices in twins_of(scenario) if solar_columns(scenario, twin, devices)]
 
 
+def measures_voltages(scenario: Scenario) -> bool:
+    """Return True if some device moves by a voltage that the step before left."""
+    return any(twin.measured_bus(device) is not None for twin, devices in twins_of(scenario) for device in devices)
+
+
 def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     """Compile a scenario's devices.
 
@@ -43,9 +50,9 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     -------
     Deliver
         Takes padded actions (n_agents, action_size), what is carried, and `KNOWN` (then Solar (n_device,) of
-        each of `kinds_with_own_sun`, and where elements have series of their own, the step's loads p and q (n_node,)
-        before devices); gives what is delivered and the loads of the step, and what is carried on. In the
-        environment's float32.
+        each of `kinds_with_own_sun`, where elements have series of their own the step's loads p and q (n_node,)
+        before devices, and where devices measure voltages those of the step before, (n_node,)); gives what is
+        delivered and the loads of the step, and what is carried on. In the environment's float32.
     """
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
@@ -54,14 +61,15 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     carried = carried_names(scenario)
     own_series = nodes_with_own_series(scenario, feeder)
     suns = {twin.table: len(devices) for twin, devices in kinds_with_own_sun(scenario)}
-    cuts_known = np.cumsum([len(KNOWN), *suns.values()])
+    n_own_loads = 2 * feeder.n_node if own_series.any() else 0
+    cuts_known = np.cumsum([len(KNOWN), *suns.values(), n_own_loads])
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
     cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 
     @jax.jit
     def run(packed: Array) -> Array:
         action, *held, known = jnp.split(packed, cuts_in)
-        common, *solar_of_kinds, own_loads = jnp.split(known, cuts_known)
+        common, *solar_of_kinds, own_loads, vm_before_pu = jnp.split(known, cuts_known)
         demand, solar, price, load_q_factor, step = common
         own_solar = dict(zip(suns, solar_of_kinds, strict=True))
         load_p_mw = jnp.asarray(feeder.load_p_mw, packed.dtype) * demand
@@ -74,14 +82,14 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
             scenario,
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
-            _stores_of(scenario, held),
+            with_measured(scenario, feeder.nodes, _stores_of(scenario, held), vm_before_pu),
             Moment(step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None, own_solar),
             load_p_mw=load_p_mw,
             load_q_mvar=load_q_mvar,
             in_service={},
         )
         values = {**found.recorded, "load_p_mw": found.load_p_mw, "load_q_mvar": found.load_q_mvar}
-        after = [leaf for twin, _ in kinds for leaf in jax.tree.leaves(found.stores[twin.table])]
+        after = [leaf for twin, _ in kinds for leaf in _carried_leaves(found.stores[twin.table], twin)]
         return jnp.concatenate([*(values[name] for name in delivered), *after])
 
     def step(action: np.ndarray, before: Named, known: np.ndarray) -> tuple[Named, Named]:
@@ -98,12 +106,16 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
 
 
 def _stores_of(scenario: Scenario, held: Sequence[Array]) -> Stores:
-    """Put what is carried into the devices' stores, whose leaves come in the order of `carried_names`."""
-    left, with_twin = list(held), {twin.table for twin, _ in twins_of(scenario)}
+    """Put what is carried into the devices' stores, whose first leaves come in the order of `carried_names`."""
+    left, n_carried = list(held), {twin.table: len(twin.carried) for twin, _ in twins_of(scenario)}
     stores: Stores = {}
     for kind in scenario.kinds:
         leaves, form = jax.tree.flatten(kind.first(kind.stack(scenario.of(kind))))
-        if kind.table in with_twin:
-            leaves, left = left[: len(leaves)], left[len(leaves) :]
-        stores[kind.table] = jax.tree.unflatten(form, leaves)
+        n = n_carried.get(kind.table, 0)
+        stores[kind.table] = jax.tree.unflatten(form, left[:n] + leaves[n:])  # the others are measured
+        left = left[n:]
     return stores
+
+
+def _carried_leaves(store: Store, twin: SomeTwin) -> list[Array]:
+    return jax.tree.leaves(store)[: len(twin.carried)]

@@ -80,7 +80,10 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin,
         has_own_sun = bool(solar_columns(trajectory.scenario, twin, own))
         suns = recorded_solar(trajectory, twin, own) if has_own_sun else np.repeat(solar[:, None], len(own), axis=1)
         for number, device in enumerate(own):
-            nodes = feeder.nodes.at[device.bus]
+            nodes, measured_bus = feeder.nodes.at[device.bus], twin.measured_bus(device)
+            measured_vm_pu = np.full(trajectory.n_steps, np.nan)
+            if measured_bus is not None:
+                measured_vm_pu = np.asarray(trajectory.vm_pu[:, feeder.nodes.at[measured_bus]], float).mean(axis=1)
             recorded = {name: np.asarray(getattr(trajectory, name)[:, number], float) for name in twin.recorded}
             yield (
                 twin,
@@ -92,5 +95,6 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin,
                     solar=suns[:, number],
                     nominal_load_p_mw=float(feeder.load_p_mw[nodes].sum()),
                     load_p_mw=np.asarray(trajectory.load_p_mw[:, nodes], float).sum(axis=1),
+                    measured_vm_pu=measured_vm_pu,
                 ),
             )

@@ -29,5 +29,10 @@ class CapacitorBankTwin(SteppedTwin[CapacitorBank]):
     store: ClassVar = CapacitorPosition()
     sets: ClassVar = Sets("capacitor_steps", shunt=lambda bank: (bank.bus, bank.step_mvar))
 
+    def measured_bus(self, device: CapacitorBank) -> int | None:
+        """Return the controlled bus."""
+        bus = device.bus if device.controlled_bus is None else device.controlled_bus
+        return bus if device.control == "band" else None
+
 
 TWIN = CapacitorBankTwin()

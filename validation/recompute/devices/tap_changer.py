@@ -29,6 +29,15 @@ class TapChangerTwin(SteppedTwin[TapChanger]):
     store: ClassVar = TapPosition()
     sets: ClassVar = Sets("tap_position", tap=lambda tap: (tap.from_bus, tap.to_bus, tap.step_percent))
 
+    def measured_bus(self, device: TapChanger) -> int | None:
+        """Return the controlled bus."""
+        bus = device.to_bus if device.controlled_bus is None else device.controlled_bus
+        return bus if device.control == "band" else None
+
+    def raising(self, device: TapChanger) -> int:
+        """Return -1: a higher position lowers the voltage, but for that of its own end."""
+        return 1 if device.controlled_bus == device.from_bus else -1
+
     def lowest(self, device: TapChanger) -> int:
         """Return the other end of the range."""
         return -device.steps

@@ -72,6 +72,7 @@ class Part(Generic[DeviceT]):
     solar: Float[np.ndarray, " n_steps"]  # per unit of its rating; the own sun as recorded, checked elsewhere
     nominal_load_p_mw: float  # at its bus
     load_p_mw: Float[np.ndarray, " n_steps"]  # consumed at its bus
+    measured_vm_pu: Float[np.ndarray, " n_steps"]  # recorded at its twin's `measured_bus`; NaN where it failed, or none
 
     def __getitem__(self, name: str) -> Num[np.ndarray, " n_steps"]:
         return self.recorded[name]
@@ -167,6 +168,10 @@ class Twin(ABC, Generic[DeviceT]):
     def carried(self) -> tuple[str, ...]:
         """Recorded arrays that the next step begins with: in the order in which the kind itself carries them."""
         return self.remembered if self.store is None else (self.store.after, *self.remembered)
+
+    def measured_bus(self, device: DeviceT) -> int | None:
+        """Return the label of the bus whose voltage after a step decides on the next; None: there is none."""
+        return None
 
     @abstractmethod
     def excess(self, part: Part[DeviceT]) -> Float[np.ndarray, " n_steps"]:
