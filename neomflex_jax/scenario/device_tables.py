@@ -12,7 +12,6 @@ from neomflex_jax.fields import FieldError, FrozenDict
 from neomflex_jax.scenario.users_parts import PART_MODULES, check_modules
 from neomflex_jax.users_modules import advice_to_import, module_of
 
-FIELDS_IN = "docs/scenarios.md"
 DEVICE_MODULES = "device_modules"  # of a stored scenario: tables and the modules that register their kinds
 
 
@@ -75,7 +74,7 @@ def _is_table(value: Any) -> bool:
 def _unknown(name: str, modules: Any, own: set[str], kinds: Mapping[str, Kind]) -> str:
     if isinstance(modules, Mapping) and isinstance(modules.get(name), str):
         return f"no kind of device has the table {shown(name)} here; {advice_to_import(modules[name])}"
-    known = unknown_name("field", name, (own | set(kinds)) - {"further"}, listed_by=FIELDS_IN)
+    known = unknown_name("field", name, (own | set(kinds)) - {"further"})
     return (
         f"{known} If it is a table of devices, import the module that registers their kind (on the command line: "
         "--import and its name or file)"

@@ -18,7 +18,7 @@ from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_fallback, check_method
 from neomflex_jax.profiles.config import PLAIN, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
-from neomflex_jax.scenario.device_tables import DEVICE_MODULES, FIELDS_IN, gather_tables
+from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
 from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
 from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
@@ -35,7 +35,7 @@ MOST_STEPS = 86_400  # of a day: one a second
 class Scenario:
     """Everything that defines a task but the numbers of its feeder and profiles."""
 
-    fields_in: ClassVar = FIELDS_IN
+    fields_in: ClassVar = "docs/scenarios.md"
 
     name: str
     feeder: str
