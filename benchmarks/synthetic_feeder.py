@@ -3,19 +3,23 @@
 A random feeder grows bus by bus: mostly the next bus continues the line that is being laid, now and then a lateral
 starts at an earlier bus. Lines get thinner towards the ends, some buses have no load, and the impedances are scaled
 so that the lowest voltage at nominal load is `LOWEST_VM_PU`, so that the cases are as hard for every size.
+`--n-bus 3000 --output FOLDER` writes one as a feeder folder.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+import tyro
 from sparse_reference import solve_reference
 
 import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.library import feeder_names
+from neomflex_jax.grid.to_csv import write_feeder
 
 PACKAGED = {33: "case33bw", 69: "case69", 141: "case141"}
 LOWEST_VM_PU = 0.945
@@ -103,3 +107,17 @@ def _scaled_to_lowest_voltage(feeder: Feeder) -> Feeder:
         middle = (low + high) / 2.0
         low, high = (middle, high) if lowest(middle) > LOWEST_VM_PU else (low, middle)
     return replace(feeder, r_ohm=low * feeder.r_ohm, x_ohm=low * feeder.x_ohm)
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a synthetic feeder as a folder that `neomflex scenario new --from` takes."""
+
+    output: Path
+    n_bus: int = 3000
+    seed: int = 0
+
+
+if __name__ == "__main__":
+    options = tyro.cli(Options)
+    print(write_feeder(synthetic_feeder(options.n_bus, options.seed), options.output))

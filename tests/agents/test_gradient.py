@@ -84,7 +84,9 @@ def test_the_gradient_of_days_is_that_of_finite_differences(power_flow):
     with jax.enable_x64(True):
         env = make("neom33", power_flow=power_flow)
         given = TrainOptions(
-            env.scenario, algorithm="gradient", gradient=replace(SMALL, n_copies=2, horizon_days=2, warmup_steps=1)
+            env.scenario,
+            algorithm="gradient",
+            gradient=replace(SMALL, n_copies=2, horizon_days=2, warmup_steps=1, observed_gradient=1.0),
         )
         training = algorithm_for(env, given)
         learner = training.learner
@@ -116,6 +118,17 @@ def test_a_share_of_the_gradient_passes_through_what_later_actions_see():
         assert value == 8.0 and slope == pytest.approx(expected * 1.0)
     with pytest.raises(InputError, match="observed_gradient = 2"):
         replace(SMALL, observed_gradient=2.0)
+
+
+def test_a_loop_that_rings_does_not_explode_a_days_gradient_by_default():
+    def after_a_day(w, share):
+        action = w
+        for _ in range(96):
+            action = w - 1.5 * _damped(action, share)
+        return action
+
+    assert abs(jax.grad(after_a_day)(0.0, 1.0)) > 1e16
+    assert abs(jax.grad(after_a_day)(0.0, GradientConfig().observed_gradient)) < 1.0
 
 
 def test_energies_are_carried_over_midnight_inside_a_horizon():

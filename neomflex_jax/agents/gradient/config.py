@@ -41,8 +41,8 @@ class GradientConfig:
     clipping_weight
         Cost of asking devices for what they cannot deliver, at the run's start; see `training/gradient_loop.py`.
     observed_gradient
-        Share of the gradient that passes through what later actions see, 0 to 1; below 1 where many inverters answer
-        each other's voltages and the gradient's norm explodes; see `training/gradient_loop.py`.
+        Share of the gradient that passes in each step through what later actions see, 0 to 1; 1 is the exact
+        gradient, which explodes where many inverters answer each other's voltages; see `training/gradient_loop.py`.
     """
 
     n_copies: int = 64
@@ -56,7 +56,7 @@ class GradientConfig:
     learning_rate_decay: str = "cosine"
     max_gradient_norm: float = 1.0
     clipping_weight: float = 3.0
-    observed_gradient: float = 1.0
+    observed_gradient: float = 0.5
 
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
