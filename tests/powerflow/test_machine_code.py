@@ -212,6 +212,8 @@ def test_methods_that_never_sweep_read_nothing(case33bw: nf.Feeder, fresh: pytes
     fresh.setenv(SWITCH, "nonsense")
     for method in ("dc", "lindistflow", "newton"):
         jax.eval_shape(bind(case33bw, method), *jnp.zeros((2, 33)))
+    with pytest.raises(nf.InputError, match="NEOMFLEX_SWEEPS = 'nonsense'"):
+        jax.eval_shape(bind(case33bw, "ac"), *jnp.zeros((2, 33)))
 
 
 def test_threads_that_ask_at_the_same_time_try_once_and_warn_once(fresh: pytest.MonkeyPatch) -> None:

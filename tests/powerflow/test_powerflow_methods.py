@@ -1,6 +1,7 @@
 """Methods are objects of one contract, looked up by name in one place."""
 
 import ast
+import re
 from pathlib import Path
 
 import jax
@@ -9,7 +10,9 @@ import pytest
 import neomflex_jax as nf
 from neomflex_jax.powerflow import CHEAPEST_FIRST, METHODS, bind, method_named
 
-ROOM = Path(nf.__file__).parent / "powerflow"
+PACKAGE = Path(nf.__file__).parent
+ROOM = PACKAGE / "powerflow"
+DOOR = "neomflex_jax.powerflow.sweeps.door"
 
 
 def test_every_method_is_found_by_its_name() -> None:
@@ -49,9 +52,16 @@ def test_no_code_of_the_room_branches_on_a_methods_name() -> None:
 
 
 def test_machine_code_is_reached_through_its_door_alone() -> None:
-    for path in ROOM.rglob("*.py"):
-        if path.parent.name == "sweeps":
+    through_the_door = set()
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent in (ROOM / "sweeps", PACKAGE / "native"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.ImportFrom) and "sweeps" in (node.module or ""):
-                assert node.module == "neomflex_jax.powerflow.sweeps.door", path.name
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+            else:
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            reached = [name for name in names if re.search(r"neomflex_jax\.(native|powerflow\.sweeps)\b", name)]
+            assert all(name.startswith(f"{DOOR}.") for name in reached), f"{path.name}: {reached}"
+            through_the_door |= {path.stem} if reached else set()
+    assert {"ac", "calibrated"} <= through_the_door

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from neomflex_jax.cli import COMMANDS
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+SHORTEST, ADAPTERS, JAXMARL, STABLE_BASELINES = EXAMPLES
 
 
 def run(example):
@@ -20,19 +23,19 @@ def run(example):
 
 
 def test_the_python_example_runs_and_prints_what_it_says():
-    said = run(EXAMPLES[0])
+    said = run(SHORTEST)
     assert "(1000, 3)" in said
     assert "0.2026" in said
     assert "0.9130" in said
 
 
 def test_the_other_interfaces_examples_run():
-    run("\n".join(EXAMPLES[1:3]))
+    run(f"{ADAPTERS}\n{JAXMARL}")
 
 
 def test_the_example_for_stable_baselines_runs():
     pytest.importorskip("stable_baselines3")
-    run(EXAMPLES[3])
+    run(STABLE_BASELINES)
 
 
 def test_every_install_that_it_names_is_an_extra():
@@ -48,9 +51,14 @@ def test_nothing_is_left_to_fill_in():
 
 
 def test_every_file_it_links_to_exists():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("http")]
+    assert "docs/scenarios.md" in targets
+    assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_every_command_that_it_names_exists():
+    named = set(re.findall(r"\bneomflex ([a-z]+)\b", README))
+    assert {"train", "evaluate", "validate"} <= named <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
