@@ -57,7 +57,7 @@ class BatteryParams(NamedTuple):
     ramp_mw: np.ndarray  # infinite: no limit
     s_mva: np.ndarray  # 0: no reactive power
     throughput_cost: np.ndarray
-    q_first: np.ndarray  # bool; never
+    q_first: np.ndarray  # bool, False: active power has priority
 
 
 class BatteryStore(NamedTuple):
@@ -287,7 +287,7 @@ class Battery(Device):
 
     @staticmethod
     def missing_column(columns: Sequence[str]) -> tuple[str, str] | None:
-        """A power that lacks beside its energy."""
+        """Return the column of a power that is missing where its energy is there, and the latter."""
         energies = [name for name in columns if name.startswith(SOC)]
         powers = [(f"{POWER}{soc.removeprefix(SOC)}_mw", soc) for soc in energies]
         return next(((power, soc) for power, soc in powers if power not in columns), None)

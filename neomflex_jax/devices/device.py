@@ -45,7 +45,7 @@ class Control(NamedTuple):
 
     name: str  # unique among all kinds
     meaning: str  # of -1..1, read as a unit
-    lasting: bool = False  # whether its effect outlasts the step
+    lasting: bool = False  # True if its effect outlasts the step
     option: Callable[[Own], bool] | None = None  # which devices have it; None: all of them
 
 
@@ -72,7 +72,7 @@ class CostTerm(NamedTuple):
 
     name: str
     amount: Callable[[Params, Delivery, float, float], Array]  # params, delivery, the term's weight, hours of a step
-    priced: Callable[[Own], bool] | None = None  # whether a device asks for the term whatever its weight is
+    priced: Callable[[Own], bool] | None = None  # True for a device that prices the term itself, whatever its weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +176,7 @@ class Device(ABC):
         Returns
         -------
         Look
-            Here of an empty symbol beside its first powers.
+            An empty symbol beside its first powers, unless the kind has its own.
         """
         powers = [(recorded[one.name], one.unit) for one in self.recorded if one.unit in ("MW", "Mvar")]
         return Look(0.0, tuple(powers[:2]))
@@ -310,7 +310,7 @@ class Device(ABC):
         Returns
         -------
         Operated
-            Here of nothing.
+            All fields None, unless the kind has its own.
         """
         return Operated()
 
@@ -342,7 +342,7 @@ class Device(ABC):
         Returns
         -------
         tuple of str or None
-            Lacking and having; None if none is missing.
+            The missing column and the one that it belongs to; None if none is missing.
         """
         return None
 

@@ -12,12 +12,12 @@ Store: TypeAlias = Any  # a kind's own pytree of arrays (n_device,)
 
 
 class Planning(NamedTuple):
-    """How a plan in energies steers a kind: one number in -1..1, emptiest to fullest, is the store after the step."""
+    """How plans of energies steer a kind: they say of each step how full its store is after it, -1 empty to 1 full."""
 
     control: str
     towards: Callable[
         [Params, Store, Array, float], Array
-    ]  # the request that gets nearest; params, store, wanted, hours
+    ]  # the request that gets nearest to a number; of params, store, number, hours of a step
     reached: Callable[[Params, Store], Array]  # the number that a store stands for
 
 
@@ -25,4 +25,4 @@ class ReactivePower(NamedTuple):
     """How a kind's reactive power is set by a rule: params have `s_mva` and `q_first`, (n_device,) each."""
 
     control: str
-    generates: bool  # whether it belongs to generation, which some rules steer alone
+    generates: bool  # True for generation: some rules steer nothing else

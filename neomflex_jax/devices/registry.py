@@ -70,8 +70,8 @@ def register_device(kind: Kind) -> Kind:
 
 
 def key_of_kind(kind: Kind, key: Array) -> Array:
-    """Key of a kind's own random draws, made from a day's key: another for every kind, whichever others there are."""
-    first = {Battery.table: 2, FlexibleLoad.table: 3}  # of five, since before there were others: seeds keep their days
+    """Return the key of a kind's random draws, which a day's key and the kind's own table decide alone."""
+    first = {Battery.table: 2, FlexibleLoad.table: 3}  # of a split into five: as ever, so that seeds keep their days
     if kind.table in first:
         return jax.random.split(key, 5)[first[kind.table]]
     return jax.random.fold_in(key, crc32(kind.table.encode()))

@@ -69,7 +69,7 @@ class _Rows:
 
     def column(self, name: str, values: Numbers | None, absent: float | None = None) -> np.ndarray:
         if values is None:
-            assert absent is not None  # a required column is no None
+            assert absent is not None  # a required column is never None
             return np.full(len(self.rows), absent)
         column = np.asarray(values, np.float64)
         if column.shape != (len(self.rows),):
@@ -134,7 +134,7 @@ def _check_values(where: str, bus: _Rows, fields: Keywords) -> None:
 
 
 def _check_branches(branch: _Rows, fields: Keywords, transformers: Transformers | None, given: FeederColumns) -> None:
-    """Refuse what is no impedance: a series capacitor has x below 0, the equivalent of three windings also r."""
+    """Refuse impedances that no branch has; x may be below 0 (a series capacitor), r only in equivalents."""
     r, x, ratings = fields["r_ohm"], fields["x_ohm"], fields["max_i_ka"]
     merge = "r_ohm is at least 0, and one of them above or below (merge the two buses of a zero-impedance branch)"
     is_line = np.ones(len(r), bool) if transformers is None else ~transformers.present

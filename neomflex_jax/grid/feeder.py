@@ -192,9 +192,9 @@ class Feeder:
         return tuple(self.bus_labels[end] for end in self.topology.to_bus)
 
     def consumption_mva(self) -> np.ndarray:
-        """Nominal consumption by node, p + jq (n_node,): of the loads alone where the source lists its elements.
+        """Nominal consumption by node, p + jq in MVA, (n_node,), without the grid's own generation.
 
-        Elsewhere of what is left at a node that its generation does not outweigh.
+        The sum of the loads where the source lists its elements; elsewhere a node's net load, 0 where it is negative.
         """
         if self.elements:
             return self.elements.consumption_mva(self.nodes)

@@ -1,4 +1,4 @@
-"""A feeder from a folder of plain files; what they mean is said in `grid.columns`.
+"""A feeder from a folder of plain files; `grid.columns` says what they mean.
 
 ``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar,p_current_share,p_impedance_share,q_current_share,
 q_impedance_share]``, nominal consumption, and shares of it that follow the voltage. ``branches.csv``: ``from_bus,

@@ -88,7 +88,7 @@ class OwnDevices:
     generators: int = 0
     generation_mw: float = 0.0
     storages: int = 0
-    storage_mw: float = 0.0  # of charging and discharging alike
+    storage_mw: float = 0.0  # sum of |p|, charging or discharging
 
     def __str__(self) -> str:
         parts = []

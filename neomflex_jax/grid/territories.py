@@ -126,7 +126,7 @@ def _layout(
 
 
 def pad(rows: Sequence[np.ndarray], fill: int) -> tuple[np.ndarray, np.ndarray]:
-    """Stack rows of unequal length; gives the indices (n_rows, longest) and the mask of what is real."""
+    """Stack rows of unequal length; returns the indices (n_rows, longest) and the mask of what is real."""
     longest = max(len(row) for row in rows)
     padded = np.full((len(rows), longest), fill)
     mask = np.zeros((len(rows), longest), bool)

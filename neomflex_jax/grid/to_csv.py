@@ -24,7 +24,7 @@ FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.HELD, files.SETTINGS
 def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
     """Write ``buses.csv``, ``branches.csv``, ``feeder.toml`` and what else there is of the files into `folder`.
 
-    They replace those that are there; gives the folder.
+    They replace those that are there; returns the folder.
 
     Raises
     ------

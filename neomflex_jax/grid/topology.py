@@ -1,4 +1,4 @@
-"""Which bus hangs on which: the static part of a feeder, and the spanning tree that the power flow walks along.
+"""Which bus is connected to which: the static part of a feeder, and the spanning tree that the power flow walks along.
 
 Positions, not labels, everywhere. The tree is rooted at the slack; branches in service that it leaves out close loops.
 """

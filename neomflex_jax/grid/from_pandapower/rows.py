@@ -119,7 +119,7 @@ class Rows:
 
 
 def _numbered(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with a whole number for each row: files make floats of them, and texts need to be replaced."""
+    """Return the table with whole numbers as its index; a file may have made floats of them, and texts are refused."""
     index = frame.index
     if not len(frame):
         return frame

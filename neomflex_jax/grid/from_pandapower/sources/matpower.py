@@ -22,7 +22,7 @@ def open_net(path: Path) -> NetSource:
     Raises
     ------
     InputError
-        On a file that is not there or no case, one that computes its data, or a ``.m`` without what reads it.
+        On a file that is not there or no case, one that computes its data, or a ``.m`` without its reader.
     """
     if not is_file(path):
         raise InputError(f"{path}: no such file; give a MATPOWER case, .m or .mat")
