@@ -53,6 +53,13 @@ def test_probe_every_agent_finds_its_action():
         np.testing.assert_allclose(network(own), expected[:, : network.action_size], atol=1e-5)
 
 
+def test_a_fresh_policy_is_next_to_no_control():
+    learner = GradientLearner(SMALL, OBSERVATION_SIZES, ACTION_SIZES)
+    observation = np.random.default_rng(0).normal(size=(500, 3))
+    networks = learner.networks(learner.init(jax.random.key(0)))
+    assert all(np.abs(one(observation[:, : one.observation_size])).max() < 0.1 for one in networks)
+
+
 def test_garbage_in_padded_slots_changes_nothing():
     learner = GradientLearner(SMALL, OBSERVATION_SIZES, ACTION_SIZES)
     state = learner.init(jax.random.key(0))

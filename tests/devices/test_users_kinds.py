@@ -174,6 +174,10 @@ def test_a_kind_is_registered_once_and_under_names_of_its_own() -> None:
         nf.register_device(changed(table="Big Tanks", recorded=(), controls=()))
     with pytest.raises(nf.InputError, match="must be a class that inherits"):
         nf.register_device(dict)
+    for decorated in (lambda kind: kind, dataclass):
+        loose = type("Loose", (nf.devices.Device,), {"table": "others", "recorded": (), "controls": ()})
+        with pytest.raises(nf.InputError, match="device Loose must be a frozen dataclass"):
+            nf.register_device(decorated(loose))
 
 
 def returning(**changes: object) -> object:
