@@ -26,7 +26,7 @@ class PlotCommand:
     """Draw a figure from the tables of an evaluation, or the learning curves of trainings."""
 
     figure: tyro.conf.Positional[str]
-    """soc, voltage, loading, reactive-power, dispatch, comparison or curves."""
+    """soc, voltage, loading, reactive-power, dispatch, positions, comparison or curves."""
     sources: Several[Path]
     """step_metrics.csv of an evaluation; for curves: output folders of trainings or sweeps."""
     run: str = "controlled"

@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from neomflex_jax.devices.checks import check_above_zero, check_name, refuse
+from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, refuse
 from neomflex_jax.devices.device import (
     Control,
     CostTerm,
@@ -159,8 +159,7 @@ class Battery(Device):
         device = f"battery at bus {self.bus}"
         check_above_zero(device, capacity_mwh=self.capacity_mwh, power_mw=self.power_mw)
         if not 0 <= self.soc_min < self.soc_max <= 1:
-            allowed = "satisfy 0 <= soc_min < soc_max <= 1"
-            raise refuse(device, allowed, soc_min=self.soc_min, soc_max=self.soc_max)
+            raise refuse(device, "satisfy 0 <= soc_min < soc_max <= 1", soc_min=self.soc_min, soc_max=self.soc_max)
         if not self.soc_min <= self.soc_initial <= self.soc_max:
             allowed = f"lie in soc_min..soc_max = {self.soc_min}..{self.soc_max}"
             raise refuse(device, allowed, soc_initial=self.soc_initial)
@@ -172,8 +171,7 @@ class Battery(Device):
         if self.s_mva is not None and not self.power_mw <= self.s_mva < math.inf:
             allowed = f"be at least power_mw = {self.power_mw} and finite; leave it out for no reactive power"
             raise refuse(device, allowed, s_mva=self.s_mva)
-        if not 0 <= self.throughput_cost < math.inf:
-            raise refuse(device, "be at least 0 and finite", throughput_cost=self.throughput_cost)
+        check_not_negative(device, throughput_cost=self.throughput_cost)
         check_name(device, self.name)
 
     def look(self, recorded: Mapping[str, float]) -> Look:
@@ -288,8 +286,7 @@ class Battery(Device):
     @staticmethod
     def missing_column(columns: Sequence[str]) -> tuple[str, str] | None:
         """Return the column of a power that is missing where its energy is there, and the latter."""
-        energies = [name for name in columns if name.startswith(SOC)]
-        powers = [(f"{POWER}{soc.removeprefix(SOC)}_mw", soc) for soc in energies]
+        powers = [(f"{POWER}{soc.removeprefix(SOC)}_mw", soc) for soc in columns if soc.startswith(SOC)]
         return next(((power, soc) for power, soc in powers if power not in columns), None)
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from neomflex_jax.devices.checks import check_above_zero
 from neomflex_jax.devices.device import Control, Observable
+from neomflex_jax.devices.figures import Lines
 from neomflex_jax.devices.stepped import StepParams, SteppedDevice, operations_term, recorded_steps
 
 
@@ -30,11 +31,16 @@ class CapacitorBank(SteppedDevice):
     step_field: ClassVar = "step_mvar"
     both_ways: ClassVar = False
     controls: ClassVar = (
-        Control("capacitor_target", "share of the steps switched in; 0 and below: none", lasting=True),
+        Control("capacitor_target", "share of the steps switched in; 0 and below: none", lasting=True, rounded=True),
     )
     recorded: ClassVar = recorded_steps("capacitor", "steps")
     observables: ClassVar = (Observable("steps of {}", "of all", 0.0, 1.0),)
     costs: ClassVar = (operations_term("capacitor"),)
+    drawn: ClassVar = {
+        "positions": Lines(
+            "capacitor_bus_", "_steps", "capacitor bank", "capacitor banks", "Steps of the capacitor banks"
+        )
+    }
     table_families: ClassVar = (("capacitor_bus_", "_steps"), ("capacitor_bus_", "_operations"))
 
     bus: int

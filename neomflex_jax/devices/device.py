@@ -1,10 +1,10 @@
 """What a kind of device says of itself. Whoever walks over kinds knows this protocol and names none of them.
 
 A kind is one class: its instances are the devices of a scenario, one row of its table each, with every check in
-``__post_init__``; everything that the kind does it does for all of its devices at once, in arrays (n_device,). Powers
-are in MW and Mvar, **positive into the grid**. A state of charge or a debt of energy is a kind's *store*: a pytree that
-goes from step to step, ``()`` for kinds that remember nothing. What a scenario's options leave out is not traced:
-`step` sees no request for a control that no device has, and parameters are NumPy arrays, known before anything runs.
+``__post_init__``; it acts for all of its devices at once, in arrays (n_device,). Powers are in MW and Mvar, **positive
+into the grid**. A state of charge or a debt of energy is a kind's *store*: a pytree that goes from step to step,
+``()`` for kinds that remember nothing. What a scenario's options leave out is not traced: `step` sees no request for a
+control that no device has; parameters are known before anything runs.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Control(NamedTuple):
     name: str  # unique among all kinds
     meaning: str  # of -1..1, read as a unit
     lasting: bool = False  # True if its effect outlasts the step
+    rounded: bool = False  # True if it is rounded to one of a range of positions
     option: Callable[[Own], bool] | None = None  # which devices have it; None: all of them
 
 
@@ -126,6 +127,8 @@ class Device(ABC):
         The kind's own pytree of NumPy arrays (n_device,), units in their names.
     store, Store
         The kind's own pytree of arrays (n_device,); `()` for kinds that remember nothing.
+    vm_pu
+        (n_device,) at each device's `measured_bus`, at its own bus without one; NaN where the power flow failed.
     """
 
     table: ClassVar[str]  # of the scenario file, and field of the scenario: "batteries"
@@ -139,7 +142,7 @@ class Device(ABC):
     planning: ClassVar[Planning | None] = None
     reactive: ClassVar[ReactivePower | None] = None
     symbol: ClassVar[Symbol | None] = None  # None: a disc under the kind's noun
-    drawn: ClassVar[Mapping[str, Lines]] = {}  # by the name of the figure over days: soc, dispatch, reactive-power
+    drawn: ClassVar[Mapping[str, Lines]] = {}  # by the name of a figure over days, as "soc"
     table_families: ClassVar[tuple[tuple[str, str], ...]] = ()  # what columns of the step table begin and end with
 
     bus: int  # label
@@ -249,13 +252,7 @@ class Device(ABC):
 
     @staticmethod
     def measured(store: Store, vm_pu: Float[Array, " n_device"]) -> Store:
-        """Return the store with voltages after a step's power flow, without derivatives, NaN where that failed.
-
-        Parameters
-        ----------
-        vm_pu
-            (n_device,) at each device's `measured_bus`, its own bus if that is None.
-        """
+        """Return the store with the voltages that a step's power flow left; they have no derivatives."""
         return store
 
     @staticmethod

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from neomflex_jax.devices.checks import refuse
 from neomflex_jax.devices.device import Control, Observable
+from neomflex_jax.devices.figures import Lines
 from neomflex_jax.devices.stepped import StepParams, SteppedDevice, operations_term, recorded_steps
 
 MOST_CHANGE = 0.5  # of the ratio: beyond it a power flow has hardly ever a solution
@@ -32,10 +33,15 @@ class TapChanger(SteppedDevice):
     word: ClassVar = "position"
     step_field: ClassVar = "step_percent"
     both_ways: ClassVar = True
-    controls: ClassVar = (Control("tap_target", "position of the range, -1 the lowest, 1 the highest", lasting=True),)
+    controls: ClassVar = (
+        Control("tap_target", "position of the range, -1 the lowest, 1 the highest", lasting=True, rounded=True),
+    )
     recorded: ClassVar = recorded_steps("tap", "position")
     observables: ClassVar = (Observable("position of {}", "of range", -1.0, 1.0),)
     costs: ClassVar = (operations_term("tap"),)
+    drawn: ClassVar = {
+        "positions": Lines("tap_bus_", "_position", "tap changer", "tap changers", "Positions of the tap changers")
+    }
     table_families: ClassVar = (("tap_bus_", "_position"), ("tap_bus_", "_operations"))
 
     bus: int

@@ -24,6 +24,7 @@ FIGURES = {
     "loading": "neomflex_jax.plots.loading",
     "reactive-power": "neomflex_jax.plots.reactive_power",
     "dispatch": "neomflex_jax.plots.dispatch",
+    "positions": "neomflex_jax.plots.positions",
     "comparison": "neomflex_jax.plots.comparison",
 }
 

@@ -6,15 +6,21 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_validation_closed_loop import play
 
+import neomflex_jax as nf
 from neomflex_jax.agents.policy_files import Policies
-from neomflex_jax.evaluation import Trajectory
+from neomflex_jax.environment.make import evaluation_environment
+from neomflex_jax.evaluation import Trajectory, record
+from neomflex_jax.evaluation.tables import step_metrics
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.grid import load_feeder
-from validation import validate
+from neomflex_jax.plots import draw_figure
+from neomflex_jax.yardsticks.controller import Schedule
+from validation import closed_loop, validate
 from validation.recompute.device_limits import device_excess
 
 TAP_CHANGERS = [
@@ -75,3 +81,26 @@ def test_band_control_is_worked_out_again_in_open_and_closed_loop(tmp_path: Path
         other = with_overrides(run.scenario, {"tap_changers": [tap | what, TAP_CHANGERS[1]]})
         found = device_excess(dataclasses.replace(run, scenario=other), load_feeder(other.feeder))
         assert found.max() >= 1.0, what
+
+
+def test_a_request_between_two_positions_is_decided_as_the_record_did() -> None:
+    """2.5 of 4 steps: a request a little apart is rounded to the record's side, one that is farther is not."""
+    env = evaluation_environment(nf.make("neom33", power_flow="ac", tap_changers=[TAP_CHANGERS[0]]))
+    entry = int(env.action_layout.by_device["tap_target"][0])
+
+    def asking(request: float) -> np.ndarray:
+        fractions = np.zeros(len(env.action_layout.controls) + 1, np.float32)
+        fractions[entry] = request
+        return fractions[env.action_layout.slots]
+
+    run = record(env, Schedule(jnp.asarray(asking(0.625))[None]), "asking", n_days=1)
+    for more, same in ((5e-4, True), (5e-3, False)):
+        split = {agent: values for agent, values in env.split(asking(0.625 + more), "action").items()}
+        played = closed_loop(run, lambda seen, split=split: split).played
+        assert np.array_equal(played.tap_position, run.tap_position) == same
+
+
+def test_positions_are_drawn_over_days(played: tuple[Trajectory, Policies]) -> None:
+    figure = draw_figure("positions", step_metrics(played[0]), "networks")
+    labels = [line.get_label() for line in figure.axes[0].lines]
+    assert {"tap changer at bus 1", "capacitor bank at bus 30"} <= set(labels)

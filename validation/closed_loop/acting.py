@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
 
 from neomflex_jax.environment.step.actions import lay_out_actions
@@ -32,6 +32,12 @@ def idle_policy(scenario: Scenario) -> ActingPolicy:
     sizes = lay_out_actions(scenario).mask.sum(axis=1)
     idle = {agent: np.zeros(size, np.float32) for agent, size in zip(scenario.agents, sizes, strict=True)}
     return lambda observations: idle
+
+
+def rounded_entries(scenario: Scenario) -> Bool[np.ndarray, "n_agents action_size"]:
+    """Return True where an entry of the padded actions asks for one of a range of positions."""
+    layout = lay_out_actions(scenario)
+    return np.array([*(entry.control.rounded for entry in layout.controls), False])[layout.slots]
 
 
 class Actor:

@@ -1,9 +1,11 @@
 """Closed loop: the policy acts again through the recorded days, on a feeder that pandapower's AC power flow answers.
 
-Each step: observation -> policy -> what the project's device models deliver -> AC power flow -> next observation.
-What no action can change (Demand, Solar, forecasts, prices, the clock) is observed as recorded; voltages, states of
-charge and debts are the closed loop's own, and so is the idle feeder's voltage before a day's first step. Energies are
-carried over as the scenario's rules say. `gap.py` holds the outcome against the record.
+Each step: observation -> policy -> what the project's device models deliver -> AC power flow -> next observation. What
+no action can change (Demand, Solar, forecasts, prices, the clock) is observed as recorded; voltages, states of charge
+and debts are the closed loop's own, and so is the idle feeder's voltage before a day's first step. Energies are
+carried over as the scenario's rules say. A request for one of a range of positions that lies within `apart_action` of
+the record's is taken for the record's: near the middle between two positions the last digit of a voltage would decide.
+`gap.py` holds the outcome against the record.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Uncertainty
-from validation.closed_loop.acting import ActingPolicy, Actor
+from validation.closed_loop.acting import ActingPolicy, Actor, rounded_entries
 from validation.closed_loop.delivery import (
     KNOWN,
     Named,
@@ -89,7 +91,8 @@ def act_again(
 ) -> ClosedLoop:
     """Play a checked record's days again, as `closed_loop` does."""
     _check_repeatable(record)
-    return compare_loops(record.trajectory, _Loop(record, policy).play(on_step), apart or Apart())
+    apart = apart or Apart()
+    return compare_loops(record.trajectory, _Loop(record, policy, apart).play(on_step), apart)
 
 
 def _check_repeatable(record: Record) -> None:
@@ -124,11 +127,12 @@ def _check_repeatable(record: Record) -> None:
 class _Loop:
     """Everything that stays the same from step to step."""
 
-    def __init__(self, record: Record, policy: ActingPolicy) -> None:
+    def __init__(self, record: Record, policy: ActingPolicy, apart: Apart) -> None:
         self.record, self.trajectory, self.scenario = record, record.trajectory, record.trajectory.scenario
         self.solver: StepSolver = step_solver(self.scenario, record.feeder)
         self.observing = Observing(record)
         self.actor = Actor(policy, self.scenario, self.observing.sizes, f"trajectory {self.trajectory.run!r}")
+        self.rounded, self.tie = rounded_entries(self.scenario), apart.action
         self.deliver = compiled_dispatch(self.scenario, record.feeder)
         self.stores = [store for _, store, _ in stores_of(self.scenario)]
         self.measures_voltages = measures_voltages(self.scenario)
@@ -172,7 +176,9 @@ class _Loop:
         `measured_vm_pu`, (n_node,), is what the step before left.
         """
         observation = self.observing.observe(row)
-        action = self.actor.act(row, observation)
+        action, recorded_action = self.actor.act(row, observation), self.trajectory.action[row]
+        tied = self.rounded & (np.abs(action - recorded_action) <= self.tie)
+        action = np.where(tied, recorded_action, action)
         known = self.known[row]
         if self.own_series.any():
             known = np.concatenate([known, *(recorded for recorded, _ in self._loads(row))])
