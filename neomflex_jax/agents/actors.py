@@ -1,7 +1,8 @@
 """Decentralised actors, one an agent, stacked: every parameter carries a leading agent axis.
 
 An actor maps its agent's own observation to the mean and the log standard deviation of an action before squashing; the
-gradient learner uses the mean alone. Padding comes last in a row, so that an unpadded network can be cut out.
+gradient learner uses the mean alone. Padding comes last in a row, so that an unpadded network can be cut out. Where it
+outweighs what is real, agents are computed in classes of similar size, each padded to its own largest.
 """
 
 from __future__ import annotations
@@ -89,6 +90,15 @@ class Actors:
         return int(self.observation_mask.shape[1]) + self.shared * self.n_agents
 
     @cached_property
+    def size_classes(self) -> tuple[np.ndarray, ...]:
+        """Agents that are computed together: all, unless most of their entries would be padding."""
+        sizes = np.array(self.observation_sizes)
+        if self.shared or self.observation_mask.size <= 2 * sizes.sum():
+            return (np.arange(self.n_agents),)
+        powers = np.ceil(np.log2(np.maximum(sizes, 1)))
+        return tuple(np.flatnonzero(powers == power) for power in np.unique(powers))
+
+    @cached_property
     def _network(self) -> Actor:
         return Actor(self.hidden_sizes, int(self.action_mask.shape[1]), self.activation)
 
@@ -130,7 +140,20 @@ class Actors:
     ) -> tuple[Float[Array, "*batch n_agents action_size"], Float[Array, "*batch n_agents action_size"]]:
         """Return every agent's mean and log standard deviation before squashing."""
         axis = inputs.ndim - 2
-        return jax.vmap(self.apply_one, in_axes=(0, axis), out_axes=axis)(params, inputs)
+        every = jax.vmap(self.apply_one, in_axes=(0, axis), out_axes=axis)
+        if len(self.size_classes) == 1:
+            return every(params, inputs)
+        parts = [every(*self._only(members, params, inputs)) for members in self.size_classes]
+        place = np.argsort(np.concatenate(self.size_classes))
+        mean, log_std = (jnp.concatenate(each, axis)[..., place, :] for each in zip(*parts, strict=True))
+        return mean, log_std
+
+    def _only(self, members: np.ndarray, params: Params, inputs: Array) -> tuple[Params, Array]:
+        """Return parameters and inputs of some agents, cut to their largest observation."""
+        size = max(self.observation_sizes[agent] for agent in members)
+        layers = jax.tree.map(lambda leaf: leaf[members], params["params"])
+        first = layers["Dense_0"] | {"kernel": layers["Dense_0"]["kernel"][:, :size]}
+        return {"params": layers | {"Dense_0": first}}, inputs[..., members, :size]
 
     def pooled(self, gradients: Params) -> Params:
         """Gradients as they act: averaged over the agents if these share parameters."""

@@ -11,6 +11,7 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.environment import evaluation_environment
+from neomflex_jax.environment.step.observations import observe
 
 
 def make(three_days: Path, **fields: object) -> nf.Environment:
@@ -209,3 +210,21 @@ def test_an_empty_battery_is_not_below_zero(three_days: Path) -> None:
     _, _, seen = stepped(env, 12)
     for each in seen:
         assert (np.asarray(each.observation) >= env.observation_low).all()
+
+
+def test_agents_of_very_unequal_sizes_see_the_same_as_by_one_gather(three_days: Path) -> None:
+    layout = make(three_days).observation_layout
+    n_values = len(layout.values)
+    mask = np.arange(30) < np.array([30, 2, 1, 0, 3])[:, None]
+    slots = np.where(mask, np.random.default_rng(0).integers(0, n_values, mask.shape), n_values)
+    unequal = dataclasses.replace(layout, slots=slots, mask=mask)
+    values = jnp.arange(1.0, n_values + 1)
+
+    def total(values: jax.Array) -> jax.Array:
+        return jnp.sum(observe(unequal, values, jnp.zeros((0, n_values)), None) ** 2)
+
+    np.testing.assert_array_equal(
+        observe(unequal, values, jnp.zeros((0, n_values)), None), np.append(values, 0.0)[slots]
+    )
+    seen = np.bincount(slots[mask], minlength=n_values)
+    np.testing.assert_allclose(jax.grad(total)(values), 2 * values * seen, rtol=1e-6)

@@ -106,7 +106,11 @@ def observe(
 
     `values` are the present's, `history` earlier ones.
     """
-    seen = jnp.concatenate([values, history.ravel(), jnp.zeros(1, values.dtype)])[layout.slots]
+    if layout.mask.size > 2 * layout.mask.sum():  # the gather's derivative would add up all this padding
+        real = jnp.concatenate([values, history.ravel()])[layout.slots[layout.mask]]
+        seen = jnp.zeros(layout.mask.shape, values.dtype).at[layout.mask.nonzero()].set(real, unique_indices=True)
+    else:
+        seen = jnp.concatenate([values, history.ravel(), jnp.zeros(1, values.dtype)])[layout.slots]
     return seen if missing is None else jnp.where(missing[:, None], 0.0, seen)
 
 

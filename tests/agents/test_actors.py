@@ -1,0 +1,40 @@
+"""Actors of unequal agents: computed in classes of similar size, as if they were computed together."""
+
+import jax
+import numpy as np
+import pytest
+
+from neomflex_jax.agents.actors import Actors
+from neomflex_jax.environment import make
+from neomflex_jax.scenario import scenario_names
+
+UNEQUAL = Actors((8, 8), (60, 3, 1, 2, 40, 3, 2, 1, 3), (5, 1, 1, 2, 3, 1, 1, 1, 1))
+
+
+def test_classes_of_unequal_agents_act_and_learn_as_all_together():
+    params = UNEQUAL.init(jax.random.key(0))
+    seen = jax.random.normal(jax.random.key(1), (4, 9, 60))
+    inputs = UNEQUAL.inputs(UNEQUAL.no_statistics(), seen)
+
+    def together(params):
+        return jax.vmap(UNEQUAL.apply_one, in_axes=(0, 1), out_axes=1)(params, inputs)
+
+    assert [list(members) for members in UNEQUAL.size_classes] == [[2, 7], [3, 6], [1, 5, 8], [0, 4]]
+    for a, b in zip(UNEQUAL.apply(params, inputs), together(params), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    gradients = (jax.grad(lambda p, f=f: sum((x**2).sum() for x in f(p)))(params) for f in (
+        together, lambda p: UNEQUAL.apply(p, inputs)))  # fmt: skip
+    for a, b in zip(*map(jax.tree.leaves, gradients), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_parameters_of_shared_actors_are_not_cut():
+    shared = Actors((8,), UNEQUAL.observation_sizes, UNEQUAL.action_sizes, shared=True)
+    assert len(shared.size_classes) == 1
+
+
+@pytest.mark.parametrize("name", scenario_names())
+def test_agents_of_packaged_scenarios_are_one_class(name):
+    layout = make(name).observation_layout
+    sizes = tuple(int(row.sum()) for row in layout.mask)
+    assert len(Actors((8,), sizes, (1,) * len(sizes)).size_classes) == 1
