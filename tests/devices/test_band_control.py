@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,9 +13,11 @@ import pytest
 from pandapower.control import DiscreteShuntController, DiscreteTapControl
 
 import neomflex_jax as nf
-from neomflex_jax.devices import TapChanger
+from neomflex_jax.devices import CapacitorBank, TapChanger
 from neomflex_jax.devices.device import Surroundings
 from neomflex_jax.environment.step.set_points import set_points
+from neomflex_jax.scenario import load_scenario
+from neomflex_jax.scenario.controls import controls_of
 
 HEAD = {"bus": 1, "from_bus": 0, "to_bus": 1}
 BAND = {"control": "band", "vm_set_pu": 1.0, "dead_band_pu": 0.0145}
@@ -147,6 +150,15 @@ def test_no_action_is_there_for_it_and_no_derivative_comes_from_its_rule() -> No
 def test_a_rule_that_cannot_be_is_refused(fields: dict[str, Any], complaint: str) -> None:
     with pytest.raises(nf.InputError, match=complaint):
         nf.make("neom33", tap_changers=[HEAD | fields])
+
+
+def test_the_examples_differ_in_who_moves_regulator_and_capacitors() -> None:
+    examples = Path(__file__).parents[2] / "examples"
+    agents, band = (load_scenario(examples / f"{name}.toml") for name in ("regulator", "regulator_band"))
+    moved = {"tap_target", "capacitor_target"}
+    by_agents, beside_band = ({entry.control.name for entry in controls_of(one)} for one in (agents, band))
+    assert by_agents - beside_band == moved
+    assert all(device.follows_rule for kind in (TapChanger, CapacitorBank) for device in band.of(kind))
 
 
 def test_an_agent_needs_a_device_that_it_acts_with() -> None:

@@ -3,6 +3,11 @@
 A ratio is multiplied by t: the current at its branch's from end becomes ``1/t`` of what it was, the voltage behind its
 ideal transformer too, and so half of the branch's charging counts there ``1/t^2`` as much. A shunt of `shunt_mvar`
 feeds in ``q = shunt_mvar vm^2``.
+
+Sweeps in machine code know one ratio a branch and one shunt a bus; cases with a setting are solved by matrix products,
+by impedances that all share (`taps.py`). What that costs on two cores, 4,096 cases of case33bw in float32, voltages
+alone, in one process: sweeps 5.5 M flows/s, products 1.5 M; products with a ratio of each case's own 1.1 M, with a
+shunt 0.9 M, with both 0.6 M. `newton` and derivatives take settings too.
 """
 
 from __future__ import annotations
