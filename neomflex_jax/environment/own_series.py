@@ -11,6 +11,7 @@ import numpy as np
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.errors import InputError, shown_list
+from neomflex_jax.files.paths import is_folder
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.elements import Element, loads_at_buses
 from neomflex_jax.grid.nodes import Nodes
@@ -68,7 +69,7 @@ def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Pr
     InputError
         As `read_profiles`, `check_plain_clock` and `read_profiles_by_element`.
     """
-    if scenario.series != PLAIN:
+    if scenario.series != PLAIN or is_folder(path):
         return read_profiles_by_element(path, _wanted(scenario, feeder), feeder.nodes)
     loads_mw = sum(element.p_mw for element in elements_of(feeder) if element.table == "load")
     profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column, loads_mw)

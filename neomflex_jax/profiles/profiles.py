@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from jax import Array
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.digest import file_sha256
 from neomflex_jax.files.parquet import is_parquet
-from neomflex_jax.files.paths import is_file
+from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.tables import numbers, read_table
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import STATIC
@@ -29,6 +30,7 @@ from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, check_s
 from neomflex_jax.profiles.demand_unit import DEMAND_IS, DOUBTFUL_MAX, check_demand_unit, range_of
 from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.profiles.table import Wanted, read_columns, read_split
+from neomflex_jax.profiles.table_files import series_files
 from neomflex_jax.resources import PROFILES, packaged_profiles
 
 MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
@@ -96,10 +98,10 @@ class Profiles:
 
 
 def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
-    """Path of a series: the packaged `training` or `testing`, or a file, relative ones to `folder` first."""
+    """Path of a series: the packaged `training` or `testing`, a file or a folder, relative ones to `folder` first."""
     if str(source) in PROFILES:
         return packaged_profiles(str(source))
-    if folder is not None and is_file(folder / source):
+    if folder is not None and is_there(folder / source):
         return folder / source
     return Path(source)
 
@@ -226,5 +228,11 @@ def doubts_of(path: Path, profiles: Profiles, step_hours: float) -> list[str]:
 
 
 def profiles_hash(path: Path) -> str:
-    """SHA-256 of the file, to tell which series a result was made with; raises `InputError` if it cannot be read."""
-    return file_sha256(path)
+    """SHA-256 of the file, to tell which series a result was made with; raises `InputError` if it cannot be read.
+
+    Of a folder that of its files' names and hashes, a line each as `sha256sum` writes them.
+    """
+    if not is_folder(path):
+        return file_sha256(path)
+    lines = [f"{file_sha256(file)}  {file.name}\n" for file in series_files(path)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -6,22 +6,18 @@ import datetime as dt
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
 from neomflex_jax.errors import InputError, shown, shown_list
-from neomflex_jax.files.parquet import is_parquet, parquet_time_column
-from neomflex_jax.files.wide_tables import blocks_of, check_columns, read_header
+from neomflex_jax.files.wide_tables import blocks_of, check_columns
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned, SolarDevice
 from neomflex_jax.profiles.by_element import columns_followed
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
 from neomflex_jax.profiles.demand_unit import check_demand_unit, per_unit_of
-from neomflex_jax.profiles.kept_rows import step_rows
-from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.profiles.split import Split, split_days, words_by_day
-from neomflex_jax.profiles.step_rows import Reading, jax_float
+from neomflex_jax.profiles.table_files import is_ignored, joined_rows, table_files
 
 BLOCK_ROWS = 1024
 MOST_NAMED = 8
@@ -68,14 +64,14 @@ def read_columns(path: Path, wanted: Wanted) -> Columns:
         On a column that is missing or that nobody uses, a cell that is missing without `fill`, or a clock that
         contradicts rows taken as steps.
     """
-    header, config = read_header(path), wanted.config
+    config = wanted.config
+    files = table_files(path, config)
+    header = [name for file in files for name in file.columns]
     common = _common(path, header, wanted)
     own = tuple(dict.fromkeys(name for name, _ in columns_followed(wanted.assigned, wanted.devices)))
-    time_column = _time_column(path, config)
     check_columns(path, header, (*common, *own, *([config.split_column] if config.split_column else [])))
-    _check_all_used(path, header, config, {*common, *own, time_column, config.split_column})
-    clock = (time_column, config.timezone, wanted.step_hours, wanted.steps_per_day, config.resample, config.fill)
-    rows = step_rows(path, Reading(common, own, *clock, jax_float()))
+    _check_all_used(path, header, config, {*common, *own, config.split_column})
+    rows = joined_rows(files, common, own, config, wanted.step_hours, wanted.steps_per_day)
     for text in rows.told:
         warnings.warn(text, stacklevel=5)
     columns = {name: rows.common[:, number] for number, name in enumerate(common)}
@@ -105,7 +101,9 @@ def read_split(path: Path, wanted: Wanted, columns: Columns) -> Split:
             f"{path}: rules of days need days in a row, and {columns.days_left_out} are left out; {advice}"
         )
     if config.split_column:
-        cells = [text for block in blocks_of(path, (), config.split_column) for text in block.texts]
+        file = next(file for file in table_files(path, config) if config.split_column in file.columns)
+        blocks = blocks_of(file.path, (), file.columns[config.split_column])
+        cells = [text for block in blocks for text in block.texts]
         words = words_by_day(str(path), config.split_column, cells, n_days)
     first_day = dt.date.fromisoformat(columns.first_day) if columns.first_day else None
     return split_days(config.rules, n_days, first_day, words, str(path))
@@ -128,33 +126,12 @@ def _common(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...
     return tuple(chosen | ({wanted.tariff_column: None} if wanted.tariff_column else {}))
 
 
-def _check_all_used(path: Path, header: Sequence[str], config: SeriesConfig, used: set[str | None]) -> None:
-    unused = [name for name in header if name and name not in used and not _is_ignored(config, name)]
+def _check_all_used(path: Path, header: Sequence[str], config: SeriesConfig, used: set[str]) -> None:
+    unused = [name for name in header if name and name not in used and not is_ignored(config, name)]
     if unused:
         advice = f"map an element to it, or say [profiles] ignore = [{unused[0]!r}]"
         others = f"; likewise {shown_list(map(shown, unused[1:MOST_NAMED]))}" if unused[1:] else ""
         raise InputError(f"{path}: nobody uses column {shown(unused[0])}; {advice}{others}")
-
-
-def _is_ignored(config: SeriesConfig, name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in config.ignore)
-
-
-def _time_column(path: Path, config: SeriesConfig) -> str | None:
-    """Find the column of dates and times: the one that is named, or one whose name and cells say that it is one."""
-    if config.time_column:
-        return config.time_column
-    if is_parquet(path):
-        column = parquet_time_column(path)
-        if column is not None and not _is_ignored(config, column):
-            return column
-    elif (found := read_clock(path, config.ignore)) is not None and found.column and found.is_dated:
-        return found.column
-    for name in ("timezone", "resample"):
-        if getattr(config, name):
-            advice = "name it in [profiles] time_column"
-            raise InputError(f"{path}: {name} = {getattr(config, name)!r} needs a column of dates and times; {advice}")
-    return None
 
 
 def _demand_per_unit(path: Path, demand: np.ndarray, wanted: Wanted) -> np.ndarray:

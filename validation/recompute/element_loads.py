@@ -89,7 +89,28 @@ def looked_up(columns: Mapping[str, str], element: Element) -> str | None:
 
 
 def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
-    """Read a series' file as rows of the scenario's step, by the clock that its ``[profiles]`` states."""
+    """Read a series' file, or a folder's, as rows of the scenario's step, by the clock that ``[profiles]`` states."""
+    series, days_by = scenario.series, path
+    if path.is_dir():
+        files = sorted(file for file in path.glob("[!.]*") if file.suffix.lower() in (".csv", ".parquet", ".pq"))
+        tables = []
+        for file in files:
+            part, times = _read_table(scenario, file)
+            tables.append(part.set_axis([file.stem], axis=1) if part.shape[1] == 1 else part)
+            if series.split_column in (file.stem, *read_header(file)):
+                days_by = file
+        table = pd.concat(tables, axis=1)
+    else:
+        table, times = _read_table(scenario, path)
+    if series.demand_unit in (*POWERS, "per_cent"):
+        table["Demand"] *= _share_of_nominal(scenario)
+    if not series.splits or series.part == "all":
+        return table
+    return rows_played(series, days_by, table, times, scenario.steps_per_day)
+
+
+def _read_table(scenario: Scenario, path: Path) -> tuple[pd.DataFrame, pd.DatetimeIndex | None]:
+    """Read a file as rows of the scenario's step, and the times of the file's own rows."""
     series = scenario.series
     header = read_header(path)
     column = series.time_column if series.time_column in header else _first_text(path, header, series.split_column)
@@ -98,15 +119,11 @@ def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
     wide = read_wide(path, numbers, column)
     table = pd.DataFrame(wide.values, columns=numbers)
     times = None if column is None or series == SeriesConfig() else _times(wide.texts)
-    if series.demand_unit in (*POWERS, "per_cent"):
-        table["Demand"] *= _share_of_nominal(scenario)
     if series.fill:
         table = table.interpolate(limit_direction="both")
     if times is not None and series.resample:
         table = _resampled(scenario, table, times)
-    if not series.splits or series.part == "all":
-        return table
-    return rows_played(series, path, table, times, scenario.steps_per_day)
+    return table, times
 
 
 def _share_of_nominal(scenario: Scenario) -> float:
