@@ -18,6 +18,7 @@ from neomflex_jax.devices.device import Surroundings
 from neomflex_jax.environment.step.set_points import set_points
 from neomflex_jax.scenario import load_scenario
 from neomflex_jax.scenario.controls import controls_of
+from neomflex_jax.yardsticks.play_ahead import play_ahead
 
 HEAD = {"bus": 1, "from_bus": 0, "to_bus": 1}
 BAND = {"control": "band", "vm_set_pu": 1.0, "dead_band_pu": 0.0145}
@@ -150,6 +151,20 @@ def test_no_action_is_there_for_it_and_no_derivative_comes_from_its_rule() -> No
 def test_a_rule_that_cannot_be_is_refused(fields: dict[str, Any], complaint: str) -> None:
     with pytest.raises(nf.InputError, match=complaint):
         nf.make("neom33", tap_changers=[HEAD | fields])
+
+
+def test_plans_are_played_by_the_voltages_that_they_lead_to() -> None:
+    env = nf.make("neom33", energies="carried", day_order="file", tap_changers=[HEAD | BAND | {"vm_set_pu": 1.03}])
+    start, still = env.reset(jax.random.key(0))[0], jnp.zeros((6, env.n_agents, env.action_size))
+    ahead = jax.jit(lambda: play_ahead(env, start, still, lambda stores, action: action))()
+
+    def step(state: nf.State, action: jax.Array) -> tuple[nf.State, jax.Array]:
+        state, _ = env.step(state, action)
+        return state, state.stores["tap_changers"].position
+
+    _, stepped = jax.jit(lambda: jax.lax.scan(step, start, still))()
+    assert np.asarray(ahead.after["tap_changers"].position).tolist() == stepped.tolist()
+    assert float(stepped.min()) <= -2
 
 
 def test_the_examples_differ_in_who_moves_regulator_and_capacitors() -> None:
