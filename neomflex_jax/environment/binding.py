@@ -20,7 +20,9 @@ from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
-from neomflex_jax.powerflow.bound import check_can_be_set, tap_branches
+from neomflex_jax.powerflow.methods.needs import SETTINGS
+from neomflex_jax.powerflow.methods.register import check_can
+from neomflex_jax.powerflow.network.taps import tap_branches
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
 
@@ -59,7 +61,8 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     taps = tapped_branches(scenario)
     _check_charging(scenario, feeder)
     if kinds_setting_grid(scenario):
-        check_can_be_set(method_named(power_flow) if isinstance(power_flow, str) else type(power_flow.model))
+        kind = method_named(power_flow) if isinstance(power_flow, str) else type(power_flow.model)
+        check_can(kind, [SETTINGS], f"scenario {scenario.name!r}")
     if isinstance(power_flow, str):
         if method_named(power_flow).fitted:
             return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))

@@ -18,9 +18,12 @@ from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac, samples_around_loads
 from neomflex_jax.powerflow.methods.method import Method
-from neomflex_jax.powerflow.methods.register import check_fallback, method_named
+from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
+from neomflex_jax.powerflow.methods.register import check_can, check_fallback, method_named
+from neomflex_jax.powerflow.network.form import check_form
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit, per_unit_linear
 from neomflex_jax.powerflow.network.setting import Setting, with_setting
+from neomflex_jax.powerflow.network.taps import tap_branches
 from neomflex_jax.powerflow.network.tree import TreeNetwork
 from neomflex_jax.powerflow.piece_sizes import PieceSizes
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -68,11 +71,11 @@ class PowerFlow:
         Raises
         ------
         InputError
-            If there is a setting, and the method does not solve the AC equations.
+            If there is a setting, and the method has no place for one.
         """
         grid = self.grid
         if setting is not None:
-            check_can_be_set(type(self.model))
+            check_can(type(self.model), [SETTINGS], "this case")
             grid = with_setting(grid, setting)
         # never below the precision of the impedances, which is single or double
         dtype = jnp.result_type(p_injection_mw, q_injection_mvar, self.grid.r)
@@ -184,13 +187,12 @@ def bind(
     Raises
     ------
     InputError
-        If there is no such method, fallback or form, a tree is asked for and the feeder has a loop, sweeps are asked
-        for and forbidden, a loop has no reactance on which `dc` could solve it, or a ratio cannot be set at one of
-        `taps`.
+        If there is no such method, fallback or form, the method cannot do what the feeder or `taps` need, a tree is
+        asked for and the feeder has a loop, sweeps are asked for and forbidden, a loop has no reactance on which `dc`
+        could solve it, or a ratio cannot be set at one of `taps`.
     """
     kind = method_named(method)
-    if taps:
-        check_can_be_set(kind)
+    check_can(kind, [*needs_of(feeder), *([SETTINGS] if taps else [])], f"feeder {feeder.name!r}")
     if kind.fitted:
         return calibrate(feeder, *samples_around_loads(feeder), network=network, sweeps=sweeps)
     chosen = kind.configured(ac_config)
@@ -239,6 +241,7 @@ def calibrate(
         raise InputError(
             "`calibrated` is fitted outside jit, grad and vmap: calibrate first, then pass the fitted method"
         )
+    check_can(Calibrated, needs_of(feeder), f"feeder {feeder.name!r}")
     p, q = _checked_samples(feeder, p_samples_mw, q_samples_mvar)
     grid = _grid(feeder, Calibrated, network, sweeps)
     exact = grid if grid.generators is None else _grid(feeder, Ac, "auto", sweeps)
@@ -252,47 +255,6 @@ def calibrate(
     return PowerFlow(grid, fitted)
 
 
-def check_can_be_set(kind: type[Method]) -> None:
-    """Raise `InputError` if a method has no place for ratios and shunts that differ from case to case."""
-    if not kind.exact:
-        raise InputError(
-            f"the power flow {kind.name!r} knows one ratio a transformer and one set of shunts; take power_flow = 'ac' "
-            "(or 'newton'), which solve each case with its own"
-        )
-
-
-def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """Positions of the branches from one bus to another, by their labels.
-
-    Raises
-    ------
-    InputError
-        If a branch is not there, open, listed the other way round, one of several, or named twice.
-    """
-    labels, topology = feeder.bus_labels, feeder.topology
-    ends = [(labels[start], labels[end]) for start, end in zip(topology.from_bus, topology.to_bus, strict=True)]
-    found: list[int] = []
-    for one, other in taps:
-        where = f"feeder {feeder.name!r}: a tap changer from bus {one} to bus {other}"
-        there = [branch for branch, pair in enumerate(ends) if pair == (one, other)]
-        if not there and (other, one) in ends:
-            raise InputError(
-                f"{where}: the branch is listed from {other} to {one}, and the tap changer sits at the "
-                "from end; name the buses in that order"
-            )
-        if not there:
-            near = ", ".join(f"{a}-{b}" for a, b in ends if one in (a, b) or other in (a, b))
-            raise InputError(f"{where}: no branch joins them; " + (f"there are {near}" if near else "it has neither"))
-        if len(there) > 1:
-            raise InputError(f"{where}: {len(there)} branches join them; merge these, for it is open which is meant")
-        if not topology.in_service[there[0]]:
-            raise InputError(f"{where}: the branch is open; close it, or leave the tap changer out")
-        if there[0] in found:
-            raise InputError(f"{where}: there is one already; leave one out")
-        found += there
-    return tuple(found)
-
-
 def _grid(
     feeder: Feeder, kind: type[Method], network: str, sweeps: bool, tap_branches: tuple[int, ...] = ()
 ) -> PerUnitFeeder:
@@ -303,28 +265,7 @@ def _grid(
     """
     if network == "sweep" and not sweeps:
         raise InputError("network = 'sweep' asks for what sweeps = False forbids; ask for 'tree' or 'dense'")
-    if feeder.voltage_dependence is not None and tap_branches:
-        raise InputError(
-            f"feeder {feeder.name!r} has loads that follow the voltage, which tap changers that a setting moves do not "
-            "go with; leave `taps` out, or make the loads constant power"
-        )
-    if feeder.voltage_dependence is not None and not kind.exact:
-        raise InputError(
-            f"feeder {feeder.name!r} has loads that follow the voltage, and {kind.name!r} knows constant power alone; "
-            "take 'ac' or 'newton'"
-        )
-    if feeder.held is not None and not kind.exact:
-        if kind.angles_only:
-            raise InputError(
-                f"feeder {feeder.name!r} has generators or several external grids, and {kind.name!r} knows one "
-                "voltage, the slack's; take 'ac' or 'newton', or with generators alone 'calibrated' or 'lindistflow'"
-            )
-        if any(feeder.held.is_slack):
-            raise InputError(
-                f"feeder {feeder.name!r} has several external grids, and {kind.name!r} knows one; take 'ac' or 'newton'"
-            )
-        if network in ("tree", "sweep"):
-            raise InputError(f"feeder {feeder.name!r} has generators, which {network!r} cannot hold; take 'auto'")
+    check_form(feeder, network, lossless=kind.angles_only)
     own = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, feeder)
     if feeder.held is not None and not kind.exact:
         return per_unit_linear(own)

@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike, DTypeLike
+from jax.typing import ArrayLike
 from jaxtyping import Num
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.batch import solve_cases
-from neomflex_jax.powerflow.bound import PowerFlow, bind, tap_branches
+from neomflex_jax.powerflow.bound import PowerFlow, bind
+from neomflex_jax.powerflow.labelled import in_order_of, labelled_setting
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
@@ -76,14 +76,10 @@ def power_flow(
         On an unknown method, fallback or field, or a last axis of another length; outside jit also on NaN or infinite
         injections; on a branch or bus that there is not, or a method that knows no taps.
     """
-    taps, shunts = dict(tap_ratio or {}), dict(shunt_mvar or {})
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
-    chosen = _checked_fields(fields)
+    chosen, taps = _checked_fields(fields), dict(tap_ratio or {})
     if isinstance(method, PowerFlow):
-        solver, ends = method, dict(zip(tap_branches(feeder, tuple(taps)), taps, strict=True))
-        if taps and set(ends) != set(method.grid.tap_branches):
-            raise InputError("tap_ratio names other branches than the method was bound with; see taps of bind")
-        taps = {ends[branch]: taps[ends[branch]] for branch in method.grid.tap_branches if taps}
+        solver, taps = method, in_order_of(method, feeder, taps)
     else:
         solver = bind(feeder, method, ac_config, fallback=fallback, sweeps=sweeps, taps=tuple(taps))
     if not sweeps:
@@ -92,50 +88,22 @@ def power_flow(
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
     # one quick pass beside the solving; in a trace it has no value
     total = _total([values for values in (p, q) if not isinstance(values, jax.core.Tracer)])
-    setting = _setting(feeder, taps, shunts, p.shape[:-1], p.dtype)
-    cases = (p, q, setting)
-    if p.ndim == 2:  # nothing to reshape, and a reshape at the top level is a copy
-        flow = solve_cases(solver, cases, chosen)
-    else:
-        n_axes = p.ndim - 1
-        flat = jax.tree.map(lambda values: values.reshape(-1, *values.shape[n_axes:]), cases)
-        flow = solve_cases(solver, flat, chosen)
-        flow = jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
+    flow = _solve(solver, (p, q, labelled_setting(feeder, taps, dict(shunt_mvar or {}), p.shape[:-1], p.dtype)), chosen)
     _check_finite(total, p, q)
     return flow
 
 
-def _setting(
-    feeder: Feeder,
-    taps: Mapping[tuple[int, int], ArrayLike],
-    shunts: Mapping[int, ArrayLike],
-    shape: tuple[int, ...],
-    dtype: DTypeLike,
-) -> Setting | None:
-    """Every case's own ratios (..., n_tap) and shunts (..., n_node); None if there are none."""
-    if not (taps or shunts):
-        return None
-
-    def each(name: str, key: object, values: ArrayLike) -> Array:
-        given = jnp.asarray(values, jnp.result_type(dtype, float))
-        if jnp.broadcast_shapes(given.shape, shape) != shape:
-            raise InputError(f"{name}[{key}] has shape {given.shape}; the injections have the leading axes {shape}")
-        if not isinstance(given, jax.core.Tracer) and not np.isfinite(np.asarray(given)).all():
-            raise InputError(f"{name}[{key}] holds NaN or infinite values")
-        if name == "tap_ratio" and not isinstance(given, jax.core.Tracer) and not (np.asarray(given) > 0).all():
-            raise InputError(f"{name}[{key}] must be above 0: it multiplies the branch's ratio, 1 leaves it")
-        return jnp.broadcast_to(given, shape)
-
-    ratios = [each("tap_ratio", ends, values) for ends, values in taps.items()]
-    shunt = None
-    if shunts:
-        shunt = jnp.zeros((*shape, feeder.n_bus))
-        for label, values in shunts.items():
-            if label not in feeder.bus_labels:
-                known = summarise_labels(feeder.bus_labels)
-                raise InputError(f"shunt_mvar: feeder {feeder.name!r} has no bus {label}; its buses: {known}")
-            shunt = shunt.at[..., feeder.bus_position(label)].add(each("shunt_mvar", label, values))
-    return Setting(jnp.stack(ratios, axis=-1) if ratios else None, shunt)
+def _solve(
+    solver: PowerFlow, cases: tuple[Array, Array, Setting | None], fields: tuple[str, ...] | None
+) -> PowerFlowResult:
+    """Solve cases of any leading axes, p and q (..., n_node)."""
+    p = cases[0]
+    if p.ndim == 2:  # nothing to reshape, and a reshape at the top level is a copy
+        return solve_cases(solver, cases, fields)
+    n_axes = p.ndim - 1
+    flat = jax.tree.map(lambda values: values.reshape(-1, *values.shape[n_axes:]), cases)
+    flow = solve_cases(solver, flat, fields)
+    return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
 
 
 def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_mvar: ArrayLike) -> tuple[Array, Array]:

@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.powerflow.network.held import jacobian
-from neomflex_jax.powerflow.network.per_unit import admittances
+from neomflex_jax.powerflow.network.held import admittances, jacobian
 
 MOST_STEPS = 30  # of Newton's method, without load
 SETTLED = 1e-9

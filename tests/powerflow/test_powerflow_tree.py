@@ -17,7 +17,7 @@ import neomflex_jax as nf
 from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.network.dense import DenseNetwork
-from neomflex_jax.powerflow.network.per_unit import TREE_FROM_BUSES
+from neomflex_jax.powerflow.network.form import TREE_FROM_BUSES
 from neomflex_jax.powerflow.network.tree import TreeNetwork
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.powerflow.methods import needs
 from neomflex_jax.powerflow.methods.fixed_point import solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
@@ -44,6 +45,7 @@ class Ac(Method):
 
     name: str = field(default="ac", kw_only=True, metadata=STATIC)
     exact = True
+    can = needs.ALL
     sweep = Sweep.AC
     config: AcConfig = field(default=AcConfig(), metadata=STATIC)
     fallback: bool = field(default=False, metadata=STATIC)  # cases that are given up go on by Newton's method

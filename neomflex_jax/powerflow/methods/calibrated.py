@@ -32,6 +32,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.methods.lindistflow import squared_voltages
 from neomflex_jax.powerflow.methods.linear import enter_linear, keep_voltages, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.needs import GENERATORS
 from neomflex_jax.powerflow.methods.results import root, root_or_nan
 from neomflex_jax.powerflow.network.dense import DenseNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
@@ -53,6 +54,7 @@ class Calibrated(Method):
     """LinDistFlow with fitted losses; what it was fitted to is per unit."""
 
     name: str = field(default="calibrated", kw_only=True, metadata=STATIC)
+    can = frozenset({GENERATORS})
     fitted = True
     sweep = Sweep.CALIBRATED
     gain: Array  # (3, n_branch) a, b, c

@@ -22,6 +22,7 @@ from jax import Array
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods.linear import enter_linear, keep_voltages, linear_flows, linear_result, with_slack
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.needs import GENERATORS
 from neomflex_jax.powerflow.methods.results import root_or_nan
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -33,6 +34,7 @@ class LinDistFlow(Method):
     """Squared voltages linear in the injections."""
 
     name: str = field(default="lindistflow", kw_only=True, metadata=STATIC)
+    can = frozenset({GENERATORS})
 
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""

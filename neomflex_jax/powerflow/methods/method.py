@@ -13,6 +13,7 @@ from typing import ClassVar
 from jax import Array
 from jaxtyping import Float
 
+from neomflex_jax.powerflow.methods.needs import Need
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -30,6 +31,8 @@ class Method(ABC):
         fields for equal, whatever their types are, and would now and then answer by the program of another method.
     exact
         True if it solves the AC equations; False for a surrogate.
+    can
+        What it can do beyond constant power on one slack; a feeder or a call that needs more is refused.
     fitted
         True if it has coefficients, which `calibrate` fits to injections first.
     angles_only
@@ -40,6 +43,7 @@ class Method(ABC):
 
     name: str
     exact: ClassVar[bool] = False
+    can: ClassVar[frozenset[Need]] = frozenset()
     fitted: ClassVar[bool] = False
     angles_only: ClassVar[bool] = False
     sweep: ClassVar[Sweep | None] = None

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.powerflow.methods import needs
 from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
@@ -45,6 +46,7 @@ class Newton(Method):
 
     name: str = field(default="newton", kw_only=True, metadata=STATIC)
     exact = True
+    can = needs.ALL
     config: AcConfig = field(default=AcConfig(), metadata=STATIC)
 
     @classmethod

@@ -1,13 +1,16 @@
-"""The one place where a method's name is looked up."""
+"""The one place where a method's name is looked up, and where what it can do is compared with what is needed."""
 
 from __future__ import annotations
 
-from neomflex_jax.errors import unknown_name
+from collections.abc import Sequence
+
+from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.dc import Dc
 from neomflex_jax.powerflow.methods.lindistflow import LinDistFlow
 from neomflex_jax.powerflow.methods.method import Method
+from neomflex_jax.powerflow.methods.needs import Need
 from neomflex_jax.powerflow.methods.newton import Newton
 
 CHEAPEST_FIRST: tuple[type[Method], ...] = (Dc, LinDistFlow, Calibrated, Ac, Newton)
@@ -38,3 +41,18 @@ def check_fallback(name: str) -> str:
 def check_method(name: str) -> str:
     """Return the name of a method; raise `InputError` if there is no such method."""
     return method_named(name).name
+
+
+def check_can(kind: type[Method], needed: Sequence[Need], who: str) -> None:
+    """Raise `InputError` if a method cannot do all that `who`, a feeder say, needs of it; names those that can."""
+    missing = [need for need in needed if need not in kind.can]
+    if not missing:
+        return
+    able = [other for other in CHEAPEST_FIRST if other.can.issuperset(needed)]
+    exact, surrogates = (
+        " or ".join(repr(other.name) for other in able if other.exact == wanted) for wanted in (True, False)
+    )
+    raise InputError(
+        f"{who} has {' and '.join(need.what for need in missing)}, and {kind.name!r} knows {missing[0].known}; take "
+        f"{exact}{f', or the surrogate {surrogates}' if surrogates else ''}; in a scenario take power_flow = 'ac'"
+    )

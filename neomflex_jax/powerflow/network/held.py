@@ -28,6 +28,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.network.scaling import Scaled, cartesian, scaled_branches
 
 RESISTIVE = 1e-3  # share of r below which x says nothing of a branch's flow
 Voltage = tuple[Array, Array]  # real and imaginary part
@@ -94,28 +95,18 @@ class HeldNetwork:
         return _halves(jnp.concatenate(off) @ self.inverse)
 
 
-def held_network(
-    feeder: Feeder, r: HostArray, x: HostArray, ratio: HostArray, charging: HostArray, shunt: HostArray
-) -> HeldNetwork:
-    """Build the equations of a feeder with held voltages, or of one with its slack alone.
-
-    Parameters
-    ----------
-    feeder
-        Where the buses' kinds, the held voltages and the nominal loads are from.
-    r, x
-        Series impedances of the branches, per unit, (n_branch,).
-    ratio
-        Voltage behind the ideal transformer at the from end over that bus's, complex, (n_branch,).
-    charging
-        Admittance at each end of a branch, complex, (n_branch,).
-    shunt
-        Admittance of the shunts, complex, (n_bus,).
-    """
+def held_network(feeder: Feeder, scaled: Scaled) -> HeldNetwork:
+    """Build the equations of a feeder with held voltages, or of one with its slack alone, of what is not scaled."""
+    r, x, n = scaled.r, scaled.x, feeder.n_bus
+    ratio: HostArray = np.ones(len(r), complex)
+    if scaled.from_ratio is not None:
+        real, imaginary = cartesian(*scaled.from_ratio)
+        ratio = real + 1j * imaginary
+    charging = np.zeros(len(r)) if scaled.charging is None else scaled.charging[0] + 1j * scaled.charging[1]
+    shunt = np.zeros(n) if scaled.shunt is None else scaled.shunt[0] + 1j * scaled.shunt[1]
     arrays = (r, x, ratio, charging, shunt, feeder.load_p_mw, *jax.tree.leaves(feeder.held), feeder.slack_vm_pu)
     xp = np if all(isinstance(values, np.ndarray | np.generic) for values in arrays) else jnp
     topology, held, base = feeder.topology, feeder.held, feeder.s_base_mva
-    n = topology.n_bus
     bus = () if held is None else held.bus
     is_external, is_held = np.zeros(n, bool), np.zeros(n, bool)
     is_external[[topology.slack, *topology.further_slacks]] = is_held[list(bus)] = True
@@ -147,6 +138,16 @@ def held_network(
         is_generator=tuple(is_generator.tolist()),
         is_external=tuple(is_external.tolist()),
     )
+
+
+def admittances(feeder: Feeder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return y, start, is_external and is_generator of a feeder's buses on the host, nothing scaled.
+
+    Complex (n_bus, n_bus) per unit; voltages with those that are held, complex (n_bus,); bool (n_bus,) each.
+    """
+    held, n = held_network(feeder, scaled_branches(feeder, along_tree=False)), feeder.n_bus
+    y = held.y[:n, :n].T + 1j * held.y[:n, n:].T
+    return y, held.voltage[:n] + 1j * held.voltage[n:], np.array(held.is_external), np.array(held.is_generator)
 
 
 def jacobian(xp: Any, y: HostArray, u: HostArray, is_external: np.ndarray, is_generator: np.ndarray) -> HostArray:

@@ -22,7 +22,8 @@ from jax import Array
 from jaxtyping import Float
 
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.network.per_unit import Pair, PerUnitFeeder
+from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.scaling import Pair
 
 
 @jax.tree_util.register_dataclass

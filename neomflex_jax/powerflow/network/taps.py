@@ -24,6 +24,7 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology, path_matrix, spanning_tree
 from neomflex_jax.one_line import one_line
@@ -111,3 +112,35 @@ def place_taps(topology: Topology, network: Network, branches: Sequence[int], na
 def _is_in_loop(topology: Topology, loop_branches: np.ndarray, below: set[int]) -> bool:
     """Tell whether a branch that closes a loop joins what lies below a tree branch to the rest."""
     return any((topology.from_bus[b] in below) != (topology.to_bus[b] in below) for b in loop_branches)
+
+
+def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Positions of the branches from one bus to another, by their labels.
+
+    Raises
+    ------
+    InputError
+        If a branch is not there, open, listed the other way round, one of several, or named twice.
+    """
+    labels, topology = feeder.bus_labels, feeder.topology
+    ends = [(labels[start], labels[end]) for start, end in zip(topology.from_bus, topology.to_bus, strict=True)]
+    found: list[int] = []
+    for one, other in taps:
+        where = f"feeder {feeder.name!r}: a tap changer from bus {one} to bus {other}"
+        there = [branch for branch, pair in enumerate(ends) if pair == (one, other)]
+        if not there and (other, one) in ends:
+            raise InputError(
+                f"{where}: the branch is listed from {other} to {one}, and the tap changer sits at the "
+                "from end; name the buses in that order"
+            )
+        if not there:
+            near = ", ".join(f"{a}-{b}" for a, b in ends if one in (a, b) or other in (a, b))
+            raise InputError(f"{where}: no branch joins them; " + (f"there are {near}" if near else "it has neither"))
+        if len(there) > 1:
+            raise InputError(f"{where}: {len(there)} branches join them; merge these, for it is open which is meant")
+        if not topology.in_service[there[0]]:
+            raise InputError(f"{where}: the branch is open; close it, or leave the tap changer out")
+        if there[0] in found:
+            raise InputError(f"{where}: there is one already; leave one out")
+        found += there
+    return tuple(found)

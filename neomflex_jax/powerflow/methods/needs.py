@@ -1,0 +1,36 @@
+"""What a feeder, or a call, asks of a power-flow method beyond constant power fed into a grid with one slack.
+
+A method says once which of these it can do (`Method.can`); `register.check_can` is where both are compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neomflex_jax.grid.feeder import Feeder
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that not every method can do."""
+
+    what: str  # after "feeder ... has"
+    known: str  # what a method without it knows instead, after "and ... knows"
+
+
+GENERATORS = Need("generators that hold a voltage", "one voltage, the slack's")
+EXTERNAL_GRIDS = Need("several external grids", "one")
+VOLTAGE_DEPENDENCE = Need("loads that follow the voltage", "constant power alone")
+SETTINGS = Need("ratios or shunts of each case's own", "one ratio a transformer and one set of shunts")
+ALL = frozenset({GENERATORS, EXTERNAL_GRIDS, VOLTAGE_DEPENDENCE, SETTINGS})
+
+
+def needs_of(feeder: Feeder) -> tuple[Need, ...]:
+    """Return what the feeder itself asks of a method."""
+    held = feeder.held
+    present = {
+        GENERATORS: held is not None and not all(held.is_slack),
+        EXTERNAL_GRIDS: held is not None and any(held.is_slack),
+        VOLTAGE_DEPENDENCE: feeder.voltage_dependence is not None,
+    }
+    return tuple(need for need, there in present.items() if there)
