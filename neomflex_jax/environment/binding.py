@@ -20,7 +20,7 @@ from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
-from neomflex_jax.powerflow.methods.needs import SETTINGS
+from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
 from neomflex_jax.powerflow.methods.register import check_can
 from neomflex_jax.powerflow.network.taps import tap_branches
 from neomflex_jax.profiles import Profiles
@@ -49,28 +49,30 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
     Raises
     ------
     InputError
-        If there is no such method, or one that cannot set what devices set of the grid, a bound one belongs to another
-        feeder, or loads follow the voltage.
+        If there is no such method, or one that cannot do what the feeder or what devices set needs, or a bound one
+        belongs to another feeder.
     """
-    if feeder.voltage_dependence is not None:
-        raise InputError(
-            f"feeder {feeder.name!r} has loads that follow the voltage; `power_flow` and `neomflex feeder check` solve "
-            "it, an environment takes constant power alone, for what stands at a bus would all follow: set the "
-            "const_z and const_i columns of net.load to 0, or the share columns of buses.csv"
-        )
     taps = tapped_branches(scenario)
     _check_charging(scenario, feeder)
+    kind = method_named(power_flow) if isinstance(power_flow, str) else type(power_flow.model)
+    check_can(kind, needs_of(feeder, enforce_q_lims=scenario.enforce_q_lims), f"feeder {feeder.name!r}")
     if kinds_setting_grid(scenario):
-        kind = method_named(power_flow) if isinstance(power_flow, str) else type(power_flow.model)
         check_can(kind, [SETTINGS], f"scenario {scenario.name!r}")
     if isinstance(power_flow, str):
-        if method_named(power_flow).fitted:
+        if kind.fitted:
             return calibrate(feeder, *sample_injections(scenario, feeder, profiles, mild_share=MILD_SHARE))
-        return bind(feeder, power_flow, fallback=scenario.fallback, taps=taps)
+        q_lims = scenario.enforce_q_lims
+        return bind(feeder, power_flow, fallback=scenario.fallback, taps=taps, enforce_q_lims=q_lims)
     if power_flow.grid.topology != feeder.topology:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
     if power_flow.grid.tap_branches != tap_branches(feeder, taps):
         raise InputError(f"the given power flow does not set the ratios that the devices do; bind it with taps={taps}")
+    has_limits = feeder.held is not None and feeder.held.q_min_mvar is not None
+    if has_limits and power_flow.keeps_q_limits != scenario.enforce_q_lims:
+        raise InputError(
+            f"scenario {scenario.name!r} has enforce_q_lims = {scenario.enforce_q_lims}, and the given power flow was "
+            f"bound otherwise; bind it with enforce_q_lims={scenario.enforce_q_lims}"
+        )
     return power_flow
 
 

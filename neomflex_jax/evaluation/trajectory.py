@@ -61,7 +61,7 @@ class Trajectory:
     local_reward: Float[np.ndarray, "n_steps n_agents"]
     reward: Float[np.ndarray, "n_steps n_agents"]  # what a learner would have got
     # (n_steps, n_device) each: what kinds record, after the step and before it; what else a step's record
-    # has of `environment/step/info.py`: held_p_mw, held_q_mvar, by_fallback (n_steps,)
+    # has of `environment/step/info.py`: held_p_mw, held_q_mvar, held_at_limit, by_fallback (n_steps,)
     devices: Mapping[str, Shaped[np.ndarray, "n_steps ..."]]
     branches: tuple[str, ...] = ()  # names of those that the scenario limits the loading of
     branch_loading_percent: Float[np.ndarray, "n_steps n_limited"] | None = None  # of ratings; None: nothing is limited
@@ -202,6 +202,8 @@ class Trajectory:
             wanted_here = wanted_arrays(scenario, *sizes)
             wanted_here |= {name: Wanted("f", (len(index), None)) for name in HELD if name in stored.names}
             wanted_here |= {name: Wanted("b", (len(index),)) for name in ("by_fallback",) if name in stored.names}
+            if "held_at_limit" in stored.names:
+                wanted_here["held_at_limit"] = Wanted("i", (len(index), None))
             for name, wanted in wanted_here.items():
                 arrays[name] = stored.read(name, wanted, left)
                 left -= arrays[name].nbytes

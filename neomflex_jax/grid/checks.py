@@ -14,6 +14,7 @@ from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.loose_types import Keywords
 
 SLIGHTLY = 0.01  # share of |x| by which a line's r may lie below 0, as rounding in the sources of grids leaves it
+Q_LIMITS = ("q_min_mvar", "q_max_mvar")
 SAME_LEVEL = 1e-9  # relative difference of vn_kv up to which two buses are of one voltage level
 
 
@@ -218,7 +219,14 @@ def _held(where: str, labels: tuple[int, ...], given: FeederColumns) -> HeldVolt
             raise InputError(f"{where}: bus {one.bus} is held at vm_pu = {one.vm_pu}; it must lie in 0.5 to 1.5")
         if not np.isfinite([one.p_mw, one.va_degree or 0.0]).all():
             raise InputError(f"{where}: bus {one.bus} has a p_mw or va_degree that is not finite")
+        if one.q_min_mvar > one.q_max_mvar or np.isinf([one.q_min_mvar, one.q_max_mvar]).any():
+            raise InputError(
+                f"{where}: bus {one.bus} has q_min_mvar = {one.q_min_mvar} and q_max_mvar = {one.q_max_mvar}; the "
+                "first is at most the second, and no limit is an empty cell"
+            )
         seen.add(one.bus)
+    q_min_mvar, q_max_mvar = (np.array([getattr(one, name) for one in given.held]) for name in Q_LIMITS)
+    limited = bool((np.isfinite(q_min_mvar) | np.isfinite(q_max_mvar)).any())
     position = {label: index for index, label in enumerate(labels)}
     return HeldVoltages(
         vm_pu=np.array([one.vm_pu for one in given.held], float),
@@ -226,4 +234,6 @@ def _held(where: str, labels: tuple[int, ...], given: FeederColumns) -> HeldVolt
         va_degree=np.array([one.va_degree or 0.0 for one in given.held], float),
         bus=tuple(position[one.bus] for one in given.held),
         is_slack=tuple(one.va_degree is not None for one in given.held),
+        q_min_mvar=q_min_mvar if limited else None,
+        q_max_mvar=q_max_mvar if limited else None,
     )

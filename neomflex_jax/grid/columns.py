@@ -21,6 +21,8 @@ class Held(NamedTuple):
     vm_pu: float
     p_mw: float = 0.0  # what a generator produces
     va_degree: float | None = None  # against the slack's
+    q_min_mvar: float = float("nan")  # what a generator can deliver; NaN: no limit
+    q_max_mvar: float = float("nan")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -17,7 +17,8 @@ apart for p and q::
 
     p(v) = p (1 - c - z + c v + z v^2)
 
-with p whatever is injected at the bus, as pandapower has it; at the bus of a slack nothing follows. Where generators or
+with p whatever is injected at the bus, as pandapower has it, but for what is said to be steady, as devices of an
+environment are; at the bus of a slack nothing follows. Where generators or
 further external grids hold voltages beside the slack's (`held`), what generators produce comes on top of all
 injections, and the slack's powers of a result are the sums over all external grids.
 """

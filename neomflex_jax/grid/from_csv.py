@@ -6,10 +6,10 @@ to_bus,r_ohm,x_ohm,in_service[,equivalent,max_i_ka,max_loading_percent,g_us,b_us
 empty ``max_i_ka`` is a rating that is not known, an empty ``max_loading_percent`` no limit, and an `equivalent` (1) may
 have ``r_ohm`` below 0. ``elements.csv``, optional: ``element,index,name,bus,type,p_mw,q_mvar``, what the loads are the
 sum of, `element` being load, sgen or storage and generation below 0. ``held_voltages.csv``, optional: ``bus,vm_pu,p_mw,
-va_degree``, buses beside the slack whose voltage is held, by a generator that produces ``p_mw`` where ``va_degree`` is
-empty, else by a further external grid of that angle. ``feeder.toml``, optional: ``slack_bus`` (default: the first
-row), ``slack_vm_pu`` (1.0), and what the loads hold of generators and storages (``own_generators``,
-``own_generation_mw``, ``own_storages``, ``own_storage_mw``).
+va_degree[,q_min_mvar,q_max_mvar]``, buses beside the slack whose voltage is held, by a generator that produces ``p_mw``
+where ``va_degree`` is empty, else by a further external grid of that angle; an empty limit of q is none.
+``feeder.toml``, optional: ``slack_bus`` (default: the first row), ``slack_vm_pu`` (1.0), and what the loads hold of
+generators and storages (``own_generators``, ``own_generation_mw``, ``own_storages``, ``own_storage_mw``).
 
 Further columns are the user's own (names, remarks), unless they look like one of the above that is not there: a
 misspelt rating must not silently mean "no rating".
@@ -36,6 +36,7 @@ HELD = "held_voltages.csv"
 BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
 ELEMENT_COLUMNS = ("element", "index", "name", "bus", "type", "p_mw", "q_mvar")
 HELD_COLUMNS = ("bus", "vm_pu", "p_mw", "va_degree")
+HELD_LIMITS = ("q_min_mvar", "q_max_mvar")
 BRANCH_COLUMNS = ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service")
 SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
 SHARE_COLUMNS = tuple(f"{power}_{part}_share" for power in "pq" for part in ("current", "impedance"))
@@ -117,11 +118,15 @@ def _read_held(path: Path) -> list[Held]:
     """Read which voltages are held beside the slack's; none without the file."""
     if not is_there(path):
         return []
-    table = _Table(path, HELD_COLUMNS, ())
+    table = _Table(path, HELD_COLUMNS, HELD_LIMITS)
     vm_pu, p_mw, va_degree = table.numbers("vm_pu"), table.numbers("p_mw"), table.numbers_or_empty("va_degree")
     assert va_degree is not None  # a required column
-    rows = zip(table.integers("bus"), vm_pu.tolist(), p_mw.tolist(), va_degree.tolist(), strict=True)
-    return [Held(bus, vm, p, None if np.isnan(va) else va) for bus, vm, p, va in rows]
+    limits = [table.numbers_or_empty(name) for name in HELD_LIMITS]
+    absent = np.full(len(vm_pu), np.nan)
+    q_min, q_max = (absent if each is None else each for each in limits)
+    values = (each.tolist() for each in (vm_pu, p_mw, va_degree, q_min, q_max))
+    rows = zip(table.integers("bus"), *values, strict=True)
+    return [Held(bus, vm, p, None if np.isnan(va) else va, low, high) for bus, vm, p, va, low, high in rows]
 
 
 class _Table:

@@ -64,6 +64,9 @@ class HeldVoltages:
     va_degree: HostArray  # (n_held,) an external grid's angle against the slack's; 0 for a generator
     bus: tuple[int, ...] = field(metadata=STATIC)  # positions
     is_slack: tuple[bool, ...] = field(metadata=STATIC)  # True for an external grid
+    # (n_held,) what a generator can deliver, NaN where there is no limit; None if none states any
+    q_min_mvar: HostArray | None = None
+    q_max_mvar: HostArray | None = None
 
     __repr__ = one_line
 

@@ -17,6 +17,7 @@ from neomflex_jax.folders.results import NEW, beside, swap_in
 from neomflex_jax.grid import from_csv as files
 from neomflex_jax.grid.checks import SLIGHTLY
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.parts import HostArray
 
 FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.HELD, files.SETTINGS)
 
@@ -78,8 +79,12 @@ def _held_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     held = feeder.held
     assert held is not None
     buses = [feeder.bus_labels[position] for position in held.bus]
-    angles = np.where(held.is_slack, held.va_degree, np.nan)
-    return dict(zip(files.HELD_COLUMNS, (buses, held.vm_pu, held.p_mw, angles), strict=True))
+    angles: HostArray = np.where(held.is_slack, held.va_degree, np.nan)
+    values = (buses, held.vm_pu, held.p_mw, angles)
+    columns: dict[str, Sequence[float | str]] = dict(zip(files.HELD_COLUMNS, values, strict=True))
+    if held.q_min_mvar is not None and held.q_max_mvar is not None:
+        columns |= zip(files.HELD_LIMITS, (held.q_min_mvar, held.q_max_mvar), strict=True)
+    return columns
 
 
 def _branch_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:

@@ -75,7 +75,8 @@ class PowerFlow:
         """
         grid = self.grid
         if setting is not None:
-            check_can(type(self.model), [SETTINGS], "this case")
+            if setting.tap_ratio is not None or setting.shunt_mvar is not None:
+                check_can(type(self.model), [SETTINGS], "this case")
             grid = with_setting(grid, setting)
         # never below the precision of the impedances, which is single or double
         dtype = jnp.result_type(p_injection_mw, q_injection_mvar, self.grid.r)
@@ -88,6 +89,11 @@ class PowerFlow:
             slack_p_mw=flow.slack_p_mw - p_injection_mw[slack],
             slack_q_mvar=flow.slack_q_mvar - q_injection_mvar[slack],
         )
+
+    @property
+    def keeps_q_limits(self) -> bool:
+        """True if generators keep limits of their reactive power."""
+        return self.grid.held is not None and self.grid.held.limits is not None
 
     @nan_is_a_value()
     def on(self, feeder: Feeder) -> PowerFlow:
@@ -106,7 +112,13 @@ class PowerFlow:
         if self.grid.generators is not None:
             return replace(self, grid=per_unit_linear(feeder))
         form = "tree" if isinstance(self.grid.form, TreeNetwork) else "dense"
-        grid = per_unit(feeder, form, lossless=self.model.angles_only, tap_branches=self.grid.tap_branches)
+        grid = per_unit(
+            feeder,
+            form,
+            lossless=self.model.angles_only,
+            tap_branches=self.grid.tap_branches,
+            keep_q_limits=self.keeps_q_limits,
+        )
         return replace(self, grid=replace(grid, swept=self.grid.swept and grid.dependence is None))
 
     def by_products(self) -> PowerFlow:
@@ -155,6 +167,7 @@ def bind(
     network: str = "auto",
     sweeps: bool = True,
     taps: Sequence[tuple[int, int]] = (),
+    enforce_q_lims: bool = False,
 ) -> PowerFlow:
     """Prepare a power-flow method for a feeder once, to call it many times.
 
@@ -178,6 +191,9 @@ def bind(
         in a program that `jax.export` accepts. ``NEOMFLEX_SWEEPS=off`` does so for a whole process.
     taps
         Branches, each by the labels of its from and to bus, whose ratios each case may have its own factor on.
+    enforce_q_lims
+        True keeps generators' reactive power within the limits that the feeder states, as `runpp` does with this
+        option: those beyond one are set to it, all at once, and give up their voltage, until none is beyond one.
 
     Returns
     -------
@@ -189,16 +205,20 @@ def bind(
     InputError
         If there is no such method, fallback or form, the method cannot do what the feeder or `taps` need, a tree is
         asked for and the feeder has a loop, sweeps are asked for and forbidden, a loop has no reactance on which `dc`
-        could solve it, or a ratio cannot be set at one of `taps`.
+        could solve it, a ratio cannot be set at one of `taps`, or loads follow the voltage at the bus of a generator
+        whose limits are kept.
     """
     kind = method_named(method)
-    check_can(kind, [*needs_of(feeder), *([SETTINGS] if taps else [])], f"feeder {feeder.name!r}")
+    needed = needs_of(feeder, enforce_q_lims=enforce_q_lims, settings=bool(taps))
+    check_can(kind, needed, f"feeder {feeder.name!r}")
+    if enforce_q_lims:
+        check_steady_generators(feeder)
     if kind.fitted:
         return calibrate(feeder, *samples_around_loads(feeder), network=network, sweeps=sweeps)
     chosen = kind.configured(ac_config)
     if check_fallback(fallback) and isinstance(chosen, Ac):
         chosen = chosen.with_fallback()
-    return PowerFlow(_grid(feeder, kind, network, sweeps, tap_branches(feeder, taps)), chosen)
+    return PowerFlow(_grid(feeder, kind, network, sweeps, tap_branches(feeder, taps), enforce_q_lims), chosen)
 
 
 @platform_is_there()
@@ -255,8 +275,30 @@ def calibrate(
     return PowerFlow(grid, fitted)
 
 
+def check_steady_generators(feeder: Feeder) -> None:
+    """Raise `InputError` where loads follow the voltage at the bus of a generator that may give it up.
+
+    pandapower has the generator's own power follow too, once it is at a limit.
+    """
+    held, shares = feeder.held, feeder.voltage_dependence
+    if held is None or shares is None or held.q_min_mvar is None:
+        return
+    for position, is_slack in zip(held.bus, held.is_slack, strict=True):
+        if not is_slack and any(share[position] for share in vars(shares).values()):
+            raise InputError(
+                f"feeder {feeder.name!r}: loads at bus {feeder.bus_labels[position]} follow the voltage, and so would "
+                "the generator there at a limit of its reactive power; make them constant power, or leave out "
+                "enforce_q_lims"
+            )
+
+
 def _grid(
-    feeder: Feeder, kind: type[Method], network: str, sweeps: bool, tap_branches: tuple[int, ...] = ()
+    feeder: Feeder,
+    kind: type[Method],
+    network: str,
+    sweeps: bool,
+    tap_branches: tuple[int, ...] = (),
+    keep_q_limits: bool = False,
 ) -> PerUnitFeeder:
     """Feeder in per unit, in a form that suits the method.
 
@@ -269,7 +311,7 @@ def _grid(
     own = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, feeder)
     if feeder.held is not None and not kind.exact:
         return per_unit_linear(own)
-    grid = per_unit(own, network, lossless=kind.angles_only, tap_branches=tap_branches)
+    grid = per_unit(own, network, lossless=kind.angles_only, tap_branches=tap_branches, keep_q_limits=keep_q_limits)
     return replace(grid, swept=grid.swept and sweeps and kind.sweep is not None)
 
 

@@ -1,8 +1,9 @@
-"""Ratios and shunts by the labels that users know, as a setting of the arrays that the power flow knows."""
+"""What users state of single cases, ratios and shunts by the labels that they know, as a setting of the power flow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +37,7 @@ def in_order_of(solver: PowerFlow, feeder: Feeder, taps: Mapping[Ends, ArrayLike
 
 def labelled_setting(
     feeder: Feeder,
-    taps: Mapping[tuple[int, int], ArrayLike],
+    taps: Mapping[Ends, ArrayLike],
     shunts: Mapping[int, ArrayLike],
     shape: tuple[int, ...],
     dtype: DTypeLike,
@@ -72,3 +73,25 @@ def labelled_setting(
                 raise InputError(f"shunt_mvar: feeder {feeder.name!r} has no bus {label}; its buses: {known}")
             shunt = shunt.at[..., feeder.bus_position(label)].add(each("shunt_mvar", label, values))
     return Setting(jnp.stack(ratios, axis=-1) if ratios else None, shunt)
+
+
+def with_steady(
+    setting: Setting | None, p_mw: ArrayLike | None, q_mvar: ArrayLike | None, shape: tuple[int, ...]
+) -> Setting | None:
+    """Add the part of the injections, of this shape, that follows no voltage; what is None is 0, both: nothing to add.
+
+    Raises
+    ------
+    InputError
+        If a part does not broadcast to the injections.
+    """
+    if p_mw is None and q_mvar is None:
+        return setting
+    parts = []
+    for name, values in (("steady_p_mw", p_mw), ("steady_q_mvar", q_mvar)):
+        given = jnp.zeros(()) if values is None else jnp.asarray(values)
+        try:
+            parts.append(jnp.broadcast_to(given, shape))
+        except ValueError:
+            raise InputError(f"{name} has shape {given.shape}, a part of the injections, which have {shape}") from None
+    return replace(setting or Setting(), steady_p_mw=parts[0], steady_q_mvar=parts[1])

@@ -10,7 +10,11 @@ from neomflex_jax.powerflow.stopping import AcConfig
 
 
 def nominal_power_flow(
-    feeder: Feeder, method: str | PowerFlow = "ac", ac_config: AcConfig = AcConfig()
+    feeder: Feeder,
+    method: str | PowerFlow = "ac",
+    ac_config: AcConfig = AcConfig(),
+    *,
+    enforce_q_lims: bool = False,
 ) -> PowerFlowResult:
     """Solve the power flow of a feeder at its nominal state: what stands in its source, as it is modelled.
 
@@ -21,7 +25,7 @@ def nominal_power_flow(
     ----------
     feeder
         The grid.
-    method, ac_config
+    method, ac_config, enforce_q_lims
         As in `power_flow`.
 
     Returns
@@ -36,4 +40,4 @@ def nominal_power_flow(
     InputError
         On an unknown method, or one that cannot solve what the feeder has.
     """
-    return power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method, ac_config)
+    return power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method, ac_config, enforce_q_lims=enforce_q_lims)

@@ -32,5 +32,6 @@ class PowerFlowResult:
     # what holds a voltage beside the slack delivers, in the order of `feeder.held`; None where nothing does
     held_p_mw: Float[Array, "... n_held"] | None = None
     held_q_mvar: Float[Array, "... n_held"] | None = None
+    held_at_limit: Int[Array, "... n_held"] | None = None  # -1 or 1 at a lower or upper limit of q that is kept, else 0
 
     __repr__ = one_line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.batch import solve_cases
 from neomflex_jax.powerflow.bound import PowerFlow, bind
-from neomflex_jax.powerflow.labelled import in_order_of, labelled_setting
+from neomflex_jax.powerflow.labelled import in_order_of, labelled_setting, with_steady
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
@@ -36,6 +37,9 @@ def power_flow(
     sweeps: bool = True,
     tap_ratio: Mapping[tuple[int, int], ArrayLike] | None = None,
     shunt_mvar: Mapping[int, ArrayLike] | None = None,
+    enforce_q_lims: bool = False,
+    steady_p_mw: Num[ArrayLike, "*#batch #n_node"] | float | None = None,
+    steady_q_mvar: Num[ArrayLike, "*#batch #n_node"] | float | None = None,
 ) -> PowerFlowResult:
     """Solve the power flow of a feeder for one case or any batch of them.
 
@@ -64,6 +68,11 @@ def power_flow(
     shunt_mvar
         Reactive power that shunts feed in at 1 pu, ``q = shunt_mvar vm^2``, beside the feeder's own, by bus label,
         shapes (...). `ac` and `newton` alone.
+    enforce_q_lims
+        True keeps generators within their limits of reactive power, as in `bind`; a bound method keeps its own.
+    steady_p_mw, steady_q_mvar
+        Of the injections, what is constant power where the feeder's loads follow the voltage, devices say; shapes as
+        theirs. None: all that is injected at such a bus follows, as in `pandapower.runpp`.
 
     Returns
     -------
@@ -81,14 +90,17 @@ def power_flow(
     if isinstance(method, PowerFlow):
         solver, taps = method, in_order_of(method, feeder, taps)
     else:
-        solver = bind(feeder, method, ac_config, fallback=fallback, sweeps=sweeps, taps=tuple(taps))
+        bound = partial(bind, fallback=fallback, sweeps=sweeps, enforce_q_lims=enforce_q_lims)
+        solver = bound(feeder, method, ac_config, taps=tuple(taps))
     if not sweeps:
         solver = solver.by_products()
     if solver.grid.topology != feeder.topology:
         raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
     # one quick pass beside the solving; in a trace it has no value
     total = _total([values for values in (p, q) if not isinstance(values, jax.core.Tracer)])
-    flow = _solve(solver, (p, q, labelled_setting(feeder, taps, dict(shunt_mvar or {}), p.shape[:-1], p.dtype)), chosen)
+    setting = labelled_setting(feeder, taps, dict(shunt_mvar or {}), p.shape[:-1], p.dtype)
+    setting = with_steady(setting, steady_p_mw, steady_q_mvar, p.shape)
+    flow = _solve(solver, (p, q, setting), chosen)
     _check_finite(total, p, q)
     return flow
 

@@ -46,6 +46,7 @@ class Scenario:
     description: str = ""
     power_flow: str = "ac"
     fallback: str = ""  # newton: solves what `ac` gives up
+    enforce_q_lims: bool = False  # generators of the feeder keep their limits of reactive power
     profiles: str = "training"
     evaluation_profiles: str = "testing"
     tariff_column: str = ""  # of the profiles: price of energy in money per MWh; none if empty
@@ -175,7 +176,7 @@ class Scenario:
     def as_dict(self) -> dict[str, Any]:
         """Plain nested values, as in the TOML file, and which modules have to be imported to read them."""
         values = dataclasses.asdict(self)
-        for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", "")):
+        for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", ""), ("enforce_q_lims", False)):
             if getattr(self, name) == absent:
                 values.pop(name)
         if not self.series.demand_unit:

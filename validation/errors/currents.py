@@ -43,11 +43,22 @@ def recorded_currents(record: Record) -> RecordedCurrents:
     except InputError as error:
         return RecordedCurrents(None, f"not available: `{method}` cannot be set up again ({error})")
     p, q = (jnp.asarray(values, float) for values in (trajectory.p_injection_mw, trajectory.q_injection_mvar))
-    ratios, shunts = ratios_and_shunts(scenario, record.set_points)
+    points = record.set_points
+    ratios, shunts = ratios_and_shunts(scenario, points)
 
     def solve(solver: PowerFlow, p: Array, q: Array) -> PowerFlowResult:
         wanted = ("vm_pu", "branch_i_ka")
-        return power_flow(feeder, p, q, solver, fields=wanted, tap_ratio=ratios, shunt_mvar=shunts)
+        return power_flow(
+            feeder,
+            p,
+            q,
+            solver,
+            fields=wanted,
+            tap_ratio=ratios,
+            shunt_mvar=shunts,
+            steady_p_mw=points.steady_p_mw,
+            steady_q_mvar=points.steady_q_mvar,
+        )
 
     flow = jax.jit(solve)(solver, p, q)
     solved = np.asarray(trajectory.converged, bool)

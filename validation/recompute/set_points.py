@@ -32,6 +32,8 @@ class SetPoints:
     devices: Mapping[str, np.ndarray]  # (n, n_device) powers into the grid and positions, by their recorded names
     load_p_extra_mw: np.ndarray | None = None  # (n, n_node) consumption beside nominal p x demand
     load_q_extra_mvar: np.ndarray | None = None  # (n, n_node)
+    steady_p_mw: np.ndarray | None = None  # (n, n_node) what devices feed in, where loads follow the voltage
+    steady_q_mvar: np.ndarray | None = None  # (n, n_node)
 
     __repr__ = one_line
 
@@ -52,7 +54,7 @@ class SetPoints:
         return self._each(lambda values: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))]))
 
     def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> SetPoints:
-        extra = (self.load_p_extra_mw, self.load_q_extra_mvar)
+        extra = (self.load_p_extra_mw, self.load_q_extra_mvar, self.steady_p_mw, self.steady_q_mvar)
         return SetPoints(
             change(self.demand),
             change(self.load_q_factor),
@@ -77,6 +79,21 @@ def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     devices = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
     points = SetPoints(demand, load_q_factor, devices)
     recorded, believed = _nodes_of_recorded_loads(trajectory.scenario, feeder), _nodes_without_twin(trajectory, feeder)
+    points = _with_extra_loads(points, trajectory, feeder, recorded, believed)
+    if feeder.voltage_dependence is None:
+        return points
+    p_mw, q_mvar = injections_of(points, trajectory.scenario, feeder)
+    own = recorded | believed
+    load_p_mw = np.where(own, trajectory.load_p_mw, np.outer(demand, feeder.load_p_mw))
+    load_q_mvar = np.where(own, trajectory.load_q_mvar, np.outer(load_q_factor, feeder.load_q_mvar))
+    return replace(points, steady_p_mw=p_mw + load_p_mw, steady_q_mvar=q_mvar + load_q_mvar)
+
+
+def _with_extra_loads(
+    points: SetPoints, trajectory: Trajectory, feeder: Feeder, recorded: np.ndarray, believed: np.ndarray
+) -> SetPoints:
+    """Add consumption beside the nominal loads, at nodes (n_node,) where it is recorded or devices are believed."""
+    demand, load_q_factor = points.demand, points.load_q_factor
     if not (recorded.any() or believed.any()):
         return points
     extra_p_mw = np.where(recorded, trajectory.load_p_mw - np.outer(demand, feeder.load_p_mw), 0.0)

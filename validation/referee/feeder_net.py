@@ -55,8 +55,9 @@ def net_from_feeder(feeder: Feeder) -> pandapowerNet:
         else:
             pandapower.create_line_from_parameters(net, **_line(feeder, branch))
     for bus, (label, p_mw, q_mvar) in enumerate(zip(labels, feeder.load_p_mw, feeder.load_q_mvar, strict=True)):
-        if p_mw or q_mvar:
-            pandapower.create_load(net, label, p_mw=float(p_mw), q_mvar=float(q_mvar), **shares_in_percent(feeder, bus))
+        shares = shares_in_percent(feeder, bus)
+        if p_mw or q_mvar or any(shares.values()):
+            pandapower.create_load(net, label, p_mw=float(p_mw), q_mvar=float(q_mvar), **shares)
     if feeder.shunts is not None:
         for label, p_mw, q_mvar in zip(labels, feeder.shunts.p_mw, feeder.shunts.q_mvar, strict=True):
             if p_mw or q_mvar:
@@ -76,7 +77,10 @@ def _hold_voltages(net: pandapowerNet, feeder: Feeder) -> None:
         if held.is_slack[row]:
             pandapower.create_ext_grid(net, label, vm_pu=vm_pu, va_degree=float(held.va_degree[row]))
         if not held.is_slack[row] or held.p_mw[row]:
-            pandapower.create_gen(net, label, p_mw=float(held.p_mw[row]), vm_pu=vm_pu)
+            limits = {}
+            if held.q_min_mvar is not None and held.q_max_mvar is not None and not held.is_slack[row]:
+                limits = {"min_q_mvar": float(held.q_min_mvar[row]), "max_q_mvar": float(held.q_max_mvar[row])}
+            pandapower.create_gen(net, label, p_mw=float(held.p_mw[row]), vm_pu=vm_pu, **limits)
 
 
 def shares_in_percent(feeder: Feeder, bus: int) -> dict[str, float]:

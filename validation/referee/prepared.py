@@ -86,7 +86,7 @@ class StepSolver:
     def solve(self, step: SetPoints) -> Solved:
         """Solve one step; fields as of `runpp.solve_stubbornly`."""
         prepared, setting = self.prepared, self._setting(step)
-        if setting:
+        if setting and self.feeder.voltage_dependence is None and "enforce_q_lims" not in self.net.needs:
             if setting not in self.as_set:
                 return self._first_as_set(setting, step)
             prepared = self.as_set[setting]
@@ -178,7 +178,9 @@ def step_solver(scenario: Scenario, feeder: Feeder) -> StepSolver:
     )
     held = None if feeder.held is None else HeldBuses.of(feeder.held)
     bare = StepSolver(net, feeder, None, load_p_mw, load_q_mvar, feed_in, held)
-    if net.sets:  # matrices hold for one setting: each is prepared when it first comes up
+    # matrices hold for one setting: each is prepared when it first comes up; and injections are constant power, and
+    # generators hold their voltages
+    if net.sets or feeder.voltage_dependence is not None or scenario.enforce_q_lims:
         return bare
     light = idle(scenario, np.full(1, 0.1), np.full(1, 0.1))
     results, status = solve(net, light, RUNPP_OPTIONS)

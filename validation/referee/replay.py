@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
 from validation.recompute.record import Record, checked_record
+from validation.recompute.voltage_dependence import factors_at
 from validation.referee.day_files import day_files, grid_key
 from validation.referee.runpp import OK, Solved
 from validation.referee.workers import Grid, Spread, solve_days
@@ -112,9 +113,12 @@ def replay_record(record: Record, spread: Spread, on_step: OnStep | None = None)
 
 
 def _surplus_mw(record: Record, solved: Solved) -> Float[np.ndarray, " n_steps"]:
-    """Import, generation and injections without what shunts and losses take."""
+    """Import, generation and injections, at the voltages found, without what shunts and losses take."""
     shunts = record.feeder.shunts
     shunts_mw = 0.0 if shunts is None else solved["vm_pu"] ** 2 @ np.asarray(shunts.p_mw, float)
     held = record.feeder.held
     generated_mw = 0.0 if held is None else float(np.sum(held.p_mw))
-    return solved["slack_p_mw"] + record.p_injection_mw.sum(axis=1) + generated_mw - shunts_mw - solved["loss_mw"]
+    injected_mw, steady_mw = record.p_injection_mw, record.set_points.steady_p_mw
+    if steady_mw is not None:
+        injected_mw = steady_mw + (injected_mw - steady_mw) * factors_at(record.feeder, solved["vm_pu"])[0]
+    return solved["slack_p_mw"] + injected_mw.sum(axis=1) + generated_mw - shunts_mw - solved["loss_mw"]

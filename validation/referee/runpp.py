@@ -27,6 +27,7 @@ from validation.referee.pandapower_net import GridResults, PandapowerNet, build_
 
 OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED = "ok", "not_converged", "non_finite", "unsupplied"
 STATUSES = (OK, NOT_CONVERGED, NON_FINITE, UNSUPPLIED)
+MOST_ROUNDS, SAME_PU = 20, 1e-11  # of power flows where loads follow the voltage; each gains two digits or so
 MAX_BUSES = 20_000  # of one net: bounds memory on large feeders
 RUNPP_OPTIONS: Keywords = {
     "algorithm": "nr",
@@ -119,10 +120,30 @@ def solve_stubbornly(built: PandapowerNet, step: SetPoints) -> Solved:
 
 
 def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, object]) -> tuple[GridResults, str]:
-    """One cold power flow; all results are NaN unless its status is ok."""
+    """One cold power flow; all results are NaN unless its status is ok.
+
+    Where loads follow the voltage and devices do not, cold power flows until the voltages by which devices' powers are
+    written (`PandapowerNet.write`) are the answer's.
+    """
+    results, status = _solve_written(built, set_points, None, options)
+    if set_points.steady_p_mw is None:
+        return results, status
+    for _ in range(MOST_ROUNDS):
+        if status != OK:
+            return results, status
+        before = results.vm_pu
+        results, status = _solve_written(built, set_points, before, options)
+        if status == OK and np.abs(results.vm_pu - before).max() <= SAME_PU:
+            return results, status
+    return _nothing(built), NOT_CONVERGED
+
+
+def _solve_written(
+    built: PandapowerNet, set_points: SetPoints, vm_pu: np.ndarray | None, options: dict[str, object]
+) -> tuple[GridResults, str]:
     import pandapower
 
-    built.write(set_points)
+    built.write(set_points, vm_pu)
     options = options | built.needs
     try:
         with _ONE_AT_A_TIME, warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):

@@ -86,6 +86,12 @@ def ask_again(record: Record, replayed: Replay, within_pu: float = AGREEMENT_PU)
             f"{PROGRAM} {number} is not asked: feeder {feeder.name!r} has generators or several external grids, which "
             "the model built for it here leaves out",
         )
+    if feeder.voltage_dependence is not None:
+        return _silent(
+            number,
+            f"{PROGRAM} {number} is not asked: feeder {feeder.name!r} has loads that follow the voltage, which the "
+            "model built for it here takes as constant power",
+        )
     try:
         answers = _solve_as_set(record)
     except PowerGridError as error:

@@ -33,9 +33,9 @@ class StepInfo(Mapping[str, Array]):
     slack_q_mvar: Float[Array, " ..."]  # likewise
     converged: Bool[Array, " ..."]  # the power flow has an answer
     residual_mva: Float[Array, " ..."]  # largest power imbalance of any bus
-    p_injection_mw: Float[Array, "... n_node"]  # net, positive into the grid
+    p_injection_mw: Float[Array, "... n_node"]  # net, positive into the grid, at 1 pu where loads follow the voltage
     q_injection_mvar: Float[Array, "... n_node"]
-    load_p_mw: Float[Array, "... n_node"]  # consumption, after what devices of the turn LOAD did to it
+    load_p_mw: Float[Array, "... n_node"]  # consumption, likewise, after what devices of the turn LOAD did to it
     load_q_mvar: Float[Array, "... n_node"]
     demand: Float[Array, " ..."]  # factor on nominal loads
     solar: Float[Array, " ..."]  # per unit of a rating
@@ -48,7 +48,8 @@ class StepInfo(Mapping[str, Array]):
     clipped_actions: Int[Array, "... n_agents"]  # entries that were outside -1..1
     nan_actions: Int[Array, "... n_agents"]  # entries that were NaN and counted as 0
     # (n_device,) each: what kinds record, see `recorded` in `devices/`; and, where the feeder holds voltages beside the
-    # slack's, held_p_mw and held_q_mvar, (n_held,), what delivers there in the order of `feeder.held`;
+    # slack's, held_p_mw and held_q_mvar, (n_held,), what delivers there in the order of `feeder.held`,
+    # and held_at_limit, (n_held,), -1, 0 or 1, where limits of q are kept;
     # with a fallback by_fallback, (), whether it found the answer
     devices: Mapping[str, Array]
     terms: Mapping[str, Array]  # (n_agents,) each: the reward's terms, as ``reward_<term>``

@@ -1,6 +1,7 @@
 """What devices feed in, and loads, to net injections of nodes, MW and Mvar into the grid: ``devices - load``.
 
-Devices of the turn GRID feed in nothing; what they set goes to the power flow beside the injections.
+Devices of the turn GRID feed in nothing; what they set goes to the power flow beside the injections. Where loads follow
+the voltage, both are stated at 1 pu, and the power flow is told what part is devices': that is constant power.
 """
 
 from __future__ import annotations
@@ -47,17 +48,27 @@ def node_injections(
     )
 
 
-def grid_setting(scenario: Scenario, layout: TerritoryLayout, delivered: Delivered) -> Setting | None:
-    """Ratios, in the order of `tapped_branches`, and shunts of one step; None if no device sets any."""
+def grid_setting(
+    scenario: Scenario, layout: TerritoryLayout, feeder: Feeder, delivered: Delivered, injections: tuple[Array, Array]
+) -> Setting | None:
+    """Ratios, in the order of `tapped_branches`, shunts, and devices' part of the injections of one step.
+
+    None if no device sets anything of the grid and all loads are constant power.
+    """
     own = {kind.table: delivered.by_table[kind.table] for kind in scenario.kinds if scenario.of(kind)}
     ratios = [each.tap_ratio for each in own.values() if each.tap_ratio is not None]
     shunts = {table: each.shunt_mvar for table, each in own.items() if each.shunt_mvar is not None}
-    if not (ratios or shunts):
+    steady: tuple[Array | None, Array | None] = (None, None)
+    if feeder.voltage_dependence is not None:
+        steady = (injections[0] + delivered.load_p_mw, injections[1] + delivered.load_q_mvar)
+    elif not (ratios or shunts):
         return None
     places = [layout.device_nodes[table] for table in shunts]
     return Setting(
         tap_ratio=jnp.concatenate(ratios) if ratios else None,
         shunt_mvar=sum_at_nodes(list(shunts.values()), places, layout.n_node) if shunts else None,
+        steady_p_mw=steady[0],
+        steady_q_mvar=steady[1],
     )
 
 

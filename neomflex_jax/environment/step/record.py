@@ -40,6 +40,8 @@ def record_step(
         kept["by_fallback"] = flow.by_fallback
     if flow.held_p_mw is not None and flow.held_q_mvar is not None:
         kept |= {"held_p_mw": known(flow.held_p_mw), "held_q_mvar": known(flow.held_q_mvar)}
+    if flow.held_at_limit is not None:
+        kept["held_at_limit"] = flow.held_at_limit
     return StepInfo(
         vm_pu=known(flow.vm_pu),
         loss_mw=known(flow.loss_mw),

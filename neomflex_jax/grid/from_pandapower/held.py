@@ -1,6 +1,7 @@
 """What holds the voltage of a bus: external grids, generators and the ends of DC lines.
 
-All at one electrical bus are one, as in `pandapower.runpp`: their active powers add up, and their voltages must agree.
+All at one electrical bus are one, as in `pandapower.runpp`: their active powers and limits of q add up, and their
+voltages must agree.
 Where an external grid stands, it holds the bus, and a generator beside it is a producer of its p. A DC line takes its
 p from one end and gives ``|p| (1 - loss_percent/100) - loss_mw`` at the other, each end a generator. Angles count from
 the first external grid. Source: pandapower 3.5, build_gen.py and auxiliary.py.
@@ -21,6 +22,7 @@ from neomflex_jax.grid.from_pandapower.rows import Rows
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
+NO_LIMIT_MVAR = 1e9
 SAME_VOLTAGE = 1e-9  # relative difference up to which two set-points are one
 
 
@@ -33,6 +35,8 @@ class Source:
     vm_pu: float
     p_mw: float = 0.0
     va_degree: float | None = None  # of an external grid
+    q_min_mvar: float = float("nan")  # NaN: no limit
+    q_max_mvar: float = float("nan")
 
 
 def slacks_of(net: pandapowerNet) -> list[Source]:
@@ -56,16 +60,26 @@ def generators_of(net: pandapowerNet) -> Iterator[Source]:
     rows = Rows.of(net, "gen").in_service()
     rows = rows.where(~rows.flags("slack", absent=False))
     vm_pu, p_mw = set_points(rows, "vm_pu"), rows.numbers("p_mw") * rows.numbers("scaling", absent=1.0)
+    q_min, q_max = (_limits(rows, name) for name in ("min_q_mvar", "max_q_mvar"))
     for row, bus in enumerate(rows.labels("bus")):
-        yield Source(rows.title(row), bus, float(vm_pu[row]), float(p_mw[row]))
+        limits = {"q_min_mvar": q_min[row], "q_max_mvar": q_max[row]}
+        yield Source(rows.title(row), bus, float(vm_pu[row]), float(p_mw[row]), **limits)
     rows = Rows.of(net, "dcline").in_service()
     given_mw, lost_mw, share = (rows.numbers(name) for name in ("p_mw", "loss_mw", "loss_percent"))
     arriving_mw = np.abs(given_mw) * (1 - share / 100) - lost_mw
     for end, leads in (("to", given_mw > 0), ("from", ~(given_mw > 0))):
         vm_pu = set_points(rows, f"vm_{end}_pu")
         p_mw = np.where(leads, arriving_mw, -np.abs(given_mw))
+        q_min, q_max = (_limits(rows, name) for name in (f"min_q_{end}_mvar", f"max_q_{end}_mvar"))
         for row, bus in enumerate(rows.labels(f"{end}_bus")):
-            yield Source(rows.title(row), bus, float(vm_pu[row]), float(p_mw[row]))
+            limits = {"q_min_mvar": q_min[row], "q_max_mvar": q_max[row]}
+            yield Source(rows.title(row), bus, float(vm_pu[row]), float(p_mw[row]), **limits)
+
+
+def _limits(rows: Rows, column: str) -> list[float]:
+    """Limits of q in Mvar, NaN where there is none: pandapower's largest number means that too."""
+    limits = rows.numbers(column, absent=np.nan, or_empty=True, or_infinite=True)
+    return np.where(np.abs(limits) < NO_LIMIT_MVAR, limits, np.nan).tolist()
 
 
 def held_buses(slacks: list[Source], generators: list[Source], label_of: dict[int, int]) -> tuple[list[Held], float]:
@@ -93,7 +107,8 @@ def held_buses(slacks: list[Source], generators: list[Source], label_of: dict[in
         if leader is first:
             beside_mw = p_mw
         elif leader.va_degree is None:
-            held.append(Held(label, leader.vm_pu, p_mw))
+            limits = {name: sum(getattr(source, name) for source in sources) for name in ("q_min_mvar", "q_max_mvar")}
+            held.append(Held(label, leader.vm_pu, p_mw, **limits))
         else:
             held.append(Held(label, leader.vm_pu, p_mw, leader.va_degree - (first.va_degree or 0.0)))
     return sorted(held), beside_mw

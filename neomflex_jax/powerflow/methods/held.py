@@ -6,13 +6,15 @@ simplified and full Newton methods, J. M. Ortega, W. C. Rheinboldt, "Iterative S
 Several Variables", 1970, chapter 7. `ac` and `newton` both take it, for the impedances on which they iterate elsewhere
 belong to a feeder with one slack.
 
-Limits of q are not enforced, as `pandapower.runpp` does not by default. Derivatives come from the implicit function
-theorem at the solution.
+Limits of q are kept where asked for, as `pandapower.runpp` does with ``enforce_q_lims``: all generators beyond one are
+set to it and give up their voltage, and the rest is solved again, until none is beyond one; none ever takes its voltage
+back. Derivatives come from the implicit function theorem at the solution, with those at a limit staying there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +25,7 @@ from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, n
 from neomflex_jax.powerflow.methods.results import assemble, at_voltage, branch_currents, charging_losses, series_losses
 from neomflex_jax.powerflow.network.held import HeldNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.q_limits import QLimits
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 
@@ -37,14 +40,21 @@ def solve_held(
     bus, base = np.array(network.bus, int), grid.s_base_mva
     p_nominal, q_nominal = p_injection_mw / base, q_injection_mvar / base
 
-    def injected(d: Voltage) -> Voltage:
+    def injected(d: Voltage, at_limit: Array | None = None) -> Voltage:
         ur, ui = network.voltages(d)
-        p, q = at_voltage(grid.dependence, p_nominal, q_nominal, jnp.sqrt(ur**2 + ui**2))
-        return p.at[bus].add(network.p_mw.astype(p.dtype) / base), q
+        p, q = at_voltage(grid.dependence, p_nominal, q_nominal, jnp.sqrt(ur**2 + ui**2), grid.steady)
+        p = p.at[bus].add(network.p_mw.astype(p.dtype) / base)
+        if network.limits is None or at_limit is None:
+            return p, q
+        return p, q.at[bus].add(network.limits.given(at_limit).astype(q.dtype))
 
-    d, converged, steps = solve_voltages(network, injected, p_nominal, config)
-    (sp, sq), (p, q) = network.powers(d), injected(d)
-    external, generator = np.array(network.is_external), np.array(network.is_generator)
+    zero, at_limit = jnp.zeros_like(p_nominal), None
+    start = (zero, zero)
+    if network.limits is not None:
+        at_limit, start = jax.lax.stop_gradient(_at_limits(network, network.limits, injected, start, config))
+    d, converged, steps = solve_voltages(network, partial(injected, at_limit=at_limit), start, config, at_limit)
+    (sp, sq), (p, q) = network.powers(d), injected(d, at_limit)
+    external, generator = np.array(network.is_external), network.holding(at_limit)
     off_p, off_q = jnp.where(external, 0.0, sp - p), jnp.where(external | generator, 0.0, sq - q)
     ur, ui = network.voltages(d)
     jr, ji = network.series_currents(d)
@@ -64,8 +74,35 @@ def solve_held(
         iterations=steps,
         held_p_mw=jnp.where(external, sp * base - p_injection_mw, 0.0)[bus]
         + jnp.where(generator[bus], network.p_mw, 0.0).astype(p.dtype),
-        held_q_mvar=(sq - q)[bus] * base,
+        held_q_mvar=(sq - injected(d)[1])[bus] * base,
+        held_at_limit=at_limit,
     )
+
+
+def _at_limits(
+    network: HeldNetwork,
+    limits: QLimits,
+    injected: Callable[..., Voltage],
+    start: Voltage,
+    config: AcConfig,
+) -> tuple[Array, Voltage]:
+    """Find which generators of one case are at a limit: -1, 0 or 1, (n_held,), and the voltages' d with them there."""
+    bus = np.array(network.bus, int)
+
+    def keep_going(carry: tuple[Array, Voltage, Array]) -> Array:
+        return carry[2]
+
+    def body(carry: tuple[Array, Voltage, Array]) -> tuple[Array, Voltage, Array]:
+        at_limit, start, _ = carry
+        d, converged, _ = solve_voltages(network, partial(injected, at_limit=at_limit), start, config, at_limit)
+        q = (network.powers(d)[1] - injected(d)[1])[bus]
+        newly = jnp.where((at_limit == 0) & converged, limits.beyond(q), 0)
+        d = jax.tree.map(lambda found: jnp.where(converged, found, 0.0), d)
+        return at_limit + newly, d, jnp.any(newly != 0)
+
+    none = jnp.zeros(len(bus), jnp.int32)
+    at_limit, d, _ = lax.while_loop(keep_going, body, (none, start, jnp.ones((), bool)))
+    return at_limit, d
 
 
 def _as_set(grid: PerUnitFeeder) -> HeldNetwork:
@@ -81,7 +118,11 @@ def _as_set(grid: PerUnitFeeder) -> HeldNetwork:
 
 
 def solve_voltages(
-    network: HeldNetwork, injected: Callable[[Voltage], Voltage], like: Array, config: AcConfig
+    network: HeldNetwork,
+    injected: Callable[[Voltage], Voltage],
+    start: Voltage,
+    config: AcConfig,
+    at_limit: Array | None = None,
 ) -> tuple[Voltage, Array, Array]:
     """Solve one case.
 
@@ -91,18 +132,20 @@ def solve_voltages(
         The grid, and when to stop.
     injected
         Injections p and q with what generators produce, per unit, (n_bus,) each, at given d.
-    like
-        An array (n_bus,) of the precision to solve in.
+    start
+        The voltages' d to start from, (n_bus,) each.
+    at_limit
+        Which generators are at a limit, (n_held,), and then among what is injected; None: none has a limit to keep.
 
     Returns
     -------
     d, converged, steps
         The voltages' d, (n_bus,) each, and whether it is a solution and after how many steps, shapes ().
     """
-    tolerance = config.tolerance(like.dtype)
+    tolerance, dtype = config.tolerance(start[0].dtype), start[0].dtype
 
     def unbalance(d: Voltage) -> Voltage:
-        return network.lumped(network.unbalance(d, *injected(d)))
+        return network.lumped(network.unbalance(d, *injected(d), at_limit), at_limit)
 
     def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
         d, converged, count = _simple_steps(function, start, tolerance, min(config.max_iterations, MOST_SIMPLE_STEPS))
@@ -115,10 +158,9 @@ def solve_voltages(
             tolerance=tolerance,
             max_iterations=count + config.max_iterations,
         )
-        return d, (converged.astype(like.dtype), count.astype(like.dtype))
+        return d, (converged.astype(dtype), count.astype(dtype))
 
-    zero = jnp.zeros_like(like)
-    d, (converged, count) = lax.custom_root(unbalance, (zero, zero), solve, krylov_solve, has_aux=True)
+    d, (converged, count) = lax.custom_root(unbalance, start, solve, krylov_solve, has_aux=True)
     return d, converged > 0, count.astype(jnp.int32)
 
 

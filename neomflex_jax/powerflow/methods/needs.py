@@ -22,15 +22,18 @@ GENERATORS = Need("generators that hold a voltage", "one voltage, the slack's")
 EXTERNAL_GRIDS = Need("several external grids", "one")
 VOLTAGE_DEPENDENCE = Need("loads that follow the voltage", "constant power alone")
 SETTINGS = Need("ratios or shunts of each case's own", "one ratio a transformer and one set of shunts")
-ALL = frozenset({GENERATORS, EXTERNAL_GRIDS, VOLTAGE_DEPENDENCE, SETTINGS})
+Q_LIMITS = Need("limits of generators' reactive power to keep", "no such limit")
+ALL = frozenset({GENERATORS, EXTERNAL_GRIDS, VOLTAGE_DEPENDENCE, SETTINGS, Q_LIMITS})
 
 
-def needs_of(feeder: Feeder) -> tuple[Need, ...]:
-    """Return what the feeder itself asks of a method."""
+def needs_of(feeder: Feeder, *, enforce_q_lims: bool = False, settings: bool = False) -> tuple[Need, ...]:
+    """Return what a feeder asks of a method, and a call that keeps limits of q or has settings of single cases."""
     held = feeder.held
     present = {
         GENERATORS: held is not None and not all(held.is_slack),
         EXTERNAL_GRIDS: held is not None and any(held.is_slack),
         VOLTAGE_DEPENDENCE: feeder.voltage_dependence is not None,
+        SETTINGS: settings,
+        Q_LIMITS: enforce_q_lims and held is not None and held.q_min_mvar is not None,
     }
     return tuple(need for need, there in present.items() if there)

@@ -21,19 +21,31 @@ def injected_current(p: Array, q: Array, ur: Array, ui: Array) -> tuple[Array, A
     return (p * ur + q * ui) * scale, (p * ui - q * ur) * scale
 
 
-def at_voltage(dependence: tuple[Polynomial, Polynomial] | None, p: Array, q: Array, vm: Array) -> tuple[Array, Array]:
-    """What is injected at scaled voltages of magnitude vm, of p and q stated at 1 pu; the arrays in one layout."""
+def at_voltage(
+    dependence: tuple[Polynomial, Polynomial] | None,
+    p: Array,
+    q: Array,
+    vm: Array,
+    steady: tuple[Array, Array] | None = None,
+) -> tuple[Array, Array]:
+    """What is injected at scaled voltages of magnitude vm, of p and q stated at 1 pu; the arrays in one layout.
+
+    `steady` is the part of p and of q that follows no voltage.
+    """
     if dependence is None:
         return p, q
     (p0, p1, p2), (q0, q1, q2) = dependence
-    return p * (p0 + p1 * vm + p2 * vm**2), q * (q0 + q1 * vm + q2 * vm**2)
+    of_p, of_q = p0 + p1 * vm + p2 * vm**2, q0 + q1 * vm + q2 * vm**2
+    if steady is None:
+        return p * of_p, q * of_q
+    return steady[0] + (p - steady[0]) * of_p, steady[1] + (q - steady[1]) * of_q
 
 
 def bus_current(grid: PerUnitFeeder, p: Array, q: Array, ur: Array, ui: Array) -> tuple[Array, Array]:
     """Everything that flows into the network at a bus, i = conj(s / u) - y u; all in the network's layout."""
     if grid.dependence is not None:
-        dependence = jax.tree.map(lambda values: grid.network.aligned(values, ur), grid.dependence)
-        p, q = at_voltage(dependence, p, q, jnp.sqrt(ur * ur + ui * ui))
+        follows = jax.tree.map(lambda values: grid.network.aligned(values, ur), (grid.dependence, grid.steady))
+        p, q = at_voltage(follows[0], p, q, jnp.sqrt(ur * ur + ui * ui), follows[1])
     ir, ii = injected_current(p, q, ur, ui)
     if grid.bus_admittance is None:
         return ir, ii
@@ -60,7 +72,8 @@ def exact_result(
     wr, wi = (network.leave(part) for part in grid.no_load())
     ur, ui = wr + rise_r, wi + rise_i
     if grid.dependence is not None:
-        p, q = at_voltage(jax.tree.map(network.leave, grid.dependence), p, q, jnp.sqrt(ur * ur + ui * ui))
+        dependence, steady = jax.tree.map(network.leave, (grid.dependence, grid.steady))
+        p, q = at_voltage(dependence, p, q, jnp.sqrt(ur * ur + ui * ui), steady)
     ir, ii = own_r, own_i = injected_current(p, q, ur, ui)
     if grid.bus_admittance is not None:
         g, b = (network.leave(part) for part in grid.bus_admittance)
@@ -148,6 +161,7 @@ def assemble(
     iterations: Array,
     held_p_mw: Array | None = None,
     held_q_mvar: Array | None = None,
+    held_at_limit: Array | None = None,
 ) -> PowerFlowResult:
     """Make the result in the user's units; vm, va are of u at all buses, p_total and q_total the injections' sums."""
     slack_p, slack_q = loss - p_total, q_loss - q_total
@@ -171,4 +185,5 @@ def assemble(
         iterations=iterations,
         held_p_mw=held_p_mw,
         held_q_mvar=held_q_mvar,
+        held_at_limit=held_at_limit,
     )

@@ -5,7 +5,7 @@
 per unit, u the bus voltages and i what flows into the network. Three kinds of buses each give two real equations F = 0:
 
     injection given    u conj(i) - (p + jq)
-    generator          Re(u conj(i)) - p   and   |u|^2 / 2 - |u0|^2 / 2
+    generator          Re(u conj(i)) - p   and   |u|^2 / 2 - |u0|^2 / 2, unless at a limit of q
     external grid      d
 
 u0 has the voltages that are held and the angles of the DC power flow at nominal load, so d is small, and what d does is
@@ -28,6 +28,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import STATIC, HostArray
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.network.q_limits import QLimits, q_limits
 from neomflex_jax.powerflow.network.scaling import Scaled, cartesian, scaled_branches
 
 RESISTIVE = 1e-3  # share of r below which x says nothing of a branch's flow
@@ -46,6 +47,7 @@ class HeldNetwork:
     series: HostArray  # (n_branch,) complex, admittances of the series impedances, 0 where open
     ratio: HostArray  # (n_branch,) complex, voltage behind the ideal transformer at the from end over that bus's
     series_current: HostArray  # (n_branch,) complex, currents of the series impedances at u0, from -> to
+    limits: QLimits | None  # of the generators' q, where they are kept
     p_mw: HostArray  # (n_held,) what generators produce, beside all injections
     topology: Topology = field(metadata=STATIC)
     bus: tuple[int, ...] = field(metadata=STATIC)  # positions of what is held beside the slack
@@ -65,13 +67,23 @@ class HeldNetwork:
         current = self.series * (ratio * u[start] - u[end])
         return replace(self, y=_for_rows(jnp, y), current=_stacked(jnp, y @ u), ratio=ratio, series_current=current)
 
-    def unbalance(self, d: Voltage, p: Array, q: Array) -> Voltage:
-        """F of one case, (n_bus,) each, for injections with what generators produce, per unit."""
+    def unbalance(self, d: Voltage, p: Array, q: Array, at_limit: Array | None = None) -> Voltage:
+        """F of one case, (n_bus,) each, for injections with what generators produce, per unit.
+
+        Among it what those deliver that are at a limit, `at_limit` (n_held,) not being 0.
+        """
         sp, sq = self.powers(d)
         (ur, ui), (dr, di) = _halves(self.voltage), d
-        external, generator = np.array(self.is_external), np.array(self.is_generator)
+        external, generator = np.array(self.is_external), self.holding(at_limit)
         held = ur * dr + ui * di + 0.5 * (dr * dr + di * di)
         return jnp.where(external, dr, sp - p), jnp.where(external, di, jnp.where(generator, held, sq - q))
+
+    def holding(self, at_limit: Array | None) -> Array | np.ndarray:
+        """Buses whose voltage a generator holds, (n_bus,) bool."""
+        generator = np.array(self.is_generator)
+        if at_limit is None:
+            return generator
+        return generator & ~jnp.zeros(len(generator), bool).at[np.array(self.bus, int)].set(at_limit != 0)
 
     def powers(self, d: Voltage) -> Voltage:
         """Active and reactive power that flow into the network at every bus, (n_bus,) each."""
@@ -90,12 +102,15 @@ class HeldNetwork:
         current = self.series_current + self.series * (self.ratio * change[start] - change[end])
         return current.real, current.imag
 
-    def lumped(self, off: Voltage) -> Voltage:
+    def lumped(self, off: Voltage, at_limit: Array | None = None) -> Voltage:
         """Turn a value of F into the d that would undo it at u0."""
-        return _halves(jnp.concatenate(off) @ self.inverse)
+        d = jnp.concatenate(off) @ self.inverse
+        if self.limits is not None and at_limit is not None:
+            d = self.limits.corrected(d, at_limit)
+        return _halves(d)
 
 
-def held_network(feeder: Feeder, scaled: Scaled) -> HeldNetwork:
+def held_network(feeder: Feeder, scaled: Scaled, *, keep_q_limits: bool = False) -> HeldNetwork:
     """Build the equations of a feeder with held voltages, or of one with its slack alone, of what is not scaled."""
     r, x, n = scaled.r, scaled.x, feeder.n_bus
     ratio: HostArray = np.ones(len(r), complex)
@@ -124,14 +139,19 @@ def held_network(feeder: Feeder, scaled: Scaled) -> HeldNetwork:
         p = p + at_held @ held.p_mw / base
     u = vm * xp.exp(1j * _lossless_angles(xp, feeder, r, x, ratio, p, va, is_external))
     start, end = np.array(topology.from_bus), np.array(topology.to_bus)
+    inverse, limits = xp.linalg.inv(jacobian(xp, y, u, is_external, is_generator)).T, None
+    if held is not None and keep_q_limits:
+        _, of_q, of_vm = _rows(xp, y, u)
+        limits = q_limits(held, base, of_q - of_vm, inverse)
     return HeldNetwork(
         y=_for_rows(xp, y),
-        inverse=xp.linalg.inv(jacobian(xp, y, u, is_external, is_generator)).T,
+        inverse=inverse,
         voltage=_stacked(xp, u),
         current=_stacked(xp, y @ u),
         series=series,
         ratio=ratio,
         series_current=series * (ratio * u[start] - u[end]),
+        limits=limits,
         p_mw=xp.zeros(0) if held is None else held.p_mw,
         topology=topology,
         bus=bus,
@@ -152,17 +172,22 @@ def admittances(feeder: Feeder) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 
 def jacobian(xp: Any, y: HostArray, u: HostArray, is_external: np.ndarray, is_generator: np.ndarray) -> HostArray:
     """dF/du at u, real, (2 n_bus, 2 n_bus), for complex admittances and voltages."""
-    i, eye = y @ u, np.eye(len(u))
-    by_real = xp.diag(i.conj()) + u[:, None] * y.conj()  # of u conj(i)
-    by_imaginary = 1j * (xp.diag(i.conj()) - u[:, None] * y.conj())
-    of_p = xp.concatenate([by_real.real, by_imaginary.real], axis=1)
-    of_q = xp.concatenate([by_real.imag, by_imaginary.imag], axis=1)
-    of_vm = xp.concatenate([xp.diag(u.real), xp.diag(u.imag)], axis=1)
+    (of_p, of_q, of_vm), eye = _rows(xp, y, u), np.eye(len(u))
     of_q = xp.where(is_generator[:, None], of_vm, of_q)
     fixed = is_external[:, None]
     of_p = xp.where(fixed, np.concatenate([eye, 0 * eye], axis=1), of_p)
     of_q = xp.where(fixed, np.concatenate([0 * eye, eye], axis=1), of_q)
     return xp.concatenate([of_p, of_q])
+
+
+def _rows(xp: Any, y: HostArray, u: HostArray) -> tuple[HostArray, HostArray, HostArray]:
+    """Derivatives of p, q and |u|^2 / 2 of all buses by u, real, (n_bus, 2 n_bus) each."""
+    i = y @ u
+    by_real = xp.diag(i.conj()) + u[:, None] * y.conj()  # of u conj(i)
+    by_imaginary = 1j * (xp.diag(i.conj()) - u[:, None] * y.conj())
+    of_p = xp.concatenate([by_real.real, by_imaginary.real], axis=1)
+    of_q = xp.concatenate([by_real.imag, by_imaginary.imag], axis=1)
+    return of_p, of_q, xp.concatenate([xp.diag(u.real), xp.diag(u.imag)], axis=1)
 
 
 def bus_admittances(

@@ -48,6 +48,7 @@ class PerUnitFeeder:
     held: HeldNetwork | None  # where more voltages than the slack's are held
     generators: Generators | None  # in their place, for the methods that are linear
     dependence: tuple[Polynomial, Polynomial] | None  # of p and of q; network layout, (n_bus,) where held
+    steady: tuple[Array, Array] | None  # p and q of a setting that follow no voltage; as `dependence`, (..., n_bus)
     taps: Taps | None  # of the tap changers that a setting can move
     tap_factor: Array | None  # (..., n_tap) what a setting makes of them; None: nothing
     tap_branches: tuple[int, ...] = field(metadata=STATIC)
@@ -96,7 +97,12 @@ class PerUnitFeeder:
 
 
 def per_unit(
-    feeder: Feeder, network: str = "auto", *, lossless: bool = False, tap_branches: tuple[int, ...] = ()
+    feeder: Feeder,
+    network: str = "auto",
+    *,
+    lossless: bool = False,
+    tap_branches: tuple[int, ...] = (),
+    keep_q_limits: bool = False,
 ) -> PerUnitFeeder:
     """Convert to per unit once, at the entrance of the power flow.
 
@@ -104,7 +110,8 @@ def per_unit(
     result is in JAX's precision of the moment. `network` chooses its form: `dense` for any topology, `tree` for a
     radial one, `auto` for the faster: a tree for radial feeders of `TREE_FROM_BUSES` buses or more. With `auto` and
     `sweep`, the same for radial feeders alone, a radial feeder is marked `swept`. A `lossless` network is one of the
-    reactances alone. `tap_branches` are those whose ratios a setting may change.
+    reactances alone. `tap_branches` are those whose ratios a setting may change; with `keep_q_limits`
+    generators keep their limits of q.
 
     Raises
     ------
@@ -116,7 +123,7 @@ def per_unit(
     topology, scaled = feeder.topology, scaled_branches(feeder, along_tree=feeder.held is None)
     form = entered = taps = held = None
     if feeder.held is not None:
-        held = held_network(feeder, scaled)
+        held = held_network(feeder, scaled, keep_q_limits=keep_q_limits)
     else:
         form = network_of(feeder, network, scaled, lossless)
         admittance = _bus_admittance(topology, scaled)
@@ -139,6 +146,7 @@ def per_unit(
         held=held,
         generators=None,
         dependence=_dependence(feeder, scaled, form),
+        steady=None,
         taps=taps,
         tap_factor=None,
         tap_branches=tap_branches,

@@ -1,8 +1,9 @@
-"""What of a grid is set anew in each case: ratios of tap changers, shunts that are switched.
+"""What is set anew in each case: ratios of tap changers, shunts that are switched, what devices feed in.
 
 A ratio is multiplied by t: the current at its branch's from end becomes ``1/t`` of what it was, the voltage behind its
 ideal transformer too, and so half of the branch's charging counts there ``1/t^2`` as much. A shunt of `shunt_mvar`
-feeds in ``q = shunt_mvar vm^2``.
+feeds in ``q = shunt_mvar vm^2``. Where loads follow the voltage, all that is injected at a bus does, but for the part
+that is said to be steady: what devices set is constant power.
 
 Sweeps in machine code know one ratio a branch and one shunt a bus; cases with a setting are solved by matrix products,
 by impedances that all share (`taps.py`). What that costs on two cores, 4,096 cases of case33bw in float32, voltages
@@ -12,6 +13,7 @@ shunt 0.9 M, with both 0.6 M. `newton` and derivatives take settings too.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -29,10 +31,12 @@ from neomflex_jax.powerflow.network.scaling import Pair
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """One case's ratios and shunts; under `vmap` every field gains leading axes. None: as the feeder has them."""
+    """One case's own; under `vmap` every field gains leading axes. None: as the feeder has them."""
 
     tap_ratio: Float[Array, "... n_tap"] | None = None  # factors t on the ratios of the branches that were bound
     shunt_mvar: Float[Array, "... n_node"] | None = None  # feed-in at 1 pu, beside the feeder's own
+    steady_p_mw: Float[Array, "... n_node"] | None = None  # part of the injections that follows no voltage
+    steady_q_mvar: Float[Array, "... n_node"] | None = None
 
     __repr__ = one_line
 
@@ -42,31 +46,53 @@ class Own(NamedTuple):
 
     tap_factor: Array | None  # (..., n_tap)
     bus_admittance: tuple[Array, Array] | None  # (..., n_bus - 1)
+    steady: tuple[Array, Array] | None  # (..., n_bus - 1)
 
 
 def apart(grid: PerUnitFeeder) -> tuple[PerUnitFeeder, Own | None]:
     """Split a grid of one case into what a batch shares and the case's own; None without a setting."""
-    if not grid.is_set:
+    if not grid.is_set and grid.steady is None:
         return grid, None
-    admittance = grid.bus_admittance
-    if admittance is not None:
-        admittance = grid.network.leave(admittance[0]), grid.network.leave(admittance[1])
+    bare = replace(grid, steady=None)
+    if not grid.is_set:
+        return bare, Own(None, None, _each(grid.network.leave, grid.steady))
     # from_ratio and the like are not needed to solve
-    bare = replace(grid, tap_factor=None, bus_admittance=None, shunt=None, from_ratio=None, from_current=None)
-    return bare, Own(grid.tap_factor, admittance)
+    bare = replace(bare, tap_factor=None, bus_admittance=None, shunt=None, from_ratio=None, from_current=None)
+    leave = grid.network.leave
+    return bare, Own(grid.tap_factor, _each(leave, grid.bus_admittance), _each(leave, grid.steady))
 
 
 def together(grid: PerUnitFeeder, own: Own) -> PerUnitFeeder:
     """Put a case's own parts back, or those of a batch, with its axes first."""
-    admittance = own.bus_admittance
-    if admittance is not None:
-        admittance = grid.network.enter(admittance[0]), grid.network.enter(admittance[1])
-    return replace(grid, tap_factor=own.tap_factor, bus_admittance=admittance)
+    enter = grid.network.enter
+    grid = replace(grid, steady=_each(enter, own.steady))
+    if not grid.is_set:
+        return grid
+    return replace(grid, tap_factor=own.tap_factor, bus_admittance=_each(enter, own.bus_admittance))
+
+
+def _each(change: Callable[[Array], Array], pair: tuple[Array, Array] | None) -> tuple[Array, Array] | None:
+    return None if pair is None else (change(pair[0]), change(pair[1]))
 
 
 def with_setting(grid: PerUnitFeeder, setting: Setting) -> PerUnitFeeder:
-    """Return the grid of one case: its own ratios (n_tap,) and shunts (n_node,)."""
-    grid = replace(grid, swept=False, is_set=True)
+    """Return the grid of one case, with its own ratios (n_tap,), shunts (n_node,) and steady powers (n_node,)."""
+    if setting.steady_p_mw is not None and setting.steady_q_mvar is not None and grid.dependence is not None:
+        grid = replace(grid, steady=_steady(grid, setting.steady_p_mw, setting.steady_q_mvar))
+    if setting.tap_ratio is None and setting.shunt_mvar is None:
+        return grid
+    return _with_ratios_and_shunts(replace(grid, swept=False, is_set=True), setting)
+
+
+def _steady(grid: PerUnitFeeder, p_mw: Array, q_mvar: Array) -> Pair:
+    """Per unit, in the network's layout, or (n_bus,) where more voltages than the slack's are held."""
+    if grid.form is None:
+        return p_mw / grid.s_base_mva, q_mvar / grid.s_base_mva
+    enter = grid.network.enter
+    return enter(grid.without_slack(p_mw)), enter(grid.without_slack(q_mvar))
+
+
+def _with_ratios_and_shunts(grid: PerUnitFeeder, setting: Setting) -> PerUnitFeeder:
     inverse = None
     if setting.tap_ratio is not None and grid.tap_branches:
         branches = np.array(grid.tap_branches)
