@@ -57,6 +57,7 @@ def test_generators_keep_their_limits_as_in_pandapower(name: str, method: str, n
         flow = jax.tree.map(np.asarray, nf.power_flow(feeder, p, q, method, enforce_q_lims=True))
     assert flow.converged.all()
     assert flow.residual_mva.max() < 1e-9
+    assert flow.held_p_mw == pytest.approx(1.0), "a generator gives its p, at a limit or not"
     order = np.argsort(net.gen["bus"].to_numpy())
     nominal = net.load[["p_mw", "q_mvar"]].copy()
     counts = set()

@@ -25,7 +25,6 @@ from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, n
 from neomflex_jax.powerflow.methods.results import assemble, at_voltage, branch_currents, charging_losses, series_losses
 from neomflex_jax.powerflow.network.held import HeldNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
-from neomflex_jax.powerflow.network.q_limits import QLimits
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 
@@ -40,18 +39,10 @@ def solve_held(
     bus, base = np.array(network.bus, int), grid.s_base_mva
     p_nominal, q_nominal = p_injection_mw / base, q_injection_mvar / base
 
-    def injected(d: Voltage, at_limit: Array | None = None) -> Voltage:
-        ur, ui = network.voltages(d)
-        p, q = at_voltage(grid.dependence, p_nominal, q_nominal, jnp.sqrt(ur**2 + ui**2), grid.steady)
-        p = p.at[bus].add(network.p_mw.astype(p.dtype) / base)
-        if network.limits is None or at_limit is None:
-            return p, q
-        return p, q.at[bus].add(network.limits.given(at_limit).astype(q.dtype))
-
-    zero, at_limit = jnp.zeros_like(p_nominal), None
-    start = (zero, zero)
+    injected = partial(_injected, grid, network, p_nominal, q_nominal)
+    start, at_limit = (jnp.zeros_like(p_nominal), jnp.zeros_like(p_nominal)), None
     if network.limits is not None:
-        at_limit, start = jax.lax.stop_gradient(_at_limits(network, network.limits, injected, start, config))
+        at_limit, start = _at_limits(*lax.stop_gradient((grid, network, p_nominal, q_nominal)), config)
     d, converged, steps = solve_voltages(network, partial(injected, at_limit=at_limit), start, config, at_limit)
     (sp, sq), (p, q) = network.powers(d), injected(d, at_limit)
     external, generator = np.array(network.is_external), network.holding(at_limit)
@@ -73,21 +64,35 @@ def solve_held(
         residual_mva=jnp.max(jnp.sqrt(off_p**2 + off_q**2)) * base,
         iterations=steps,
         held_p_mw=jnp.where(external, sp * base - p_injection_mw, 0.0)[bus]
-        + jnp.where(generator[bus], network.p_mw, 0.0).astype(p.dtype),
-        held_q_mvar=(sq - injected(d)[1])[bus] * base,
+        + jnp.where(np.array(network.is_generator)[bus], network.p_mw, 0.0).astype(p.dtype),
+        held_q_mvar=_delivered(network, injected, d) * base,
         held_at_limit=at_limit,
     )
 
 
+def _injected(
+    grid: PerUnitFeeder, network: HeldNetwork, p: Array, q: Array, d: Voltage, at_limit: Array | None = None
+) -> Voltage:
+    """Injections, p and q as stated, at given d, with what generators produce, and those at a limit deliver."""
+    bus, (ur, ui) = np.array(network.bus, int), network.voltages(d)
+    p, q = at_voltage(grid.dependence, p, q, jnp.sqrt(ur**2 + ui**2), grid.steady)
+    p = p.at[bus].add(network.p_mw.astype(p.dtype) / grid.s_base_mva)
+    if network.limits is None or at_limit is None:
+        return p, q
+    return p, q.at[bus].add(network.limits.given(at_limit).astype(q.dtype))
+
+
+def _delivered(network: HeldNetwork, injected: Callable[[Voltage], Voltage], d: Voltage) -> Array:
+    """Reactive powers of what holds or held a voltage, (n_held,), per unit."""
+    return (network.powers(d)[1] - injected(d)[1])[np.array(network.bus, int)]
+
+
 def _at_limits(
-    network: HeldNetwork,
-    limits: QLimits,
-    injected: Callable[..., Voltage],
-    start: Voltage,
-    config: AcConfig,
+    grid: PerUnitFeeder, network: HeldNetwork, p: Array, q: Array, config: AcConfig
 ) -> tuple[Array, Voltage]:
     """Find which generators of one case are at a limit: -1, 0 or 1, (n_held,), and the voltages' d with them there."""
-    bus = np.array(network.bus, int)
+    limits, injected = network.limits, partial(_injected, grid, network, p, q)
+    assert limits is not None  # callers ask only then
 
     def keep_going(carry: tuple[Array, Voltage, Array]) -> Array:
         return carry[2]
@@ -95,12 +100,11 @@ def _at_limits(
     def body(carry: tuple[Array, Voltage, Array]) -> tuple[Array, Voltage, Array]:
         at_limit, start, _ = carry
         d, converged, _ = solve_voltages(network, partial(injected, at_limit=at_limit), start, config, at_limit)
-        q = (network.powers(d)[1] - injected(d)[1])[bus]
-        newly = jnp.where((at_limit == 0) & converged, limits.beyond(q), 0)
+        newly = jnp.where((at_limit == 0) & converged, limits.beyond(_delivered(network, injected, d)), 0)
         d = jax.tree.map(lambda found: jnp.where(converged, found, 0.0), d)
         return at_limit + newly, d, jnp.any(newly != 0)
 
-    none = jnp.zeros(len(bus), jnp.int32)
+    none, start = jnp.zeros(len(network.bus), jnp.int32), (jnp.zeros_like(p), jnp.zeros_like(p))
     at_limit, d, _ = lax.while_loop(keep_going, body, (none, start, jnp.ones((), bool)))
     return at_limit, d
 
