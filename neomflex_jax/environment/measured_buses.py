@@ -5,7 +5,7 @@ from __future__ import annotations
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.topology import path_matrix
-from neomflex_jax.powerflow.bound import tap_branches
+from neomflex_jax.powerflow.network.taps import tap_branches
 from neomflex_jax.scenario import Scenario
 
 
