@@ -42,6 +42,7 @@ def table(run: str, n_devices: int, seed: int) -> pd.DataFrame:
         "reward_east": -random.uniform(1.0, 2.0, N_STEPS) * (1 + seed),
         "voltage_bus_1_pu": 1.0,
         "loading_branch_0-1_percent": 40.0,
+        "tap_bus_1_position": -2.0,
         "terminated_early": False,
         "converged": True,
         "step_hours": 3.0,
@@ -116,7 +117,8 @@ def test_territories_of_many_agents(n: int) -> None:
 
 
 def test_a_figure_that_is_unknown_gets_the_names_that_work(tmp_path: pytest.TempPathFactory) -> None:
-    with pytest.raises(InputError, match="known: comparison, curves, dispatch, loading, reactive-power, soc, voltage"):
+    known = "comparison, curves, dispatch, loading, positions, reactive-power, soc, voltage"
+    with pytest.raises(InputError, match=f"known: {known}"):
         PlotCommand("curve", ()).execute(0.0)
     with pytest.raises(InputError) as refused:
         draw_figure(CURVES, table("controlled", 1, 0))
