@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from neomflex_jax.errors import MOST_SHOWN, InputError, shown, unknown_name
+from neomflex_jax.loose_types import FieldValue
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]  # names of tables and fields, positions in lists
@@ -34,7 +35,7 @@ class FieldError(InputError):
         self.path = path
 
 
-class FrozenDict(dict[str, Any]):
+class FrozenDict(dict[str, FieldValue]):
     """A dict that hashes by its contents, as fields of a frozen dataclass should; do not change one."""
 
     def __hash__(self) -> int:  # type: ignore[override]
@@ -42,7 +43,7 @@ class FrozenDict(dict[str, Any]):
 
 
 def build(
-    kind: type[T], values: Mapping[str, Any], where: str, *, lines: Callable[[KeyPath], int | None] | None = None
+    kind: type[T], values: Mapping[str, FieldValue], where: str, *, lines: Callable[[KeyPath], int | None] | None = None
 ) -> T:
     """Build the dataclass `kind` from nested plain values.
 
@@ -85,7 +86,7 @@ class _Place:
         raise InputError(": ".join([*before, f"{path}{joint}{message}" if path else message])) from None
 
 
-def _build(kind: type[T], values: Any, place: _Place) -> T:
+def _build(kind: type[T], values: FieldValue, place: _Place) -> T:
     if not isinstance(values, Mapping):
         place.refuse(f"must be a table of fields, not {shown(values)}")
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -108,32 +109,34 @@ def _build(kind: type[T], values: Any, place: _Place) -> T:
         place.refuse(str(error), ": ", _first_named(str(error), converted))
 
 
-def _gathered(kind: type[Any], instance: Any, values: Mapping[str, Any], place: _Place) -> Mapping[str, Any]:
+def _gathered(
+    kind: type[T], instance: T | None, values: Mapping[str, FieldValue], place: _Place
+) -> Mapping[str, FieldValue]:
     """Values by field of a dataclass that takes more tables than it has fields; see `Scenario.gather`."""
     gather = getattr(kind, "gather", None)
     if gather is None:
         return values
 
-    def rows_of(row: Any, name: str) -> tuple[Any, ...]:
+    def rows_of(row: type, name: str) -> tuple[FieldValue, ...]:
         return _convert_list((row, ...), values[name], place / name)
 
     try:
-        gathered: Mapping[str, Any] = gather(values, rows_of, instance)
+        gathered: Mapping[str, FieldValue] = gather(values, rows_of, instance)
     except FieldError as error:
         place.refuse(str(error), ": ", error.path)
     return gathered
 
 
-def _first_named(message: str, given: Mapping[str, Any]) -> KeyPath:
+def _first_named(message: str, given: Mapping[str, FieldValue]) -> KeyPath:
     """Find the given field whose value the message states first, as ``name = ...``."""
     stated = [name for name in re.findall(r"\b(\w+) = ", message) if name in given]
     return tuple(stated[:1])
 
 
-_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
+_hints: Callable[[type], dict[str, Any]] = cache(get_type_hints)  # kinds of fields: classes and forms of typing's
 
 
-def _convert(kind: Any, value: Any, place: _Place) -> Any:
+def _convert(kind: Any, value: FieldValue, place: _Place) -> FieldValue:
     origin = get_origin(kind)
     if dataclasses.is_dataclass(kind):
         return value if isinstance(value, kind) else _build(kind, value, place)  # type: ignore[arg-type]
@@ -171,7 +174,7 @@ def _number(value: int | float, place: _Place) -> float:
     return float(value)
 
 
-def _convert_list(items: tuple[Any, ...], value: Any, place: _Place) -> tuple[Any, ...]:
+def _convert_list(items: tuple[Any, ...], value: FieldValue, place: _Place) -> tuple[FieldValue, ...]:
     if not isinstance(value, list | tuple):
         place.refuse(f"= {shown(value)} must be a list")
     if len(items) == 2 and items[1] is Ellipsis:
@@ -183,7 +186,7 @@ def _convert_list(items: tuple[Any, ...], value: Any, place: _Place) -> tuple[An
     )
 
 
-def _convert_choice(kinds: tuple[Any, ...], value: Any, place: _Place) -> Any:
+def _convert_choice(kinds: tuple[Any, ...], value: FieldValue, place: _Place) -> FieldValue:
     """Convert to the first of several kinds that takes the value."""
     if value is None and type(None) in kinds:
         return None
@@ -197,7 +200,7 @@ def _convert_choice(kinds: tuple[Any, ...], value: Any, place: _Place) -> Any:
     place.refuse(f"= {shown(value)} must be of type {' or '.join(map(_type_name, others))}")
 
 
-def _frozen(value: Any) -> Any:
+def _frozen(value: FieldValue) -> FieldValue:
     """Make a free value hashable: lists become tuples, tables `FrozenDict`."""
     if isinstance(value, Mapping):
         return FrozenDict({str(name): _frozen(entry) for name, entry in value.items()})
@@ -213,7 +216,7 @@ def _fields_in(kind: type) -> str:
     return str(getattr(kind, "fields_in", ""))
 
 
-def with_overrides(instance: T, overrides: Mapping[str, Any]) -> T:
+def with_overrides(instance: T, overrides: Mapping[str, FieldValue]) -> T:
     """Replace fields by name, in the dataclass itself or in a dataclass it holds (one level down).
 
     Raises

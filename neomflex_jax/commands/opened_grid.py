@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.paths import is_folder
@@ -14,6 +13,7 @@ from neomflex_jax.grid.from_pandapower import read_columns
 from neomflex_jax.grid.from_pandapower.own_devices import take_devices
 from neomflex_jax.grid.from_pandapower.sources import NetSource, is_net_source, open_net
 from neomflex_jax.grid.placement import NOTHING, Placement
+from neomflex_jax.loose_types import PandapowerNet
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +28,7 @@ class OpenedGrid:
     wider: tuple[str, ...] = ()  # likewise
     pv_rows: Mapping[str, Mapping[int, float]] = field(default_factory=dict)  # see `OwnDevices`
     source: NetSource | None = None  # the net as it was
-    net: Any = None  # without what was taken
+    net: PandapowerNet | None = None  # without what was taken
 
 
 def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import whole_file, write_whole
 from neomflex_jax.grid.elements import Element
 from neomflex_jax.grid.from_pandapower.sources import NetSeries, NetSource
+from neomflex_jax.loose_types import FieldValue
 from neomflex_jax.profiles.assign import DEMAND, SOLAR
 from neomflex_jax.profiles.config import TABLES
 
@@ -34,7 +34,7 @@ class ScenarioSeries:
 
     columns: Mapping[str, np.ndarray]  # (n_rows,) by name
     maps: Mapping[str, Mapping[str, str]]  # fields of ``[profiles]``: columns by key
-    header: Mapping[str, Any]  # further fields of ``[profiles]``: file, unit, clock, days
+    header: Mapping[str, FieldValue]  # further fields of ``[profiles]``: file, unit, clock, days
     times: Sequence[str]  # (n_rows,)
     step_hours: float
     steps_per_day: int

@@ -1,4 +1,4 @@
-"""What kinds share: stacked parameters, options that are off trace nothing, the apparent-power circle."""
+"""What kinds share: stacked parameters, options that trace nothing where they are off, the apparent-power circle."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -8,16 +8,23 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from neomflex_jax.devices.device import Own
+
 P = TypeVar("P", bound=tuple[Any, ...])
 
 
-def stacked(params: type[P], devices: Sequence[Any], absent: Mapping[str, float] | None = None, **given: Any) -> P:
+def stacked(
+    params: type[P],
+    devices: Sequence[Own],
+    absent: Mapping[str, float] | None = None,
+    **given: ArrayLike | Sequence[float],
+) -> P:
     """Stack the fields of devices that a NamedTuple names, as new arrays (n_device,) of float64.
 
     `absent` holds what stands for None; `given` are values that are no fields. The arrays are new at every call, for
     JAX 0.10.2 mixes up the precisions of programs that share one NumPy array.
     """
-    columns: dict[str, Any] = {name: np.full(len(devices), value) for name, value in given.items()}
+    columns: dict[str, np.ndarray] = {name: np.full(len(devices), value) for name, value in given.items()}
     for name in params._fields:  # type: ignore[attr-defined]
         if name not in given:
             values = [getattr(device, name) for device in devices]
@@ -25,7 +32,7 @@ def stacked(params: type[P], devices: Sequence[Any], absent: Mapping[str, float]
     return params(**columns)
 
 
-def by_bus(name: str, devices: Sequence[Any], values: np.ndarray) -> dict[str, np.ndarray]:
+def by_bus(name: str, devices: Sequence[Own], values: np.ndarray) -> dict[str, np.ndarray]:
     """Split (n_steps, n_device) into columns by the devices' buses; the name has {} in the place of the bus."""
     return {name.format(device.bus): values[:, index] for index, device in enumerate(devices)}
 

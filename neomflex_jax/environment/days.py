@@ -7,7 +7,6 @@ end, nearly always; so the draw is made for a whole batch at once, and only wher
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -92,7 +91,7 @@ def draw_day_if(task: Task, needed: Array, state: State) -> Draw:
     drawn = jax.custom_batching.custom_vmap(one)
 
     @drawn.def_vmap
-    def rule(axis_size: int, in_batched: tuple[bool, bool], needed: Array, key: Array) -> Any:
+    def rule(axis_size: int, in_batched: tuple[bool, bool], needed: Array, key: Array) -> tuple[Draw, Draw]:
         axes = 0 if in_batched[1] else None
         each = jax.vmap(lambda key: draw_day(task, key), in_axes=axes, axis_size=axis_size)
         none = jax.vmap(otherwise, in_axes=axes, axis_size=axis_size)

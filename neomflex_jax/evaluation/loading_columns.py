@@ -5,8 +5,6 @@ A step without a power-flow answer has no loadings, and all its branches count a
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
@@ -41,10 +39,11 @@ def loading_violations(trajectory: Trajectory) -> np.ndarray:
     )
 
 
-def loading_totals(steps: pd.DataFrame, groups: Any) -> dict[str, pd.Series[float]]:
-    """Columns of the daily and run tables, by name; `groups` are of the step table's rows."""
+def loading_totals(steps: pd.DataFrame, by: list[str]) -> dict[str, pd.Series[float]]:
+    """Columns of the daily and run tables, by name, indexed by `by`."""
     if LARGEST not in steps:
         return {}
+    groups = steps.groupby(by, sort=False)
     counts = {name: groups[name].sum() for name in (LOADING_VIOLATIONS, ABOVE_SOFT)}
     return {"max_loading_percent": groups[LARGEST].max()} | counts
 

@@ -289,4 +289,4 @@ def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         "share_outside_band": outside / (groups.size() * n_node),
         "failed_power_flows": groups["failed"].sum(),
     }
-    return pd.DataFrame(totals | loading_totals(steps, groups))
+    return pd.DataFrame(totals | loading_totals(steps, by))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.evaluation.trajectory_layout import HELD, INDEX, LOADING, check_numbers, wanted_arrays
@@ -55,9 +55,9 @@ class Trajectory:
     loss_mw: Float[np.ndarray, " n_steps"]
     slack_p_mw: Float[np.ndarray, " n_steps"]  # import
     slack_q_mvar: Float[np.ndarray, " n_steps"]
-    converged: Shaped[np.ndarray, " n_steps"]  # bool, which is checked where a record is read
+    converged: Bool[np.ndarray, " n_steps"]
     residual_mva: Float[np.ndarray, " n_steps"]
-    violated: Shaped[np.ndarray, " n_steps"]  # bool: outside the hard limits, or failed
+    violated: Bool[np.ndarray, " n_steps"]  # outside the hard limits, or failed
     local_reward: Float[np.ndarray, "n_steps n_agents"]
     reward: Float[np.ndarray, "n_steps n_agents"]  # what a learner would have got
     # (n_steps, n_device) each: what kinds record, after the step and before it; what else a step's record

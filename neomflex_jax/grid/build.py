@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from neomflex_jax.grid.columns import FeederColumns
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.loose_types import FieldValue
 
 
-def build_feeder(**columns: Any) -> Feeder:
+def build_feeder(**columns: FieldValue) -> Feeder:
     """Check columns and build a feeder of them.
 
     Parameters

@@ -33,7 +33,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
     axes.patch.set_visible(False)
 
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
-    draw_lines(axes, hours.to_numpy(float), powers.values, powers.many, len(chosen.days), drawstyle="steps-mid")
+    draw_lines(axes, hours.to_numpy(float), powers.values, powers.many, len(chosen.days), held=True)
     style.day_axis(axes, chosen)
     style.legend(figure, axes, background)
     return figure

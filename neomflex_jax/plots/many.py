@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ MOST_LINES = 8  # more cannot be told apart by colour and dashes
 
 
 def draw_lines(
-    axes: Axes, where: np.ndarray, series: Mapping[str, np.ndarray], what: str, n_days: int = 1, **options: Any
+    axes: Axes, where: np.ndarray, series: Mapping[str, np.ndarray], what: str, n_days: int = 1, *, held: bool = False
 ) -> None:
     """Draw every series (n,) over `where` (n,) under its name, or of more than `MOST_LINES` their band and extremes.
 
@@ -26,13 +26,13 @@ def draw_lines(
         What there are many of, for example ``batteries``.
     n_days
         See `style.series_style`.
-    **options
-        Of the lines, for example ``drawstyle``.
+    held
+        True for values that hold over the steps around `where`, and change between them.
     """
-    names = list(series)
+    names, drawstyle = list(series), "steps-mid" if held else "default"
     if len(names) > MOST_LINES:
         values = np.stack([np.asarray(series[name], float) for name in names])
-        step: Literal["mid"] | None = "mid" if options.get("drawstyle") == "steps-mid" else None
+        step: Literal["mid"] | None = "mid" if held else None
         known = np.isfinite(values)
         low = np.where(known, values, np.inf).min(axis=0)
         high = np.where(known, values, -np.inf).max(axis=0)
@@ -42,7 +42,9 @@ def draw_lines(
         axes.fill_between(where, low, high, step=step, color=style.GREY, alpha=0.25, linewidth=0, label=label)
         names = standing_out(names, values)
     for index, name in enumerate(names):
-        axes.plot(where, series[name], label=style.entry(name), **options, **style.series_style(index, n_days))
+        axes.plot(
+            where, series[name], label=style.entry(name), drawstyle=drawstyle, **style.series_style(index, n_days)
+        )
 
 
 def standing_out(names: list[str], values: np.ndarray) -> list[str]:

@@ -20,7 +20,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
     figure, axes = style.new_figure(chosen.title(positions.title), "position (steps)", len(chosen.days))
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
     hours = chosen.table[COLUMN_MIDDLE].to_numpy(float)
-    draw_lines(axes, hours, positions.values, positions.many, len(chosen.days), drawstyle="steps-mid")
+    draw_lines(axes, hours, positions.values, positions.many, len(chosen.days), held=True)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     style.day_axis(axes, chosen)
     style.legend(figure, axes)

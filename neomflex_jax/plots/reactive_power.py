@@ -22,7 +22,7 @@ def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Fi
     )
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
     hours = chosen.table[COLUMN_MIDDLE].to_numpy(float)
-    draw_lines(axes, hours, powers.values, powers.many, len(chosen.days), drawstyle="steps-mid")
+    draw_lines(axes, hours, powers.values, powers.many, len(chosen.days), held=True)
     style.day_axis(axes, chosen)
     style.legend(figure, axes)
     return figure

@@ -7,9 +7,9 @@ then PV".
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from neomflex_jax.devices.device import Control, Kind
+from neomflex_jax.devices.device import Control, Kind, Own
 
 
 class HasDevices(Protocol):
@@ -19,7 +19,7 @@ class HasDevices(Protocol):
     def kinds(self) -> tuple[Kind, ...]:
         """Its kinds in order."""
 
-    def of(self, kind: Kind) -> tuple[Any, ...]:
+    def of(self, kind: Kind) -> tuple[Own, ...]:
         """Its devices of a kind."""
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-from neomflex_jax.devices.device import Kind
+from neomflex_jax.devices.device import Kind, Own
 from neomflex_jax.devices.registry import STANDING, registered_kinds
 from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.fields import FieldError, FrozenDict
+from neomflex_jax.loose_types import FieldValue
 from neomflex_jax.scenario.users_parts import PART_MODULES, check_modules
 from neomflex_jax.users_modules import advice_to_import, module_of
 
@@ -19,16 +20,16 @@ class HasFurther(Protocol):
     """What is asked of a scenario that is changed."""
 
     @property
-    def further(self) -> Mapping[str, Any]:
+    def further(self) -> Mapping[str, FieldValue]:
         """Its devices by table."""
 
 
 def gather_tables(
-    values: Mapping[str, Any],
-    rows_of: Callable[[Kind, str], tuple[Any, ...]],
+    values: Mapping[str, FieldValue],
+    rows_of: Callable[[Kind, str], tuple[Own, ...]],
     own: set[str],
     instance: HasFurther | None,
-) -> dict[str, Any]:
+) -> dict[str, FieldValue]:
     """Values of a scenario with such tables under `further`.
 
     Parameters
@@ -54,7 +55,7 @@ def gather_tables(
             )
     kinds = {kind.table: kind for kind in registered_kinds() if kind.table not in own}
     further = {} if instance is None else dict(instance.further)
-    gathered: dict[str, Any] = {}
+    gathered: dict[str, FieldValue] = {}
     for name, value in values.items():
         if name in kinds:
             further[name] = rows_of(kinds[name], name)
@@ -67,11 +68,11 @@ def gather_tables(
     return gathered | ({"further": FrozenDict(further)} if further else {})
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: FieldValue) -> bool:
     return isinstance(value, list | tuple) and len(value) > 0 and all(isinstance(row, Mapping) for row in value)
 
 
-def _unknown(name: str, modules: Any, own: set[str], kinds: Mapping[str, Kind]) -> str:
+def _unknown(name: str, modules: FieldValue, own: set[str], kinds: Mapping[str, Kind]) -> str:
     if isinstance(modules, Mapping) and isinstance(modules.get(name), str):
         return f"no kind of device has the table {shown(name)} here; {advice_to_import(modules[name])}"
     known = unknown_name("field", name, (own | set(kinds)) - {"further"})

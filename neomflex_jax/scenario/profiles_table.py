@@ -6,16 +6,16 @@ A scenario keeps the files in fields of their own, for they are what a command l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from neomflex_jax.errors import shown
 from neomflex_jax.fields import FieldError, KeyPath
+from neomflex_jax.loose_types import JsonObject, JsonValue
 
 FILES = {"file": "profiles", "evaluation_file": "evaluation_profiles"}
 TABLE, FIELD = "profiles", "series"
 
 
-def split_profiles(values: Mapping[str, Any]) -> dict[str, Any]:
+def split_profiles(values: Mapping[str, JsonValue]) -> JsonObject:
     """Return a scenario's values with a table of this name split into the fields that it sets."""
     split = dict(values)
     table = split.get(TABLE)

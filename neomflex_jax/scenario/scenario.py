@@ -8,12 +8,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from neomflex_jax.devices import Battery, Device, FlexibleLoad, Kind, PvInverter
+from neomflex_jax.devices.device import Own
 from neomflex_jax.devices.registry import STANDING, is_packaged, registered_kinds
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
+from neomflex_jax.loose_types import FieldValue, JsonObject
 from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_fallback, check_method
 from neomflex_jax.profiles.config import PLAIN, SeriesConfig
@@ -63,13 +65,13 @@ class Scenario:
     reward_terms: tuple[str, ...] = ()  # users' own, by name; see `environment/users_parts.py`
     observations: tuple[str, ...] = ()  # likewise
     series: SeriesConfig = PLAIN  # by element: the rest of a file's table [profiles]
-    further: Mapping[str, Any] = field(default=FrozenDict(), metadata=GATHERED)  # other kinds' devices, by table
+    further: Mapping[str, FieldValue] = field(default=FrozenDict(), metadata=GATHERED)  # other kinds' devices, by table
 
     def __post_init__(self) -> None:
         check_method(self.power_flow)
         check_fallback(self.fallback)
         if not 0 < self.step_hours <= 24:
-            raise InputError(f"step_hours = {self.step_hours} must lie above 0 and at most at 24")
+            raise InputError(f"step_hours = {self.step_hours} must be above 0 and at most 24")
         if not 2 <= self.steps_per_day <= MOST_STEPS:
             raise InputError(f"steps_per_day = {self.steps_per_day} must lie in 2..{MOST_STEPS}")
         if self.variant and self.variant not in [variant.name for variant in self.variants]:
@@ -117,7 +119,7 @@ class Scenario:
         """Kinds of devices in order: those that it has, and the packaged ones that every record names."""
         return tuple(kind for kind in registered_kinds() if kind in STANDING or self.of(kind))
 
-    def of(self, kind: Kind) -> tuple[Any, ...]:
+    def of(self, kind: Kind) -> tuple[Own, ...]:
         """Return the devices of a kind.
 
         Parameters
@@ -173,7 +175,7 @@ class Scenario:
     def _owners(self) -> dict[int, int]:
         return {bus: index for index, part in enumerate(self.territories) for bus in part.buses}
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Plain nested values, as in the TOML file, and which modules have to be imported to read them."""
         values = dataclasses.asdict(self)
         for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", ""), ("enforce_q_lims", False)):
@@ -181,7 +183,7 @@ class Scenario:
                 values.pop(name)
         if not self.series.demand_unit:
             values.get("series", {}).pop("demand_unit", None)
-        tables: dict[str, Any] = values.pop("further")
+        tables: JsonObject = values.pop("further")
         parts = {name: names for name in NOUNS if (names := values.pop(name))}
         modules = {
             DEVICE_MODULES: {kind.table: module_of(kind) for kind in self.kinds if not is_packaged(kind)},
@@ -191,8 +193,11 @@ class Scenario:
 
     @classmethod
     def gather(
-        cls, values: Mapping[str, Any], rows_of: Callable[[Kind, str], tuple[Any, ...]], instance: Scenario | None
-    ) -> Mapping[str, Any]:
+        cls,
+        values: Mapping[str, FieldValue],
+        rows_of: Callable[[Kind, str], tuple[Own, ...]],
+        instance: Scenario | None,
+    ) -> Mapping[str, FieldValue]:
         """Put the tables of kinds without a field of their own into `further`; for `fields.build`.
 
         Parameters
@@ -218,9 +223,9 @@ class Scenario:
             values.pop(name, None)
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    def observation_layout(self) -> dict[str, dict[str, Any]]:
+    def observation_layout(self) -> dict[str, JsonObject]:
         """Return what a policy's input and output entries mean: a policy fits a scenario if and only if these agree."""
-        seen: dict[str, Any] = {
+        seen: JsonObject = {
             name: getattr(self.observation, name) for name in ("scope", "history", "forecast", "forecast_steps")
         }
         seen["tariff"] = bool(self.tariff_column)
@@ -233,7 +238,7 @@ class Scenario:
             seen["territories"] = [list(part.buses) for part in self.territories]
             seen["devices"] = [device.bus for device in self.devices]
         parts = [*(kind.table for kind in self.kinds), "actions"]
-        layouts: list[dict[str, Any]] = [
+        layouts: list[JsonObject] = [
             {"buses": list(territory.buses), **{part: [] for part in parts}} for territory in self.territories
         ]
         for kind in self.kinds:

@@ -60,16 +60,16 @@ def _check_branches(
 
 
 def _check_arrays(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
+    for name in ("converged", "violated"):
+        flags = getattr(trajectory, name)
+        if flags.dtype != bool:  # ~1 is -2: counts of integers come out negative
+            raise InputError(f"{where}: {name} holds {flags.dtype} values, expected bool")
     for name, shape in _shapes(trajectory, feeder).items():
         values: np.ndarray = getattr(trajectory, name)
         if values.dtype.kind not in "fiub":
             raise InputError(f"{where}: {name} holds {values.dtype} values, expected numbers")
         if values.shape != shape:
             raise InputError(f"{where}: {name} has shape {values.shape}, expected {shape}")
-    for name in ("converged", "violated"):
-        values = getattr(trajectory, name)
-        if values.dtype != bool:  # ~1 is -2: counts of integers come out negative
-            raise InputError(f"{where}: {name} holds {values.dtype} values, expected bool")
 
 
 def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]]:

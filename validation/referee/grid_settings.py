@@ -8,7 +8,7 @@ own, ``1 + tap_0``, that moves into `tap_neutral`: ``(tap_pos - neutral) step' =
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from validation.recompute.set_points import SetPoints
 from validation.recompute.twins import sets_of
 from validation.referee.feeder_net import transformer_row
 
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
+
 
 @dataclass(frozen=True, eq=False)
 class SetRows:
@@ -30,14 +33,14 @@ class SetRows:
     column: str
     rows: np.ndarray  # (n_device,)
 
-    def write(self, net: Any, set_points: SetPoints, n_copies: int) -> None:
+    def write(self, net: pandapowerNet, set_points: SetPoints, n_copies: int) -> None:
         """Write a step's positions into each copy."""
         column = net[self.table][self.column].to_numpy(float).reshape(n_copies, -1).copy()
         column[:, self.rows] = np.round(set_points.devices[self.name])
         net[self.table][self.column] = column.ravel()
 
 
-def add_settings(net: Any, scenario: Scenario, feeder: Feeder, trafo_rows: np.ndarray) -> tuple[SetRows, ...]:
+def add_settings(net: pandapowerNet, scenario: Scenario, feeder: Feeder, trafo_rows: np.ndarray) -> tuple[SetRows, ...]:
     """Add the scenario's tap changers and capacitor banks to one copy of a net, all at position 0.
 
     `trafo_rows`, (n_branch,) rows of the transformer table, -1 for lines, is brought up to date where a line becomes a
@@ -54,7 +57,9 @@ def add_settings(net: Any, scenario: Scenario, feeder: Feeder, trafo_rows: np.nd
     return tuple(found)
 
 
-def _add_tap(net: Any, feeder: Feeder, trafo_rows: np.ndarray, start: int, end: int, step_percent: float) -> int:
+def _add_tap(
+    net: pandapowerNet, feeder: Feeder, trafo_rows: np.ndarray, start: int, end: int, step_percent: float
+) -> int:
     """Give a branch a tap changer; the row of its transformer."""
     import pandapower
 
@@ -76,7 +81,7 @@ def _add_tap(net: Any, feeder: Feeder, trafo_rows: np.ndarray, start: int, end: 
     return row
 
 
-def _add_shunt(net: Any, bus: int, step_mvar: float) -> int:
+def _add_shunt(net: pandapowerNet, bus: int, step_mvar: float) -> int:
     import pandapower
 
     pandapower.create_shunt(net, bus, q_mvar=-step_mvar, p_mw=0.0, step=0, max_step=1000)

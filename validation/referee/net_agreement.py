@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandapower import pandapowerNet
 
+NameT = TypeVar("NameT", int, str)  # of a bus or a branch
 RELATIVE = 1e-9  # both are decimal numbers from the same publication, apart by rounding of conversions alone
 NEUTRAL: dict[
-    str, dict[str, Any]
+    str, dict[str, float | bool | str]
 ] = {  # columns that silently change what an element does, with the value that leaves it alone
     "load": {"scaling": 1.0, "in_service": True},
     "line": {"parallel": 1},
@@ -138,7 +139,7 @@ def _compare_branches(
     what: str,
     table: pd.DataFrame,
     ends: tuple[str, str],
-    theirs: dict[str, Any],
+    theirs: dict[str, pd.Series[float]],
     feeder: Feeder,
     which: np.ndarray,
 ) -> None:
@@ -171,7 +172,7 @@ def _of_feeder(feeder: Feeder) -> dict[str, np.ndarray]:
     return own
 
 
-def _of_lines(net: pandapowerNet) -> dict[str, Any]:
+def _of_lines(net: pandapowerNet) -> dict[str, pd.Series[float]]:
     line = net.line
     length_km = line["length_km"]
     return {
@@ -183,7 +184,7 @@ def _of_lines(net: pandapowerNet) -> dict[str, Any]:
     }
 
 
-def _of_trafos(net: pandapowerNet) -> dict[str, Any]:
+def _of_trafos(net: pandapowerNet) -> dict[str, pd.Series[float]]:
     """Magnitudes instead of reactances: a reactance far below its resistance has few digits in vk and vkr."""
     trafo, vn_kv = net.trafo, net.bus["vn_kv"]
     if trafo.empty:
@@ -217,7 +218,7 @@ def _numbered(ends: list[str], values: Iterable[float]) -> list[tuple[str, float
     return named
 
 
-def _compare(where: str, what: str, theirs: dict[Any, Any], own: dict[Any, Any]) -> None:
+def _compare(where: str, what: str, theirs: Mapping[NameT, float], own: Mapping[NameT, float]) -> None:
     if theirs.keys() != own.keys():
         odd = sorted(theirs.keys() ^ own.keys(), key=str)[0]
         raise InputError(f"{where}: {what} {odd} is in one of the two only")

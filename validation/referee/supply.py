@@ -7,12 +7,15 @@ of the bus out among both: here it is all the external grids'. A generator's act
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
+
+if TYPE_CHECKING:
+    from pandapower import pandapowerNet
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,7 @@ class Supply:
 
     __repr__ = one_line
 
-    def read(self, net: Any, n_copies: int) -> dict[str, np.ndarray]:
+    def read(self, net: pandapowerNet, n_copies: int) -> dict[str, np.ndarray]:
         """Read slack powers (n_copies,) and, where more is held, what is delivered there, (n_copies, n_held)."""
         found: dict[str, np.ndarray] = {}
         for slack, held, column in (("slack_p_mw", "held_p_mw", "p_mw"), ("slack_q_mvar", "held_q_mvar", "q_mvar")):
@@ -46,7 +49,7 @@ class Supply:
         return found
 
 
-def supply_of(net: Any, feeder: Feeder) -> Supply:
+def supply_of(net: pandapowerNet, feeder: Feeder) -> Supply:
     """Find which rows of a net's external grids and generators hold which of the feeder's voltages."""
     held = () if feeder.held is None else feeder.held.bus
     place = {feeder.bus_labels[bus]: row for row, bus in enumerate(held)}

@@ -11,11 +11,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from neomflex_jax.evaluation.operation import Operation
+from neomflex_jax.loose_types import JsonValue
 from neomflex_jax.one_line import one_line
 from validation.errors.budget import Budget
 from validation.errors.metrics import Metrics
@@ -53,7 +53,7 @@ class RunReport:
     operation: Operation  # on pandapower's answers
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # from pandapower's voltages and losses
-    closed_loop: Mapping[str, Any] | None  # as `gap.ClosedLoop`; None: the policy did not act in pandapower
+    closed_loop: Mapping[str, JsonValue] | None  # as `gap.ClosedLoop`; None: the policy did not act in pandapower
     second_referee: Mapping[str, object]  # as `second_referee.SecondReferee`
     figures: Mapping[str, str]  # captions by file name, beside the report
 

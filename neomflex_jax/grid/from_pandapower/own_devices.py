@@ -3,9 +3,9 @@
 A PV inverter has ``p_max_mw = max_p_mw`` (or ``p_mw scaling`` where that is not stated) and ``s_mva = sn_mva``, or else
 the circle that leaves its largest stated q under full sun, ``sqrt(p_max_mw^2 + q^2)``. A battery has ``power_mw``, the
 largest of its stated active powers, the capacity ``max_e_mwh``, a window from ``min_e_mwh`` to it and ``soc_percent``.
-Where its q limits leave any, ``s_mva = sn_mva``. What the net calls ``controllable`` may have its sun curtailed; False
-is what pandapower states of everything else. Several of a kind at one bus are one device: ratings and capacities add
-up, fractions are means by capacity.
+Where its q limits leave any, ``s_mva = sn_mva``. A static generator that is ``controllable`` may be curtailed;
+pandapower writes False for those that do not say. Several of a kind at one bus are one device: ratings and capacities
+add up, fractions are means by capacity.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ TAKES = {"none": (), "sgen": ("sgen",), "all": ("sgen", "storage")}  # choices, 
 MIDDLE = 50.0  # per cent: the charge of a storage that states none
 SAME = 0.99  # of a rating and the q limit that restates it, rounded
 MOST_JOINED = 2  # names of devices at one bus that are joined in full
+OwnT = TypeVar("OwnT")  # what an element is read as
 
 
 @dataclass(frozen=True)
@@ -110,11 +111,11 @@ def take_devices(net: pandapowerNet, which: str, *, battery_hours: float = 4.0) 
 
 
 def _by_bus(
-    net: pandapowerNet, table: str, label_of: Mapping[int, int], read: Callable[[Rows], Any], left: list[str]
-) -> dict[int, list[Any]]:
+    net: pandapowerNet, table: str, label_of: Mapping[int, int], read: Callable[[Rows], OwnT | str], left: list[str]
+) -> dict[int, list[OwnT]]:
     """Read the elements in service that are supplied, by the feeder's bus; tell of those that are no such device."""
     rows = Rows.of(net, table).in_service()
-    kept: dict[int, list[Any]] = {}
+    kept: dict[int, list[OwnT]] = {}
     for row, bus in enumerate(rows.labels("bus")):
         if bus not in label_of:
             continue
@@ -224,5 +225,5 @@ def _battery(bus: int, found: list[_Storage], name: str) -> Battery:
 
 
 def _rounded(value: float) -> float:
-    """Round off what adding left; a rating has no twelve digits."""
+    """Return a sum without the rounding errors of adding up: 12 digits."""
     return float(f"{value:.12g}")

@@ -6,10 +6,9 @@ in any part of a kernel shows.
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import Shunts
@@ -105,7 +104,7 @@ def _spread(n_rows: int, n_columns: int) -> np.ndarray:
     return np.sin(1.0 + np.arange(n_rows * n_columns) ** 1.5).reshape(n_rows, n_columns)
 
 
-def _check(dtype: np.dtype[np.floating], **results: tuple[np.ndarray, Any]) -> None:
+def _check(dtype: np.dtype[np.floating], **results: tuple[np.ndarray, ArrayLike]) -> None:
     """Raise `WrongAnswerError` if a result, (found, expected), is off."""
     for name, (found, expected) in results.items():
         error = np.abs(found.astype(np.float64) - expected).max()

@@ -50,8 +50,8 @@ class Sets(NamedTuple):
     """
 
     position: str  # recorded array (n, n_device)
-    tap: Callable[[Any], tuple[int, int, float]] | None = None
-    shunt: Callable[[Any], tuple[int, float]] | None = None
+    tap: Callable[[SomeDevice], tuple[int, int, float]] | None = None
+    shunt: Callable[[SomeDevice], tuple[int, float]] | None = None
 
 
 class Sun(NamedTuple):

@@ -10,7 +10,6 @@ Networks", NeurIPS 2021; the layout is that of its repository, Future-Power-Netw
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +19,7 @@ from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.wide_tables import read_header, read_wide
 from neomflex_jax.grid.from_pandapower.json_file import PICKLES, read_net
 from neomflex_jax.grid.from_pandapower.sources.source import NetSeries, NetSource, Row
+from neomflex_jax.loose_types import PandapowerNet
 
 LOADS_P, LOADS_Q, PV_P = "load_active.csv", "load_reactive.csv", "pv_active.csv"
 SERIES = (LOADS_P, LOADS_Q, PV_P)
@@ -76,7 +76,7 @@ def _net_file(folder: Path) -> Path | None:
 
 
 def _read(
-    path: Path, net: Any, table: str, rows: pd.Index, columns: dict[str, np.ndarray]
+    path: Path, net: PandapowerNet, table: str, rows: pd.Index, columns: dict[str, np.ndarray]
 ) -> tuple[dict[Row, str], tuple[str, ...]]:
     """Add a file's columns, in MW or Mvar; returns the column of each element, and the times."""
     header = read_header(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.paths import is_folder
@@ -12,12 +11,13 @@ from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.sources import mapdn, matpower, pandapower_networks, simbench
 from neomflex_jax.grid.from_pandapower.sources.source import NetSource
+from neomflex_jax.loose_types import PandapowerNet
 
 BY_PREFIX = {"simbench": simbench.open_net, "pandapower": pandapower_networks.open_net}
 
 
 def is_net_source(text: str) -> bool:
-    """Return whether a text means a net rather than a packaged feeder or a feeder folder."""
+    """Return True if a text means a net rather than a packaged feeder or a feeder folder."""
     if is_folder(Path(text)):
         return mapdn.is_mapdn(Path(text))
     return text.partition(":")[0] in BY_PREFIX or Path(text).suffix in (".json", *matpower.SUFFIXES)
@@ -51,7 +51,7 @@ def open_net(text: str) -> NetSource:
     raise InputError(f"{text}: no pandapower net; give {kinds}")
 
 
-def save_net(net: Any, path: Path) -> None:
+def save_net(net: PandapowerNet, path: Path) -> None:
     """Write a net as a ``net.json``, its tables alone."""
     import pandapower  # slow to import, and needed for nets alone
 

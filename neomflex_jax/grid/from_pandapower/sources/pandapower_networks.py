@@ -8,10 +8,10 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 from neomflex_jax.errors import InputError, reason_of, shown, unknown_name
 from neomflex_jax.grid.from_pandapower.sources.source import NetSource
+from neomflex_jax.loose_types import Keywords, PandapowerNet
 from neomflex_jax.matplotlib_import import load_matplotlib
 
 PAGES = "https://pandapower.readthedocs.io/en/latest/networks.html"
@@ -43,7 +43,7 @@ def open_net(call: str) -> NetSource:
     return NetSource(net, name)
 
 
-def _parsed(call: str) -> tuple[str, dict[str, Any]]:
+def _parsed(call: str) -> tuple[str, Keywords]:
     try:
         tree = ast.parse(call.strip(), mode="eval").body
     except (SyntaxError, ValueError) as error:
@@ -62,7 +62,7 @@ def _by_name(call: ast.Call) -> bool:
     return not call.args and all(word.arg for word in call.keywords)
 
 
-def _functions() -> dict[str, Callable[..., Any]]:
+def _functions() -> dict[str, Callable[..., PandapowerNet]]:
     load_matplotlib()  # which pandapower imports
     import pandapower.networks as networks  # slow to import, and needed for nets alone
 

@@ -11,14 +11,13 @@ Solutions Based on Power Flow Analysis", Energies 13(12), 2020.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.elements import SUN
 from neomflex_jax.grid.from_pandapower.sources.source import NetSeries, NetSource, Row
+from neomflex_jax.loose_types import PandapowerNet
 from neomflex_jax.matplotlib_import import load_matplotlib
 
 TIMEZONE = "Europe/Berlin"
@@ -55,7 +54,7 @@ def open_net(code: str) -> NetSource:
     return NetSource(net, code, series)
 
 
-def _series(net: Any) -> NetSeries:
+def _series(net: PandapowerNet) -> NetSeries:
     columns: dict[str, np.ndarray] = {}
     p_of: dict[Row, str] = {}
     q_of: dict[Row, str] = {}
@@ -74,8 +73,8 @@ def _series(net: Any) -> NetSeries:
     return NetSeries(columns, p_of, q_of, "per_unit", texts, TIMEZONE, STEP_HOURS, NOTICE)
 
 
-def _tell_sun(net: Any, series: NetSeries) -> None:
-    """Say in the types of static generators which of them make power from sun, by their series."""
+def _tell_sun(net: PandapowerNet, series: NetSeries) -> None:
+    """Add "(PV)" to the type of every static generator whose series follows the sun."""
     times = pd.DatetimeIndex(series.times)
     hours = np.asarray(times.hour + times.minute / 60.0, float)
     is_night = (hours >= NIGHT_HOURS[0]) | (hours <= NIGHT_HOURS[1])

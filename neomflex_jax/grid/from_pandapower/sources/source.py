@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+
+from neomflex_jax.loose_types import PandapowerNet
 
 Row = tuple[str, int]  # an element: its table in the net, and its row there
 
@@ -24,7 +25,7 @@ class NetSeries:
     step_hours: float
     notice: str = ""  # who made them, and by which licence they may be used
 
-    def p_mw(self, net: Any, row: Row) -> np.ndarray:
+    def p_mw(self, net: PandapowerNet, row: Row) -> np.ndarray:
         """Active power (n_rows,) of an element, in the sign of its table."""
         values = np.asarray(self.columns[self.p_of[row]], float)
         table, number = row
@@ -36,6 +37,6 @@ class NetSeries:
 class NetSource:
     """A pandapower net and its series."""
 
-    net: Any
+    net: PandapowerNet
     name: str
     series: NetSeries | None = None
