@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
-from neomflex_jax.grid.topology import path_matrix
+from neomflex_jax.grid.way_from_slack import way_from_slack
 from neomflex_jax.powerflow.network.taps import tap_branches
 from neomflex_jax.scenario import Scenario
 
@@ -18,19 +18,17 @@ def check_measured_buses(scenario: Scenario, feeder: Feeder) -> None:
         If the feeder has no such bus, it is the slack's, or a device that sets a ratio does not move its voltage, or
         moves it in the other direction than it believes.
     """
-    topology = feeder.topology
     for device in scenario.devices:
         bus = device.measured_bus
         if bus is None:
             continue
-        where, position = f"{device.noun} {device.label!r}", feeder.bus_position(bus)
-        if position in (topology.slack, *topology.further_slacks):
+        where, way = f"{device.noun} {device.label!r}", way_from_slack(feeder, bus)
+        if way is None:
             raise InputError(f"{where}: the voltage of bus {bus} is the slack's and never moves; control another bus")
         if device.tap_branch is None:
             continue
         [branch] = tap_branches(feeder, [device.tap_branch])
-        row = [int(other) for other in topology.non_slack].index(position)
-        away_from_slack = int(path_matrix(topology)[row, branch])  # 0: the bus is not behind the branch
+        away_from_slack = way[branch]  # 0: the bus is not behind the branch
         start, end = device.tap_branch
         if away_from_slack == 0:
             raise InputError(

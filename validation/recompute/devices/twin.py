@@ -170,7 +170,13 @@ class Twin(ABC, Generic[DeviceT]):
         return self.remembered if self.store is None else (self.store.after, *self.remembered)
 
     def measured_bus(self, device: DeviceT) -> int | None:
-        """Return the label of the bus whose voltage after a step decides on the next; None: there is none."""
+        """Return the bus whose voltage after a step decides on the next.
+
+        Returns
+        -------
+        int or None
+            Its label; None: there is none.
+        """
         return None
 
     @abstractmethod
