@@ -37,12 +37,15 @@ OF_LOADING = {
     "max_loading_percent": "highest\nloading, %",
     "loading_violations": "loading\nviolations",
 }  # where limited
+OF_FALLBACK = {"solved_by_fallback": "flows by\nfallback"}  # where it solved any
 GAP = "gap_to_perfect_foresight_percent"
 
 
 def shown_columns(summary: pd.DataFrame) -> dict[str, str]:
     """Columns of a run summary that are printed, with their headings."""
-    return COLUMNS | {name: heading for name, heading in OF_LOADING.items() if name in summary}
+    optional = {name: heading for name, heading in OF_LOADING.items() if name in summary}
+    optional |= {name: heading for name, heading in OF_FALLBACK.items() if name in summary and summary[name].sum()}
+    return COLUMNS | optional
 
 
 @dataclass(frozen=True)

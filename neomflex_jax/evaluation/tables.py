@@ -35,6 +35,7 @@ OPTIMUM, GAP = "perfect_foresight", "gap_to_perfect_foresight_percent"
 STEP_FILE, DAY_FILE, RUN_FILE = "step_metrics.csv", "daily_summary.csv", "run_summary.csv"
 COUNTS = ("day", "step", "dataset_index", "voltage_violations", "buses_outside_band")
 FLAGS = ("terminated_early", "converged")
+BY_FALLBACK, SOLVED_BY_FALLBACK = "by_fallback", "solved_by_fallback"  # where the scenario has a fallback
 GRID_QUANTITIES = ("losses_mw", "voltage_min_pu", "voltage_max_pu", "voltage_mean_pu")
 NUMBERS = ("load_factor", "solar_factor", "step_hours")
 REQUIRED = ("run", *COUNTS, *NUMBERS, *GRID_QUANTITIES, *FLAGS)
@@ -82,6 +83,8 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
     columns |= loading_columns(trajectory)
     for of_kind in of_kinds:
         columns |= of_kind.further
+    if BY_FALLBACK in trajectory.devices:
+        columns[BY_FALLBACK] = trajectory.by_fallback
     columns |= _no_control_columns(no_control)
     table = pd.DataFrame(columns, index=pd.RangeIndex(trajectory.n_steps))
     doubles = {name: np.float64 for name, dtype in table.dtypes.items() if dtype == np.float32}
@@ -206,7 +209,7 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
     if text.empty:
         raise InputError(f"{path}: no row under the header")
     steps = text.copy()
-    for column in FLAGS:
+    for column in (*FLAGS, *([BY_FALLBACK] if BY_FALLBACK in text else [])):
         bad = np.flatnonzero(~text[column].isin(["True", "False"]))
         if bad.size:
             raise InputError(
@@ -289,4 +292,6 @@ def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         "share_outside_band": outside / (groups.size() * n_node),
         "failed_power_flows": groups["failed"].sum(),
     }
+    if BY_FALLBACK in steps:
+        totals[SOLVED_BY_FALLBACK] = groups[BY_FALLBACK].sum()
     return pd.DataFrame(totals | loading_totals(steps, by))

@@ -12,6 +12,7 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.agents.policy import NoControl
+from neomflex_jax.commands.evaluate import shown_columns
 from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
@@ -153,6 +154,18 @@ def test_days() -> None:
     }
     for column, values in expected.items():
         np.testing.assert_allclose(days[column].to_numpy(float), values, rtol=1e-12, err_msg=column)
+
+
+def test_flows_that_the_fallback_solved_are_counted_where_there_is_one(tmp_path: Path) -> None:
+    trajectory = make_trajectory(by_fallback=np.array([True, False, False, True]))
+    steps = step_metrics(trajectory)
+    assert daily_summary(steps)["solved_by_fallback"].tolist() == [1, 1]
+    assert run_summary(steps)["solved_by_fallback"].tolist() == [2]
+    read = read_step_metrics(write_tables([trajectory], tmp_path)[0])
+    assert read["by_fallback"].tolist() == [True, False, False, True]
+    assert shown_columns(run_summary(steps))["solved_by_fallback"] == "flows by\nfallback"
+    for table in (run_summary(steps[~steps["by_fallback"]]), run_summary(step_metrics(make_trajectory()))):
+        assert "solved_by_fallback" not in shown_columns(table)
 
 
 def test_a_day_without_any_power_flow_has_no_losses_rather_than_zero() -> None:

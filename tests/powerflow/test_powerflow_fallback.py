@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandapower.networks
 import pytest
 
 import neomflex_jax as nf
@@ -40,6 +41,26 @@ def test_a_line_near_its_limit_is_solved_later(line: nf.Feeder, sweeps: bool) ->
     assert flow.by_fallback.tolist() == [False, True, False]
     np.testing.assert_array_equal(flow.vm_pu[0], alone.vm_pu[0])
     np.testing.assert_allclose(flow.vm_pu[:2, 1], voltage_by_hand(p_mw[:2]), atol=1e-9)
+
+
+def test_one_of_eleven_states_of_a_published_network_is_left_to_newton() -> None:
+    """CIGRE's medium-voltage grid with generation, up to 22 times its rating: what `ac` gives up is pandapower's."""
+    net, factors = pandapower.networks.create_cigre_network_mv(with_der="pv_wind"), np.linspace(0.0, 22.0, 11)
+    feeder = nf.Feeder.from_pandapower(net)
+    at = [feeder.bus_position(bus) for bus in net.sgen["bus"]]
+    p_mw = np.tile(-feeder.load_p_mw, (11, 1))
+    p_mw[:, at] += np.outer(factors - 1.0, net.sgen["p_mw"])  # one generator a bus
+    with jax.enable_x64(True):
+        alone = nf.power_flow(feeder, p_mw, -feeder.load_q_mvar)
+        flow = nf.power_flow(feeder, p_mw, -feeder.load_q_mvar, fallback="newton")
+    assert alone.converged.tolist() == [True] * 10 + [False]
+    assert flow.by_fallback.tolist() == [False] * 10 + [True]
+    assert flow.converged.all()
+    net.sgen["scaling"] = factors[-1]
+    pandapower.runpp(net, tolerance_mva=1e-10, calculate_voltage_angles=True)
+    theirs = net.res_bus["vm_pu"][list(feeder.bus_labels)]
+    assert theirs.min() == pytest.approx(0.9042, abs=1e-4)
+    np.testing.assert_allclose(flow.vm_pu[-1], theirs, atol=1e-9)
 
 
 def test_derivatives_hold_beyond_the_contraction(line: nf.Feeder) -> None:

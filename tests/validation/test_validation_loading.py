@@ -108,6 +108,7 @@ def test_a_policy_that_overloads_fails_and_acts_on_pandapowers_loadings(run: Tra
     judged = report.runs[0]
     assert judged.failed_criteria == ("loading_violations",)
     assert judged.closed_loop is not None and judged.closed_loop["cost_gap_share"] < 1e-5
+    assert sum(day["loading_violations"] for day in judged.closed_loop["days"]) == judged.loading_violations
     assert judged.record_verdict == "PASS" and report.verdict == "FAIL"
     assert f"no hard violations of voltage and {judged.loading_violations} hard violations of loading" in str(
         headline(report)[1].text
@@ -115,7 +116,11 @@ def test_a_policy_that_overloads_fails_and_acts_on_pandapowers_loadings(run: Tra
     stored = read_report(tmp_path / "report")
     assert stored.runs[0].loading_violations == judged.loading_violations and not stored.runs[0].holds
     page = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
-    assert "branch-steps above" in page and "Loading of the 14 limited branches" in page
+    assert (
+        "branch-steps above" in page
+        and "branch-steps above hard limits, both" in page
+        and "Loading of the 14 limited branches" in page
+    )
     steps = pd.read_csv(tmp_path / "report" / "pandapower_steps.csv")
     assert steps["branches_above_hard_limits"].sum() == judged.loading_violations
 

@@ -92,7 +92,8 @@ def act_again(
     """Play a checked record's days again, as `closed_loop` does."""
     _check_repeatable(record)
     apart = apart or Apart()
-    return compare_loops(record.trajectory, _Loop(record, policy, apart).play(on_step), apart)
+    played = _Loop(record, policy, apart).play(on_step)
+    return compare_loops(record.trajectory, played, apart, record.limited)
 
 
 def _check_repeatable(record: Record) -> None:
@@ -246,6 +247,7 @@ class _Loop:
         grid_state = {"converged": status == OK, "violated": np.asarray(violated)}
         changed: Keywords = {"power_flow": "pandapower", "branch_loading_percent": loading_percent}
         changed |= {**grid_state, **arrays}
+        changed["devices"] = {name: values for name, values in trajectory.devices.items() if name != "by_fallback"}
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
         names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]
         needed = {name: np.asarray(arrays[name], float) for name in names}

@@ -14,6 +14,7 @@ import numpy as np
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.one_line import one_line
 from validation.errors.summary import outside
+from validation.recompute.loading import Limited
 from validation.recompute.twins import stores_of
 from validation.referee.runpp import OK
 
@@ -36,6 +37,8 @@ class DayGap:
     vm_gap_max_pu: float  # largest absolute difference of a voltage; NaN if there is none to compare
     action_gap_max: float
     soc_gap_max: float  # at the day's end
+    recorded_loading_violations: int | None = None  # branch-steps above hard limits; None: nothing is limited
+    loading_violations: int | None = None
 
     @property
     def cost_gap(self) -> float:
@@ -103,14 +106,17 @@ class ClosedLoop:
             for field in dataclasses.fields(self)
             if field.name not in ("days", "parting", "recorded", "played")
         }
-        days = [dataclasses.asdict(day) | {"cost_gap": day.cost_gap} for day in self.days]
+        days = [
+            {name: value for name, value in vars(day).items() if value is not None} | {"cost_gap": day.cost_gap}
+            for day in self.days
+        ]
         return plain | {"days": days, "parting": None if self.parting is None else dataclasses.asdict(self.parting)}
 
 
-def compare_loops(recorded: Trajectory, played: Played, apart: Apart) -> ClosedLoop:
-    """Hold a closed loop against the record it began from."""
+def compare_loops(recorded: Trajectory, played: Played, apart: Apart, limited: Limited | None = None) -> ClosedLoop:
+    """Hold a closed loop against the record it began from; `limited` are the branches with limits of loading."""
     steps, again = recorded.scenario.steps_per_day, played.trajectory
-    days = tuple(_day_gap(recorded, again, day) for day in range(recorded.n_steps // steps))
+    days = tuple(_day_gap(recorded, again, day, limited) for day in range(recorded.n_steps // steps))
     recorded_cost, cost = sum(day.recorded_cost for day in days), sum(day.cost for day in days)
     return ClosedLoop(
         run=recorded.run,
@@ -135,7 +141,7 @@ def _share(days: tuple[DayGap, ...]) -> float:
     return sum(abs(day.cost_gap) for day in days) / recorded if recorded else math.nan
 
 
-def _day_gap(recorded: Trajectory, played: Trajectory, day: int) -> DayGap:
+def _day_gap(recorded: Trajectory, played: Trajectory, day: int, limited: Limited | None) -> DayGap:
     steps, hours, limits = recorded.scenario.steps_per_day, recorded.scenario.step_hours, recorded.scenario.limits
     rows = slice(day * steps, (day + 1) * steps)
 
@@ -163,7 +169,16 @@ def _day_gap(recorded: Trajectory, played: Trajectory, day: int) -> DayGap:
         vm_gap_max_pu=_largest(recorded.vm_pu[rows], played.vm_pu[rows]),
         action_gap_max=_largest(recorded.action[rows], played.action[rows]),
         soc_gap_max=_soc_gap(recorded, played, rows.stop - 1),
+        recorded_loading_violations=_overloads(recorded, rows, limited),
+        loading_violations=_overloads(played, rows, limited),
     )
+
+
+def _overloads(run: Trajectory, rows: slice, limited: Limited | None) -> int | None:
+    """Steps x branches above their hard limits in some rows; None where nothing is limited."""
+    if limited is None or run.branch_loading_percent is None:
+        return None
+    return int(limited.above(run.branch_loading_percent[rows], limited.hard_percent).sum())
 
 
 def _soc_gap(recorded: Trajectory, played: Trajectory, row: int) -> float:

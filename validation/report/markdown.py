@@ -35,7 +35,11 @@ OPERATION = {
 PASSED = {True: "pass", False: "**fail**", None: "**no value**"}
 ERROR_HEADER = ("max abs", "99 % abs", "mean abs", "mean")
 BAND_HEADER = ("controllable rate (MAPDN)", "buses outside (MAPDN)", "pu h outside", "worst bus")
-DAY_HEADER = ("recorded cost", "closed loop", "gap", "bus-steps outside the band, both")
+DAY_HEADER = ("recorded cost", "closed loop", "gap")
+DAY_COUNTS = {  # recorded / in closed loop; the latter where loadings are limited
+    "outside_band": "bus-steps outside the band, both",
+    "loading_violations": "branch-steps above hard limits, both",
+}
 
 
 @dataclass(frozen=True)
@@ -148,15 +152,16 @@ def _closed_loop(run: RunReport) -> Table | None:
     if run.closed_loop is None:
         return None
     worst = sorted(run.closed_loop["days"], key=lambda day: -abs(day["cost_gap"]))[:WORST]
+    counts = {name: header for name, header in DAY_COUNTS.items() if name in worst[0]}
     rows = [
         (
             str(day["day"]),
             *(number(day[name], "{:.3f}") for name in ("recorded_cost", "cost", "cost_gap")),
-            f"{day['recorded_outside_band']} / {day['outside_band']}",
+            *(f"{day[f'recorded_{name}']} / {day[name]}" for name in counts),
         )
         for day in worst
     ]
-    return Table(("day, the furthest apart", *DAY_HEADER), tuple(rows))
+    return Table(("day, the furthest apart", *DAY_HEADER, *counts.values()), tuple(rows))
 
 
 def _operation(run: RunReport) -> Table:
