@@ -185,11 +185,8 @@ def verdict(check: FeederCheck, within_pu: float, method: str) -> str:
         where = f"max |dV| = {check.largest('vm_pu'):.2g} pu, at bus {check.worst_bus}"
         said = [f"{said[0]}; {where} (allowed: {within_pu:g} pu)"]
     said += check.unsolved.sentences("cases", method, "--method")
-    if check.unstable:
-        said.append(
-            f"{len(check.unstable)} of these are on no stable branch, behind the collapse of voltages (the Jacobian's "
-            "determinant has another sign than without load): nothing to rely on"
-        )
+    if not check.compared.all() and check.unlike_in_parallel is not None:
+        said.append(check.unlike_in_parallel)
     nominal = [answers.solved[0] for answers in (check.own, check.pandapower)]
     if not any(nominal):
         p_mw, q_mvar = (short(float(load.sum())) for load in (check.feeder.load_p_mw, check.feeder.load_q_mvar))

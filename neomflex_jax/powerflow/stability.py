@@ -57,8 +57,12 @@ def _sign(y: np.ndarray, u: np.ndarray, external: np.ndarray, generator: np.ndar
 def _without_load(
     feeder: Feeder, y: np.ndarray, start: np.ndarray, external: np.ndarray, generator: np.ndarray
 ) -> np.ndarray:
-    """Voltages without any injection, complex, (n_bus,)."""
-    u = start
+    """Voltages without any injection, complex, (n_bus,).
+
+    Where generators hold nothing the equations are linear, ``Y u = 0``; their solution is where Newton's method starts.
+    """
+    u, free = start.copy(), ~external
+    u[free] = -np.linalg.solve(y[np.ix_(free, free)], y[np.ix_(free, external)] @ start[external])
     for _ in range(MOST_STEPS):
         s = u * np.conj(y @ u)
         off_p = np.where(external, 0.0, s.real)

@@ -102,6 +102,18 @@ FEATURES: dict[str, Callable[[Any], Any]] = {
     "open bus-bus switch": several(fresh_bus(60), fuse(25, 60, closed=False)),
     "switch to a bus out of service": several(fresh_bus(60, in_service=False), fuse(25, 60)),
     "switch with impedance": several(fresh_bus(60), fuse(25, 60, z_ohm=0.05), add("load", 60, p_mw=0.02)),
+    "switches with impedance in a ring": several(
+        *(fresh_bus(bus) for bus in (60, 61)),
+        *(fuse(*ends, z_ohm=z_ohm) for ends, z_ohm in (((25, 60), 0.02), ((60, 61), 0.1), ((61, 2), 0.2))),
+        add("load", 61, p_mw=0.02),
+    ),
+    "switch with impedance beside a line": fuse(7, 25, z_ohm=0.03),
+    "impedances in series": several(
+        *(fresh_bus(bus) for bus in (60, 61)),
+        add("impedance", 25, 60, 0.01, 0.02, 0.1),
+        add("impedance", 60, 61, 0.02, 0.01, 0.5),
+        add("load", 61, p_mw=0.02),
+    ),
     "closed line switch": add("switch", 4, 1, et="l"),
     "line between fused buses": several(fuse(7, 25), set_in("line", 2, c_nf_per_km=9e4)),
     "line open at from": several(

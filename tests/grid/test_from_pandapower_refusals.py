@@ -99,6 +99,10 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
         set_in("trafo", vkr_percent=7.0),
         "= 7; it must lie in 0 to vk_percent = ",
     ),
+    "transformer short circuit, by rounding": (
+        set_in("trafo", vk_percent=6.0, vkr_percent=6.0000000000001),
+        "vkr_percent = 6.0000000000001; it must lie in 0 to vk_percent = 6$",
+    ),
     "transformer rating factor": (set_in("trafo", df=0.0), "df = 0"),
     "transformer of another grid": (
         set_in("trafo", vn_lv_kv=20.0),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import numpy as np
+import pandapower
 import pytest
+from pandapower_nets import add_transformer, set_in, small_net
 
 import neomflex_jax as nf
 from neomflex_jax.commands.feeder_text import verdict
@@ -55,9 +58,30 @@ def test_feeder_check_names_cases_on_no_stable_branch() -> None:
     """A solution that pandapower does not find, with the voltages of the lower root in its place."""
     low = np.sqrt(0.5 - np.sqrt(0.25 - 0.1**2))
     lower = SimpleNamespace(vm_pu=[[1.0, low]], va_degree=[[0.0, -np.rad2deg(np.arccos(low))]])
-    assert feeder_check._unstable(line(), lower, np.array([0])) == (0,)
-    assert feeder_check._unstable(line(), lower, np.array([], int)) == ()
+    assert feeder_check._by_branch(line(), lower, np.array([0])) == ((), (0,))
+    assert feeder_check._by_branch(line(), lower, np.array([], int)) == ((), ())
     both = feeder_check.Answers(np.ones((2, 2)), *np.zeros((3, 2)))
     nominal = feeder_check.Answers(np.array([[1.0, 1.0], [np.nan, np.nan]]), *np.zeros((3, 2)))
     said = verdict(feeder_check.FeederCheck(line(), both, nominal, unstable=(1,)), 1e-6, "ac")
     assert "1 of these are on no stable branch" in said
+    assert "the failure is ours and not pandapower's. The feeder cannot carry its loads there; look at units" in said
+    assert "look at these voltages" not in said
+
+
+def test_feeder_check_says_whose_failure_it_is_and_names_unlike_transformers_side_by_side(tmp_path: Path) -> None:
+    """What converters make of a bank's single-phase regulators: `runpp` finds no solution, and there is one."""
+    plate = {"vk_percent": 1e-3, "vkr_percent": 1e-5, "pfe_kw": 0.0, "i0_percent": 0.0}
+    net, path = small_net(), tmp_path / "net.json"
+    set_in("line", 0, length_km=300.0)(net)
+    set_in("trafo", 0, **plate)(net)
+    add_transformer(net, tap_pos=1, **plate)
+    pandapower.to_json(net, str(path))
+    check = feeder_check.check_feeder(nf.Feeder.from_pandapower(path), path, n_samples=0, method="newton")
+    assert (check.stable, check.unstable) == ((0,), ())
+    said = verdict(check, 1e-6, "newton")
+    assert said.startswith(
+        "DIFFERS: 0 of 1 cases solved by both\n1 of 1 cases have an answer here, and pandapower finds"
+    )
+    assert "1 of these are on the branch of solutions that begins without load" in said
+    assert "the failure is pandapower's" in said
+    assert "transformers side by side at 30-4 have unlike ratios" in said

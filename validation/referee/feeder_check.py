@@ -32,7 +32,7 @@ from neomflex_jax.powerflow.stability import on_stable_branch
 from validation.referee.feeder_net import net_from_feeder, runpp_needs, shares_in_percent
 from validation.referee.net_agreement import check_agreement
 from validation.referee.runpp import RUNPP_OPTIONS
-from validation.referee.unsolved import Unsolved
+from validation.referee.unsolved import Unsolved, unlike_in_parallel
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -70,7 +70,9 @@ class FeederCheck:
     feeder: Feeder
     own: Answers
     pandapower: Answers
-    unstable: tuple[int, ...] = ()  # cases solved here alone, behind the collapse of voltages, of the first few
+    # of the first few cases solved here alone: on the branch of solutions that begins without load, and behind its end
+    stable: tuple[int, ...] = ()
+    unstable: tuple[int, ...] = ()
 
     __repr__ = one_line
 
@@ -82,7 +84,12 @@ class FeederCheck:
     @property
     def unsolved(self) -> Unsolved:
         """How many cases neither solves, and one alone."""
-        return Unsolved.count(self.own.solved, self.pandapower.solved)
+        return Unsolved.count(self.own.solved, self.pandapower.solved, len(self.stable), len(self.unstable))
+
+    @property
+    def unlike_in_parallel(self) -> str | None:
+        """A sentence on transformers side by side with unlike ratios, a reason for what is not solved."""
+        return unlike_in_parallel(self.feeder)
 
     def largest(self, quantity: str, cases: slice = slice(None)) -> float:
         """Largest difference of a field of `Answers` over some cases; NaN if nothing could be compared."""
@@ -173,18 +180,19 @@ def check_feeder(
         values[~ok] = np.nan
     check = FeederCheck(feeder, Answers(**own), theirs)
     alone = np.flatnonzero(check.own.solved & ~check.pandapower.solved)[:MOST_JUDGED]
-    return replace(check, unstable=_unstable(feeder, flow, alone))
+    stable, unstable = _by_branch(feeder, flow, alone)
+    return replace(check, stable=stable, unstable=unstable)
 
 
-def _unstable(feeder: Feeder, flow: PowerFlowResult, cases: np.ndarray) -> tuple[int, ...]:
-    """Find which cases are on no stable branch; none where the feeder has no solution without load to tell it by."""
+def _by_branch(feeder: Feeder, flow: PowerFlowResult, cases: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Find which cases are on a stable branch and which on none; neither without a solution without load to go by."""
     if not len(cases):
-        return ()
+        return (), ()
     try:
         stable = on_stable_branch(feeder, np.asarray(flow.vm_pu)[cases], np.asarray(flow.va_degree)[cases])
     except InputError:
-        return ()
-    return tuple(cases[~stable].tolist())
+        return (), ()
+    return tuple(cases[stable].tolist()), tuple(cases[~stable].tolist())
 
 
 def random_injections(feeder: Feeder, n_samples: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neomflex_jax.grid.feeder import Feeder
+
+MOST_NAMED = 3
+SAME_RATIO = 1e-6  # relative difference up to which transformers side by side drive no current through each other
 UNITS = "look at units (p_mw is in MW, q_mvar in Mvar), lengths and impedances"
 NEAR_ITS_LIMIT = "near the most that a feeder can carry Newton's method may miss an answer; look at these voltages"
+ON_THE_BRANCH = (
+    "on the branch of solutions that begins without load, by the sign of the Jacobian's determinant: the failure is "
+    "pandapower's, whose steps do not lead there from its start; look at these voltages"
+)
+ON_NO_STABLE_BRANCH = (
+    "on no stable branch, behind the collapse of voltages (the Jacobian's determinant has another sign than without "
+    "load): no state that a grid is in, so the failure is ours and not pandapower's. The feeder cannot carry its loads "
+    "there"
+)
 
 
 @dataclass(frozen=True)
@@ -18,12 +31,15 @@ class Unsolved:
     neither: int
     ours: int  # without an answer here, with one in pandapower
     pandapower: int  # the other way round
+    stable: int = 0  # of the latter, those on the branch of solutions that begins without load
+    unstable: int = 0  # and those behind the collapse of voltages
 
     @staticmethod
-    def count(own_solved: np.ndarray, pandapower_solved: np.ndarray) -> Unsolved:
+    def count(own_solved: np.ndarray, pandapower_solved: np.ndarray, stable: int = 0, unstable: int = 0) -> Unsolved:
         """Count, from what each solved, (n,) bool."""
         own, theirs = np.asarray(own_solved, bool), np.asarray(pandapower_solved, bool)
-        return Unsolved(len(own), int((~own & ~theirs).sum()), int((~own & theirs).sum()), int((own & ~theirs).sum()))
+        neither, ours, pandapower = (int(part.sum()) for part in (~own & ~theirs, ~own & theirs, own & ~theirs))
+        return Unsolved(len(own), neither, ours, pandapower, stable, unstable)
 
     @property
     def disputed(self) -> int:
@@ -41,5 +57,34 @@ class Unsolved:
             said.append(f"{self.ours} of {self.n_cases} {what} have an answer in pandapower, and none here{advice}")
         if self.pandapower:
             theirs = "have an answer here, and pandapower finds none"
-            said.append(f"{self.pandapower} of {self.n_cases} {what} {theirs}; {NEAR_ITS_LIMIT}")
+            advice = "" if self.stable + self.unstable == self.pandapower else f"; {NEAR_ITS_LIMIT}"
+            said.append(f"{self.pandapower} of {self.n_cases} {what} {theirs}{advice}")
+        if self.stable:
+            said.append(f"{self.stable} of these are {ON_THE_BRANCH}")
+        if self.unstable:
+            said.append(f"{self.unstable} of these are {ON_NO_STABLE_BRANCH}; {UNITS}")
         return said
+
+
+def unlike_in_parallel(feeder: Feeder) -> str | None:
+    """Say which transformers stand side by side with unlike ratios, and what that does; None if there are none."""
+    parts, topology = feeder.transformers, feeder.topology
+    if parts is None:
+        return None
+    ratio = np.asarray(parts.ratio) * np.exp(1j * np.deg2rad(parts.shift_degree))
+    first: dict[tuple[int, int], complex] = {}
+    unlike: list[str] = []
+    for row in np.flatnonzero(topology.in_service):
+        start, end = topology.from_bus[row], topology.to_bus[row]
+        seen = complex(ratio[row] if start < end else 1 / ratio[row])
+        before = first.setdefault((min(start, end), max(start, end)), seen)
+        name = feeder.branch_names[row].split(" ")[0]
+        if abs(seen / before - 1) > SAME_RATIO and name not in unlike:
+            unlike.append(name)
+    if not unlike:
+        return None
+    named = ", ".join(unlike[:MOST_NAMED]) + (", ..." if len(unlike) > MOST_NAMED else "")
+    return (
+        f"transformers side by side at {named} have unlike ratios, which drive current through them without any load "
+        "(single-phase regulators of one bank, as converters leave them): give them one ratio"
+    )

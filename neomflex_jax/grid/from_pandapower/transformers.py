@@ -158,7 +158,7 @@ def _checked(net: pandapowerNet, rows: Rows) -> Rows:
     vk, vkr = np.abs(plates["vk_percent"]), plates["vkr_percent"]
     rows.refuse_values(vk < SMALLEST, "vk_percent", vk, "it must not be 0")
     why = "it must lie in 0 to vk_percent"  # or, in the equivalent of a network, below 0
-    rows.refuse(np.abs(vkr) > vk, lambda row: f"vkr_percent = {vkr[row]:g}; {why} = {vk[row]:g}")
+    rows.refuse(np.abs(vkr) > vk, lambda row: f"vkr_percent = {vkr[row]:.15g}; {why} = {vk[row]:.15g}")
     if "tap_phase_shifter" in rows.frame and "tap_changer_type" not in rows.frame and len(rows):
         raise InputError("net.trafo has tap_phase_shifter of pandapower 2; pandapower.convert_format(net) updates it")
     return rows
