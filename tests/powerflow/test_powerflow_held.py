@@ -19,6 +19,7 @@ from neomflex_jax.grid.build import build_feeder
 from neomflex_jax.grid.columns import Held
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.grid.to_csv import write_feeder
+from neomflex_jax.powerflow.methods import held, newton_steps
 
 CASES: dict[str, Callable[[Any], Any]] = {
     "a generator": add("gen", 25, p_mw=0.02, vm_pu=1.01),
@@ -82,6 +83,20 @@ def test_a_batch_is_its_cases_and_failure_is_a_value(held_feeder: nf.Feeder) -> 
         flow, alone = jax.tree.map(np.asarray, (flow, alone))
     assert flow.converged.tolist() == [True, True, False]
     assert np.abs(flow.vm_pu[1] - alone.vm_pu).max() < 1e-12
+
+
+def test_newton_factorises_where_bicgstab_stagnates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(held, "MOST_SIMPLE_STEPS", 1)
+    monkeypatch.setattr(newton_steps, "MOST_PRODUCTS", 0)
+    net = small_net()
+    add("gen", 30, p_mw=0.02, vm_pu=1.01)(net)  # held nowhere else in these tests, so nothing is compiled for it yet
+    feeder = convert(net)
+    with jax.enable_x64(True):
+        p, q = -3.0 * feeder.load_p_mw, -3.0 * feeder.load_q_mvar
+        stuck, solved = (nf.power_flow(feeder, p, q, method) for method in ("ac", "newton"))
+        assert not stuck.converged
+        assert solved.converged
+        assert solved.residual_mva < 1e-9
 
 
 @pytest.mark.parametrize("quantity", ["vm_pu", "loss_mw", "slack_q_mvar"])

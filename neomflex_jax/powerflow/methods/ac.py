@@ -90,6 +90,7 @@ class Ac(Method):
                     count=evaluations,
                     tolerance=tolerance,
                     max_iterations=evaluations + FALLBACK_STEPS,
+                    solve_linear=krylov_solve,
                 )
             # floats, because custom_root differentiates what it returns
             return rise, tuple(part.astype(p.dtype) for part in (converged, evaluations, converged & ~first))

@@ -1,7 +1,8 @@
 """AC power flow where more voltages than the slack's are held, by generators or by further external grids.
 
 ``d <- d - J^-1 F(d)`` with the equations F of `network/held.py` and their Jacobian J at the state that they start from,
-factorised once; a case that this does not lead anywhere starts again by Newton's steps, on the same product. Sources:
+factorised once; a case that this does not lead anywhere starts again by Newton's steps, on the same product. `newton`
+factorises the Jacobian in each where that fails too, for in meshed transmission grids BiCGSTAB can stagnate. Sources:
 simplified and full Newton methods, J. M. Ortega, W. C. Rheinboldt, "Iterative Solution of Nonlinear Equations in
 Several Variables", 1970, chapter 7. `ac` and `newton` both take it, for the impedances on which they iterate elsewhere
 belong to a feeder with one slack.
@@ -21,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, newton_steps
+from neomflex_jax.powerflow.methods.newton_steps import LinearSolve, Voltage, krylov_solve, newton_steps
 from neomflex_jax.powerflow.methods.results import assemble, at_voltage, branch_currents, charging_losses, series_losses
 from neomflex_jax.powerflow.network.held import HeldNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
@@ -32,7 +33,11 @@ MOST_SIMPLE_STEPS = 40  # a day of ordinary operation needs some ten
 
 
 def solve_held(
-    grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array, config: AcConfig
+    grid: PerUnitFeeder,
+    p_injection_mw: Array,
+    q_injection_mvar: Array,
+    config: AcConfig,
+    steps_by: tuple[LinearSolve, ...] = (krylov_solve,),
 ) -> PowerFlowResult:
     """Solve one case, shapes (n_bus,); what generators produce comes on top of the injections."""
     network = _as_set(grid)
@@ -42,8 +47,10 @@ def solve_held(
     injected = partial(_injected, grid, network, p_nominal, q_nominal)
     start, at_limit = (jnp.zeros_like(p_nominal), jnp.zeros_like(p_nominal)), None
     if network.limits is not None:
-        at_limit, start = _at_limits(*lax.stop_gradient((grid, network, p_nominal, q_nominal)), config)
-    d, converged, steps = solve_voltages(network, partial(injected, at_limit=at_limit), start, config, at_limit)
+        at_limit, start = _at_limits(*lax.stop_gradient((grid, network, p_nominal, q_nominal)), config, steps_by)
+    d, converged, steps = solve_voltages(
+        network, partial(injected, at_limit=at_limit), start, config, at_limit, steps_by
+    )
     (sp, sq), (p, q) = network.powers(d), injected(d, at_limit)
     external, generator = np.array(network.is_external), network.holding(at_limit)
     off_p, off_q = jnp.where(external, 0.0, sp - p), jnp.where(external | generator, 0.0, sq - q)
@@ -88,7 +95,12 @@ def _delivered(network: HeldNetwork, injected: Callable[[Voltage], Voltage], d: 
 
 
 def _at_limits(
-    grid: PerUnitFeeder, network: HeldNetwork, p: Array, q: Array, config: AcConfig
+    grid: PerUnitFeeder,
+    network: HeldNetwork,
+    p: Array,
+    q: Array,
+    config: AcConfig,
+    steps_by: tuple[LinearSolve, ...],
 ) -> tuple[Array, Voltage]:
     """Find which generators of one case are at a limit: -1, 0 or 1, (n_held,), and the voltages' d with them there."""
     limits, injected = network.limits, partial(_injected, grid, network, p, q)
@@ -99,7 +111,9 @@ def _at_limits(
 
     def body(carry: tuple[Array, Voltage, Array]) -> tuple[Array, Voltage, Array]:
         at_limit, start, _ = carry
-        d, converged, _ = solve_voltages(network, partial(injected, at_limit=at_limit), start, config, at_limit)
+        d, converged, _ = solve_voltages(
+            network, partial(injected, at_limit=at_limit), start, config, at_limit, steps_by
+        )
         newly = jnp.where((at_limit == 0) & converged, limits.beyond(_delivered(network, injected, d)), 0)
         d = jax.tree.map(lambda found: jnp.where(converged, found, 0.0), d)
         return at_limit + newly, d, jnp.any(newly != 0)
@@ -126,7 +140,8 @@ def solve_voltages(
     injected: Callable[[Voltage], Voltage],
     start: Voltage,
     config: AcConfig,
-    at_limit: Array | None = None,
+    at_limit: Array | None,
+    steps_by: tuple[LinearSolve, ...],
 ) -> tuple[Voltage, Array, Array]:
     """Solve one case.
 
@@ -140,6 +155,8 @@ def solve_voltages(
         The voltages' d to start from, (n_bus,) each.
     at_limit
         Which generators are at a limit, (n_held,), and then among what is injected; None: none has a limit to keep.
+    steps_by
+        How Newton's steps are solved; a case that one leads nowhere begins again with the next.
 
     Returns
     -------
@@ -153,19 +170,24 @@ def solve_voltages(
 
     def solve(function: Callable[[Voltage], Voltage], start: Voltage) -> tuple[Voltage, tuple[Array, Array]]:
         d, converged, count = _simple_steps(function, start, tolerance, min(config.max_iterations, MOST_SIMPLE_STEPS))
-        start = jax.tree.map(lambda found, zero: jnp.where(converged, found, zero), d, start)
-        d, converged, count = newton_steps(
-            function,
-            start,
-            done=converged,
-            count=count,
-            tolerance=tolerance,
-            max_iterations=count + config.max_iterations,
-        )
+        for solve_linear in steps_by:
+            d, converged, count = newton_steps(
+                function,
+                _where(converged, d, start),
+                done=converged,
+                count=count,
+                tolerance=tolerance,
+                max_iterations=count + config.max_iterations,
+                solve_linear=solve_linear,
+            )
         return d, (converged.astype(dtype), count.astype(dtype))
 
     d, (converged, count) = lax.custom_root(unbalance, start, solve, krylov_solve, has_aux=True)
     return d, converged > 0, count.astype(jnp.int32)
+
+
+def _where(converged: Array, d: Voltage, start: Voltage) -> Voltage:
+    return jax.tree.map(lambda found, begun: jnp.where(converged, found, begun), d, start)
 
 
 def _simple_steps(

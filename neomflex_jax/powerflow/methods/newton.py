@@ -29,7 +29,7 @@ from neomflex_jax.powerflow.methods import needs
 from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
-from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, newton_steps
+from neomflex_jax.powerflow.methods.newton_steps import Voltage, dense_solve, krylov_solve, newton_steps
 from neomflex_jax.powerflow.methods.results import exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
@@ -61,7 +61,7 @@ class Newton(Method):
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""
         if grid.held is not None:
-            return solve_held(grid, p_injection_mw, q_injection_mvar, self.config)
+            return solve_held(grid, p_injection_mw, q_injection_mvar, self.config, (krylov_solve, dense_solve))
         enter = grid.network.enter
         p, q = enter(grid.without_slack(p_injection_mw)), enter(grid.without_slack(q_injection_mvar))
         wr, wi = (part.astype(p.dtype) for part in grid.no_load())
@@ -82,6 +82,7 @@ class Newton(Method):
                 count=count.astype(p.dtype),
                 tolerance=tolerance,
                 max_iterations=self.config.max_iterations,
+                solve_linear=krylov_solve,
             )
             return u, (converged.astype(p.dtype), count)
 

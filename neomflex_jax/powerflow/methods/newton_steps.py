@@ -1,6 +1,7 @@
 """Newton's steps for ``F(u) = 0`` whose Jacobian is close to the identity, shortened until they lower |F|.
 
 BiCGSTAB solves a step without the Jacobian written down: H. A. van der Vorst, SIAM J. Sci. Stat. Comput. 13(2), 1992.
+Far from where a factorised Jacobian was worked out it can stagnate; then the Jacobian is written down and factorised.
 The step rule: J. E. Dennis, R. B. Schnabel, "Numerical Methods for Unconstrained Optimization", 1983, section 6.3.
 """
 
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 Voltage = tuple[Array, Array]  # real and imaginary part
+LinearSolve = Callable[[Callable[[Voltage], Voltage], Voltage], Voltage]
 
 HALVINGS = 6  # a step shorter than 1/64 of Newton's means that there is no solution to go to
 MOST_PRODUCTS = 100  # pairs of them, in a linear solve
@@ -26,6 +28,7 @@ def newton_steps(
     count: Array,
     tolerance: float,
     max_iterations: int | Array,
+    solve_linear: LinearSolve,
 ) -> tuple[Voltage, Array, Array]:
     """Go Newton's steps from `start` until |F| is within the tolerance.
 
@@ -39,6 +42,8 @@ def newton_steps(
         True leaves the start as it is, shape (); how many iterations went before, shape ().
     tolerance, max_iterations
         When to stop.
+    solve_linear
+        How a step is solved, `krylov_solve` or `dense_solve`.
 
     Returns
     -------
@@ -53,7 +58,7 @@ def newton_steps(
     def body(carry: tuple[Voltage, Array, Array, Array]) -> tuple[Voltage, Array, Array, Array]:
         u, count, _, _ = carry
         off, jacobian = jax.linearize(function, u)
-        u, off, share = _shortened(function, u, off, krylov_solve(jacobian, off))
+        u, off, share = _shortened(function, u, off, solve_linear(jacobian, off))
         return u, count + 1, share, _norm(off) <= tolerance
 
     u, count, _, converged = lax.while_loop(keep_going, body, (start, count, jnp.ones((), start[0].dtype), done))
@@ -103,3 +108,14 @@ def krylov_solve(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> V
         return solution
 
     return lax.custom_linear_solve(linear, right_side, iterate, transpose_solve=iterate)
+
+
+def dense_solve(linear: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
+    """Solve a linear system by its matrix, (2 n_bus, 2 n_bus), written down and factorised."""
+    n_bus, both = len(right_side[0]), jnp.concatenate(right_side)
+
+    def column(unit: Array) -> Array:
+        return jnp.concatenate(linear((unit[:n_bus], unit[n_bus:])))
+
+    solution = jnp.linalg.solve(jax.vmap(column, out_axes=1)(jnp.eye(2 * n_bus, dtype=both.dtype)), both)
+    return solution[:n_bus], solution[n_bus:]
