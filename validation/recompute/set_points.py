@@ -21,6 +21,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.twins import devices_by_table, feed_ins_of, sets_of, twins_of, without_twin
+from validation.recompute.voltage_dependence import factors_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,16 @@ class SetPoints:
     def padded(self, n_more: int) -> SetPoints:
         """Append steps in which everything is zero."""
         return self._each(lambda values: np.concatenate([values, np.zeros((n_more, *values.shape[1:]))]))
+
+    def at_voltages(self, feeder: Feeder, vm_pu: np.ndarray) -> SetPoints:
+        """Add to the loads what would follow voltages (n, n_bus) of what devices feed in, and does not."""
+        if self.steady_p_mw is None or self.steady_q_mvar is None:
+            return self
+        of_p, of_q = factors_at(feeder, vm_pu)
+        extra_p_mw, extra_q_mvar = self.steady_p_mw * (1 - 1 / of_p), self.steady_q_mvar * (1 - 1 / of_q)
+        if self.load_p_extra_mw is not None and self.load_q_extra_mvar is not None:
+            extra_p_mw, extra_q_mvar = self.load_p_extra_mw + extra_p_mw, self.load_q_extra_mvar + extra_q_mvar
+        return replace(self, load_p_extra_mw=extra_p_mw, load_q_extra_mvar=extra_q_mvar)
 
     def _each(self, change: Callable[[np.ndarray], np.ndarray]) -> SetPoints:
         extra = (self.load_p_extra_mw, self.load_q_extra_mvar, self.steady_p_mw, self.steady_q_mvar)

@@ -26,7 +26,6 @@ from neomflex_jax.scenario import Scenario
 from validation.recompute.devices.twin import FeedIn
 from validation.recompute.set_points import SetPoints
 from validation.recompute.twins import feed_ins_of
-from validation.recompute.voltage_dependence import factors_at
 from validation.referee.feeder_net import net_from_feeder, runpp_needs, shares_in_percent
 from validation.referee.grid_settings import SetRows, add_settings
 from validation.referee.net_agreement import check_agreement, rows_of_branches
@@ -76,7 +75,6 @@ class PandapowerNet:
     """A pandapower net with `n_copies` islands, each a copy of the scenario's feeder for one step."""
 
     net: pandapowerNet
-    feeder: Feeder
     n_copies: int
     bus_rows: np.ndarray  # (n_copies, n_bus) rows of the bus table in the feeder's bus order
     load_p_mw: np.ndarray  # (n_load,) nominal, by row of one copy's load table
@@ -88,26 +86,19 @@ class PandapowerNet:
     feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
     sets: tuple[SetRows, ...]  # positions of tap changers and shunts
     needs: Keywords  # options of runpp that this grid needs
+    feeder: Feeder | None = None  # needed where loads follow the voltage
 
     __repr__ = one_line
 
-    def write(self, set_points: SetPoints, vm_pu: np.ndarray | None = None) -> None:
-        """Write one step's set-points into each copy, in place; `set_points` has n_copies rows.
-
-        Where loads follow the voltage, pandapower lets all at their bus follow. What devices feed in does not: loads
-        take up what voltages (n_copies, n_bus) would make of it.
-        """
+    def write(self, set_points: SetPoints) -> None:
+        """Write one step's set-points into each copy, in place; `set_points` has n_copies rows."""
         net = self.net
         p_mw = np.outer(set_points.demand, self.load_p_mw)
         q_mvar = np.outer(set_points.load_q_factor, self.load_q_mvar)
-        _, first = np.unique(self.load_bus, return_index=True)  # at the first of a bus's loads
         if set_points.load_p_extra_mw is not None and set_points.load_q_extra_mvar is not None:
+            _, first = np.unique(self.load_bus, return_index=True)  # at the first of a bus's loads
             p_mw[:, first] += set_points.load_p_extra_mw[:, self.load_bus[first]]
             q_mvar[:, first] += set_points.load_q_extra_mvar[:, self.load_bus[first]]
-        if vm_pu is not None and set_points.steady_p_mw is not None and set_points.steady_q_mvar is not None:
-            of_p, of_q = (factor[:, self.load_bus[first]] for factor in factors_at(self.feeder, vm_pu))
-            p_mw[:, first] += set_points.steady_p_mw[:, self.load_bus[first]] * (1 - 1 / of_p)
-            q_mvar[:, first] += set_points.steady_q_mvar[:, self.load_bus[first]] * (1 - 1 / of_q)
         net.load["p_mw"], net.load["q_mvar"] = p_mw.ravel(), q_mvar.ravel()
         for element, kinds in self.feed_in.items():
             p_mw = np.concatenate([set_points.devices[powers.p_mw] for powers in kinds], axis=1)
@@ -181,7 +172,6 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
     line_rows[trafo_rows >= 0] = -1
     return PandapowerNet(
         net=one,
-        feeder=feeder,
         n_copies=1,
         bus_rows=one.bus.index.get_indexer(list(feeder.bus_labels))[None],
         load_p_mw=one.load["p_mw"].to_numpy(float).copy(),
@@ -193,6 +183,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         feed_in=feed_in,
         sets=sets,
         needs=runpp_needs(feeder) | ({"enforce_q_lims": True} if scenario.enforce_q_lims else {}),
+        feeder=feeder,
     )
 
 

@@ -122,28 +122,26 @@ def solve_stubbornly(built: PandapowerNet, step: SetPoints) -> Solved:
 def solve(built: PandapowerNet, set_points: SetPoints, options: dict[str, object]) -> tuple[GridResults, str]:
     """One cold power flow; all results are NaN unless its status is ok.
 
-    Where loads follow the voltage and devices do not, cold power flows until the voltages by which devices' powers are
-    written (`PandapowerNet.write`) are the answer's.
+    Where loads follow the voltage, pandapower lets all at their bus follow, and devices do not: cold power flows until
+    the voltages by which loads take up the difference (`SetPoints.at_voltages`) are the answer's.
     """
-    results, status = _solve_written(built, set_points, None, options)
-    if set_points.steady_p_mw is None:
+    results, status = _solve_written(built, set_points, options)
+    if set_points.steady_p_mw is None or built.feeder is None:
         return results, status
     for _ in range(MOST_ROUNDS):
         if status != OK:
             return results, status
         before = results.vm_pu
-        results, status = _solve_written(built, set_points, before, options)
+        results, status = _solve_written(built, set_points.at_voltages(built.feeder, before), options)
         if status == OK and np.abs(results.vm_pu - before).max() <= SAME_PU:
             return results, status
     return _nothing(built), NOT_CONVERGED
 
 
-def _solve_written(
-    built: PandapowerNet, set_points: SetPoints, vm_pu: np.ndarray | None, options: dict[str, object]
-) -> tuple[GridResults, str]:
+def _solve_written(built: PandapowerNet, set_points: SetPoints, options: dict[str, object]) -> tuple[GridResults, str]:
     import pandapower
 
-    built.write(set_points, vm_pu)
+    built.write(set_points)
     options = options | built.needs
     try:
         with _ONE_AT_A_TIME, warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
