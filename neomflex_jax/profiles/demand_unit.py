@@ -14,6 +14,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.profiles.config import DEMAND_UNITS, UNITS
 
 DOUBTFUL_MAX = 3.0  # above this no feeder's demand is a multiple of its nominal load
+DOUBTFUL_MEAN = 1.5  # likewise; a Demand with single peaks above 3 and less on average is per unit
 LIKELY = (0.1, 3.0)  # peaks, in nominal loads, that another unit must make of it to be asked about
 DEMAND_IS = "Demand multiplies every load's nominal power: divide per cent by 100, and kW or MW by the nominal load"
 
@@ -38,7 +39,7 @@ def likely_unit(most: float, nominal_mw: float) -> str | None:
 def check_demand_unit(path: Path, demand: np.ndarray, nominal_mw: float) -> None:
     """Refuse a Demand (n_rows,) of which nothing is said and whose size is that of another unit, naming it."""
     most = float(demand.max(initial=0.0))
-    unit = likely_unit(most, nominal_mw)
+    unit = likely_unit(most, nominal_mw) if demand.size and demand.mean() > DOUBTFUL_MEAN else None
     if unit is not None:
         peak = f"{most * per_unit_of(unit, nominal_mw):.3g} times the nominal load of {nominal_mw:.4g} MW at most"
         raise InputError(

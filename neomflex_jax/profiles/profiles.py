@@ -27,14 +27,13 @@ from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles.assign import DEMAND, SOLAR
 from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, check_suns, element_series
-from neomflex_jax.profiles.demand_unit import DEMAND_IS, DOUBTFUL_MAX, check_demand_unit, range_of
+from neomflex_jax.profiles.demand_unit import DEMAND_IS, DOUBTFUL_MAX, DOUBTFUL_MEAN, check_demand_unit, range_of
 from neomflex_jax.profiles.series_clock import read_clock
 from neomflex_jax.profiles.table import Wanted, read_columns, read_split
 from neomflex_jax.profiles.table_files import series_files
 from neomflex_jax.resources import PROFILES, packaged_profiles
 
 MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
-DOUBTFUL_MEAN = 1.5  # above this it may well be such a column, as above `DOUBTFUL_MAX`
 DOUBTFUL_LEAST = 0.02  # a series that never gets here may be in another unit too
 MAX_PRICE = 1e6  # per MWh
 MAX_SOLAR = 1.2  # above this the column is no per-unit series (a percentage or W/m2, most likely)

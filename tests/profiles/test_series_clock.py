@@ -167,6 +167,14 @@ def test_demand_of_another_unit_is_asked_about_and_then_read(unit, tmp_path):
     np.testing.assert_allclose(days.demand, np.linspace(0.2, 1.0, 48), rtol=1e-6)
 
 
+def test_single_peaks_are_no_other_unit(tmp_path):
+    demand = np.where(np.arange(48) == 20, 9.0, 0.7)
+    path = written(tmp_path, {"Demand": demand})
+    with pytest.warns(UserWarning, match="goes from 0.7 to 9"):
+        days = scenario_profiles(nf.load_scenario("neom33"), path)
+    np.testing.assert_allclose(days.demand, demand, rtol=1e-6)
+
+
 def test_demand_that_is_said_to_be_large_is_taken_as_it_is(tmp_path):
     path = written(tmp_path, {"Demand": np.linspace(2.0, 10.0, 48)})
     days = scenario_profiles(with_overrides(nf.load_scenario("neom33"), {"demand_unit": "per_unit"}), path)
