@@ -119,8 +119,7 @@ HEADER = """# Networks that were read and solved
 `pandapower.networks` up to 300 buses and SimBench grids, read by `nf.Feeder.from_pandapower` and solved here and by
 pandapower's `runpp`, float64: the largest difference of a voltage, pu, in the nominal state and over random states in
 which every element is scaled by a number of its own. `case11_iwamoto` is ill-conditioned and has several solutions;
-where both find one in a random state, it is not always the same. In two states of `case300` the linear systems of
-`newton`'s steps are beyond BiCGSTAB, where pandapower's factorisation solves them. {}
+where both find one in a random state, it is not always the same. {}
 
 | network | buses | beside lines and loads | nominal | random states | unsolved, or refused |
 |---|---|---|---|---|---|
