@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def played(folder: Path) -> tuple[Trajectory, Policies]:
-    env = evaluation_environment(nf.make("neom33", feeder=str(folder)))
+    env = evaluation_environment(nf.make("neom33", feeder=str(folder), steps_per_day=8, step_hours=3.0))
     actors = networks(env)
     return record(env, NetworkPolicy(tuple(actors.values())), "networks", n_days=1), Policies(actors, {})
 
