@@ -29,10 +29,12 @@ def in_order_of(solver: PowerFlow, feeder: Feeder, taps: Mapping[Ends, ArrayLike
     InputError
         If it was bound with others.
     """
+    if not taps:
+        return {}  # looking through the branches takes as long as a small power flow
     ends = dict(zip(tap_branches(feeder, tuple(taps)), taps, strict=True))
-    if taps and set(ends) != set(solver.grid.tap_branches):
+    if set(ends) != set(solver.grid.tap_branches):
         raise InputError("tap_ratio names other branches than the method was bound with; see taps of bind")
-    return {ends[branch]: taps[ends[branch]] for branch in solver.grid.tap_branches if taps}
+    return {ends[branch]: taps[ends[branch]] for branch in solver.grid.tap_branches}
 
 
 def labelled_setting(
