@@ -64,7 +64,8 @@ def _check_arrays(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
         flags = getattr(trajectory, name)
         if flags.dtype != bool:  # ~1 is -2: counts of integers come out negative
             raise InputError(f"{where}: {name} holds {flags.dtype} values, expected bool")
-    for name, shape in _shapes(trajectory, feeder).items():
+    expected = _shapes(trajectory.scenario, feeder, trajectory.n_steps, len(trajectory.branches))
+    for name, shape in expected.items():
         values: np.ndarray = getattr(trajectory, name)
         if values.dtype.kind not in "fiub":
             raise InputError(f"{where}: {name} holds {values.dtype} values, expected numbers")
@@ -72,9 +73,8 @@ def _check_arrays(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
             raise InputError(f"{where}: {name} has shape {values.shape}, expected {shape}")
 
 
-def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]]:
-    """Shape of every recorded array, by name, in the order in which they are checked."""
-    scenario, n = trajectory.scenario, trajectory.n_steps
+def _shapes(scenario: Scenario, feeder: Feeder, n: int, n_branch: int) -> dict[str, tuple[int, ...]]:
+    """Shape of every array recorded in n steps, by name, in the order in which they are checked."""
     n_agents = len(scenario.agents)
     width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_node)
     width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_node) | {"local_reward": n_agents, "reward": n_agents}
@@ -87,8 +87,8 @@ def _shapes(trajectory: Trajectory, feeder: Feeder) -> dict[str, tuple[int, ...]
     shapes |= dict.fromkeys(plain, (n,))
     controls = controls_of(scenario)
     action_size = max(sum(control.bus in part.buses for control in controls) for part in scenario.territories)
-    if trajectory.branches:
-        shapes["branch_loading_percent"] = (n, len(trajectory.branches))
+    if n_branch:
+        shapes["branch_loading_percent"] = (n, n_branch)
     if not unknown_observations(scenario):
         shapes["observation"] = (n, n_agents, observation_size(scenario, feeder))
     return shapes | {"action": (n, n_agents, action_size)}
