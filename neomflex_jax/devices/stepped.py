@@ -12,6 +12,7 @@ A. Courville, "Estimating or propagating gradients through stochastic neurons fo
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -108,9 +109,9 @@ class SteppedDevice(Device):
         return Look((position - lowest) / (self.steps - lowest), ((position, "steps"),))
 
     @staticmethod
+    @abstractmethod
     def grid_effect(params: StepParams, position: Float[Array, " n_device"]) -> dict[str, Float[Array, " n_device"]]:
         """Return what positions set in the grid: `tap_ratio` or `shunt_mvar` of a `Delivery`, by that name."""
-        raise NotImplementedError
 
     @classmethod
     def stack(cls, devices: Sequence[SteppedDevice]) -> StepParams:

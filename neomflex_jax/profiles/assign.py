@@ -25,7 +25,7 @@ class Assigned:
 
 
 class Named(Protocol):
-    """What a key of ``[profiles]`` can mean."""
+    """What a key of ``[profiles]`` can match."""
 
     @property
     def index(self) -> int:
@@ -91,7 +91,7 @@ def assign(config: SeriesConfig, elements: Sequence[Element]) -> tuple[Assigned,
     Raises
     ------
     InputError
-        On a key that means no element, or several by one name, or two keys of one rank for one element.
+        On a key that matches no element, a name that several have, or two keys of one rank for one element.
     """
     p_of: dict[Element, str] = {}
     q_of: dict[Element, str] = {}
@@ -114,7 +114,7 @@ def _fallback(element: Element) -> str:
 
 
 def _columns(field: str, columns: Mapping[str, str], own: Sequence[NamedT], none: str) -> dict[NamedT, str]:
-    """Return the column of each that a key means; an index, a name or a bus goes before a pattern."""
+    """Return the column of each that a key matches; an index, a name or a bus goes before a pattern."""
     exact: dict[NamedT, str] = {}
     by_pattern: dict[NamedT, str] = {}
     for key, column in columns.items():
@@ -122,7 +122,7 @@ def _columns(field: str, columns: Mapping[str, str], own: Sequence[NamedT], none
         found = _by_pattern(key, own) if is_pattern else _exactly(field, key, own)
         if not found:
             if not own:
-                raise InputError(f"[profiles] {field}: {key!r} means none, for {none}")
+                raise InputError(f"[profiles] {field}: {key!r} matches nothing: {none}")
             known = [name for each in own for name in (each.name, f"bus {each.bus}", str(each.index))]
             names, where = {name for name in known if name}, "names, buses and rows of the feeder"
             raise InputError(f"[profiles] {unknown_name(f'element of {field}', key, names, listed_by=where)}")

@@ -1,7 +1,7 @@
 """Loads of a step from series by element: ``load = sum over a node's elements of coefficient x value of its series``.
 
-A device with a sun of its own has ``solar = max(coefficient x value, 0)`` per unit of its rating. On the device lie the
-series that somebody follows, (n_rows, n_series), and for every node and every such device which of them it follows.
+A PV device with a series of its own has ``solar = max(coefficient x value, 0)`` per unit of its rating. The accelerator
+holds each series once, (n_rows, n_series), and for every node and PV device the positions of those that it follows.
 """
 
 from __future__ import annotations

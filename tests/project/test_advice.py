@@ -10,6 +10,7 @@ import re
 import tomllib
 import typing
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,29 +34,36 @@ FOREIGN_OPTIONS = {"--porcelain", "--untracked-files", "--logdir", "--force-rein
 MODULES = {"neomflex_jax": nf, "nf": nf, "pandapower": pandapower}
 
 
-def texts(path: Path, *, docstrings: bool) -> Iterator[str]:
-    """Every text in a module, an f-string as one with ``{}`` for what it puts in; docstrings of functions or not."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    documented = (ast.FunctionDef, ast.Module)
-    left_out = {
-        id(node.body[0].value) for node in ast.walk(tree) if isinstance(node, documented) and is_documented(node)
-    }
-    within = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node)} - {
-        id(node) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr)
-    }
-    for node in ast.walk(tree):
-        if id(node) in within or (id(node) in left_out and not docstrings):
-            continue
-        if isinstance(node, ast.JoinedStr):
-            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+@cache
+def trees() -> list[ast.Module]:
+    """Syntax trees of all modules."""
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES]
 
 
-def messages(path: Path) -> Iterator[str]:
-    """Texts that a module raises, warns of or prints."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
+@cache
+def texts() -> dict[str, bool]:
+    """Every text in the modules, an f-string as one with ``{}`` for what it puts in; True: only docstrings have it."""
+    found: dict[str, bool] = {}
+    for tree in trees():
+        nodes = list(ast.walk(tree))
+        docstrings = {
+            id(node.body[0].value)
+            for node in nodes
+            if isinstance(node, ast.FunctionDef | ast.Module) and is_documented(node)
+        }
+        strings = [node for node in nodes if isinstance(node, ast.JoinedStr)]
+        within = {id(part) for string in strings for part in ast.walk(string) if part is not string}
+        for node in nodes:
+            if isinstance(node, ast.JoinedStr):
+                found["".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)] = False
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in within:
+                found[node.value] = found.get(node.value, True) and id(node) in docstrings
+    return found
+
+
+def messages() -> Iterator[str]:
+    """Texts that modules raise, warn of or print."""
+    for node in (node for tree in trees() for node in ast.walk(tree)):
         called = node.func if isinstance(node, ast.Call) else None
         name = getattr(called, "attr", getattr(called, "id", ""))
         if name in ("InputError", "FieldError", "warn", "print", "refuse", "refuse_values"):
@@ -72,8 +80,8 @@ def named(pattern: str, *, docstrings: bool = False) -> list[tuple[str, ...]]:
     """Everything that a pattern finds in the texts of all modules, each once."""
     found = {
         groups if isinstance(groups, tuple) else (groups,)
-        for path in SOURCES
-        for text in texts(path, docstrings=docstrings)
+        for text, is_docstring in texts().items()
+        if docstrings or not is_docstring
         for groups in re.findall(pattern, text)
     }
     assert found, pattern
@@ -190,6 +198,6 @@ def known_names() -> set[str]:
 
 
 def test_names_in_backticks_are_known() -> None:
-    said = {name for path in SOURCES for text in messages(path) for name in re.findall(r"`([a-z_]+)`", text)}
+    said = {name for text in messages() for name in re.findall(r"`([a-z_]+)`", text)}
     assert "calibrated" in said
     assert said <= known_names() | {"runpp"}

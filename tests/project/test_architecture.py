@@ -5,9 +5,8 @@ import re
 import statistics
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 from neomflex_jax.devices import Kind, registered_kinds
 
@@ -42,19 +41,30 @@ def name_of(path: Path) -> str:
 NAMES = {name_of(path): path for path in MODULES}
 
 
+@cache
+def source_of(name: str) -> str:
+    """Text of a module."""
+    return NAMES[name].read_text(encoding="utf-8")
+
+
+@cache
+def nodes_of(name: str) -> list[ast.AST]:
+    """All nodes of a module's syntax tree, the module itself first."""
+    return list(ast.walk(ast.parse(source_of(name))))
+
+
 def room_of(name: str) -> str:
     """Room of a module; empty for the package itself, which may import everything."""
     parts = name.split(".")
     return "validation" if parts[0] == "validation" else parts[1] if len(parts) > 1 else ""
 
 
-def imports_of(path: Path, *, only_at_import: bool = False) -> set[str]:
-    """Dotted names of the modules of this project that a module imports, inside functions too if asked for."""
-    package = name_of(path) if path.name == "__init__.py" else name_of(path).rpartition(".")[0]
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = at_import(tree) if only_at_import else ast.walk(tree)
+@cache
+def imports_of(name: str) -> set[str]:
+    """Dotted names of the modules of this project that a module imports, inside functions and for types alone too."""
+    package = name if NAMES[name].name == "__init__.py" else name.rpartition(".")[0]
     found: set[str] = set()
-    for node in nodes:
+    for node in nodes_of(name):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -63,43 +73,42 @@ def imports_of(path: Path, *, only_at_import: bool = False) -> set[str]:
                 above = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*above, base] if base else above)
             found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in NAMES else base for alias in node.names}
-    return {name for name in found if name.split(".")[0] in PACKAGES}
+    return {imported for imported in found if imported.split(".")[0] in PACKAGES}
 
 
-def at_import(tree: ast.AST) -> list[ast.AST]:
-    """Nodes that run when the module is imported: nothing inside functions or under TYPE_CHECKING."""
-    nodes: list[ast.AST] = []
-    for child in ast.iter_child_nodes(tree):
-        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
-        if not typing_only and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            nodes += [child, *at_import(child)]
-    return nodes
+VALIDATION = [name for name in NAMES if room_of(name) == "validation"]
 
 
 def test_every_room_has_a_floor() -> None:
     assert {room_of(name) for name in NAMES} - {""} <= set(FLOOR)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_no_import_goes_upwards(name: str) -> None:
-    own = room_of(name)
-    for imported in imports_of(NAMES[name]):
-        other = room_of(imported)
-        if other and own:
-            assert FLOOR[other] <= FLOOR[own], f"{name} imports {imported}"
-        elif own:  # the package itself holds names of every floor; only its version is for all
-            assert FLOOR[own] >= FLOOR["plots"], f"{name} imports {imported}"
+def test_no_import_goes_upwards() -> None:
+    for name in NAMES:
+        own = room_of(name)
+        for imported in imports_of(name):
+            other = room_of(imported)
+            if other and own:
+                assert FLOOR[other] <= FLOOR[own], f"{name} imports {imported}"
+            elif own:  # the package itself holds names of every floor; only its version is for all
+                assert FLOOR[own] >= FLOOR["plots"], f"{name} imports {imported}"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "agents"])
-def test_agents_know_no_grid_device_power_flow_or_environment(name: str) -> None:
+def rooms_imported(name: str) -> set[str]:
+    """Rooms that a module imports from."""
+    return {room_of(imported) for imported in imports_of(name)}
+
+
+def test_agents_know_no_grid_device_power_flow_or_environment() -> None:
     forbidden = {"grid", "devices", "powerflow", "profiles", "scenario", "environment"}
-    assert not {room_of(imported) for imported in imports_of(NAMES[name])} & forbidden
+    agents = [name for name in NAMES if room_of(name) == "agents"]
+    assert agents
+    assert not {name for name in agents if rooms_imported(name) & forbidden}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "validation"])
-def test_validation_knows_no_learner(name: str) -> None:
-    assert not {room_of(imported) for imported in imports_of(NAMES[name])} & {"agents", "training", "plots"}
+def test_validation_knows_no_learner() -> None:
+    assert VALIDATION
+    assert not {name for name in VALIDATION if rooms_imported(name) & {"agents", "training", "plots"}}
 
 
 # Within validation, the lowest first: a record by itself, the referees' answers to it, how far both are apart, the same
@@ -113,10 +122,9 @@ def validation_floor(name: str) -> int:
     return VALIDATION_FLOORS.index(parts[1] if len(parts) > 1 and parts[1] in VALIDATION_FLOORS else "")
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "validation"])
-def test_no_import_within_validation_goes_upwards(name: str) -> None:
-    for imported in imports_of(NAMES[name]):
-        if room_of(imported) == "validation":
+def test_no_import_within_validation_goes_upwards() -> None:
+    for name in VALIDATION:
+        for imported in imports_of(name) & set(VALIDATION):
             assert validation_floor(imported) <= validation_floor(name), f"{name} imports {imported}"
 
 
@@ -126,11 +134,11 @@ KINDS_OF_DEVICES = re.compile(
 SPEAKS_OF_OPERATION = "validation.report.markdown"  # labels of the evaluation's figures, whatever they are of
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if room_of(name) == "validation"])
-def test_the_referee_names_kinds_of_devices_in_their_twins_alone(name: str) -> None:
-    named = KINDS_OF_DEVICES.findall(NAMES[name].read_text(encoding="utf-8"))
-    twin = name.startswith("validation.recompute.devices.") and name != "validation.recompute.devices.twin"
-    assert bool(named) == (twin or name == SPEAKS_OF_OPERATION), named
+def test_the_referee_names_kinds_of_devices_in_their_twins_alone() -> None:
+    for name in VALIDATION:
+        named = KINDS_OF_DEVICES.findall(source_of(name))
+        twin = name.startswith("validation.recompute.devices.") and name != "validation.recompute.devices.twin"
+        assert bool(named) == (twin or name == SPEAKS_OF_OPERATION), f"{name} names {named}"
 
 
 def words_of(kind: Kind) -> set[str]:
@@ -149,33 +157,32 @@ WALKS_OVER_KINDS += [f"neomflex_jax.plots.{name}" for name in DRAWING]
 FIELD_OF_REPORTS = "load_curtailed_mwh"  # of schema 4; a kind's record is called almost the same
 
 
-@pytest.mark.parametrize("name", WALKS_OVER_KINDS)
-def test_who_walks_over_kinds_of_devices_names_none(name: str) -> None:
-    source = NAMES[name].read_text(encoding="utf-8").lower().replace(FIELD_OF_REPORTS, "")
-    named = {word for kind in registered_kinds() for word in words_of(kind) if word.lower() in source}
-    assert not named
+def test_who_walks_over_kinds_of_devices_names_none() -> None:
+    words = {word for kind in registered_kinds() for word in words_of(kind)}
+    for name in WALKS_OVER_KINDS:
+        source = source_of(name).lower().replace(FIELD_OF_REPORTS, "")
+        named = {word for word in words if word.lower() in source}
+        assert not named, f"{name} names {named}"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if ".environment." in name])
-def test_no_part_of_a_step_knows_the_environment(name: str) -> None:
-    above = {f"neomflex_jax.environment.{module}" for module in ("environment", "make", "auto_reset", "__init__")}
-    if name not in above:
-        assert not imports_of(NAMES[name]) & (above | {"neomflex_jax.environment"})
+def test_no_part_of_a_step_knows_the_environment() -> None:
+    above = {f"neomflex_jax.environment.{module}" for module in ("environment", "make", "auto_reset")}
+    parts = {name for name in NAMES if ".environment." in name} - above
+    assert parts
+    assert not {name for name in parts if imports_of(name) & (above | {"neomflex_jax.environment"})}
 
 
 def test_only_validation_and_one_reader_know_pandapower() -> None:
     allowed = {"neomflex_jax.grid.from_pandapower", "validation"}
-    for name, path in NAMES.items():
-        source = path.read_text(encoding="utf-8")
-        tree = ast.parse(source)
-        imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-        imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    for name in NAMES:
+        imported = {alias.name for node in nodes_of(name) if isinstance(node, ast.Import) for alias in node.names}
+        imported |= {node.module or "" for node in nodes_of(name) if isinstance(node, ast.ImportFrom)}
         if any(module.split(".")[0] == "pandapower" for module in imported):
             assert any(name == place or name.startswith(f"{place}.") for place in allowed), name
 
 
 def test_no_import_closes_a_circle_be_it_lazy_or_for_types_alone() -> None:
-    graph = {name: imports_of(path) & set(NAMES) - {name} for name, path in NAMES.items()}
+    graph = {name: imports_of(name) & set(NAMES) - {name} for name in NAMES}
     finished: set[str] = set()
 
     def visit(name: str, trail: tuple[str, ...]) -> None:
@@ -221,45 +228,49 @@ FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shel
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "globals"}
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_sources_hold_nothing_dangerous_or_process_wide(name: str) -> None:
-    for node in ast.walk(ast.parse(NAMES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            assert not {alias.name.split(".")[0] for alias in node.names} & FORBIDDEN_MODULES
-        elif isinstance(node, ast.ImportFrom):
-            assert (node.module or "").split(".")[0] not in FORBIDDEN_MODULES
-            assert not {alias.name for alias in node.names} & {"pmap"}
-        elif isinstance(node, ast.Call):
-            if isinstance(node.func, ast.Name):
-                assert node.func.id not in FORBIDDEN_CALLS
-            for keyword in node.keywords:
-                allows = isinstance(keyword.value, ast.Constant) and keyword.value.value is False
-                assert keyword.arg != "allow_pickle" or allows
-        elif isinstance(node, ast.Attribute):
-            assert node.attr not in {"pmap", "read_pickle", "to_pickle"}
-        elif isinstance(node, ast.Constant):
-            assert node.value != "jax_enable_x64"
+def dangers_of(node: ast.AST) -> set[str]:
+    """What of a node is dangerous with a user's file, or changes the whole process."""
+    match node:
+        case ast.Import():
+            return {alias.name.split(".")[0] for alias in node.names} & FORBIDDEN_MODULES
+        case ast.ImportFrom():
+            return {(node.module or "").split(".")[0], *(alias.name for alias in node.names)} & (
+                FORBIDDEN_MODULES | {"pmap"}
+            )
+        case ast.Call(func=ast.Name(id=name)) if name in FORBIDDEN_CALLS:
+            return {name}
+        case ast.keyword(arg="allow_pickle", value=value):
+            return set() if isinstance(value, ast.Constant) and value.value is False else {"allow_pickle"}
+        case ast.Attribute(attr="pmap" | "read_pickle" | "to_pickle" as name):
+            return {name}
+        case ast.Constant(value="jax_enable_x64"):
+            return {"jax_enable_x64"}
+    return set()
 
 
-TESTS = {name_of(path): path for path in sorted((ROOT / "tests").rglob("*.py"))}
+def test_sources_hold_nothing_dangerous_or_process_wide() -> None:
+    for name in NAMES:
+        found = {danger for node in nodes_of(name) for danger in dangers_of(node)}
+        assert not found, f"{name}: {found}"
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def length_of(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
 
-@pytest.mark.parametrize("name", [*NAMES, *TESTS])
-def test_no_module_is_longer_than_350_lines(name: str) -> None:
-    assert length_of((NAMES | TESTS)[name]) <= 350
+def test_no_module_is_longer_than_350_lines() -> None:
+    assert not {path.name: length_of(path) for path in [*MODULES, *TESTS] if length_of(path) > 350}
 
 
 def test_half_of_the_modules_are_shorter_than_150_lines() -> None:
     assert statistics.median(length_of(path) for path in MODULES) < 150
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if NAMES[name].stat().st_size])
-def test_every_module_says_what_it_is_for(name: str) -> None:
-    assert ast.get_docstring(ast.parse(NAMES[name].read_text(encoding="utf-8")))
+def test_every_module_says_what_it_is_for() -> None:
+    assert not {name for name in NAMES if source_of(name) and not ast.get_docstring(nodes_of(name)[0])}
 
 
 READS = {"json.loads", "json.load", "np.load", "tomllib.loads", "tomllib.load", "csv.reader", "csv.DictReader"}
@@ -275,10 +286,11 @@ READERS_OF_FORMATS = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_format_has_one_reader(name: str) -> None:
+def test_every_format_has_one_reader() -> None:
     """What one reader refuses, a second would take: files are bounded and checked in one place a format."""
-    tree = ast.parse(NAMES[name].read_text(encoding="utf-8"))
-    used = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & READS
-    assert used <= READERS_OF_FORMATS.get(name, set())
-    assert not any(isinstance(node, ast.Attribute) and node.attr == "read_text" for node in ast.walk(tree))
+    last_words = {read.rpartition(".")[2] for read in READS}
+    for name in NAMES:
+        attributes = [node for node in nodes_of(name) if isinstance(node, ast.Attribute)]
+        used = {ast.unparse(node) for node in attributes if node.attr in last_words} & READS
+        assert used <= READERS_OF_FORMATS.get(name, set()), f"{name} reads by {used}"
+        assert not any(node.attr == "read_text" for node in attributes), f"{name} reads text by itself"
