@@ -10,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 from compiled_programs import compile_quickly, forget_if_many, keep_in, keep_what_is_alive
+from command_line import SMALL, neomflex
 from empty_tables import copy_empty_tables
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
@@ -114,3 +115,11 @@ def three_days(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = "\n".join(f"{d:.6f},{s:.6f}" for d, s in zip(demand, solar, strict=True))
     path.write_text(f"Demand,Solar\n{rows}\n", encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train SAC on the default scenario for a moment, by command; a test that changes the folder copies it first."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert neomflex("train", "--output", folder, *SMALL) == 0
+    return folder

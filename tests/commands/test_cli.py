@@ -5,14 +5,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import neomflex
+from command_line import SMALL, neomflex
 
 from neomflex_jax.commands.train import _end_line
 from neomflex_jax.errors import reason_of
 from neomflex_jax.resources import packaged_profiles
-
-SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
-SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
 
 
 @pytest.fixture(scope="module")
@@ -23,10 +20,8 @@ def two_days(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cli") / "run"
-    assert neomflex("train", "--output", folder, *SMALL) == 0
-    return folder
+def run(trained_run):
+    return trained_run
 
 
 def test_training_says_how_its_policies_compare(run):

@@ -24,9 +24,6 @@ from neomflex_jax.training.run_folder import RunFolder
 from validation.report.stored_report import read_report
 from validation.verdict.headline import headline
 
-SMALL = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
-SMALL += ["--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
-
 
 class Page(HTMLParser):
     """Collects what a page loads, and whether its tags close."""
@@ -53,11 +50,11 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def work(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A training, its evaluation and its validation on two days, as README.md makes them."""
     folder = tmp_path_factory.mktemp("report")
     pd.read_csv(packaged_profiles("testing")).head(96).to_csv(folder / "days.csv", index=False)
-    assert neomflex("train", "--output", folder / "run", *SMALL) == 0
+    shutil.copytree(trained_run, folder / "run")
     common = ["--policies", folder / "run", "--profiles", folder / "days.csv", "--power-flow", "ac"]
     assert neomflex("evaluate", *common, "--baseline", "--output", folder / "evaluation") == 0
     assert neomflex("validate", *common, "--output", folder / "validation") == 0

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from command_line import neomflex
+from command_line import SMALL, neomflex
 
 import neomflex_jax as nf
 from neomflex_jax.agents.policy import NoControl
@@ -20,8 +20,6 @@ from neomflex_jax.evaluation import record
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 
 ROOT = Path(nf.__file__).parents[1]
-SIZES = ["--sac.n-copies", "8", "--sac.batch-size", "16", "--sac.updates-per-step", "1", "--sac.buffer-size", "512"]
-SMALL_TRAINING = [*SIZES, "--sac.warmup-steps", "8", "--sac.hidden-sizes", "16", "--total-steps", "300"]
 
 
 def in_a_shell(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -111,7 +109,7 @@ def test_deliberate_nan_passes_the_check_for_nan(case33bw, three_days):
 def test_commands_pass_the_check_for_nan(three_days, tmp_path):
     with jax.debug_nans(True):
         run, days = tmp_path / "run", ("--profiles", three_days)
-        assert neomflex("train", "--output", run, *SMALL_TRAINING, *days) == 0
+        assert neomflex("train", "--output", run, *SMALL, *days) == 0
         assert neomflex("evaluate", "--policies", run, *days, "--output", tmp_path / "e", "--baseline") == 0
         assert neomflex("validate", "--policies", run, *days, "--output", tmp_path / "v") in (0, 1)
 
