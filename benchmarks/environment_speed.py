@@ -67,7 +67,7 @@ def solve(env: nf.AutoReset, p_mw: Array, q_mvar: Array) -> tuple[Array, Array, 
 
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[[], Any], float]:
-    """Give the compiled call and the seconds that compiling took."""
+    """Return the compiled call and the seconds that compiling took."""
     before = time.perf_counter()
     program = function.lower(*arguments).compile()
     seconds = time.perf_counter() - before
@@ -76,7 +76,7 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> tuple[Callable[[]
 
 
 def measure(scenario: str, method: str, copies: int, repetitions: int) -> dict[str, float]:
-    """Give steps and bare power flows a second, and the share that the step costs beyond its power flow."""
+    """Return steps and bare power flows a second, and the share that the step costs beyond its power flow."""
     env = nf.AutoReset(nf.make(scenario, power_flow=method))
     state, _ = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), copies))
     shape = (STEPS, copies, env.n_agents, env.action_size)

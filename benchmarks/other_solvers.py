@@ -47,7 +47,7 @@ class Solver(Protocol):
     tolerance: float | None  # in the solver's own measure; None where the solver keeps its default
 
     def prepare(self, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> Callable[[], Answer]:
-        """Give the function to time."""
+        """Return the function to time."""
 
 
 def other_solver(name: str, feeder: Feeder) -> Solver:
@@ -90,7 +90,7 @@ class PowerGridModelSolver:
         self.model = PowerGridModel({"node": node, "line": line, "sym_load": load, "source": source})
 
     def prepare(self, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> Callable[[], Answer]:
-        """Give the function to time."""
+        """Return the function to time."""
         from power_grid_model import initialize_array
 
         n_cases = len(p_injection_mw)
@@ -137,7 +137,7 @@ class LightSim2GridSolver:
         self.start = np.full(feeder.n_bus, complex(feeder.slack_vm_pu))
 
     def prepare(self, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> Callable[[], Answer]:
-        """Give the function to time."""
+        """Return the function to time."""
         from lightsim2grid.injectionSweep import InjectionSweepCPP
 
         sweep = InjectionSweepCPP(self.grid)  # a new one, for it accepts one number of cases only
@@ -174,7 +174,7 @@ class PandapowerSolver:
             self.options = {"algorithm": "nr", "init": "results", "recycle": kept, "lightsim2grid": False}
 
     def prepare(self, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> Callable[[], Answer]:
-        """Give the function to time."""
+        """Return the function to time."""
         import pandapower as pp
 
         p_mw, q_mvar = -p_injection_mw[:, self.buses], -q_injection_mvar[:, self.buses]

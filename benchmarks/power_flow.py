@@ -69,7 +69,7 @@ class OurMethod:
         self.fields = (*FIELDS, "va_degree") if self.bound.model.angles_only else FIELDS
 
     def prepare(self, p_injection_mw: np.ndarray, q_injection_mvar: np.ndarray) -> Callable[[], Answer]:
-        """Give the function to time."""
+        """Return the function to time."""
         p, q = jnp.asarray(p_injection_mw, float), jnp.asarray(q_injection_mvar, float)
 
         def solve() -> Answer:
@@ -104,7 +104,7 @@ def make_cases(feeder: Feeder, n_cases: int, seed: int = 0) -> Cases:
 
 
 def choose_tolerance(solver: Solver, cases: Cases) -> None:
-    """Give a solver that has a tolerance the loosest with which it errs by half of `AGREES_PU` on 256 cases."""
+    """Set a solver's tolerance, if it has one: the loosest with which it errs by half of `AGREES_PU` on 256 cases."""
     if solver.tolerance is None:
         return
     n = min(256, len(cases.vm_pu))

@@ -30,7 +30,7 @@ LOADED_SHARE = 0.8
 
 
 def benchmark_feeder(n_bus: int) -> Feeder:
-    """Give the packaged feeder of this size, or a synthetic one where there is none."""
+    """Return the packaged feeder of this size, or a synthetic one where there is none."""
     name = PACKAGED.get(n_bus)
     feeder = nf.load_feeder(name) if name in feeder_names() else synthetic_feeder(n_bus)
     several_levels = np.unique(feeder.vn_kv).size > 1

@@ -9,8 +9,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from compiled_programs import compile_quickly, forget_if_many, keep_in, keep_what_is_alive
 from command_line import SMALL, neomflex
+from compiled_programs import compile_quickly, forget_if_many, keep_in, keep_what_is_alive
 from empty_tables import copy_empty_tables
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers

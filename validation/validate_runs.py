@@ -160,7 +160,7 @@ class Progress:
         self._on_step, self._total, self._before = on_step, total, 0
 
     def advance(self, done: int, of: int) -> None:
-        """Take `done` of a stage's `of` steps."""
+        """Report that `done` of a stage's `of` steps are made."""
         if self._on_step is not None:
             self._on_step(self._before + done, self._total)
         self._before += of if done == of else 0

@@ -108,7 +108,7 @@ class Actors:
         return jax.vmap(lambda k: fresh(self._network, k, jnp.zeros(self.input_size)))(keys)
 
     def nearly_idle(self, params: Params) -> Params:
-        """Take the last layer's kernel to a hundredth: every mean action is then next to 0, which is no control."""
+        """Return parameters with a hundredth of the last layer's kernel: mean actions are then near 0, no control."""
         last = f"Dense_{len(self.hidden_sizes)}"
         layer = params["params"][last]
         return {"params": params["params"] | {last: layer | {"kernel": 0.01 * layer["kernel"]}}}

@@ -1,4 +1,4 @@
-"""Whether devices can move the voltages that they measure: what only scenario and feeder together show."""
+"""A check that devices can move the voltages they measure, which takes both scenario and feeder."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Answers:
 
     @staticmethod
     def of(flow: PowerFlowResult, feeder: Feeder) -> Answers:
-        """Take what is compared from a batch of results."""
+        """Return what is compared of a batch of results."""
         closed = np.array(feeder.topology.in_service, bool)
         rated = closed & np.isfinite(np.asarray(feeder.max_i_ka))
         return Answers(

@@ -75,7 +75,7 @@ class Trajectory:
         bus_labels: Sequence[int] | None = None,
         **values: object,
     ) -> None:
-        """Take the fields by name; `bus_labels` in the place of `nodes` where every bus is one node."""
+        """Set the fields by name; `bus_labels` may stand in the place of `nodes` where every bus is one node."""
         if bus_labels is not None:
             values["nodes"] = Nodes.one_a_bus(bus_labels)
         values = {"branches": (), LOADING: None} | values

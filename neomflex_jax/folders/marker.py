@@ -43,7 +43,7 @@ def mark(folder: Path, kind: str, names: Collection[str]) -> None:
 
 
 def unmark(folder: Path, kind: str) -> None:
-    """Take back what `mark` said; the last kind takes the marker with it."""
+    """Undo `mark` for one kind; with the last kind the marker goes too."""
     path = folder / MARKER
     made = _read(path)
     if made is None or kind not in made:

@@ -111,7 +111,7 @@ def _seeds(neighbours: Neighbours, choices: list[list[int]], from_slack: np.ndar
 
 
 def _grow(neighbours: Neighbours, weight: np.ndarray, seeds: list[int]) -> np.ndarray:
-    """Let the lightest territory that still can take its nearest free bus, until none is left; owner of each bus."""
+    """Return each bus's owner: the lightest territory that still can takes its nearest free bus, until none is left."""
     owner = np.full(len(neighbours), -1)
     total = np.zeros(len(seeds))
     borders: list[list[tuple[float, int]]] = [[(0.0, seed)] for seed in seeds]

@@ -1,4 +1,4 @@
-"""Whether a solved state is on the branch of solutions that is connected to the feeder without load.
+"""Which solved states are on the branch of solutions that is connected to the feeder without load.
 
 Along that branch the Jacobian of the power-flow equations stays regular up to its nose, where voltages collapse; there
 its determinant changes its sign, and the low-voltage solutions behind it have the other one. Source: V. Venikov et al.,
@@ -21,7 +21,7 @@ SETTLED = 1e-9
 
 
 def on_stable_branch(feeder: Feeder, vm_pu: ArrayLike, va_degree: ArrayLike) -> np.ndarray:
-    """Tell whether solved states have the Jacobian's sign of the feeder without load.
+    """Return True where solved states have the Jacobian's sign of the feeder without load.
 
     Parameters
     ----------

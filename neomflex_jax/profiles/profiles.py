@@ -67,7 +67,7 @@ class Profiles:
         return None if self.price is None else self.price[row]
 
     def rows(self, which: np.ndarray | Array) -> Profiles:
-        """Take some rows, whole days of them."""
+        """Return some rows, whole days of them."""
         price = None if self.price is None else jnp.asarray(self.price)[which]
         demand, solar = jnp.asarray(self.demand)[which], jnp.asarray(self.solar)[which]
         own = self.by_element

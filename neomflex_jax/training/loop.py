@@ -82,5 +82,5 @@ def learn(group: Group, state: TrainState, output: Output, on_progress: OnProgre
 
 
 def _donated(state: TrainState) -> bool:
-    """Tell whether a chunk was cut off inside, so that the state before it is gone and there is none after it."""
+    """Return True if a chunk was cut off inside, so that the state before it is gone and there is none after it."""
     return any(leaf.is_deleted() for leaf in jax.tree.leaves(state))

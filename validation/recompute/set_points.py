@@ -47,7 +47,7 @@ class SetPoints:
         return {**self.devices, **own}
 
     def rows(self, which: slice) -> SetPoints:
-        """Take some of the steps."""
+        """Return some of the steps."""
         return self._each(lambda values: values[which])
 
     def padded(self, n_more: int) -> SetPoints:

@@ -121,7 +121,7 @@ def forget_days(folder: str | Path) -> None:
 
 
 def _is_sealed(path: Path) -> bool:
-    """Tell whether a file of a day's name holds a day: no other program writes a seal."""
+    """Return True if a file of a day's name holds a day: no other program writes a seal."""
     try:
         with open_arrays(path, "replayed day") as stored:
             return not path.is_symlink() and "sha256" in stored.names
@@ -137,7 +137,7 @@ def _seal(name: str, answers: Solved) -> str:
 
 
 def _sound(held: Solved) -> bool:
-    """Tell whether `DaySolver` could have made this: known statuses, numbers where solved, NaN where not."""
+    """Return True if `DaySolver` could have made this: known statuses, numbers where solved, NaN where not."""
     if not np.isin(held["status"], STATUSES).all():
         return False
     solved = held["status"] == OK

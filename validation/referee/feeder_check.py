@@ -108,7 +108,7 @@ class FeederCheck:
         return self.feeder.bus_labels[int(difference.argmax())]
 
     def differs(self, within_pu: float) -> bool:
-        """Tell whether one alone solves some case, or voltages or slack powers differ by more.
+        """Return True if one alone solves some case, or voltages or slack powers differ by more.
 
         False where neither solves any case. Slack powers may differ by this share of the largest: a shunt at the slack
         moves no voltage.
@@ -124,7 +124,7 @@ class FeederCheck:
         return not within
 
     def agrees(self, within_pu: float) -> bool:
-        """Tell whether both solve the nominal loads, and nothing differs."""
+        """Return True if both solve the nominal loads, and nothing differs."""
         return bool(self.compared[0]) and not self.differs(within_pu)
 
 

@@ -60,7 +60,7 @@ def add_settings(net: pandapowerNet, scenario: Scenario, feeder: Feeder, trafo_r
 def _add_tap(
     net: pandapowerNet, feeder: Feeder, trafo_rows: np.ndarray, start: int, end: int, step_percent: float
 ) -> int:
-    """Give a branch a tap changer; the row of its transformer."""
+    """Add a tap changer to a branch; return the row of its transformer."""
     import pandapower
 
     branch = branch_from_to(feeder, start, end)

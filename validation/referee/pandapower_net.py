@@ -237,7 +237,7 @@ def _reactive(set_points: SetPoints, powers: FeedIn) -> np.ndarray:
 
 
 def unsupplied(built: PandapowerNet) -> bool:
-    """Tell whether some bus has no path to an external grid."""
+    """Return True if some bus has no path to an external grid."""
     import pandapower.topology
 
     return bool(pandapower.topology.unsupplied_buses(built.net))

@@ -67,7 +67,7 @@ class Unsolved:
 
 
 def unlike_in_parallel(feeder: Feeder) -> str | None:
-    """Say which transformers stand side by side with unlike ratios, and what that does; None if there are none."""
+    """Return a sentence on transformers side by side with unlike ratios, and what that does; None if there are none."""
     parts, topology = feeder.transformers, feeder.topology
     if parts is None:
         return None

@@ -127,7 +127,7 @@ def _solve_in_processes(
 
 
 def _fan_out(pool: Executor, left: Mapping[int, SetPoints], grid: Grid, finish: OnDay) -> None:
-    """Have a pool solve what is left; what it has finished counts, also if it breaks over the rest."""
+    """Solve in a pool what is left; what it has finished counts, also if it breaks over the rest."""
     futures: dict[Future[Solved], int] = {}
     broken: BrokenExecutor | None = None
     try:

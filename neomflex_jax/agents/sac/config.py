@@ -168,7 +168,7 @@ class Settings:
 
 
 def settings_of(config: SacConfig) -> Settings:
-    """Take the traced settings out of a configuration."""
+    """Return the traced settings of a configuration."""
     return Settings(**{name: jnp.asarray(value, float) for name, value in traced_values(config).items()})
 
 

@@ -12,7 +12,7 @@ from jax import Array, lax
 
 
 def lesser(values: Array) -> Array:
-    """Take the lesser of two critics' values, (2, batch) to (batch,).
+    """Return the lesser of two critics' values, (2, batch) to (batch,).
 
     `jnp.min` would look for the minimum among the values once more to find out whose the gradient is; a compiler that
     rounds them differently the second time finds none, and the gradient is 0 / 0.

@@ -34,6 +34,6 @@ def receding(tail: Array | float, updates: Array) -> Array:
 
 
 def squeezed(reward: Array, tail: Array | float) -> Array:
-    """Take the logarithm of what lies beyond `tail`, elementwise; value and slope are continuous there."""
+    """Return rewards with what lies beyond `tail` by its logarithm, elementwise; value and slope are continuous."""
     beyond = jnp.maximum(jnp.abs(reward) / tail, 1.0)
     return jnp.where(beyond > 1.0, jnp.sign(reward) * tail * (1.0 + jnp.log(beyond)), reward)

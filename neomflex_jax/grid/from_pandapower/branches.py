@@ -93,7 +93,7 @@ class Branch:
 
 
 def line_branches(net: pandapowerNet) -> Iterator[Branch]:
-    """Take every line: those in service, then those out of service."""
+    """Return every line: those in service, then those out of service."""
     rows = Rows.of(net, "line")
     f_hz = net.get("f_hz", 50.0)
     if not isinstance(f_hz, int | float) or not f_hz > 0:
@@ -146,7 +146,7 @@ def stated(columns: dict[str, float]) -> str:
 
 
 def switch_branches(net: pandapowerNet) -> Iterator[Branch]:
-    """Take the closed bus-bus switches that have an impedance."""
+    """Return the closed bus-bus switches that have an impedance."""
     rows = Rows.of(net, "switch")
     rows = rows.where(np.array([kind == "b" for kind in rows.texts("et")], bool) & rows.flags("closed"))
     z_ohm = rows.numbers("z_ohm", absent=0.0)

@@ -26,7 +26,7 @@ def inner_buses(net: pandapowerNet, active: set[int]) -> dict[int, int]:
 
 
 def inner_branches(net: pandapowerNet, inner: dict[int, int]) -> Iterator[Branch]:
-    """Take the impedance of every extended ward, from its bus to the inner one."""
+    """Return the impedance of every extended ward, from its bus to the inner one."""
     rows = Rows.of(net, "xward").in_service()
     r_ohm, x_ohm = rows.numbers("r_ohm"), rows.numbers("x_ohm")
     for row, (number, bus) in enumerate(zip(rows.numbers_of_rows, rows.labels("bus"), strict=True)):

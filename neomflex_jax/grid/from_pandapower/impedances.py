@@ -25,7 +25,7 @@ SAME_IMPEDANCE = 1e-9  # relative difference of both ways up to which they are o
 
 
 def impedance_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[Branch]:
-    """Take every impedance: those in service, then those out of service; `vn_kv` by bus number."""
+    """Return every impedance: those in service, then those out of service; `vn_kv` by bus number."""
     rows = Rows.of(net, "impedance")
     for part, closed in ((rows.in_service(), True), (rows.out_of_service(), False)):
         sn_mva = part.numbers("sn_mva")

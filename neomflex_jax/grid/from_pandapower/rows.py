@@ -26,7 +26,7 @@ class Rows:
 
     @staticmethod
     def of(net: pandapowerNet, table: str) -> Rows:
-        """Take all rows of ``net[table]``; none if the net has no such table."""
+        """Return all rows of ``net[table]``; none if the net has no such table."""
         frame = net.get(table)
         if frame is None:
             return Rows(table, pd.DataFrame())
@@ -49,15 +49,15 @@ class Rows:
         return f"{label} ({name!r})" if isinstance(name, str) and name else label
 
     def where(self, keep: np.ndarray, *, lenient: bool = False) -> Rows:
-        """Take the rows where `keep` is true."""
+        """Return the rows where `keep` is true."""
         return Rows(self.table, self.frame[keep], lenient=lenient)
 
     def in_service(self) -> Rows:
-        """Take the rows in service."""
+        """Return the rows in service."""
         return self.where(self.flags("in_service"))
 
     def out_of_service(self) -> Rows:
-        """Take the rows out of service, leniently: nothing that is off is a reason to refuse a net."""
+        """Return the rows out of service, leniently: nothing that is off is a reason to refuse a net."""
         return self.where(~self.flags("in_service"), lenient=True)
 
     def numbers(

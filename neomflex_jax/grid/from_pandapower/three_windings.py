@@ -69,7 +69,7 @@ class Leg:
 
 
 def three_winding_branches(net: pandapowerNet, vn_kv: dict[int, float], active: set[int]) -> Iterator[Branch]:
-    """Take every three-winding transformer in service; `vn_kv` by bus number, `active` the buses in service."""
+    """Return every three-winding transformer in service; `vn_kv` by bus number, `active` the buses in service."""
     rows = Rows.of(net, "trafo3w")
     open_ends = open_switches(net, "t3", rows, tuple(f"{side}_bus" for side in WINDINGS))
     rows = rows.in_service()

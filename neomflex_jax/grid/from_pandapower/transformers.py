@@ -63,7 +63,7 @@ POSITIVE = ("sn_mva", "vn_hv_kv", "vn_lv_kv", "parallel", "df")
 
 
 def transformer_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[Branch]:
-    """Take every two-winding transformer: those in service, then those out of service; `vn_kv` by bus number."""
+    """Return every two-winding transformer: those in service, then those out of service; `vn_kv` by bus number."""
     rows = Rows.of(net, "trafo")
     open_ends = open_switches(net, "t", rows, ("hv_bus", "lv_bus"))
     for part, closed in ((_checked(net, rows.in_service()), True), (_sound(rows.out_of_service()), False)):
@@ -165,7 +165,7 @@ def _checked(net: pandapowerNet, rows: Rows) -> Rows:
 
 
 def _sound(rows: Rows) -> Rows:
-    """Take the transformers that would be branches if they were in service."""
+    """Return the transformers that would be branches if they were in service."""
     plates = _plates(rows)
     sound = np.all([np.isfinite(values) for values in plates.values()], axis=0) & (plates["vk_percent"] != 0)
     return rows.where(sound & np.all([plates[name] > 0 for name in POSITIVE], axis=0), lenient=True)

@@ -110,7 +110,7 @@ def place_taps(topology: Topology, network: Network, branches: Sequence[int], na
 
 
 def _is_in_loop(topology: Topology, loop_branches: np.ndarray, below: set[int]) -> bool:
-    """Tell whether a branch that closes a loop joins what lies below a tree branch to the rest."""
+    """Return True if a branch that closes a loop joins what lies below a tree branch to the rest."""
     return any((topology.from_bus[b] in below) != (topology.to_bus[b] in below) for b in loop_branches)
 
 
