@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -43,11 +44,13 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "scenario": ScenarioCommand,
     "fidelity": FidelityCommand,
 }
+COLLECT_EVERY = (50_000, 20, 20)  # new objects; tracing makes millions, and Python looks through them every 700
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 validation failed, 2 unusable input or an open verdict, 130 interrupted."""
     started = time.monotonic()
+    gc.set_threshold(*COLLECT_EVERY)
     write_what_cannot_be_encoded()
     os.environ.pop(MATPLOTLIB_BACKEND, None)  # a notebook's, most likely; commands draw into files
     warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", style="yellow")
