@@ -1,6 +1,6 @@
 """Rows of the scenario's step from a table, a block at a time, so that no more than they themselves is ever held.
 
-What is missing is interpolated between the rows around it, finer rows become their means.
+What is missing is filled by `fill.py`, finer rows become their means.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.stored_arrays import aligned_bytes
 from neomflex_jax.files.wide_tables import WideTable, blocks_of, most_rows, row_name
+from neomflex_jax.profiles.fill import Filled
 from neomflex_jax.profiles.own_clock import OwnClock, own_clock, parsed_times, rows_a_step
 
 
@@ -39,7 +40,7 @@ class StepRows(NamedTuple):
 
     common: np.ndarray  # (n_rows, n_common) float64
     own: np.ndarray  # (n_rows, n_own), in memory that JAX takes over as it is
-    told: tuple[str, ...]  # what the reader should know, one text each
+    told: tuple[str, ...]  # what the reader should know of the table, one text each, without its path
     first_day: str = ""  # its date, empty without a time column
     days_left_out: int = 0  # between the first and the last
 
@@ -58,19 +59,46 @@ def read_step_rows(path: Path, reading: Reading) -> StepRows:
         As `blocks_of` and `own_clock`; on a cell that is missing without `fill`, or on a column that has no number.
     """
     names = (*reading.common, *reading.own)
-    n_common, n_most, n_rows = len(reading.common), most_rows(path, len(names)), 0
-    common, own_type = np.empty((n_most, n_common)), np.dtype(reading.dtype)
-    own = aligned_bytes(n_most * len(reading.own) * own_type.itemsize).view(own_type).reshape(n_most, len(reading.own))
+    rows = _Rows(most_rows(path, len(names)), len(reading.common), len(reading.own), np.dtype(reading.dtype))
     seen, times = _Holes(path, names), _Times(path, reading)
-    blocks = seen.of(times.of(blocks_of(path, names, reading.time_column)))
-    for rows in times.means(_interpolated(blocks) if reading.fill else blocks):
-        part = slice(n_rows, n_rows + len(rows))
-        common[part], own[part] = rows[:, :n_common], rows[:, n_common:]
-        n_rows += len(rows)
+    filled: Filled | None = None
+    for values in times.whole_steps(seen.of(times.of(blocks_of(path, names, reading.time_column)))):
+        if reading.fill:
+            filled = filled or Filled(len(names), times.per_step, rows.write)
+            filled.fill(values)
+        rows.append(values, times.per_step)
+    if filled is not None:
+        filled.finish()
     told, clock = seen.checked(reading.fill), times.checked()
+    common, own = rows.common[: rows.n_rows], rows.own[: rows.n_rows]
     if clock is None:
-        return StepRows(common[:n_rows], own[:n_rows], tuple(told))
-    return StepRows(common[:n_rows], own[:n_rows], (*told, *clock.told), clock.first_day, clock.days_left_out)
+        return StepRows(common, own, tuple(told))
+    return StepRows(common, own, (*told, *clock.told), clock.first_day, clock.days_left_out)
+
+
+class _Rows:
+    """Rows of steps in the memory that was set aside for them."""
+
+    def __init__(self, n_most: int, n_common: int, n_own: int, own_type: np.dtype) -> None:
+        self.common = np.empty((n_most, n_common))
+        self.own = aligned_bytes(n_most * n_own * own_type.itemsize).view(own_type).reshape(n_most, n_own)
+        self.n_rows = 0
+
+    def append(self, values: np.ndarray, per_step: int) -> None:
+        """Take the means of each step's rows, (n_steps x per_step, n_columns)."""
+        by_step = values.reshape(len(values) // per_step, per_step, values.shape[1])
+        means = by_step.mean(axis=1) if per_step > 1 else by_step[:, 0]
+        part, n_common = slice(self.n_rows, self.n_rows + len(means)), self.common.shape[1]
+        self.common[part], self.own[part] = means[:, :n_common], means[:, n_common:]
+        self.n_rows += len(means)
+
+    def write(self, column: int, steps: slice, values: np.ndarray) -> None:
+        """Write a column's values of some steps that were taken before."""
+        n_common = self.common.shape[1]
+        if column < n_common:
+            self.common[steps, column] = values
+        else:
+            self.own[steps, column - n_common] = values
 
 
 @dataclass
@@ -96,15 +124,15 @@ class _Times:
         apart = np.diff(parsed_times(texts).to_numpy().astype("datetime64[s]").astype(np.int64))
         return max(1, round(3600.0 * self.reading.step_hours / max(float(np.median(apart)), 1.0)))
 
-    def means(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Yield means of the rows of each step; rows that make no whole step are left out, and refused by `checked`."""
+    def whole_steps(self, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Yield the rows of whole steps; rows that make none are left out, and refused by `checked`."""
         left: np.ndarray | None = None
         for block in blocks:
-            values = block if left is None else np.concatenate([left, block])
+            values = block if left is None or not len(left) else np.concatenate([left, block])
             whole = len(values) // self.per_step * self.per_step
-            means = values[:whole].reshape(-1, self.per_step, values.shape[1])
-            yield means.mean(axis=1) if self.per_step > 1 else means[:, 0]
             left = values[whole:]
+            if whole:
+                yield values[:whole]
 
     def checked(self) -> OwnClock | None:
         """Return the clock, once it is known to be one; None without a time column: rows are steps."""
@@ -135,8 +163,7 @@ class _Holes:
             self.has_number |= ~missing.all(axis=0)
             if missing.any() and not self.first:
                 row, column = np.argwhere(missing)[0]
-                place = row_name(self.path, block.lines[row])
-                self.first = f"{self.path}: {place}, column {shown(self.names[column])}"
+                self.first = f"{row_name(self.path, block.lines[row])}, column {shown(self.names[column])}"
             self.n_missing += int(missing.sum())
             yield block.values
 
@@ -146,41 +173,10 @@ class _Holes:
             return []
         if not fill:
             more = f" ({self.n_missing - 1} more such cells)" if self.n_missing > 1 else ""
-            raise InputError(f"{self.first}: no number{more}; [profiles] fill = 'interpolate' fills in between")
+            advice = "[profiles] fill = 'interpolate' fills in between"
+            raise InputError(f"{self.path}: {self.first}: no number{more}; {advice}")
         for column in np.flatnonzero(~self.has_number)[:1].tolist():
             raise InputError(
                 f"{self.path}: column {shown(self.names[column])} has no number; there is nothing to fill with"
             )
         return [f"{self.first} and on: {self.n_missing} cells without a number are interpolated"]
-
-
-def _interpolated(blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield rows with what is missing filled: straight between the rows around it, constant at both ends."""
-    held: np.ndarray | None = None  # from the last row on that all columns are known in
-    given = 0  # rows of them that have been yielded
-    for block in blocks:
-        held = block if held is None else np.concatenate([held, block])
-        known = np.isfinite(held)
-        n_ready = int(np.min(_last_known(known), initial=len(held) - 1)) + 1
-        if n_ready > given:
-            _fill(held, known, to_the_end=False)
-            yield held[given:n_ready]
-            held, given = held[n_ready - 1 :], 1
-    if held is not None:
-        _fill(held, np.isfinite(held), to_the_end=True)
-        yield held[given:]
-
-
-def _last_known(known: np.ndarray) -> np.ndarray:
-    """Return the last row of each column that has a number, (n_columns,), -1 where there is none."""
-    if not len(known):
-        return np.full(known.shape[1], -1)
-    return np.where(known.any(axis=0), len(known) - 1 - np.argmax(known[::-1], axis=0), -1)
-
-
-def _fill(rows: np.ndarray, known: np.ndarray, *, to_the_end: bool) -> None:
-    """Fill holes in place, beyond a column's last number only if nothing more comes."""
-    for column in np.flatnonzero(~known.all(axis=0) & known.any(axis=0)):
-        holes, whole = np.flatnonzero(~known[:, column]), np.flatnonzero(known[:, column])
-        holes = holes if to_the_end else holes[holes < whole[-1]]
-        rows[holes, column] = np.interp(holes, whole, rows[whole, column])
