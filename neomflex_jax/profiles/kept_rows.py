@@ -24,7 +24,7 @@ from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.folders.cache import cache_folder
 from neomflex_jax.profiles.step_rows import Reading, StepRows, read_step_rows
 
-FORMAT = 2
+FORMAT = 3
 SMALLEST_BYTES = 8 * MIB  # of a table; a smaller one is read in a second
 MOST_BYTES = 16 * 1024 * MIB  # of an array
 MOST_KEPT_BYTES = 8 * 1024 * MIB  # of all files together; the oldest go first

@@ -36,7 +36,7 @@ class OwnClock:
     lines: np.ndarray  # (n_rows,)
     minutes: np.ndarray  # (n_rows,) by the clock that days are counted by, from some midnight
     first_day: str = ""  # date of the day that the first row begins, by the same clock
-    told: tuple[str, ...] = ()  # what the reader should know
+    told: tuple[str, ...] = ()  # what the reader should know, without the path
     is_utc: bool = False  # days are counted in UTC, for the times state several distances from it
 
     def _at(self, row: int) -> str:
@@ -118,7 +118,7 @@ def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray
         local = times.tz_convert(timezone)
         wall, absolute = (each.tz_localize(None) for each in (local, times.tz_convert("UTC")))
         offset_minutes = np.asarray((wall - absolute) / pd.Timedelta(minutes=1), float)
-        told = _odd_days(where, local, timezone, offset_minutes)
+        told = _odd_days(column, local, timezone, offset_minutes)
         counted = absolute + pd.Timedelta(minutes=_winter_minutes(timezone, times))
     else:
         counted = times.tz_localize(None) if times.tz is not None else times
@@ -196,14 +196,15 @@ def _winter_minutes(timezone: str, times: pd.DatetimeIndex) -> float:
     return float(min(offsets))
 
 
-def _odd_days(where: str, local: pd.DatetimeIndex, timezone: str, offset_minutes: np.ndarray) -> list[str]:
+def _odd_days(column: str, local: pd.DatetimeIndex, timezone: str, offset_minutes: np.ndarray) -> list[str]:
     """Return what to tell of days with another number of hours, if there are any."""
     changes = np.flatnonzero(np.diff(offset_minutes))
     if not len(changes):
         return []
     hours = [(local[int(row) + 1], 24 - (offset_minutes[row + 1] - offset_minutes[row]) / 60) for row in changes]
     days = shown_list(f"{day:%Y-%m-%d} has {length:g} hours" for day, length in hours[:MOST_NAMED])
-    return [f"{where}: by the clock of {timezone}, {days}; days are counted in its winter time, 24 hours each"]
+    counted = "days are counted in its winter time, 24 hours each"
+    return [f"time column {column!r}: by the clock of {timezone}, {days}; {counted}"]
 
 
 def rows_a_step(clock: OwnClock, step_hours: float, steps_per_day: int, how: str) -> int:

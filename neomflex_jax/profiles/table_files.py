@@ -120,7 +120,7 @@ def joined_rows(
     step_hours: float,
     steps_per_day: int,
 ) -> StepRows:
-    """Read series as rows of the scenario's step, in the order in which they are named.
+    """Read series as rows of the scenario's step, in the order in which they are named; what is told names the files.
 
     Raises
     ------
@@ -130,7 +130,8 @@ def joined_rows(
 
     def read(file: TableFile) -> StepRows:
         clock = (file.time_column, config.timezone, step_hours, steps_per_day, config.resample, config.fill)
-        return step_rows(file.path, Reading(file.chosen(common), file.chosen(own), *clock, jax_float()))
+        rows = step_rows(file.path, Reading(file.chosen(common), file.chosen(own), *clock, jax_float()))
+        return rows._replace(told=tuple(f"{file.path}: {text}" for text in rows.told))
 
     used = [file for file in files if file.chosen((*common, *own))] or files[:1]
     rows = read(used[0])

@@ -10,7 +10,8 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.files import wide_tables
-from neomflex_jax.profiles import kept_rows
+from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.profiles import SeriesConfig, Wanted, kept_rows, read_profiles_by_element
 from neomflex_jax.profiles.kept_rows import step_rows
 from neomflex_jax.profiles.step_rows import Reading, read_step_rows
 
@@ -85,6 +86,18 @@ def test_a_table_is_read_once_for_each_way_to_read_it(
     table.fillna(0.5).assign(time=pd.read_csv(path)["time"]).to_csv(path, index=False)
     assert step_rows(path, ways[0]).told == ()
     assert len(read) == 3
+
+
+def test_warnings_name_the_file_that_is_read_not_the_one_that_was_kept(tmp_path: Path, cache: Path) -> None:
+    path = tmp_path / "first.csv"
+    table = write(path, holes=0.1).rename(columns={"a": "Demand", "b": "Solar"})
+    table.assign(time=pd.read_csv(path)["time"]).to_csv(path, index=False)
+    wanted = Wanted(SeriesConfig(fill="interpolate", ignore=("c",)), (), 1.0, 24, "", False)
+    for name in ("first.csv", "second.csv"):
+        file = path if name == "first.csv" else path.rename(tmp_path / name)
+        with pytest.warns(UserWarning, match=rf"{name}: line \d+, column .*: \d+ cells without a number"):
+            read_profiles_by_element(file, wanted, Nodes.one_a_bus([0]))
+    assert len(list(cache.glob("*.npz"))) == 1
 
 
 SPOILT = {
