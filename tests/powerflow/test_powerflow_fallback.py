@@ -66,7 +66,7 @@ def test_one_of_eleven_states_of_a_published_network_is_left_to_newton() -> None
 def test_derivatives_hold_beyond_the_contraction(line: nf.Feeder) -> None:
     with jax.enable_x64(True):
         solver = nf.bind(line, "ac", nf.AcConfig(max_iterations=8), fallback="newton")
-        slope = jax.grad(lambda p: solver(jnp.array([0.0, -p]), jnp.zeros(2)).vm_pu[1])(49.0)
+        slope = jax.jit(jax.grad(lambda p: solver(jnp.array([0.0, -p]), jnp.zeros(2)).vm_pu[1]))(49.0)
     step = 1e-4
     by_hand = np.diff(voltage_by_hand(np.array([49.0 - step, 49.0 + step])))[0] / (2 * step)
     np.testing.assert_allclose(slope, by_hand, rtol=1e-6)
@@ -74,7 +74,8 @@ def test_derivatives_hold_beyond_the_contraction(line: nf.Feeder) -> None:
 
 def test_an_environment_records_what_the_fallback_found() -> None:
     env = nf.make("neom33", fallback="newton", step_hours=0.5)
-    _, timestep = env.step(env.reset(jax.random.key(0))[0], jnp.zeros((env.n_agents, env.action_size)))
+    state, _ = env.reset(jax.random.key(0))
+    _, timestep = jax.jit(env.step)(state, jnp.zeros((env.n_agents, env.action_size)))
     assert not timestep.info["by_fallback"]
     assert env.scenario.hash() != nf.load_scenario("neom33").hash()
 
