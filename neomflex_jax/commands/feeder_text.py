@@ -121,7 +121,7 @@ def conversion(net: PandapowerNet, feeder: Feeder) -> Rows:
         "line": f"{feeder.topology.n_branch - int(n_transformers)} branches that are no transformer",
         "trafo": f"{n_transformers} branches",
         "impedance": "a branch each",
-        "trafo3w": "a branch between every two closed windings, and shunts",
+        "trafo3w": "a branch between every two closed windings, rated as the one at its end, and shunts",
         **dict.fromkeys(("sgen", "storage", "motor", "asymmetric_load", "asymmetric_sgen"), "in the load"),
         "ward": "in the load and the shunts",
         "load": f"{short(feeder.load_p_mw.sum())} MW, {short(feeder.load_q_mvar.sum())} Mvar in all",

@@ -13,7 +13,7 @@ from neomflex_jax.scenario import Scenario
 MOST_NAMED = 6
 HOW_TO_RATE = (
     "give their ratings in kA, max_i_ka of net.line or of the feeder folder's branches.csv (of transformers sn_mva of "
-    "net.trafo)"
+    "net.trafo, sn_hv_mva and the like of net.trafo3w)"
 )
 
 

@@ -9,7 +9,15 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import FeederColumns, Numbers
-from neomflex_jax.grid.parts import Charging, HeldVoltages, Shunts, Transformers, VoltageDependence, summarise_labels
+from neomflex_jax.grid.parts import (
+    Charging,
+    HeldVoltages,
+    Shunts,
+    Transformers,
+    VoltageDependence,
+    Windings,
+    summarise_labels,
+)
 from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.loose_types import Keywords
 
@@ -52,6 +60,7 @@ def _fields(given: FeederColumns) -> Keywords:
         "name": given.name,
         "charging": _charging(branch, given),
         "transformers": transformers,
+        "windings": _windings(branch, topology, given),
         "shunts": _shunts(bus, given),
         "held": _held(where, labels, given),
         "voltage_dependence": _voltage_dependence(bus, given),
@@ -185,6 +194,32 @@ def _transformers(branch: _Rows, given: FeederColumns, level_ratio: np.ndarray) 
     branch.refuse(rated <= 0, "rated_ratio", rated, "it must be above 0")
     is_any = two_levels.any() or (off_nominal != 1).any() or shift.any() or (rated != 1).any()
     return Transformers(off_nominal, shift, rated) if is_any else None
+
+
+def _windings(branch: _Rows, topology: Topology, given: FeederColumns) -> Windings | None:
+    """Find, for every branch of a three-winding transformer, the one that begins where it ends."""
+    if not given.windings:
+        return None
+    parts = Counter(one.transformer for one in given.windings)
+    begins = {(one.transformer, topology.from_bus[one.branch]): one.branch for one in given.windings}
+    following = []
+    for one in given.windings:
+        name, values = branch.rows[one.branch], (one.from_g_us, one.from_b_us, one.to_g_us, one.to_b_us)
+        if not np.isfinite(values).all():
+            raise InputError(f"{branch.where}: the ends of {name} have an admittance that is not finite")
+        found = -1 if one.transformer is None else begins.get((one.transformer, topology.to_bus[one.branch]))
+        if found is None or (found >= 0 and parts[one.transformer] != 3):
+            raise InputError(
+                f"{branch.where}: {name} is one of {parts[one.transformer]} branches of transformer {one.transformer}; "
+                "three windings have three, each of which begins where another ends"
+            )
+        following.append(found)
+    admittances = ("from_g_us", "from_b_us", "to_g_us", "to_b_us")
+    return Windings(
+        **{name: np.array([getattr(one, name) for one in given.windings], float) for name in admittances},
+        branch=tuple(one.branch for one in given.windings),
+        next_branch=tuple(following),
+    )
 
 
 def _shunts(bus: _Rows, given: FeederColumns) -> Shunts | None:

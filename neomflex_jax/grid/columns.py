@@ -25,6 +25,17 @@ class Held(NamedTuple):
     q_max_mvar: float = float("nan")
 
 
+class WindingEnds(NamedTuple):
+    """What the ends of a rated branch carry beyond it: see `grid.parts.Windings`."""
+
+    branch: int  # row of the branch
+    transformer: int | None = None  # of three windings: the same number for all of its branches
+    from_g_us: float = 0.0
+    from_b_us: float = 0.0
+    to_g_us: float = 0.0
+    to_b_us: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FeederColumns:
     """Columns of a feeder, in the two-port and the signs of `grid.feeder`.
@@ -51,6 +62,7 @@ class FeederColumns:
     ratio: Numbers | None = None
     shift_degree: Numbers | None = None
     rated_ratio: Numbers | None = None
+    windings: Sequence[WindingEnds] = ()
     shunt_p_mw: Numbers | None = None
     shunt_q_mvar: Numbers | None = None
     p_current_share: Numbers | None = None  # shares of a bus's load that follow the voltage, and its square

@@ -1,6 +1,6 @@
 """A balanced distribution feeder in physical units: radial or meshed, of one voltage level or several.
 
-Every branch, a line or a two-winding transformer, is the same two-port::
+Every branch (a line, a two-winding transformer, or one between two of three windings) is the same two-port::
 
     from --( ratio e^{j shift} : 1 )--+--[ r + jx ]--+-- to
                                     y/2              y/2
@@ -25,7 +25,6 @@ injections, and the slack's powers of a result are the sums over all external gr
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +48,8 @@ from neomflex_jax.grid.parts import (
     Shunts,
     Transformers,
     VoltageDependence,
+    Windings,
+    branch_names,
     summarise_labels,
 )
 from neomflex_jax.grid.topology import Topology
@@ -72,6 +73,7 @@ class Feeder:
     name: str = field(metadata=STATIC)
     charging: Charging | None = None
     transformers: Transformers | None = None
+    windings: Windings | None = None
     shunts: Shunts | None = None
     held: HeldVoltages | None = None  # beside the slack's
     voltage_dependence: VoltageDependence | None = None
@@ -180,12 +182,7 @@ class Feeder:
     def branch_names(self) -> tuple[str, ...]:
         """Names of the branches by their buses' labels, ``from-to``; the second of parallel ones ends in ``(2)``."""
         ends = zip(self.topology.from_bus, self.topology.to_bus, strict=True)
-        names = [f"{self.bus_labels[start]}-{self.bus_labels[end]}" for start, end in ends]
-        seen: Counter[str] = Counter()
-        for row, name in enumerate(names):
-            seen[name] += 1
-            names[row] = name if seen[name] == 1 else f"{name} ({seen[name]})"
-        return tuple(names)
+        return branch_names((self.bus_labels[start], self.bus_labels[end]) for start, end in ends)
 
     @property
     def to_bus_labels(self) -> tuple[int, ...]:

@@ -8,6 +8,8 @@ have ``r_ohm`` below 0. ``elements.csv``, optional: ``element,index,name,bus,typ
 sum of, `element` being load, sgen or storage and generation below 0. ``held_voltages.csv``, optional: ``bus,vm_pu,p_mw,
 va_degree[,q_min_mvar,q_max_mvar]``, buses beside the slack whose voltage is held, by a generator that produces ``p_mw``
 where ``va_degree`` is empty, else by a further external grid of that angle; an empty limit of q is none.
+``windings.csv``, optional: ``branch,transformer,from_g_us,from_b_us,to_g_us,to_b_us``, what the ends of a branch
+carry beyond it, by its name; the three branches of a three-winding transformer have one number.
 ``feeder.toml``, optional: ``slack_bus`` (default: the first row), ``slack_vm_pu`` (1.0), and what the loads hold of
 generators and storages (``own_generators``, ``own_generation_mw``, ``own_storages``, ``own_storage_mw``).
 
@@ -26,17 +28,18 @@ from neomflex_jax.errors import MOST_SHOWN, InputError, short_path, shown, unkno
 from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.tables import integers, numbers, read_table
 from neomflex_jax.files.toml_lines import read_toml
-from neomflex_jax.grid.columns import FeederColumns, Held
+from neomflex_jax.grid.columns import FeederColumns, Held, WindingEnds
 from neomflex_jax.grid.elements import NO_ELEMENTS, TABLES, Element, Elements
-from neomflex_jax.grid.parts import OwnDevices
+from neomflex_jax.grid.parts import OwnDevices, branch_names
 from neomflex_jax.loose_types import Keywords
 
 BUSES, BRANCHES, ELEMENTS, SETTINGS = "buses.csv", "branches.csv", "elements.csv", "feeder.toml"
-HELD = "held_voltages.csv"
+HELD, WINDINGS = "held_voltages.csv", "windings.csv"
 BUS_COLUMNS = ("bus", "vn_kv", "p_mw", "q_mvar")
 ELEMENT_COLUMNS = ("element", "index", "name", "bus", "type", "p_mw", "q_mvar")
 HELD_COLUMNS = ("bus", "vm_pu", "p_mw", "va_degree")
 HELD_LIMITS = ("q_min_mvar", "q_max_mvar")
+WINDING_COLUMNS = ("branch", "transformer", "from_g_us", "from_b_us", "to_g_us", "to_b_us")
 BRANCH_COLUMNS = ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service")
 SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
 SHARE_COLUMNS = tuple(f"{power}_{part}_share" for power in "pq" for part in ("current", "impedance"))
@@ -57,13 +60,13 @@ def read_columns(folder: Path) -> FeederColumns:
     settings = _read_settings(folder / SETTINGS)
     buses = _Table(folder / BUSES, BUS_COLUMNS, (*SHUNT_COLUMNS, *SHARE_COLUMNS))
     branches = _Table(folder / BRANCHES, BRANCH_COLUMNS, BRANCH_OPTIONS)
-    ends = zip(branches.integers("from_bus"), branches.integers("to_bus"), strict=True)
+    ends = list(zip(branches.integers("from_bus"), branches.integers("to_bus"), strict=True))
     columns: Keywords = {
         "bus_labels": buses.integers("bus"),
         "vn_kv": buses.numbers("vn_kv"),
         "load_p_mw": buses.numbers("p_mw"),
         "load_q_mvar": buses.numbers("q_mvar"),
-        "branches": list(ends),
+        "branches": ends,
         "r_ohm": branches.numbers("r_ohm"),
         "x_ohm": branches.numbers("x_ohm"),
         "in_service": [value != 0 for value in branches.integers("in_service")],
@@ -84,6 +87,7 @@ def read_columns(folder: Path) -> FeederColumns:
         own_devices=OwnDevices(**own),
         elements=_read_elements(folder / ELEMENTS, columns),
         held=_read_held(folder / HELD),
+        windings=_read_windings(folder / WINDINGS, branch_names(ends)),
         source=str(folder),
         **columns,
     )
@@ -127,6 +131,25 @@ def _read_held(path: Path) -> list[Held]:
     values = (each.tolist() for each in (vm_pu, p_mw, va_degree, q_min, q_max))
     rows = zip(table.integers("bus"), *values, strict=True)
     return [Held(bus, vm, p, None if np.isnan(va) else va, low, high) for bus, vm, p, va, low, high in rows]
+
+
+def _read_windings(path: Path, names: tuple[str, ...]) -> list[WindingEnds]:
+    """Read what ends of branches carry beyond them; nothing without the file. `names` are those of all branches."""
+    if not is_there(path):
+        return []
+    table = _Table(path, WINDING_COLUMNS, ())
+    rows = {name: row for row, name in enumerate(names)}
+    transformers = table.numbers_or_empty("transformer")
+    assert transformers is not None  # a required column
+    admittances = zip(*(table.numbers(name).tolist() for name in WINDING_COLUMNS[2:]), strict=True)
+    found = []
+    for line, name, number, values in zip(
+        table.rows.index, table.rows["branch"].str.strip(), transformers.tolist(), admittances, strict=True
+    ):
+        if name not in rows:
+            raise InputError(f"{path}: line {line}: branch {shown(name)} is none of {BRANCHES}")
+        found.append(WindingEnds(rows[name], None if np.isnan(number) else int(number), *values))
+    return found
 
 
 class _Table:

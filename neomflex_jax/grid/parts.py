@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -41,6 +42,25 @@ class Transformers:
     def present(self) -> np.ndarray:
         """Which branches are a transformer, (n_branch,), outside of a transformation."""
         return (self.ratio != 1) | (self.shift_degree != 0) | (self.rated_ratio != 1)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Windings:
+    """Rated branches whose ends carry more than the branch does, one entry each.
+
+    A transformer of three windings is a branch between every two, each rated as the winding at its `to` end: this
+    carries what the two branches that meet there do. Part of a transformer's iron may be a shunt of a bus.
+    """
+
+    from_g_us: HostArray  # (n_winding,) what the shunts of the from end's bus hold of the transformer, at its vn_kv
+    from_b_us: HostArray
+    to_g_us: HostArray  # (n_winding,) the same of the to end
+    to_b_us: HostArray
+    branch: tuple[int, ...] = field(metadata=STATIC)
+    next_branch: tuple[int, ...] = field(metadata=STATIC)  # that begins at the winding at the to end; -1: none does
+
+    __repr__ = one_line
 
 
 @jax.tree_util.register_dataclass
@@ -105,6 +125,17 @@ class OwnDevices:
 
 
 NO_DEVICES = OwnDevices()
+
+
+def branch_names(ends: Iterable[tuple[int, int]]) -> tuple[str, ...]:
+    """Names of branches by their buses' labels, ``from-to``; the second of parallel ones ends in ``(2)``."""
+    seen: Counter[tuple[int, int]] = Counter()
+    names = []
+    for start, end in ends:
+        seen[start, end] += 1
+        count = seen[start, end]
+        names.append(f"{start}-{end}" if count == 1 else f"{start}-{end} ({count})")
+    return tuple(names)
 
 
 def summarise_labels(labels: Sequence[int], most: int = 12) -> str:

@@ -17,9 +17,9 @@ from neomflex_jax.folders.results import NEW, beside, swap_in
 from neomflex_jax.grid import from_csv as files
 from neomflex_jax.grid.checks import SLIGHTLY
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.grid.parts import HostArray
+from neomflex_jax.grid.parts import HostArray, Windings
 
-FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.HELD, files.SETTINGS)
+FILES = (files.BUSES, files.BRANCHES, files.ELEMENTS, files.HELD, files.WINDINGS, files.SETTINGS)
 
 
 def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
@@ -52,6 +52,8 @@ def write_feeder(feeder: Feeder, folder: str | Path) -> Path:
             _write_table(new / files.ELEMENTS, _element_columns(feeder))
         if feeder.held is not None:
             _write_table(new / files.HELD, _held_columns(feeder))
+        if feeder.windings is not None:
+            _write_table(new / files.WINDINGS, _winding_columns(feeder, feeder.windings))
         write_whole(new / files.SETTINGS, settings)
         swap_in(new, folder, (files.BUSES,), FILES)  # without its buses it is no feeder: never half of another
     return folder
@@ -85,6 +87,14 @@ def _held_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     if held.q_min_mvar is not None and held.q_max_mvar is not None:
         columns |= zip(files.HELD_LIMITS, (held.q_min_mvar, held.q_max_mvar), strict=True)
     return columns
+
+
+def _winding_columns(feeder: Feeder, windings: Windings) -> dict[str, Sequence[float | str]]:
+    """A transformer's three branches go by the place of the first of them among all branches."""
+    names, following = feeder.branch_names, dict(zip(windings.branch, windings.next_branch, strict=True))
+    numbers = ["" if after < 0 else min(branch, after, following[after]) for branch, after in following.items()]
+    columns: dict[str, Sequence[float | str]] = {"branch": [names[row] for row in windings.branch]}
+    return columns | {"transformer": numbers} | {name: getattr(windings, name) for name in files.WINDING_COLUMNS[2:]}
 
 
 def _branch_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:

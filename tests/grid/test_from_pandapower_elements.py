@@ -175,4 +175,5 @@ def test_the_star_of_three_windings_is_no_bus_of_the_feeder() -> None:
     feeder = convert(net)
     assert feeder.bus_labels == tuple(sorted(net.bus.index))
     assert feeder.topology.n_branch == len(net.line) + len(net.trafo) + 3
-    assert np.isnan(feeder.max_i_ka[-3:]).all()
+    rated_ka = [0.5 / 6.0, 0.3 / 0.7, 0.8 / 20.5]  # of the windings at mv, lv, hv, where the branches end
+    np.testing.assert_allclose(feeder.max_i_ka[-3:], np.array(rated_ka) / np.sqrt(3))

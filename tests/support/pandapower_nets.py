@@ -113,6 +113,23 @@ def tap_table(net: Any) -> None:
     net.trafo[["tap_dependency_table", "id_characteristic_table", "tap_pos"]] = True, 0, 2
 
 
+def three_winding_net(**values: Any) -> Any:
+    """A three-winding transformer from bus 0 to a load at bus 1, and to bus 2 with a load and a line to bus 3."""
+    net = pp.create_empty_network()
+    for vn_kv in (110.0, 20.0, 10.0, 10.0):
+        pp.create_bus(net, vn_kv)
+    pp.create_ext_grid(net, 0, 1.02)
+    plate = {"vn_hv_kv": 112.0, "vn_mv_kv": 20.5, "vn_lv_kv": 10.2, "sn_hv_mva": 63.0, "sn_mv_mva": 25.0}
+    plate |= {"sn_lv_mva": 38.0, "vk_hv_percent": 10.4, "vk_mv_percent": 10.0, "vk_lv_percent": 10.2}
+    plate |= {"vkr_hv_percent": 0.28, "vkr_mv_percent": 0.32, "vkr_lv_percent": 0.35, "pfe_kw": 350.0}
+    plate |= {"i0_percent": 0.89, "shift_mv_degree": 30.0, "shift_lv_degree": 150.0}
+    pp.create_transformer3w_from_parameters(net, 0, 1, 2, **(plate | values))
+    pp.create_line_from_parameters(net, 2, 3, 1.0, 0.05, 0.1, 200.0, 1.0)
+    for bus, p_mw, q_mvar in ((1, 18.0, 6.0), (2, 20.0, 7.0), (3, 5.0, -2.0)):
+        pp.create_load(net, bus, p_mw, q_mvar)
+    return net
+
+
 def set_in(table: str, row: int = 0, **values: Any) -> Callable[[Any], None]:
     """Set columns of one row of the table."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandapower.networks
 import pandas as pd
 import pytest
+from pandapower_nets import three_winding_net
 
 import neomflex_jax as nf
 from neomflex_jax.environment import evaluation_environment
@@ -19,6 +20,7 @@ from neomflex_jax.plots import draw_figure
 from validation import Replay, compare, replay, tolerances_for, validate
 from validation.recompute.record import record_of
 from validation.referee.pandapower_net import build_net
+from validation.referee.prepared import step_solver
 from validation.report.stored_report import read_report
 from validation.verdict.criteria import judge
 from validation.verdict.headline import headline
@@ -164,3 +166,62 @@ def test_loadings_are_saved_tabled_and_drawn(run: Trajectory, tmp_path: Path) ->
 def test_the_figure_says_that_nothing_is_limited(run: Trajectory) -> None:
     with pytest.raises(nf.InputError, match=r"no column loading_branch_<from>-<to>_percent: the scenario limits no"):
         draw_figure("loading", pd.DataFrame({"run": ["controlled"], "day": [0], "step": [0], "step_hours": [0.5]}))
+
+
+WINDINGS = """name = "windings"
+feeder = "{feeder}"
+profiles = "{profiles}"
+evaluation_profiles = "{profiles}"
+territories = [{{ agent = "west", buses = [0, 1] }}, {{ agent = "east", buses = [2, 3] }}]
+batteries = [{{ bus = 3, capacity_mwh = 20.0, power_mw = 5.0 }}]
+pv_inverters = [{{ bus = 1, p_max_mw = 15.0, s_mva = 16.0 }}]
+[loading]
+loading_soft_percent = 50.0
+loading_hard_percent = 90.0
+loading_observed = true
+"""
+
+
+@pytest.fixture(scope="module")
+def windings(tmp_path_factory: pytest.TempPathFactory, three_days: Path) -> Trajectory:
+    """A day behind a three-winding transformer, its loadings limited."""
+    folder = tmp_path_factory.mktemp("windings")
+    net = three_winding_net()
+    net.line["max_i_ka"] = np.nan
+    write_feeder(nf.Feeder.from_pandapower(net), folder / "feeder")
+    (folder / "s.toml").write_text(WINDINGS.format(feeder=folder / "feeder", profiles=three_days), encoding="utf-8")
+    env = evaluation_environment(nf.make(folder / "s.toml"))
+    shape = (env.n_agents, env.action_size)
+    return record(env, jax.tree_util.Partial(lambda observation: jnp.full(shape, ACTION)), "controlled", 1)
+
+
+def test_loadings_of_windings_are_those_of_the_users_own_net(windings: Trajectory) -> None:
+    assert windings.branches == ("0-1", "1-2", "2-0")
+    net = three_winding_net()
+    net.load.drop(net.load.index, inplace=True)
+    loads = [pandapower.create_load(net, bus, 0.0) for bus in range(4)]
+    for step in (0, 24, 40):
+        net.load.loc[loads, "p_mw"] = -windings.p_injection_mw[step].astype(float)
+        net.load.loc[loads, "q_mvar"] = -windings.q_injection_mvar[step].astype(float)
+        pandapower.runpp(net, tolerance_mva=1e-9, init="dc")
+        theirs = net.res_trafo3w["loading_percent"].item()
+        assert windings.branch_loading_percent[step].max() == pytest.approx(theirs, abs=1e-3)
+
+
+def test_the_referee_judges_windings_in_open_and_closed_loop(windings: Trajectory, tmp_path: Path) -> None:
+    policy = {"controlled": lambda seen: {agent: np.full(1, ACTION) for agent in ("west", "east")}}
+    judged = validate([windings], tmp_path / "report", policies=policy).runs[0]
+    assert judged.metrics.loading is not None and judged.metrics.loading.error.max_abs < 1e-3
+    assert judged.metrics.loading.n_branches == 3 and judged.metrics.loading.max_percent > 50
+    assert judged.record_verdict == "PASS"
+    assert judged.closed_loop is not None and judged.closed_loop["cost_gap_share"] < 1e-5
+    spoilt = dataclasses.replace(windings, branch_loading_percent=windings.branch_loading_percent * np.float32(0.9))
+    assert "loading_error_max_percent" in failed(spoilt, replay(windings))
+
+
+def test_prepared_matrices_have_the_currents_of_windings(windings: Trajectory) -> None:
+    one = record_of(windings)
+    solver = step_solver(windings.scenario, one.feeder)
+    assert solver.prepared is not None
+    step = one.set_points.rows(slice(24, 25))
+    np.testing.assert_allclose(solver.solve(step)["branch_i_ka"], solver.by_runpp(step)["branch_i_ka"], atol=1e-9)

@@ -30,6 +30,7 @@ from validation.referee.feeder_net import net_from_feeder, runpp_needs, shares_i
 from validation.referee.grid_settings import SetRows, add_settings
 from validation.referee.net_agreement import check_agreement, rows_of_branches
 from validation.referee.supply import Supply, supply_of
+from validation.referee.windings import end_currents_ka, with_windings
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -86,7 +87,7 @@ class PandapowerNet:
     feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
     sets: tuple[SetRows, ...]  # positions of tap changers and shunts
     needs: Keywords  # options of runpp that this grid needs
-    feeder: Feeder | None = None  # needed where loads follow the voltage
+    feeder: Feeder | None = None  # needed where loads follow the voltage, and for the currents of windings
 
     __repr__ = one_line
 
@@ -137,7 +138,20 @@ class PandapowerNet:
             closed_ka = np.where(net[table]["in_service"].to_numpy(bool), found_ka, 0.0)
             here = rows >= 0
             current_ka[:, here] = closed_ka.reshape(self.n_copies, -1)[:, rows[here]]
-        return current_ka
+        return self._with_windings(current_ka)
+
+    def _with_windings(self, branch_i_ka: np.ndarray) -> np.ndarray:
+        net, feeder = self.net, self.feeder
+        if feeder is None or feeder.windings is None:
+            return branch_i_ka
+        from_ka, to_ka = (np.zeros_like(branch_i_ka, complex) for _ in range(2))
+        for table, rows in (("line", self.line_rows), ("trafo", self.trafo_rows)):
+            here = rows >= 0
+            for currents_ka, found_ka in zip((from_ka, to_ka), end_currents_ka(net, table), strict=True):
+                currents_ka[:, here] = found_ka.reshape(self.n_copies, -1)[:, rows[here]]
+        voltages = net.res_bus["vm_pu"] * np.exp(1j * np.deg2rad(net.res_bus["va_degree"])) * net.bus["vn_kv"]
+        v_kv = voltages.reindex(net.bus.index).to_numpy()[self.bus_rows]
+        return with_windings(branch_i_ka, feeder, from_ka, to_ka, v_kv)
 
 
 def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:

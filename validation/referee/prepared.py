@@ -23,6 +23,7 @@ from validation.recompute.twins import feed_ins_of
 from validation.referee.pandapower_net import PandapowerNet, build_net
 from validation.referee.prepared_held import HeldBuses, held_voltages
 from validation.referee.runpp import OK, RUNPP_OPTIONS, Solved, solve, solve_stubbornly
+from validation.referee.windings import rated_ratio, with_windings
 
 MOST_SWEEPS = 60
 BASE_KV, BR_STATUS = 9, 10  # columns of pandapower's tables of buses and branches (pypower/idx_bus.py, idx_brch.py)
@@ -128,6 +129,14 @@ class StepSolver:
         from_end, to_end = u[prepared.start] * np.conj(from_i), u[prepared.end] * np.conj(to_i)
         larger_ka = np.maximum(np.abs(from_i) * prepared.from_ka, np.abs(to_i) * prepared.to_ka)
         row = prepared.closed_row
+        branch_i_ka = np.where(row >= 0, larger_ka[row], 0.0)[None]
+        if self.feeder.windings is not None:
+            from_ka, to_ka = (
+                np.where(row >= 0, (current * scale)[row], 0.0)[None]
+                for current, scale in ((from_i, prepared.from_ka), (to_i, prepared.to_ka))
+            )
+            v_kv = (u * np.asarray(self.feeder.vn_kv, float))[None]
+            branch_i_ka = with_windings(branch_i_ka, self.feeder, from_ka / rated_ratio(self.feeder), to_ka, v_kv)
         slack = prepared.slack
         drawn = (prepared.slack_u * np.conj((prepared.y_bus[slack] @ u)[0]) - s[slack]) * prepared.s_base_mva
         delivered = {}
@@ -140,7 +149,7 @@ class StepSolver:
             "loss_mw": np.array([(from_end + to_end).real.sum() * prepared.s_base_mva]),
             "slack_p_mw": np.array([drawn.real]),
             "slack_q_mvar": np.array([drawn.imag]),
-            "branch_i_ka": np.where(row >= 0, larger_ka[row], 0.0)[None],
+            "branch_i_ka": branch_i_ka,
             "status": np.array([OK], "<U16"),
             "attempts": np.ones(1, int),
         }

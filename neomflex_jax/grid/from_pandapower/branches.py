@@ -46,6 +46,7 @@ class Branch:
     stated: str = ""  # what the net says of it: the columns that its impedance and ratio come from
     is_line: bool = True
     is_equivalent: bool = False  # of something with more than two ends; by itself it may have r below 0
+    windings_of: int | None = None  # number of the three-winding transformer, all closed, that it is one of three of
     from_siemens: complex = 0.0  # what that end has beyond y/2, at the voltage level of the `to` bus
     to_siemens: complex = 0.0
     from_closed: bool = True

@@ -22,6 +22,7 @@ from neomflex_jax.grid.from_pandapower.held import Source, generators_of, held_b
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.impedances import impedance_branches
 from neomflex_jax.grid.from_pandapower.json_file import read_net
+from neomflex_jax.grid.from_pandapower.rated_ends import rated_ends, without_partial_ratings
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.step_tables import step_table
@@ -203,6 +204,7 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         ratio=[branch.ratio for branch in kept],
         shift_degree=[branch.shift_degree for branch in kept],
         rated_ratio=[branch.rated_ratio for branch in kept],
+        windings=rated_ends(kept, grid.vn_kv),
         shunt_p_mw=shunts_mva.real,
         shunt_q_mvar=shunts_mva.imag,
         p_current_share=shares.get("p_current_share"),
@@ -262,7 +264,7 @@ def _sort_branches(grid: _Grid, of_bus: dict[int, int], shunts_mva: np.ndarray) 
             shunts_mva[a] += hanging / branch.ratio**2
         elif live_to and not branch.from_closed:
             shunts_mva[b] += _at_1_pu(branch.hanging_siemens(), grid.vn_kv[branch.to_bus])
-    return kept, shunts_mva
+    return without_partial_ratings(kept), shunts_mva
 
 
 def _at_1_pu(y_siemens: complex, vn_kv: float) -> complex:

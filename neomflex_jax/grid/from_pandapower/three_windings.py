@@ -8,9 +8,11 @@ half of its magnetising branch at either end, both seen from the star, and y_0 w
     y_ij = y_i y_j / (sum of all y + y_0)        between terminals i and j
     s_i + y_i y_0 / (sum of all y + y_0)         across terminal i, a shunt there
 
-A leg with an open switch at its terminal adds what it draws to y_0, one at a bus out of service nothing. The pairs have
-no ratings: what a winding carries is the sum of two of them. Per unit on 1 MVA and the buses' `vn_kv`, the star's that
-of `hv_bus`. Source: pandapower 3.5, build_branch.py, `_trafo_df_from_trafo3w`.
+A leg with an open switch at its terminal adds what it draws to y_0, one at a bus out of service nothing. Of three
+branches each is rated as the winding at its `to` end, ``sn / (sqrt(3) vn)`` of that winding, and what this carries is
+the sum of the two that meet there and of the shunt; a branch alone, between two closed windings, is rated at both ends.
+Per unit on 1 MVA and the buses' `vn_kv`, the star's that of `hv_bus`. Source: pandapower 3.5, build_branch.py,
+`_trafo_df_from_trafo3w`, and results_branch.py, `_get_trafo3w_results`.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.from_pandapower.branches import Branch, open_switches, stated
+from neomflex_jax.grid.from_pandapower.branches import Branch, loading_limits, open_switches, stated
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.step_tables import StepTable
 from neomflex_jax.grid.from_pandapower.transformers import (
@@ -56,6 +58,7 @@ class Leg:
     bus: int  # the net's own bus number
     vn_kv: float  # of that bus
     rated_kv: float
+    rated_ka: float
     ratio: float  # the terminal's voltage over what the star sees of it, pu
     shift_degree: float
     series: complex  # admittance, pu
@@ -117,6 +120,7 @@ def _plates(rows: Rows, table: StepTable) -> dict[str, np.ndarray]:
     plates |= {"pfe_kw": pfe_kw, "i0_percent": rows.numbers("i0_percent")}
     loss_sides = np.array([side or "hv" for side in rows.texts("loss_side")], object)
     plates |= {f"iron_{side}": (loss_sides == side).astype(float) for side in WINDINGS}
+    plates["max_loading_percent"] = loading_limits(rows)
     return plates | {f"shift_{side}": rows.numbers(f"shift_{side}_degree", absent=0.0) for side in ("mv", "lv")}
 
 
@@ -192,6 +196,7 @@ def _leg(
         bus=bus,
         vn_kv=levels[1],
         rated_kv=plate[f"vn_{side}_kv"],
+        rated_ka=plate[f"sn_{side}_mva"] / (math.sqrt(3) * plate[f"vn_{side}_kv"]),
         ratio=port.ratio if toward_star else 1 / port.ratio,
         shift_degree=port.shift_degree if toward_star else -port.shift_degree,
         series=1 / (port.z_ohm * base_siemens) / seen,
@@ -215,6 +220,8 @@ def _between_terminals(legs: list[Leg], number: int, title: str, plate: dict[str
         "stated": said,
         "is_line": False,
         "is_equivalent": True,
+        "max_loading_percent": plate["max_loading_percent"],
+        "windings_of": number if len(closed) == 3 else None,
     }
     if len(closed) == 1:
         leg = closed[0]
@@ -230,7 +237,8 @@ def _between_terminals(legs: list[Leg], number: int, title: str, plate: dict[str
             z_ohm=total / (start.series * end.series) / at_end,
             ratio=start.ratio / end.ratio,
             shift_degree=start.shift_degree - end.shift_degree,
-            rated_ratio=start.rated_kv / end.rated_kv,
+            rated_ratio=start.rated_kv / end.rated_kv if len(pairs) == 3 else end.rated_ka / start.rated_ka,
+            max_i_ka=end.rated_ka,
             from_siemens=across[start.side] * at_end,
             to_siemens=across[end.side] * at_end if len(pairs) == 1 else 0j,
             **common,

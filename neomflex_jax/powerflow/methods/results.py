@@ -126,14 +126,27 @@ def branch_currents(grid: PerUnitFeeder, ur: Array, ui: Array, jr: Array, ji: Ar
     """
     if grid.charging is None:
         factor = 1.0 if grid.from_current is None else jnp.maximum(1.0, grid.from_current)
-        return root(jr**2 + ji**2) * factor
-    g, b = grid.charging
-    fr, fi, tr, ti = _branch_voltages(grid, ur, ui)
-    from_end = root((jr + g * fr - b * fi) ** 2 + (ji + g * fi + b * fr) ** 2)
-    to_end = root((jr - g * tr + b * ti) ** 2 + (ji - g * ti - b * tr) ** 2)
-    if grid.from_current is not None:
-        from_end = from_end * grid.from_current
-    return jnp.maximum(from_end, to_end)
+        ends, larger = ((jr, ji), (jr, ji)), root(jr**2 + ji**2) * factor
+    else:
+        g, b = grid.charging
+        fr, fi, tr, ti = _branch_voltages(grid, ur, ui)
+        from_end = jr + g * fr - b * fi, ji + g * fi + b * fr
+        to_end = jr - g * tr + b * ti, ji - g * ti - b * tr
+        ends, larger = (from_end, to_end), _larger(grid.from_current, from_end, to_end)
+    if grid.rated_ends is None:
+        return larger
+    start, end = np.array(grid.topology.from_bus), np.array(grid.topology.to_bus)
+    u, rows = jax.lax.complex(ur, ui), np.array(grid.rated_ends.branch)
+    ratio = jnp.ones_like(jr) + 0j if grid.from_ratio is None else jax.lax.complex(*grid.from_ratio)
+    carried = grid.rated_ends.currents((u[start], u[end]), ratio, *(jax.lax.complex(*part) for part in ends))
+    from_current = None if grid.from_current is None else grid.from_current[rows]
+    return larger.at[rows].set(_larger(from_current, *((part.real, part.imag) for part in carried)))
+
+
+def _larger(from_current: Array | None, from_end: tuple[Array, Array], to_end: tuple[Array, Array]) -> Array:
+    """Magnitude of the larger of both ends' currents, real and imaginary part each; the from end's by its rating."""
+    at_from, at_to = (root(real**2 + imaginary**2) for real, imaginary in (from_end, to_end))
+    return jnp.maximum(at_from if from_current is None else at_from * from_current, at_to)
 
 
 def _branch_voltages(grid: PerUnitFeeder, ur: Array, ui: Array) -> tuple[Array, Array, Array, Array]:

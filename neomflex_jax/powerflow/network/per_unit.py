@@ -24,6 +24,7 @@ from neomflex_jax.powerflow.network.held import HeldNetwork, held_network
 from neomflex_jax.powerflow.network.scaling import Pair, Scaled, cartesian, scaled_branches
 from neomflex_jax.powerflow.network.taps import Taps, place_taps
 from neomflex_jax.powerflow.network.tree import TreeNetwork
+from neomflex_jax.powerflow.network.windings import RatedEnds, rated_ends
 
 Polynomial = tuple[HostArray, HostArray, HostArray]  # coefficients of 1, |u| and |u|^2
 
@@ -43,6 +44,7 @@ class PerUnitFeeder:
     scale: Pair | None  # (n_bus,) magnitude of k, and its angle in rad
     from_current: HostArray | None  # (n_branch,) from-end current, as a share of its rating, per to-end current
     slack_vm: HostArray  # ()
+    rated_ends: RatedEnds | None  # that carry more than their branch
     i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
     held: HeldNetwork | None  # where more voltages than the slack's are held
@@ -140,6 +142,7 @@ def per_unit(
         bus_admittance=entered,
         scale=scaled.scale,
         from_current=scaled.from_current,
+        rated_ends=rated_ends(feeder, None if scaled.scale is None else scaled.scale[0]),
         slack_vm=feeder.slack_vm_pu,
         i_base_ka=scaled.i_base_ka,
         max_i_ka=feeder.max_i_ka,
