@@ -37,10 +37,12 @@ def solve_cases(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None 
     """Solve cases, arguments of `PowerFlow`; the result's `fields`, None for all, get a leading axis (n_cases,)."""
     p_injection_mw, q_injection_mvar, setting = cases
     n_cases = p_injection_mw.shape[0]
+    if n_cases == 1 or jax.default_backend() != "cpu":  # nothing to cut
+        return _solve_at_once(solver, cases, fields)
     solver = solver if setting is None else solver.by_products()
     solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
     sizes = solver.piece_sizes(fields)
-    if jax.default_backend() != "cpu" or n_cases <= sizes.uncut_cases:
+    if n_cases <= sizes.uncut_cases:
         return _solve_at_once(solver, cases, fields)
     size = sizes.chunk_cases
     device = getattr(p_injection_mw, "device", None)

@@ -209,8 +209,7 @@ def bind(
         whose limits are kept.
     """
     kind = method_named(method)
-    needed = needs_of(feeder, enforce_q_lims=enforce_q_lims, settings=bool(taps))
-    check_can(kind, needed, f"feeder {feeder.name!r}")
+    check_can(kind, needs_of(feeder, enforce_q_lims=enforce_q_lims, settings=bool(taps)), f"feeder {feeder.name!r}")
     if enforce_q_lims:
         check_steady_generators(feeder)
     if kind.fitted:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -58,8 +57,9 @@ def power_flow(
     fields
         What is needed of the result, `("vm_pu", "converged")` say; the rest is None and is not computed, which for
         large batches more than doubles the speed. None takes all.
-    fallback
-        `newton` hands the cases that `ac` gives up to Newton's method, as in `bind`; a bound method keeps its own.
+    fallback, enforce_q_lims
+        `newton` for the cases that `ac` gives up, and True to keep generators within their limits of reactive power, as
+        in `bind`; a bound method keeps its own.
     sweeps
         False takes matrix products in the place of machine code, as in `bind`, for a bound method too.
     tap_ratio
@@ -68,8 +68,6 @@ def power_flow(
     shunt_mvar
         Reactive power that shunts feed in at 1 pu, ``q = shunt_mvar vm^2``, beside the feeder's own, by bus label,
         shapes (...). `ac` and `newton` alone.
-    enforce_q_lims
-        True keeps generators within their limits of reactive power, as in `bind`; a bound method keeps its own.
     steady_p_mw, steady_q_mvar
         Of the injections, what is constant power where the feeder's loads follow the voltage, devices say; shapes as
         theirs. None: all that is injected at such a bus follows, as in `pandapower.runpp`.
@@ -86,19 +84,16 @@ def power_flow(
         injections; on a branch or bus that there is not, or a method that knows no taps.
     """
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
-    chosen, taps = _checked_fields(fields), dict(tap_ratio or {})
+    chosen, taps, shunts = _checked_fields(fields), dict(tap_ratio or {}), dict(shunt_mvar or {})
     if isinstance(method, PowerFlow):
-        solver, taps = method, in_order_of(method, feeder, taps)
+        solver, taps = _checked_bound(method, feeder, sweeps), in_order_of(method, feeder, taps)
     else:
-        bound = partial(bind, fallback=fallback, sweeps=sweeps, enforce_q_lims=enforce_q_lims)
-        solver = bound(feeder, method, ac_config, taps=tuple(taps))
-    if not sweeps:
-        solver = solver.by_products()
-    if solver.grid.topology != feeder.topology:
-        raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
+        solver = bind(
+            feeder, method, ac_config, fallback=fallback, sweeps=sweeps, taps=tuple(taps), enforce_q_lims=enforce_q_lims
+        )
     # one quick pass beside the solving; in a trace it has no value
     total = _total([values for values in (p, q) if not isinstance(values, jax.core.Tracer)])
-    setting = labelled_setting(feeder, taps, dict(shunt_mvar or {}), p.shape[:-1], p.dtype)
+    setting = labelled_setting(feeder, taps, shunts, p.shape[:-1], p.dtype)
     setting = with_steady(setting, steady_p_mw, steady_q_mvar, p.shape)
     flow = _solve(solver, (p, q, setting), chosen)
     _check_finite(total, p, q)
@@ -118,9 +113,17 @@ def _solve(
     return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
 
 
+def _checked_bound(method: PowerFlow, feeder: Feeder, sweeps: bool) -> PowerFlow:
+    """Check that a bound method is of this feeder, and return it, by matrix products if it shall not sweep."""
+    if method.grid.topology != feeder.topology:
+        raise InputError(f"the method was bound to another feeder than {feeder.name!r}; calibrate it to this one")
+    return method if sweeps else method.by_products()
+
+
 def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_mvar: ArrayLike) -> tuple[Array, Array]:
     """Check injections and return them in one shape; `power_flow` says what is refused."""
-    p, q = jnp.asarray(p_injection_mw), jnp.asarray(q_injection_mvar)
+    # `asarray` takes its time with arrays that are JAX's already
+    p, q = (x if isinstance(x, Array) else jnp.asarray(x) for x in (p_injection_mw, q_injection_mvar))
     if p.shape != q.shape:
         try:
             p, q = jnp.broadcast_arrays(p, q)
@@ -129,7 +132,7 @@ def _checked_injections(feeder: Feeder, p_injection_mw: ArrayLike, q_injection_m
     if p.ndim == 0 or p.shape[-1] != feeder.n_bus:
         raise InputError(f"injections have shape {p.shape}; the last axis must be n_bus = {feeder.n_bus}")
     for name, values in (("p_injection_mw", p), ("q_injection_mvar", q)):
-        if jnp.iscomplexobj(values):
+        if values.dtype.kind == "c":
             raise InputError(f"{name} is complex; give its real numbers, p and q apart")
     return p, q
 

@@ -131,6 +131,14 @@ def test_leading_axes_come_back(feeder: nf.Feeder, shape: tuple[int, ...], float
         np.testing.assert_array_equal(getattr(flow, name), expected.reshape(getattr(flow, name).shape), err_msg=name)
 
 
+def test_a_case_alone_is_not_asked_how_a_batch_would_be_cut(feeder: nf.Feeder, monkeypatch: pytest.MonkeyPatch) -> None:
+    solver = bind(feeder, "ac")
+    monkeypatch.delattr(PowerFlow, "piece_sizes")  # working them out takes a tenth of such a call
+    assert bool(nf.power_flow(feeder, *injections(feeder, 1), method=solver).converged.all())
+    with pytest.raises(AttributeError, match="piece_sizes"):
+        nf.power_flow(feeder, *injections(feeder, 2), method=solver)
+
+
 def test_a_batch_in_pieces_gives_the_same_bits_every_time(feeder: nf.Feeder, float64: None) -> None:
     p, q = injections(feeder, 3 * CHUNK + 5)
     first, *others = (nf.power_flow(feeder, p, q).vm_pu for _ in range(5))
