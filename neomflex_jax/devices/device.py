@@ -11,24 +11,25 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from jax import Array
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
 from neomflex_jax.devices.planning import Params as Params
 from neomflex_jax.devices.planning import Planning, ReactivePower
 from neomflex_jax.devices.planning import Store as Store
+from neomflex_jax.devices.surroundings import InService as InService
+from neomflex_jax.devices.surroundings import Sessions as Sessions
+from neomflex_jax.devices.surroundings import Surroundings as Surroundings
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Own: TypeAlias = Any  # a device of the kind itself, which no signature here can say of its subclasses
-InService: TypeAlias = Array | bool  # (n_device,) bool; True: all of them, known beforehand
 
 
 class Turn(IntEnum):
@@ -74,25 +75,6 @@ class CostTerm(NamedTuple):
     name: str
     amount: Callable[[Params, Delivery, float, float], Array]  # params, delivery, the term's weight, hours of a step
     priced: Callable[[Own], bool] | None = None  # True for a device that prices the term itself, whatever its weight
-
-
-@dataclass(frozen=True, eq=False)
-class Surroundings:
-    """What a device meets in a step."""
-
-    step_hours: float
-    step: Int[Array, ""]  # of the day
-    demand: Float[Array, ""]  # factor on nominal loads
-    solar: Float[Array, "*n_device"]  # per unit of a rating: one for all, or each device's own
-    price: Float[Array, ""] | None  # per MWh; None without a tariff
-    in_service: InService
-    load: Callable[[], tuple[Array, Array]]  # p and q (n_device,) consumed at its bus by now, in MW and Mvar
-    others_p_mw: Callable[[], Array]  # (n_device,) what kinds of earlier turns feed in at its bus, loads left out
-
-    @property
-    def hour(self) -> Array:
-        """Hours since midnight, ()."""
-        return (self.step * self.step_hours) % 24.0
 
 
 class Delivery(NamedTuple):
@@ -143,6 +125,7 @@ class Device(ABC):
     reactive: ClassVar[ReactivePower | None] = None
     symbol: ClassVar[Symbol | None] = None  # None: a disc under the kind's noun
     drawn: ClassVar[Mapping[str, Lines]] = {}  # by the name of a figure over days, as "soc"
+    unstated: ClassVar[Mapping[str, object]] = {}  # fields that hashes leave out at these values: there were none once
     table_families: ClassVar[tuple[tuple[str, str], ...]] = ()  # what columns of the step table begin and end with
 
     bus: int  # label

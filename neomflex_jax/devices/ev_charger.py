@@ -1,10 +1,11 @@
-"""A charging point for electric vehicles: the same sessions every day, charging that may be held back.
+"""A charging point for electric vehicles, whose charging may be held back: the same sessions every day, or a file's.
 
 While a vehicle is there, ``p = -(1 - b) min(limit, wanted / (eta h))`` and ``wanted' = wanted + eta p h``, with ``p``
 in MW **positive into the grid**, so never above 0, the share ``b`` in 0..1 held back, ``h`` the step in hours, ``eta``
 the efficiency of charging and ``wanted`` in MWh what the battery still lacks; ``q = p tan(acos(power_factor))``. A
 vehicle is there in the steps that lie wholly between arrival and departure; what it lacks when it leaves is *unmet* and
-costs. Uncontrolled, vehicles charge as fast as they can from their arrival on.
+costs. Uncontrolled, vehicles charge as fast as they can from their arrival on. A file's sessions
+(`profiles/sessions.py`) end at midnight at the latest: what goes on is a session of the next day.
 
 The model is the usual one of smart charging, for example J. Hu et al., "Electric vehicle fleet management in smart
 grids: a review", Renewable and Sustainable Energy Reviews 56, 2016. Neglected: charging that slows down as a battery
@@ -30,6 +31,7 @@ from neomflex_jax.devices.device import (
     Device,
     Observable,
     Recorded,
+    Sessions,
     StepColumns,
     Surroundings,
     Turn,
@@ -52,10 +54,34 @@ class EvParams(NamedTuple):
     q_per_p: np.ndarray
 
 
+class Present(NamedTuple):
+    """Who is there in a step, (n_charger,) each."""
+
+    comes: Array  # bool
+    energy_mwh: Array  # wanted by who comes
+    there: Array  # bool
+    power_mw: Array  # most that may be drawn
+    leaves: Array  # bool, at the step's end
+
+
 class EvStore(NamedTuple):
     """What chargers carry from step to step, (n_charger,)."""
 
     wanted_mwh: Array  # by the vehicle that is there
+
+
+def _of_every_day(params: EvParams, around: Surroundings) -> Present:
+    hours, begin = around.step_hours, around.hour
+    there = (params.arrival_hour <= begin) & (begin + hours <= params.departure_hour + EARLY_HOURS)
+    comes = there & (params.arrival_hour > begin - hours)
+    leaves = jnp.any(there & (begin + 2 * hours > params.departure_hour + EARLY_HOURS), axis=1)
+    energy_mwh, power_mw = jnp.sum(comes * params.energy_mwh, axis=1), jnp.sum(there * params.power_mw, axis=1)
+    return Present(jnp.any(comes, axis=1), energy_mwh, jnp.any(there, axis=1), power_mw, leaves)
+
+
+def _of_file(sessions: Sessions) -> Present:
+    comes, there, leaves = sessions.energy_mwh > 0, sessions.power_mw > 0, sessions.ends > 0
+    return Present(comes, sessions.energy_mwh, there, sessions.power_mw, leaves)
 
 
 def _unmet(params: EvParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
@@ -81,19 +107,26 @@ class EvCharger(Device):
     )
     observables: ClassVar = (Observable("wanted at {}", "of the largest session", 0.0, 1.0),)
     costs: ClassVar = (CostTerm("unmet_energy", _unmet, priced=lambda charger: charger.unmet_cost > 0),)
+    unstated: ClassVar = {"largest_mwh": 0.0}
     table_families: ClassVar = (("ev_bus_", "_p_mw"), ("ev_bus_", "_unmet_mwh"), ("ev_bus_", "_wanted_mwh"))
 
     bus: int
-    sessions: tuple[tuple[float, float, float, float], ...]  # hours of arrival and departure, MWh wanted, MW at most
+    sessions: tuple[tuple[float, float, float, float], ...] = ()  # hours of arrival and departure, MWh wanted, MW
     efficiency: float = 1.0  # stored over drawn from the grid
     power_factor: float = 1.0  # of what is drawn, inductive
     unmet_cost: float = 1000.0  # per MWh
+    largest_mwh: float = 0.0  # of the sessions of a file, observed as 1; 0: they are the same every day, stated here
     name: str = ""
 
     def __post_init__(self) -> None:
         device = f"EV charger at bus {self.bus}"
-        if not self.sessions:
-            raise refuse(device, "list at least one [arrival_hour, departure_hour, energy_mwh, power_mw]", sessions=())
+        check_not_negative(device, largest_mwh=self.largest_mwh)
+        if not self.sessions and not self.largest_mwh:
+            listed = "list at least one [arrival_hour, departure_hour, energy_mwh, power_mw]"
+            raise refuse(device, f"{listed}, or have largest_mwh and a file: [profiles] sessions_file", sessions=())
+        if self.sessions and self.largest_mwh:
+            allowed = "be left out where it lists sessions: it is of those of a file"
+            raise refuse(device, allowed, largest_mwh=self.largest_mwh)
         free_from = 0.0
         for arrival, departure, energy_mwh, power_mw in self.sessions:
             if not free_from <= arrival < departure <= 24:
@@ -113,14 +146,14 @@ class EvCharger(Device):
         longest = max((len(charger.sessions) for charger in devices), default=0)
         sessions = np.full((len(devices), longest, 4), [math.inf, -math.inf, 0.0, 0.0])
         for number, charger in enumerate(devices):
-            sessions[number, : len(charger.sessions)] = charger.sessions
+            sessions[number, : len(charger.sessions)] = np.reshape(charger.sessions, (-1, 4))
         arrival, departure, energy_mwh, power_mw = (sessions[:, :, column].copy() for column in range(4))
         return EvParams(
             arrival,
             departure,
             energy_mwh,
             power_mw,
-            largest_mwh=sessions[:, :, 2].max(axis=1, initial=0.0),
+            largest_mwh=np.maximum(sessions[:, :, 2].max(axis=1, initial=0.0), [each.largest_mwh for each in devices]),
             efficiency=np.array([charger.efficiency for charger in devices], float),
             unmet_cost=np.array([charger.unmet_cost for charger in devices], float),
             q_per_p=np.array([math.tan(math.acos(charger.power_factor)) for charger in devices], float),
@@ -129,18 +162,16 @@ class EvCharger(Device):
     @staticmethod
     def step(params: EvParams, requests: Mapping[str, Array], store: EvStore, around: Surroundings) -> Delivery:
         """Charge the vehicles that are there."""
-        hours, begin = around.step_hours, around.hour
-        there = (params.arrival_hour <= begin) & (begin + hours <= params.departure_hour + EARLY_HOURS)
-        comes = there & (params.arrival_hour > begin - hours)
-        leaves = jnp.any(there & (begin + 2 * hours > params.departure_hour + EARLY_HOURS), axis=1)
-        wanted_mwh = jnp.where(jnp.any(comes, axis=1), jnp.sum(comes * params.energy_mwh, axis=1), store.wanted_mwh)
-        wanted_mwh = jnp.where(jnp.any(there, axis=1), wanted_mwh, 0.0)
-        most_mw = jnp.minimum(jnp.sum(there * params.power_mw, axis=1), wanted_mwh / (params.efficiency * hours))
+        now = _of_every_day(params, around) if around.sessions is None else _of_file(around.sessions)
+        hours = around.step_hours
+        wanted_mwh = jnp.where(now.comes, now.energy_mwh, store.wanted_mwh)
+        wanted_mwh = jnp.where(now.there, wanted_mwh, 0.0)
+        most_mw = jnp.minimum(now.power_mw, wanted_mwh / (params.efficiency * hours))
         most_mw = jnp.where(around.in_service, most_mw, 0.0)
         charged_mw = (1.0 - jnp.maximum(-requests["ev_delay"], 0.0)) * most_mw
         lacking_mwh = jnp.maximum(wanted_mwh - params.efficiency * charged_mw * hours, 0.0)
-        unmet_mwh = jnp.where(leaves, lacking_mwh, 0.0)
-        after = EvStore(jnp.where(leaves, 0.0, lacking_mwh))
+        unmet_mwh = jnp.where(now.leaves, lacking_mwh, 0.0)
+        after = EvStore(jnp.where(now.leaves, 0.0, lacking_mwh))
         nothing = jnp.zeros_like(charged_mw)
         q_mvar = None if is_off(params.q_per_p, 0.0, charged_mw) else -charged_mw * params.q_per_p
         recorded = {"ev_p_mw": -charged_mw, "ev_q_mvar": nothing if q_mvar is None else q_mvar}

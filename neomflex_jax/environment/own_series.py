@@ -18,9 +18,11 @@ from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.profiles import (
     Profiles,
     SeriesConfig,
+    SessionDevice,
     SolarDevice,
     Wanted,
     assign,
+    assign_sessions,
     assign_solar,
     check_plain_clock,
     read_profiles,
@@ -29,7 +31,7 @@ from neomflex_jax.profiles import (
 )
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned
 from neomflex_jax.profiles.by_element import element_series
-from neomflex_jax.profiles.config import PLAIN, SOLAR_TABLES
+from neomflex_jax.profiles.config import PLAIN, SESSION_TABLES, SOLAR_TABLES
 from neomflex_jax.profiles.split import Split
 from neomflex_jax.profiles.table import read_columns, read_split
 from neomflex_jax.resources import PROFILES, packaged_profiles
@@ -61,6 +63,27 @@ def solar_devices(scenario: Scenario) -> tuple[SolarDevice, ...]:
     return assign_solar(scenario.series, devices)
 
 
+def session_devices(scenario: Scenario) -> tuple[SessionDevice, ...]:
+    """Return the devices of `SESSION_TABLES` with the chargers of the sessions' file; none without one."""
+    if not scenario.series.sessions_file:
+        return ()
+    (table,) = SESSION_TABLES
+    own = [device for kind in scenario.kinds if kind.table == table for device in scenario.of(kind)]
+    devices = [
+        SessionDevice(
+            index=row,
+            name=device.label,
+            bus=device.bus,
+            title=f"{device.noun} {device.label!r}",
+            efficiency=device.efficiency,
+            largest_mwh=device.largest_mwh,
+            every_day=device.sessions,
+        )
+        for row, device in enumerate(own)
+    ]
+    return assign_sessions(scenario.series, table, devices)
+
+
 def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Profiles:
     """Read a series as the scenario's ``[profiles]`` and the feeder's elements have it, before any variant's factors.
 
@@ -90,6 +113,7 @@ def _wanted(scenario: Scenario, feeder: Feeder) -> Wanted:
         tariff_column=scenario.tariff_column,
         needs_solar=n_suns < n_generating,
         devices=devices,
+        chargers=session_devices(scenario),
     )
 
 

@@ -10,6 +10,7 @@ from neomflex_jax.devices import Kind
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import LARGEST
 from neomflex_jax.files.stored_arrays import Wanted
+from neomflex_jax.profiles.config import SESSION_TABLES
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 
@@ -21,6 +22,7 @@ BY_STEP = (
 )
 LOADING = "branch_loading_percent"  # by limited branch, where there is one
 BY_NODE = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
+SESSIONS = ("session_energy_mwh", "session_power_mw", "session_ends")  # by device, where a file has its sessions
 HELD = ("held_p_mw", "held_q_mvar")  # of feeders that hold voltages beside the slack's
 # where a power flow failed
 MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva", LOADING, *HELD)
@@ -36,6 +38,9 @@ def wanted_arrays(scenario: Scenario, n_node: int, n_limited: int, n_steps: int)
         **dict.fromkeys(BY_AGENT, n_agents),
         **({LOADING: n_limited} if n_limited else {}),
     }
+    if scenario.series.sessions_file:
+        n_device = sum(len(scenario.of(kind)) for kind in scenario.kinds if kind.table in SESSION_TABLES)
+        widths |= dict.fromkeys(SESSIONS, n_device)
     return {
         **{name: Wanted("b", (n_steps,)) for name in FLAGS},
         **{name: Wanted("f", (n_steps,)) for name in BY_STEP},

@@ -1,6 +1,6 @@
 """Demand and solar series, and those of a feeder's own elements."""
 
-from neomflex_jax.profiles.assign import SolarDevice, assign, assign_solar
+from neomflex_jax.profiles.assign import SolarDevice, assign, assign_sessions, assign_solar
 from neomflex_jax.profiles.config import SeriesConfig
 from neomflex_jax.profiles.profiles import (
     Profiles,
@@ -11,14 +11,17 @@ from neomflex_jax.profiles.profiles import (
     resolve_profiles,
 )
 from neomflex_jax.profiles.series_clock import check_plain_clock
+from neomflex_jax.profiles.sessions import SessionDevice
 from neomflex_jax.profiles.table import Wanted
 
 __all__ = [
     "Profiles",
     "SeriesConfig",
+    "SessionDevice",
     "SolarDevice",
     "Wanted",
     "assign",
+    "assign_sessions",
     "assign_solar",
     "check_plain_clock",
     "doubts_of",

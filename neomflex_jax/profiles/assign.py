@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.elements import NOUNS, Element
-from neomflex_jax.profiles.config import SOLAR_TABLES, TABLES, UNITS, SeriesConfig
+from neomflex_jax.profiles.config import SESSION_TABLES, SOLAR_TABLES, TABLES, UNITS, SeriesConfig
+from neomflex_jax.profiles.sessions import SessionDevice
 
 DEMAND, SOLAR, STEADY = "Demand", "Solar", ""  # what elements without a column follow
 
@@ -80,6 +81,23 @@ def assign_solar(config: SeriesConfig, devices: Sequence[SolarDevice]) -> tuple[
         own = [device for device in devices if device.table == table]
         columns |= _columns(table, getattr(config, table), own, f"the scenario has no {noun}")
     return tuple(replace(device, column=columns.get(device)) for device in devices)
+
+
+def assign_sessions(config: SeriesConfig, table: str, devices: Sequence[SessionDevice]) -> tuple[SessionDevice, ...]:
+    """Assign every device of a table the charger of the file whose sessions it has: the one mapped, or of its name.
+
+    Raises
+    ------
+    InputError
+        As `assign`, or if a device with sessions of its own is mapped.
+    """
+    chargers = _columns(table, getattr(config, table), devices, f"the scenario has no {SESSION_TABLES[table]}")
+    for device in devices:
+        if device.every_day and device in chargers:
+            raise InputError(f"[profiles] {table}: {device.title} has sessions of its own; leave them or the line out")
+    return tuple(
+        device if device.every_day else replace(device, charger=chargers.get(device, device.name)) for device in devices
+    )
 
 
 def assign(config: SeriesConfig, elements: Sequence[Element]) -> tuple[Assigned, ...]:

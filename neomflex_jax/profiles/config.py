@@ -14,15 +14,17 @@ UNITS = {"per_unit": None, "MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one; per u
 DEMAND_UNITS = ("per_unit", "per_cent", "MW", "kW", "W")
 TABLES = {"loads": "load", "generators": "sgen", "storages": "storage"}  # of the feeder's elements
 SOLAR_TABLES = {"pv_inverters": "PV inverter"}  # of the scenario's devices, those that follow the sun
+SESSION_TABLES = {"ev_chargers": "EV charger"}  # those at which vehicles charge
+LATER = ("demand_unit", "sessions_file", "ev_chargers")  # fields that hashes leave out where nothing is stated
 
 
 @dataclass(frozen=True)
 class SeriesConfig:
     """How a table of series is read; the default is the plain one, `Demand` and `Solar` for all.
 
-    Keys of `loads`, `generators` and `storages` are elements, those of `pv_inverters` devices: an index, a name,
-    ``bus 12``, or a pattern of a name with ``*`` and ``?``. Values are columns, in which ``{name}``, ``{index}`` and
-    ``{bus}`` stand for the element's own.
+    Keys of `loads`, `generators` and `storages` are elements, those of `pv_inverters` and `ev_chargers` devices: an
+    index, a name, ``bus 12``, or a pattern of a name with ``*`` and ``?``. Values are columns (those of `ev_chargers`
+    chargers in the sessions' file), in which ``{name}``, ``{index}`` and ``{bus}`` stand for the element's own.
     """
 
     unit: str = "per_unit"  # of the mapped columns
@@ -31,6 +33,8 @@ class SeriesConfig:
     generators: Mapping[str, str] = FrozenDict()  # positive into the grid
     storages: Mapping[str, str] = FrozenDict()  # positive charging, as in pandapower
     pv_inverters: Mapping[str, str] = FrozenDict()  # available power; per unit is of p_max_mw
+    sessions_file: str = ""  # in the folder of the series: when vehicles charge, see `sessions.py`
+    ev_chargers: Mapping[str, str] = FrozenDict()  # those that are not here have the charger of their name
     loads_q: Mapping[str, str] = FrozenDict()  # reactive power; what is not here keeps its power factor
     generators_q: Mapping[str, str] = FrozenDict()
     storages_q: Mapping[str, str] = FrozenDict()
@@ -58,6 +62,11 @@ class SeriesConfig:
                     raise FieldError(f"{shown(rule)} is no rule of days; write {FORMS}", part, number)
         if self.split_column and any(self.rules.values()):
             raise FieldError("split_column and rules of days contradict; keep one", "split_column")
+        if self.sessions_file in (".", "..") or any(sign in self.sessions_file for sign in "/\\"):
+            message = f"sessions_file = {self.sessions_file!r} must be the name of a file in the folder of the series"
+            raise FieldError(message, "sessions_file")
+        if self.ev_chargers and not self.sessions_file:
+            raise FieldError("ev_chargers are mapped to chargers of a file; name it in sessions_file", "ev_chargers")
         if not 0 <= self.power_factor <= 1:
             raise InputError(f"power_factor = {self.power_factor} must lie in 0..1, 0 for the nominal powers' own")
         if self.timezone and self.timezone not in zoneinfo.available_timezones():

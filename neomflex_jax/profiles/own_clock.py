@@ -23,6 +23,7 @@ DAY_MINUTES = 1440.0
 MOST_NAMED = 4
 Unit = Literal["s", "ms", "us", "ns"]
 EPOCH: dict[float, Unit] = {1e17: "ns", 1e14: "us", 1e11: "ms", 1e8: "s"}  # numbers from here on count since 1970
+LATEST = 9e18  # nanoseconds since 1970 that pandas counts
 DAY_AND_MONTH = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2")
 
 
@@ -119,7 +120,7 @@ def own_clock(path: Path, column: str, texts: tuple[str, ...], lines: np.ndarray
         wall, absolute = (each.tz_localize(None) for each in (local, times.tz_convert("UTC")))
         offset_minutes = np.asarray((wall - absolute) / pd.Timedelta(minutes=1), float)
         told = _odd_days(column, local, timezone, offset_minutes)
-        counted = absolute + pd.Timedelta(minutes=_winter_minutes(timezone, times))
+        counted = absolute + pd.Timedelta(minutes=winter_minutes(timezone, times))
     else:
         counted = times.tz_localize(None) if times.tz is not None else times
     minutes = np.asarray((counted - counted[0].normalize()) / pd.Timedelta(minutes=1), float)
@@ -132,8 +133,9 @@ def parsed_times(texts: Sequence[str]) -> pd.DatetimeIndex:
     """Times, NaT where a cell is none; with a zone if they state one, in UTC then if they state several."""
     index = pd.Index(texts)
     if texts and (unit := epoch_unit(texts[0])) is not None:
-        numbers = pd.Index([number_in(text) for text in texts])
-        return pd.to_datetime(numbers, unit=unit, errors="coerce", utc=True)
+        numbers = np.array([number_in(text) for text in texts])
+        numbers[~(np.abs(numbers) < LATEST)] = np.nan
+        return pd.to_datetime(pd.Index(numbers), unit=unit, errors="coerce", utc=True)
     day_first = is_day_first(texts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas says that it guesses
@@ -189,7 +191,7 @@ def _localised(times: pd.DatetimeIndex, timezone: str, cell: Callable[[int], str
     return times.tz_localize(timezone, ambiguous=is_summer)
 
 
-def _winter_minutes(timezone: str, times: pd.DatetimeIndex) -> float:
+def winter_minutes(timezone: str, times: pd.DatetimeIndex) -> float:
     """Return the zone's smallest distance from UTC in the first year, which is its winter time."""
     months = pd.date_range(f"{times[0].year}-01-15", periods=12, freq="MS", tz="UTC").tz_convert(timezone)
     offsets = (months.tz_localize(None) - months.tz_convert("UTC").tz_localize(None)) / pd.Timedelta(minutes=1)

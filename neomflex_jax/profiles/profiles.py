@@ -29,7 +29,7 @@ from neomflex_jax.profiles.assign import DEMAND, SOLAR
 from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, check_suns, element_series
 from neomflex_jax.profiles.demand_unit import DEMAND_IS, DOUBTFUL_MAX, DOUBTFUL_MEAN, check_demand_unit, range_of
 from neomflex_jax.profiles.series_clock import read_clock
-from neomflex_jax.profiles.table import Wanted, read_columns, read_split
+from neomflex_jax.profiles.table import Wanted, read_columns, read_session_rows, read_split
 from neomflex_jax.profiles.table_files import series_files
 from neomflex_jax.resources import PROFILES, packaged_profiles
 
@@ -49,6 +49,7 @@ class Profiles:
     steps_per_day: int = field(metadata=STATIC)
     price: Array | None = None  # (n_rows,) of energy, per MWh
     by_element: ElementSeries | None = None  # None: all loads follow demand
+    sessions: Array | None = None  # (n_rows, 3, n_device) of a file, see `sessions.py`
 
     __repr__ = one_line
 
@@ -66,13 +67,18 @@ class Profiles:
         """Price of a row, (), None without prices."""
         return None if self.price is None else self.price[row]
 
+    def sessions_at(self, row: Array) -> Array | None:
+        """Sessions of a row, (3, n_device), None where no file has them."""
+        return None if self.sessions is None else self.sessions[row]
+
     def rows(self, which: np.ndarray | Array) -> Profiles:
         """Return some rows, whole days of them."""
         price = None if self.price is None else jnp.asarray(self.price)[which]
         demand, solar = jnp.asarray(self.demand)[which], jnp.asarray(self.solar)[which]
         own = self.by_element
         own = None if own is None else dataclasses.replace(own, values=jnp.asarray(own.values)[which])
-        return dataclasses.replace(self, demand=demand, solar=solar, price=price, by_element=own)
+        sessions = None if self.sessions is None else jnp.asarray(self.sessions)[which]
+        return dataclasses.replace(self, demand=demand, solar=solar, price=price, by_element=own, sessions=sessions)
 
     def in_the_dark(self) -> Profiles:
         """The same days without sun on any device."""
@@ -147,7 +153,8 @@ def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profil
     Raises
     ------
     InputError
-        As `table.read_columns` and `read_profiles`, or if a column cannot be in the unit that it is said to be in.
+        As `table.read_columns`, `table.read_session_rows` and `read_profiles`, or if a column cannot be in the unit
+        that it is said to be in.
     """
     columns = read_columns(path, wanted)
     demand, solar = columns.common[DEMAND], columns.common[SOLAR]
@@ -159,6 +166,9 @@ def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profil
     if any(each.is_mapped or each.p_column != DEMAND for each in wanted.assigned) or columns.names:
         own = element_series(wanted.config, wanted.assigned, columns.names, columns.own, nodes, wanted.devices)
         profiles = profiles.with_elements(own)
+    sessions = read_session_rows(path, wanted, columns)
+    if sessions is not None:
+        profiles = dataclasses.replace(profiles, sessions=jnp.asarray(sessions, float))
     if not wanted.config.splits or wanted.config.part == "all":
         return profiles
     split = read_split(path, wanted, columns)

@@ -16,6 +16,7 @@ from neomflex_jax.profiles.assign import DEMAND, SOLAR, Assigned, SolarDevice
 from neomflex_jax.profiles.by_element import columns_followed
 from neomflex_jax.profiles.config import UNITS, SeriesConfig
 from neomflex_jax.profiles.demand_unit import check_demand_unit, per_unit_of
+from neomflex_jax.profiles.sessions import Days, SessionDevice, read_sessions
 from neomflex_jax.profiles.split import Split, split_days, words_by_day
 from neomflex_jax.profiles.table_files import is_ignored, joined_rows, table_files
 
@@ -34,6 +35,7 @@ class Wanted:
     tariff_column: str
     needs_solar: bool  # a device without a sun of its own follows it
     devices: tuple[SolarDevice, ...] = ()
+    chargers: tuple[SessionDevice, ...] = ()  # of the sessions' file, if there is one
 
     @property
     def loads_mw(self) -> float:
@@ -84,6 +86,27 @@ def read_columns(path: Path, wanted: Wanted) -> Columns:
     return Columns(columns, own, rows.own, rows.first_day, rows.days_left_out)
 
 
+def read_session_rows(path: Path, wanted: Wanted, columns: Columns) -> np.ndarray | None:
+    """Read the sessions' file for a table's days, as `read_sessions` returns them; None without one.
+
+    Raises
+    ------
+    InputError
+        As `read_sessions`, or if the days have no dates.
+    """
+    name = wanted.config.sessions_file
+    if not name:
+        return None
+    _check_whole_days(path, wanted, f"the dates of {name!r}")
+    if not columns.first_day or columns.days_left_out:
+        why = f"{columns.days_left_out} are left out" if columns.first_day else "the series have no times"
+        raise InputError(f"{path}: sessions need dates, of days in a row, and {why}; add them")
+    n_days = len(columns.own) // wanted.steps_per_day
+    first_day = dt.date.fromisoformat(columns.first_day)
+    days = Days(first_day, n_days, wanted.steps_per_day, wanted.step_hours)
+    return read_sessions(path / name, wanted.chargers, days, wanted.config)
+
+
 def read_split(path: Path, wanted: Wanted, columns: Columns) -> Split:
     """Split a table's days by the scenario's rules.
 
@@ -93,8 +116,7 @@ def read_split(path: Path, wanted: Wanted, columns: Columns) -> Split:
         As `split_days`, or on a column of parts that is missing or says something else.
     """
     config, n_days, words = wanted.config, len(columns.own) // wanted.steps_per_day, None
-    if abs(wanted.step_hours * wanted.steps_per_day - 24.0) > 1e-6:
-        raise InputError(f"{path}: days by rule are of 24 hours; the scenario's have other lengths")
+    _check_whole_days(path, wanted, "days by rule")
     if columns.days_left_out and any(config.rules.values()):
         advice = "add them, or let a column say which part each day is in: [profiles] split_column"
         raise InputError(
@@ -107,6 +129,11 @@ def read_split(path: Path, wanted: Wanted, columns: Columns) -> Split:
         words = words_by_day(str(path), config.split_column, cells, n_days)
     first_day = dt.date.fromisoformat(columns.first_day) if columns.first_day else None
     return split_days(config.rules, n_days, first_day, words, str(path))
+
+
+def _check_whole_days(path: Path, wanted: Wanted, what: str) -> None:
+    if abs(wanted.step_hours * wanted.steps_per_day - 24.0) > 1e-6:
+        raise InputError(f"{path}: {what} are of 24 hours; the scenario's have other lengths")
 
 
 def _common(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...]:

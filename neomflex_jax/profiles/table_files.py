@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from neomflex_jax.errors import InputError, shown
+from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.files.parquet import is_parquet, parquet_time_column
 from neomflex_jax.files.paths import is_folder
 from neomflex_jax.files.stored_arrays import aligned_bytes
@@ -63,7 +63,17 @@ def table_files(path: Path, config: SeriesConfig) -> tuple[TableFile, ...]:
     InputError
         If two files have a series of one name, or only some of them have times.
     """
-    files = [_table_file(file, config, in_folder=file != path) for file in series_files(path)]
+    if config.sessions_file and not is_folder(path):
+        advice = "put both into a folder and name that as the series' file"
+        raise InputError(
+            f"{path}: [profiles] sessions_file = {config.sessions_file!r} lies in the series' folder; {advice}"
+        )
+    found = {file.name: file for file in series_files(path)}
+    if config.sessions_file and found.pop(config.sessions_file, None) is None:
+        raise InputError(f"{path}: [profiles] sessions_file: {unknown_name('file', config.sessions_file, found)}")
+    if not found:
+        raise InputError(f"{path}: has no table beside {config.sessions_file!r}; add the series of Demand and Solar")
+    files = [_table_file(file, config, in_folder=file != path) for file in found.values()]
     owner: dict[str, Path] = {}
     for file in files:
         for name in file.columns:

@@ -18,7 +18,7 @@ from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
 from neomflex_jax.loose_types import FieldValue, JsonObject
 from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_fallback, check_method
-from neomflex_jax.profiles.config import PLAIN, SeriesConfig
+from neomflex_jax.profiles.config import LATER, PLAIN, SESSION_TABLES, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
 from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
@@ -181,9 +181,14 @@ class Scenario:
         for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", ""), ("enforce_q_lims", False)):
             if getattr(self, name) == absent:
                 values.pop(name)
-        if not self.series.demand_unit:
-            values.get("series", {}).pop("demand_unit", None)
+        for name in LATER:
+            if not getattr(self.series, name):
+                values.get("series", {}).pop(name, None)
         tables: JsonObject = values.pop("further")
+        for kind in self.kinds:
+            for row in tables.get(kind.table, ()):
+                for name in [name for name, absent in kind.unstated.items() if row[name] == absent]:
+                    row.pop(name)
         parts = {name: names for name in NOUNS if (names := values.pop(name))}
         modules = {
             DEVICE_MODULES: {kind.table: module_of(kind) for kind in self.kinds if not is_packaged(kind)},
@@ -285,6 +290,10 @@ def _check_devices(scenario: Scenario) -> None:
                 message = f"{where}: two devices ({kind.noun}) at bus {bus}; merge them"
                 raise FieldError(message, kind.table, number, "bus")
             taken.add(bus)
+            if kind.table in SESSION_TABLES and not device.sessions and not scenario.series.sessions_file:
+                advice = f"list them, or name a file of them: [profiles] sessions_file = {'sessions.csv'!r}"
+                message = f"{where}: the {kind.noun} at bus {bus} has no sessions; {advice}"
+                raise FieldError(message, kind.table, number)
     labels: set[str] = set()
     for kind in scenario.kinds:
         for number, device in enumerate(scenario.of(kind)):

@@ -4,6 +4,7 @@ Seeded. The slow test's number of inputs is ``NEOMFLEX_FUZZ`` (200,000 by defaul
 """
 
 import collections
+import datetime as dt
 import os
 import random
 import resource
@@ -33,7 +34,8 @@ from neomflex_jax.evaluation.tables import read_step_metrics, run_summary, write
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.grid.to_csv import write_feeder
 from neomflex_jax.plots.curves import read_curves
-from neomflex_jax.profiles import read_profiles
+from neomflex_jax.profiles import SeriesConfig, SessionDevice, read_profiles
+from neomflex_jax.profiles.sessions import Days, read_sessions
 from neomflex_jax.resources import scenario_folder
 from neomflex_jax.scenario import load_scenario
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
@@ -81,6 +83,12 @@ def read_net(folder: Path) -> None:
 def read_series(folder: Path) -> None:
     profiles = read_profiles(folder / "profiles.csv", 4, "Price")
     assert all(np.isfinite(np.asarray(column)).all() for column in (profiles.demand, profiles.solar, profiles.price))
+
+
+def read_own_sessions(folder: Path) -> None:
+    days = Days(dt.date(2025, 6, 11), n_days=3, steps_per_day=48, step_hours=0.5)
+    charger = SessionDevice(0, "ev_7", 7, "EV charger 'ev_7'", 0.9, 0.05, (), "c1")
+    assert np.isfinite(read_sessions(folder / "sessions.csv", (charger,), days, SeriesConfig(ignore=("*",)))).all()
 
 
 def read_run(folder: Path) -> None:
@@ -154,6 +162,7 @@ READERS = {
     "feeder settings": Reader("feeder/feeder.toml", read_feeder_folder, mutations.TEXT),
     "pandapower net": Reader("net.json", read_net, mutations.JSON, 0.1),
     "profiles": Reader("profiles.csv", read_series, mutations.CSV),
+    "sessions": Reader("sessions.csv", read_own_sessions, mutations.CSV, 0.5),
     "config": Reader("run/config.json", read_run, mutations.JSON),
     "result": Reader("run/result.json", read_run, mutations.JSON),
     "metrics": Reader("run/metrics.csv", read_metrics, mutations.CSV),
@@ -177,6 +186,8 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pandapower.to_json(pandapower.networks.create_cigre_network_mv(), str(folder / "net.json"))
     rows = "".join(f"{0.5 + row / 20},{0.1 * row},{30 + row}\n" for row in range(8))
     (folder / "profiles.csv").write_text(f"Demand,Solar,Price\n{rows}", encoding="utf-8")
+    rows = "".join(f"c1,2025-06-1{day} 0{day}:00,2025-06-1{day} 1{day}:30,8.5,11\n" for day in range(1, 4))
+    (folder / "sessions.csv").write_text(f"charger,arrival,departure,energy_kwh,power_kw\n{rows}", encoding="utf-8")
     (folder / "tolerances.toml").write_text("vm_max_pu = 0.004\nloss_max_mw = 0.01\n", encoding="utf-8")
     write_run(folder / "run")
     env = evaluation_environment(nf.make("neom33", power_flow="lindistflow"))

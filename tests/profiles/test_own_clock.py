@@ -96,6 +96,13 @@ def test_days_counted_in_utc_are_pointed_to_a_zone(tmp_path: Path) -> None:
         read(tmp_path, hours(times, "%Y-%m-%d %H:%M%z"), 0.25)
 
 
+@pytest.mark.parametrize("number", ["inf", "1e25"])
+def test_a_number_that_counts_no_time_is_refused(number: str, tmp_path: Path) -> None:
+    table = hours(days("2025-06-12", 1)).assign(Zeit=number)
+    with pytest.raises(nf.InputError, match=rf"line 2, time column 'Zeit': '{number}' is no date and time"):
+        read(tmp_path, table, time_column="Zeit")
+
+
 @pytest.mark.parametrize("n_rows", [30, 10])
 def test_a_series_shorter_than_its_days_is_refused(n_rows: int, tmp_path: Path) -> None:
     left = f"{n_rows // 24} whole days and {n_rows % 24} rows"

@@ -30,6 +30,7 @@ from validation.closed_loop.delivery import (
     carried_names,
     compiled_dispatch,
     kinds_with_own_sun,
+    kinds_with_sessions,
     measures_voltages,
 )
 from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
@@ -40,6 +41,7 @@ from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.loading import COLLAPSED_PERCENT
 from validation.recompute.observations import seen_share
 from validation.recompute.record import Record, checked_record, record_of
+from validation.recompute.session_rows import session_names
 from validation.recompute.set_points import SetPoints, idle, set_points_of
 from validation.recompute.twins import stores_of, twins_of
 from validation.referee.prepared import StepSolver, step_solver
@@ -140,7 +142,8 @@ class _Loop:
         self.own_series = nodes_with_own_series(self.scenario, record.feeder)
         common = np.stack([getattr(self.trajectory, name) for name in KNOWN], axis=1)  # (n, 5)
         suns = [recorded_solar(self.trajectory, *own) for own in kinds_with_own_sun(self.scenario)]
-        self.known = np.concatenate([common, *suns], axis=1)
+        names = [name for twin, _ in kinds_with_sessions(self.scenario) for name in session_names(self.scenario, twin)]
+        self.known = np.concatenate([common, *suns, *(getattr(self.trajectory, name) for name in names)], axis=1)
 
     def play(self, on_step: OnStep | None) -> Played:
         """Play all days."""

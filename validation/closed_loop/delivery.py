@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices.device import Store
+from neomflex_jax.devices.device import Sessions, Store
 from neomflex_jax.environment.binding import layout_of
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import Moment, Stores, deliver
@@ -19,6 +19,7 @@ from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import solar_columns
 from validation.recompute.devices.twin import SomeDevice, SomeTwin
 from validation.recompute.element_loads import nodes_with_own_series
+from validation.recompute.session_rows import NAMES, session_names
 from validation.recompute.twins import twins_of
 
 LOADS = ("load_p_mw", "load_q_mvar")  # (n_node,) consumption after what devices make of it
@@ -38,6 +39,11 @@ def kinds_with_own_sun(scenario: Scenario) -> list[tuple[SomeTwin, tuple[SomeDev
     return [(twin, devices) for twin, devices in twins_of(scenario) if solar_columns(scenario, twin, devices)]
 
 
+def kinds_with_sessions(scenario: Scenario) -> list[tuple[SomeTwin, tuple[SomeDevice, ...]]]:
+    """Return the kinds, with their devices, whose sessions a file has: one at most."""
+    return [(twin, devices) for twin, devices in twins_of(scenario) if session_names(scenario, twin)]
+
+
 def measures_voltages(scenario: Scenario) -> bool:
     """Return True if some device moves by a voltage that the step before left."""
     return any(twin.measured_bus(device) is not None for twin, devices in twins_of(scenario) for device in devices)
@@ -50,9 +56,10 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     -------
     Deliver
         Takes padded actions (n_agents, action_size), what is carried, and `KNOWN` (then Solar (n_device,) of
-        each of `kinds_with_own_sun`, where elements have series of their own the step's loads p and q (n_node,)
-        before devices, and where devices measure voltages those of the step before, (n_node,)); gives what is
-        delivered and the loads of the step, and what is carried on. In the environment's float32.
+        each of `kinds_with_own_sun`, a file's sessions as (3 x n_device,), where elements have series of their own the
+        step's loads p and q (n_node,) before devices, and where devices measure voltages those of the step before,
+        (n_node,)); gives what is delivered and the loads of the step, and what is carried on. In the environment's
+        float32.
     """
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
@@ -61,15 +68,17 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     carried = carried_names(scenario)
     own_series = nodes_with_own_series(scenario, feeder)
     suns = {twin.table: len(devices) for twin, devices in kinds_with_own_sun(scenario)}
+    n_sessions = sum(len(NAMES) * len(devices) for _, devices in kinds_with_sessions(scenario))
     n_own_loads = 2 * feeder.n_node if own_series.any() else 0
-    cuts_known = np.cumsum([len(KNOWN), *suns.values(), n_own_loads])
+    cuts_known = np.cumsum([len(KNOWN), *suns.values(), n_sessions, n_own_loads])
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
     cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 
     @jax.jit
     def run(packed: Array) -> Array:
         action, *held, known = jnp.split(packed, cuts_in)
-        common, *solar_of_kinds, own_loads, vm_before_pu = jnp.split(known, cuts_known)
+        common, *solar_of_kinds, of_file, own_loads, vm_before_pu = jnp.split(known, cuts_known)
+        sessions = Sessions(*jnp.split(of_file, len(NAMES))) if n_sessions else None
         demand, solar, price, load_q_factor, step = common
         own_solar = dict(zip(suns, solar_of_kinds, strict=True))
         load_p_mw = jnp.asarray(feeder.load_p_mw, packed.dtype) * demand
@@ -83,7 +92,9 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
             with_measured(scenario, feeder.nodes, _stores_of(scenario, held), vm_before_pu),
-            Moment(step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None, own_solar),
+            Moment(
+                step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None, own_solar, sessions
+            ),
             load_p_mw=load_p_mw,
             load_q_mvar=load_q_mvar,
             in_service={},

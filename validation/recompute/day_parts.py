@@ -33,7 +33,7 @@ def rows_played(
 
 def _days(texts: tuple[str, ...], times: pd.DatetimeIndex | None, series: SeriesConfig, n_days: int) -> np.ndarray:
     """Return which days some rules mean, (n_days,) bool."""
-    first = None if times is None else _first_midnight(times, series.timezone)
+    first = None if times is None else first_midnight(times, series.timezone)
     place = np.arange(n_days) + (0 if first is None else first.dayofweek)
     found = np.zeros(n_days, bool)
     for text in texts:
@@ -55,12 +55,16 @@ def _days(texts: tuple[str, ...], times: pd.DatetimeIndex | None, series: Series
     return found
 
 
-def _first_midnight(times: pd.DatetimeIndex, timezone: str) -> pd.Timestamp:
+def first_midnight(times: pd.DatetimeIndex, timezone: str) -> pd.Timestamp:
     """Return the midnight nearest to the first time, by the standard time of its zone."""
-    first = times[0]
-    if timezone and first.tzinfo is None:
-        first = times[:1].tz_localize(timezone, ambiguous=True)[0]
+    return standard_times(times[:1], timezone)[0].round("D")
+
+
+def standard_times(times: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
+    """Return times by the standard time of a zone, as they are written without one."""
+    if timezone and times.tz is None:
+        times = times.tz_localize(timezone, ambiguous=np.ones(len(times), bool))
     if timezone:
-        local = first.tz_convert(timezone)
-        first = local.tz_localize(None) - (local.dst() or pd.Timedelta(0))
-    return first.tz_localize(None).round("D")
+        local = times.tz_convert(timezone)
+        return local.tz_localize(None) - pd.TimedeltaIndex([time.dst() or pd.Timedelta(0) for time in local])
+    return times.tz_localize(None)

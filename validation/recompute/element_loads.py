@@ -27,11 +27,12 @@ from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles import SeriesConfig
 from neomflex_jax.scenario import Scenario
-from validation.recompute.day_parts import rows_played
+from validation.recompute.day_parts import first_midnight, rows_played
 
 POWERS = {"MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one
 FIELDS = {"load": "loads", "sgen": "generators", "storage": "storages"}
 PER_UNIT_COLUMNS = ("Demand", "Solar")
+DATE = "date of the day"  # a column that is added where sessions of a file are played
 WITHOUT_SOURCE = ("", "wye", "delta", "none", "nan")  # types of generators that say nothing of what drives them
 
 
@@ -93,6 +94,7 @@ def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
     series, days_by = scenario.series, path
     if path.is_dir():
         files = sorted(file for file in path.glob("[!.]*") if file.suffix.lower() in (".csv", ".parquet", ".pq"))
+        files = [file for file in files if file.name != series.sessions_file]
         tables = []
         for file in files:
             part, times = _read_table(scenario, file)
@@ -104,6 +106,10 @@ def file_rows(scenario: Scenario, path: Path) -> pd.DataFrame:
         table, times = _read_table(scenario, path)
     if series.demand_unit in (*POWERS, "per_cent"):
         table["Demand"] *= _share_of_nominal(scenario)
+    if series.sessions_file and times is not None:
+        n_days = len(table) // scenario.steps_per_day
+        days = pd.date_range(first_midnight(times, series.timezone), periods=n_days, freq="D")
+        table[DATE] = np.repeat(days, scenario.steps_per_day)
     if not series.splits or series.part == "all":
         return table
     return rows_played(series, days_by, table, times, scenario.steps_per_day)
@@ -118,7 +124,7 @@ def _read_table(scenario: Scenario, path: Path) -> tuple[pd.DataFrame, pd.Dateti
     numbers = [name for name in header if name not in texts and not _is_left_out(series, name)]
     wide = read_wide(path, numbers, column)
     table = pd.DataFrame(wide.values, columns=numbers)
-    times = None if column is None or series == SeriesConfig() else _times(wide.texts)
+    times = None if column is None or series == SeriesConfig() else times_in(wide.texts)
     if series.fill:
         table = table.interpolate(limit_direction="both")
     if times is not None and series.resample:
@@ -157,7 +163,8 @@ def _is_left_out(series: SeriesConfig, name: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in series.ignore)
 
 
-def _times(texts: tuple[str, ...]) -> pd.DatetimeIndex | None:
+def times_in(texts: tuple[str, ...]) -> pd.DatetimeIndex | None:
+    """Return the times in cells, None if one of them is none."""
     cells = pd.Series(texts)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandas says that it guesses

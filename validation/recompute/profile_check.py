@@ -1,4 +1,4 @@
-"""Recorded Demand, Solar, prices, loads by element and devices' own sun against the file that they are said to be from.
+"""Recorded Demand, Solar, prices, loads by element, devices' own sun and sessions against the file that has them.
 
 ``recorded = row of the file x factor of the scenario's variant``; by `dataset_index`, without a power flow.
 """
@@ -18,6 +18,7 @@ from neomflex_jax.profiles import profiles_hash
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import mean_solar, recorded_solar, solar_columns, stated_solar
 from validation.recompute.element_loads import at_nodes, element_powers, file_rows, nodes_with_own_series
+from validation.recompute.session_rows import session_gap
 from validation.recompute.twins import twins_of
 
 SMALLEST_MVA = 1e-6  # below it a difference is a share of this
@@ -55,13 +56,14 @@ def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None
     rows, at = file_rows(scenario, path), np.asarray(trajectory.dataset_index)
     if at.min() < 0 or at.max() >= len(rows):
         return float("inf")
+    of_sessions = session_gap(trajectory, twins_of(scenario), path, rows, at)
     rows = rows.iloc[at].reset_index(drop=True)
     stated = _common(scenario, feeder, rows)
     gaps = [
         np.abs(np.asarray(getattr(trajectory, name), float) - right) / np.maximum(np.abs(right), 1.0)
         for name, right in stated.items()
     ]
-    return float(max(np.max(gaps), _load_gap(trajectory, feeder, rows), _solar_gap(trajectory, rows)))
+    return float(max(np.max(gaps), of_sessions, _load_gap(trajectory, feeder, rows), _solar_gap(trajectory, rows)))
 
 
 def _common(scenario: Scenario, feeder: Feeder, rows: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from neomflex_jax.scenario import Scenario
 from validation.recompute import devices
 from validation.recompute.device_solar import recorded_solar, solar_columns
 from validation.recompute.devices.twin import FeedIn, Part, Sets, SomeDevice, SomeStore, SomeTwin
+from validation.recompute.session_rows import session_names
 
 
 def _packaged() -> dict[str, SomeTwin]:
@@ -84,7 +85,8 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin,
             measured_vm_pu = np.full(trajectory.n_steps, np.nan)
             if measured_bus is not None:
                 measured_vm_pu = np.asarray(trajectory.vm_pu[:, feeder.nodes.at[measured_bus]], float).mean(axis=1)
-            recorded = {name: np.asarray(getattr(trajectory, name)[:, number], float) for name in twin.recorded}
+            names = (*twin.recorded, *session_names(trajectory.scenario, twin))
+            recorded = {name: np.asarray(getattr(trajectory, name)[:, number], float) for name in names}
             yield (
                 twin,
                 Part(

@@ -16,9 +16,10 @@ from jax import Array
 from jaxtyping import Float, Int
 
 from neomflex_jax.devices.contract import check_delivery
-from neomflex_jax.devices.device import Delivery, InService, Kind, Store, Surroundings, Turn
+from neomflex_jax.devices.device import Delivery, InService, Kind, Sessions, Store, Surroundings, Turn
 from neomflex_jax.environment.step.node_sums import sum_at_devices, sum_at_nodes
 from neomflex_jax.grid.territories import TerritoryLayout
+from neomflex_jax.profiles.config import SESSION_TABLES
 from neomflex_jax.scenario import Scenario
 
 Stores = dict[str, Store]  # by table
@@ -33,6 +34,7 @@ class Moment(NamedTuple):
     solar: Float[Array, ""]  # per unit of a rating
     price: Float[Array, ""] | None  # per MWh
     own_solar: Mapping[str, Float[Array, " _n_device"]]  # of the tables with devices of an own sun
+    sessions: Sessions | None = None  # of the devices of `SESSION_TABLES`; None where no file has them
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +94,7 @@ def deliver(
             in_service=in_service.get(table, True),
             load=partial(_load, nodes, load_p_mw, load_q_mvar),
             others_p_mw=partial(_fed_in, nodes, layout, {other.table: by_table[other.table].p_mw for other in others}),
+            sessions=moment.sessions if table in SESSION_TABLES else None,
         )
         by_table[table] = delivery = kind.step(kind.stack(scenario.of(kind)), requests, stores[table], around)
         check_delivery(kind, delivery, stores[table], len(nodes))

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from neomflex_jax.devices.device import Sessions
 from neomflex_jax.environment.state import State
 from neomflex_jax.environment.step.dispatch import Moment
 from neomflex_jax.environment.step.disturbances import element_values
@@ -21,7 +22,7 @@ def moment_of_row(profiles: Profiles, row: Array, step: Array) -> Moment:
     """What the world is like in a row of the profiles, a day's `step`, without disturbances."""
     demand, solar, own = profiles.demand[row], profiles.solar[row], profiles.by_element
     own_solar = {} if own is None else own.solar_of_devices(demand, solar, own.values[row])
-    return Moment(step, demand, solar, profiles.price_at(row), own_solar)
+    return Moment(step, demand, solar, profiles.price_at(row), own_solar, _sessions(profiles, row))
 
 
 def moment_today(task: Task, state: State, demand_and_solar: Array, own_values: OwnValues) -> Moment:
@@ -30,7 +31,14 @@ def moment_today(task: Task, state: State, demand_and_solar: Array, own_values: 
     own, own_solar = task.profiles.by_element, {}
     if own is not None and own_values is not None:
         own_solar = own.solar_of_devices(demand, solar, own_values)
-    return Moment(state.step, demand, solar, task.profiles.price_at(state.day_row + state.step), own_solar)
+    row = state.day_row + state.step
+    price, sessions = task.profiles.price_at(row), _sessions(task.profiles, row)
+    return Moment(state.step, demand, solar, price, own_solar, sessions)
+
+
+def _sessions(profiles: Profiles, row: Array) -> Sessions | None:
+    found = profiles.sessions_at(row)
+    return None if found is None else Sessions(*found)
 
 
 def own_values_today(task: Task, state: State) -> OwnValues:

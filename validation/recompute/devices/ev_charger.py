@@ -30,7 +30,7 @@ class Wanted(Store[EvCharger]):
 
     def size_mwh(self, device: EvCharger) -> float:
         """Return the energy of the largest session."""
-        return max(energy_mwh for _, _, energy_mwh, _ in device.sessions)
+        return max([device.largest_mwh, *(energy_mwh for _, _, energy_mwh, _ in device.sessions)])
 
     def energy_mwh(self, device: EvCharger, values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return what is wanted."""
@@ -42,7 +42,7 @@ class Wanted(Store[EvCharger]):
 
     def gap_mwh(self, part: Part[EvCharger]) -> Float[np.ndarray, " n_steps"]:
         """Return what is missing in each step's energy balance, (n,)."""
-        comes_mwh, _ = _sessions(part.device, part.scenario, part["step"])
+        comes_mwh, _, _ = _sessions(part)
         before_mwh = np.where(comes_mwh > 0, comes_mwh, part[self.before])
         charged_mwh = -part.device.efficiency * part.scenario.step_hours * part["ev_p_mw"]
         return before_mwh - charged_mwh - part["ev_unmet_mwh"] - part[self.after]
@@ -53,18 +53,20 @@ class EvChargerTwin(Twin[EvCharger]):
 
     table: ClassVar = "ev_chargers"
     delivered: ClassVar = ("ev_p_mw", "ev_q_mvar", "ev_unmet_mwh")
+    has_sessions: ClassVar = True
     feed_in: ClassVar = FeedIn("ev_p_mw", "ev_q_mvar", "sgen", lambda charger: {})
     store: ClassVar = Wanted()
 
     def excess(self, part: Part[EvCharger]) -> Float[np.ndarray, " n_steps"]:
         """Return by how much each step is outside the session's power, its energy and its time, (n,)."""
         charger, (p_mw, q_mvar, unmet_mwh) = part.device, (part[name] for name in self.delivered)
-        _, most_mw = _sessions(charger, part.scenario, part["step"])
+        _, most_mw, ends = _sessions(part)
         q_per_p = math.tan(math.acos(charger.power_factor))
         left_mwh = part["ev_wanted_mwh"]
         over = [p_mw, -p_mw - most_mw, np.abs(q_mvar - q_per_p * p_mw), -unmet_mwh, -left_mwh]
         over.append(np.where(most_mw > 0, 0.0, left_mwh))  # nobody is there
-        return np.max(over, axis=0) / max(1.0, *(power_mw for _, _, _, power_mw in charger.sessions))
+        over.append(np.where(ends, left_mwh, unmet_mwh))  # only who leaves goes without, and leaves nothing to do
+        return np.max(over, axis=0) / max(1.0, float(most_mw.max()))
 
     def costs(
         self, device: EvCharger, scenario: Scenario, recorded: Mapping[str, Num[np.ndarray, " n_steps"]]
@@ -73,15 +75,19 @@ class EvChargerTwin(Twin[EvCharger]):
         yield device.unmet_cost * recorded["ev_unmet_mwh"]
 
 
-def _sessions(charger: EvCharger, scenario: Scenario, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Energy that a vehicle wants as it comes, 0 where none does, and the power it may draw, 0 where none is there."""
-    comes_mwh, most_mw = np.zeros(len(step)), np.zeros(len(step))
-    begin = step * scenario.step_hours % 24.0
-    for arrival, departure, energy_mwh, power_mw in charger.sessions:
-        there = (begin >= arrival) & (begin + scenario.step_hours <= departure + ROUNDING_HOURS)
-        comes_mwh += energy_mwh * (there & (begin - scenario.step_hours < arrival))
+def _sessions(part: Part[EvCharger]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Energy that a vehicle wants as it comes, 0 where none does; power that it may draw, 0 without one; its end."""
+    if not part.device.sessions:
+        return part["session_energy_mwh"], part["session_power_mw"], part["session_ends"] > 0
+    step, step_hours = part["step"], part.scenario.step_hours
+    comes_mwh, most_mw, ends = np.zeros(len(step)), np.zeros(len(step)), np.zeros(len(step), bool)
+    begin = step * step_hours % 24.0
+    for arrival, departure, energy_mwh, power_mw in part.device.sessions:
+        there = (begin >= arrival) & (begin + step_hours <= departure + ROUNDING_HOURS)
+        comes_mwh += energy_mwh * (there & (begin - step_hours < arrival))
         most_mw += power_mw * there
-    return comes_mwh, most_mw
+        ends |= there & (begin + 2 * step_hours > departure + ROUNDING_HOURS)
+    return comes_mwh, most_mw, ends
 
 
 TWIN = EvChargerTwin()

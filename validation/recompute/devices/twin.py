@@ -67,7 +67,7 @@ class Part(Generic[DeviceT]):
 
     device: DeviceT
     scenario: Scenario
-    recorded: Mapping[str, Num[np.ndarray, " n_steps"]]  # the kind's own arrays, and `step` of the day
+    recorded: Mapping[str, Num[np.ndarray, " n_steps"]]  # the kind's own arrays, `step` of the day, a file's sessions
     demand: Float[np.ndarray, " n_steps"]  # factor on nominal loads
     solar: Float[np.ndarray, " n_steps"]  # per unit of its rating; the own sun as recorded, checked elsewhere
     nominal_load_p_mw: float  # at its bus
@@ -156,6 +156,7 @@ class Twin(ABC, Generic[DeviceT]):
     feed_in: ClassVar[FeedIn | None] = None  # None: it changes the load at its bus, which is recorded, or `sets`
     sets: ClassVar[Sets | None] = None  # what it sets in the grid
     sun: ClassVar[Sun | None] = None  # None: no column of its own can be stated for a device
+    has_sessions: ClassVar[bool] = False  # True: a file may have its devices' sessions, which its parts then hold
     store: ClassVar[SomeStore | None] = None  # what its devices carry from step to step
 
     @property
