@@ -48,7 +48,8 @@ class TrainCommand:
     The warm-up counts, and at least one chunk is made after it.
     If not given: no bound where --max-seconds is one, else 500000, or for gradient 1250000."""
     max_seconds: MayOmit[float] = None
-    """Stop after this many seconds from the command's start, compilation included; at least one chunk is made."""
+    """End learning within this many seconds from the command's start, compilation included; one update is made anyway.
+    Saving and comparing what was learned come after that."""
     power_flow: MayOmit[str] = None
     """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
     profiles: MayOmit[str] = None

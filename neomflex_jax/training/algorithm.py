@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 from jax import Array
-from jaxtyping import Float, Key, PyTree
+from jaxtyping import Float, Int, Key, PyTree
 
 from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
@@ -32,8 +32,8 @@ class Algorithm(Protocol):
         ...
 
     @property
-    def chunk_steps(self) -> int:
-        """Steps that `advance` makes of every copy."""
+    def chunk_rounds(self) -> int:
+        """Rounds of a whole chunk (`rounds.py`)."""
         ...
 
     def places(self) -> PyTree:
@@ -48,8 +48,10 @@ class Algorithm(Protocol):
         """Return the state after what comes before learning: random steps, and scales taken from them."""
         ...
 
-    def advance(self, env: Environment, state: TrainState, share: Float[Array, ""]) -> tuple[TrainState, Metrics]:
-        """Train for a chunk; `share` 0..1 of the budget is used up."""
+    def advance(
+        self, env: Environment, state: TrainState, share: Float[Array, ""], n_rounds: Int[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        """Train for so many rounds, at most a chunk; `share` 0..1 of the budget is used up."""
         ...
 
     def networks(self, learner: Learner) -> tuple[ActorNetwork, ...]:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Key, PyTree
+from jaxtyping import Float, Int, Key, PyTree
 
 from neomflex_jax.agents.gradient import GradientLearner, GradientState
 from neomflex_jax.agents.gradient.learner import Acting
@@ -32,9 +32,10 @@ from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, key_of_device
+from neomflex_jax.training.rounds import make_rounds
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
-CHUNK_UPDATES = 10  # between two looks from the host: about half a second on two cores
+CHUNK_UPDATES = 10  # about half a second on two cores
 
 
 @jax.tree_util.register_dataclass
@@ -68,9 +69,9 @@ class GradientTraining:
         return self.learner.config.horizon_days * self.steps_per_day
 
     @property
-    def chunk_steps(self) -> int:
-        """Steps that `advance` makes of every copy."""
-        return CHUNK_UPDATES * self._horizon
+    def chunk_rounds(self) -> int:
+        """Updates of a whole chunk."""
+        return CHUNK_UPDATES
 
     def places(self) -> PyTree:
         """Return which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
@@ -99,11 +100,11 @@ class GradientTraining:
         return replace(state, learner=learner, key=key, steps=state.steps + config.warmup_steps)
 
     def advance(
-        self, env: Environment, state: GradientTrainState, share: Float[Array, ""]
+        self, env: Environment, state: GradientTrainState, share: Float[Array, ""], n_rounds: Int[Array, ""]
     ) -> tuple[GradientTrainState, Metrics]:
-        """Make a chunk of updates."""
+        """Make so many updates, at most a chunk of them."""
 
-        def body(state: GradientTrainState, _: None) -> tuple[GradientTrainState, Metrics]:
+        def update(state: GradientTrainState) -> tuple[GradientTrainState, Metrics]:
             key, reset_key = jax.random.split(state.key)
 
             def cost(act: Acting) -> tuple[Array, Metrics]:
@@ -113,8 +114,7 @@ class GradientTraining:
             learner, metrics = self.learner.update(state.learner, cost, share)
             return replace(state, learner=learner, key=key, steps=state.steps + self._horizon), metrics
 
-        state, metrics = jax.lax.scan(body, state, None, length=CHUNK_UPDATES)
-        return state, summed_up(metrics, self.learner.mesh_axis)
+        return make_rounds(update, state, n_rounds, self.chunk_rounds, self.learner.mesh_axis)
 
     def networks(self, learner: GradientState) -> tuple[ActorNetwork, ...]:
         """Return the trained policy, one network an agent."""

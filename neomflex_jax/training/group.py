@@ -1,7 +1,7 @@
 """A group of trainings side by side in one compiled program: the seeds of a run, or seeds and settings of a sweep.
 
 They share a budget, of which ``share = max(steps / most_steps, seconds / max_seconds)`` is used up. A run of one seed
-is a group of one.
+is a group of one. A budget in seconds is kept: what the last rounds took says how many more there is time for.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.processes import agreed
 from neomflex_jax.training.program import Program, steps_of_a_copy
 from neomflex_jax.training.run_log import Progress
+from neomflex_jax.training.step_metrics import Values, joined
 
-Values = dict[str, np.ndarray]  # a chunk's metrics by name, (n_seeds,) or (n_seeds, n_agents)
+LOOK_SECONDS = 5.0  # that rounds may take, if they are several, until the clock is looked at again
+SHORTEST_SECONDS = 1e-6  # of a round, on clocks too coarse for it
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Group:
     clock: Clock
     reached_target: bool = False
     finishing: bool = False  # on the power flow of `finish_on`
+    round_seconds: float = 0.0  # that a round takes, as the last ones did; 0 before any was measured
 
     def share(self, state: TrainState) -> float:
         """Share of the budget that is used up, of steps or of time, whichever is larger; above 1 where exceeded."""
@@ -59,42 +62,74 @@ class Group:
         return share
 
     def stopped(self, state: TrainState) -> str | None:
-        """Option that ends the training here; None while it goes on, which it does for a chunk whatever the budget."""
+        """Option that ends the training here; None while it goes on, which it does for a round whatever the budget."""
         if steps_of_a_copy(state) <= getattr(self.options, self.options.algorithm).warmup_steps:
             return None
         if self.reached_target:
             return "target_day_cost"
         if self.program.steps(state) >= self.options.most_steps:
             return "total_steps"
-        return "max_seconds" if agreed(self.share(state)) >= 1.0 else None
+        return "max_seconds" if agreed(self._seconds_left) <= self.round_seconds else None
 
     def advance(self, state: TrainState) -> tuple[TrainState, Progress, Values]:
-        """Train for one chunk; donates the state's buffers."""
-        share, before = min(agreed(self.share(state)), 1.0), self.clock.seconds()
+        """Train for a chunk, or for the rounds of it that there is time for; donates the state's buffers.
+
+        Returns
+        -------
+        TrainState, Progress, Values
+            The state after it, how far the training is, and the metrics by name, (n_seeds,) or (n_seeds, n_agents).
+        """
+        share, before, steps = min(agreed(self.share(state)), 1.0), self.clock.seconds(), self.program.steps(state)
         self._finish_if_due(share)
-        state, metrics = self.program.advance(self.env, state, share)
-        values: Values = on_host(metrics, self.program.n_devices)
-        if len(self.seeds) == 1:
-            values = {name: value[None] for name, value in values.items()}
-        progress = self._progress(state, values, self.clock.seconds() - before)
+        parts: list[tuple[int, Values]] = []
+        if self.options.max_seconds is not None and not self.round_seconds:
+            state, _ = self.program.advance(self.env, state, share, 0)  # compiled before a round is timed
+            state = self._make_rounds(1, state, share, parts)
+        rounds = self._rounds_in_time(self.program.algorithm.chunk_rounds - len(parts), at_least=1 - len(parts))
+        if rounds:
+            state = self._make_rounds(rounds, state, share, parts)
+        values = joined(parts)
+        made = (self.program.steps(state) - steps) * len(self.seeds)
+        progress = self._progress(state, values, made / (self.clock.seconds() - before))
         target = self.options.target_day_cost
         if target is not None and progress.metrics["day_cost"] <= target:
             self.reached_target = True
         return state, progress, values
+
+    def _rounds_in_time(self, most: int, at_least: int) -> int:
+        """Return the number of rounds that there is time for, and that end in a few seconds."""
+        if self.options.max_seconds is None:
+            return most
+        seconds = min(agreed(self._seconds_left), LOOK_SECONDS)
+        return max(min(int(seconds / self.round_seconds), most), at_least)
+
+    def _make_rounds(self, rounds: int, state: TrainState, share: float, parts: list[tuple[int, Values]]) -> TrainState:
+        """Train for some rounds, time them, and append their metrics to `parts`."""
+        before = self.clock.seconds()
+        state, metrics = self.program.advance(self.env, state, share, rounds)
+        values: Values = on_host(metrics, self.program.n_devices)
+        self.round_seconds = max(agreed((self.clock.seconds() - before) / rounds), SHORTEST_SECONDS)
+        parts.append((rounds, values if len(self.seeds) > 1 else {name: value[None] for name, value in values.items()}))
+        return state
+
+    @property
+    def _seconds_left(self) -> float:
+        """Seconds of the budget that are left; infinite without one in seconds."""
+        return (self.options.max_seconds or math.inf) - self.clock.seconds()
 
     def _finish_if_due(self, share: float) -> None:
         """Change to the power flow of the last part of the budget, once."""
         options = self.options
         if options.finish_on is not None and not self.finishing and share >= 1.0 - options.finish_fraction:
             self.env, self.finishing = self.env.with_power_flow(options.finish_on), True
+            self.round_seconds = 0.0  # of another program
 
-    def _progress(self, state: TrainState, values: Values, chunk_seconds: float) -> Progress:
-        made = self.program.algorithm.chunk_steps * self.program.n_copies * len(self.seeds)
+    def _progress(self, state: TrainState, values: Values, steps_per_second: float) -> Progress:
         return Progress(
             steps=self.program.steps(state),
             most_steps=self.options.most_steps,
             seconds=self.clock.seconds(),
-            steps_per_second=made / chunk_seconds,
+            steps_per_second=steps_per_second,
             share=self.share(state),
             metrics={name: _mean(value) for name, value in values.items()},
         )

@@ -12,11 +12,12 @@ from typing import Protocol
 import jax
 
 from neomflex_jax.training.algorithm import TrainState
-from neomflex_jax.training.group import Group, Values
+from neomflex_jax.training.group import Group
 from neomflex_jax.training.interrupt import Interrupted, deferred_interrupt
 from neomflex_jax.training.processes import any_of_them
 from neomflex_jax.training.run_folder import SaveError
 from neomflex_jax.training.run_log import DivergedError, Progress
+from neomflex_jax.training.step_metrics import Values
 
 OnProgress = Callable[[Progress], None]
 

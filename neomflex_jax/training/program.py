@@ -56,9 +56,12 @@ class Program:
         shapes = jax.eval_shape(partial(_start, self), env, self._keys(range(self.n_seeds)))
         return placed(shapes, self._state_place, self.n_devices)
 
-    def advance(self, env: Environment, state: TrainState, share: float) -> tuple[TrainState, Metrics]:
-        """Train for a chunk; donates the state's buffers."""
-        return _advance(self, env, state, jnp.asarray(share, jnp.float32))
+    def advance(
+        self, env: Environment, state: TrainState, share: float, n_rounds: int | None = None
+    ) -> tuple[TrainState, Metrics]:
+        """Train for so many rounds, None: for a whole chunk; donates the state's buffers."""
+        n_rounds = self.algorithm.chunk_rounds if n_rounds is None else n_rounds
+        return _advance(self, env, state, jnp.asarray(share, jnp.float32), jnp.asarray(n_rounds, jnp.int32))
 
     def with_networks(self, state: TrainState, networks: Sequence[ActorNetwork]) -> TrainState:
         """Return the state with the given policy for every seed, one network an agent."""
@@ -150,8 +153,10 @@ def _begin(program: Program, env: Environment, key: Array) -> TrainState:
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
-def _advance(program: Program, env: Environment, state: TrainState, share: Array) -> tuple[TrainState, Metrics]:
+def _advance(
+    program: Program, env: Environment, state: TrainState, share: Array, n_rounds: Array
+) -> tuple[TrainState, Metrics]:
     place = program._state_place
     metrics_place = EVERYWHERE if program.n_seeds == 1 else SPREAD
-    takes, gives = (EVERYWHERE, place, EVERYWHERE), (place, metrics_place)
-    return program._mapped(program.algorithm.advance, takes, gives)(env, state, share)
+    takes, gives = (EVERYWHERE, place, EVERYWHERE, EVERYWHERE), (place, metrics_place)
+    return program._mapped(program.algorithm.advance, takes, gives)(env, state, share, n_rounds)

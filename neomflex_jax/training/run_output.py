@@ -12,7 +12,7 @@ from neomflex_jax.loose_types import Keywords
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import Checkpoints, Standing
 from neomflex_jax.training.comparison import compare
-from neomflex_jax.training.group import Group, Values
+from neomflex_jax.training.group import Group
 from neomflex_jax.training.options import TUNED_STEPS, config_of
 from neomflex_jax.training.processes import agreed, check_same, is_first
 from neomflex_jax.training.result import read_result, result_of, write_result
@@ -25,6 +25,7 @@ from neomflex_jax.training.run_log import (
     copy_rows_of_seed,
     rows_of,
 )
+from neomflex_jax.training.step_metrics import Values
 
 Team = tuple[ActorNetwork, ...]  # one network an agent
 

@@ -9,7 +9,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float, Key, PyTree
+from jaxtyping import Float, Int, Key, PyTree
 
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
@@ -17,9 +17,10 @@ from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transitio
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, SPREAD, key_of_device
-from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
+from neomflex_jax.training.rounds import make_rounds
+from neomflex_jax.training.step_metrics import Metrics, step_metrics
 
-CHUNK_STEPS = 24  # steps of every copy between two looks from the host: half a day, about a second on two cores
+CHUNK_STEPS = 24  # of every copy: half a day, about a second on two cores
 
 
 @jax.tree_util.register_dataclass
@@ -51,8 +52,8 @@ class SacTraining:
         return self.sac.config.n_copies
 
     @property
-    def chunk_steps(self) -> int:
-        """Steps that `advance` makes of every copy."""
+    def chunk_rounds(self) -> int:
+        """Steps of every copy in a whole chunk, each followed by its updates."""
         return CHUNK_STEPS
 
     def places(self) -> SacState:
@@ -107,19 +108,20 @@ class SacTraining:
         learner = self.sac.with_reward_scale(state.learner, seen.reward)
         return replace(state, learner=self.sac.with_statistics(learner, seen.observation))
 
-    def advance(self, env: Environment, state: SacState, share: Float[Array, ""]) -> tuple[SacState, Metrics]:
-        """Make a chunk of steps of every copy, each followed by the updates."""
+    def advance(
+        self, env: Environment, state: SacState, share: Float[Array, ""], n_rounds: Int[Array, ""]
+    ) -> tuple[SacState, Metrics]:
+        """Make so many steps of every copy, at most a chunk of them, each followed by the updates."""
 
         def act(state: SacState, key: Array) -> Array:
             return self.sac.act(state.learner, state.observation, key)
 
-        def body(state: SacState, _: None) -> tuple[SacState, Metrics]:
+        def step_and_learn(state: SacState) -> tuple[SacState, Metrics]:
             state, metrics = self._step(env, state, act)
             state, learning = self._learn(state, share)
             return state, metrics | learning
 
-        state, metrics = jax.lax.scan(body, state, None, length=self.chunk_steps)
-        return state, summed_up(metrics, self.sac.mesh_axis)
+        return make_rounds(step_and_learn, state, n_rounds, self.chunk_rounds, self.sac.mesh_axis)
 
     def networks(self, learner: LearnerState) -> tuple[ActorNetwork, ...]:
         """Return the trained policy, one network an agent."""

@@ -19,13 +19,14 @@ from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.algorithm import TrainState, algorithm_for
 from neomflex_jax.training.clock import Clock
-from neomflex_jax.training.group import Group, Values
+from neomflex_jax.training.group import Group
 from neomflex_jax.training.loop import OnProgress, learn
 from neomflex_jax.training.options import TrainOptions, config_of
 from neomflex_jax.training.program import Program
 from neomflex_jax.training.run_folder import PART_OF, RunFolder
 from neomflex_jax.training.run_log import DivergedError, Progress, append, check_finite, rows_of
 from neomflex_jax.training.run_output import write_policies
+from neomflex_jax.training.step_metrics import Values
 
 TRACED = {"sac": tuple(Settings.__dataclass_fields__), "gradient": tuple(GradientSettings.__dataclass_fields__)}
 LAST_CHUNKS = 5  # whose mean is a training's result

@@ -26,6 +26,7 @@ from neomflex_jax.training.options import TrainOptions, config_of, read_options
 from neomflex_jax.training.origin import digest_of, origin_of
 from neomflex_jax.training.processes import check_same, first_alone_in, is_first, noticing_the_dead
 from neomflex_jax.training.program import program_for
+from neomflex_jax.training.result import read_result
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.run_log import drop_rows_after
 from neomflex_jax.training.run_output import RunOutput
@@ -132,9 +133,10 @@ def resume(
         group = _group(options, make(options.scenario), clock)
         check_same(digest_of(options), "the settings")
         state = _restore(group, folder)
-        if total_steps is not None or max_seconds is not None:
+        own_budget = total_steps is None and max_seconds is None
+        if not own_budget:
             _replace_budget(group, total_steps, max_seconds)
-        _refuse_if_ended(group, folder, state)
+        _refuse_if_ended(group, folder, state, own_budget)
         if is_first():
             folder.write_config(config_of(group.options))
             drop_rows_after(folder.metrics, group.program.steps(state))
@@ -212,12 +214,18 @@ def _replace_budget(group: Group, total_steps: int | None, max_seconds: float | 
     group.reached_target = False
 
 
-def _refuse_if_ended(group: Group, folder: RunFolder, state: TrainState) -> None:
+def _refuse_if_ended(group: Group, folder: RunFolder, state: TrainState, own_budget: bool) -> None:
     """Refuse a run that has ended and has a result; one that was cut off before it wrote that goes on to write it."""
-    reason = group.stopped(state)
-    if reason is not None and folder.result.exists():
+    if not folder.result.exists():
+        return
+    reason, steps = group.stopped(state), group.program.steps(state)
+    if reason is None and own_budget:  # it may have ended before its time was up, which one more round would have been
+        result = read_result(folder.result)
+        ended_here = result.get("steps") == steps and result.get("stopped") != "interrupted"
+        reason = result.get("stopped") if ended_here else None
+    if reason is not None:
         raise InputError(
-            f"{folder.root} has ended at {group.program.steps(state)} steps ({reason}); "
+            f"{folder.root} has ended at {steps} steps ({reason}); "
             "give --total-steps above that, or --max-seconds from now on, to go on"
         )
 
