@@ -48,6 +48,7 @@ def test_a_run_is_pandapowers_in_open_and_closed_loop(played: tuple[Trajectory, 
     assert (run.tap_position == np.round(run.tap_position)).all()
     assert np.abs(run.tap_moved[:, 1]).sum() <= 9
     assert failed(run, policies, tmp_path) == set()
+    assert "steps with a position by the record's request |" in (tmp_path / "report.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,10 @@ def test_band_control_is_worked_out_again_in_open_and_closed_loop(tmp_path: Path
 
 
 def test_a_request_between_two_positions_is_decided_as_the_record_did() -> None:
-    """2.5 of 4 steps: a request a little apart is rounded to the record's side, one that is farther is not."""
+    """2.5 of 4 steps: a request a little apart is rounded to the record's side, one that is farther is not.
+
+    Every step counts but the pause after the first.
+    """
     env = evaluation_environment(nf.make("neom33", power_flow="ac", tap_changers=[TAP_CHANGERS[0]]))
     entry = int(env.action_layout.by_device["tap_target"][0])
 
@@ -94,10 +98,11 @@ def test_a_request_between_two_positions_is_decided_as_the_record_did() -> None:
         return fractions[env.action_layout.slots]
 
     run = record(env, Schedule(jnp.asarray(asking(0.625))[None]), "asking", n_days=1)
-    for more, same in ((5e-4, True), (5e-3, False)):
+    for more, same, by_record in ((0.0, True, 0), (5e-4, True, 47), (5e-3, False, 0)):
         split = {agent: values for agent, values in env.split(asking(0.625 + more), "action").items()}
-        played = closed_loop(run, lambda seen, split=split: split).played
-        assert np.array_equal(played.tap_position, run.tap_position) == same
+        loop = closed_loop(run, lambda seen, split=split: split)
+        assert np.array_equal(loop.played.tap_position, run.tap_position) == same
+        assert loop.days[0].positions_by_record == by_record
 
 
 def test_positions_are_drawn_over_days(played: tuple[Trajectory, Policies]) -> None:

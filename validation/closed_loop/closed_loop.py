@@ -5,6 +5,7 @@ no action can change (Demand, Solar, forecasts, prices, the clock) is observed a
 and debts are the closed loop's own, and so is the idle feeder's voltage before a day's first step. Energies are
 carried over as the scenario's rules say. A request for one of a range of positions that lies within `apart_action` of
 the record's is taken for the record's: near the middle between two positions the last digit of a voltage would decide.
+Steps in which that leads to another position than the request would have are counted.
 `gap.py` holds the outcome against the record.
 """
 
@@ -167,8 +168,9 @@ class _Loop:
             if on_step is not None:
                 on_step(first + steps, n_days * steps)
         arrays = {name: np.stack([step[name] for step in kept]) for name in kept[0]}
-        status = arrays.pop("status")
-        return Played(self._as_trajectory(arrays, status), status, max(spots))
+        status, by_record = arrays.pop("status"), arrays.pop("by_record")
+        decided = by_record if self.rounded.any() else None
+        return Played(self._as_trajectory(arrays, status), status, max(spots), decided)
 
     @property
     def _nothing_measured(self) -> np.ndarray:
@@ -180,19 +182,22 @@ class _Loop:
         `measured_vm_pu`, (n_node,), is what the step before left.
         """
         observation = self.observing.observe(row)
-        action, recorded_action = self.actor.act(row, observation), self.trajectory.action[row]
-        tied = self.rounded & (np.abs(action - recorded_action) <= self.tie)
-        action = np.where(tied, recorded_action, action)
+        asked, recorded_action = self.actor.act(row, observation), self.trajectory.action[row]
+        tied = self.rounded & (np.abs(asked - recorded_action) <= self.tie)
+        action = np.where(tied, recorded_action, asked)
         known = self.known[row]
         if self.own_series.any():
             known = np.concatenate([known, *(recorded for recorded, _ in self._loads(row))])
         if self.measures_voltages:
             known = np.concatenate([known, measured_vm_pu])
         delivered, after = self.deliver(action, carried, known)
+        by_record = False
+        if not np.array_equal(action, asked):
+            by_record = not all(map(_same, self.deliver(asked, carried, known), (delivered, after)))
         positions = {store.after: after[store.after] for store in self.stores}
         points = self._set_points(row, delivered | positions)
         solved = self.solver.solve(points)
-        step = {"observation": observation, "action": action, **delivered}
+        step = {"observation": observation, "action": action, "by_record": np.array(by_record), **delivered}
         for store in self.stores:
             step |= {store.before: carried[store.after], store.after: after[store.after]}
         step |= {name: values[0] for name, values in solved.items() if name != "attempts"}
@@ -266,6 +271,10 @@ class _Loop:
             local_reward=-cost,
             reward=np.asarray(jax.vmap(partial(shared_reward, scenario))(jnp.asarray(-cost))),
         )
+
+
+def _same(one: Named, other: Named) -> bool:
+    return all(np.array_equal(values, other[name], equal_nan=True) for name, values in one.items())
 
 
 def _difference_pu(step: Named, plain: Solved) -> float:

@@ -39,6 +39,9 @@ class DayGap:
     soc_gap_max: float  # at the day's end
     recorded_loading_violations: int | None = None  # branch-steps above hard limits; None: nothing is limited
     loading_violations: int | None = None
+    # steps in which a request near the record's was taken for it and moved a device elsewhere than it would have; None:
+    # no device has positions to ask for
+    positions_by_record: int | None = None
 
     @property
     def cost_gap(self) -> float:
@@ -75,6 +78,7 @@ class Played:
     trajectory: Trajectory
     status: np.ndarray  # (n,) of every power flow, as `Replay` has it
     spot_max_pu: float  # largest difference of a voltage where a step was solved by plain `runpp` too
+    by_record: np.ndarray | None = None  # (n,) steps in which the record decided a position; None: there is none
 
     __repr__ = one_line
 
@@ -116,7 +120,7 @@ class ClosedLoop:
 def compare_loops(recorded: Trajectory, played: Played, apart: Apart, limited: Limited | None = None) -> ClosedLoop:
     """Hold a closed loop against the record it began from; `limited` are the branches with limits of loading."""
     steps, again = recorded.scenario.steps_per_day, played.trajectory
-    days = tuple(_day_gap(recorded, again, day, limited) for day in range(recorded.n_steps // steps))
+    days = tuple(_day_gap(recorded, played, day, limited) for day in range(recorded.n_steps // steps))
     recorded_cost, cost = sum(day.recorded_cost for day in days), sum(day.cost for day in days)
     return ClosedLoop(
         run=recorded.run,
@@ -141,7 +145,8 @@ def _share(days: tuple[DayGap, ...]) -> float:
     return sum(abs(day.cost_gap) for day in days) / recorded if recorded else math.nan
 
 
-def _day_gap(recorded: Trajectory, played: Trajectory, day: int, limited: Limited | None) -> DayGap:
+def _day_gap(recorded: Trajectory, loop: Played, day: int, limited: Limited | None) -> DayGap:
+    played, by_record = loop.trajectory, loop.by_record
     steps, hours, limits = recorded.scenario.steps_per_day, recorded.scenario.step_hours, recorded.scenario.limits
     rows = slice(day * steps, (day + 1) * steps)
 
@@ -171,6 +176,7 @@ def _day_gap(recorded: Trajectory, played: Trajectory, day: int, limited: Limite
         soc_gap_max=_soc_gap(recorded, played, rows.stop - 1),
         recorded_loading_violations=_overloads(recorded, rows, limited),
         loading_violations=_overloads(played, rows, limited),
+        positions_by_record=None if by_record is None else int(by_record[rows].sum()),
     )
 
 

@@ -40,6 +40,7 @@ DAY_COUNTS = {  # recorded / in closed loop; the latter where loadings are limit
     "outside_band": "bus-steps outside the band, both",
     "loading_violations": "branch-steps above hard limits, both",
 }
+DAY_STEPS = {"positions_by_record": "steps with a position by the record's request"}  # where there are positions
 
 
 @dataclass(frozen=True)
@@ -152,16 +153,17 @@ def _closed_loop(run: RunReport) -> Table | None:
     if run.closed_loop is None:
         return None
     worst = sorted(run.closed_loop["days"], key=lambda day: -abs(day["cost_gap"]))[:WORST]
-    counts = {name: header for name, header in DAY_COUNTS.items() if name in worst[0]}
+    counts, steps = ({name: each[name] for name in each if name in worst[0]} for each in (DAY_COUNTS, DAY_STEPS))
     rows = [
         (
             str(day["day"]),
             *(number(day[name], "{:.3f}") for name in ("recorded_cost", "cost", "cost_gap")),
             *(f"{day[f'recorded_{name}']} / {day[name]}" for name in counts),
+            *(str(day[name]) for name in steps),
         )
         for day in worst
     ]
-    return Table(("day, the furthest apart", *DAY_HEADER, *counts.values()), tuple(rows))
+    return Table(("day, the furthest apart", *DAY_HEADER, *counts.values(), *steps.values()), tuple(rows))
 
 
 def _operation(run: RunReport) -> Table:
