@@ -91,6 +91,13 @@ ELEMENTS: dict[str, Callable[[Any], Any]] = {
     "impedance to a bus out of service": several(
         add("bus", 0.4, index=60, in_service=False), add("impedance", 7, 60, 0.01, 0.02, 0.1, bf_pu=0.3)
     ),
+    "svc at rest": add("svc", 7, 1.0, -10.0, 1.0, 130.0, controllable=False),
+    "tcsc at rest": add("tcsc", 25, 2, 1.0, -10.0, -0.1, 100.0, controllable=False),
+    "tcsc at rest, capacitive": add("tcsc", 25, 2, 1.0, -0.5, -0.1, 170.0, controllable=False),
+    "svc and tcsc out of service": several(
+        add("svc", 7, 1.0, -10.0, 1.0, 130.0, in_service=False),
+        add("tcsc", 25, 2, 1.0, -10.0, -0.1, 142.0, in_service=False),
+    ),
     "uneven leakage": set_in(
         "trafo", leakage_resistance_ratio_hv=0.2, leakage_reactance_ratio_hv=0.9, i0_percent=6.0, tap_pos=3
     ),
@@ -143,6 +150,7 @@ REFUSED = {
     "two ways": (add("impedance", 25, 2, 0.01, 0.02, 0.1, rtf_pu=0.03), "net.impedance 0 has rft_pu, .*both ways"),
     "an impedance of no power": (add("impedance", 25, 2, 0.01, 0.02, 0.0), "net.impedance 0 has sn_mva = 0"),
     "leakage beyond all of it": (set_in("trafo", leakage_resistance_ratio_hv=1.4), "ratio_hv = 1.4; .* 0 to 1"),
+    "svc without inductor": (add("svc", 7, 0.0, -10.0, 1.0, 130.0, controllable=False), "svc 0 has x_l_ohm = 0"),
     "no such bus": (several(three_windings(), set_in("trafo3w", mv_bus=99)), "net.trafo3w 0 stands at bus 99"),
     "another grid's": (three_windings(vn_lv_kv=20.0), "net.trafo3w 0 has an off-nominal ratio of"),
     "no switch there": (

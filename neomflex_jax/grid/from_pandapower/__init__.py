@@ -10,7 +10,7 @@ Modelled, each exactly as in pandapower 3.5 with its default options:
 - loads, storages, motors, wards, asymmetric loads by the sum of their phases (consumption), sgens and asymmetric sgens
   (production), with ``scaling``; together they are the feeder's load, so that injecting ``-load_p_mw`` and
   ``-load_q_mvar`` reproduces ``runpp``. Loads that follow the voltage do so by bus, as `voltage_dependence.py` says;
-- shunts with ``step``, step tables and ``vn_kv``;
+- shunts with ``step``, step tables and ``vn_kv``; svc and tcsc that are not ``controllable``;
 - external grids, one or several, on one area or an island each; generators, whose limits of q are kept where asked
   for; DC lines; extended wards, whose inner bus is the one bus of the feeder that is none of the net's. What generators
   produce is no load: it comes on top of all injections.
@@ -19,7 +19,7 @@ Labels are the net's own bus numbers, ascending whatever the order of its rows. 
 labels, or by an external grid's; `fused_buses` tells which. Left out: what is out of service, and buses that nothing
 connects to an external grid, unless something there consumes or produces, which is refused. Lines and transformers
 that are open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
-lines, transformers, switches with impedance, three windings, impedances, extended wards, each by its number.
+lines, transformers, switches with impedance, three windings, impedances, extended wards, tcsc, each by its number.
 
 Angles are relative to the first external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``,
 controllers, costs, measurements and results have no influence, limits of the loading are kept. A net holding anything

@@ -18,6 +18,7 @@ from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, sw
 from neomflex_jax.grid.from_pandapower.buses import bus_levels, check_buses, fuse, supplied_from
 from neomflex_jax.grid.from_pandapower.elements import WARDS, drawn_by, elements_of
 from neomflex_jax.grid.from_pandapower.extended_wards import inner_branches, inner_buses, inner_sources
+from neomflex_jax.grid.from_pandapower.facts import svc_siemens, tcsc_branches
 from neomflex_jax.grid.from_pandapower.held import Source, generators_of, held_buses, slacks_of
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.impedances import impedance_branches
@@ -160,6 +161,7 @@ def _all_branches(
         three_winding_branches(net, vn_kv, active),
         impedance_branches(net, vn_kv),
         inner_branches(net, inner),
+        tcsc_branches(net),
     ):
         yield from sorted(kind, key=lambda branch: branch.number)
 
@@ -180,6 +182,8 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         _add(shunts_mva, grid, of_bus, rows, rows.numbers("pz_mw") + 1j * rows.numbers("qz_mvar"))
     rows = Rows.of(grid.net, "shunt").in_service()
     _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
+    rows = Rows.of(grid.net, "svc").in_service()
+    _add(shunts_mva, grid, of_bus, rows, np.conj(svc_siemens(rows)) * _levels(grid, rows) ** 2)
     held, beside_mw = _held(grid, of_bus, labels)
     slack_bus = labels[of_bus[grid.slacks[0].bus]]
     load_mva[position[slack_bus]] -= beside_mw
@@ -273,15 +277,19 @@ def _at_1_pu(y_siemens: complex, vn_kv: float) -> complex:
 
 
 def _shunt_mva(grid: _Grid, rows: Rows) -> np.ndarray:
-    buses = rows.labels("bus")
-    for row, bus in enumerate(buses):
-        check_buses(rows.title(row), (bus,), grid.vn_kv)
-    own_kv = rows.numbers("vn_kv", absent=np.nan, or_empty=True)
-    bus_kv = grid.vn_of(buses)
+    own_kv, bus_kv = rows.numbers("vn_kv", absent=np.nan, or_empty=True), _levels(grid, rows)
     by_step = step_table(grid.net, rows, "step_dependency_table", "step", "shunt_characteristic_table")
     steps = np.where(by_step.followed, 1.0, rows.numbers("step", absent=1.0))
     p_mw, q_mvar = (by_step.instead_of(rows.numbers(name), name) * steps for name in ("p_mw", "q_mvar"))
     return (p_mw + 1j * q_mvar) * (bus_kv / np.where(np.isnan(own_kv), bus_kv, own_kv)) ** 2
+
+
+def _levels(grid: _Grid, rows: Rows) -> np.ndarray:
+    """`vn_kv` of the buses of rows, (n_row,)."""
+    buses = rows.labels("bus")
+    for row, bus in enumerate(buses):
+        check_buses(rows.title(row), (bus,), grid.vn_kv)
+    return grid.vn_of(buses)
 
 
 def _add(total_mva: np.ndarray, grid: _Grid, of_bus: dict[int, int], rows: Rows, power_mva: np.ndarray) -> None:

@@ -22,6 +22,8 @@ MODELLED = {
     *("load", "sgen", "storage", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen"),
 }
 
+AT_REST = ("svc", "tcsc")  # modelled where they are not `controllable`
+
 WITHOUT_INFLUENCE = {
     *("measurement", "group", "output_writer", "controller"),  # a controller acts with run_control alone
     *("poly_cost", "pwl_cost", "polynomial_cost", "piecewise_linear_cost"),
@@ -33,9 +35,9 @@ WITHOUT_INFLUENCE = {
 }
 
 WHAT_TO_DO = {
-    "svc": "put a generator there that holds its set_vm_pu, net.gen with p_mw = 0",
+    "svc": "put a generator there that holds its set_vm_pu, net.gen with p_mw = 0, or set controllable to False",
     "ssc": "put a generator there that holds its set_vm_pu, net.gen with p_mw = 0",
-    "tcsc": "put the reactance at which it rests into net.impedance",
+    "tcsc": "set controllable to False, for it to rest at its thyristor_firing_angle_degree",
 }
 OTHERWISE = "take it out of service or out of the net"
 
@@ -81,6 +83,8 @@ def _refuse_other_than(neutral: float, rows: Rows, column: str, why: str) -> Non
 def _refuse_table(table: str, frame: pd.DataFrame) -> None:
     rows = Rows(table, frame)
     active = rows.flags("in_service", absent=True) if "in_service" in frame else np.ones(len(frame), bool)
+    if table in AT_REST:
+        active = active & rows.flags("controllable", absent=True)  # not in place: these are the net's own
     if active.any():
         title = rows.title(int(np.argmax(active)))
         raise InputError(f"{title} is in service and not modelled by a feeder; {WHAT_TO_DO.get(table, OTHERWISE)}")
