@@ -148,10 +148,12 @@ class Code:
         return module.globals.get(full) or ir.Function(module, kind, full)
 
 
-def new_kernel(name: str, dtype: np.dtype[np.floating], arrays: Sequence[str], integers: Sequence[str]) -> ir.Function:
-    """Start a kernel that takes named arrays, of which none overlap and some hold 32-bit integers, then two lengths."""
+def new_kernel(
+    name: str, dtype: np.dtype[np.floating], arrays: Sequence[str], integers: Sequence[str], n_lengths: int = 2
+) -> ir.Function:
+    """Start a kernel that takes named arrays, of which none overlap and some hold 32-bit integers, then lengths."""
     types = [(INT32 if array in integers else number_of(dtype)).as_pointer() for array in arrays]
-    function = ir.Function(ir.Module(name), ir.FunctionType(ir.VoidType(), [*types, INDEX, INDEX]), name)
+    function = ir.Function(ir.Module(name), ir.FunctionType(ir.VoidType(), [*types, *[INDEX] * n_lengths]), name)
     function.linkage = "internal"
     for argument, array in zip(function.args, arrays, strict=False):
         argument.name = array

@@ -35,11 +35,10 @@ Cases: TypeAlias = tuple[Array, Array, Setting | None]
 
 def solve_cases(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None = None) -> PowerFlowResult:
     """Solve cases, arguments of `PowerFlow`; the result's `fields`, None for all, get a leading axis (n_cases,)."""
-    p_injection_mw, q_injection_mvar, setting = cases
+    p_injection_mw, q_injection_mvar, _ = cases
     n_cases = p_injection_mw.shape[0]
     if n_cases == 1 or jax.default_backend() != "cpu":  # nothing to cut
         return _solve_at_once(solver, cases, fields)
-    solver = solver if setting is None else solver.by_products()
     solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
     sizes = solver.piece_sizes(fields)
     if n_cases <= sizes.uncut_cases:

@@ -65,7 +65,7 @@ def built_in(feeder: nf.Feeder, ratio: np.ndarray, shunt_mvar: np.ndarray) -> nf
     return replace(feeder, transformers=replace(parts, ratio=all_ratios), shunts=replace(shunts, q_mvar=q_mvar))
 
 
-@pytest.mark.parametrize(("method", "network"), [("ac", "dense"), ("ac", "tree"), ("newton", "dense")])
+@pytest.mark.parametrize(("method", "network"), [("ac", "dense"), ("ac", "tree"), ("ac", "sweep"), ("newton", "dense")])
 @pytest.mark.parametrize("name", ["plain", "rich"])
 def test_a_case_with_its_own_ratios_and_shunts_is_a_feeder_that_has_them(
     name: str, method: str, network: str, case33bw: nf.Feeder, rich: nf.Feeder, cases: tuple[np.ndarray, ...]

@@ -107,9 +107,9 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
     """Make the function that solves one case; `vmap` over its injections becomes one loop over the whole batch."""
 
     def solve(grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Solved:
-        """Solve for (..., n_bus - 1) injections and a case's own parts of the grid; the same axes come back."""
-        if own is None and can_sweep(grid, Ac.sweep, p.dtype):
-            return ac_by_sweeps(grid, p, q, config.tolerance(p.dtype), config.max_iterations)
+        """Solve for (..., n_bus - 1) injections; what is a case's own of the grid has their axes, or none if shared."""
+        if can_sweep(grid, Ac.sweep if own is None else Sweep.AC_SETTING, p.dtype):
+            return ac_by_sweeps(grid, own, p, q, config.tolerance(p.dtype), config.max_iterations)
         return solve_by_products(grid, own, p, q)
 
     def solve_by_products(
@@ -131,16 +131,23 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
         p: Array,
         q: Array,
     ) -> tuple[tuple[Array, ...], tuple[bool, ...]]:
-        grid_batched, *case_batched = in_batched
+        grid_batched, own_batched, *case_batched = in_batched
         if any(jax.tree.leaves(grid_batched)):  # every case its own impedances
             axes = jax.tree.map(lambda batched: 0 if batched else None, in_batched)
             return jax.vmap(solve_by_products, in_axes=tuple(axes))(grid, own, p, q), (True,) * 4
+        cases = (axis_size, *(p.shape[1:-1] if case_batched[0] else p.shape[:-1]))
 
         def each(batched: bool, values: Array) -> Array:
-            return values if batched else jnp.broadcast_to(values, (axis_size, *values.shape))
+            if batched:  # by this map, and perhaps by none of those inside it
+                values = values.reshape(axis_size, *(1,) * (len(cases) + 1 - values.ndim), *values.shape[1:])
+            return jnp.broadcast_to(values, (*cases, values.shape[-1]))
 
+        def unless_shared(batched: bool, values: Array) -> Array:
+            return each(batched, values) if batched or values.ndim > 1 else values
+
+        own = jax.tree.map(unless_shared, own_batched, own)
         # and not `solve`: a map around this one adds its axis too
-        return one(grid, *jax.tree.map(each, tuple(case_batched), (own, p, q))), (True,) * 4
+        return one(grid, own, *map(each, case_batched, (p, q))), (True,) * 4
 
     return one
 

@@ -50,17 +50,19 @@ def write_kernel(dtype: np.dtype[np.floating]) -> ir.Function:
     """
     names = (*OPERANDS, *RESULTS)
     function = new_kernel("sweep", dtype, names, INTEGERS)
-    _Sweep(Code(function, dtype), dict(zip(names, function.args, strict=False)), *function.args[-2:]).write()
+    AcSweep(Code(function, dtype), dict(zip(names, function.args, strict=False)), *function.args[-2:]).write()
     return function
 
 
-class _Sweep:
-    """The kernel's statements."""
+class AcSweep:
+    """The kernel's statements; those that another kernel writes otherwise are methods of their own."""
+
+    row_vectors = ROW_VECTORS
 
     def __init__(self, code: Code, arrays: dict[str, ir.Value], n_cases: ir.Value, n_bus: ir.Value) -> None:
         self.code, self.build, self.arrays = code, code.build, arrays
         self.n_cases, self.n_bus = n_cases, n_bus
-        self.rows = ScratchRows(code, arrays["scratch"], ROW_VECTORS, arrays["row"])
+        self.rows = ScratchRows(code, arrays["scratch"], self.row_vectors, arrays["row"])
         self.get, self.put = self.rows.get, self.rows.put
         self.n_rows = self.build.add(n_bus, INDEX(1))
         self.zero, self.one = code.constant(0.0), code.constant(1.0)
@@ -76,8 +78,7 @@ class _Sweep:
         last = build.sub(self.n_cases, lanes)
         with self.code.count(INDEX(0), self.n_cases, self.code.lanes) as case:
             first = build.select(build.icmp_signed("<", case, last), case, last)
-            rows.enter(arrays["p"], P, first, self.n_bus)
-            rows.enter(arrays["q"], Q, first, self.n_bus)
+            self.enter(first)
             with self.code.count(INDEX(0), self.n_rows) as row:
                 self.put(row, J_R, self.zero)  # `branches` = 0 multiplies what is there: no NaN of the vector before
                 self.put(row, J_I, self.zero)
@@ -86,10 +87,15 @@ class _Sweep:
             rows.leave(arrays["rise_i"], RISE_I, first, self.n_bus)
         build.ret_void()
 
+    def enter(self, first_case: ir.Value) -> None:
+        """Copy a vector's worth of cases to the rows."""
+        self.rows.enter(self.arrays["p"], P, first_case, self.n_bus)
+        self.rows.enter(self.arrays["q"], Q, first_case, self.n_bus)
+
     def solve(self, first_case: ir.Value) -> None:
         """Iterate one vector of cases until each has stopped or given up."""
         code, build = self.code, self.build
-        self.backward(lambda row: (self.slack_vm, self.zero))
+        self.backward(lambda row: (self.no_load(row), self.zero))
         self.forward(self.start)
         evaluations = code.variable(ir.Constant(code.integers, [1] * code.lanes))
         count = code.variable(INT32(1))
@@ -97,7 +103,7 @@ class _Sweep:
         running = code.variable(build.icmp_signed("<", INT32(1), self.most))
         with code.while_true(running):
             before = Vector(build, build.load(self.off))
-            self.backward(lambda row: (self.slack_vm + self.get(row, RISE_R), self.get(row, RISE_I)))
+            self.backward(lambda row: (self.no_load(row) + self.get(row, RISE_R), self.get(row, RISE_I)))
             self.forward(self.update)
             off, was_stopped = Vector(build, build.load(self.off)), build.load(stopped)
             build.store(build.add(build.load(count), INT32(1)), count)
@@ -128,13 +134,14 @@ class _Sweep:
         """Sum the currents towards the slack."""
         with self.code.count(self.n_bus, INDEX(0), -1) as row:
             (ur, ui), above = voltage(row), self.code.element(self.arrays["above"], row)
-            p, q, g, b = self.get(row, P), self.get(row, Q), self.broadcast("g", row), self.broadcast("b", row)
+            p, q, (g, b) = self.get(row, P), self.get(row, Q), self.admittance(row)
             scale = self.one / (ur * ur + ui * ui)
             branches, adds = self.broadcast("branches", row), self.broadcast("adds", row)
             jr = self.get(row, J_R) * branches + (p * ur + q * ui) * scale - (g * ur - b * ui)
             ji = self.get(row, J_I) * branches + (p * ui - q * ur) * scale - (g * ui + b * ur)
             self.put(row, J_R, jr)
             self.put(row, J_I, ji)
+            jr, ji = self.handed_up(row, jr, ji)
             self.put(above, J_R, self.get(above, J_R) * adds + jr)
             self.put(above, J_I, self.get(above, J_I) * adds + ji)
         self.put(INDEX(0), G_R, self.zero)
@@ -147,8 +154,9 @@ class _Sweep:
         with self.code.count(INDEX(1), self.n_rows) as row:
             above = self.code.element(self.arrays["above"], row)
             r, x, jr, ji = self.broadcast("r", row), self.broadcast("x", row), self.get(row, J_R), self.get(row, J_I)
-            gr = self.get(above, G_R) + (r * jr - x * ji)
-            gi = self.get(above, G_I) + (r * ji + x * jr)
+            gr, gi = self.handed_down(row, self.get(above, G_R), self.get(above, G_I))
+            gr += r * jr - x * ji
+            gi += r * ji + x * jr
             self.put(row, G_R, gr)
             self.put(row, G_I, gi)
             off = self.code.largest(Vector(build, build.load(self.off)), finish(row, gr, gi))
@@ -168,6 +176,22 @@ class _Sweep:
         self.put(row, RISE_R, gr - (dr * fr + di * fi))
         self.put(row, RISE_I, gi - (di * fr - dr * fi))
         return fr * fr + fi * fi
+
+    def no_load(self, row: ir.Value) -> Vector:
+        """Voltage w of a row's bus."""
+        return self.slack_vm
+
+    def admittance(self, row: ir.Value) -> tuple[Vector, Vector]:
+        """Real and imaginary part of a row's y."""
+        return self.broadcast("g", row), self.broadcast("b", row)
+
+    def handed_up(self, row: ir.Value, jr: Vector, ji: Vector) -> tuple[Vector, Vector]:
+        """Current that the bus above a row's gets of the row's J."""
+        return jr, ji
+
+    def handed_down(self, row: ir.Value, gr: Vector, gi: Vector) -> tuple[Vector, Vector]:
+        """Rise that a row's bus gets of that of the bus above."""
+        return gr, gi
 
     def once(self, name: str) -> Vector:
         """Vector with the number of an array of no axes in every lane."""

@@ -24,6 +24,7 @@ from jax.typing import DTypeLike
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
+from neomflex_jax.powerflow.network.setting import Own
 
 SWITCH = "NEOMFLEX_SWEEPS"
 # Where the call frame's offsets and the C convention of a function from pointer to pointer are those of the kernels.
@@ -35,6 +36,7 @@ class Sweep(Enum):
     """The kernels behind the door."""
 
     AC = "ac"
+    AC_SETTING = "ac with settings"
     CALIBRATED = "calibrated"
 
 
@@ -83,12 +85,14 @@ def can_sweep(grid: PerUnitFeeder, sweep: Sweep | None, dtype: DTypeLike) -> boo
 
 
 def ac_by_sweeps(
-    grid: PerUnitFeeder, p: Array, q: Array, tolerance: float, max_iterations: int
+    grid: PerUnitFeeder, own: Own | None, p: Array, q: Array, tolerance: float, max_iterations: int
 ) -> tuple[Array, Array, Array, Array]:
-    """Call `ac_sweep.solve_by_sweeps`; only where `can_sweep` is True."""
-    from neomflex_jax.powerflow.sweeps.ac_sweep import solve_by_sweeps  # loads LLVM
+    """Call `solve_by_sweeps` of `ac_sweep` or, with parts of each case's own, `setting_sweep`; where `can_sweep`."""
+    from neomflex_jax.powerflow.sweeps import ac_sweep, setting_sweep  # loads LLVM
 
-    return solve_by_sweeps(grid, p, q, tolerance, max_iterations)
+    if own is None:
+        return ac_sweep.solve_by_sweeps(grid, p, q, tolerance, max_iterations)
+    return setting_sweep.solve_by_sweeps(grid, own, p, q, tolerance, max_iterations)
 
 
 def calibrated_by_sweeps(
@@ -131,7 +135,11 @@ def _try(sweep: Sweep, dtype: str) -> None:
     """Compile a kernel and solve its trial with it; raises whatever goes wrong."""
     from neomflex_jax.powerflow.sweeps import trials  # loads LLVM
 
-    trial = {Sweep.AC: trials.try_ac, Sweep.CALIBRATED: trials.try_calibrated}[sweep]
+    trial = {
+        Sweep.AC: trials.try_ac,
+        Sweep.AC_SETTING: trials.try_ac_with_settings,
+        Sweep.CALIBRATED: trials.try_calibrated,
+    }[sweep]
     trial(np.dtype(dtype))
 
 

@@ -7,20 +7,24 @@ in any part of a kernel shows.
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike
 
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import Shunts
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.powerflow.network.per_unit import per_unit
-from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep
+from neomflex_jax.powerflow.network.setting import Own
+from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep
 
 N_BUS, N_CASES = 19, 19
 PARENT = np.arange(1, N_BUS) * 2 // 3  # of bus 1 and those that follow; bus 0 is the slack
 TOWARDS = np.where(np.arange(1, N_BUS) % 3 == 0, 1.0, -1.0)  # +1 where the branch above is listed towards the slack
 SLACK_VM, BASE_MVA = 1.02, 2.0
 R, X = np.linspace(0.01, 0.03, N_BUS - 1), np.linspace(0.03, 0.02, N_BUS - 1)  # per unit, of the branch above each bus
+TAPPED = (1, 4, 6)  # next to the slack, below that, and below both with its from end as the lower one
 G, B = np.linspace(0.0, 0.02, N_BUS - 1), np.linspace(0.05, 0.0, N_BUS - 1)  # per unit, at each bus
 
 
@@ -30,23 +34,56 @@ class WrongAnswerError(ArithmeticError):
 
 def try_ac(dtype: np.dtype[np.floating]) -> None:
     """Solve injections that were worked out from chosen voltages; raises `WrongAnswerError` unless these come back."""
-    above = _above()
-    drop = 2e-3 * _spread(N_CASES, N_BUS - 1) + 1e-3j * _spread(N_BUS - 1, N_CASES).T  # over each branch
-    rise = drop @ above
-    u = SLACK_VM + rise
-    current = (drop / (R + 1j * X)) @ np.linalg.inv(above).T  # into the grid at each bus
-    power = u * np.conj(current + (G + 1j * B) * u)
+    power, rise = _chosen(np.ones((1, N_BUS)), G + 1j * B)
     with jax.enable_x64(dtype == np.float64):
-        grid, tolerance = per_unit(_feeder()), 1e-11 if dtype == np.float64 else 1e-6
-        p, q = power.real.astype(dtype), power.imag.astype(dtype)
-        found = jax.jit(lambda p, q: ac_sweep.solve_by_sweeps(grid, p, q, tolerance, 100))(p, q)
+        grid, p, q = per_unit(_feeder()), power.real.astype(dtype), power.imag.astype(dtype)
+        found = jax.jit(lambda p, q: ac_sweep.solve_by_sweeps(grid, p, q, _tolerance(dtype), 100))(p, q)
+    _check_rises(dtype, found, rise)
+
+
+def try_ac_with_settings(dtype: np.dtype[np.floating]) -> None:
+    """Solve the like with factors on branches in both directions and admittances that differ from case to case."""
+    factor, admittance = np.ones((N_CASES, N_BUS)), _spread(N_CASES, N_BUS - 1)
+    factor[:, TAPPED] += 0.1 * _spread(N_CASES, len(TAPPED))
+    g, b = G + 0.01 * admittance, B - 0.02 * admittance
+    power, rise = _chosen(factor, g + 1j * b)
+    with jax.enable_x64(dtype == np.float64):
+        grid = per_unit(_feeder(), tap_branches=tuple(bus - 1 for bus in TAPPED))
+        assert grid.taps is not None
+        tapped = factor[:, [TAPPED[place] for place in grid.taps.order]]
+        own_g, own_b, own_c, p, q = (jnp.asarray(part, dtype) for part in (g, b, tapped, power.real, power.imag))
+
+        def solve(own: Own, p: Array, q: Array) -> ac_sweep.Solved:
+            return setting_sweep.solve_by_sweeps(grid, own, p, q, _tolerance(dtype), 100)
+
+        found = jax.jit(solve)(Own(own_c, (own_g, own_b), None), p, q)
+    _check_rises(dtype, found, rise)
+
+
+def _chosen(factor: np.ndarray, admittance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Powers and rises u - w, (N_CASES, N_BUS - 1), of chosen drops; `factor` (..., N_BUS): c above each bus."""
+    above = _above(factor)
+    rest, seen = above[:, 1:, 1:], np.where(TOWARDS > 0, factor[:, 1:] ** 2, 1.0)
+    drop = 2e-3 * _spread(N_CASES, N_BUS - 1) + 1e-3j * _spread(N_BUS - 1, N_CASES).T  # over each branch, seen below it
+    rise = (drop[:, None] @ rest)[:, 0]
+    u = SLACK_VM * above[:, 0, 1:] + rise
+    branch_current = drop / ((R + 1j * X) * seen)
+    current = (np.linalg.inv(rest) @ branch_current[..., None])[..., 0]  # into the grid at each bus
+    return u * np.conj(current + admittance * u), rise
+
+
+def _tolerance(dtype: np.dtype[np.floating]) -> float:
+    return 1e-11 if dtype == np.float64 else 1e-6
+
+
+def _check_rises(dtype: np.dtype[np.floating], found: ac_sweep.Solved, rise: np.ndarray) -> None:
     rise_r, rise_i, converged, _ = (np.asarray(part) for part in found)
     _check(dtype, rise_r=(rise_r, rise.real), rise_i=(rise_i, rise.imag), converged=(converged, True))
 
 
 def try_calibrated(dtype: np.dtype[np.floating]) -> None:
     """Solve injections with coefficients that are used nowhere else; raises `WrongAnswerError` for other voltages."""
-    above, gain = _above(), np.stack([1.0 + R, 3.0 * X, -2.0 * R])
+    above, gain = _above(np.ones(N_BUS))[1:, 1:], np.stack([1.0 + R, 3.0 * X, -2.0 * R])
     power = 0.05 * (_spread(N_CASES, N_BUS) + 0.5j * _spread(N_BUS, N_CASES).T)
     power[:, 0] = 7.0  # at the slack, where it changes nothing
     vm_squared = np.linspace(0.95, 1.05, N_BUS - 1)
@@ -91,12 +128,15 @@ def _feeder() -> Feeder:
     )
 
 
-def _above() -> np.ndarray:
-    """Matrix with 1 where the row's branch lies on the way from the slack to the column's bus."""
-    matrix = np.eye(N_BUS)
+def _above(factor: np.ndarray) -> np.ndarray:
+    """Matrices (..., N_BUS, N_BUS) with the product of the factors of the branches on the way from the row's bus.
+
+    That way leads away from the slack to the column's bus; 0 where there is none. `factor` (..., N_BUS): above a bus.
+    """
+    matrix = np.zeros((*factor.shape, N_BUS)) + np.eye(N_BUS)
     for bus in range(N_BUS - 1, 0, -1):
-        matrix[PARENT[bus - 1]] += matrix[bus]
-    return matrix[1:, 1:]
+        matrix[..., PARENT[bus - 1], :] += factor[..., bus, None] * matrix[..., bus, :]
+    return matrix
 
 
 def _spread(n_rows: int, n_columns: int) -> np.ndarray:
