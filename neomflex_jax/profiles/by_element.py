@@ -10,6 +10,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,7 @@ from neomflex_jax.profiles.config import UNITS, SeriesConfig
 
 COMMON = (DEMAND, SOLAR, STEADY)  # the first values of a step, before the series' own
 MOST_RUNS = 64  # of neighbouring series that neighbouring nodes follow: copied as they are, which CPUs do far faster
-Runs = tuple[tuple[int, int], ...]  # position of the first, number of them
+Runs = tuple[tuple[int | None, int], ...]  # position of the first, None where nothing is followed, and number
 Column = tuple[str, bool]  # name, and whether generators follow it: growth and noise of Solar are theirs
 
 
@@ -44,8 +45,18 @@ class Sums:
         """Sums (n,) of a step with these values, `COMMON` and the series' own."""
         if not self.runs:
             return jnp.sum(values[self.series] * self.coefficient, axis=0)
-        rows = [jnp.concatenate([values[first : first + n] for first, n in runs]) for runs in self.runs]
-        return jnp.sum(jnp.stack(rows) * self.coefficient, axis=0)
+        rows = [_sum_of_runs(values, *row) for row in zip(self.runs, self.coefficient, strict=True)]
+        return reduce(jnp.add, rows)
+
+
+def _sum_of_runs(values: Array, runs: Runs, coefficient: Array) -> Array:
+    """One term (n,) of each place. Multiplied run by run: XLA would copy values that are put together first."""
+    terms, end = [], 0
+    for first, n in runs:
+        start, end = end, end + n
+        own = jnp.zeros(n, values.dtype) if first is None else values[first : first + n] * coefficient[start:end]
+        terms.append(own)
+    return jnp.concatenate(terms)
 
 
 @jax.tree_util.register_dataclass
@@ -189,13 +200,15 @@ def _sums(terms: Mapping[tuple[int, int], float], n: int) -> Sums:
 
 
 def _runs_of(series: np.ndarray, used: np.ndarray) -> Runs:
-    """Return positions (n,) as runs of neighbours; what is not used may be any, but one of the values there are."""
-    runs: list[tuple[int, int]] = []
+    """Return positions (n,) as runs of neighbours, and of places that are not used."""
+    runs: list[tuple[int | None, int]] = []
     for place, is_used in zip(series.tolist(), used.tolist(), strict=True):
-        if runs and is_used and place == sum(runs[-1]):
-            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        position = place if is_used else None
+        first, n = runs[-1] if runs else (None, 0)
+        if runs and position == (None if first is None else first + n):
+            runs[-1] = (first, n + 1)
         else:
-            runs.append((place, 1))
+            runs.append((position, 1))
     return tuple(runs)
 
 

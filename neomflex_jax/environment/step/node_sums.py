@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float, Int
 
 
@@ -37,6 +37,8 @@ def sum_at_nodes(
     if not parts:
         return jnp.zeros(n_node)
     joined = jnp.concatenate(parts)
+    if scaled is None and len(parts) > 1:  # XLA would make a product for each part again, as all rows are constant
+        joined = lax.optimization_barrier(joined)  # type: ignore[no-untyped-call]
     with jax.default_matmul_precision("highest"):
         return joined @ jnp.concatenate([jnp.asarray(row, joined.dtype) for row in rows])
 
