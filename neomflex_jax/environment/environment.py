@@ -151,7 +151,8 @@ class Environment(Task):
 
         played = set_points(self, state, action)
         factors = None if self.loads_vary else (played.moment.demand, played.load_q_factor)
-        injections = node_injections(scenario, self.layout, self.feeder, played.delivered, factors)
+        in_one = self.profiles.by_element is not None
+        injections = node_injections(scenario, self.layout, self.feeder, played.delivered, factors, in_one=in_one)
         setting = grid_setting(scenario, self.layout, self.feeder, played.delivered, injections)
         flow = todays_power_flow(self.power_flow, self.feeder, today)(*injections, setting)
         outcome = outcome_of(self, flow, played.delivered, played.moment)

@@ -25,10 +25,12 @@ def node_injections(
     feeder: Feeder,
     delivered: Delivered,
     load_factors: tuple[Float[Array, ""], Float[Array, ""]] | None = None,
+    *,
+    in_one: bool = False,
 ) -> tuple[Float[Array, " n_node"], Float[Array, " n_node"]]:
     """Active and reactive injections of one step.
 
-    `load_factors` are those on all nominal p and q, where loads are nothing else.
+    `load_factors` are those on all nominal p and q, where loads are nothing else; `in_one` is `sum_at_nodes`'.
     """
     feeding_in = [kind for kind in scenario.kinds if kind.turn in (Turn.STORAGE, Turn.GENERATION) and scenario.of(kind)]
     tables = [kind.table for kind in reversed(feeding_in)]
@@ -38,7 +40,7 @@ def node_injections(
     def net(fed_in: dict[str, Array], load: Array, nominal: Array, factor: Array | None) -> Array:
         places = [layout.device_nodes[table] for table in fed_in]
         if factor is None:
-            return sum_at_nodes(list(fed_in.values()), places, layout.n_node) - load
+            return sum_at_nodes(list(fed_in.values()), places, layout.n_node, in_one=in_one) - load
         return sum_at_nodes(list(fed_in.values()), places, layout.n_node, scaled=(factor, -jnp.asarray(nominal)))
 
     p_factor, q_factor = load_factors or (None, None)

@@ -20,6 +20,8 @@ def sum_at_nodes(
     nodes: Sequence[Int[np.ndarray, "_n_device _most"]],
     n_node: int,
     scaled: tuple[Float[Array, ""], Float[Array, " n_node"]] | None = None,
+    *,
+    in_one: bool = False,
 ) -> Float[Array, " n_node"]:
     """Sums by node of the values of kinds.
 
@@ -29,6 +31,8 @@ def sum_at_nodes(
         Of each kind's devices.
     scaled
         A factor and a row whose product is added, which costs no pass over all nodes of its own.
+    in_one
+        True keeps one product, where XLA would make one for each kind again, all rows being constant.
     """
     rows: list[Array | np.ndarray]
     parts, rows = list(values), [_shares(each, n_node) for each in nodes]
@@ -37,7 +41,7 @@ def sum_at_nodes(
     if not parts:
         return jnp.zeros(n_node)
     joined = jnp.concatenate(parts)
-    if scaled is None and len(parts) > 1:  # XLA would make a product for each part again, as all rows are constant
+    if in_one:
         joined = lax.optimization_barrier(joined)  # type: ignore[no-untyped-call]
     with jax.default_matmul_precision("highest"):
         return joined @ jnp.concatenate([jnp.asarray(row, joined.dtype) for row in rows])
