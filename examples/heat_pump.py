@@ -3,10 +3,11 @@
 ``T' = T_eq + (T - T_eq) exp(-h UA / C)`` with ``T_eq = T_out + COP p_el / UA``: T in degrees Celsius is the room's
 temperature, C its capacity in MWh/K, UA its losses in MW/K, h the step in hours, and p_el in MW what the pump draws.
 That is the exact answer to ``C dT/dt = COP p_el - UA (T - T_out)`` while p_el and the outdoor temperature stay as they
-are; ``T_out = mean - swing cos(2 pi (hour - 4) / 24)`` is coldest at four in the morning. An action of 0 is a
-thermostat, which aims at the middle of the comfort band; -1..1 adds that share of the rating to what it would draw. A
-room outside the band costs, by kelvin and hour. Neglected: sun and people, which heat a room too, and a COP that falls
-with the outdoor temperature.
+are. T_out is the column that ``[profiles] outdoor_temperature`` names; without one it is the same every day,
+``mean - swing cos(2 pi (hour - 4) / 24)``, coldest at four in the morning. An action of 0 is a thermostat, which aims
+at the middle of the comfort band; -1..1 adds that share of the rating to what it would draw. A room outside the band
+costs, by kelvin and hour. Neglected: sun and people, which heat a room too, and a COP that falls with the outdoor
+temperature.
 
     python examples/heat_pump.py --output results/heat_pump
 
@@ -99,7 +100,7 @@ class HeatPump(Device):
     losses_mw_per_k: float = 0.02
     comfort_min_celsius: float = 20.0
     comfort_max_celsius: float = 23.0
-    outdoor_mean_celsius: float = 4.0
+    outdoor_mean_celsius: float = 4.0  # where no column has the outdoor temperature, as the swing
     outdoor_swing_k: float = 5.0
     discomfort_cost: float = 5.0  # per kelvin and hour outside the band
     name: str = ""
@@ -139,8 +140,10 @@ class HeatPump(Device):
     @staticmethod
     def step(params: HeatPumpParams, requests: Mapping[str, Array], store: Array, around: Surroundings) -> Delivery:
         """Heat the rooms for a step."""
-        since_coldest = (around.hour - COLDEST_HOUR) / 24.0
-        outdoor_celsius = params.outdoor_mean_celsius - params.outdoor_swing_k * jnp.cos(2 * jnp.pi * since_coldest)
+        outdoor_celsius = around.outdoor_temperature_c
+        if outdoor_celsius is None:
+            since_coldest = (around.hour - COLDEST_HOUR) / 24.0
+            outdoor_celsius = params.outdoor_mean_celsius - params.outdoor_swing_k * jnp.cos(2 * jnp.pi * since_coldest)
         stays = np.exp(-around.step_hours * params.losses_mw_per_k / params.capacity_mwh_per_k)
         aim_celsius = (HeatPump.first(params) - stays * store) / (1.0 - stays)
         mw_per_k = params.losses_mw_per_k / params.cop
@@ -194,8 +197,10 @@ class Warmth(Store[HeatPump]):
     def gap_mwh(self, part: Part[HeatPump]) -> np.ndarray:
         """Return what is missing in each step's balance of heat, (n,)."""
         pump, hours = part.device, part.scenario.step_hours
-        hour = part["step"] * hours % 24.0
-        outdoor = pump.outdoor_mean_celsius - pump.outdoor_swing_k * np.cos(np.pi / 12.0 * (hour - COLDEST_HOUR))
+        outdoor = part.outdoor_temperature_c
+        if outdoor is None:
+            hour = part["step"] * hours % 24.0
+            outdoor = pump.outdoor_mean_celsius - pump.outdoor_swing_k * np.cos(np.pi / 12.0 * (hour - COLDEST_HOUR))
         heat_mw = -pump.cop * part["heat_pump_p_mw"] + pump.losses_mw_per_k * outdoor  # with what the outdoor air gives
         decay = np.exp(-hours * pump.losses_mw_per_k / pump.capacity_mwh_per_k)
         celsius = part[self.before] * decay + heat_mw / pump.losses_mw_per_k * (1.0 - decay)

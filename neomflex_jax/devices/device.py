@@ -125,6 +125,7 @@ class Device(ABC):
     reactive: ClassVar[ReactivePower | None] = None
     symbol: ClassVar[Symbol | None] = None  # None: a disc under the kind's noun
     drawn: ClassVar[Mapping[str, Lines]] = {}  # by the name of a figure over days, as "soc"
+    needs_outdoor_temperature: ClassVar[bool] = False  # True: a scenario with such devices names its column
     unstated: ClassVar[Mapping[str, object]] = {}  # fields that hashes leave out at these values: there were none once
     table_families: ClassVar[tuple[tuple[str, str], ...]] = ()  # what columns of the step table begin and end with
 

@@ -32,6 +32,7 @@ class Surroundings:
     in_service: InService
     load: Callable[[], tuple[Array, Array]]  # p and q (n_device,) consumed at its bus by now, in MW and Mvar
     others_p_mw: Callable[[], Array]  # (n_device,) what kinds of earlier turns feed in at its bus, loads left out
+    outdoor_temperature_c: Float[Array, ""] | None = None  # None where `[profiles]` names no column of it
     sessions: Sessions | None = None  # of the kind's devices; None where no file has them
 
     @property

@@ -68,6 +68,7 @@ def _play(task: Task, kind: Kind, key: Array) -> tuple[dict[str, Array], tuple[A
         in_service=True,
         load=lambda: (jnp.full(n_device, world[3]), jnp.full(n_device, 0.3 * world[3])),
         others_p_mw=lambda: jnp.full(n_device, world[4]),
+        outdoor_temperature_c=task.profiles.outdoor_temperature_at(jnp.zeros((), jnp.int32)),
     )
     store = kind.random(key_of_kind(kind, store_key), params)
     check_stores(kind, params, store)

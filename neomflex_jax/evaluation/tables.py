@@ -25,7 +25,7 @@ from neomflex_jax.evaluation.loading_columns import (
     loading_violations,
 )
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.evaluation.trajectory_layout import columns_of_kind
+from neomflex_jax.evaluation.trajectory_layout import OUTDOOR, columns_of_kind
 from neomflex_jax.files.tables import integers, numbers, read_table, without_negative_zeros
 from neomflex_jax.files.whole_files import write_whole
 
@@ -85,6 +85,8 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         columns |= of_kind.further
     if BY_FALLBACK in trajectory.devices:
         columns[BY_FALLBACK] = trajectory.by_fallback
+    if OUTDOOR in trajectory.devices:
+        columns[OUTDOOR] = trajectory.outdoor_temperature_c
     columns |= _no_control_columns(no_control)
     table = pd.DataFrame(columns, index=pd.RangeIndex(trajectory.n_steps))
     doubles = {name: np.float64 for name, dtype in table.dtypes.items() if dtype == np.float32}

@@ -62,7 +62,7 @@ class Trajectory:
     reward: Float[np.ndarray, "n_steps n_agents"]  # what a learner would have got
     # (n_steps, n_device) each: what kinds record, after the step and before it; what else a step's record
     # has of `environment/step/info.py`: held_p_mw, held_q_mvar, held_at_limit, by_fallback (n_steps,),
-    # session_energy_mwh, session_power_mw, session_ends
+    # session_energy_mwh, session_power_mw, session_ends, outdoor_temperature_c (n_steps,)
     devices: Mapping[str, Shaped[np.ndarray, "n_steps ..."]]
     branches: tuple[str, ...] = ()  # names of those that the scenario limits the loading of
     branch_loading_percent: Float[np.ndarray, "n_steps n_limited"] | None = None  # of ratings; None: nothing is limited

@@ -22,6 +22,7 @@ BY_STEP = (
 )
 LOADING = "branch_loading_percent"  # by limited branch, where there is one
 BY_NODE = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
+OUTDOOR = "outdoor_temperature_c"  # where its column is named
 SESSIONS = ("session_energy_mwh", "session_power_mw", "session_ends")  # by device, where a file has its sessions
 HELD = ("held_p_mw", "held_q_mvar")  # of feeders that hold voltages beside the slack's
 # where a power flow failed
@@ -41,9 +42,10 @@ def wanted_arrays(scenario: Scenario, n_node: int, n_limited: int, n_steps: int)
     if scenario.series.sessions_file:
         n_device = sum(len(scenario.of(kind)) for kind in scenario.kinds if kind.table in SESSION_TABLES)
         widths |= dict.fromkeys(SESSIONS, n_device)
+    by_step = (*BY_STEP, *([OUTDOOR] if scenario.series.outdoor_temperature else []))
     return {
         **{name: Wanted("b", (n_steps,)) for name in FLAGS},
-        **{name: Wanted("f", (n_steps,)) for name in BY_STEP},
+        **{name: Wanted("f", (n_steps,)) for name in by_step},
         **{name: Wanted("f", (n_steps, width)) for name, width in widths.items()},
         "observation": Wanted("f", (n_steps, n_agents, None)),  # as wide as the feeder's nodes have it
         "action": Wanted("f", (n_steps, n_agents, _action_size(scenario))),

@@ -15,7 +15,12 @@ DEMAND_UNITS = ("per_unit", "per_cent", "MW", "kW", "W")
 TABLES = {"loads": "load", "generators": "sgen", "storages": "storage"}  # of the feeder's elements
 SOLAR_TABLES = {"pv_inverters": "PV inverter"}  # of the scenario's devices, those that follow the sun
 SESSION_TABLES = {"ev_chargers": "EV charger"}  # those at which vehicles charge
-LATER = ("demand_unit", "sessions_file", "ev_chargers")  # fields that hashes leave out where nothing is stated
+LATER = (
+    "demand_unit",
+    "sessions_file",
+    "ev_chargers",
+    "outdoor_temperature",
+)  # fields that hashes leave out where nothing is stated
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class SeriesConfig:
     generators: Mapping[str, str] = FrozenDict()  # positive into the grid
     storages: Mapping[str, str] = FrozenDict()  # positive charging, as in pandapower
     pv_inverters: Mapping[str, str] = FrozenDict()  # available power; per unit is of p_max_mw
+    outdoor_temperature: str = ""  # a column in degrees Celsius; empty: nobody knows it
     sessions_file: str = ""  # in the folder of the series: when vehicles charge, see `sessions.py`
     ev_chargers: Mapping[str, str] = FrozenDict()  # those that are not here have the charger of their name
     loads_q: Mapping[str, str] = FrozenDict()  # reactive power; what is not here keeps its power factor

@@ -24,6 +24,7 @@ from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.tables import numbers, read_table
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles.assign import DEMAND, SOLAR
 from neomflex_jax.profiles.by_element import ElementSeries, check_sizes, check_suns, element_series
@@ -36,6 +37,7 @@ from neomflex_jax.resources import PROFILES, packaged_profiles
 MAX_DEMAND = 100.0  # above this the column holds kW or per cent, no multiple of the nominal load
 DOUBTFUL_LEAST = 0.02  # a series that never gets here may be in another unit too
 MAX_PRICE = 1e6  # per MWh
+COLDEST_C, WARMEST_C = -90.0, 60.0  # what has been measured on earth
 MAX_SOLAR = 1.2  # above this the column is no per-unit series (a percentage or W/m2, most likely)
 
 
@@ -49,6 +51,7 @@ class Profiles:
     steps_per_day: int = field(metadata=STATIC)
     price: Array | None = None  # (n_rows,) of energy, per MWh
     by_element: ElementSeries | None = None  # None: all loads follow demand
+    outdoor_temperature_c: Array | None = None  # (n_rows,)
     sessions: Array | None = None  # (n_rows, 3, n_device) of a file, see `sessions.py`
 
     __repr__ = one_line
@@ -67,18 +70,23 @@ class Profiles:
         """Price of a row, (), None without prices."""
         return None if self.price is None else self.price[row]
 
+    def outdoor_temperature_at(self, row: Array) -> Array | None:
+        """Outdoor temperature of a row, (), None where nobody knows it."""
+        return None if self.outdoor_temperature_c is None else self.outdoor_temperature_c[row]
+
     def sessions_at(self, row: Array) -> Array | None:
         """Sessions of a row, (3, n_device), None where no file has them."""
         return None if self.sessions is None else self.sessions[row]
 
     def rows(self, which: np.ndarray | Array) -> Profiles:
         """Return some rows, whole days of them."""
-        price = None if self.price is None else jnp.asarray(self.price)[which]
-        demand, solar = jnp.asarray(self.demand)[which], jnp.asarray(self.solar)[which]
         own = self.by_element
         own = None if own is None else dataclasses.replace(own, values=jnp.asarray(own.values)[which])
-        sessions = None if self.sessions is None else jnp.asarray(self.sessions)[which]
-        return dataclasses.replace(self, demand=demand, solar=solar, price=price, by_element=own, sessions=sessions)
+        columns = {name: getattr(self, name) for name in _BY_ROW}
+        taken: Keywords = {
+            name: None if column is None else jnp.asarray(column)[which] for name, column in columns.items()
+        }
+        return dataclasses.replace(self, by_element=own, **taken)
 
     def in_the_dark(self) -> Profiles:
         """The same days without sun on any device."""
@@ -100,6 +108,9 @@ class Profiles:
             own = dataclasses.replace(own, values=own.values * factors)
         demand, solar = self.demand * demand_factor, self.solar * solar_factor
         return dataclasses.replace(self, demand=demand, solar=solar, by_element=own)
+
+
+_BY_ROW = ("demand", "solar", "price", "outdoor_temperature_c", "sessions")
 
 
 def resolve_profiles(source: str | Path, folder: Path | None = None) -> Path:
@@ -161,6 +172,10 @@ def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profil
     price = columns.common[wanted.tariff_column] if wanted.tariff_column else None
     places = _Places(path, "row {} of the steps".format)
     profiles = _checked(places, wanted.steps_per_day, demand, solar, price, wanted.tariff_column)
+    if wanted.config.outdoor_temperature:
+        celsius = columns.common[wanted.config.outdoor_temperature]
+        _check_celsius(places, wanted.config.outdoor_temperature, celsius)
+        profiles = dataclasses.replace(profiles, outdoor_temperature_c=jnp.asarray(celsius, float))
     check_sizes(wanted.config, wanted.assigned, columns.names, columns.own, MAX_DEMAND, str(path))
     check_suns(wanted.config, wanted.devices, columns.names, columns.own, MAX_SOLAR, str(path))
     if any(each.is_mapped or each.p_column != DEMAND for each in wanted.assigned) or columns.names:
@@ -221,6 +236,13 @@ def _checked(
         solar = np.maximum(solar, 0.0)
     known = None if price is None else jnp.asarray(price, float)
     return Profiles(jnp.asarray(demand, float), jnp.asarray(solar, float), steps_per_day, known)
+
+
+def _check_celsius(places: _Places, column: str, celsius: np.ndarray) -> None:
+    """Refuse temperatures (n_rows,) that no place on earth has had."""
+    for row in np.flatnonzero((celsius < COLDEST_C) | (celsius > WARMEST_C))[:1]:
+        allowed = f"outdoor temperatures are in degrees Celsius, {COLDEST_C:g}..{WARMEST_C:g}; convert the column"
+        raise InputError(f"{places.path}: {places.row(row)}, column {column!r}: {celsius[row]:g} is none; {allowed}")
 
 
 def doubts_of(path: Path, profiles: Profiles, step_hours: float) -> list[str]:

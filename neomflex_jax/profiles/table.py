@@ -47,7 +47,7 @@ class Wanted:
 class Columns:
     """A table as rows of the scenario's step."""
 
-    common: Mapping[str, np.ndarray]  # (n_rows,) each: Demand, Solar and the price
+    common: Mapping[str, np.ndarray]  # (n_rows,) each: Demand, Solar, the price and the outdoor temperature
     names: tuple[str, ...]  # of the columns that elements and devices follow
     own: np.ndarray  # (n_rows, n_names) theirs
     first_day: str  # its date, empty if the table has none
@@ -137,7 +137,7 @@ def _check_whole_days(path: Path, wanted: Wanted, what: str) -> None:
 
 
 def _common(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
-    """Return which of Demand, Solar and the price are read; refuse a table without one that somebody follows."""
+    """Return the columns but the followers' own that are read; refuse a table without one that somebody follows."""
     followers = {each.p_column: each.element.title for each in reversed(wanted.assigned) if not each.is_mapped}
     if DEMAND not in header and DEMAND in followers:
         who = f"{followers[DEMAND]} has no column of its own and follows it; add it, or map the load in [profiles]"
@@ -150,7 +150,7 @@ def _common(path: Path, header: Sequence[str], wanted: Wanted) -> tuple[str, ...
     stated = {each.p_column for each in wanted.assigned} | {each.q_column for each in wanted.assigned}
     stated |= {device.column for device in wanted.devices}
     chosen = {name: None for name in (DEMAND, SOLAR) if name in header or name in stated - followers.keys()}
-    return tuple(chosen | ({wanted.tariff_column: None} if wanted.tariff_column else {}))
+    return tuple(chosen | {name: None for name in (wanted.tariff_column, wanted.config.outdoor_temperature) if name})
 
 
 def _check_all_used(path: Path, header: Sequence[str], config: SeriesConfig, used: set[str]) -> None:

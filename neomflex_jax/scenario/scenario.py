@@ -234,6 +234,8 @@ class Scenario:
             name: getattr(self.observation, name) for name in ("scope", "history", "forecast", "forecast_steps")
         }
         seen["tariff"] = bool(self.tariff_column)
+        if self.series.outdoor_temperature:
+            seen["outdoor_temperature"] = True
         if self.loading.loading_observed:
             limits = (self.loading.loading_soft_percent, self.loading.loading_hard_percent)
             seen["loading"] = "all branches" if any(limits) else sorted(self.loading.branch_limits)
@@ -290,6 +292,12 @@ def _check_devices(scenario: Scenario) -> None:
                 message = f"{where}: two devices ({kind.noun}) at bus {bus}; merge them"
                 raise FieldError(message, kind.table, number, "bus")
             taken.add(bus)
+            if kind.needs_outdoor_temperature and not scenario.series.outdoor_temperature:
+                advice = (
+                    f"[profiles] outdoor_temperature = {'t_outdoor'!r} (yours) names its column, in degrees Celsius"
+                )
+                message = f"{where}: the {kind.noun} at bus {bus} needs the outdoor temperature; {advice}"
+                raise FieldError(message, kind.table, number)
             if kind.table in SESSION_TABLES and not device.sessions and not scenario.series.sessions_file:
                 advice = f"list them, or name a file of them: [profiles] sessions_file = {'sessions.csv'!r}"
                 message = f"{where}: the {kind.noun} at bus {bus} has no sessions; {advice}"

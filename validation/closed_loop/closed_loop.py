@@ -26,12 +26,12 @@ from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Uncertainty
 from validation.closed_loop.acting import ActingPolicy, Actor, rounded_entries
 from validation.closed_loop.delivery import (
-    KNOWN,
     Named,
     carried_names,
     compiled_dispatch,
     kinds_with_own_sun,
     kinds_with_sessions,
+    known_names,
     measures_voltages,
 )
 from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
@@ -44,7 +44,7 @@ from validation.recompute.observations import seen_share
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.session_rows import session_names
 from validation.recompute.set_points import SetPoints, idle, set_points_of
-from validation.recompute.twins import stores_of, twins_of
+from validation.recompute.twins import series_names, stores_of, twins_of
 from validation.referee.prepared import StepSolver, step_solver
 from validation.referee.replay import OnStep
 from validation.referee.runpp import OK, Solved
@@ -141,7 +141,7 @@ class _Loop:
         self.stores = [store for _, store, _ in stores_of(self.scenario)]
         self.measures_voltages = measures_voltages(self.scenario)
         self.own_series = nodes_with_own_series(self.scenario, record.feeder)
-        common = np.stack([getattr(self.trajectory, name) for name in KNOWN], axis=1)  # (n, 5)
+        common = np.stack([getattr(self.trajectory, name) for name in known_names(self.scenario)], axis=1)
         suns = [recorded_solar(self.trajectory, *own) for own in kinds_with_own_sun(self.scenario)]
         names = [name for twin, _ in kinds_with_sessions(self.scenario) for name in session_names(self.scenario, twin)]
         self.known = np.concatenate([common, *suns, *(getattr(self.trajectory, name) for name in names)], axis=1)
@@ -259,7 +259,7 @@ class _Loop:
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
         names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]
         needed = {name: np.asarray(arrays[name], float) for name in names}
-        needed |= {name: np.asarray(getattr(trajectory, name), float) for name in ("demand", "solar", "price")}
+        needed |= {name: np.asarray(getattr(trajectory, name), float) for name in series_names(scenario)}
         cost = local_cost(
             scenario, played.feeder, step=trajectory.step, branch_loading_percent=loading_percent, **needed
         )

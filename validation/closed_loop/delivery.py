@@ -20,10 +20,9 @@ from validation.recompute.device_solar import solar_columns
 from validation.recompute.devices.twin import SomeDevice, SomeTwin
 from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.session_rows import NAMES, session_names
-from validation.recompute.twins import twins_of
+from validation.recompute.twins import series_names, twins_of
 
 LOADS = ("load_p_mw", "load_q_mvar")  # (n_node,) consumption after what devices make of it
-KNOWN = ("demand", "solar", "price", "load_q_factor", "step")  # of a step, whatever is done in it
 
 Named = dict[str, np.ndarray]  # arrays (n_device,) or (n_node,) by recorded name
 Deliver = Callable[[np.ndarray, Named, np.ndarray], tuple[Named, Named]]
@@ -32,6 +31,11 @@ Deliver = Callable[[np.ndarray, Named, np.ndarray], tuple[Named, Named]]
 def carried_names(scenario: Scenario) -> tuple[str, ...]:
     """Name what devices carry from step to step, as recorded."""
     return tuple(name for twin, _ in twins_of(scenario) for name in twin.carried)
+
+
+def known_names(scenario: Scenario) -> tuple[str, ...]:
+    """Return the recorded arrays (n,) of a step that are the same whatever is done in it."""
+    return ("load_q_factor", "step", *series_names(scenario))
 
 
 def kinds_with_own_sun(scenario: Scenario) -> list[tuple[SomeTwin, tuple[SomeDevice, ...]]]:
@@ -55,7 +59,7 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     Returns
     -------
     Deliver
-        Takes padded actions (n_agents, action_size), what is carried, and `KNOWN` (then Solar (n_device,) of
+        Takes padded actions (n_agents, action_size), what is carried, and `known_names` (then Solar (n_device,) of
         each of `kinds_with_own_sun`, a file's sessions as (3 x n_device,), where elements have series of their own the
         step's loads p and q (n_node,) before devices, and where devices measure voltages those of the step before,
         (n_node,)); gives what is delivered and the loads of the step, and what is carried on. In the environment's
@@ -70,7 +74,7 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     suns = {twin.table: len(devices) for twin, devices in kinds_with_own_sun(scenario)}
     n_sessions = sum(len(NAMES) * len(devices) for _, devices in kinds_with_sessions(scenario))
     n_own_loads = 2 * feeder.n_node if own_series.any() else 0
-    cuts_known = np.cumsum([len(KNOWN), *suns.values(), n_sessions, n_own_loads])
+    cuts_known = np.cumsum([len(known_names(scenario)), *suns.values(), n_sessions, n_own_loads])
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
     cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 
@@ -79,7 +83,7 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
         action, *held, known = jnp.split(packed, cuts_in)
         common, *solar_of_kinds, of_file, own_loads, vm_before_pu = jnp.split(known, cuts_known)
         sessions = Sessions(*jnp.split(of_file, len(NAMES))) if n_sessions else None
-        demand, solar, price, load_q_factor, step = common
+        load_q_factor, step, demand, solar, price, *outdoor_temperature_c = common
         own_solar = dict(zip(suns, solar_of_kinds, strict=True))
         load_p_mw = jnp.asarray(feeder.load_p_mw, packed.dtype) * demand
         load_q_mvar = jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor
@@ -93,7 +97,13 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
             requests_of(action.reshape(actions.mask.shape), actions),
             with_measured(scenario, feeder.nodes, _stores_of(scenario, held), vm_before_pu),
             Moment(
-                step.astype(jnp.int32), demand, solar, price if scenario.tariff_column else None, own_solar, sessions
+                step.astype(jnp.int32),
+                demand,
+                solar,
+                price if scenario.tariff_column else None,
+                own_solar,
+                outdoor_temperature_c[0] if outdoor_temperature_c else None,
+                sessions,
             ),
             load_p_mw=load_p_mw,
             load_q_mvar=load_q_mvar,

@@ -13,7 +13,7 @@ import numpy as np
 
 from validation.recompute.observations import LOADING, USERS, Entry, frame_of
 from validation.recompute.record import Record
-from validation.recompute.twins import stores_of
+from validation.recompute.twins import series_names, stores_of
 from validation.recompute.users_twins import Steps, users_observation
 
 Quantity = tuple[str, str]  # kind and table of observed entries
@@ -69,7 +69,7 @@ class Observing:
     def _before(self, row: int, vm_pu: np.ndarray, carried: dict[str, np.ndarray]) -> Steps:
         """What is known before one step, for the twins of users' observations."""
         trajectory = self._trajectory
-        names = ("demand", "solar", "price")
+        names = series_names(trajectory.scenario)
         known = {name: np.asarray(getattr(trajectory, name)[row : row + 1], float) for name in names}
         known |= {store.after: np.asarray(carried[store.after], float)[None] for store, _ in self._stores.values()}
         return Steps(trajectory.scenario, self._feeder, trajectory.step[row : row + 1], vm_pu[None], known)

@@ -23,11 +23,9 @@ from validation.recompute.energies import energy_gaps_mwh, energy_jumps_mwh
 from validation.recompute.observations import check_observations
 from validation.recompute.record import Record, record_of
 from validation.recompute.set_points import ruled_load_q_factor
-from validation.recompute.twins import twins_of
+from validation.recompute.twins import series_names, twins_of
 from validation.recompute.users_twins import unknown_costs
 from validation.referee.replay import Replay
-
-PROFILES = ("demand", "solar", "price")
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,10 @@ def _series(record: Record, replayed: Replay, own_cost: Float[np.ndarray, " n_st
 def _cost(record: Record, grid: Trajectory | Replay) -> Float[np.ndarray, " n_steps"]:
     """All agents' cost of each step, from the grid quantities of one side and the recorded set-points."""
     trajectory = record.trajectory
-    names = [*PROFILES, *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.recorded)]
+    names = [
+        *series_names(trajectory.scenario),
+        *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.recorded),
+    ]
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
     known |= {name: np.asarray(getattr(grid, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
     step = np.asarray(trajectory.dataset_index) % trajectory.scenario.steps_per_day

@@ -11,8 +11,9 @@ from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 from validation.recompute.loading import limited_of
 from validation.recompute.observations import observation_size
+from validation.recompute.session_rows import session_names
 from validation.recompute.set_points import set_points_of
-from validation.recompute.twins import twins_of
+from validation.recompute.twins import series_names, twins_of
 from validation.recompute.users_twins import unknown_observations
 
 
@@ -79,10 +80,11 @@ def _shapes(scenario: Scenario, feeder: Feeder, n: int, n_branch: int) -> dict[s
     width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_node)
     width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_node) | {"local_reward": n_agents, "reward": n_agents}
     width |= {name: len(own) for twin, own in twins_of(scenario) for name in twin.recorded}
+    width |= {name: len(own) for twin, own in twins_of(scenario) for name in session_names(scenario, twin)}
     if feeder.held is not None:
         width |= dict.fromkeys(("held_p_mw", "held_q_mvar"), len(feeder.held.bus))
     grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
-    plain = ("dataset_index", "demand", "solar", "load_q_factor", "price", "residual_mva", *grid)
+    plain = ("dataset_index", *series_names(scenario), "load_q_factor", "residual_mva", *grid)
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in width.items()}
     shapes |= dict.fromkeys(plain, (n,))
     controls = controls_of(scenario)

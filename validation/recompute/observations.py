@@ -2,9 +2,9 @@
 
 Before step k of a day an agent sees, of itself or of whom its scope names, itself first:
 ``[vm_pu - 1 of step k - 1, loadings of it if `loading_observed`, Demand and Solar of step k, Demand forecasts, Solar
-forecasts, prices from step k on, what its devices store, k / (steps_per_day - 1), users' own]``, then the same of
-earlier steps, of the day's first where there is none. Padding is 0. A failed power flow's voltages are seen as 0.5 pu,
-its loadings as twice the rating.
+forecasts, prices and outdoor temperatures / 50 from step k on, what its devices store, k / (steps_per_day - 1), users'
+own]``, then the same of earlier steps, of the day's first where there is none. Padding is 0. A failed power flow's
+voltages are seen as 0.5 pu, its loadings as twice the rating.
 
 Not judged, because a record does not hold what they rest on: voltages and loadings seen before a day's first step (the
 idle feeder's by the method that played), noise of sensors and forecasts, what missing agents hide, and profile rows
@@ -25,7 +25,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario, Uncertainty
 from validation.recompute.cost import COLLAPSED_VM_PU
 from validation.recompute.loading import COLLAPSED_PERCENT, SEEN_AT_MOST, limited_of
-from validation.recompute.twins import stores_of, without_twin
+from validation.recompute.twins import OUTDOOR, series_names, stores_of, without_twin
 from validation.recompute.users_twins import (
     OBSERVATION_TWINS,
     Steps,
@@ -34,13 +34,14 @@ from validation.recompute.users_twins import (
 )
 
 LOADING = "loading"  # kind of an entry
+CELSIUS_OF_ONE = 50.0  # outdoor temperature that is seen as 1
 USERS = "observations"  # the table of entries that users add
 
 
 class Entry(NamedTuple):
     """One value of a frame."""
 
-    kind: str  # vm, loading, demand, solar, price, time, or what a twin's store or a user's observation is called
+    kind: str  # vm, loading, a series as recorded, time, or what a twin's store or a user's observation is called
     number: int  # node by position, limited branch, steps ahead of the next, or device or value by number; 0 for time
     table: str = ""  # of the device, or USERS
 
@@ -74,6 +75,8 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     frame += [Entry("demand", lead) for lead in ahead] + [Entry("solar", lead) for lead in ahead]
     if scenario.tariff_column:
         frame += [Entry("price", lead) for lead in (0, *ahead)]
+    if scenario.series.outdoor_temperature:
+        frame += [Entry(OUTDOOR, lead) for lead in (0, *ahead)]
     for table, store, devices in stores_of(scenario):
         for other in seen:
             at = scenario.territories[other].buses
@@ -141,7 +144,7 @@ def before_steps(trajectory: Trajectory, feeder: Feeder) -> Steps:
     """What is known before every step: voltages and stores that the step before left, and the step's own profiles."""
     begins = (trajectory.step == 0)[:, None]
     vm_pu = np.where(trajectory.converged[:, None], np.asarray(trajectory.vm_pu, float), COLLAPSED_VM_PU)
-    known = {name: np.asarray(getattr(trajectory, name), float) for name in ("demand", "solar", "price")}
+    known = {name: np.asarray(getattr(trajectory, name), float) for name in series_names(trajectory.scenario)}
     for _, store, _ in stores_of(trajectory.scenario):
         first, after = (np.asarray(getattr(trajectory, name), float) for name in (store.before, store.after))
         known[store.after] = np.where(begins, first, np.roll(after, 1, axis=0))
@@ -180,15 +183,15 @@ def seen_share(loading_percent: np.ndarray) -> np.ndarray:
 
 
 def _known_ahead(trajectory: Trajectory, entry: Entry) -> np.ndarray:
-    """Demand, Solar or price of the next step or some steps later, (n,)."""
+    """Demand, Solar, price or outdoor temperature of the next step or some steps later, (n,)."""
     scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
-    column = np.asarray(getattr(trajectory, entry.kind), float)
+    column = np.asarray(getattr(trajectory, entry.kind), float) / (CELSIUS_OF_ONE if entry.kind == OUTDOOR else 1.0)
     if entry.number == 0:
         return column
     rows = np.asarray(trajectory.dataset_index)
     source = rows + entry.number
     known = np.ones(trajectory.n_steps, bool)
-    if entry.kind != "price":
+    if entry.kind in ("demand", "solar"):
         forecast, disturbed = scenario.observation.forecast, _disturbs_profiles(scenario.uncertainty)
         if forecast == "noisy":
             known[:] = False
@@ -241,6 +244,8 @@ def _not_judged(scenario: Scenario) -> tuple[str, ...]:
         found.append("forecasts of Demand and Solar: their noise is not recorded")
     elif seen.forecast_steps and disturbed:
         found.append("forecasts of Demand and Solar that rest on undisturbed rows, which are not recorded")
-    if seen.forecast_steps and (seen.forecast != "noisy" or scenario.tariff_column):
+    if seen.forecast_steps and (
+        seen.forecast != "noisy" or scenario.tariff_column or scenario.series.outdoor_temperature
+    ):
         found.append("forecasts that rest on rows outside the record")
     return tuple(found)

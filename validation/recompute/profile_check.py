@@ -1,4 +1,4 @@
-"""Recorded Demand, Solar, prices, loads by element, devices' own sun and sessions against the file that has them.
+"""What is recorded of series (Demand, Solar, ..., loads by element, devices' own sun, sessions) against their file.
 
 ``recorded = row of the file x factor of the scenario's variant``; by `dataset_index`, without a power flow.
 """
@@ -19,7 +19,7 @@ from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import mean_solar, recorded_solar, solar_columns, stated_solar
 from validation.recompute.element_loads import at_nodes, element_powers, file_rows, nodes_with_own_series
 from validation.recompute.session_rows import session_gap
-from validation.recompute.twins import twins_of
+from validation.recompute.twins import OUTDOOR, twins_of
 
 SMALLEST_MVA = 1e-6  # below it a difference is a share of this
 
@@ -67,7 +67,7 @@ def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None
 
 
 def _common(scenario: Scenario, feeder: Feeder, rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return Demand, Solar and price (n,) as they should be recorded."""
+    """Return Demand, Solar, price and outdoor temperature (n,) as they should be recorded."""
     variant, zero = scenario.chosen_variant, np.zeros(len(rows))
     price = np.asarray(rows[scenario.tariff_column], float) if scenario.tariff_column else zero
     if "Solar" in rows:
@@ -81,7 +81,9 @@ def _common(scenario: Scenario, feeder: Feeder, rows: pd.DataFrame) -> dict[str,
         is_load = np.array([element.table == "load" for element in elements])
         nominal_mw = sum(element.p_mw for element in elements if element.table == "load")
         demand = p_mw[:, is_load].sum(axis=1) / nominal_mw
-    return {"demand": demand, "solar": solar, "price": price}
+    stated = {"demand": demand, "solar": solar, "price": price}
+    column = scenario.series.outdoor_temperature
+    return stated | {OUTDOOR: np.asarray(rows[column], float)} if column else stated
 
 
 def _solar_gap(trajectory: Trajectory, rows: pd.DataFrame) -> float:

@@ -17,6 +17,8 @@ from validation.recompute.device_solar import recorded_solar, solar_columns
 from validation.recompute.devices.twin import FeedIn, Part, Sets, SomeDevice, SomeStore, SomeTwin
 from validation.recompute.session_rows import session_names
 
+OUTDOOR = "outdoor_temperature_c"
+
 
 def _packaged() -> dict[str, SomeTwin]:
     modules = [import_module(f"{devices.__name__}.{found.name}") for found in iter_modules(devices.__path__)]
@@ -42,6 +44,11 @@ def register_twin(twin: SomeTwin) -> None:
     if twin.table in TWINS:
         raise InputError(f"there is a twin of {twin.table!r} already; register each kind's once")
     TWINS[twin.table] = twin
+
+
+def series_names(scenario: Scenario) -> tuple[str, ...]:
+    """Return the recorded arrays (n,) of what the series say and no device changes."""
+    return ("demand", "solar", "price", *([OUTDOOR] if scenario.series.outdoor_temperature else []))
 
 
 def devices_by_table(scenario: Scenario) -> dict[str, tuple[SomeDevice, ...]]:
@@ -77,6 +84,8 @@ def without_twin(scenario: Scenario) -> tuple[str, ...]:
 def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin, Part[SomeDevice]]]:
     """Twin and part of every device that has a twin."""
     demand, solar = (np.asarray(values, float) for values in (trajectory.demand, trajectory.solar))
+    knows_outdoor = bool(trajectory.scenario.series.outdoor_temperature)
+    outdoor_c = np.asarray(trajectory.outdoor_temperature_c, float) if knows_outdoor else None
     for twin, own in twins_of(trajectory.scenario):
         has_own_sun = bool(solar_columns(trajectory.scenario, twin, own))
         suns = recorded_solar(trajectory, twin, own) if has_own_sun else np.repeat(solar[:, None], len(own), axis=1)
@@ -98,5 +107,6 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin,
                     nominal_load_p_mw=float(feeder.load_p_mw[nodes].sum()),
                     load_p_mw=np.asarray(trajectory.load_p_mw[:, nodes], float).sum(axis=1),
                     measured_vm_pu=measured_vm_pu,
+                    outdoor_temperature_c=outdoor_c,
                 ),
             )

@@ -34,6 +34,7 @@ class Moment(NamedTuple):
     solar: Float[Array, ""]  # per unit of a rating
     price: Float[Array, ""] | None  # per MWh
     own_solar: Mapping[str, Float[Array, " _n_device"]]  # of the tables with devices of an own sun
+    outdoor_temperature_c: Float[Array, ""] | None = None
     sessions: Sessions | None = None  # of the devices of `SESSION_TABLES`; None where no file has them
 
 
@@ -94,6 +95,7 @@ def deliver(
             in_service=in_service.get(table, True),
             load=partial(_load, nodes, load_p_mw, load_q_mvar),
             others_p_mw=partial(_fed_in, nodes, layout, {other.table: by_table[other.table].p_mw for other in others}),
+            outdoor_temperature_c=moment.outdoor_temperature_c,
             sessions=moment.sessions if table in SESSION_TABLES else None,
         )
         by_table[table] = delivery = kind.step(kind.stack(scenario.of(kind)), requests, stores[table], around)

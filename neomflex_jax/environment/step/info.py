@@ -51,7 +51,8 @@ class StepInfo(Mapping[str, Array]):
     # slack's, held_p_mw and held_q_mvar, (n_held,), what delivers there in the order of `feeder.held`,
     # and held_at_limit, (n_held,), -1, 0 or 1, where limits of q are kept;
     # with a fallback by_fallback, (), whether it found the answer; where a file has the sessions of devices
-    # session_energy_mwh, session_power_mw, session_ends, (n_device,), as `Surroundings.sessions` has them
+    # session_energy_mwh, session_power_mw, session_ends, (n_device,), as `Surroundings.sessions` has them;
+    # outdoor_temperature_c, (), where it is known
     devices: Mapping[str, Array]
     terms: Mapping[str, Array]  # (n_agents,) each: the reward's terms, as ``reward_<term>``
     branch_loading_percent: Float[Array, "... n_limited"] | None = None  # where the scenario limits loadings

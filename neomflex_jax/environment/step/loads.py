@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
@@ -22,7 +24,7 @@ def moment_of_row(profiles: Profiles, row: Array, step: Array) -> Moment:
     """What the world is like in a row of the profiles, a day's `step`, without disturbances."""
     demand, solar, own = profiles.demand[row], profiles.solar[row], profiles.by_element
     own_solar = {} if own is None else own.solar_of_devices(demand, solar, own.values[row])
-    return Moment(step, demand, solar, profiles.price_at(row), own_solar, _sessions(profiles, row))
+    return _moment(profiles, row, step, demand, solar, own_solar)
 
 
 def moment_today(task: Task, state: State, demand_and_solar: Array, own_values: OwnValues) -> Moment:
@@ -31,14 +33,23 @@ def moment_today(task: Task, state: State, demand_and_solar: Array, own_values: 
     own, own_solar = task.profiles.by_element, {}
     if own is not None and own_values is not None:
         own_solar = own.solar_of_devices(demand, solar, own_values)
-    row = state.day_row + state.step
-    price, sessions = task.profiles.price_at(row), _sessions(task.profiles, row)
-    return Moment(state.step, demand, solar, price, own_solar, sessions)
+    return _moment(task.profiles, state.day_row + state.step, state.step, demand, solar, own_solar)
 
 
-def _sessions(profiles: Profiles, row: Array) -> Sessions | None:
-    found = profiles.sessions_at(row)
-    return None if found is None else Sessions(*found)
+def _moment(
+    profiles: Profiles, row: Array, step: Array, demand: Array, solar: Array, own_solar: Mapping[str, Array]
+) -> Moment:
+    """Put what nothing disturbs beside the rest."""
+    sessions = profiles.sessions_at(row)
+    return Moment(
+        step,
+        demand,
+        solar,
+        profiles.price_at(row),
+        own_solar,
+        profiles.outdoor_temperature_at(row),
+        None if sessions is None else Sessions(*sessions),
+    )
 
 
 def own_values_today(task: Task, state: State) -> OwnValues:

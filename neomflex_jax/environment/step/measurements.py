@@ -1,8 +1,8 @@
 """The one list of what can be seen of a step: blocks of values with their names, units, bounds, owners and reading.
 
-``[vm_pu - 1 at the nodes, loadings of limited branches if `loading_observed`, Demand, Solar, forecasts, price, what
-devices' owners see of them, time of day k / (steps_per_day - 1)]``. Voltages, loadings (as shares of the ratings,
-measured at `to` ends) and stores are those after the action; Demand, Solar, price and time are the next step's. A
+``[vm_pu - 1 at the nodes, loadings of limited branches if `loading_observed`, Demand, Solar, forecasts, price,
+outdoor temperature, what devices' owners see of them, time of day k / (steps_per_day - 1)]``. Voltages, loadings (as
+shares of the ratings, measured at `to` ends) and stores are those after the action; all else is the next step's. A
 sensor's noise is normal and additive, on voltages. Forecasts of Demand and Solar, for the steps beyond the
 next: `perfect` is what will come while the day lasts, and beyond midnight the file's rows; `persistence` repeats the
 same hours of the file's last day that is over by then; `noisy` is perfect times ``1 + sigma sqrt(lead / furthest) n``,
@@ -28,9 +28,10 @@ from neomflex_jax.environment.step.disturbances import FORECAST_NOISE, SENSOR_NO
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.profiles import Profiles
-from neomflex_jax.profiles.profiles import MAX_DEMAND, MAX_PRICE
+from neomflex_jax.profiles.profiles import COLDEST_C, MAX_DEMAND, MAX_PRICE, WARMEST_C
 from neomflex_jax.scenario import Scenario
 
+SEEN_CELSIUS = 50.0  # is seen as 1
 MAX_LOADING = 10.0  # of the rating: what is above is seen as this
 
 
@@ -89,6 +90,11 @@ def observation_blocks(
     if scenario.tariff_column:
         prices = [Value(f"price {hours}", "per MWh", -MAX_PRICE, MAX_PRICE) for hours in ("of the next step", *when)]
         blocks.append(Block(tuple(prices), _prices(len(prices))))
+    if scenario.series.outdoor_temperature:
+        unit = f"of {SEEN_CELSIUS:g} degrees Celsius"
+        low, high = COLDEST_C / SEEN_CELSIUS, WARMEST_C / SEEN_CELSIUS
+        named = [Value(f"outdoor temperature {hours}", unit, low, high) for hours in ("of the next step", *when)]
+        blocks.append(Block(tuple(named), _outdoor_temperatures(len(named))))
     for kind in scenario.kinds:
         for number, observable in enumerate(kind.observables):
             blocks.append(_of_devices(scenario, layout, kind, number, observable))
@@ -139,6 +145,14 @@ def _prices(n_rows: int) -> Callable[[Now], Array]:
     def read(now: Now) -> Array:
         assert now.profiles.price is not None  # the scenario's tariff column sees to it
         return now.profiles.price[(now.row + jnp.arange(n_rows)) % now.profiles.n_rows]
+
+    return read
+
+
+def _outdoor_temperatures(n_rows: int) -> Callable[[Now], Array]:
+    def read(now: Now) -> Array:
+        assert now.profiles.outdoor_temperature_c is not None  # the scenario names its column
+        return now.profiles.outdoor_temperature_c[(now.row + jnp.arange(n_rows)) % now.profiles.n_rows] / SEEN_CELSIUS
 
     return read
 

@@ -36,6 +36,8 @@ def record_step(
     kept: dict[str, Array] = {}
     for kind in task.kinds:
         kept |= kind.kept(delivered.by_table[kind.table].store)
+    if moment.outdoor_temperature_c is not None:
+        kept["outdoor_temperature_c"] = moment.outdoor_temperature_c
     if moment.sessions is not None:
         kept |= {f"session_{name}": values for name, values in moment.sessions._asdict().items()}
     if flow.by_fallback is not None:

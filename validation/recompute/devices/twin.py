@@ -73,6 +73,9 @@ class Part(Generic[DeviceT]):
     nominal_load_p_mw: float  # at its bus
     load_p_mw: Float[np.ndarray, " n_steps"]  # consumed at its bus
     measured_vm_pu: Float[np.ndarray, " n_steps"]  # recorded at its twin's `measured_bus`; NaN where it failed, or none
+    outdoor_temperature_c: Float[np.ndarray, " n_steps"] | None = (
+        None  # as recorded, checked elsewhere; None: not known
+    )
 
     def __getitem__(self, name: str) -> Num[np.ndarray, " n_steps"]:
         return self.recorded[name]
