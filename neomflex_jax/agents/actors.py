@@ -2,7 +2,8 @@
 
 An actor maps its agent's own observation to the mean and the log standard deviation of an action before squashing; the
 gradient learner uses the mean alone. Padding comes last in a row, so that an unpadded network can be cut out. Where it
-outweighs what is real, agents are computed in classes of similar size, each padded to its own largest.
+outweighs what is real, observations and actions are packed (`packing.py`), and agents of similar size are computed
+together.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from jaxtyping import Float, Key, PyTree
 from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork
 from neomflex_jax.errors import InputError
+from neomflex_jax.packing import Packing, size_classes
 
 Params: TypeAlias = PyTree
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
@@ -49,11 +51,11 @@ class Actor(nn.Module):
 class Statistics:
     """What observations are normalised by: ``(observation - mean) * scale``."""
 
-    mean: Float[Array, "n_agents observation_size"]
-    scale: Float[Array, "n_agents observation_size"]  # reciprocal of the standard deviation
+    mean: Float[Array, "n_rows size"]
+    scale: Float[Array, "n_rows size"]  # reciprocal of the standard deviation
 
 
-def statistics_of(observations: Float[Array, "n_samples n_agents observation_size"]) -> Statistics:
+def statistics_of(observations: Float[Array, "n_samples n_rows size"]) -> Statistics:
     """Return mean and spread of observations; entries that do not vary are not scaled."""
     mean, std = jnp.mean(observations, axis=0), jnp.std(observations, axis=0)
     return Statistics(mean, jnp.where(std > 1e-6, 1.0 / jnp.maximum(std, 1e-6), 1.0))
@@ -75,32 +77,44 @@ class Actors:
         return len(self.action_sizes)
 
     @cached_property
-    def observation_mask(self) -> np.ndarray:
-        """True where an observation entry is real, (n_agents, observation_size)."""
-        return np.arange(max(self.observation_sizes)) < np.array(self.observation_sizes)[:, None]
+    def size_classes(self) -> tuple[tuple[int, ...], ...]:
+        """Agents that are computed together: all if they share parameters."""
+        return (tuple(range(self.n_agents)),) if self.shared else size_classes(self.observation_sizes)
 
     @cached_property
+    def observations(self) -> Packing:
+        """Where every agent's observation lies."""
+        return Packing(self.observation_sizes, self.size_classes)
+
+    @cached_property
+    def actions(self) -> Packing:
+        """Where every agent's action lies."""
+        return Packing(self.action_sizes, self.size_classes)
+
+    @property
+    def observation_mask(self) -> np.ndarray:
+        """True where an observation entry is real, (n_agents, observation_size), or (1, n_packed)."""
+        return self.observations.mask
+
+    @property
     def action_mask(self) -> np.ndarray:
-        """True where an action entry is real, (n_agents, action_size)."""
-        return np.arange(max(self.action_sizes)) < np.array(self.action_sizes)[:, None]
+        """True where an action entry is real, (n_agents, action_size), or (1, n_packed)."""
+        return self.actions.mask
 
     @property
     def input_size(self) -> int:
         """Length of what a network sees: the padded observation and, if shared, who it acts for."""
-        return int(self.observation_mask.shape[1]) + self.shared * self.n_agents
+        return max(self.observation_sizes) + self.shared * self.n_agents
 
-    @cached_property
-    def size_classes(self) -> tuple[np.ndarray, ...]:
-        """Agents that are computed together: all, unless most of their entries would be padding."""
-        sizes = np.array(self.observation_sizes)
-        if self.shared or self.observation_mask.size <= 2 * sizes.sum():
-            return (np.arange(self.n_agents),)
-        powers = np.ceil(np.log2(np.maximum(sizes, 1)))
-        return tuple(np.flatnonzero(powers == power) for power in np.unique(powers))
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Of the inputs of all networks: that of observations and, if shared, who they act for."""
+        n_rows, size = self.observations.shape
+        return n_rows, size + self.shared * self.n_agents
 
     @cached_property
     def _network(self) -> Actor:
-        return Actor(self.hidden_sizes, int(self.action_mask.shape[1]), self.activation)
+        return Actor(self.hidden_sizes, max(self.action_sizes), self.activation)
 
     def init(self, key: Key[Array, ""]) -> Params:
         """Make fresh parameters, equal for all agents if they are shared."""
@@ -118,8 +132,8 @@ class Actors:
         return Statistics(jnp.zeros(self.observation_mask.shape), jnp.ones(self.observation_mask.shape))
 
     def inputs(
-        self, statistics: Statistics, observation: Float[Array, "*batch n_agents observation_size"]
-    ) -> Float[Array, "*batch n_agents input_size"]:
+        self, statistics: Statistics, observation: Float[Array, "*batch n_rows size"]
+    ) -> Float[Array, "*batch n_rows input_size"]:
         """Return the networks' inputs; padded entries are 0 whatever they hold."""
         normal = (observation - statistics.mean) * statistics.scale
         normal = jnp.where(self.observation_mask, normal, 0.0)
@@ -136,24 +150,32 @@ class Actors:
         return outputs
 
     def apply(
-        self, params: Params, inputs: Float[Array, "*batch n_agents input_size"]
-    ) -> tuple[Float[Array, "*batch n_agents action_size"], Float[Array, "*batch n_agents action_size"]]:
+        self, params: Params, inputs: Float[Array, "*batch n_rows input_size"]
+    ) -> tuple[Float[Array, "*batch n_rows action_size"], Float[Array, "*batch n_rows action_size"]]:
         """Return every agent's mean and log standard deviation before squashing."""
         axis = inputs.ndim - 2
-        every = jax.vmap(self.apply_one, in_axes=(0, axis), out_axes=axis)
-        if len(self.size_classes) == 1:
-            return every(params, inputs)
-        parts = [every(*self._only(members, params, inputs)) for members in self.size_classes]
-        place = np.argsort(np.concatenate(self.size_classes))
-        mean, log_std = (jnp.concatenate(each, axis)[..., place, :] for each in zip(*parts, strict=True))
+
+        def every(network: Actor, params: Params, inputs: Array) -> tuple[Array, Array]:
+            outputs: Any = jax.vmap(network.apply, in_axes=(0, axis), out_axes=axis)(params, inputs)
+            return outputs
+
+        if not self.observations.is_packed:
+            return every(self._network, params, inputs)
+        cut = [self._cut(number, params) for number in range(len(self.size_classes))]
+        parts = [every(*each, own) for each, own in zip(cut, self.observations.split(inputs), strict=True)]
+        mean, log_std = (self.actions.joined(each) for each in zip(*parts, strict=True))
         return mean, log_std
 
-    def _only(self, members: np.ndarray, params: Params, inputs: Array) -> tuple[Params, Array]:
-        """Return parameters and inputs of some agents, cut to their largest observation."""
-        size = max(self.observation_sizes[agent] for agent in members)
+    def _cut(self, number: int, params: Params) -> tuple[Actor, Params]:
+        """Return network and parameters of a class of agents, of the sizes of its largest."""
+        last = f"Dense_{len(self.hidden_sizes)}"
+        n_in, n_out, largest = self.observations.widths[number], self.actions.widths[number], max(self.action_sizes)
+        members = np.array(self.size_classes[number])
         layers = jax.tree.map(lambda leaf: leaf[members], params["params"])
-        first = layers["Dense_0"] | {"kernel": layers["Dense_0"]["kernel"][:, :size]}
-        return {"params": layers | {"Dense_0": first}}, inputs[..., members, :size]
+        layers["Dense_0"] = layers["Dense_0"] | {"kernel": layers["Dense_0"]["kernel"][:, :n_in]}
+        of_mean_and_spread = np.arange(n_out) + np.array([[0], [largest]])
+        layers[last] = jax.tree.map(lambda leaf: leaf[..., of_mean_and_spread.ravel()], layers[last])
+        return Actor(self.hidden_sizes, n_out, self.activation), {"params": layers}
 
     def pooled(self, gradients: Params) -> Params:
         """Gradients as they act: averaged over the agents if these share parameters."""
@@ -172,12 +194,16 @@ class Actors:
         layers = [(layer["kernel"][index], layer["bias"][index]) for layer in dense]
         kernel, bias = layers[0]
         if self.shared:  # who it is never changes: a part of the bias
-            bias = bias + kernel[self.observation_mask.shape[1] + index]
+            bias = bias + kernel[max(self.observation_sizes) + index]
         layers[0] = (kernel[:n_in], bias)
         layers[-1] = (layers[-1][0][:, :n_out], layers[-1][1][:n_out])  # the mean's part, real dimensions only
-        return ActorNetwork(
-            statistics.mean[index, :n_in], statistics.scale[index, :n_in], tuple(layers), self.activation
-        )
+        own = self._entries(index)
+        return ActorNetwork(statistics.mean[own], statistics.scale[own], tuple(layers), self.activation)
+
+    def _entries(self, index: int) -> tuple[int, slice]:
+        """Return where an agent's observation lies."""
+        row, first = self.observations.start(index)
+        return row, slice(first, first + self.observation_sizes[index])
 
     def from_networks(self, networks: Sequence[ActorNetwork], key: Array) -> tuple[Params, Statistics]:
         """Parameters and statistics that act as given networks do; what these lack (spread, padding) is fresh.
@@ -193,9 +219,8 @@ class Actors:
         mean, scale, layers = statistics.mean, statistics.scale, dict(params["params"])
         for index, network in enumerate(networks):
             self._check_fits(network, index)
-            n_in = self.observation_sizes[index]
-            mean = mean.at[index, :n_in].set(network.observation_mean)
-            scale = scale.at[index, :n_in].set(network.observation_scale)
+            mean = mean.at[self._entries(index)].set(network.observation_mean)
+            scale = scale.at[self._entries(index)].set(network.observation_scale)
             for layer, (kernel, bias) in enumerate(network.layers):
                 old = layers[f"Dense_{layer}"]
                 layers[f"Dense_{layer}"] = {

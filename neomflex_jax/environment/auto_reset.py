@@ -49,7 +49,7 @@ class AutoReset:
         return self.env.reset(key)
 
     @nan_is_a_value()
-    def step(self, state: State, action: Num[ArrayLike, "n_agents action_size"]) -> tuple[State, TimeStep]:
+    def step(self, state: State, action: Num[ArrayLike, "n_rows action_size"]) -> tuple[State, TimeStep]:
         """Step, then start the next day if this one ended.
 
         Parameters

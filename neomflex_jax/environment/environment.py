@@ -124,7 +124,7 @@ class Environment(Task):
         return start_day(self, self.day_start_flow, draw, *following_day(self, state, draw))
 
     @nan_is_a_value()
-    def step(self, state: State, action: Num[ArrayLike, "n_agents action_size"]) -> tuple[State, TimeStep]:
+    def step(self, state: State, action: Num[ArrayLike, "n_rows action_size"]) -> tuple[State, TimeStep]:
         """Play one step; no auto-reset.
 
         Parameters
@@ -185,7 +185,7 @@ class Environment(Task):
 
     def _after(
         self, state: State, next_row: Array, stores: Stores, outcome: Outcome
-    ) -> tuple[State, Float[Array, "n_agents observation_size"]]:
+    ) -> tuple[State, Float[Array, "n_rows observation_size"]]:
         """Return the state that a step leaves, and what agents observe of it as `next_row` of the profiles begins."""
         step, seen = state.step + 1, (outcome.vm_pu, stores, outcome.loading_percent)
         values = measure(self.observation_layout, Now(self.profiles, state.today, next_row, step, *seen))

@@ -36,11 +36,11 @@ class State:
 class TimeStep:
     """The answer of `reset` and `step`. Padded entries are 0."""
 
-    observation: Float[Array, "... n_agents observation_size"]
+    observation: Float[Array, "... n_rows observation_size"]  # a row an agent, unless a learner has them packed
     reward: Float[Array, "... n_agents"]  # what the learners get
     terminated: Bool[Array, " ..."]  # ended by the task
     truncated: Bool[Array, " ..."]  # ended by the clock
-    final_observation: Float[Array, "... n_agents observation_size"]  # the action's; bootstrap from it
+    final_observation: Float[Array, "... n_rows observation_size"]  # the action's; bootstrap from it
     info: StepInfo
 
     __repr__ = one_line

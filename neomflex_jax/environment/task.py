@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -21,8 +22,16 @@ from neomflex_jax.fields import check_choice
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.territories import TerritoryLayout
+from neomflex_jax.packing import Packing
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
+
+
+class Packed(NamedTuple):
+    """Where observations and actions lie that are not a row an agent, as a learner of very unequal agents has them."""
+
+    observations: Packing
+    actions: Packing
 
 
 @jax.tree_util.register_dataclass
@@ -38,6 +47,7 @@ class Task:
     limited: LimitedBranches | None = field(default=None, metadata=STATIC, kw_only=True)  # None: no limits of loading
     reward_terms: tuple[tuple[str, Callable[..., Array]], ...] = field(default=(), metadata=STATIC, kw_only=True)
     observations: tuple[Block, ...] = field(default=(), metadata=STATIC, kw_only=True)  # users' own, as these
+    packed: Packed | None = field(default=None, metadata=STATIC, kw_only=True)  # None: a row an agent
 
     @property
     def agents(self) -> tuple[str, ...]:
@@ -78,12 +88,14 @@ class Task:
     @cached_property
     def action_layout(self) -> ActionLayout:
         """What every action entry sets."""
-        return lay_out_actions(self.scenario)
+        layout = lay_out_actions(self.scenario)
+        return layout if self.packed is None else layout.packed(self.packed.actions)
 
     @cached_property
     def observation_layout(self) -> ObservationLayout:
         """What every observation entry is."""
-        return lay_out_observations(self.scenario, self.layout, self.feeder, self.observations, self.limited)
+        layout = lay_out_observations(self.scenario, self.layout, self.feeder, self.observations, self.limited)
+        return layout if self.packed is None else layout.packed(self.packed.observations)
 
     @property
     def action_mask(self) -> Bool[np.ndarray, "n_agents action_size"]:

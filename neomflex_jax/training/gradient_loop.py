@@ -32,6 +32,7 @@ from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, key_of_device
+from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
 from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
 
@@ -91,7 +92,7 @@ class GradientTraining:
         def body(carry: State, key: Array) -> tuple[State, Array]:
             key = key_of_device(key, self.learner.mesh_axis)
             action = jax.random.uniform(key, (self.n_copies, *mask.shape), minval=-1.0, maxval=1.0) * mask
-            carry, timestep = jax.vmap(AutoReset(env).step)(carry, action)
+            carry, timestep = jax.vmap(AutoReset(self._packed(env)).step)(carry, action)
             return carry, timestep.observation
 
         keys = jax.random.split(act_key, config.warmup_steps)
@@ -127,13 +128,17 @@ class GradientTraining:
     def _reset(self, env: Environment, key: Array) -> tuple[State, Array]:
         """Start all copies on random days with random energies."""
         keys = jax.random.split(key_of_device(key, self.learner.mesh_axis), self.n_copies)
-        environments, timestep = jax.vmap(_ruled(env, day_order="random", energies="random").reset)(keys)
+        ruled = _ruled(self._packed(env), day_order="random", energies="random")
+        environments, timestep = jax.vmap(ruled.reset)(keys)
         return environments, timestep.observation
+
+    def _packed(self, env: Environment) -> Environment:
+        return packed_for(self.learner.actors, env)
 
     def _play(self, env: Environment, act: Acting, key: Array) -> tuple[Array, Array, Metrics]:
         """Play the horizon; returns the mean cost of a day, the mean of what was asked in vain, and metrics."""
         clipping = env.constraint_names.index("clipping")
-        copies = AutoReset(_ruled(env, day_order="file", energies="carried"))
+        copies = AutoReset(_ruled(self._packed(env), day_order="file", energies="carried"))
 
         def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry

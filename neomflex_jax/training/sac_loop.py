@@ -17,6 +17,7 @@ from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transitio
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, SPREAD, key_of_device
+from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
 from neomflex_jax.training.step_metrics import Metrics, step_metrics
 
@@ -31,7 +32,7 @@ class SacState:
     learner: LearnerState
     buffer: ReplayBuffer
     environments: State  # (n_copies, ...)
-    observation: Array  # (n_copies, n_agents, observation_size)
+    observation: Array  # (n_copies, n_rows, size)
     key: Array  # () typed PRNG key
     steps: Array  # () int32 steps made by every copy
 
@@ -72,7 +73,7 @@ class SacTraining:
     def start(self, env: Environment, key: Key[Array, ""]) -> SacState:
         """Return fresh networks, fresh days and an empty buffer."""
         key, learner_key, reset_key = jax.random.split(key, 3)
-        environments, timestep = jax.vmap(AutoReset(env).reset)(
+        environments, timestep = jax.vmap(self._days(env).reset)(
             jax.random.split(key_of_device(reset_key, self.sac.mesh_axis), self.n_copies)
         )
         observation = jnp.zeros(self.sac.observation_mask.shape)
@@ -131,12 +132,15 @@ class SacTraining:
         """Return the learner with the given policy, one network an agent."""
         return self.sac.with_networks(learner, networks, key)
 
+    def _days(self, env: Environment) -> AutoReset:
+        return AutoReset(packed_for(self.sac.actors, env))
+
     def _step(
         self, env: Environment, state: SacState, act: Callable[[SacState, Array], Array]
     ) -> tuple[SacState, Metrics]:
         key, action_key = jax.random.split(state.key)
         action = act(state, key_of_device(action_key, self.sac.mesh_axis))
-        environments, timestep = jax.vmap(AutoReset(env).step)(state.environments, action)
+        environments, timestep = jax.vmap(self._days(env).step)(state.environments, action)
         # A violation may end the day here, but never where policies are judged. Were nothing to come after it, learners
         # would look for violations, which cost less than to go on badly: so every end counts as the clock's.
         ended = timestep.terminated | timestep.truncated

@@ -14,10 +14,12 @@ UNEQUAL = Actors((8, 8), (60, 3, 1, 2, 40, 3, 2, 1, 3), (5, 1, 1, 2, 3, 1, 1, 1,
 def test_classes_of_unequal_agents_act_and_learn_as_all_together():
     params = UNEQUAL.init(jax.random.key(0))
     seen = jax.random.normal(jax.random.key(1), (4, 9, 60))
-    inputs = UNEQUAL.inputs(UNEQUAL.no_statistics(), seen)
+    inputs = UNEQUAL.inputs(UNEQUAL.no_statistics(), UNEQUAL.observations.packed(seen))
 
     def together(params):
-        return jax.vmap(UNEQUAL.apply_one, in_axes=(0, 1), out_axes=1)(params, inputs)
+        rows = UNEQUAL.observations.rows(inputs)
+        acted = jax.vmap(UNEQUAL.apply_one, in_axes=(0, 1), out_axes=1)(params, rows)
+        return [UNEQUAL.actions.packed(each) for each in acted]
 
     assert [list(members) for members in UNEQUAL.size_classes] == [[2, 7], [3, 6], [1, 5, 8], [0, 4]]
     for a, b in zip(UNEQUAL.apply(params, inputs), together(params), strict=True):

@@ -25,7 +25,7 @@ from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
 from neomflex_jax.agents.squash import squash
 from neomflex_jax.one_line import one_line
 
-Acting = Callable[[Array], Array]  # observations (..., n_agents, observation_size) to actions
+Acting = Callable[[Array], Array]  # observations (..., n_rows, size), as they lie in `Actors.observations`, to actions
 
 
 @jax.tree_util.register_dataclass
@@ -78,7 +78,7 @@ class GradientLearner:
         return GradientState(actor, optimiser.start(actor), self.actors.no_statistics(), settings)
 
     def with_statistics(self, state: GradientState, observations: Array) -> GradientState:
-        """Fix the observation normalisation from (n_samples, n_agents, observation_size), once, beforehand."""
+        """Fix the observation normalisation from (n_samples, n_rows, size), once, beforehand."""
         if not self.config.normalise_observations:
             return state
         statistics = mean_over_devices(statistics_of(observations), self.mesh_axis)

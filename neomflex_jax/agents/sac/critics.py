@@ -26,6 +26,7 @@ from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.optimiser import Params
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.agents.sac.losses import critic_loss, reward_loss
+from neomflex_jax.packing import Packing
 
 
 class Critic(nn.Module):
@@ -57,6 +58,8 @@ class Critics:
 
     config: SacConfig
     lasting: tuple[tuple[bool, ...], ...]  # (n_agents, action_size)
+    observations: Packing
+    actions: Packing
 
     @property
     def n_critics(self) -> int:
@@ -67,9 +70,9 @@ class Critics:
     def _network(self) -> Critic:
         return Critic(self.config.hidden_sizes, self.config.layer_norm_critics)
 
-    def init(self, key: Array, observation_size: int) -> Params:
-        """Make fresh parameters, (n_critics, ...) for R and (n_critics, 2, ...) for the twins."""
-        nothing = self.seen(jnp.zeros((len(self.lasting), observation_size)), jnp.zeros(np.shape(self.lasting)))
+    def init(self, key: Array, input_shape: tuple[int, int]) -> Params:
+        """Make fresh parameters, (n_critics, ...) for R and (n_critics, 2, ...) for the twins; for actors' inputs."""
+        nothing = self.seen(jnp.zeros(input_shape), jnp.zeros(self.actions.shape))
 
         def one(key: Array) -> Params:
             twin_key, reward_key = jax.random.split(key)
@@ -80,8 +83,13 @@ class Critics:
         return jax.vmap(one)(jax.random.split(key, self.n_critics))
 
     def seen(self, observation: Array, action: Array) -> Seen:
-        """Return every critic's part of inputs (..., n_agents, size)."""
-        lasting = jnp.where(np.array(self.lasting), action, 0.0) if self.config.split else action
+        """Return every critic's part of inputs (..., n_rows, size)."""
+        lasting = jnp.where(self.actions.packed(np.array(self.lasting)), action, 0.0) if self.config.split else action
+        if self.config.critics == "local" and self.actions.is_packed:
+            observation, action, lasting = (
+                each.rows(values)
+                for each, values in ((self.observations, observation), (self.actions, action), (self.actions, lasting))
+            )
         return Seen(*(self._view(jnp.concatenate([observation, actions], axis=-1)) for actions in (action, lasting)))
 
     def values(self, params: Params, seen: Seen) -> Array:
@@ -100,7 +108,7 @@ class Critics:
         if self.config.critics == "local":
             return own
         joint = own.reshape(*own.shape[:-2], 1, -1)
-        return joint if self.config.critics == "shared" else jnp.broadcast_to(joint, (*own.shape[:-1], joint.shape[-1]))
+        return jnp.broadcast_to(joint, (*own.shape[:-2], self.n_critics, joint.shape[-1]))
 
     def _reward(self, params: Params, seen: Seen) -> Array:
         reward: Any = self._network.apply(params["now"], seen.now)

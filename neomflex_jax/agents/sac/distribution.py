@@ -6,13 +6,23 @@ dimensions i. Source: Haarnoja et al., "Soft actor-critic algorithms and applica
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 
-def sample(mean: Array, log_std: Array, mask: Array, noise: Array) -> tuple[Array, Array]:
+def sample(
+    mean: Array,
+    log_std: Array,
+    mask: Array,
+    noise: Array,
+    sums: Callable[[Array], Array] | None = None,
+) -> tuple[Array, Array]:
     """Sample with given standard normal noise, shapes (..., action_size).
+
+    `sums` adds up the entries of every action; None: those of the last axis.
 
     Returns
     -------
@@ -23,7 +33,8 @@ def sample(mean: Array, log_std: Array, mask: Array, noise: Array) -> tuple[Arra
     log_normal = -0.5 * noise**2 - log_std - 0.5 * jnp.log(2.0 * jnp.pi)
     # log(1 - tanh(u)^2) in a form that does not overflow
     log_jacobian = 2.0 * (jnp.log(2.0) - unsquashed - jax.nn.softplus(-2.0 * unsquashed))
-    log_probability = jnp.sum(jnp.where(mask, log_normal - log_jacobian, 0.0), axis=-1)
+    densities = jnp.where(mask, log_normal - log_jacobian, 0.0)
+    log_probability = jnp.sum(densities, axis=-1) if sums is None else sums(densities)
     return jnp.where(mask, jnp.tanh(unsquashed), 0.0), log_probability
 
 

@@ -75,24 +75,25 @@ class Sac:
 
     @property
     def observation_mask(self) -> np.ndarray:
-        """True where an observation entry is real, (n_agents, observation_size)."""
+        """True where an observation entry is real, (n_agents, observation_size), or packed."""
         return self.actors.observation_mask
 
     @property
     def action_mask(self) -> np.ndarray:
-        """True where an action entry is real, (n_agents, action_size)."""
+        """True where an action entry is real, (n_agents, action_size), or packed."""
         return self.actors.action_mask
 
     @cached_property
     def _critics(self) -> Critics:
-        return Critics(self.config, all_lasting(self.action_sizes) if self.lasting is None else self.lasting)
+        lasting = all_lasting(self.action_sizes) if self.lasting is None else self.lasting
+        return Critics(self.config, lasting, self.actors.observations, self.actors.actions)
 
     def init(self, key: Array, settings: Settings | None = None) -> LearnerState:
         """Start with fresh networks; None takes the configuration's settings."""
         settings = settings_of(self.config) if settings is None else settings
         actor_key, critic_key = jax.random.split(key)
         actor = self.actors.nearly_idle(self.actors.init(actor_key))
-        critic = self._critics.init(critic_key, self.actors.input_size)
+        critic = self._critics.init(critic_key, self.actors.input_shape)
         # with its dtype, or it would be weakly typed until the first update, and every program compiled twice
         log_temperature = jnp.full(self.n_agents, jnp.log(self.config.initial_temperature), float)
         return LearnerState(
@@ -116,7 +117,7 @@ class Sac:
         return replace(state, measured_scale=mean_over_devices(measured, self.mesh_axis))
 
     def with_statistics(self, state: LearnerState, observations: Array) -> LearnerState:
-        """Fix the observation normalisation from (n_samples, n_agents, observation_size), once, after the warm-up."""
+        """Fix the observation normalisation from (n_samples, n_rows, size), once, after the warm-up."""
         if not self.config.normalise_observations:
             return state
         statistics = mean_over_devices(statistics_of(observations), self.mesh_axis)
@@ -129,7 +130,7 @@ class Sac:
         return replace(state, actor=actor, averaged_actor=average, statistics=statistics)
 
     def act(self, state: LearnerState, observation: Array, key: Array) -> Array:
-        """Sample actions for (..., n_agents, observation_size)."""
+        """Sample actions for observations (..., n_rows, size)."""
         mean, log_std = self.actors.apply(state.actor, self.actors.inputs(state.statistics, observation))
         return sample(mean, log_std, jnp.asarray(self.action_mask), jax.random.normal(key, mean.shape))[0]
 
@@ -239,7 +240,7 @@ class Sac:
                 losses = each(temperature, log_probability.T, lax.stop_gradient(values))
                 total = losses.sum() - lesser(values).mean()  # the gradient of the value once, for all
             else:
-                own = jnp.eye(self.n_agents, dtype=bool)
+                own = jnp.arange(self.n_agents)
                 values = jax.vmap(self._own_values, in_axes=(0, 0, None, None))(critic, own, observation, action)
                 losses = jax.vmap(actor_loss)(temperature, log_probability.T, values)
                 total = losses.sum()
@@ -255,16 +256,15 @@ class Sac:
         return jnp.broadcast_to(rewards.mean(-1, keepdims=True), rewards.shape)
 
     def _own_values(self, critic: Params, own: Array, observation: Array, action: Array) -> Array:
-        """Values (2, batch) of one agent's critic, of which only its own action has a gradient."""
-        action = jnp.where(own[:, None], action, lax.stop_gradient(action))
-        index = jnp.argmax(own)
-        seen = jax.tree.map(lambda each: each[..., index, :], self._critics.seen(observation, action))
+        """Values (2, batch) of the critic of the agent of number `own`, of which only its own action has a gradient."""
+        action = jnp.where(self.actors.actions.agent == own, action, lax.stop_gradient(action))
+        seen = jax.tree.map(lambda each: each[..., own, :], self._critics.seen(observation, action))
         return self._critics.values(critic, seen)
 
     def _sample(self, actor: Params, inputs: Array, noise: Array) -> tuple[Array, Array]:
-        """Everyone's actions and log-probabilities for inputs (batch, n_agents, ...)."""
+        """Everyone's actions (batch, n_rows, size) and log-probabilities (batch, n_agents) for inputs."""
         mean, log_std = self.actors.apply(actor, inputs)
-        return sample(mean, log_std, jnp.asarray(self.action_mask), noise)
+        return sample(mean, log_std, jnp.asarray(self.action_mask), noise, self.actors.actions.sums)
 
     def networks(self, state: LearnerState) -> tuple[ActorNetwork, ...]:
         """Return the trained policy: the averaged actors' modes, one unpadded network an agent, in NumPy."""

@@ -22,11 +22,11 @@ from neomflex_jax.one_line import one_line
 class Transition:
     """One step for learning; leading axes are batch axes."""
 
-    observation: Array  # (n_agents, observation_size)
-    action: Array  # (n_agents, action_size)
+    observation: Array  # (n_rows, size) as they lie in `Actors.observations`
+    action: Array  # (n_rows, size) as they lie in `Actors.actions`
     reward: Array  # (n_agents,)
     truncated: Array  # () 1.0 where the day ended
-    next_observation: Array  # (n_agents, observation_size) before any auto-reset
+    next_observation: Array  # (n_rows, size) before any auto-reset
 
     __repr__ = one_line
 
@@ -68,12 +68,12 @@ def add(buffer: ReplayBuffer, transitions: Transition) -> ReplayBuffer:
 class Batch:
     """What an update learns from; leading axes are batch axes."""
 
-    observation: Array  # (n_agents, observation_size)
-    action: Array  # (n_agents, action_size)
+    observation: Array  # (n_rows, size)
+    action: Array  # (n_rows, size)
     reward: Array  # (n_agents,) of the step
     later_reward: Array  # (n_agents,) discounted sum over the n - 1 steps after it
     discount: Array  # () of the value of `next_observation`: gamma^steps
-    next_observation: Array  # (n_agents, observation_size)
+    next_observation: Array  # (n_rows, size)
 
 
 def sample_batch(

@@ -6,7 +6,7 @@ are never read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.territories import pad
 from neomflex_jax.one_line import one_line
+from neomflex_jax.packing import Packing
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import ActionEntry, controls_of, ordered_controls
 
@@ -31,8 +32,14 @@ class ActionLayout:
     mask: np.ndarray  # (n_agents, action_size) True where real
     lasting: np.ndarray  # (n_agents, action_size) True where later steps depend on it
     by_device: dict[str, np.ndarray]  # for each control in use, (n_device,) its index, n_control where it has none
+    packing: Packing | None = None  # arrays over agents are packed as it says; None: as above
 
     __repr__ = one_line
+
+    def packed(self, packing: Packing) -> ActionLayout:
+        """Return the layout of packed actions."""
+        slots, mask, lasting = (packing.packed(each) for each in (self.slots, self.mask, self.lasting))
+        return replace(self, slots=slots, mask=mask, lasting=lasting, packing=packing)
 
 
 def lay_out_actions(scenario: Scenario) -> ActionLayout:
@@ -54,7 +61,7 @@ def lay_out_actions(scenario: Scenario) -> ActionLayout:
 
 
 def requests_of(
-    action: Float[Array, "n_agents action_size"], layout: ActionLayout
+    action: Float[Array, "n_rows action_size"], layout: ActionLayout
 ) -> dict[str, Float[Array, " _n_device"]]:
     """Requests in [-1, 1] by name of control, each (n_device,), 0 for devices without the control.
 
@@ -81,10 +88,12 @@ class Misuse(NamedTuple):
     nan: Int[Array, " n_agents"]
 
 
-def misuse_of(action: Float[Array, "n_agents action_size"], layout: ActionLayout) -> Misuse:
+def misuse_of(action: Float[Array, "n_rows action_size"], layout: ActionLayout) -> Misuse:
     """Count what is wrong with an action."""
     clipped = (jnp.abs(action) > 1.0) & layout.mask
     nan = jnp.isnan(action) & layout.mask
+    if layout.packing is not None:
+        return Misuse(*(layout.packing.sums(each.astype(jnp.int32)) for each in (clipped, nan)))
     return Misuse(jnp.sum(clipped, axis=-1, dtype=jnp.int32), jnp.sum(nan, axis=-1, dtype=jnp.int32))
 
 

@@ -8,7 +8,7 @@ of adjacent territories measure, by `global` all; its own comes first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.territories import TerritoryLayout, pad
 from neomflex_jax.one_line import one_line
+from neomflex_jax.packing import Packing
 from neomflex_jax.scenario import Scenario
 
 
@@ -34,8 +35,13 @@ class ObservationLayout:
     slots: np.ndarray  # (n_agents, observation_size) index into the values of all frames, their number where padded
     mask: np.ndarray  # (n_agents, observation_size) True where real
     n_frames: int
+    packing: Packing | None = None  # arrays over agents are packed as it says; None: as above
 
     __repr__ = one_line
+
+    def packed(self, packing: Packing) -> ObservationLayout:
+        """Return the layout of packed observations."""
+        return replace(self, slots=packing.packed(self.slots), mask=packing.packed(self.mask), packing=packing)
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Lowest and highest value of every entry, (n_agents, observation_size) each, 0 where padded."""
@@ -101,7 +107,7 @@ def observe(
     values: Float[Array, " n_values"],
     history: Float[Array, "n_earlier n_values"],
     missing: Bool[Array, " n_agents"] | None,
-) -> Float[Array, "n_agents observation_size"]:
+) -> Float[Array, "n_rows observation_size"]:
     """Observations of all agents, zero where padded or the agent is missing.
 
     `values` are the present's, `history` earlier ones.
@@ -111,7 +117,9 @@ def observe(
         seen = jnp.zeros(layout.mask.shape, values.dtype).at[layout.mask.nonzero()].set(real, unique_indices=True)
     else:
         seen = jnp.concatenate([values, history.ravel(), jnp.zeros(1, values.dtype)])[layout.slots]
-    return seen if missing is None else jnp.where(missing[:, None], 0.0, seen)
+    if missing is None:
+        return seen
+    return jnp.where(missing[:, None] if layout.packing is None else missing[layout.packing.agent], 0.0, seen)
 
 
 def remember(
