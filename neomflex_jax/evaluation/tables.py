@@ -125,8 +125,11 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
     table = _totals(steps, ["run", "day"])
     groups = steps.groupby(["run", "day"], sort=False)
     table["day_cost"] = -_team_reward(table)
+    columns: dict[str, pd.Series[float]] = {}
     for kind in registered_kinds():
-        table = table.assign(**kind.day_columns(steps))
+        columns |= kind.day_columns(steps)
+    if columns:  # all at once: one by one takes pandas long, and it warns of each beyond the hundredth
+        table = table.join(pd.DataFrame(columns))
     table["terminated_early"] = groups["terminated_early"].any()
     if NO_CONTROL_COST in steps:
         table[NO_CONTROL_DAY_COST] = groups[NO_CONTROL_COST].sum()

@@ -176,6 +176,19 @@ def test_a_day_without_any_power_flow_has_no_losses_rather_than_zero() -> None:
     assert days["share_outside_band"].tolist() == [1.0, 1.0]
 
 
+@pytest.mark.filterwarnings("error")
+def test_days_of_hundreds_of_batteries_are_one_table_and_no_warning() -> None:
+    steps = step_metrics(make_trajectory())
+    soc = next(name for name in steps if name.startswith("battery_soc_bus_"))
+    power = soc.replace("_soc_bus_", "_power_bus_") + "_mw"
+    more = {name.replace("_bus_", f"_bus_{i}"): steps[name] for name in (soc, power) for i in range(200, 400)}
+    days = daily_summary(pd.concat([steps, pd.DataFrame(more)], axis=1))
+    bus = soc.removeprefix("battery_soc_bus_")
+    pd.testing.assert_series_equal(
+        days[f"battery_soc_end_bus_399{bus}_mwh"], days[f"battery_soc_end_bus_{bus}_mwh"], check_names=False
+    )
+
+
 def test_runs_are_the_sums_of_their_days() -> None:
     baseline = make_trajectory("baseline", local_reward=np.full((4, 2), -1.0))
     steps = pd.concat([step_metrics(make_trajectory()), step_metrics(baseline)], ignore_index=True)
