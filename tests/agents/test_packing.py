@@ -62,6 +62,14 @@ def batch_of(sac):
     return Batch(observation, action, reward, jnp.zeros_like(reward), jnp.full(8, 0.9), following)
 
 
+def gradients(sac, state, noise):
+    """What critics and actors of a state would learn."""
+    batch = batch_of(sac)
+    inputs = sac.actors.inputs(state.statistics, batch.observation)
+    given = replace(batch, observation=inputs, next_observation=inputs)
+    return sac._critic_gradients(state, given, noise), sac._actor_gradients(state, state.critic, inputs, noise)
+
+
 def test_packed_agents_learn_as_padded_ones_with_critics_of_their_own(monkeypatch):
     padded, packed = padded_and_packed(monkeypatch, critics="local")
     state = padded.init(jax.random.key(0))
@@ -69,12 +77,7 @@ def test_packed_agents_learn_as_padded_ones_with_critics_of_their_own(monkeypatc
     found = []
     for sac in (padded, packed):
         own = replace(state, statistics=sac.actors.no_statistics())
-        batch = batch_of(sac)
-        inputs = sac.actors.inputs(own.statistics, batch.observation)
-        given = replace(batch, observation=inputs, next_observation=inputs)
-        of_noise = sac.actors.actions.packed(noise)
-        critics = sac._critic_gradients(own, given, of_noise)
-        found.append((critics, sac._actor_gradients(own, own.critic, inputs, of_noise)))
+        found.append(jax.jit(gradients, static_argnums=0)(sac, own, sac.actors.actions.packed(noise)))
     for left, right in zip(*map(jax.tree.leaves, found), strict=True):
         np.testing.assert_allclose(left, right, rtol=2e-4, atol=2e-5)
 
@@ -108,10 +111,9 @@ def test_a_shared_critic_gives_packed_agents_the_gradient_of_their_own_action():
     noise = jax.random.normal(jax.random.key(2), batch.action.shape)
     inputs = shared.actors.inputs(state.statistics, batch.observation)
     each = jax.tree.map(lambda leaf: jnp.repeat(leaf, N_AGENTS, axis=0), state.critic)
-    one = shared._actor_gradients(state, state.critic, inputs, noise)
-    for left, right in zip(
-        jax.tree.leaves(one), jax.tree.leaves(joint._actor_gradients(state, each, inputs, noise)), strict=True
-    ):
+    one = jax.jit(shared._actor_gradients)(state, state.critic, inputs, noise)
+    own = jax.jit(joint._actor_gradients)(state, each, inputs, noise)
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(own), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
 
 

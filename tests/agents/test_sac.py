@@ -227,8 +227,8 @@ def test_a_shared_critic_gives_every_agent_the_gradient_of_its_own_action():
     noise = jax.random.normal(jax.random.key(2), batch.action.shape)
     observation = shared.actors.inputs(state.statistics, batch.observation)
     twice = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), state.critic)
-    one = shared._actor_gradients(state, state.critic, observation, noise)
-    each = joint._actor_gradients(state, twice, observation, noise)
+    one = jax.jit(shared._actor_gradients)(state, state.critic, observation, noise)
+    each = jax.jit(joint._actor_gradients)(state, twice, observation, noise)
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(each), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
 
@@ -258,7 +258,8 @@ def test_what_comes_later_sees_only_actions_that_last(critics):
         def total(action, critic=critic):
             return value(critic, sac._critics.seen(batch.observation, action * ACTION_MASK)).sum()
 
-        np.testing.assert_array_equal((np.asarray(jax.grad(total)(batch.action)) != 0).any(axis=0), matters)
+        slope = jax.jit(jax.grad(total))(batch.action)
+        np.testing.assert_array_equal((np.asarray(slope) != 0).any(axis=0), matters)
 
 
 def test_batteries_last_inverters_do_not_unless_a_violation_ends_the_day():
@@ -283,6 +284,12 @@ def test_the_reward_is_learned_from_the_step_and_the_rest_from_what_follows():
         other = {name: jax.tree.map(jnp.zeros_like, state.critic[name]) for name in ("now", "later")}
         values = jax.vmap(sac._critics.values, in_axes=(0, -2))(other | {part: state.critic[part]}, seen)
         np.testing.assert_allclose(values.mean(axis=(1, 2)), value, rtol=0.05)
+
+
+def gradients(sac, state, batch, noise):
+    """Losses and gradients of critics and actors, from a batch whose observations are networks' inputs."""
+    critics = sac._critic_gradients(state, batch, noise)
+    return critics, sac._actor_gradients(state, state.critic, batch.observation, noise)
 
 
 def test_a_padded_update_of_several_agents_equals_the_unpadded_one_of_each():
@@ -315,13 +322,11 @@ def test_a_padded_update_of_several_agents_equals_the_unpadded_one_of_each():
     noise = jax.random.normal(jax.random.key(3), batch.action.shape)
     inputs = sac.actors.inputs(state.statistics, batch.observation)
     own_inputs = alone.actors.inputs(own_state.statistics, own_batch.observation)
-    full = sac._critic_gradients(state, replace(batch, observation=inputs, next_observation=inputs), noise)
-    own = alone._critic_gradients(
-        own_state, replace(own_batch, observation=own_inputs, next_observation=own_inputs), noise[:, 1:, :1]
-    )
+    full_batch = replace(batch, observation=inputs, next_observation=inputs)
+    full, full_actor = jax.jit(gradients, static_argnums=0)(sac, state, full_batch, noise)
+    own_batch = replace(own_batch, observation=own_inputs, next_observation=own_inputs)
+    own, own_actor = jax.jit(gradients, static_argnums=0)(alone, own_state, own_batch, noise[:, 1:, :1])
     np.testing.assert_allclose(full[0][1], own[0][0], rtol=1e-5)
-    full_actor = sac._actor_gradients(state, state.critic, inputs, noise)
-    own_actor = alone._actor_gradients(own_state, critic, own_inputs, noise[:, 1:, :1])
     np.testing.assert_allclose(full_actor[0][1], own_actor[0][0], rtol=1e-5)
     np.testing.assert_allclose(full_actor[1][1], own_actor[1][0], rtol=1e-5)
     hidden = ("params", "Dense_1", "kernel")
