@@ -30,7 +30,10 @@ providers._get_local_constants = lambda: providers._local_constants
 
 GOLDEN = Path(__file__).parent / "golden"
 ORIGINAL = GOLDEN / "original_environment"
-LONGEST_ROOMS = ("powerflow", "environment", "training", "validation", "commands", "yardsticks", "agents", "devices")
+LONGEST_ROOMS = (
+    *("powerflow", "environment", "training", "validation", "commands", "yardsticks", "agents", "devices"),
+    *("adapters", "project"),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
