@@ -244,7 +244,7 @@ def test_an_empty_battery_that_is_asked_to_discharge_learns_to_charge():
         act = lambda observation: jnp.broadcast_to(request * mask, (2, *mask.shape))  # noqa: E731
         return training._play(env, act, jax.random.key(0))[:2]
 
-    clipped = jax.grad(lambda request: costs(request)[1])(0.8)
+    clipped = jax.jit(jax.grad(lambda request: costs(request)[1]))(0.8)
     assert clipped > 0  # a descent step asks for less
     with pytest.raises(InputError, match="clipping_weight = -1"):
         replace(SMALL, clipping_weight=-1.0)

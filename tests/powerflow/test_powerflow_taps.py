@@ -75,7 +75,7 @@ def test_a_case_with_its_own_ratios_and_shunts_is_a_feeder_that_has_them(
     p, q = -load * feeder.load_p_mw, -load * feeder.load_q_mvar
     solver = nf.bind(feeder, method, network=network, taps=taps_of(feeder))
     setting = nf.Setting(jnp.asarray(ratio), jnp.zeros((N, 33)).at[:, jnp.array(SHUNTS)].set(shunt_mvar))
-    flow = jax.vmap(solver)(p, q, setting)
+    flow = jax.jit(jax.vmap(solver))(p, q, setting)
     assert np.asarray(flow.converged).all()
     assert float(flow.residual_mva.max()) < 1e-9
     for case in range(N):
@@ -171,7 +171,7 @@ def test_uncertain_impedances_keep_the_ratios(case33bw: nf.Feeder) -> None:
         other = replace(case33bw, r_ohm=case33bw.r_ohm * factor)
         return solver.on(other)(p, q, setting).vm_pu.min()
 
-    found = jax.vmap(lowest)(jnp.array([1.0, 1.2]))
+    found = jax.jit(jax.vmap(lowest))(jnp.array([1.0, 1.2]))
     assert float(found[0]) == pytest.approx(float(solver(p, q, setting).vm_pu.min()), abs=1e-9)
     assert found[1] < found[0] - 1e-3
 
