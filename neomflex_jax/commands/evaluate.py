@@ -136,7 +136,8 @@ class EvaluateCommand:
             console.print(f"the gap is in {power_flow}; --power-flow ac has the exact one")
         failed = int(summary["failed_power_flows"].sum())
         if failed:
-            console.print(f"warning: {failed} power flows failed; losses and voltages leave them out", style="yellow")
+            flows = "1 power flow" if failed == 1 else f"{failed} power flows"
+            console.print(f"warning: {flows} failed; losses and voltages leave them out", style="yellow")
 
     def _print_validation_status(self, identity: Identity, played: PlayedRuns, summary: pd.DataFrame) -> bool:
         """Print whether a report validates these policies, and how they do; returns False also without any policies."""

@@ -195,8 +195,8 @@ def test_bad_profiles_leave_no_run_behind(tmp_path, capsys):
 
 
 def test_failed_power_flows_are_trained_through_counted_and_shown(two_days, tmp_path, capsys):
-    days = pd.read_csv(two_days)
-    days.loc[days.index % 48 == 20, "Demand"] = 9.0
+    days = pd.read_csv(two_days)[:48]
+    days.loc[20, "Demand"] = 9.0
     heavy = tmp_path / "heavy.csv"
     days.to_csv(heavy, index=False)
     run = tmp_path / "run"
@@ -206,7 +206,7 @@ def test_failed_power_flows_are_trained_through_counted_and_shown(two_days, tmp_
     assert np.isfinite(metrics.to_numpy()).all()
     evaluate = ("evaluate", "--policies", run, "--profiles", heavy, "--output", tmp_path / "evaluation")
     assert neomflex(*evaluate) == 0
-    assert "2 power flows failed" in capsys.readouterr().out
+    assert "1 power flow failed" in capsys.readouterr().out
     assert neomflex("validate", "--policies", run, "--profiles", heavy, "--output", tmp_path / "validation") == 1
 
 

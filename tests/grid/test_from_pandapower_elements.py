@@ -21,7 +21,7 @@ from neomflex_jax.grid.to_csv import write_feeder
 from validation.referee.feeder_check import check_feeder
 
 WITHIN_PU = 1e-8
-N_SAMPLES = 10
+N_SAMPLES = 4
 
 
 def three_windings(mv_kv: float = 6.0, **values: Any) -> Callable[[Any], Any]:
@@ -132,7 +132,7 @@ def test_an_element_is_what_pandapower_solves(name: str, tmp_path: Path) -> None
     ELEMENTS[name](net)
     assert_same_flow(net)
     pp.to_json(net, str(path))
-    feeder = Feeder.from_pandapower(path)
+    feeder = Feeder.from_pandapower(net)
     write_feeder(feeder, tmp_path / "folder")
     assert Feeder.from_csv(tmp_path / "folder").bus_labels == feeder.bus_labels
     assert set(feeder.bus_labels) <= set(net.bus.index)

@@ -41,7 +41,7 @@ def test_it_is_what_pandapower_solves(name: str, tmp_path: Path) -> None:
     net, path = small_net(), tmp_path / "net.json"
     CASES[name](net)
     pp.to_json(net, str(path))
-    check = check_feeder(nf.Feeder.from_pandapower(path), path, n_samples=N_SAMPLES)
+    check = check_feeder(nf.Feeder.from_pandapower(net), path, n_samples=N_SAMPLES)
     assert check.agrees(WITHIN_PU), (check.largest("vm_pu"), check.unsolved)
     assert check.largest("loss_mw") < WITHIN_PU
 

@@ -14,5 +14,5 @@ QUICK |= {"kerber_landnetz_kabel_1", "kerber_extreme_landnetz_freileitung", "vol
 def test_a_published_network_has_the_voltages_of_pandapower(name: str) -> None:
     net = NETWORKS[name]()
     assert_same_flow(net)
-    for seed, (low, high) in enumerate(((0, 2), (0, 2), (-1, 1), (-2, 0))):
+    for seed, (low, high) in enumerate(((0, 2), (-2, 1))):
         assert_same_flow(change_injections(net, low, high, seed))

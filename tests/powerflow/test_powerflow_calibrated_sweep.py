@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, radial_feeder
+from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, any_tree, radial_feeder
 from random_feeders import MESHED, RADIAL, build, injections, structure
 from result_fields import FIELDS
 
@@ -15,6 +15,9 @@ import neomflex_jax as nf
 from neomflex_jax.powerflow import PowerFlow, piece_sizes
 from neomflex_jax.powerflow.methods.calibrated import SWEPT_FIELDS
 from neomflex_jax.powerflow.sweeps.depth_first import FIRST, GATHERS, HANDS_ON, LEAF, depth_first
+
+TREES = [*(pytest.param(any_tree, n) for n in (1, 7, 8, 9, 40)), *(pytest.param(shape, 40) for shape in SHAPES[:-1])]
+TREES += [pytest.param(*each.values, marks=pytest.mark.slow) for each in SHAPES_AND_SIZES if each.values[1] != 40]
 
 
 def drawn(feeder: nf.Feeder, n_cases: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -43,7 +46,7 @@ def test_published_feeders_have_the_flow_of_the_products(name: str, float64: Non
     assert_equal(feeder, *drawn(feeder, 11), atol=1e-9)
 
 
-@pytest.mark.parametrize(("shape", "n"), SHAPES_AND_SIZES)
+@pytest.mark.parametrize(("shape", "n"), TREES)
 def test_trees_of_any_shape_and_size_have_the_flow_of_the_products(shape: Shape, n: int, float64: None) -> None:
     feeder = radial_feeder(shape(n, np.random.default_rng(n)), seed=n)
     assert_equal(feeder, *drawn(feeder, 3), atol=1e-9)

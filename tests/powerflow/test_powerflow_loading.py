@@ -80,8 +80,15 @@ THREE_WINDINGS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("method", ["ac", "newton"])
-@pytest.mark.parametrize("name", THREE_WINDINGS)
+BY_NEWTON = ("three windings", "lv open", "a generator", "in a ring")
+CASES_AND_METHODS = [
+    pytest.param(name, method, marks=[] if method == "ac" or name in BY_NEWTON else pytest.mark.slow)
+    for name in THREE_WINDINGS
+    for method in ("ac", "newton")
+]
+
+
+@pytest.mark.parametrize(("name", "method"), CASES_AND_METHODS)
 def test_three_windings_are_loaded_as_in_pandapower(name: str, method: str, float64) -> None:
     net = three_winding_net()
     THREE_WINDINGS[name](net)

@@ -8,7 +8,7 @@ import jax
 
 # Linux allows a process 65,530 memory mappings, and beyond them XLA crashes; each compiled program keeps some.
 MAPPINGS = Path("/proc/self/maps")
-MOST_MAPPINGS = 32_000
+MOST_MAPPINGS = 48_000
 OBJECTS_TO_COLLECT = (50_000, 20, 20)  # Python looks for garbage at every 700th new object, and tracing makes millions
 QUICK_FLAGS = ["--xla_cpu_parallel_codegen_split_count=1"]
 if jax.__version_info__ < (0, 11):  # later versions end where a flag is not theirs

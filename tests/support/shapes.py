@@ -80,7 +80,7 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _has_shaped_fields(kind: object) -> bool:
-    return inspect.isclass(kind) and _ours(kind) and not issubclass(kind, ABC) and _shaped(kind)
+    return inspect.isclass(kind) and _ours(kind) and _shaped(kind) and not issubclass(kind, ABC)
 
 
 def _ours(stating: Any) -> bool:
