@@ -123,9 +123,14 @@ def test_networks_cut_out_of_packed_actors_act_alike_and_start_others():
     state = sac.with_statistics(sac.init(jax.random.key(0)), batch.observation)
     again = sac.with_networks(sac.init(jax.random.key(5)), sac.networks(state), jax.random.key(6))
     seen = sac.actors.observations.rows(batch.observation)
-    for each in (state, again):
+
+    @jax.jit
+    def act(each):
         mean, _ = sac.actors.apply(each.averaged_actor, sac.actors.inputs(each.statistics, batch.observation))
-        acted = sac.actors.actions.rows(jnp.tanh(mean))
+        return sac.actors.actions.rows(jnp.tanh(mean))
+
+    for each in (state, again):
+        acted = act(each)
         for index, network in enumerate(sac.networks(state)):
             own = np.asarray(seen[:, index, : network.observation_size])
             np.testing.assert_allclose(network(own), acted[:, index, : network.action_size], rtol=1e-4, atol=1e-5)

@@ -52,6 +52,17 @@ def test_the_delay_counts_from_when_the_voltage_left_the_band() -> None:
     assert measured([0.95] * 5, operations_per_day=2) == [0, -1, -2, -2, -2]
 
 
+@jax.jit
+def after_a_day(env: nf.Environment) -> nf.State:
+    """The state after 48 steps in which agents ask for nothing."""
+    still = jnp.zeros((env.n_agents, env.action_size))
+
+    def step(state: nf.State, _: None) -> tuple[nf.State, None]:
+        return env.step(state, still)[0], None
+
+    return jax.lax.scan(step, env.reset(jax.random.key(0))[0], None, length=48)[0]
+
+
 @pytest.mark.parametrize("load", [0.3, 1.0, 1.4])
 def test_positions_come_to_rest_where_pandapowers_controllers_do(load: float, tmp_path: Any) -> None:
     """On loads that stand still, from position 0: a regulator at the head and one far out, and a capacitor bank."""
@@ -68,12 +79,7 @@ def test_positions_come_to_rest_where_pandapowers_controllers_do(load: float, tm
         tap_changers=[HEAD | BAND | {"vm_set_pu": 1.02}, far | BAND | {"vm_set_pu": 0.99}],
         capacitor_banks=[bank],
     )
-    still = jnp.zeros((env.n_agents, env.action_size))
-
-    def step(state: nf.State, _: None) -> tuple[nf.State, None]:
-        return env.step(state, still)[0], None
-
-    state, _ = jax.jit(lambda: jax.lax.scan(step, env.reset(jax.random.key(0))[0], None, length=48))()
+    state = after_a_day(env)
     net = _net(load)
     head, out = (pp.create_transformer_from_parameters(net, **_regulator(net, *ends)) for ends in ((0, 1), (5, 6)))
     shunt = pp.create_shunt(net, 30, q_mvar=-0.1, step=0, max_step=8)

@@ -116,7 +116,7 @@ def check_action_counts(env: nf.Environment, raw: np.ndarray, info: dict[str, np
         np.testing.assert_array_equal(info["clipped_actions"], (np.abs(real.astype(np.float32)) > 1).sum(-1))
 
 
-@settings(max_examples=6, suppress_health_check=list(HealthCheck))
+@settings(max_examples=4, suppress_health_check=list(HealthCheck))
 @given(scenario_fields(), st.integers(0, 2**31 - 1))
 def test_a_random_scenario_keeps_every_invariant(three_days: Path, fields: dict[str, Any], seed: int) -> None:
     check_day(nf.make("neom33", profiles=three_days, **fields), seed)

@@ -65,8 +65,14 @@ def built_in(feeder: nf.Feeder, ratio: np.ndarray, shunt_mvar: np.ndarray) -> nf
     return replace(feeder, transformers=replace(parts, ratio=all_ratios), shunts=replace(shunts, q_mvar=q_mvar))
 
 
-@pytest.mark.parametrize(("method", "network"), [("ac", "dense"), ("ac", "tree"), ("ac", "sweep"), ("newton", "dense")])
-@pytest.mark.parametrize("name", ["plain", "rich"])
+FORMS = (("ac", "dense"), ("ac", "tree"), ("ac", "sweep"), ("newton", "dense"))
+FEEDERS_AND_FORMS = [
+    *(pytest.param("rich", *form) for form in FORMS),
+    *(pytest.param("plain", *form, marks=[] if form[1] == "sweep" else pytest.mark.slow) for form in FORMS),
+]
+
+
+@pytest.mark.parametrize(("name", "method", "network"), FEEDERS_AND_FORMS)
 def test_a_case_with_its_own_ratios_and_shunts_is_a_feeder_that_has_them(
     name: str, method: str, network: str, case33bw: nf.Feeder, rich: nf.Feeder, cases: tuple[np.ndarray, ...]
 ) -> None:

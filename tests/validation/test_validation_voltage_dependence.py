@@ -55,8 +55,13 @@ def test_a_run_passes(played: tuple[Trajectory, Policies], folder: Path) -> None
     assert np.abs(np.asarray(plain.vm_pu) - run.vm_pu).max() > 1e-3, "nothing follows the voltage"
 
 
-@pytest.mark.parametrize("method", ["ac", "newton"])
-@pytest.mark.parametrize("network", ["dense", "tree", "held"])
+@pytest.mark.parametrize(
+    ("method", "network"),
+    [
+        *(("ac", "dense"), ("ac", "tree"), ("ac", "held"), ("newton", "dense"), ("newton", "held")),
+        pytest.param("newton", "tree", marks=pytest.mark.slow),
+    ],
+)
 def test_devices_do_not_follow(method: str, network: str, folder: Path) -> None:
     """pandapower lets all at a bus follow; devices at buses of their own, next to no impedance away, do not."""
     net = pandapower.networks.case33bw()
