@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from own_series import STEPS, columns, write_scenario
 from users_modules import forgotten_afterwards
+from wide_table import STEPS, columns, write_scenario
 
 import neomflex_jax as nf
 from neomflex_jax.environment.make import evaluation_environment

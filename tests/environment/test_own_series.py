@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from own_series import STEPS, columns, write_scenario
+from wide_table import STEPS, columns, write_scenario
 
 import neomflex_jax as nf
 from neomflex_jax.environment.own_series import own_generation_text

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from own_series import SCENARIO
+from wide_table import SCENARIO
 
 import neomflex_jax as nf
 from neomflex_jax.commands.scenario_text import days_of_parts

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from own_series import columns, write_scenario
+from wide_table import columns, write_scenario
 
 import neomflex_jax as nf
 from neomflex_jax.environment.make import evaluation_environment
