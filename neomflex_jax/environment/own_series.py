@@ -11,6 +11,7 @@ import numpy as np
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.errors import InputError, shown_list
+from neomflex_jax.files.parquet import is_parquet
 from neomflex_jax.files.paths import is_folder
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.elements import Element, loads_at_buses
@@ -92,12 +93,12 @@ def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Pr
     InputError
         As `read_profiles`, `check_plain_clock` and `read_profiles_by_element`.
     """
-    if scenario.series != PLAIN or is_folder(path):
+    if scenario.series != PLAIN or is_folder(path) or is_parquet(path):
         return read_profiles_by_element(path, _wanted(scenario, feeder), feeder.nodes)
     loads_mw = sum(element.p_mw for element in elements_of(feeder) if element.table == "load")
-    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column, loads_mw)
     if path not in map(packaged_profiles, PROFILES):  # whose clocks are in order
         check_plain_clock(path, scenario.step_hours)
+    profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column, loads_mw)
     return with_own_generation(profiles, assigned_elements(scenario, feeder), feeder.nodes)
 
 

@@ -1,14 +1,18 @@
 """Reading tables that users give us: every cell is checked, and an error names file, row and column.
 
-Lines are counted as a text editor counts them: the header is line 1.
+Lines are counted as a text editor counts them: the header is line 1. Cells are separated by commas; where the header
+has none, by its semicolons or tabs. Between semicolons decimals may have commas, as spreadsheets write them in much of
+Europe, if no other cell of the file has a decimal point.
 """
 
 import csv
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -18,6 +22,9 @@ from neomflex_jax.files.text import open_text
 
 MAX_ROWS = 2_000_000
 MAX_INTEGER = 2**53  # up to here float64 tells whole numbers apart
+SEPARATORS = ",;\t"  # the first that the header has
+DECIMAL = re.compile(r"[+-]?\d*([.,])\d+(?:[eE][+-]?\d+)?")
+MOST_HEADER = 4_000_000  # characters of a header that are looked through for its separator
 EMPTY_SHARE = 4  # how many times more cells a table may have than its file holds, beyond a million
 
 
@@ -49,7 +56,7 @@ def first_rows(path: Path, n_rows: int) -> tuple[list[str], list[list[str]]]:
     """Look at a CSV file's names and up to `n_rows` rows, as text; ([], []) where it is no table, unchecked else."""
     try:
         with open_text(path, "CSV file") as file:
-            header, *rows = islice((row for row in csv.reader(file, skipinitialspace=True) if row), n_rows + 1)
+            header, *rows = (row for _, row in islice(_cells(path, file), n_rows + 1))
     except (InputError, csv.Error, ValueError):  # whoever reads the whole table says what is wrong with it
         return [], []
     return [name.strip() for name in header], rows
@@ -59,12 +66,31 @@ def rows_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of a CSV file that are not blank, each with its line, the header first; `InputError` on no CSV."""
     try:
         with open_text(path, "CSV file") as file:
-            reader = csv.reader(file, skipinitialspace=True, strict=True)
-            for row in reader:
-                if row:
-                    yield reader.line_num, row
+            yield from _cells(path, file, strict=True)
     except csv.Error as error:
         raise InputError(f"{path}: not a readable CSV file ({error})") from error
+
+
+def _cells(path: Path, file: TextIO, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows as `rows_of` does, decimal commas as points; `strict` refuses what stands behind a quoted cell."""
+    while (header := file.readline(MOST_HEADER)) and not header.strip():
+        pass
+    file.seek(0)
+    separator = next((mark for mark in SEPARATORS if mark in header), ",")
+    reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=strict)
+    written: dict[str, str] = {}  # a cell with each decimal mark
+    for row in filter(None, reader):
+        if separator == ";":
+            decimals = [DECIMAL.fullmatch(cell) for cell in row]
+            written |= {found[1]: found[0] for found in decimals if found is not None and found[1] not in written}
+            if len(written) == 2:
+                raise InputError(
+                    f"{path}: line {reader.line_num}: {shown(written[','])} and {shown(written['.'])} have different "
+                    "decimal marks; write all with points"
+                )
+            if "," in written:
+                row = [cell.replace(",", ".") if found else cell for cell, found in zip(row, decimals, strict=True)]
+        yield reader.line_num, row
 
 
 def _read_rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
@@ -81,9 +107,11 @@ def _check_header(path: Path, header: list[str], columns: tuple[str, ...], other
     given = Counter(header)
     missing = [name for name in columns if name not in given]
     if missing:
+        alike = {name.lower() for name in given}
+        case = "; upper and lower case count" if any(name.lower() in alike for name in missing) else ""
         raise InputError(
             f"{path}: column {', '.join(shown(name) for name in missing)} is missing; the header has "
-            f"{shown_list(header)} and needs {shown_list(columns)}"
+            f"{shown_list(header)} and needs {shown_list(columns)}{case}"
         )
     twice = [name for name in (given if others else columns) if name and given[name] > 1]
     if twice:

@@ -14,6 +14,8 @@ from neomflex_jax.files.paths import is_file, is_folder
 MIB = 1024 * 1024
 MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}  # Windows' shells write these
 
+PACKED = {b"PK\x03\x04": "an Excel workbook or another archive", b"\x1f\x8b\x08": "compressed"}
+
 
 def read_text(path: Path, what: str = "text file", most_bytes: int = 64 * MIB) -> str:
     """Read a whole text file, its line ends as they are.
@@ -46,7 +48,11 @@ def open_text(path: Path, what: str = "text file") -> Iterator[TextIO]:
         raise InputError(f"{short_path(path)}: no such file")
     try:
         with path.open("rb") as file:
-            encoding = MARKS.get(file.read(2), "utf-8-sig")
+            start = file.read(4)
+        encoding = MARKS.get(start[:2], "utf-8-sig")
+        for mark, kind in PACKED.items():
+            if start.startswith(mark):
+                raise InputError(f"{path}: is {kind}, and no {what}; save its content as one")
         with path.open(newline="", encoding=encoding) as text:
             yield text
     except OSError as error:

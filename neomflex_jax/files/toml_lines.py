@@ -65,6 +65,8 @@ def read_toml(path: Path) -> tuple[JsonObject, TomlLines]:
     except ValueError as error:  # also that of an integer with thousands of digits
         line = re.search(r"line (\d+)", str(error))
         hint = hint_at_backslash(text, int(line[1]) if line else None)
+        if "overwrite a value" in str(error):
+            hint = "; its name stands there and above, say as `profiles = ...` and as `[profiles]`: keep one"
         raise InputError(f"{path}: not a TOML file ({str(error)[:200]}){hint}") from error
     check_plain(f"{path}", values)
     return values, TomlLines(text)

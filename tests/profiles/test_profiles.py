@@ -49,7 +49,7 @@ def test_packaged_profiles_load_in_whole_days(name: str) -> None:
 
 REFUSED = {  # what is wrong: the file and what the message must say
     "no Solar": ("Demand,Sun\n0.5,0\n0.5,0\n", ["'Solar' is missing", "Demand, Sun"]),
-    "other separator": (GOOD.replace(",", ";"), ["'Demand', 'Solar' is missing", "Demand;Solar"]),
+    "other separator": (GOOD.replace(",", "|"), ["'Demand', 'Solar' is missing", "Demand|Solar"]),
     "NaN": (GOOD.replace("0.6", "nan"), ["line 3", "'Demand'", "'nan'"]),
     "empty cell": (GOOD.replace("0.3", ""), ["line 3", "'Solar'", "''"]),
     "no number": (GOOD.replace("0.8", "high"), ["line 5", "'Demand'", "'high'"]),
