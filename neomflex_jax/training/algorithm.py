@@ -36,6 +36,11 @@ class Algorithm(Protocol):
         """Rounds of a whole chunk (`rounds.py`)."""
         ...
 
+    @property
+    def round_steps(self) -> int:
+        """Steps that every copy makes in a round."""
+        ...
+
     def places(self) -> PyTree:
         """Return which arrays of a state the devices share: a `PartitionSpec` for each branch of it."""
         ...
@@ -51,7 +56,7 @@ class Algorithm(Protocol):
     def advance(
         self, env: Environment, state: TrainState, share: Float[Array, ""], n_rounds: Int[Array, ""]
     ) -> tuple[TrainState, Metrics]:
-        """Train for so many rounds, at most a chunk; `share` 0..1 of the budget is used up."""
+        """Train for so many rounds, at most a chunk; `share` 0..1 of the budget is used up; a row of metrics each."""
         ...
 
     def networks(self, learner: Learner) -> tuple[ActorNetwork, ...]:

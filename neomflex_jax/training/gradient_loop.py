@@ -66,13 +66,14 @@ class GradientTraining:
         return self.learner.config.n_copies
 
     @property
-    def _horizon(self) -> int:
-        return self.learner.config.horizon_days * self.steps_per_day
-
-    @property
     def chunk_rounds(self) -> int:
         """Updates of a whole chunk."""
         return CHUNK_UPDATES
+
+    @property
+    def round_steps(self) -> int:
+        """Steps that every copy makes in an update: the horizon."""
+        return self.learner.config.horizon_days * self.steps_per_day
 
     def places(self) -> PyTree:
         """Return which arrays of a state the devices share: none, as the copies are drawn anew for every update."""
@@ -113,7 +114,7 @@ class GradientTraining:
                 return day_cost + self.learner.config.clipping_weight * (1.0 - share) * clipped, metrics
 
             learner, metrics = self.learner.update(state.learner, cost, share)
-            return replace(state, learner=learner, key=key, steps=state.steps + self._horizon), metrics
+            return replace(state, learner=learner, key=key, steps=state.steps + self.round_steps), metrics
 
         return make_rounds(update, state, n_rounds, self.chunk_rounds, self.learner.mesh_axis)
 
@@ -147,7 +148,7 @@ class GradientTraining:
             clipped = timestep.info["constraint_cost"][..., clipping].sum(axis=-1).mean()
             return (state, timestep.observation), (clipped, step_metrics(env, timestep))
 
-        _, (clipped, metrics) = jax.lax.scan(step, self._reset(env, key), None, length=self._horizon)
+        _, (clipped, metrics) = jax.lax.scan(step, self._reset(env, key), None, length=self.round_steps)
         return metrics["day_cost"].mean(), clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))
 
 

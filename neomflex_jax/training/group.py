@@ -1,12 +1,15 @@
 """A group of trainings side by side in one compiled program: the seeds of a run, or seeds and settings of a sweep.
 
 They share a budget, of which ``share = max(steps / most_steps, seconds / max_seconds)`` is used up. A run of one seed
-is a group of one. A budget in seconds is kept: what the last rounds took says how many more there is time for.
+is a group of one. A budget in seconds is kept: what the last rounds took says how many more there is time for. Without
+one, a chunk is whole, in several parts where it takes long. Where Ctrl-C ended it in between, the next is the rest of
+it, with the share of its beginning, so that what is learned is the same bit for bit.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +22,7 @@ from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.processes import agreed
 from neomflex_jax.training.program import Program, steps_of_a_copy
 from neomflex_jax.training.run_log import Progress
-from neomflex_jax.training.step_metrics import Values, joined
+from neomflex_jax.training.step_metrics import Values, of_rounds
 
 LOOK_SECONDS = 5.0  # that rounds may take, if they are several, until the clock is looked at again
 SHORTEST_SECONDS = 1e-6  # of a round, on clocks too coarse for it
@@ -54,9 +57,12 @@ class Group:
     finishing: bool = False  # on the power flow of `finish_on`
     round_seconds: float = 0.0  # that a round takes, as the last ones did; 0 before any was measured
 
-    def share(self, state: TrainState) -> float:
-        """Share of the budget that is used up, of steps or of time, whichever is larger; above 1 where exceeded."""
-        share = self.program.steps(state) / self.options.most_steps
+    def share(self, state: TrainState, since: int = 0) -> float:
+        """Share of the budget that is used up, of steps or of time, whichever is larger; above 1 where exceeded.
+
+        The last `since` steps do not count.
+        """
+        share = (self.program.steps(state) - since) / self.options.most_steps
         if self.options.max_seconds is not None:
             share = max(share, self.clock.seconds() / self.options.max_seconds)
         return share
@@ -71,24 +77,28 @@ class Group:
             return "total_steps"
         return "max_seconds" if agreed(self._seconds_left) <= self.round_seconds else None
 
-    def advance(self, state: TrainState) -> tuple[TrainState, Progress, Values]:
+    def advance(
+        self, state: TrainState, is_interrupted: Callable[[], bool] = lambda: False
+    ) -> tuple[TrainState, Progress, Values]:
         """Train for a chunk, or for the rounds of it that there is time for; donates the state's buffers.
+
+        Parameters
+        ----------
+        state
+            Before it.
+        is_interrupted
+            Asked between the parts of a chunk that takes long; True ends it there.
 
         Returns
         -------
         TrainState, Progress, Values
             The state after it, how far the training is, and the metrics by name, (n_seeds,) or (n_seeds, n_agents).
         """
-        share, before, steps = min(agreed(self.share(state)), 1.0), self.clock.seconds(), self.program.steps(state)
+        before, steps = self.clock.seconds(), self.program.steps(state)
+        left, share = self._rest_of_chunk(state)
         self._finish_if_due(share)
-        parts: list[tuple[int, Values]] = []
-        if self.options.max_seconds is not None and not self.round_seconds:
-            state, _ = self.program.advance(self.env, state, share, 0)  # compiled before a round is timed
-            state = self._make_rounds(1, state, share, parts)
-        rounds = self._rounds_in_time(self.program.algorithm.chunk_rounds - len(parts), at_least=1 - len(parts))
-        if rounds:
-            state = self._make_rounds(rounds, state, share, parts)
-        values = joined(parts)
+        state, parts = self._make_parts(state, share, left, is_interrupted)
+        values = of_rounds(parts, axis=1)
         made = (self.program.steps(state) - steps) * len(self.seeds)
         progress = self._progress(state, values, made / (self.clock.seconds() - before))
         target = self.options.target_day_cost
@@ -96,20 +106,45 @@ class Group:
             self.reached_target = True
         return state, progress, values
 
+    def _rest_of_chunk(self, state: TrainState) -> tuple[int, float]:
+        """Return the rounds that are left of the chunk at hand, and the share that was used up at its beginning."""
+        algorithm, begun = self.program.algorithm, 0
+        if self.options.max_seconds is None:  # else chunks end where the clock says
+            learned = steps_of_a_copy(state) - getattr(self.options, self.options.algorithm).warmup_steps
+            begun = learned // algorithm.round_steps % algorithm.chunk_rounds
+        steps = begun * algorithm.round_steps * self.program.n_copies
+        return algorithm.chunk_rounds - begun, min(agreed(self.share(state, steps)), 1.0)
+
+    def _make_parts(
+        self, state: TrainState, share: float, left: int, is_interrupted: Callable[[], bool]
+    ) -> tuple[TrainState, list[Values]]:
+        """Train for the rounds that are left of a chunk, in parts of a few seconds; return the metrics of each part."""
+        parts: list[Values] = []
+        if not self.round_seconds:
+            state, _ = self.program.advance(self.env, state, share, 0)  # compiled before a round is timed
+            state, left = self._make_rounds(1, state, share, parts), left - 1
+        while left and not (parts and is_interrupted()):
+            has_budget = self.options.max_seconds is not None
+            rounds = self._rounds_in_time(left, at_least=0 if has_budget and parts else 1)
+            if rounds:
+                state, left = self._make_rounds(rounds, state, share, parts), left - rounds
+            if has_budget:
+                break
+        return state, parts
+
     def _rounds_in_time(self, most: int, at_least: int) -> int:
         """Return the number of rounds that there is time for, and that end in a few seconds."""
-        if self.options.max_seconds is None:
-            return most
         seconds = min(agreed(self._seconds_left), LOOK_SECONDS)
-        return max(min(int(seconds / self.round_seconds), most), at_least)
+        return min(max(int(seconds / self.round_seconds), at_least), most)
 
-    def _make_rounds(self, rounds: int, state: TrainState, share: float, parts: list[tuple[int, Values]]) -> TrainState:
-        """Train for some rounds, time them, and append their metrics to `parts`."""
+    def _make_rounds(self, rounds: int, state: TrainState, share: float, parts: list[Values]) -> TrainState:
+        """Train for some rounds, time them, and append their metrics (n_seeds, rounds, ...) to `parts`."""
         before = self.clock.seconds()
         state, metrics = self.program.advance(self.env, state, share, rounds)
         values: Values = on_host(metrics, self.program.n_devices)
         self.round_seconds = max(agreed((self.clock.seconds() - before) / rounds), SHORTEST_SECONDS)
-        parts.append((rounds, values if len(self.seeds) > 1 else {name: value[None] for name, value in values.items()}))
+        one_seed = len(self.seeds) == 1
+        parts.append({name: (value[None] if one_seed else value)[:, :rounds] for name, value in values.items()})
         return state
 
     @property

@@ -1,4 +1,4 @@
-"""Ctrl-C between chunks instead of inside one, so that what was learned can be saved."""
+"""Ctrl-C between rounds of learning instead of inside one, so that what was learned can be saved."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 from types import FrameType
@@ -16,30 +17,41 @@ class Interrupted(KeyboardInterrupt):
     """A Ctrl-C that came through where it does no harm."""
 
 
-@contextmanager
-def deferred_interrupt(agree: Callable[[bool], bool] = bool) -> Iterator[Callable[[], None]]:
-    """Hold back the first Ctrl-C until the given function is called, which then raises `Interrupted`.
+@dataclass
+class Deferred:
+    """A Ctrl-C that is held back; `agree` may decide together with other processes, so that all stop in one place."""
 
-    A second Ctrl-C interrupts at once. Outside the main thread, where signals cannot be caught, nothing is held back.
-    `agree` may decide together with other processes, so that all of them stop in the same place.
-    """
-    held_back = False
+    agree: Callable[[bool], bool]
+    held_back: bool = False
 
-    def remember(_: int, __: FrameType | None) -> None:
-        nonlocal held_back
-        held_back = True
-        signal.signal(signal.SIGINT, before)
+    def came(self) -> bool:
+        """Return True once there was one."""
+        return self.agree(self.held_back)
 
-    def check() -> None:
-        if agree(held_back):
+    def let_through(self) -> None:
+        """Raise `Interrupted` if there was one."""
+        if self.came():
             raise Interrupted
 
+
+@contextmanager
+def deferred_interrupt(agree: Callable[[bool], bool] = bool) -> Iterator[Deferred]:
+    """Hold back the first Ctrl-C until it is let through.
+
+    A second Ctrl-C interrupts at once. Outside the main thread, where signals cannot be caught, nothing is held back.
+    """
+    deferred = Deferred(agree)
+
+    def remember(_: int, __: FrameType | None) -> None:
+        deferred.held_back = True
+        signal.signal(signal.SIGINT, before)
+
     if threading.current_thread() is not threading.main_thread():
-        yield check
+        yield deferred
         return
     before = signal.signal(signal.SIGINT, remember)
     try:
-        yield check
+        yield deferred
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -1,7 +1,7 @@
 """The one training loop: chunk after chunk until the budget is used up, and what was learned is saved whatever happens.
 
 The device trains (`program.py`); the host hands out chunks, writes down their metrics and looks at the clock and for
-Ctrl-C between them.
+Ctrl-C between them; where a chunk takes long, Ctrl-C ends it after the round at hand.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ def learn(group: Group, state: TrainState, output: Output, on_progress: OnProgre
         If learning has left the finite numbers and `output` does not go on without it.
     """
     try:
-        with deferred_interrupt(any_of_them) as stop_if_interrupted:
+        with deferred_interrupt(any_of_them) as interrupt:
             while (stopped := group.stopped(state)) is None:
-                state, progress, values = group.advance(state)
+                state, progress, values = group.advance(state, interrupt.came)
                 output.record(progress, values)
                 if on_progress is not None:
                     on_progress(progress)
                 output.keep(state)
-                stop_if_interrupted()
+                interrupt.let_through()
     except (DivergedError, SaveError):
         raise  # a state that is not finite must not replace the last good one
     except BaseException as error:  # also Ctrl-C: what was learned is kept

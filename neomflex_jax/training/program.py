@@ -59,7 +59,14 @@ class Program:
     def advance(
         self, env: Environment, state: TrainState, share: float, n_rounds: int | None = None
     ) -> tuple[TrainState, Metrics]:
-        """Train for so many rounds, None: for a whole chunk; donates the state's buffers."""
+        """Train for so many rounds, None: for a whole chunk; donates the state's buffers.
+
+        Returns
+        -------
+        TrainState, Metrics
+            The state after them, and metrics by name: a row for each of `chunk_rounds`, behind the axis of several
+            seeds; 0 of rounds not made.
+        """
         n_rounds = self.algorithm.chunk_rounds if n_rounds is None else n_rounds
         return _advance(self, env, state, jnp.asarray(share, jnp.float32), jnp.asarray(n_rounds, jnp.int32))
 

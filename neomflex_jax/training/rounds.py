@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Int
 
-from neomflex_jax.training.step_metrics import Metrics, summed_up
+from neomflex_jax.training.step_metrics import Metrics, over_devices
 
 S = TypeVar("S")
 
@@ -42,7 +42,7 @@ def make_rounds(
     Returns
     -------
     S, Metrics
-        The state after the last round, and the metrics of all; NaN if none was made.
+        The state after the last round, and of each its metrics, (most_rounds, ...); 0 of those not made.
     """
     traced_once = jax.jit(one_round, inline=True)  # for its shapes here, and in the loop
     shapes = jax.eval_shape(traced_once, state)[1]
@@ -54,4 +54,4 @@ def make_rounds(
         return state, jax.tree.map(put, carry[1], metrics)
 
     state, metrics = jax.lax.fori_loop(0, n_rounds, body, (state, none))
-    return state, summed_up(metrics, mesh_axis, n_rounds)
+    return state, over_devices(metrics, mesh_axis)

@@ -57,6 +57,11 @@ class SacTraining:
         """Steps of every copy in a whole chunk, each followed by its updates."""
         return CHUNK_STEPS
 
+    @property
+    def round_steps(self) -> int:
+        """One step, followed by the updates."""
+        return 1
+
     def places(self) -> SacState:
         """Return which arrays of a state the devices share: what belongs to copies."""
         everywhere: PyTree = EVERYWHERE

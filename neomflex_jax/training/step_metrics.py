@@ -1,4 +1,8 @@
-"""What training says of the steps it makes: means over copies and steps, sums for counts."""
+"""What training says of the steps it makes: means over copies and steps, sums for counts.
+
+On the device there is a row of figures a round. Rows are summed up on the host, one after the other in the numbers'
+own type, so that a chunk has the same figures bit for bit in however many parts it was made.
+"""
 
 from __future__ import annotations
 
@@ -31,31 +35,28 @@ def step_metrics(env: Environment, timestep: TimeStep) -> Metrics:
     }
 
 
-def summed_up(metrics: Metrics, mesh_axis: str | None = None, n_rows: Array | None = None) -> Metrics:
-    """Return figures over a leading axis of steps, and the devices of a mesh axis: counts summed, the rest averaged.
+def summed_up(metrics: Metrics) -> Metrics:
+    """Return figures over a leading axis of steps: counts summed, the rest averaged."""
+    return {name: values.sum(axis=0) if name in COUNTS else values.mean(axis=0) for name, values in metrics.items()}
 
-    Of the leading axis the first `n_rows` count, and the others are 0; None: all count.
-    """
 
-    def mean(values: Array) -> Array:
-        return values.mean(axis=0) if n_rows is None else values.sum(axis=0) / n_rows
-
-    summary = {name: values.sum(axis=0) if name in COUNTS else mean(values) for name, values in metrics.items()}
+def over_devices(metrics: Metrics, mesh_axis: str | None) -> Metrics:
+    """Return figures over the devices of a mesh axis: counts summed, the rest averaged."""
     if mesh_axis is None:
-        return summary
+        return metrics
     psum: Any = lax.psum
     pmean: Any = lax.pmean
     return {
-        name: psum(value, mesh_axis) if name in COUNTS else pmean(value, mesh_axis) for name, value in summary.items()
+        name: psum(value, mesh_axis) if name in COUNTS else pmean(value, mesh_axis) for name, value in metrics.items()
     }
 
 
-def joined(parts: Sequence[tuple[int, Values]]) -> Values:
-    """Return the figures of several stretches, each with its number of rounds, as one: as `summed_up` does."""
-    if len(parts) == 1:
-        return parts[0][1]
-    n_rounds = sum(n for n, _ in parts)
-    return {
-        name: np.sum([values[name] * (1 if name in COUNTS else n / n_rounds) for n, values in parts], axis=0)
-        for name in parts[0][1]
-    }
+def of_rounds(parts: Sequence[Values], axis: int = 0) -> Values:
+    """Return figures over all rounds of several parts, whose arrays have the rounds along an axis."""
+
+    def of_all(name: str) -> np.ndarray:
+        rows = np.concatenate([part[name] for part in parts], axis)
+        total = np.add.accumulate(rows, axis, rows.dtype).take(-1, axis)
+        return total if name in COUNTS else total / rows.dtype.type(rows.shape[axis])
+
+    return {name: of_all(name) for name in parts[0]}

@@ -17,6 +17,7 @@ from neomflex_jax.environment import make
 from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.program import Program
+from neomflex_jax.training.step_metrics import of_rounds
 from neomflex_jax.training.sweep_job import traced_settings
 
 SMALL = SacConfig(
@@ -121,7 +122,7 @@ def trained(three_days):
     each = [options(), options(reward_scale=measured), options(reward_scale=2.0 * measured)]
     state = program.with_settings(state, [traced_settings(one) for one in each])
     state, metrics = program.advance(env, state, 0.0)
-    return measured, state.learner, metrics
+    return measured, state.learner, of_rounds([jax.device_get(metrics)], axis=1)
 
 
 def test_the_measured_scale_is_used_and_stated_and_a_number_takes_its_place(trained):

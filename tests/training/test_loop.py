@@ -22,7 +22,7 @@ class TwoChunks:
     def stopped(self, state):
         return "total_steps" if int(state) >= 2 else None
 
-    def advance(self, state):
+    def advance(self, state, is_interrupted):
         self.calls.append("chunk")
         if self.failing == "chunk":
             state.delete()  # as XLA does with donated buffers

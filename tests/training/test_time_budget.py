@@ -18,6 +18,7 @@ from neomflex_jax.training.group import Group
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.program import program_for
 from neomflex_jax.training.sac_loop import CHUNK_STEPS
+from neomflex_jax.training.step_metrics import of_rounds
 
 CHUNKS = {"gradient": CHUNK_UPDATES, "sac": CHUNK_STEPS}
 COMPILING = 30.0
@@ -29,7 +30,7 @@ class Learning:
     n_devices = n_copies = 1
 
     def __init__(self, chunk_rounds, round_seconds):
-        self.algorithm = SimpleNamespace(chunk_rounds=chunk_rounds)
+        self.algorithm = SimpleNamespace(chunk_rounds=chunk_rounds, round_steps=1)
         self.round_seconds, self.now, self.compiled = round_seconds, 0.0, set()
 
     def monotonic(self):
@@ -42,7 +43,8 @@ class Learning:
         self.now += 0.0 if env in self.compiled else COMPILING
         self.compiled.add(env)
         self.now += n_rounds * self.round_seconds
-        metrics = {"day_cost": np.float32(int(state.steps)), "violations": np.int32(n_rounds)}
+        made = np.arange(self.algorithm.chunk_rounds) < n_rounds
+        metrics = {"day_cost": np.full(made.size, np.float32(int(state.steps))), "violations": made.astype(np.int32)}
         return SimpleNamespace(steps=state.steps + n_rounds), metrics
 
 
@@ -109,6 +111,22 @@ def test_without_a_budget_in_seconds_chunks_are_whole(group_of):
     assert [rounds for rounds, _ in learned(group_of("gradient", 17.0, total_steps=25))] == [10, 10, 10]
 
 
+@pytest.mark.parametrize(("round_seconds", "made"), [(17.0, 3), (0.75, 7), (0.0625, 10)])
+def test_ctrl_c_ends_a_slow_chunk_after_the_part_at_hand_and_the_next_goes_on_with_the_rest(
+    group_of, round_seconds, made
+):
+    group = group_of("gradient", round_seconds, total_steps=25)
+    shares, advance = [], group.program.advance
+    group.program.advance = lambda env, state, share, n: shares.append(share) or advance(env, state, share, n)
+    ctrl_c = COMPILING + 2.5 * round_seconds  # in the third round
+    state, _, _ = group.advance(SimpleNamespace(steps=jnp.int32(1)), lambda: group.program.now > ctrl_c)
+    assert int(state.steps) == 1 + made
+    resumed = Group(group.options, group.seeds, group.program, group.env, Clock())
+    if made < 10:
+        state, _, _ = resumed.advance(state)
+    assert int(state.steps) == 11 and set(shares) == {1 / 25}
+
+
 SMALL = {
     "sac": SacConfig(
         n_copies=8, batch_size=16, updates_per_step=1, buffer_size=512, warmup_steps=8, hidden_sizes=(16,)
@@ -118,15 +136,20 @@ SMALL = {
 
 
 @pytest.mark.parametrize("algorithm", ["sac", "gradient"])
-def test_a_chunk_in_parts_is_the_chunk_bit_for_bit(algorithm):
+def test_a_chunk_in_parts_is_the_chunk_bit_for_bit_and_so_are_its_figures(algorithm):
     scenario = load_scenario("neom33", power_flow="lindistflow")
     options = replace(TrainOptions(scenario, algorithm=algorithm), **{algorithm: SMALL[algorithm]})
     env = make(scenario)
     program = program_for(env, options)
-    whole, _ = program.advance(env, program.begin(env, [0]), 0.25)
-    state = program.begin(env, [0])
+    whole, figures = program.advance(env, program.begin(env, [0]), 0.25)
+    state, parts = program.begin(env, [0]), []
     for rounds in (0, 1, 4, CHUNKS[algorithm] - 5):
-        state, _ = program.advance(env, state, 0.25, rounds)
+        state, metrics = program.advance(env, state, 0.25, rounds)
+        parts.append({name: rows[:rounds] for name, rows in jax.device_get(metrics).items()})
+    expected = of_rounds([jax.device_get(figures)])
+    assert {name: value.tolist() for name, value in of_rounds(parts).items()} == {
+        name: value.tolist() for name, value in expected.items()
+    }
     for left, right in zip(jax.tree.leaves(whole), jax.tree.leaves(state), strict=True):
         if jax.dtypes.issubdtype(left.dtype, jax.dtypes.prng_key):
             left, right = jax.random.key_data(left), jax.random.key_data(right)

@@ -102,11 +102,11 @@ def ctrl_c_interrupts():
 
 
 def test_ctrl_c_takes_effect_after_the_chunk_and_then_as_usual(ctrl_c_interrupts):
-    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as stop_if_interrupted:
-        stop_if_interrupted()
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as interrupt:
+        interrupt.let_through()
         signal.raise_signal(signal.SIGINT)
         finished = True
-        stop_if_interrupted()
+        interrupt.let_through()
     assert finished
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
