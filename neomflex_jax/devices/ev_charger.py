@@ -2,10 +2,13 @@
 
 While a vehicle is there, ``p = -(1 - b) min(limit, wanted / (eta h))`` and ``wanted' = wanted + eta p h``, with ``p``
 in MW **positive into the grid**, so never above 0, the share ``b`` in 0..1 held back, ``h`` the step in hours, ``eta``
-the efficiency of charging and ``wanted`` in MWh what the battery still lacks; ``q = p tan(acos(power_factor))``. A
-vehicle is there in the steps that lie wholly between arrival and departure; what it lacks when it leaves is *unmet* and
-costs. Uncontrolled, vehicles charge as fast as they can from their arrival on. A file's sessions
-(`profiles/sessions.py`) end at midnight at the latest: what goes on is a session of the next day.
+the efficiency of charging and ``wanted`` in MWh what the battery still lacks; ``q = p tan(acos(power_factor))``. What
+it lacks when it leaves is *unmet* and costs. Uncontrolled, vehicles charge as fast as they can from their arrival on.
+
+Where a vehicle comes or leaves within a step, it is there for a share of it: ``limit = power x share`` is the mean over
+the step, so that a session can be given its power times its hours. A step has one vehicle: in which one leaves, the
+next is there from the step after it on. A file's sessions (`profiles/sessions.py`) end at midnight at the latest: what
+goes on is a session of the next day.
 
 The model is the usual one of smart charging, for example J. Hu et al., "Electric vehicle fleet management in smart
 grids: a review", Renewable and Sustainable Energy Reviews 56, 2016. Neglected: charging that slows down as a battery
@@ -38,14 +41,15 @@ from neomflex_jax.devices.device import (
 )
 from neomflex_jax.devices.options import by_bus, is_off
 
-EARLY_HOURS = 1e-6  # a step that ends this little after the departure still counts: hours are sums of floats
+ROUNDING_MINUTES = 1e-3  # times of a day are floats of some 1e-4 minutes
 
 
 class EvParams(NamedTuple):
     """Sessions as arrays (n_charger, n_session), padded with sessions at no time; the rest (n_charger,)."""
 
-    arrival_hour: np.ndarray
-    departure_hour: np.ndarray
+    before_minute: np.ndarray  # when the vehicle before leaves; minus infinity before the first
+    arrival_minute: np.ndarray  # whole minutes are exact, as hours are not
+    departure_minute: np.ndarray
     energy_mwh: np.ndarray
     power_mw: np.ndarray
     largest_mwh: np.ndarray  # (n_charger,) of the energies
@@ -60,7 +64,7 @@ class Present(NamedTuple):
     comes: Array  # bool
     energy_mwh: Array  # wanted by who comes
     there: Array  # bool
-    power_mw: Array  # most that may be drawn
+    power_mw: Array  # most that may be drawn, as the step's mean
     leaves: Array  # bool, at the step's end
 
 
@@ -71,11 +75,17 @@ class EvStore(NamedTuple):
 
 
 def _of_every_day(params: EvParams, around: Surroundings) -> Present:
-    hours, begin = around.step_hours, around.hour
-    there = (params.arrival_hour <= begin) & (begin + hours <= params.departure_hour + EARLY_HOURS)
-    comes = there & (params.arrival_hour > begin - hours)
-    leaves = jnp.any(there & (begin + 2 * hours > params.departure_hour + EARLY_HOURS), axis=1)
-    energy_mwh, power_mw = jnp.sum(comes * params.energy_mwh, axis=1), jnp.sum(there * params.power_mw, axis=1)
+    length = 60.0 * around.step_hours
+    begin = (around.step * length) % 1440.0
+    free = jnp.ceil((params.before_minute - ROUNDING_MINUTES) / length) * length  # from the end of that step on
+    arrival = jnp.maximum(params.arrival_minute, free)
+    missed = jnp.maximum(arrival - begin, 0.0) + jnp.maximum(begin + length - params.departure_minute, 0.0)
+    missed = jnp.where(missed < ROUNDING_MINUTES, 0.0, missed)
+    there = missed < length - ROUNDING_MINUTES
+    share = jnp.where(there, 1.0 - missed / length, 0.0)
+    comes = there & (arrival > begin - ROUNDING_MINUTES)
+    leaves = jnp.any(there & (params.departure_minute < begin + length + ROUNDING_MINUTES), axis=1)
+    energy_mwh, power_mw = jnp.sum(comes * params.energy_mwh, axis=1), jnp.sum(share * params.power_mw, axis=1)
     return Present(jnp.any(comes, axis=1), energy_mwh, jnp.any(there, axis=1), power_mw, leaves)
 
 
@@ -148,9 +158,11 @@ class EvCharger(Device):
         for number, charger in enumerate(devices):
             sessions[number, : len(charger.sessions)] = np.reshape(charger.sessions, (-1, 4))
         arrival, departure, energy_mwh, power_mw = (sessions[:, :, column].copy() for column in range(4))
+        before = np.concatenate([np.full((len(devices), 1), -math.inf), departure], axis=1)[:, :longest]
         return EvParams(
-            arrival,
-            departure,
+            60.0 * before,
+            60.0 * arrival,
+            60.0 * departure,
             energy_mwh,
             power_mw,
             largest_mwh=np.maximum(sessions[:, :, 2].max(axis=1, initial=0.0), [each.largest_mwh for each in devices]),

@@ -1,8 +1,9 @@
 """Charging sessions of a file, a row each: at which charger, from when to when, how much is wanted, how fast at most.
 
-A vehicle is there in the steps that lie wholly between its arrival and its departure. A session over midnight is played
-as one a day, with the day's share of its energy by steps, so that every day can be played by itself. Times are counted
-by the clock by which the series' days are.
+In a step that a vehicle is there for a share of, it may draw that share of its power. A step has one vehicle: in which
+one leaves, the next is there from the step after it on. A session over midnight is played as one a day, with the day's
+share of its energy by time, so that every day can be played by itself. Times are counted by the clock by which the
+series' days are.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def read_sessions(path: Path, devices: Sequence[SessionDevice], days: Days, conf
     -------
     sessions
         (n_rows, 3, n_device) for every step of the days: MWh wanted by a vehicle that comes in it, MW that the vehicle
-        there may draw, and 1 where it leaves at the step's end; 0 otherwise.
+        there may draw as the step's mean, and 1 where it leaves in it; 0 otherwise.
 
     Raises
     ------
@@ -98,12 +99,12 @@ def read_sessions(path: Path, devices: Sequence[SessionDevice], days: Days, conf
         if charger not in ids and not is_ignored(config, charger):
             advice = f"map a device to it, or say [profiles] ignore = [{charger!r}]"
             raise InputError(f"{path}: line {sessions[0].line}: nobody uses charger {shown(charger)}; {advice}")
-    _tell_left_out(path, [one for name in sorted(ids) for one in by_charger[name]], days)
+    _tell_left_out(path, [by_charger[name] for name in sorted(ids)], days)
     values = np.zeros((days.n_days * days.steps_per_day, 3, len(devices)))
     for number, device in enumerate(devices):
         of_device = by_charger[device.charger] if device.charger else _of_every_day(device.every_day, days.n_days)
-        for session in of_device:
-            _lay_out(values[:, :, number], session, days)
+        for stay in _stays(of_device, days):
+            _lay_out(values[:, :, number], stay, days)
     return values
 
 
@@ -178,18 +179,18 @@ def _check_energy(path: Path, device: SessionDevice, session: _Session) -> None:
         raise InputError(f"{where}, and largest_mwh of {device.title} is {device.largest_mwh:g} MWh; raise it")
 
 
-def _tell_left_out(path: Path, sessions: Sequence[_Session], days: Days) -> None:
-    """Warn of sessions outside of the days and of those shorter than a step; refuse a file without any inside."""
-    ends = days.n_days * 1440.0
+def _tell_left_out(path: Path, by_charger: Sequence[Sequence[_Session]], days: Days) -> None:
+    """Warn of sessions outside of the days and of those without a step; refuse a file without any inside."""
+    sessions, ends = [session for each in by_charger for session in each], days.n_days * 1440.0
     inside = [one for one in sessions if one.departure > 0 and one.arrival < ends]
     span = f"{days.first}..{days.first + dt.timedelta(days=days.n_days - 1)}"
     if not inside:
         raise InputError(f"{path}: no session is in the days of the series, {span}; give sessions of these days")
     if n_outside := len(sessions) - len(inside):
         warnings.warn(f"{path}: {n_outside} of {len(sessions)} sessions are outside of the days, {span}", stacklevel=6)
-    if n_short := sum(end <= first for first, end in (_steps(one, days) for one in inside)):
-        why = f"have no whole step of {days.step_minutes:g} minutes and are not played"
-        warnings.warn(f"{path}: {n_short} of {len(sessions)} sessions {why}", stacklevel=6)
+    if n_none := len(sessions) - sum(len(_stays(each, days)) for each in by_charger):
+        why = f"begin and end in a step of {days.step_minutes:g} minutes in which another leaves, and are not played"
+        warnings.warn(f"{path}: {n_none} of {len(sessions)} sessions {why}", stacklevel=6)
 
 
 def _of_every_day(sessions: Sequence[HourSession], n_days: int) -> list[_Session]:
@@ -200,20 +201,39 @@ def _of_every_day(sessions: Sequence[HourSession], n_days: int) -> list[_Session
     ]
 
 
-def _steps(session: _Session, days: Days) -> tuple[int, int]:
-    """Return the first whole step of a session and the one behind its last."""
-    first = math.ceil(session.arrival / days.step_minutes - ROUNDING_STEPS)
-    return first, math.floor(session.departure / days.step_minutes + ROUNDING_STEPS)
+@dataclass(frozen=True)
+class _Stay:
+    """A session that has steps; times in steps from the first day's midnight on."""
+
+    begins: float
+    ends: float
+    energy_mwh: float
+    power_mw: float
 
 
-def _lay_out(values: np.ndarray, session: _Session, days: Days) -> None:
-    """Add a session to a device's values (n_rows, 3), as `read_sessions` returns them."""
-    first, end = _steps(session, days)
-    if end <= first:
-        return
-    each = days.steps_per_day
+def _stays(sessions: Sequence[_Session], days: Days) -> list[_Stay]:
+    """Return the stays of a charger's sessions, which are in order."""
+    found: list[_Stay] = []
+    free = -math.inf  # from the end on of the step in which the one before leaves
+    for session in sessions:
+        begins, ends = (_rounded(time / days.step_minutes) for time in (session.arrival, session.departure))
+        begins, free = max(begins, free), math.ceil(ends)
+        if begins < ends:
+            found.append(_Stay(begins, ends, session.energy_mwh, session.power_mw))
+    return found
+
+
+def _rounded(step: float) -> float:
+    nearest = round(step)
+    return nearest if abs(step - nearest) < ROUNDING_STEPS else step
+
+
+def _lay_out(values: np.ndarray, stay: _Stay, days: Days) -> None:
+    """Add a stay to a device's values (n_rows, 3), as `read_sessions` returns them."""
+    first, end, each = math.floor(stay.begins), math.ceil(stay.ends), days.steps_per_day
     for day in range(max(first // each, 0), min(-(-end // each), days.n_days)):
-        begins, ends = max(first, day * each), min(end, (day + 1) * each)
-        values[begins, 0] = session.energy_mwh * (ends - begins) / (end - first)
-        values[begins:ends, 1] = session.power_mw
-        values[ends - 1, 2] = 1.0
+        rows = np.arange(max(first, day * each), min(end, (day + 1) * each))
+        share = np.minimum(stay.ends, rows + 1) - np.maximum(stay.begins, rows)
+        values[rows[0], 0] = stay.energy_mwh * share.sum() / (stay.ends - stay.begins)
+        values[rows, 1] = stay.power_mw * share
+        values[rows[-1], 2] = 1.0

@@ -1,11 +1,14 @@
 """EV chargers: sessions are met as far as their power allows, what lacks at departure is unmet and costs."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import neomflex_jax as nf
+from neomflex_jax.devices.ev_charger import EvCharger, Present, _of_every_day
 
 # at bus 24: 0.2 MWh from 8:00 to 10:00 at 0.2 MW; 0.3 MWh from 17:30 to 18:30 at 0.2 MW, of which 0.1 cannot be met
 TWO = {"bus": 24, "sessions": [[8.0, 10.0, 0.2, 0.2], [17.5, 18.5, 0.3, 0.2]]}
@@ -53,6 +56,34 @@ def test_energies_close_with_losses_and_a_session_may_last_all_day() -> None:
     np.testing.assert_allclose(info["ev_q_mvar"][:, 1], 0.75 * info["ev_p_mw"][:, 1], atol=1e-7)
     assert info["p_injection_mw"][0, 30] == pytest.approx(-0.1 - info["load_p_mw"][0, 30], abs=1e-6)
     assert np.flatnonzero(env.describe().name == "wanted at ev_30").size == 1
+
+
+def of_a_day(*sessions: tuple[float, float, float, float], step_hours: float = 0.5) -> list[np.ndarray]:
+    """Energy of who comes, mean power allowed, and who leaves, in every step."""
+    params = jax.tree.map(jnp.asarray, EvCharger.stack([EvCharger(24, sessions)]))
+
+    @jax.jit
+    def at(step: jax.Array) -> Present:
+        return _of_every_day(params, types.SimpleNamespace(step=step, step_hours=step_hours))
+
+    rows = jax.vmap(at)(jnp.arange(round(24 / step_hours)))
+    return [np.asarray(values[:, 0], float) for values in (rows.energy_mwh, rows.power_mw, rows.leaves)]
+
+
+def test_part_of_a_step_counts_as_such_and_a_step_has_one_vehicle() -> None:
+    energy_mwh, power_mw, leaves = of_a_day(
+        (8 + 1 / 6, 9.75, 0.1, 0.12), (9.8, 10.25, 0.02, 0.12), (10.3, 10.4, 0.01, 0.12), (23.9, 24.0, 0.01, 0.12)
+    )
+    expected = {16: 0.08, 17: 0.12, 18: 0.12, 19: 0.06, 20: 0.06, 47: 0.024}
+    np.testing.assert_allclose(power_mw, [expected.get(step, 0.0) for step in range(48)], atol=1e-7)
+    wanted = {16: 0.1, 20: 0.02, 47: 0.01}
+    np.testing.assert_allclose(energy_mwh, [wanted.get(step, 0.0) for step in range(48)], atol=1e-7)
+    np.testing.assert_array_equal(np.flatnonzero(leaves), [19, 20, 47])
+
+
+def test_a_session_of_whole_minutes_has_its_power_in_whole_steps_exactly() -> None:
+    _, power_mw, _ = of_a_day((7 + 20 / 60, 23 + 5 / 60, 0.1, 0.12), step_hours=1 / 12)
+    np.testing.assert_array_equal(power_mw, np.float32(0.12) * ((np.arange(288) >= 88) & (np.arange(288) < 277)))
 
 
 @pytest.mark.parametrize(

@@ -23,18 +23,29 @@ def read(folder: Path, *rows: str, devices: tuple[SessionDevice, ...] = (CHARGER
     return read_sessions(folder / "sessions.csv", devices, DAYS, SeriesConfig(sessions_file="sessions.csv", **config))
 
 
-def laid_out(*sessions: tuple[int, int, float, float]) -> np.ndarray:
-    """Rows of sessions (first row, row behind the last, kWh, kW)."""
+def laid_out(*sessions: tuple[int, int, float, float | list[float]]) -> np.ndarray:
+    """Rows of sessions (first row, row behind the last, kWh, kW of all or of each)."""
     values = np.zeros((96, 3))
     for first, end, energy_kwh, power_kw in sessions:
         values[first, 0] = energy_kwh / 1000
-        values[first:end, 1] = power_kw / 1000
+        values[first:end, 1] = np.array(power_kw) / 1000
         values[end - 1, 2] = 1
     return values
 
 
 LAID_OUT = {
-    "whole steps alone": ((PLAIN, "c1,,2025-06-13 10:10,2025-06-13 12:20,7,11"), [(16, 20, 8, 11), (69, 72, 7, 11)]),
+    "shares of steps": (
+        (PLAIN, "c1,,2025-06-13 10:10,2025-06-13 12:05,7,12", "c1,,2025-06-13 14:05,2025-06-13 14:20,2,12"),
+        [(16, 20, 8, 11), (68, 73, 7, [8, 12, 12, 12, 2]), (76, 77, 2, 6)],
+    ),
+    "two in a step": (
+        ("c1,,2025-06-12 08:00,2025-06-12 09:40,8,12", "c1,,2025-06-12 09:45,2025-06-12 11:10,6,12"),
+        [(16, 20, 8, [12, 12, 12, 4]), (20, 23, 6, [12, 12, 4])],
+    ),
+    "shares over midnight": (
+        ("c1,,2025-06-12 23:10,2025-06-13 00:20,7,12",),
+        [(46, 48, 5, [8, 12]), (48, 49, 2, 8)],
+    ),
     "one after the other": ((PLAIN, "c1,,2025-06-12 10:00,2025-06-12 11:00,7,22"), [(16, 20, 8, 11), (20, 22, 7, 22)]),
     "over midnight": (("c1,,2025-06-12 22:00,2025-06-13 04:00,12,11",), [(44, 48, 4, 11), (48, 56, 8, 11)]),
     "begun before the days": (("c1,,2025-06-11 22:00,2025-06-12 02:00,12,11",), [(0, 4, 6, 11)]),
@@ -111,9 +122,10 @@ def test_what_is_not_played_is_told(tmp_path: Path) -> None:
     outside = "c1,,2025-07-12 08:00,2025-07-12 10:00,8,11"
     with pytest.warns(UserWarning, match=r"1 of 2 sessions are outside of the days, 2025-06-12\.\.2025-06-13"):
         read(tmp_path, PLAIN, outside)
-    with pytest.warns(UserWarning, match=r"1 of 2 sessions have no whole step of 30 minutes"):
-        rows = read(tmp_path, PLAIN, "c1,,2025-06-12 11:40,2025-06-12 12:20,1,11")
-    np.testing.assert_allclose(rows[:, :, 0], laid_out((16, 20, 8, 11)), rtol=1e-12)
+    short = "c1,,2025-06-12 11:30,2025-06-12 11:40,1,12", "c1,,2025-06-12 11:45,2025-06-12 11:55,1,11"
+    with pytest.warns(UserWarning, match=r"1 of 3 sessions begin and end in a step of 30 minutes in which another"):
+        rows = read(tmp_path, PLAIN, *short)
+    np.testing.assert_allclose(rows[:, :, 0], laid_out((16, 20, 8, 11), (23, 24, 1, 4)), rtol=1e-12)
     with pytest.raises(nf.InputError, match=r"no session is in the days of the series, 2025-06-12\.\.2025-06-13"):
         read(tmp_path, outside)
     assert read(tmp_path, PLAIN, PLAIN.replace("c1", "c2"), ignore=("c2",)).any()

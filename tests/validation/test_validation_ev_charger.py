@@ -15,6 +15,7 @@ from validation import validate
 CHARGERS = [
     {"bus": 24, "sessions": [[8.0, 10.0, 0.2, 0.2], [17.5, 18.5, 0.3, 0.2]], "efficiency": 0.9, "power_factor": 0.95},
     {"bus": 30, "sessions": [[0.0, 24.0, 0.9, 0.1]]},
+    {"bus": 12, "sessions": [[0.1, 9.8, 0.9, 0.1], [9.9, 23.4, 0.9, 0.1]]},  # parts of steps
 ]
 
 

@@ -82,7 +82,8 @@ def test_the_days_sessions_are_played(played) -> None:
     np.testing.assert_allclose(energy[:, 0], [0, 100, 0, 50, 100, 0, 0, 0], atol=1e-4)  # 6 hours a step, in winter time
     np.testing.assert_allclose(power[:, 0], [0, 22, 22, 22, 22, 22, 0, 0], atol=1e-4)
     np.testing.assert_array_equal(run.session_ends[:, 0], [0, 0, 1, 1, 0, 1, 0, 0])
-    np.testing.assert_allclose(energy[:, 1], [0, 0, 80, 0, 40, 0, 60, 0], atol=1e-4)
+    np.testing.assert_allclose(energy[:, 1], [0, 120 * 12.5 / 18.5, 0, 0, 120 * 6 / 18.5, 0, 60, 0], atol=1e-4)
+    np.testing.assert_allclose(power[:, 1], [0, 11 * 0.5 / 6, 11, 11, 11, 0, 11, 11], atol=1e-4)  # half an hour of six
     np.testing.assert_allclose(energy[:, 2], [0, 100, 0, 0, 0, 100, 0, 0], atol=1e-4)
     assert run.ev_unmet_mwh.max() > 0.001 and run.ev_p_mw.min() < -0.01
 

@@ -1,7 +1,7 @@
 """Charging sessions of a file, laid out on the series' rows a second time.
 
-A session has the steps that lie wholly in it. On each day that it touches it is a session by itself, with as much of
-its energy as it has of its steps there.
+A session has the steps that it touches and that the one before has not, and in each the share of its power that it
+is there for. On each day that it touches it is a session by itself, with its energy's share by time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from validation.recompute.element_loads import DATE, looked_up, times_in
 
 COLUMNS = ("charger", "arrival", "departure", "energy_kwh", "power_kw")
 NAMES = ("session_energy_mwh", "session_power_mw", "session_ends")
-EARLY = pd.Timedelta(milliseconds=1)  # hours are sums of floats
+EARLY_HOURS = 1e-6  # hours are sums of floats
 
 
 def session_names(scenario: Scenario, twin: SomeTwin) -> tuple[str, ...]:
@@ -62,24 +62,26 @@ def session_gap(
 
 def _laid_out(scenario: Scenario, sessions: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     """Return a charger's energies, powers and ends, (n, 3), on rows of the file, which are in order."""
-    step = pd.Timedelta(hours=scenario.step_hours)
-    of_day = np.arange(len(rows)) % scenario.steps_per_day
+    step_hours, values = scenario.step_hours, np.zeros((len(rows), 3))
     dates = pd.DatetimeIndex(rows[DATE])
-    begins = dates + of_day * step
-    values = np.zeros((len(rows), 3))
-    arrivals, departures = (_counted(scenario, sessions[name]) for name in ("arrival", "departure"))
+    midnight = _hours(dates, dates[0])
+    begin = midnight + np.arange(len(rows)) % scenario.steps_per_day * step_hours
+    times = (_hours(_counted(scenario, sessions[name]), dates[0]) for name in ("arrival", "departure"))
     numbers = sessions[["energy_kwh", "power_kw"]].astype(float).to_numpy() / 1000.0
-    for arrival, departure, (energy_mwh, power_mw) in zip(arrivals, departures, numbers, strict=True):
-        midnight = arrival.normalize()
-        n_steps = (departure + EARLY - midnight) // step + (midnight - arrival + EARLY) // step
-        first = int(begins.searchsorted(arrival - EARLY))
-        end = int((begins + step).searchsorted(departure + EARLY))
-        for date in dates[first:end].unique():
-            own = first + np.flatnonzero(dates[first:end] == date)
-            values[own[0], 0] = energy_mwh * len(own) / n_steps
-            values[own, 1] = power_mw
+    free = -np.inf  # from when on the charger has no vehicle of a session before
+    for arrival, departure, (energy_mwh, power_mw) in sorted(zip(*times, numbers, strict=True), key=lambda one: one[0]):
+        arrives, free = max(arrival, free), np.ceil((departure - EARLY_HOURS) / step_hours) * step_hours
+        hours = np.minimum(departure, begin + step_hours) - np.maximum(arrives, begin)
+        for day in np.unique(midnight[hours > EARLY_HOURS]):
+            own = np.flatnonzero((hours > EARLY_HOURS) & (midnight == day))
+            values[own[0], 0] = energy_mwh * hours[own].sum() / (departure - arrives)
+            values[own, 1] = power_mw * hours[own] / step_hours
             values[own[-1], 2] = 1.0
     return values
+
+
+def _hours(times: pd.DatetimeIndex, since: pd.Timestamp) -> np.ndarray:
+    return np.asarray((times - since) / pd.Timedelta(hours=1), float)
 
 
 def _counted(scenario: Scenario, cells: pd.Series[str]) -> pd.DatetimeIndex:

@@ -1,8 +1,8 @@
 """EV chargers: ``w' = w + eta h p`` with p in MW into the grid, never above 0, and w in MWh what a vehicle still wants.
 
-A vehicle is there in the steps that lie wholly between its arrival and its departure. Only then it draws power, at most
-its session's and at most what it still wants; w begins with the session's energy and what is left of it as the vehicle
-leaves is unmet, which costs. ``q = p tan(acos(power_factor))``.
+Only while a vehicle is there it draws power, at most its session's times the share of the step that it is there for,
+and at most what it still wants; w begins with the session's energy and what is left of it as the vehicle leaves is
+unmet, which costs. The step in which one leaves has no other vehicle. ``q = p tan(acos(power_factor))``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from neomflex_jax.devices import EvCharger
 from neomflex_jax.scenario import Scenario
 from validation.recompute.devices.twin import FeedIn, Part, Store, Twin
 
-ROUNDING_HOURS = 1e-6
+ROUNDING_HOURS = 1e-3 / 60
 
 
 class Wanted(Store[EvCharger]):
@@ -76,17 +76,20 @@ class EvChargerTwin(Twin[EvCharger]):
 
 
 def _sessions(part: Part[EvCharger]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Energy that a vehicle wants as it comes, 0 where none does; power that it may draw, 0 without one; its end."""
+    """Energy that a vehicle wants as it comes, else 0; mean power that it may draw, 0 without one; its end."""
     if not part.device.sessions:
         return part["session_energy_mwh"], part["session_power_mw"], part["session_ends"] > 0
     step, step_hours = part["step"], part.scenario.step_hours
     comes_mwh, most_mw, ends = np.zeros(len(step)), np.zeros(len(step)), np.zeros(len(step), bool)
     begin = step * step_hours % 24.0
+    free = 0.0  # from when on no step is one in which the vehicle before leaves
     for arrival, departure, energy_mwh, power_mw in part.device.sessions:
-        there = (begin >= arrival) & (begin + step_hours <= departure + ROUNDING_HOURS)
-        comes_mwh += energy_mwh * (there & (begin - step_hours < arrival))
-        most_mw += power_mw * there
-        ends |= there & (begin + 2 * step_hours > departure + ROUNDING_HOURS)
+        arrives, free = max(arrival, free), math.ceil((departure - ROUNDING_HOURS) / step_hours) * step_hours
+        hours = np.minimum(departure, begin + step_hours) - np.maximum(arrives, begin)
+        there = hours > ROUNDING_HOURS
+        comes_mwh += energy_mwh * (there & (arrives > begin - ROUNDING_HOURS))
+        most_mw += power_mw * np.where(there, hours / step_hours, 0.0)
+        ends |= there & (departure < begin + step_hours + ROUNDING_HOURS)
     return comes_mwh, most_mw, ends
 
 
