@@ -8,14 +8,15 @@ from typing import TypeAlias
 import jax
 import numpy as np
 from jax import Array
-from jaxtyping import Float, PyTree, Shaped
+from jaxtyping import Bool, Float, PyTree, Shaped
 
 from neomflex_jax.agents.policy import Policy
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.agent_rows import AgentRows, joined_sizes, laid_out
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_NODE, BY_STEP, FLAGS, INDEX, LOADING
+from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_ENTRY, BY_NODE, BY_STEP, FLAGS, INDEX, LOADING
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.yardsticks.controller import Blind, Controller, Distinct
@@ -89,9 +90,14 @@ def record_with_memory(
         raise InputError(f"n_days = {n_days} must lie in 1..{env.profiles.n_days}, the days of these profiles")
     controller = policy if isinstance(policy, Controller) else Blind(policy)
     played, memory = _play(env, controller, n_days, on_day or (lambda done, total: None), kept)
-    bad = np.argwhere(~np.isfinite(played["action"]) & env.action_mask)
+    by_entry: Keywords = {
+        field: AgentRows(played.pop(name), joined_sizes(_masks(env)[name])) for name, field in BY_ENTRY.items()
+    }
+    actions: AgentRows = by_entry["actions"]
+    bad = np.argwhere(~np.isfinite(actions.values) & laid_out(env.action_mask, actions.sizes))
     if bad.size:
-        raise InputError(f"run {run!r}: the action of {env.agents[bad[0][1]]} at step {bad[0][0]} is not finite")
+        agent = env.agents[actions.entry(bad[0][1:])[0]]
+        raise InputError(f"run {run!r}: the action of {agent} at step {bad[0][0]} is not finite")
     trajectory = Trajectory(
         run=run,
         scenario=env.scenario,
@@ -99,6 +105,7 @@ def record_with_memory(
         nodes=env.feeder.nodes,
         branches=() if env.limited is None else env.limited.name,
         profiles_sha256=profiles_sha256,
+        **by_entry,
         **played,
     )
     return trajectory, memory
@@ -127,6 +134,11 @@ def _play(
     return {name: values.reshape(n_steps, *values.shape[2:]) for name, values in rows.items()}, jax.device_get(carry[2])
 
 
+def _masks(env: Environment) -> dict[str, Bool[np.ndarray, "n_agents _size"]]:
+    """Return what is real of agents' numbers, by the name of the array."""
+    return {"observation": env.observation_mask, "action": env.action_mask}
+
+
 @jax.jit
 def _begin(env: Environment, distinct: Distinct) -> Carry:
     state, first = AutoReset(env).reset(jax.random.key(0))
@@ -150,7 +162,9 @@ def _play_day(
         kept |= {name: timestep.info[name] for name in FROM_INFO} | dict(timestep.info.devices)
         if env.limited is not None:
             kept[LOADING] = timestep.info[LOADING]
-        kept |= {"observation": observation, "action": action, "reward": timestep.reward}
+        by_entry = {"observation": observation, "action": action}
+        kept |= {name: laid_out(rows, joined_sizes(_masks(env)[name])) for name, rows in by_entry.items()}
+        kept["reward"] = timestep.reward
         return (state, timestep.observation, memory), kept
 
     return jax.lax.scan(step, carry, None, length=env.scenario.steps_per_day)

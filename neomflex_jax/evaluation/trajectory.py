@@ -1,7 +1,8 @@
 """A recorded run: every step of every day, as NumPy arrays; enough to replay it in any power-flow program.
 
 Rows are steps in the order played. Grid quantities are NaN where the power flow failed (`converged` false). What kinds
-of devices record lies in `devices` by its name, and is read, given and replaced like any other field.
+of devices record lies in `devices` by its name, and is read, given and replaced like any other field. Observations and
+actions of very unequal agents are kept without padding (`agent_rows.py`), and padded where they are asked for.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
 from neomflex_jax.errors import InputError, shown
-from neomflex_jax.evaluation.trajectory_layout import HELD, INDEX, LOADING, check_numbers, wanted_arrays
+from neomflex_jax.evaluation.agent_rows import AgentRows
+from neomflex_jax.evaluation.trajectory_layout import (
+    BY_ENTRY,
+    HELD,
+    INDEX,
+    LOADING,
+    check_numbers,
+    joined_sizes_of,
+    wanted_arrays,
+)
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
@@ -44,8 +54,8 @@ class Trajectory:
     demand: Float[np.ndarray, " n_steps"]  # factor on nominal loads
     solar: Float[np.ndarray, " n_steps"]  # per unit of a rating
     load_q_factor: Float[np.ndarray, " n_steps"]  # what multiplies every load's nominal q
-    observation: Float[np.ndarray, "n_steps n_agents observation_size"]  # before the action, padded
-    action: Float[np.ndarray, "n_steps n_agents action_size"]  # padded
+    observations: AgentRows  # before the action
+    actions: AgentRows
     p_injection_mw: Float[np.ndarray, "n_steps n_node"]  # net, positive into the grid
     q_injection_mvar: Float[np.ndarray, "n_steps n_node"]
     load_p_mw: Float[np.ndarray, "n_steps n_node"]  # consumption, after curtailing and shifting
@@ -76,9 +86,16 @@ class Trajectory:
         bus_labels: Sequence[int] | None = None,
         **values: object,
     ) -> None:
-        """Set the fields by name; `bus_labels` may stand in the place of `nodes` where every bus is one node."""
+        """Set the fields by name.
+
+        `bus_labels` may stand in the place of `nodes` where every bus is one node, and `observation` and `action`,
+        padded, in the place of `observations` and `actions`.
+        """
         if bus_labels is not None:
             values["nodes"] = Nodes.one_a_bus(bus_labels)
+        for name, field in BY_ENTRY.items():
+            if name in values:
+                values[field] = AgentRows(np.asarray(values.pop(name)))
         values = {"branches": (), LOADING: None} | values
         own = {name: values.pop(name) for name in FIELDS}
         for name, value in (own | {"devices": {**(devices or {}), **values}}).items():
@@ -95,15 +112,27 @@ class Trajectory:
         return self.nodes.bus_labels
 
     @property
+    def observation(self) -> Float[np.ndarray, "n_steps n_agents observation_size"]:
+        """Padded observations before the action; made anew where the record holds them without padding."""
+        return self.observations.padded
+
+    @property
+    def action(self) -> Float[np.ndarray, "n_steps n_agents action_size"]:
+        """Padded actions; made anew where the record holds them without padding."""
+        return self.actions.padded
+
+    @property
     def n_steps(self) -> int:
         """Rows."""
         return len(self.dataset_index)
 
     @property
     def _arrays(self) -> dict[str, Shaped[np.ndarray, "n_steps ..."]]:
-        """Every array but the devices', by name."""
+        """Every array but the devices', by name, as it is kept."""
         loading = {} if self.branch_loading_percent is None else {LOADING: self.branch_loading_percent}
-        return {name: getattr(self, name) for name in ARRAY_FIELDS} | loading
+        by_entry = {name: getattr(self, field).values for name, field in BY_ENTRY.items()}
+        own = {name: by_entry[name] if name in by_entry else getattr(self, name) for name in ARRAY_FIELDS}
+        return own | loading
 
     @property
     def day(self) -> Int[np.ndarray, " n_steps"]:
@@ -133,7 +162,8 @@ class Trajectory:
         Trajectory
             Of those rows alone.
         """
-        own: Keywords = {name: values[which] for name, values in self._arrays.items()}
+        own: Keywords = {name: values[which] for name, values in self._arrays.items() if name not in BY_ENTRY}
+        own |= {field: getattr(self, field)[which] for field in BY_ENTRY.values()}
         devices = {name: values[which] for name, values in self.devices.items()}
         return dataclasses.replace(self, **own, devices=devices)
 
@@ -169,6 +199,8 @@ class Trajectory:
             header["node_labels"] = self.nodes.labels
         if self.branches:
             header["branches"] = self.branches
+        joined = {name: getattr(self, field).sizes for name, field in BY_ENTRY.items()}
+        header |= {f"{name}_sizes": sizes for name, sizes in joined.items() if sizes is not None}
         arrays = self._arrays | dict(self.devices)
         with whole_file(path) as partial:
             write_npz(partial, {"header": np.array(json.dumps(header)), **arrays})
@@ -196,11 +228,12 @@ class Trajectory:
         with open_arrays(path, "trajectory") as stored:
             header = parse_json(f"{path}: header", stored.text("header", MAX_HEADER_BYTES))
             stated, scenario = _read_header(path, header)
+            joined = joined_sizes_of(f"{path}", header, scenario)
             index = stored.read(INDEX, Wanted("i", (None,)), MAX_BYTES)
             arrays: Keywords = {INDEX: index}
             left = MAX_BYTES - index.nbytes
             sizes = len(stated["nodes"]), len(stated["branches"]), len(index)
-            wanted_here = wanted_arrays(scenario, *sizes)
+            wanted_here = wanted_arrays(scenario, *sizes, joined)
             wanted_here |= {name: Wanted("f", (len(index), None)) for name in HELD if name in stored.names}
             wanted_here |= {name: Wanted("b", (len(index),)) for name in ("by_fallback",) if name in stored.names}
             if "held_at_limit" in stored.names:
@@ -208,6 +241,7 @@ class Trajectory:
             for name, wanted in wanted_here.items():
                 arrays[name] = stored.read(name, wanted, left)
                 left -= arrays[name].nbytes
+        arrays |= {field: AgentRows(arrays.pop(name), joined.get(name)) for name, field in BY_ENTRY.items()}
         trajectory = Trajectory(scenario=scenario, **stated, **arrays)
         trajectory.check(f"{path}")
         return trajectory
@@ -238,6 +272,9 @@ def _read_header(path: Path, header: object) -> tuple[Keywords, Scenario]:
 
 _ALL = [field for field in dataclasses.fields(Trajectory) if field.name != "devices"]
 FIELDS = tuple(field.name for field in _ALL)
-ARRAY_FIELDS = tuple(  # those that every trajectory has
-    field.name for field in _ALL if "np.ndarray" in str(field.type) and field.default is dataclasses.MISSING
+ARRAY_FIELDS = tuple(  # those that every trajectory has, by their names in files
+    {field: name for name, field in BY_ENTRY.items()}.get(field.name, field.name)
+    for field in _ALL
+    if str(field.type).startswith(("AgentRows", "Bool[np", "Float[np", "Int[np"))
+    and field.default is dataclasses.MISSING
 )

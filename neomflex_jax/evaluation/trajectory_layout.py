@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 
 from neomflex_jax.devices import Kind
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, shown
 from neomflex_jax.fields import LARGEST
 from neomflex_jax.files.stored_arrays import Wanted
 from neomflex_jax.profiles.config import SESSION_TABLES
@@ -15,6 +16,7 @@ from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 
 INDEX = "dataset_index"  # says how many rows there are
+MOST_ENTRIES = 10**7  # of an agent
 FLAGS = ("converged", "violated")
 BY_STEP = (
     *("demand", "solar", "load_q_factor", "price"),
@@ -28,10 +30,16 @@ HELD = ("held_p_mw", "held_q_mvar")  # of feeders that hold voltages beside the 
 # where a power flow failed
 MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva", LOADING, *HELD)
 BY_AGENT = ("local_reward", "reward")
+BY_ENTRY = {"observation": "observations", "action": "actions"}  # and the trajectory's fields that hold them
 
 
-def wanted_arrays(scenario: Scenario, n_node: int, n_limited: int, n_steps: int) -> dict[str, Wanted]:
-    """Kind and shape of every array of a trajectory of so many rows but `INDEX`, by name."""
+def wanted_arrays(
+    scenario: Scenario, n_node: int, n_limited: int, n_steps: int, joined: Mapping[str, tuple[int, ...]]
+) -> dict[str, Wanted]:
+    """Kind and shape of every array of a trajectory of so many rows but `INDEX`, by name.
+
+    `joined` are the agents' sizes in arrays that have no row an agent (`agent_rows.py`).
+    """
     n_agents = len(scenario.agents)
     widths = {
         **dict.fromkeys(BY_NODE, n_node),
@@ -43,13 +51,40 @@ def wanted_arrays(scenario: Scenario, n_node: int, n_limited: int, n_steps: int)
         n_device = sum(len(scenario.of(kind)) for kind in scenario.kinds if kind.table in SESSION_TABLES)
         widths |= dict.fromkeys(SESSIONS, n_device)
     by_step = (*BY_STEP, *([OUTDOOR] if scenario.series.outdoor_temperature else []))
+    largest = {"observation": None, "action": max(action_sizes(scenario))}  # the first is as the feeder's nodes have it
+    by_entry = {
+        name: (n_steps, sum(joined[name])) if name in joined else (n_steps, n_agents, size)
+        for name, size in largest.items()
+    }
     return {
         **{name: Wanted("b", (n_steps,)) for name in FLAGS},
         **{name: Wanted("f", (n_steps,)) for name in by_step},
         **{name: Wanted("f", (n_steps, width)) for name, width in widths.items()},
-        "observation": Wanted("f", (n_steps, n_agents, None)),  # as wide as the feeder's nodes have it
-        "action": Wanted("f", (n_steps, n_agents, _action_size(scenario))),
+        **{name: Wanted("f", shape) for name, shape in by_entry.items()},
     }
+
+
+def joined_sizes_of(where: str, header: Mapping[str, object], scenario: Scenario) -> dict[str, tuple[int, ...]]:
+    """Return the sizes that a file's header states of agents whose numbers are joined, by the array's name.
+
+    Raises
+    ------
+    InputError
+        If they are no sizes of the scenario's agents.
+    """
+    n_agents, joined = len(scenario.agents), dict[str, tuple[int, ...]]()
+    for name in (name for name in BY_ENTRY if f"{name}_sizes" in header):
+        sizes = header[f"{name}_sizes"]
+        listed: list[int] = sizes if isinstance(sizes, list) and len(sizes) == n_agents else [-1]
+        if not all(type(size) is int and 0 <= size <= MOST_ENTRIES for size in listed):
+            raise InputError(
+                f"{where}: {name}_sizes = {shown(sizes)} must be whole numbers of 0..{MOST_ENTRIES}, one for each of "
+                f"{n_agents} agents; record the trajectory again"
+            )
+        joined[name] = tuple(listed)
+    if joined.get("action", expected := action_sizes(scenario)) != expected:
+        raise InputError(f"{where}: action_sizes are not those of the scenario's agents; record the trajectory again")
+    return joined
 
 
 def columns_of_kind(kind: Kind) -> tuple[str, ...]:
@@ -71,5 +106,7 @@ def check_numbers(where: str, name: str, values: np.ndarray) -> None:
         raise InputError(f"{where}: {name} is {values[place]:g} at step {place[0]}; it must be {allowed}")
 
 
-def _action_size(scenario: Scenario) -> int:
-    return max(Counter(scenario.owner(control.bus) for control in controls_of(scenario)).values())
+def action_sizes(scenario: Scenario) -> tuple[int, ...]:
+    """Return the number of entries of each agent's actions."""
+    owned = Counter(scenario.owner(control.bus) for control in controls_of(scenario))
+    return tuple(owned[agent] for agent in range(len(scenario.agents)))

@@ -15,8 +15,11 @@ from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory, record, trajectory
+from neomflex_jax.evaluation.agent_rows import AgentRows, joined_sizes, laid_out
 from neomflex_jax.evaluation.trajectory import ARRAY_FIELDS
 from validation import validate
+from validation.recompute.checks import check_trajectory
+from validation.recompute.observations import check_observations, observation_sizes
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +149,70 @@ def test_validation_takes_files_and_refuses_another_scenarios(run: Trajectory, p
     with pytest.raises(InputError, match="has other buses than feeder 'case69'"):
         validate([path], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def joined(run: Trajectory) -> Trajectory:
+    """The run as it would be kept if its agents were very unequal."""
+    sizes = {"observation": observation_sizes(run.scenario, nf.load_feeder("case33bw")), "action": (2, 3, 1)}
+    action = np.where(np.arange(3) < np.array(sizes["action"])[:, None], 0.01 * np.arange(3), 0.0) + 0 * run.action
+    rows = {"observation": run.observation, "action": action.astype(np.float32)}
+    kept = {f"{name}s": AgentRows(laid_out(rows[name], each), each) for name, each in sizes.items()}
+    return dataclasses.replace(run, **kept)
+
+
+def test_without_padding_the_same_is_read_and_users_see_a_row_an_agent(
+    run: Trajectory, joined: Trajectory, tmp_path: Path
+) -> None:
+    joined.save(tmp_path / "run.npz")
+    back = Trajectory.load(tmp_path / "run.npz")
+    assert back.actions.sizes == (2, 3, 1) and back.actions.values.shape == (48, 6)
+    np.testing.assert_array_equal(back.observation, run.observation)
+    np.testing.assert_array_equal(back.action[9, 1], np.float32([0, 0.01, 0.02]))
+    np.testing.assert_array_equal(back.actions.of(1)[9], np.float32([0, 0.01, 0.02]))
+    assert back.actions.entry((4,)) == (1, 2) and back.actions.entry((5,)) == (2, 0)
+    chosen = dataclasses.replace(back.rows(slice(3, 5)), run="other")
+    np.testing.assert_array_equal(chosen.action, joined.action[3:5])
+    assert dataclasses.replace(back, action=back.action).actions.sizes is None
+
+
+def test_observations_without_padding_are_judged(joined: Trajectory) -> None:
+    feeder = nf.load_feeder("case33bw")
+    check_trajectory(joined, feeder)
+    found = check_observations(joined, feeder)
+    assert found.n_observed == joined.observations.values.size and found.max_abs < 1e-5
+    values = joined.observations.values.copy()
+    values[7, -1] += 0.5
+    wrong = dataclasses.replace(joined, observations=dataclasses.replace(joined.observations, values=values))
+    assert check_observations(wrong, feeder).agent == "agent_3"
+    sizes = joined.observations.sizes
+    assert sizes is not None
+    other = dataclasses.replace(joined, observations=AgentRows(joined.observations.values, sizes[::-1]))
+    with pytest.raises(InputError, match="observation is laid out for agents of other sizes"):
+        check_trajectory(other, feeder)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [
+        ({"action_sizes": [2, 5]}, "one for each of 3 agents"),
+        ({"action_sizes": {"agent_1": 2}}, "one for each of 3 agents"),
+        ({"action_sizes": [2, True, 1]}, "must be whole numbers"),
+        ({"observation_sizes": [-1, 20, 20]}, "must be whole numbers"),
+        ({"observation_sizes": [10**9, 20, 20]}, "must be whole numbers"),
+        ({"observation_sizes": [10**6, 20, 20]}, r"it must hold floats of shape \(48, 1000040\)"),
+        ({"action_sizes": [3, 2, 2]}, "not those of the scenario's agents"),
+        ({"action_sizes": None}, "one for each of 3 agents"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named(
+    joined: Trajectory, tmp_path: Path, sizes: dict[str, object], said: str
+) -> None:
+    joined.save(tmp_path / "run.npz")
+    with pytest.raises(InputError, match=said):
+        Trajectory.load(rewritten(tmp_path / "run.npz", lambda header: header | sizes))
+
+
+def test_only_very_unequal_agents_are_kept_without_padding(run: Trajectory) -> None:
+    assert joined_sizes(np.arange(9) < np.array([[9], [1], [1]])) == (9, 1, 1)
+    assert joined_sizes(np.arange(3) < np.array([[3], [2], [3]])) is run.actions.sizes is None

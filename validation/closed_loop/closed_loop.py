@@ -20,7 +20,9 @@ import numpy as np
 
 from neomflex_jax.environment.step.rewards import shared_reward
 from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.agent_rows import laid_out
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.evaluation.trajectory_layout import BY_ENTRY
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Uncertainty
@@ -182,7 +184,7 @@ class _Loop:
         `measured_vm_pu`, (n_node,), is what the step before left.
         """
         observation = self.observing.observe(row)
-        asked, recorded_action = self.actor.act(row, observation), self.trajectory.action[row]
+        asked, recorded_action = self.actor.act(row, observation), self.trajectory.actions[row].padded
         tied = self.rounded & (np.abs(asked - recorded_action) <= self.tie)
         action = np.where(tied, recorded_action, asked)
         known = self.known[row]
@@ -197,7 +199,9 @@ class _Loop:
         positions = {store.after: after[store.after] for store in self.stores}
         points = self._set_points(row, delivered | positions)
         solved = self.solver.solve(points)
-        step = {"observation": observation, "action": action, "by_record": np.array(by_record), **delivered}
+        by_entry = {"observation": observation, "action": action}
+        step = {name: laid_out(rows, getattr(self.trajectory, BY_ENTRY[name]).sizes) for name, rows in by_entry.items()}
+        step |= {"by_record": np.array(by_record), **delivered}
         for store in self.stores:
             step |= {store.before: carried[store.after], store.after: after[store.after]}
         step |= {name: values[0] for name, values in solved.items() if name != "attempts"}
@@ -254,7 +258,11 @@ class _Loop:
             violated |= limited.above(loading_percent, limited.hard_percent).any(axis=1)
         grid_state = {"converged": status == OK, "violated": np.asarray(violated)}
         changed: Keywords = {"power_flow": "pandapower", "branch_loading_percent": loading_percent}
-        changed |= {**grid_state, **arrays}
+        by_entry = {
+            field: dataclasses.replace(getattr(trajectory, field), values=arrays.pop(name))
+            for name, field in BY_ENTRY.items()
+        }
+        changed |= {**grid_state, **arrays, **by_entry}
         changed["devices"] = {name: values for name, values in trajectory.devices.items() if name != "by_fallback"}
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
         names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]

@@ -172,7 +172,7 @@ def _day_gap(recorded: Trajectory, loop: Played, day: int, limited: Limited | No
         recorded_losses_mwh=before[4],
         losses_mwh=after[4],
         vm_gap_max_pu=_largest(recorded.vm_pu[rows], played.vm_pu[rows]),
-        action_gap_max=_largest(recorded.action[rows], played.action[rows]),
+        action_gap_max=_largest(recorded.actions[rows].values, played.actions[rows].values),
         soc_gap_max=_soc_gap(recorded, played, rows.stop - 1),
         recorded_loading_violations=_overloads(recorded, rows, limited),
         loading_violations=_overloads(played, rows, limited),
@@ -202,9 +202,10 @@ def _largest(one: np.ndarray, other: np.ndarray) -> float:
 
 def _parting(recorded: Trajectory, played: Trajectory, apart: Apart) -> Parting | None:
     found = []
-    compared = (("action", "action", apart.action), ("vm_pu", "voltage", apart.vm_pu))
-    for order, (name, what, tolerance) in enumerate(compared):
-        before, after = (np.asarray(getattr(run, name), float) for run in (recorded, played))
+    actions, vm_pu = (recorded.actions.values, played.actions.values), (recorded.vm_pu, played.vm_pu)
+    compared = (("action", actions, apart.action), ("voltage", vm_pu, apart.vm_pu))
+    for order, (what, both, tolerance) in enumerate(compared):
+        before, after = (np.asarray(values, float) for values in both)
         together = (np.abs(before - after) <= tolerance) | (np.isnan(before) & np.isnan(after))
         places = np.argwhere(~together)
         if len(places):
@@ -212,7 +213,9 @@ def _parting(recorded: Trajectory, played: Trajectory, apart: Apart) -> Parting 
     if not found:
         return None
     row, _, what, place, before, after, tolerance = min(found, key=lambda one: one[:2])
-    agents, labels = recorded.scenario.agents, recorded.nodes.labels
-    where = f"{agents[place[1]]}, entry {place[2]}" if what == "action" else f"bus {labels[place[1]]}"
+    where = f"bus {recorded.nodes.labels[place[1]]}"
+    if what == "action":
+        agent, entry = recorded.actions.entry(place[1:])
+        where = f"{recorded.scenario.agents[agent]}, entry {entry}"
     day, step = divmod(row, recorded.scenario.steps_per_day)
     return Parting(row, day, step, what, where, float(before[place]), float(after[place]), tolerance)

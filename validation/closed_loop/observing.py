@@ -39,7 +39,7 @@ class Observing:
         self._trajectory, self._feeder = record.trajectory, record.feeder
         frames = [frame_of(scenario, record.feeder, agent) for agent in range(len(scenario.agents))]
         self.sizes = [len(frame) * scenario.observation.history for frame in frames]  # of each agent, unpadded
-        self._recorded, self._history = record.trajectory.observation, scenario.observation.history
+        self._recorded, self._history = record.trajectory.observations, scenario.observation.history
         self._stores = {(store.entry, table): (store, devices) for table, store, devices in stores_of(scenario)}
         self._users = [(name, USERS) for name in scenario.observations]
         quantities = [VOLTAGE, LOADINGS, *self._stores, *self._users]
@@ -76,7 +76,7 @@ class Observing:
 
     def observe(self, row: int) -> np.ndarray:
         """Return the padded observations before a step of the record, (n_agents, observation_size)."""
-        observation = np.array(self._recorded[row], np.float32)
+        observation = np.array(self._recorded[row].padded, np.float32)
         for quantity, places in self._places.items():
             if len(places.slot):
                 newest_first = np.array(self._seen[quantity][: -self._history - 1 : -1])

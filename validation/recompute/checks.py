@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.evaluation.agent_rows import AgentRows
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.evaluation.trajectory_layout import BY_ENTRY
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 from validation.recompute.loading import limited_of
-from validation.recompute.observations import observation_size
+from validation.recompute.observations import observation_sizes
 from validation.recompute.session_rows import session_names
 from validation.recompute.set_points import set_points_of
 from validation.recompute.twins import series_names, twins_of
@@ -72,6 +74,15 @@ def _check_arrays(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
             raise InputError(f"{where}: {name} holds {values.dtype} values, expected numbers")
         if values.shape != shape:
             raise InputError(f"{where}: {name} has shape {values.shape}, expected {shape}")
+    for name, sizes in _sizes(trajectory.scenario, feeder).items():
+        rows: AgentRows = getattr(trajectory, BY_ENTRY[name])
+        shape = (len(sizes), max(sizes)) if rows.sizes is None else (sum(sizes),)
+        if rows.values.dtype.kind not in "fiub":
+            raise InputError(f"{where}: {name} holds {rows.values.dtype} values, expected numbers")
+        if rows.sizes not in (None, sizes):
+            raise InputError(f"{where}: {name} is laid out for agents of other sizes; record it again")
+        if rows.values.shape != (trajectory.n_steps, *shape):
+            raise InputError(f"{where}: {name} has shape {rows.values.shape}, expected {(trajectory.n_steps, *shape)}")
 
 
 def _shapes(scenario: Scenario, feeder: Feeder, n: int, n_branch: int) -> dict[str, tuple[int, ...]]:
@@ -87,13 +98,18 @@ def _shapes(scenario: Scenario, feeder: Feeder, n: int, n_branch: int) -> dict[s
     plain = ("dataset_index", *series_names(scenario), "load_q_factor", "residual_mva", *grid)
     shapes: dict[str, tuple[int, ...]] = {name: (n, size) for name, size in width.items()}
     shapes |= dict.fromkeys(plain, (n,))
-    controls = controls_of(scenario)
-    action_size = max(sum(control.bus in part.buses for control in controls) for part in scenario.territories)
     if n_branch:
         shapes["branch_loading_percent"] = (n, n_branch)
-    if not unknown_observations(scenario):
-        shapes["observation"] = (n, n_agents, observation_size(scenario, feeder))
-    return shapes | {"action": (n, n_agents, action_size)}
+    return shapes
+
+
+def _sizes(scenario: Scenario, feeder: Feeder) -> dict[str, tuple[int, ...]]:
+    """Return every agent's number of entries, by the name of the array, where they are known."""
+    seen = {} if unknown_observations(scenario) else {"observation": observation_sizes(scenario, feeder)}
+    controls = controls_of(scenario)
+    return seen | {
+        "action": tuple(sum(control.bus in part.buses for control in controls) for part in scenario.territories)
+    }
 
 
 def _check_days(where: str, trajectory: Trajectory) -> None:

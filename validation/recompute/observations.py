@@ -89,10 +89,10 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     return tuple(frame)
 
 
-def observation_size(scenario: Scenario, feeder: Feeder) -> int:
-    """Length of a padded observation."""
+def observation_sizes(scenario: Scenario, feeder: Feeder) -> tuple[int, ...]:
+    """Length of every agent's observation."""
     frames = (frame_of(scenario, feeder, agent) for agent in range(len(scenario.agents)))
-    return scenario.observation.history * max(len(frame) for frame in frames)
+    return tuple(scenario.observation.history * len(frame) for frame in frames)
 
 
 def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationCheck:
@@ -100,7 +100,7 @@ def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationChe
     scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
     if unknown := (*without_twin(scenario), *observations_without_twin(scenario)):
         said = f"all observations: there is no twin of {', '.join(unknown)}, which says what is seen of them"
-        return ObservationCheck(math.nan, None, None, None, 0, trajectory.observation.size, (said,))
+        return ObservationCheck(math.nan, None, None, None, 0, trajectory.observations.values.size, (said,))
     rows = np.arange(trajectory.n_steps)
     worst = ObservationCheck(math.nan, None, None, None, 0, 0, _not_judged(scenario))
     judged = observed_values = 0
@@ -109,16 +109,17 @@ def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationChe
     users = {name: users_observation(name, before) for name in scenario.observations}
     for agent, name in enumerate(scenario.agents):
         frame = frame_of(scenario, feeder, agent)
+        recorded = trajectory.observations.of(agent)
         values = np.stack([_seen(trajectory, entry, before, users) for entry in frame], axis=1)
         for age in range(scenario.observation.history):
             at = age * len(frame)
             expected = values[rows - np.minimum(age, rows % steps)]
             expected = np.full_like(expected, np.nan) if hidden else expected
-            observed = np.asarray(trajectory.observation[:, agent, at : at + len(frame)], float)
+            observed = np.asarray(recorded[:, at : at + len(frame)], float)
             judged += int(np.isfinite(expected).sum())
             observed_values += observed.size
             worst = _worse(worst, np.abs(observed - expected), expected, name, frame, age, feeder)
-        padding = np.asarray(trajectory.observation[:, agent, scenario.observation.history * len(frame) :], float)
+        padding = np.asarray(recorded[:, scenario.observation.history * len(frame) :], float)
         pads = tuple(Entry("padding", number) for number in range(padding.shape[1]))
         judged, observed_values = judged + padding.size, observed_values + padding.size
         worst = _worse(worst, np.abs(padding), np.zeros_like(padding), name, pads, 0, feeder)

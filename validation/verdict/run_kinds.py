@@ -26,7 +26,7 @@ def kind_of(trajectory: Trajectory, *, reference: bool, schedule: bool) -> str:
         return POLICY
     if trajectory.run in RULES:
         return RULE
-    if not np.any(trajectory.action):
+    if not np.any(trajectory.actions.values):
         return NO_CONTROL
     return RULE if schedule and trajectory.run not in PLANS else OTHER
 
