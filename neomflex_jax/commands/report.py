@@ -59,6 +59,8 @@ class ReportCommand:
         write_whole(output, page.html())
         print_headline(page.headline)
         console.print(page.basis)
+        if page.said:
+            console.print(f"training: {page.said}")
         console.print(f"page: {output}")
         return 0
 
@@ -87,6 +89,7 @@ class ReportCommand:
             settings=sections.settings(config),
             config_json=sections.config_json(config),
             learning=sections.learning(folder.metrics, trained_on(config)),
+            said=sections.said(folder.result),
             evaluation=note if steps is None else sections.evaluation(steps, summary),
             validation=() if status.report is None else sections.validation(status.report),
         )

@@ -13,6 +13,8 @@ from neomflex_jax.commands.console import short
 from neomflex_jax.commands.evaluate import shown_columns
 from neomflex_jax.commands.run_page import PNG, Evaluated, Image, Validated, drawn
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.files.paths import is_file
 from neomflex_jax.files.tables import numbers, read_table
 from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.pages import Table
@@ -58,6 +60,13 @@ def learning(metrics: Path, power_flow: str) -> Image | str:
     steps, day_cost, share = (numbers(metrics, table, column) for column in LEARNING)
     caption = f"{len(table)} {'chunk' if len(table) == 1 else 'chunks'} of training, {steps[-1]:,.0f} environment steps"
     return drawn(draw(steps, day_cost, share, power_flow), caption)
+
+
+def said(result: Path) -> str:
+    """Return what the training said of its policies and of learning; empty where it left no result."""
+    from neomflex_jax.training.result import said_of
+
+    return said_of(read_json_object(result)) if is_file(result) else ""
 
 
 def evaluation(steps: pd.DataFrame, summary: pd.DataFrame) -> Evaluated:

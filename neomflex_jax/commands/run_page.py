@@ -68,6 +68,7 @@ class RunPage:
     learning: Image | str
     evaluation: Evaluated | str
     validation: tuple[Validated, ...]
+    said: str = ""  # by the training at its end, of its policies and of what is not settled
 
     @property
     def title(self) -> str:

@@ -34,7 +34,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, key_of_device
 from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
-from neomflex_jax.training.step_metrics import Metrics, step_metrics, summed_up
+from neomflex_jax.training.step_metrics import Metrics, share_at_bounds, step_metrics, summed_up
 
 CHUNK_UPDATES = 10  # about half a second on two cores
 
@@ -144,9 +144,11 @@ class GradientTraining:
         def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry
             observation = _damped(observation, self.learner.config.observed_gradient)
-            state, timestep = jax.vmap(copies.step)(state, act(observation))
+            action = act(observation)
+            state, timestep = jax.vmap(copies.step)(state, action)
+            metrics = step_metrics(env, timestep) | {"at_bounds": share_at_bounds(self.learner.actors.actions, action)}
             clipped = timestep.info["constraint_cost"][..., clipping].sum(axis=-1).mean()
-            return (state, timestep.observation), (clipped, step_metrics(env, timestep))
+            return (state, timestep.observation), (clipped, metrics)
 
         _, (clipped, metrics) = jax.lax.scan(step, self._reset(env, key), None, length=self.round_steps)
         return metrics["day_cost"].mean(), clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))

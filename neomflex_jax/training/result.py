@@ -105,3 +105,10 @@ def read_result(path: Path) -> JsonObject:
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise InputError(f"{path}: seconds = {shown(seconds)} must be a number; remove the file, or train anew")
     return result
+
+
+def said_of(result: Mapping[str, object]) -> str:
+    """Return the sentence on policies and learning that a result holds; empty if it holds none."""
+    comparison = result.get("comparison")
+    sentence = comparison.get("sentence") if isinstance(comparison, dict) else None
+    return sentence if isinstance(sentence, str) else ""

@@ -15,7 +15,7 @@ from jax import Array
 from jaxtyping import PyTree
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.files.tables import read_table
+from neomflex_jax.files.tables import first_rows, read_table
 from neomflex_jax.files.text import MIB, read_text
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.training.run_folder import saving
@@ -78,11 +78,11 @@ def rows_of(
 
 
 def append(path: Path, rows: Sequence[dict[str, float]]) -> None:
-    """Append rows; the first call writes the header."""
-    new = not path.exists() or path.stat().st_size == 0
+    """Append rows; the first call writes the header, and what an earlier version began keeps its columns."""
+    header = first_rows(path, 0)[0] if path.exists() else []
     with saving(path), path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        if new:
+        writer = csv.DictWriter(file, header or list(rows[0]), extrasaction="ignore", lineterminator="\n")
+        if not header:
             writer.writeheader()
         writer.writerows(rows)
 

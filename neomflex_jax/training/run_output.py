@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import jax
+
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy_files import save_policies
 from neomflex_jax.environment import Environment
@@ -25,6 +27,7 @@ from neomflex_jax.training.run_log import (
     copy_rows_of_seed,
     rows_of,
 )
+from neomflex_jax.training.settling import CoreMeter, Findings, busy_machine, findings_of, read_figures, sentence
 from neomflex_jax.training.step_metrics import Values
 
 Team = tuple[ActorNetwork, ...]  # one network an agent
@@ -37,6 +40,7 @@ class RunOutput:
         self._group, self._folder = group, folder
         self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
         self._saved_at = 0.0  # on the group's clock
+        self._meter = CoreMeter()
 
     def begin(self, state: TrainState) -> None:
         """Save the state that training goes on from, unless it is; what was the result is none any more."""
@@ -89,7 +93,7 @@ class RunOutput:
                 self._write_folders_of_seeds(teams, how)
             write_result(self._folder.result, result)
         if stopped != "interrupted" and group.options.compared_days:
-            self._write_comparison(teams, how["steps"])
+            self._write_comparison(teams, how["steps"], stopped)
 
     def _save_checkpoint(self, state: TrainState) -> float:
         """Save a state that is finite; returns the seconds of training that the checkpoint states."""
@@ -111,15 +115,30 @@ class RunOutput:
             write_policies(folder, group.env, team)
             write_result(folder.result, result_of(group.env.agents, (seed,), (team,), **how))
 
-    def _write_comparison(self, teams: Sequence[Team], steps: int) -> None:
-        """Add to the run's result, and to that of each of several seeds, how the policies do beside simple rules."""
+    def _write_comparison(self, teams: Sequence[Team], steps: int, stopped: str) -> None:
+        """Add to the run's result, and to that of each of several seeds, how the policies do beside simple rules.
+
+        And what learning has not settled.
+        """
         options, seeds = self._group.options, self._group.seeds
-        compared = compare(self._group.env, teams, options.compared_days)
-        each = [(self._folder.of_seed(seed), compared.of_seed(index)) for index, seed in enumerate(seeds)]
-        for folder, one in [(self._folder, compared), *(each if len(seeds) > 1 else [])]:
-            sentence = one.sentence(steps, TUNED_STEPS[options.algorithm])
+        compared, found = compare(self._group.env, teams, options.compared_days), self._findings(steps, stopped)
+        parts = [(self._folder, compared, found)]
+        if len(seeds) > 1:
+            each = enumerate(seeds)
+            parts += [(self._folder.of_seed(seed), compared.of_seed(i), {seed: found[seed]}) for i, seed in each]
+        for folder, own, findings in parts:
+            said = f"{own.sentence(steps, TUNED_STEPS[options.algorithm])}; {sentence(findings)}"
             with saving(folder.result):
-                write_result(folder.result, read_result(folder.result) | {"comparison": one.as_dict(sentence)})
+                write_result(folder.result, read_result(folder.result) | {"comparison": own.as_dict(said)})
+
+    def _findings(self, steps: int, stopped: str) -> Findings:
+        """Return by seed what is not settled; a machine that gave few steps in the time comes first."""
+        options = self._group.options
+        short_of_steps = stopped == "max_seconds" and steps < TUNED_STEPS[options.algorithm]
+        busy = busy_machine(self._meter.core_share()) if short_of_steps and jax.default_backend() == "cpu" else []
+        figures = read_figures(self._folder.metrics, self._group.seeds)
+        day_steps = self._group.env.scenario.steps_per_day * self._group.program.n_copies
+        return {seed: [*busy, *findings_of(own, day_steps)] for seed, own in figures.items()}
 
 
 def write_policies(folder: RunFolder, env: Environment, team: Team) -> None:

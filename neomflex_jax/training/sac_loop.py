@@ -19,7 +19,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, SPREAD, key_of_device
 from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
-from neomflex_jax.training.step_metrics import Metrics, step_metrics
+from neomflex_jax.training.step_metrics import Metrics, share_at_bounds, step_metrics
 
 CHUNK_STEPS = 24  # of every copy: half a day, about a second on two cores
 
@@ -164,7 +164,7 @@ class SacTraining:
             key=key,
             steps=state.steps + 1,
         )
-        return advanced, step_metrics(env, timestep)
+        return advanced, step_metrics(env, timestep) | {"at_bounds": share_at_bounds(self.sac.actors.actions, action)}
 
     def _learn(self, state: SacState, share: Float[Array, ""]) -> tuple[SacState, Metrics]:
         config, axis = self.sac.config, self.sac.mesh_axis

@@ -12,13 +12,17 @@ from typing import Any, TypeAlias
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jaxtyping import Float
 
 from neomflex_jax.environment import Environment, TimeStep
+from neomflex_jax.packing import Packing
 
 Metrics = dict[str, Array]
 Values: TypeAlias = dict[str, np.ndarray]  # metrics on the host
 ORDER = ("day_cost", "loss_mw", "share_outside_band", "violations", "failed_power_flows")  # of all algorithms; in front
 COUNTS = ("violations", "failed_power_flows")  # summed; everything else is averaged
+
+AT_BOUND = 0.99  # of an action in -1..1, from where on it lies at a bound
 
 
 def step_metrics(env: Environment, timestep: TimeStep) -> Metrics:
@@ -33,6 +37,11 @@ def step_metrics(env: Environment, timestep: TimeStep) -> Metrics:
         "violations": info["violated"].sum(),
         "failed_power_flows": (~solved).sum(),
     }
+
+
+def share_at_bounds(actions: Packing, played: Float[Array, "n_copies n_rows size"]) -> Float[Array, " n_agents"]:
+    """Return the share of every agent's actions that lie at a bound."""
+    return actions.sums(jnp.abs(played) >= AT_BOUND).mean(axis=0) / jnp.maximum(jnp.array(actions.sizes), 1)
 
 
 def summed_up(metrics: Metrics) -> Metrics:

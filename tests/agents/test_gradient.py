@@ -166,7 +166,7 @@ def run(tmp_path_factory):
 def test_a_run_leaves_the_same_artefacts_as_any_other(run):
     header, *rows = (run[0] / "metrics.csv").read_text().splitlines()
     assert header.startswith("steps,seconds,steps_per_second,day_cost,")
-    assert "gradient_norm_agent_1" in header
+    assert {"gradient_norm_agent_1", "gradient_clipped_agent_1", "at_bounds_agent_1"} <= set(header.split(","))
     assert [int(row.split(",")[0]) for row in rows] == [16 + 1920, 16 + 2 * 1920]
     assert json.loads((run[0] / "config.json").read_text())["algorithm"] == "gradient"
     env = evaluation_environment(make(options().scenario))

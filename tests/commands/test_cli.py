@@ -28,6 +28,7 @@ def test_training_says_how_its_policies_compare(run):
     said = json.loads((run / "result.json").read_text())["comparison"]["sentence"]
     assert "than no control" in said
     assert "steps made of the 500,000" in said
+    assert "settled" in said
     assert _end_line(run).startswith(f"{said}\npolicies: ")
 
 

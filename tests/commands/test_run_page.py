@@ -39,6 +39,7 @@ def page(**changes):
         "learning": IMAGE,
         "evaluation": Evaluated(EVIL, TABLE, (IMAGE, IMAGE)),
         "validation": (Validated(EVIL, (TABLE, TABLE), (IMAGE,)),),
+        "said": EVIL,
     }
     return RunPage(**given | changes)
 

@@ -99,6 +99,7 @@ def test_result_json_holds_the_comparison_of_all_seeds_and_of_each(two_seeds, tm
     )
     assert both["policy"] == [21.0, 1700.0]
     assert both["sentence"].startswith("day cost of 2 seeds 21 to 1,700, 1 of 2 worse than no control")
+    assert "; not settled in 2 of 2 seeds, in seed 0: 50 steps are too few to tell; try" in both["sentence"]
     assert second["policy"] == [1700.0]
     assert second["sentence"].startswith("day cost 1,700, worse than no control")
 

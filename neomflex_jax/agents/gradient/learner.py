@@ -118,7 +118,9 @@ class GradientLearner:
         actor, moments = optimiser.apply(
             gradients, state.actor_optimiser, state.actor, rate, state.settings.max_gradient_norm
         )
-        metrics |= {"gradient_norm": jax.vmap(optax.tree.norm)(gradients)}
+        norm = jax.vmap(optax.tree.norm)(gradients)
+        clipped = (norm > state.settings.max_gradient_norm).astype(norm.dtype)
+        metrics |= {"gradient_norm": norm, "gradient_clipped": clipped}
         return replace(state, actor=actor, actor_optimiser=moments), metrics
 
     def networks(self, state: GradientState) -> tuple[ActorNetwork, ...]:

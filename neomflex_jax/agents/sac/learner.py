@@ -157,7 +157,7 @@ class Sac:
         decay = decayed(self.config.learning_rate_decay, share)
         rate, max_norm = settings.learning_rate * decay, settings.max_gradient_norm
 
-        critic_losses, gradients = self._critic_gradients(state, batch, next_noise)
+        critic_losses, gradients, critic_errors = self._critic_gradients(state, batch, next_noise)
         gradients = mean_over_devices(gradients, self.mesh_axis)
         critic, critic_moments = optimiser.apply(gradients, state.critic_optimiser, state.critic, rate, max_norm)
 
@@ -186,17 +186,20 @@ class Sac:
             critic_optimiser=critic_moments,
             temperature_optimiser=temperature_moments,
         )
+        entropy = -log_probability.mean(axis=-1)
         metrics = {
             "critic_loss": jnp.broadcast_to(critic_losses, actor_losses.shape),
+            "critic_error": jnp.broadcast_to(critic_errors, actor_losses.shape),
             "actor_loss": actor_losses,
-            "entropy": -log_probability.mean(axis=-1),
+            "entropy": entropy,
+            "entropy_above_target": entropy - target_entropy,
             "temperature": jnp.exp(state.log_temperature),
             "reward_scale": _reward_scale(state),
         }
         return updated, mean_over_devices(metrics, self.mesh_axis)
 
-    def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params]:
-        """Losses (n_critics,) and gradients of the twin critics, against everyone's next actions."""
+    def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params, Array]:
+        """Losses (n_critics,), gradients and relative errors (n_critics,) of the twins, against next actions."""
         next_action, next_log_probability = self._sample(state.actor, batch.next_observation, noise)
         entropy_cost = jnp.exp(state.log_temperature) * next_log_probability
         reward, later_reward = batch.reward, batch.later_reward
@@ -207,9 +210,10 @@ class Sac:
 
         def one(
             critic: Params, target: Params, seen: Seen, next_seen: Seen, reward: Array, later: Array, cost: Array
-        ) -> tuple[Array, Params]:
+        ) -> tuple[Array, Params, Array]:
             later = soft_target(later, batch.discount, critics.values(target, next_seen), cost)
-            return jax.value_and_grad(critics.loss)(critic, seen, reward, later)
+            (loss, error), gradient = jax.value_and_grad(critics.loss, has_aux=True)(critic, seen, reward, later)
+            return loss, gradient, error
 
         return jax.vmap(one, in_axes=(0, 0, -2, -2, -1, -1, -1))(
             state.critic,

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
+SMALLEST_VARIANCE = 1e-12  # of targets that are all equal
+
 
 def lesser(values: Array) -> Array:
     """Return the lesser of two critics' values, (2, batch) to (batch,).
@@ -38,6 +40,12 @@ def critic_loss(values: Array, target: Array) -> Array:
 def reward_loss(predicted: Array, reward: Array, huber: float) -> Array:
     """Huber's loss, (batch,) to (): squared up to an error of `huber`, beyond it as steep as there."""
     return jnp.mean(optax.huber_loss(predicted, reward, delta=huber))
+
+
+def relative_error(values: Array, target: Array) -> Array:
+    """Root mean square error of both critics' values (2, batch), in standard deviations of the target (batch,)."""
+    variance = jnp.maximum(jnp.var(target), SMALLEST_VARIANCE)
+    return lax.stop_gradient(jnp.sqrt(jnp.mean((values - target) ** 2) / variance))
 
 
 def actor_loss(temperature: Array, log_probability: Array, values: Array) -> Array:
