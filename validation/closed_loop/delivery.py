@@ -70,43 +70,21 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     size |= dict.fromkeys(LOADS, feeder.n_node)
     delivered = (*(name for twin, _ in kinds for name in twin.delivered), *LOADS)
     carried = carried_names(scenario)
-    own_series = nodes_with_own_series(scenario, feeder)
-    suns = {twin.table: len(devices) for twin, devices in kinds_with_own_sun(scenario)}
-    n_sessions = sum(len(NAMES) * len(devices) for _, devices in kinds_with_sessions(scenario))
-    n_own_loads = 2 * feeder.n_node if own_series.any() else 0
-    cuts_known = np.cumsum([len(known_names(scenario)), *suns.values(), n_sessions, n_own_loads])
+    known_of = _reader_of_known(scenario, feeder)
     cuts_in = np.cumsum([actions.mask.size, *(size[name] for name in carried)])
     cuts_out = np.cumsum([size[name] for name in (*delivered, *carried)])[:-1]
 
     @jax.jit
     def run(packed: Array) -> Array:
         action, *held, known = jnp.split(packed, cuts_in)
-        common, *solar_of_kinds, of_file, own_loads, vm_before_pu = jnp.split(known, cuts_known)
-        sessions = Sessions(*jnp.split(of_file, len(NAMES))) if n_sessions else None
-        load_q_factor, step, demand, solar, price, *outdoor_temperature_c = common
-        own_solar = dict(zip(suns, solar_of_kinds, strict=True))
-        load_p_mw = jnp.asarray(feeder.load_p_mw, packed.dtype) * demand
-        load_q_mvar = jnp.asarray(feeder.load_q_mvar, packed.dtype) * load_q_factor
-        if own_series.any():
-            own_p_mw, own_q_mvar = jnp.split(own_loads, 2)
-            load_p_mw = jnp.where(own_series, own_p_mw, load_p_mw)
-            load_q_mvar = jnp.where(own_series, own_q_mvar, load_q_mvar)
+        moment, loads, vm_before_pu = known_of(known)
         found = deliver(
             scenario,
             layout,
             requests_of(action.reshape(actions.mask.shape), actions),
             with_measured(scenario, feeder.nodes, _stores_of(scenario, held), vm_before_pu),
-            Moment(
-                step.astype(jnp.int32),
-                demand,
-                solar,
-                price if scenario.tariff_column else None,
-                own_solar,
-                outdoor_temperature_c[0] if outdoor_temperature_c else None,
-                sessions,
-            ),
-            load_p_mw=load_p_mw,
-            load_q_mvar=load_q_mvar,
+            moment,
+            **loads,
             in_service={},
         )
         values = {**found.recorded, "load_p_mw": found.load_p_mw, "load_q_mvar": found.load_q_mvar}
@@ -124,6 +102,37 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
         )
 
     return step
+
+
+def _reader_of_known(scenario: Scenario, feeder: Feeder) -> Callable[[Array], tuple[Moment, dict[str, Array], Array]]:
+    """Return a function that takes what is known of a step apart: moment, loads p and q by node, voltages before."""
+    own_series = nodes_with_own_series(scenario, feeder)
+    suns = {twin.table: len(devices) for twin, devices in kinds_with_own_sun(scenario)}
+    n_sessions = sum(len(NAMES) * len(devices) for _, devices in kinds_with_sessions(scenario))
+    n_own_loads = 2 * feeder.n_node if own_series.any() else 0
+    cuts = np.cumsum([len(known_names(scenario)), *suns.values(), n_sessions, n_own_loads])
+
+    def read(known: Array) -> tuple[Moment, dict[str, Array], Array]:
+        common, *solar_of_kinds, of_file, own_loads, vm_before_pu = jnp.split(known, cuts)
+        load_q_factor, step, demand, solar, price, *outdoor_temperature_c = common
+        load_p_mw = jnp.asarray(feeder.load_p_mw, known.dtype) * demand
+        load_q_mvar = jnp.asarray(feeder.load_q_mvar, known.dtype) * load_q_factor
+        if own_series.any():
+            own_p_mw, own_q_mvar = jnp.split(own_loads, 2)
+            load_p_mw = jnp.where(own_series, own_p_mw, load_p_mw)
+            load_q_mvar = jnp.where(own_series, own_q_mvar, load_q_mvar)
+        moment = Moment(
+            step.astype(jnp.int32),
+            demand,
+            solar,
+            price if scenario.tariff_column else None,
+            dict(zip(suns, solar_of_kinds, strict=True)),
+            outdoor_temperature_c[0] if outdoor_temperature_c else None,
+            Sessions(*jnp.split(of_file, len(NAMES))) if n_sessions else None,
+        )
+        return moment, {"load_p_mw": load_p_mw, "load_q_mvar": load_q_mvar}, vm_before_pu
+
+    return read
 
 
 def _stores_of(scenario: Scenario, held: Sequence[Array]) -> Stores:
