@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandapower as pp
 import pytest
-from pandapower_nets import small_net
+from pandapower_nets import small_net, three_winding_net
 
 import neomflex_jax as nf
 from neomflex_jax.grid.parts import Charging, Shunts, Transformers
@@ -211,6 +211,22 @@ def test_what_cannot_be_set_is_refused(arguments: dict[str, object], message: st
 def test_a_tap_changer_in_a_loop_is_refused(case33bw: nf.Feeder) -> None:
     with pytest.raises(nf.InputError, match="branch 5-6 is part of a loop"):
         nf.bind(_closed(case33bw, 32), taps=[(5, 6)])
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_tap_changer_of_three_windings_is_refused(held: bool) -> None:
+    """It would act on two of the three branches; where voltages are held no loop is in its way."""
+    net = three_winding_net()
+    if held:
+        pp.create_gen(net, 3, p_mw=1.0, vm_pu=1.0)
+    feeder = nf.Feeder.from_pandapower(net)
+    for ends in ((0, 1), (1, 2), (2, 0)):
+        with pytest.raises(
+            nf.InputError, match=f"from bus {ends[0]} to bus {ends[1]}: .* three windings.* set its tap_pos"
+        ):
+            nf.bind(feeder, taps=[ends])
+    solver = nf.bind(feeder, taps=[(2, 3)])
+    assert solver.grid.tap_branches == (0,)
 
 
 def test_two_tap_changers_on_one_branch_are_refused(case33bw: nf.Feeder) -> None:

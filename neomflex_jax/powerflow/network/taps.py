@@ -120,7 +120,8 @@ def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, 
     Raises
     ------
     InputError
-        If a branch is not there, open, listed the other way round, one of several, or named twice.
+        If a branch is not there, open, listed the other way round, one of several, named twice, or one of the three of
+        a three-winding transformer, whose tap changers act on a winding and so on two of them.
     """
     labels, topology = feeder.bus_labels, feeder.topology
     ends = [(labels[start], labels[end]) for start, end in zip(topology.from_bus, topology.to_bus, strict=True)]
@@ -140,7 +141,19 @@ def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, 
             raise InputError(f"{where}: {len(there)} branches join them; merge these, for it is open which is meant")
         if not topology.in_service[there[0]]:
             raise InputError(f"{where}: the branch is open; close it, or leave the tap changer out")
+        if there[0] in _of_three_windings(feeder):
+            raise InputError(
+                f"{where}: the branch is one of three that stand for a transformer of three windings, whose tap "
+                "changer acts on a winding and so on two of them, which is not modelled; set its tap_pos in the net "
+                "that the feeder is read from, or leave the tap changer out"
+            )
         if there[0] in found:
             raise InputError(f"{where}: there is one already; leave one out")
         found += there
     return tuple(found)
+
+
+def _of_three_windings(feeder: Feeder) -> set[int]:
+    """Branches that stand for a three-winding transformer."""
+    parts = feeder.windings
+    return set() if parts is None else {b for b, n in zip(parts.branch, parts.next_branch, strict=True) if n >= 0}
