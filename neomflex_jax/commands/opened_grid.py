@@ -54,7 +54,7 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
     take = take or ("none" if source.series is None else "all")
     try:
         own = take_devices(source.net, take, battery_hours=battery_hours)
-        feeder = Feeder.from_columns(read_columns(own.net, source.name))
+        feeder = Feeder.from_columns(read_columns(own.net, source.name, strict=False))
     except InputError as error:
         raise InputError(f"{text}: {error}") from error
     return OpenedGrid(

@@ -133,7 +133,7 @@ class Feeder:
         return Feeder.from_columns(read_columns(Path(folder)))
 
     @staticmethod
-    def from_pandapower(net: object, *, islands: bool = False) -> Feeder:
+    def from_pandapower(net: object, *, islands: bool = False, strict: bool = True) -> Feeder:
         """Convert a pandapower net, or a ``net.json`` by its path.
 
         Parameters
@@ -143,6 +143,10 @@ class Feeder:
         islands
             True takes areas that no closed branch connects, each with an external grid of its own, as one feeder;
             otherwise such a net is refused.
+        strict
+            False reads what `runpp` decides by itself as it does: islands with an external grid each, as with
+            `islands`; several external grids at one bus as one; what nothing connects to any of them is left out, with
+            a warning that names it. Otherwise such a net is refused.
 
         Returns
         -------
@@ -156,7 +160,7 @@ class Feeder:
         """
         from neomflex_jax.grid.from_pandapower import read_columns
 
-        return Feeder.from_columns(read_columns(net, islands=islands))
+        return Feeder.from_columns(read_columns(net, islands=islands, strict=strict))
 
     @property
     def n_bus(self) -> int:

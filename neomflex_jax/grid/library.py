@@ -20,7 +20,8 @@ def load_feeder(name: str | Path) -> Feeder:
     Parameters
     ----------
     name
-        A packaged feeder's name, a feeder folder, or a pandapower ``net.json``.
+        A packaged feeder's name, a feeder folder, or a pandapower ``net.json``, which is read as `runpp` reads it:
+        `Feeder.from_pandapower` with ``strict=False``.
 
     Returns
     -------
@@ -37,5 +38,5 @@ def load_feeder(name: str | Path) -> Feeder:
     if is_folder(Path(name)):
         return Feeder.from_csv(Path(name))
     if is_file(Path(name)) or Path(name).suffix == ".json":
-        return Feeder.from_pandapower(Path(name))
+        return Feeder.from_pandapower(Path(name), strict=False)
     raise unknown_name("feeder (and no such folder or file)", str(name), feeder_names())

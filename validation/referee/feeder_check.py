@@ -263,13 +263,7 @@ def _solve(net: pandapowerNet, labels: list[int], options: Keywords) -> tuple[np
         nothing = float("nan")
         return np.full(len(labels), np.nan), nothing, nothing, nothing
     loss_mw = sum(float(net[f"res_{branches}"]["pl_mw"].sum()) for branches in BRANCHES) + _inside_wards_mw(net)
-    slack = net.res_ext_grid.sum()
-    return (
-        net.res_bus["vm_pu"].loc[labels].to_numpy(),
-        loss_mw,
-        float(slack["p_mw"]),
-        float(slack["q_mvar"] + _reactive_at_slacks(net)),
-    )
+    return net.res_bus["vm_pu"].loc[labels].to_numpy(), loss_mw, *supplied_by_slacks(net)
 
 
 def _inside_wards_mw(net: pandapowerNet) -> float:
@@ -281,10 +275,17 @@ def _inside_wards_mw(net: pandapowerNet) -> float:
     return float((results["p_mw"] - wards["ps_mw"] - wards["pz_mw"] * results["vm_pu"] ** 2).sum())
 
 
-def _reactive_at_slacks(net: pandapowerNet) -> float:
-    """Reactive power of generators at external grids' buses, where pandapower shares the reactive power out."""
+def supplied_by_slacks(net: pandapowerNet) -> tuple[float, float]:
+    """Return what external grids supply, MW and Mvar, those that are generators among them.
+
+    Of other generators at their buses it is the reactive power, which pandapower shares out among all of a bus.
+    """
+    supplied = net.res_ext_grid[["p_mw", "q_mvar"]].sum()
     if net.gen.empty:
-        return 0.0
-    place = net._pd2ppc_lookups["bus"]
-    beside = np.isin(place[net.gen["bus"]], place[net.ext_grid["bus"][net.ext_grid["in_service"]]])
-    return float(net.res_gen["q_mvar"][beside].fillna(0.0).sum())
+        return float(supplied["p_mw"]), float(supplied["q_mvar"])
+    place, in_service = net._pd2ppc_lookups["bus"], net.gen["in_service"].to_numpy(bool)
+    is_slack = net.gen["slack"].to_numpy(bool) & in_service
+    slack_buses = [*net.ext_grid["bus"][net.ext_grid["in_service"]], *net.gen["bus"][is_slack]]
+    beside = np.isin(place[net.gen["bus"]], place[slack_buses]) & in_service
+    p_mw, q_mvar = (net.res_gen[name].fillna(0.0) for name in ("p_mw", "q_mvar"))
+    return float(supplied["p_mw"] + p_mw[is_slack].sum()), float(supplied["q_mvar"] + q_mvar[beside].sum())

@@ -17,8 +17,9 @@ Modelled, each exactly as in pandapower 3.5 with its default options:
 
 Labels are the net's own bus numbers, ascending whatever the order of its rows. Fused buses go by the smallest of their
 labels, or by an external grid's; `fused_buses` tells which. Left out: what is out of service, and buses that nothing
-connects to an external grid, unless something there consumes or produces, which is refused. Lines and transformers
-that are open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
+connects to an external grid. What consumes or produces there is refused or, with ``strict=False``, left out as `runpp`
+does, with a warning that names it; several external grids at one bus are then one. Lines and transformers that are
+open stay as branches out of service where both ends are supplied. Branches are in the order of the net's
 lines, transformers, switches with impedance, three windings, impedances, extended wards, tcsc, each by its number.
 
 Angles are relative to the first external grid: its ``va_degree`` only turns all of them. ``net.user_pf_options``,

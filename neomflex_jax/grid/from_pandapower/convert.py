@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.columns import FeederColumns, Held
+from neomflex_jax.grid.columns import FeederColumns
 from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, switch_branches
 from neomflex_jax.grid.from_pandapower.buses import bus_levels, check_buses, fuse, supplied_from
-from neomflex_jax.grid.from_pandapower.elements import WARDS, drawn_by, elements_of
+from neomflex_jax.grid.from_pandapower.elements import Consumers, drawn_by, elements_of
 from neomflex_jax.grid.from_pandapower.extended_wards import inner_branches, inner_buses, inner_sources
-from neomflex_jax.grid.from_pandapower.facts import svc_siemens, tcsc_branches
+from neomflex_jax.grid.from_pandapower.facts import tcsc_branches
 from neomflex_jax.grid.from_pandapower.held import Source, generators_of, held_buses, slacks_of
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.impedances import impedance_branches
@@ -26,9 +26,10 @@ from neomflex_jax.grid.from_pandapower.json_file import read_net
 from neomflex_jax.grid.from_pandapower.rated_ends import rated_ends, without_partial_ratings
 from neomflex_jax.grid.from_pandapower.refusals import refuse_unsupported
 from neomflex_jax.grid.from_pandapower.rows import Rows
-from neomflex_jax.grid.from_pandapower.step_tables import step_table
+from neomflex_jax.grid.from_pandapower.shunts import shunts_of
 from neomflex_jax.grid.from_pandapower.three_windings import three_winding_branches
 from neomflex_jax.grid.from_pandapower.transformers import transformer_branches
+from neomflex_jax.grid.from_pandapower.unsupplied import Unsupplied, unsupplied_at, unsupplied_texts
 from neomflex_jax.grid.from_pandapower.voltage_dependence import voltage_shares
 from neomflex_jax.grid.parts import OwnDevices
 
@@ -38,10 +39,17 @@ if TYPE_CHECKING:
 MOST_NAMED = 4  # of what is left out
 
 
-def read_columns(net: pandapowerNet, name: str | None = None, *, islands: bool = False) -> FeederColumns:
+def read_columns(
+    net: pandapowerNet, name: str | None = None, *, islands: bool = False, strict: bool = True
+) -> FeederColumns:
     """Read a pandapower net, or the ``net.json`` at a path, without changing it.
 
     What the net states and its power flow leaves out (a tap of no kind, a load at a dead bus) is warned of.
+
+    Parameters
+    ----------
+    islands, strict
+        As in `Feeder.from_pandapower`.
 
     Raises
     ------
@@ -50,8 +58,14 @@ def read_columns(net: pandapowerNet, name: str | None = None, *, islands: bool =
         none that `pandapower.to_json` writes, naming the file.
     """
     with _opened(net) as (opened, own_name):
-        columns = _columns(_read_grid(opened, islands), name or own_name)
-        _warn_of(ignored_inputs(opened), str(net) if isinstance(net, str | Path) else f"pandapower net {own_name!r}")
+        grid = _read_grid(opened, strict)
+        if strict:
+            _refuse_several_slacks(grid, islands)
+        columns = _columns(grid, name or own_name)
+        if strict:
+            _refuse_unsupplied(grid)
+        ignored = [*unsupplied_texts(grid.unsupplied), *ignored_inputs(opened)]
+        _warn_of(ignored, str(net) if isinstance(net, str | Path) else f"pandapower net {own_name!r}")
     return replace(columns, source=_source(net))
 
 
@@ -105,16 +119,21 @@ class _Grid:
     electrical: dict[int, int]  # label in the feeder of every bus in service
     supplied: set[int]  # labels of the feeder
     branches: list[Branch]  # an end at a bus out of service is open
+    loads: list[Consumers]
+    shunts: list[Consumers]
+    unsupplied: list[Unsupplied]
 
     def vn_of(self, buses: list[int]) -> np.ndarray:
         return np.array([self.vn_kv[bus] for bus in buses], np.float64)
 
 
-def _read_grid(net: pandapowerNet, islands: bool = True) -> _Grid:
+def _read_grid(net: pandapowerNet, strict: bool = False) -> _Grid:
     refuse_unsupported(net)
     vn_kv, active = bus_levels(net)
     inner = _add_inner_buses(net, vn_kv, active)
     slacks = slacks_of(net)
+    if not strict:
+        slacks = [slack for slack in slacks if slack.bus in active or slack.bus not in vn_kv] or slacks
     electrical = fuse(net, vn_kv, active, slacks)
     branches = []
     for branch in _all_branches(net, vn_kv, active, inner):
@@ -125,19 +144,42 @@ def _read_grid(net: pandapowerNet, islands: bool = True) -> _Grid:
             ends_active = False, False
         from_closed, to_closed = branch.from_closed and ends_active[0], branch.to_closed and ends_active[1]
         branches.append(replace(branch, from_closed=from_closed, to_closed=to_closed))
-    feeding = [electrical[slack.bus] for slack in slacks]
-    supplied = supplied_from(feeding, branches, electrical)
-    if len(set(feeding)) < len(slacks):
-        raise _unclear(slacks, "two stand at one bus, which says nothing of what each of them supplies")
-    if not islands and not set(feeding) <= supplied_from(feeding[:1], branches, electrical):
-        raise _unclear(slacks, "they feed islands, which Feeder.from_pandapower(net, islands=True) takes as one feeder")
-    return _Grid(net, slacks, [*generators_of(net), *inner_sources(net, inner)], vn_kv, electrical, supplied, branches)
+    supplied = supplied_from((electrical[slack.bus] for slack in slacks), branches, electrical)
+    generators = [*generators_of(net), *inner_sources(net, inner)]
+    loads = [(rows, power_mva) for rows, _, power_mva in drawn_by(net)]
+    shunts = list(shunts_of(net, vn_kv))
+    for rows, _ in loads:
+        for row, bus in enumerate(rows.labels("bus")):
+            check_buses(rows.title(row), (bus,), vn_kv)
+    for source in generators:
+        check_buses(source.title, (source.bus,), vn_kv)
+    dead = {bus for bus, label in electrical.items() if label not in supplied}
+    unsupplied = list(unsupplied_at(dead, [*loads, *shunts], generators))
+    return _Grid(net, slacks, generators, vn_kv, electrical, supplied, branches, loads, shunts, unsupplied)
 
 
-def _unclear(slacks: list[Source], why: str) -> InputError:
+def _refuse_several_slacks(grid: _Grid, islands: bool) -> None:
+    """Refuse external grids whose parts a net leaves open: at one bus and, unless asked for, of islands."""
+    slacks, feeding = grid.slacks, [grid.electrical[slack.bus] for slack in grid.slacks]
+    if len(set(feeding)) < len(feeding):
+        why = "two stand at one bus, which says nothing of what each of them supplies"
+        raise _unclear(slacks, why, "Feeder.from_pandapower(net, strict=False) takes them as one, as runpp does")
+    if not islands and not set(feeding) <= supplied_from(feeding[:1], grid.branches, grid.electrical):
+        why = "they feed islands, which Feeder.from_pandapower(net, islands=True) takes as one feeder"
+        raise _unclear(slacks, why, "pandapower.toolbox.select_subnet(net, buses) takes one island")
+
+
+def _unclear(slacks: list[Source], why: str, advice: str) -> InputError:
     titles = ", ".join(slack.title for slack in slacks[:3]) + (f" and {len(slacks) - 3} more" if slacks[3:] else "")
-    advice = "Keep one in service; pandapower.toolbox.select_subnet(net, buses) takes one island"
-    return InputError(f"external grids in service: {titles}: {why}. {advice}")
+    return InputError(f"external grids in service: {titles}: {why}. Keep one in service; {advice}")
+
+
+def _refuse_unsupplied(grid: _Grid) -> None:
+    for one in grid.unsupplied:
+        raise InputError(
+            f"{one.title} is at bus {one.bus}, which nothing connects to the external grid; close a switch or a "
+            "branch, or take it out of service (Feeder.from_pandapower(net, strict=False) leaves it out, as runpp does)"
+        )
 
 
 def _add_inner_buses(net: pandapowerNet, vn_kv: dict[int, float], active: set[int]) -> dict[int, int]:
@@ -173,18 +215,10 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         raise InputError(f"bus {grid.slacks[0].bus} is alone: {reached}; close switches, or put branches into service")
     position = {label: index for index, label in enumerate(labels)}
     of_bus = {bus: position[label] for bus, label in grid.electrical.items() if label in position}
-    kept, shunts_mva = _sort_branches(grid, of_bus, np.zeros(len(labels), complex))
-    load_mva = np.zeros(len(labels), complex)
-    for rows, _, power_mva in drawn_by(grid.net):
-        _add(load_mva, grid, of_bus, rows, power_mva)
-    for table in WARDS:
-        rows = Rows.of(grid.net, table).in_service()
-        _add(shunts_mva, grid, of_bus, rows, rows.numbers("pz_mw") + 1j * rows.numbers("qz_mvar"))
-    rows = Rows.of(grid.net, "shunt").in_service()
-    _add(shunts_mva, grid, of_bus, rows, _shunt_mva(grid, rows))
-    rows = Rows.of(grid.net, "svc").in_service()
-    _add(shunts_mva, grid, of_bus, rows, np.conj(svc_siemens(rows)) * _levels(grid, rows) ** 2)
-    held, beside_mw = _held(grid, of_bus, labels)
+    kept, shunts_mva = _sort_branches(grid, of_bus, _at_buses(grid.shunts, of_bus, len(labels)))
+    load_mva = _at_buses(grid.loads, of_bus, len(labels))
+    label_of = {bus: labels[row] for bus, row in of_bus.items()}
+    held, beside_mw = held_buses(grid.slacks, grid.generators, label_of)
     slack_bus = labels[of_bus[grid.slacks[0].bus]]
     load_mva[position[slack_bus]] -= beside_mw
     shares = voltage_shares(grid.net, grid.electrical, position)
@@ -219,19 +253,8 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         slack_vm_pu=grid.slacks[0].vm_pu,
         held=held,
         own_devices=_own_devices(grid.net),
-        elements=elements_of(
-            grid.net, {bus: label for bus, label in grid.electrical.items() if label in position}, slack_bus, beside_mw
-        ),
+        elements=elements_of(grid.net, label_of, slack_bus, beside_mw),
     )
-
-
-def _held(grid: _Grid, of_bus: dict[int, int], labels: list[int]) -> tuple[list[Held], float]:
-    """Find the buses whose voltage is held, and what generators produce at the slack's bus, MW: part of its load."""
-    for source in grid.generators:
-        check_buses(source.title, (source.bus,), grid.vn_kv)
-        if source.bus in grid.electrical and source.bus not in of_bus and source.p_mw:
-            raise _unsupplied(source.title, source.bus)
-    return held_buses(grid.slacks, grid.generators, {bus: labels[row] for bus, row in of_bus.items()})
 
 
 def _own_devices(net: pandapowerNet) -> OwnDevices:
@@ -276,32 +299,11 @@ def _at_1_pu(y_siemens: complex, vn_kv: float) -> complex:
     return y_siemens.conjugate() * vn_kv**2
 
 
-def _shunt_mva(grid: _Grid, rows: Rows) -> np.ndarray:
-    own_kv, bus_kv = rows.numbers("vn_kv", absent=np.nan, or_empty=True), _levels(grid, rows)
-    by_step = step_table(grid.net, rows, "step_dependency_table", "step", "shunt_characteristic_table")
-    steps = np.where(by_step.followed, 1.0, rows.numbers("step", absent=1.0))
-    p_mw, q_mvar = (by_step.instead_of(rows.numbers(name), name) * steps for name in ("p_mw", "q_mvar"))
-    return (p_mw + 1j * q_mvar) * (bus_kv / np.where(np.isnan(own_kv), bus_kv, own_kv)) ** 2
-
-
-def _levels(grid: _Grid, rows: Rows) -> np.ndarray:
-    """`vn_kv` of the buses of rows, (n_row,)."""
-    buses = rows.labels("bus")
-    for row, bus in enumerate(buses):
-        check_buses(rows.title(row), (bus,), grid.vn_kv)
-    return grid.vn_of(buses)
-
-
-def _add(total_mva: np.ndarray, grid: _Grid, of_bus: dict[int, int], rows: Rows, power_mva: np.ndarray) -> None:
-    """Add what each row consumes at its bus; nothing at a bus out of service, an error at one without supply."""
-    for row, bus in enumerate(rows.labels("bus")):
-        check_buses(rows.title(row), (bus,), grid.vn_kv)
-        if bus in of_bus:
-            total_mva[of_bus[bus]] += power_mva[row]
-        elif bus in grid.electrical and power_mva[row] != 0:
-            raise _unsupplied(rows.title(row), bus)
-
-
-def _unsupplied(title: str, bus: int) -> InputError:
-    advice = "close a switch or a branch, or take it out of service"
-    return InputError(f"{title} is at bus {bus}, which nothing connects to the external grid; {advice}")
+def _at_buses(consumers: list[Consumers], of_bus: dict[int, int], n_bus: int) -> np.ndarray:
+    """Sum what rows consume by the feeder's bus, MVA (n_bus,); what stands at none of them is left out."""
+    total_mva = np.zeros(n_bus, complex)
+    for rows, power_mva in consumers:
+        for bus, power in zip(rows.labels("bus"), power_mva, strict=True):
+            if bus in of_bus:
+                total_mva[of_bus[bus]] += power
+    return total_mva

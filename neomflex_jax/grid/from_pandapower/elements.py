@@ -13,7 +13,7 @@ Source: pandapower 3.5, build_bus.py.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 SIGNS = {"load": 1.0, "storage": 1.0, "sgen": -1.0}  # a storage that charges has p_mw above 0
 WARDS = ("ward", "xward")
+
+
+Consumers: TypeAlias = tuple[Rows, np.ndarray]  # rows in service of one table, and what each consumes at 1 pu, MVA
 
 
 class Drawn(NamedTuple):

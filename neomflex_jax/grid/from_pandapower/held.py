@@ -1,7 +1,7 @@
 """What holds the voltage of a bus: external grids, generators and the ends of DC lines.
 
 All at one electrical bus are one, as in `pandapower.runpp`: their active powers and limits of q add up, and their
-voltages must agree.
+voltages must agree. Of external grids there the feeder knows the sum, which pandapower shares out among them equally.
 Where an external grid stands, it holds the bus, and a generator beside it is a producer of its p. A DC line takes its
 p from one end and gives ``|p| (1 - loss_percent/100) - loss_mw`` at the other, each end a generator. Angles count from
 the first external grid. Source: pandapower 3.5, build_gen.py and auxiliary.py.
@@ -83,7 +83,7 @@ def _limits(rows: Rows, column: str) -> list[float]:
 
 
 def held_buses(slacks: list[Source], generators: list[Source], label_of: dict[int, int]) -> tuple[list[Held], float]:
-    """Join what holds the same bus, at most one external grid among it, of those at the buses of `label_of`.
+    """Join what holds the same bus, of those at the buses of `label_of`.
 
     Returns
     -------
@@ -102,6 +102,11 @@ def held_buses(slacks: list[Source], generators: list[Source], label_of: dict[in
                 raise InputError(
                     f"{leader.title} and {other.title} hold one bus, {label}, at {leader.vm_pu:g} and {other.vm_pu:g} "
                     "pu; give them one voltage"
+                )
+            if None not in (leader.va_degree, other.va_degree) and leader.va_degree != other.va_degree:
+                raise InputError(
+                    f"{leader.title} and {other.title} hold one bus, {label}, at {leader.va_degree:g} and "
+                    f"{other.va_degree:g} degrees; give them one angle"
                 )
         p_mw = sum(source.p_mw for source in sources)
         if leader is first:

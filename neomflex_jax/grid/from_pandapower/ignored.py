@@ -16,7 +16,10 @@ from neomflex_jax.grid.from_pandapower.voltage_dependence import unlike_shares
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
-AT_A_BUS = ("load", "sgen", "storage", "shunt", "ward", "xward", "motor", "asymmetric_load", "asymmetric_sgen")
+AT_A_BUS = (
+    *("ext_grid", "gen", "load", "sgen", "storage", "shunt", "ward", "xward", "motor"),
+    *("asymmetric_load", "asymmetric_sgen"),
+)
 
 
 def ignored_inputs(net: pandapowerNet) -> list[str]:
