@@ -1,9 +1,11 @@
 """What a training says of what it has not settled: each sign by itself, from tables made here."""
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
 
+from neomflex_jax.agents.sac.losses import relative_error
 from neomflex_jax.training.run_log import append
 from neomflex_jax.training.settling import busy_machine, findings_of, read_figures, sentence
 
@@ -96,3 +98,9 @@ def test_the_table_of_an_earlier_version_keeps_its_columns_and_seeds_are_told_ap
     append(path, [{"steps": 20, "seed": seed, "day_cost": 1.0, "at_bounds_agent_1": 0.5} for seed in (4, 5)])
     assert path.read_text().splitlines()[3:] == ["20,4,1.0", "20,5,1.0"]
     assert read_figures(path, (4, 5))[5]["day_cost"].tolist() == [7.0, 1.0]
+
+
+def test_the_critics_error_is_in_standard_deviations_of_the_target():
+    target = jnp.array([10.0, 14.0])
+    assert relative_error(jnp.stack([target, target]) + 1.0, target) == 0.5
+    assert relative_error(jnp.full((2, 2), 12.0), target) == 1.0
