@@ -1,10 +1,11 @@
 """What the original NeomFlex's quirks change, in numbers.
 
-``python benchmarks/quirks.py [--run results/demo/run]``
+``python benchmarks/quirks.py [--run results/demo/run ...]``
 
 On the 84 testing days in AC: the load's q held at the day's first value against q following the demand, without
-control; how far the day's replay after a violation lets random actions get through the file; and, with a trained run,
-the day cost of actions sampled from the policy against its mode.
+control; how far the day's replay after a violation lets random actions get through the file; and, with trained runs,
+what they do and cost where a day begins with a grid on which no device acts, against the grid that the last step left,
+and the day cost of actions sampled from SAC's policy against its mode.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ from neomflex_jax.training.sac_loop import SacTraining
 class Options:
     """Measure the quirks."""
 
-    run: Path | None = None
-    """A training's output folder, for sampled against mode."""
+    run: tuple[Path, ...] = ()
+    """Output folders of trainings, for midnight, and for sampled against mode."""
     days: int = 280
 
 
@@ -73,6 +74,21 @@ def replayed_days(days: int) -> None:
         )
 
 
+def midnights(folder: Path) -> None:
+    """Compare day cost and first steps of a policy by what it sees as a day begins."""
+    scenario = read_options(RunFolder(folder)).scenario
+    policy = nf.load_policies(folder).as_policy(scenario.observation_layout(), scenario.name)
+    for rule in ("devices_at_zero", "last_step"):
+        env = evaluation_environment(nf.make(scenario, power_flow="ac", first_observation=rule))
+        run, steps = record(env, policy, rule), scenario.steps_per_day
+        before, first, after = (run.pv_q_mvar[steps + k : run.n_steps - 1 : steps] for k in (-1, 0, 1))
+        there, back = (np.abs(first - other).sum(axis=1).mean() for other in (before, after))
+        print(
+            f"{folder}: first_observation = {rule:<15s} day cost {run.cost.sum() / env.profiles.n_days:.3f}; reactive "
+            f"power, summed over roofs, moves by {there:.3f} Mvar into a day's first step and {back:.3f} out of it"
+        )
+
+
 def sampled_against_mode(folder: Path) -> None:
     """Compare the day cost of sampled actions, of the actor's mode and of the averaged actor's mode."""
     options = read_options(RunFolder(folder))
@@ -80,7 +96,7 @@ def sampled_against_mode(folder: Path) -> None:
     program = program_for(env, options)
     training = program.algorithm
     if not isinstance(training, SacTraining):
-        raise SystemExit(f"{folder}: was trained with {options.algorithm}; sampled actions are SAC's")
+        return
     sac = training.sac
     checkpoints = Checkpoints(RunFolder(folder).checkpoints, origin_of(options))
     learner = checkpoints.restore_newest(program.template(env))[0].learner
@@ -111,8 +127,9 @@ def main() -> None:
     options = tyro.cli(Options)
     held_reactive_load()
     replayed_days(options.days)
-    if options.run is not None:
-        sampled_against_mode(options.run)
+    for folder in options.run:
+        midnights(folder)
+        sampled_against_mode(folder)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ REMARKS = {
     "on_violation": "penalty added, the day goes on; or end_day: reward is the penalty alone, day replayed",
     "day_order": "or file",
     "energies": "at a day's start; or carried: as the day before left them",
+    "first_observation": "of the grid, where play goes on into a day; or devices_at_zero, as in the original",
     "capacity_mwh": "soc_min, soc_max and soc_initial are 0.2, 0.9 and 0.5 unless stated",
     "power_mw": "positive discharging",
     "p_max_mw": "active power under full sun",

@@ -1,41 +1,67 @@
-"""The state and the answer with which a day begins; they rest on the flow of its first row without disturbances."""
+"""The state and the answer with which a day begins.
+
+They rest on the flow of its first row, undisturbed and with all devices at zero. Where play goes on into a day, what is
+observed of the grid, and what a history holds, is what the last step left: the observation after that step once more,
+with the new day's disturbances in it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.environment.days import Draw
-from neomflex_jax.environment.state import State, TimeStep
+from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import Misuse
 from neomflex_jax.environment.step.dispatch import Delivered, Stores, nothing_delivered
 from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
 from neomflex_jax.environment.step.measurements import Now
-from neomflex_jax.environment.step.observations import measure, observe
+from neomflex_jax.environment.step.observations import measure, observe, remember
 from neomflex_jax.environment.step.outcome import outcome_of
 from neomflex_jax.environment.step.record import record_step
 from neomflex_jax.environment.step.rewards import terms_of
 from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
 
+T = TypeVar("T")
+
 
 def start_day(
-    task: Task, day_start_flow: PowerFlowResult, draw: Draw, day_row: Array, stores: Stores
+    task: Task,
+    day_start_flow: PowerFlowResult,
+    draw: Draw,
+    day_row: Array,
+    stores: Stores,
+    last_step: LastStep | None = None,
+    goes_on: Array | bool = False,
 ) -> tuple[State, TimeStep]:
-    """Start a day at a row of the profiles with these stores; `day_start_flow` has every day's first row."""
+    """Start a day at a row of the profiles with these stores; `day_start_flow` has every day's first row.
+
+    Where play `goes_on`, (), the `last_step` of the day before is seen; it is None where no day begins so.
+    """
     scenario, today, step = task.scenario, draw.today, jnp.zeros((), jnp.int32)
     flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], day_start_flow)
     moment = moment_of_row(task.profiles, day_row, step)
     delivered = _nothing_delivered(task, stores, day_row)
     outcome = outcome_of(task, flow, delivered, moment)
 
-    now = Now(task.profiles, today, day_row, step, outcome.vm_pu, stores, outcome.loading_percent)
-    values = measure(task.observation_layout, now)
-    history = jnp.broadcast_to(values, (scenario.observation.history - 1, *values.shape))
-    observation = observe(task.observation_layout, values, history, today.missing)
+    seen = outcome.vm_pu, outcome.loading_percent
+    if last_step is not None:
+        seen = _choose(goes_on, last_step[:2], seen)
+    values = measure(task.observation_layout, Now(task.profiles, today, day_row, step, seen[0], stores, seen[1]))
+    earlier = jnp.broadcast_to(values, (scenario.observation.history - 1, *values.shape))
+    if last_step is not None:
+        earlier = _choose(goes_on, last_step.history, earlier)
+    observation = observe(task.observation_layout, values, earlier, today.missing)
+    history = remember(values, earlier)
     no, nothing, none = jnp.zeros((), bool), jnp.zeros(task.n_agents), jnp.zeros(task.n_agents, jnp.int32)
     state = State(draw.key, day_row, step, stores, stores, violated=no, history=history, today=today)
+    if scenario.rules.grid_is_carried:
+        state = replace(state, last_step=LastStep(*seen, earlier))
     info = record_step(
         task,
         flow,
@@ -48,6 +74,11 @@ def start_day(
         misuse=Misuse(none, none),
     )
     return state, TimeStep(observation, nothing, no, no, observation, info)
+
+
+def _choose(where: Array | bool, one: T, other: T) -> T:
+    chosen: T = jax.tree.map(lambda one, other: jnp.where(where, one, other), one, other)
+    return chosen
 
 
 def _nothing_delivered(task: Task, stores: Stores, row: Array) -> Delivered:

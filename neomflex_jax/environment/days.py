@@ -50,8 +50,8 @@ def first_day(task: Task, draw: Draw) -> tuple[Array, Stores]:
     return _chosen(task, draw, 0, first_stores(task.scenario))
 
 
-def following_day(task: Task, state: State, draw: Draw) -> tuple[Array, Stores]:
-    """First row and stores of the day after a state's.
+def following_day(task: Task, state: State, draw: Draw) -> tuple[Array, Stores, Array]:
+    """First row and stores of the day after a state's, and whether play goes on into it, ().
 
     Under `end_day` a violated day is played again with the stores it began with, at rest; after the file's last day
     comes its first, with its first stores. Ramps go on over midnight where energies are carried.
@@ -64,7 +64,7 @@ def following_day(task: Task, state: State, draw: Draw) -> tuple[Array, Stores]:
         carried = _choose(following_row == 0, first_stores(task.scenario), carried)
     row, stores = _chosen(task, draw, following_row, carried)
     began = {kind.table: kind.at_rest(state.day_stores[kind.table]) for kind in kinds}
-    return jnp.where(replay, state.day_row, row), _choose(replay, began, stores)
+    return jnp.where(replay, state.day_row, row), _choose(replay, began, stores), ~replay & (following_row > 0)
 
 
 def _chosen(task: Task, draw: Draw, in_file_order: Array | int, carried: Stores) -> tuple[Array, Stores]:

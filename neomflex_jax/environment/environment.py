@@ -18,7 +18,7 @@ from jaxtyping import Float, Num
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, todays_power_flow
 from neomflex_jax.environment.day_start import start_day
 from neomflex_jax.environment.days import Draw, draw_day, first_day, following_day
-from neomflex_jax.environment.state import State, TimeStep
+from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
 from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.step.injections import grid_setting, node_injections
@@ -118,10 +118,14 @@ class Environment(Task):
         Returns
         -------
         State, TimeStep
-            The day's state and first observation, as from `reset`.
+            The day's state and first observation, as from `reset`. Where the file's next day follows with the energies
+            carried over, and the rules say `first_observation = "last_step"`, the observation is that after the last
+            step, in the new day's disturbances; `info` stays that of the day's first row with all devices at zero.
         """
         draw = draw_day(self, state.key) if draw is None else draw
-        return start_day(self, self.day_start_flow, draw, *following_day(self, state, draw))
+        row, stores, goes_on = following_day(self, state, draw)
+        last_step = state.last_step if self.scenario.rules.grid_is_carried else None
+        return start_day(self, self.day_start_flow, draw, row, stores, last_step, goes_on)
 
     @nan_is_a_value()
     def step(self, state: State, action: Num[ArrayLike, "n_rows action_size"]) -> tuple[State, TimeStep]:
@@ -191,4 +195,7 @@ class Environment(Task):
         values = measure(self.observation_layout, Now(self.profiles, state.today, next_row, step, *seen))
         observation = observe(self.observation_layout, values, state.history, state.today.missing)
         history = remember(values, state.history)
-        return replace(state, step=step, stores=stores, violated=outcome.violated, history=history), observation
+        after = replace(state, step=step, stores=stores, violated=outcome.violated, history=history)
+        if self.scenario.rules.grid_is_carried:
+            after = replace(after, last_step=LastStep(outcome.vm_pu, outcome.loading_percent, state.history))
+        return after, observation

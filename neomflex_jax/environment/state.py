@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax
 from jax import Array
@@ -12,6 +13,14 @@ from neomflex_jax.devices.device import Store
 from neomflex_jax.environment.step.disturbances import Today
 from neomflex_jax.environment.step.info import StepInfo
 from neomflex_jax.one_line import one_line
+
+
+class LastStep(NamedTuple):
+    """What the next day's first observation takes from the day before: the grid that its last step left."""
+
+    vm_pu: Float[Array, "... n_node"]  # finite
+    loading_percent: Float[Array, "... n_limited"] | None  # finite; None without limits of loading
+    history: Float[Array, "... n_earlier n_values"]  # what could be measured before it, newest first
 
 
 @jax.tree_util.register_dataclass
@@ -27,6 +36,7 @@ class State:
     violated: Bool[Array, " ..."]  # the last step broke a hard limit
     history: Float[Array, "... n_earlier n_values"]  # what could be measured before, newest first
     today: Today  # what the day drew at random
+    last_step: LastStep | None = None  # None where the rules carry no grid into the next day
 
     __repr__ = one_line
 

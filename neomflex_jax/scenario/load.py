@@ -11,7 +11,9 @@ from neomflex_jax.files.paths import is_there
 from neomflex_jax.files.toml_escapes import refuse_misread_path
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid import feeder_names
+from neomflex_jax.loose_types import FieldValue
 from neomflex_jax.resources import PROFILES, scenario_folder
+from neomflex_jax.scenario.parts import DEVICES_AT_ZERO
 from neomflex_jax.scenario.profiles_table import path_in_file, split_profiles
 from neomflex_jax.scenario.scenario import Scenario
 
@@ -60,7 +62,18 @@ def load_scenario(source: str | Path, **overrides: object) -> Scenario:
 
 def scenario_from_dict(values: Mapping[str, object], where: str) -> Scenario:
     """Rebuild a scenario from `Scenario.as_dict`."""
-    return build(Scenario, values, where)
+    return build(Scenario, completed(values), where)
+
+
+def completed(values: FieldValue) -> FieldValue:
+    """Return values of `Scenario.as_dict` with the rule in them that it leaves out where days begin as they always did.
+
+    So runs and records from before there was the rule are played, and judged, as they were.
+    """
+    rules = values.get("rules", {}) if isinstance(values, Mapping) else None
+    if not isinstance(rules, Mapping):  # for `build` to refuse
+        return values
+    return {**values, "rules": {"first_observation": DEVICES_AT_ZERO, **rules}}
 
 
 def _resolve_paths(values: dict[str, object], folder: Path) -> dict[str, object]:

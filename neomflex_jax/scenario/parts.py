@@ -10,6 +10,7 @@ from neomflex_jax.errors import InputError, shown
 from neomflex_jax.fields import check_choice
 
 MAX_FACTOR = 10.0  # on Demand and Solar
+DEVICES_AT_ZERO = "devices_at_zero"  # what a day's first observation always showed before there was the rule
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -53,12 +54,19 @@ class Rules:
     on_violation: str = "continue"
     day_order: str = "random"
     energies: str = "random"
+    first_observation: str = "last_step"
 
     def __post_init__(self) -> None:
         check_choice("load_q", self.load_q, ("follows_demand", "held_from_day_start"))
         check_choice("on_violation", self.on_violation, ("continue", "end_day"))
         check_choice("day_order", self.day_order, ("random", "file"))
         check_choice("energies", self.energies, ("random", "carried"))
+        check_choice("first_observation", self.first_observation, ("last_step", DEVICES_AT_ZERO))
+
+    @property
+    def grid_is_carried(self) -> bool:
+        """True if a day that follows another begins with the grid that the last step left."""
+        return (self.first_observation, self.day_order, self.energies) == ("last_step", "file", "carried")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
 from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
 from neomflex_jax.scenario.observation import ObservationConfig
-from neomflex_jax.scenario.parts import VARIANTS, Limits, Rules, Territory, Variant
+from neomflex_jax.scenario.parts import DEVICES_AT_ZERO, VARIANTS, Limits, Rules, Territory, Variant
 from neomflex_jax.scenario.profiles_table import split_profiles
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
@@ -181,6 +181,8 @@ class Scenario:
         for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", ""), ("enforce_q_lims", False)):
             if getattr(self, name) == absent:
                 values.pop(name)
+        if self.rules.first_observation == DEVICES_AT_ZERO:
+            values["rules"].pop("first_observation")
         for name in LATER:
             if not getattr(self.series, name):
                 values.get("series", {}).pop(name, None)

@@ -29,6 +29,8 @@ from neomflex_jax.agents.gradient import GradientLearner, GradientState
 from neomflex_jax.agents.gradient.learner import Acting
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.environment.day_start import start_day
+from neomflex_jax.environment.days import draw_day
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.devices import EVERYWHERE, key_of_device
@@ -88,12 +90,13 @@ class GradientTraining:
         """Play random actions and fix the observation normalisation from what is seen."""
         config, mask = self.learner.config, self.learner.actors.action_mask
         key, reset_key, act_key = jax.random.split(state.key, 3)
-        environments, _ = self._reset(env, reset_key)
+        own = self._packed(env)
+        environments, _ = self._reset(own, reset_key)
 
         def body(carry: State, key: Array) -> tuple[State, Array]:
             key = key_of_device(key, self.learner.mesh_axis)
             action = jax.random.uniform(key, (self.n_copies, *mask.shape), minval=-1.0, maxval=1.0) * mask
-            carry, timestep = jax.vmap(AutoReset(self._packed(env)).step)(carry, action)
+            carry, timestep = jax.vmap(AutoReset(own).step)(carry, action)
             return carry, timestep.observation
 
         keys = jax.random.split(act_key, config.warmup_steps)
@@ -127,11 +130,16 @@ class GradientTraining:
         return self.learner.with_networks(learner, networks, key)
 
     def _reset(self, env: Environment, key: Array) -> tuple[State, Array]:
-        """Start all copies on random days with random energies."""
+        """Start all copies on random days with random energies, whatever the rules of `env` are."""
+
+        def start(key: Array) -> tuple[State, Array]:
+            draw = draw_day(env, key)
+            state, timestep = start_day(env, env.day_start_flow, draw, draw.day_row, draw.stores)
+            return state, timestep.observation
+
         keys = jax.random.split(key_of_device(key, self.learner.mesh_axis), self.n_copies)
-        ruled = _ruled(self._packed(env), day_order="random", energies="random")
-        environments, timestep = jax.vmap(ruled.reset)(keys)
-        return environments, timestep.observation
+        environments, observation = jax.vmap(start)(keys)
+        return environments, observation
 
     def _packed(self, env: Environment) -> Environment:
         return packed_for(self.learner.actors, env)
@@ -139,7 +147,8 @@ class GradientTraining:
     def _play(self, env: Environment, act: Acting, key: Array) -> tuple[Array, Array, Metrics]:
         """Play the horizon; returns the mean cost of a day, the mean of what was asked in vain, and metrics."""
         clipping = env.constraint_names.index("clipping")
-        copies = AutoReset(_ruled(self._packed(env), day_order="file", energies="carried"))
+        rules = {"day_order": "file", "energies": "carried", "on_violation": "continue"}
+        copies = AutoReset(self._packed(replace(env, scenario=with_overrides(env.scenario, rules))))
 
         def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry
@@ -150,14 +159,10 @@ class GradientTraining:
             clipped = timestep.info["constraint_cost"][..., clipping].sum(axis=-1).mean()
             return (state, timestep.observation), (clipped, metrics)
 
-        _, (clipped, metrics) = jax.lax.scan(step, self._reset(env, key), None, length=self.round_steps)
+        _, (clipped, metrics) = jax.lax.scan(step, self._reset(copies.env, key), None, length=self.round_steps)
         return metrics["day_cost"].mean(), clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))
 
 
 def _damped(observation: Array, share: float) -> Array:
     """Return the observation with this share of its gradient."""
     return observation if share == 1 else share * observation + (1 - share) * jax.lax.stop_gradient(observation)
-
-
-def _ruled(env: Environment, **rules: str) -> Environment:
-    return replace(env, scenario=with_overrides(env.scenario, {**rules, "on_violation": "continue"}))

@@ -17,6 +17,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.scenario import Scenario
+from neomflex_jax.scenario.load import completed
 from neomflex_jax.training.run_folder import RunFolder
 
 TUNED_STEPS = {"sac": 500_000, "gradient": 1_250_000}  # that the settings' defaults are tuned for
@@ -100,7 +101,10 @@ def read_options(folder: RunFolder) -> TrainOptions:
     config = folder.read_config()
     where = str(folder.config)
     names = {field.name for field in dataclasses.fields(TrainOptions)}
-    return build(TrainOptions, {name: value for name, value in config.items() if name in names}, where)
+    values = {name: value for name, value in config.items() if name in names}
+    if "scenario" in values:
+        values["scenario"] = completed(values["scenario"])
+    return build(TrainOptions, values, where)
 
 
 def config_of(options: TrainOptions) -> dict[str, object]:

@@ -13,6 +13,7 @@ from stores import with_soc
 
 import neomflex_jax as nf
 from neomflex_jax.environment import Environment, evaluation_environment
+from neomflex_jax.fields import with_overrides
 
 Play = Callable[[jax.Array, jax.Array], tuple[nf.State, nf.TimeStep]]
 N_STEPS = 160  # three days of 48 steps and a bit
@@ -88,20 +89,30 @@ def test_scan_under_jit_equals_a_loop(
     np.testing.assert_allclose(np.stack(looped), trained[1].reward[:60], atol=1e-4)
 
 
+@pytest.mark.parametrize("rule", ["last_step", "devices_at_zero"])
 def test_at_a_days_end_the_observation_is_the_next_days_first(
-    judging: Environment, judged: tuple[nf.State, nf.TimeStep]
+    judging: Environment, judged: tuple[nf.State, nf.TimeStep], rule: str
 ) -> None:
     before, timestep = judged
-    for end, next_row in ((47, 48), (95, 96), (143, 0)):
+    ends = np.array([47, 95, 143])
+    observations = timestep.observation[ends]
+    if rule == "devices_at_zero":  # the same days' ends under the original's rule
+        original = dataclasses.replace(judging, scenario=with_overrides(judging.scenario, {"first_observation": rule}))
+        stores = jax.tree.map(itemgetter(ends + 1), before.stores)
+        ended = dataclasses.replace(jax.tree.map(itemgetter(ends), before), stores=stores)
+        observations = jax.jit(jax.vmap(original.next_day))(ended)[1].observation
+    for end, next_row, observation in zip(ends, (48, 96, 0), observations, strict=True):
         after = jax.tree.map(itemgetter(end + 1), before)
         assert int(after.step) == 0
         assert int(after.day_row) == next_row
-        own = judging.split(timestep.observation[end])["agent_2"]
+        own = judging.split(observation)["agent_2"]
         demand = judging.profiles.demand[next_row]
-        idle = nf.power_flow(
+        seen = nf.power_flow(
             judging.feeder, -judging.feeder.load_p_mw * demand, -judging.feeder.load_q_mvar * demand, "lindistflow"
-        )
-        np.testing.assert_allclose(own[:13], idle.vm_pu[5:18] - 1, atol=1e-6)
+        ).vm_pu
+        if rule == "last_step" and next_row > 0:
+            seen = timestep.info["vm_pu"][end]
+        np.testing.assert_allclose(own[:13], seen[5:18] - 1, atol=1e-6)
         expected = [demand, judging.profiles.solar[next_row], *after.stores["batteries"].soc[1:], 0.0]
         np.testing.assert_allclose(own[13:], expected, atol=1e-6)
 
@@ -113,9 +124,9 @@ def test_the_final_observation_is_the_actions_successor(
     own = judging.split(timestep.final_observation)["agent_2"]
     np.testing.assert_allclose(own[:, :13], timestep.info["vm_pu"][:, 5:18] - 1, atol=1e-6)
     np.testing.assert_allclose(own[:, 15:17], timestep.info["battery_soc"][:, 1:], atol=1e-6)
-    within = ~np.asarray(timestep.truncated)
-    np.testing.assert_array_equal(timestep.observation[within], timestep.final_observation[within])
-    assert (np.asarray(timestep.observation != timestep.final_observation)[~within]).any()
+    begins = np.arange(N_STEPS) == 143  # the file, anew; into its other days play goes on
+    np.testing.assert_array_equal(timestep.observation[~begins], timestep.final_observation[~begins])
+    assert (np.asarray(timestep.observation != timestep.final_observation)[begins]).any()
 
 
 def test_in_file_order_the_energies_carry_over_and_the_file_starts_again_at_the_initial_ones(

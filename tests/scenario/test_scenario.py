@@ -59,7 +59,7 @@ def test_neom33_is_the_task_of_the_design(neom33: Scenario) -> None:
 def test_the_original_differs_by_its_quirks_alone(neom33: Scenario) -> None:
     original = nf.load_scenario("neom33-original")
     rules = {"load_q": "held_from_day_start", "on_violation": "end_day", "day_order": "file", "energies": "carried"}
-    assert dataclasses.asdict(original.rules) == rules
+    assert dataclasses.asdict(original.rules) == rules | {"first_observation": "devices_at_zero"}
     mended = dataclasses.replace(original, rules=neom33.rules, reward=neom33.reward)
     assert dataclasses.replace(mended, name="neom33", description=neom33.description) == neom33
 
@@ -114,6 +114,17 @@ def test_a_scenario_survives_plain_values_and_json(name: str) -> None:
     assert stored.hash() == scenario.hash()
 
 
+HASH_BEFORE_THE_RULE = "c14d9035ffb003f21d593a2438dd25f2be484eef939f152b361434fe0b86497b"  # in runs of neom33
+
+
+def test_a_stored_scenario_without_the_rule_begins_days_as_they_always_began(neom33: Scenario) -> None:
+    stored = neom33.as_dict()
+    assert stored["rules"].pop("first_observation") == "last_step"
+    earlier = scenario_from_dict(stored, "here")
+    assert earlier.rules.first_observation == "devices_at_zero"
+    assert earlier.as_dict() == stored and earlier.hash() == HASH_BEFORE_THE_RULE != neom33.hash()
+
+
 CHANGES = {
     "name": "other",
     "description": "other",
@@ -134,6 +145,7 @@ CHANGES = {
     "on_violation": "end_day",
     "day_order": "file",
     "energies": "carried",
+    "first_observation": "devices_at_zero",
 }
 
 
@@ -159,6 +171,7 @@ def test_the_hash_of_equal_scenarios_is_equal(neom33: Scenario) -> None:
         ({"on_violation": "stop"}, ["on_violation = 'stop'", "'continue', 'end_day'"]),
         ({"day_order": "backwards"}, ["day_order = 'backwards'", "'random', 'file'"]),
         ({"energies": "full"}, ["energies = 'full'", "'random', 'carried'"]),
+        ({"first_observation": "none"}, ["first_observation = 'none'", "'last_step', 'devices_at_zero'"]),
         ({"step_hours": 0.0}, ["step_hours = 0.0"]),
         ({"steps_per_day": 1}, ["steps_per_day = 1"]),
         ({"band_min_pu": 0.8}, ["limits must rise", "0.8"]),

@@ -8,6 +8,8 @@ from command_line import neomflex
 
 from neomflex_jax import load_policies, make
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.training.options import read_options
+from neomflex_jax.training.run_folder import RunFolder
 from validation.recompute.record import checked_record
 
 EARLIER = Path(__file__).parents[1] / "golden" / "earlier_version"
@@ -15,7 +17,9 @@ TRAJECTORY = EARLIER / "evaluation" / "trajectory_controlled.npz"
 
 
 def test_policies_act_as_they_did():
-    recorded = Trajectory.load(TRAJECTORY)
+    recorded, options = Trajectory.load(TRAJECTORY), read_options(RunFolder(EARLIER / "run"))
+    assert options.scenario.hash() == RunFolder(EARLIER / "run").read_config()["scenario_sha256"]
+    assert {each.rules.first_observation for each in (recorded.scenario, options.scenario)} == {"devices_at_zero"}
     env = make(recorded.scenario)
     policies = load_policies(EARLIER / "run")
     for observation, action in zip(recorded.observation, recorded.action, strict=True):

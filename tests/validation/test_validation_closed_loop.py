@@ -92,6 +92,8 @@ def test_ac_and_pandapower_play_the_same_days(exact: tuple[Trajectory, Policies]
     np.testing.assert_allclose(loop.played.reward, run.reward, rtol=1e-3, atol=1e-3)
     np.testing.assert_allclose(loop.played.observation, run.observation, rtol=0, atol=1e-4)
     assert loop.as_dict()["days"][1]["cost"] == loop.days[1].cost
+    second = run.rows(run.day == 1)  # by itself: what the day before left is seen as recorded
+    np.testing.assert_allclose(closed_loop(second, policy).played.observation, second.observation, rtol=0, atol=1e-4)
 
 
 def test_the_loops_own_alarms_fail_the_run(exact: tuple[Trajectory, Policies]) -> None:

@@ -11,8 +11,10 @@ from test_validation_replay import RandomPolicy
 import neomflex_jax as nf
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
+from neomflex_jax.fields import with_overrides
 from validation.recompute.observations import check_observations, frame_of, observation_sizes
 
+ORIGINAL = {"first_observation": "devices_at_zero"}
 LOADS = [{"bus": 24, "curtail_share": 0.5, "shift_mw": 0.1, "buffer_mwh": 0.3}]
 
 
@@ -32,7 +34,7 @@ def run() -> Trajectory:
     [
         {},
         {"scope": "local", "history": 3, "forecast_steps": 3, "flexible_loads": LOADS},
-        {"scope": "neighbours", "history": 2, "forecast": "persistence", "forecast_steps": 49},
+        {"scope": "neighbours", "history": 2, "forecast": "persistence", "forecast_steps": 49} | ORIGINAL,
         {"scope": "global", "forecast_steps": 2, "tariff_column": "Price", "flexible_loads": LOADS},
     ],
 )
@@ -48,7 +50,8 @@ def test_every_judged_entry_equals_the_environments(options: dict[str, Any], tmp
     assert run.observation.shape[2] == max(observation_sizes(run.scenario, feeder))
     assert found.max_abs < 1e-6
     assert found.n_observed == run.observation.size
-    firsts = 2 * sum(
+    days_begun = 2 if run.scenario.rules.first_observation == "devices_at_zero" else 1
+    firsts = days_begun * sum(
         len([one for one in frame_of(run.scenario, feeder, agent) if one.kind == "vm"]) for agent in range(3)
     )
     history = run.scenario.observation.history
@@ -62,6 +65,10 @@ def test_every_judged_entry_equals_the_environments(options: dict[str, Any], tmp
 def test_what_cannot_be_judged_is_said(run: Trajectory) -> None:
     feeder = nf.load_feeder("case33bw")
     assert check_observations(run, feeder).not_judged == (
+        "voltages where play begins: the idle feeder's are not recorded",
+    )
+    original = dataclasses.replace(run, scenario=with_overrides(run.scenario, ORIGINAL))
+    assert check_observations(original, feeder).not_judged == (
         "voltages before a day's first step: the idle feeder's are not recorded",
     )
     noisy = check_observations(
@@ -89,6 +96,7 @@ def test_a_failed_power_flow_is_seen_as_collapsed(run: Trajectory) -> None:
     ("step", "agent", "entry", "value", "said"),
     [
         (7, 2, 3, 0.02, "vm of bus 28"),
+        (48, 0, 2, 0.02, "vm of bus 2"),
         (7, 1, 14, 0.5, "solar 0"),
         (0, 1, 16, 0.9, "soc 2"),
         (60, 0, 13, np.nan, "solar 0"),

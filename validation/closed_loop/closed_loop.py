@@ -2,10 +2,10 @@
 
 Each step: observation -> policy -> what the project's device models deliver -> AC power flow -> next observation. What
 no action can change (Demand, Solar, forecasts, prices, the clock) is observed as recorded; voltages, states of charge
-and debts are the closed loop's own, and so is the idle feeder's voltage before a day's first step. Energies are
-carried over as the scenario's rules say. A request for one of a range of positions that lies within `apart_action` of
-the record's is taken for the record's: near the middle between two positions the last digit of a voltage would decide.
-Steps in which that leads to another position than the request would have are counted.
+and debts are the closed loop's own, and so is the idle feeder's voltage where play begins. Energies, and the grid that
+is seen after midnight, are carried over as the scenario's rules say. A request for one of a range of positions that
+lies within `apart_action` of the record's is taken for the record's: near the middle between two positions the last
+digit of a voltage would decide. Steps in which that leads to another position than the request would have are counted.
 `gap.py` holds the outcome against the record.
 """
 
@@ -42,7 +42,7 @@ from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
 from validation.recompute.device_solar import recorded_solar
 from validation.recompute.element_loads import nodes_with_own_series
 from validation.recompute.loading import COLLAPSED_PERCENT
-from validation.recompute.observations import seen_share
+from validation.recompute.observations import carries_grid, seen_share, steps_since_start
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.session_rows import session_names
 from validation.recompute.set_points import SetPoints, idle, set_points_of
@@ -153,12 +153,15 @@ class _Loop:
         n_days, steps = self.record.n_days, self.scenario.steps_per_day
         kept: list[Named] = []
         carried, measured_vm_pu, spots = self._at_rest(0), self._nothing_measured, []
+        begins = steps_since_start(self.trajectory) == 0
         for day in range(n_days):
             first = day * steps
             if day and self.scenario.rules.energies != "carried":
                 carried, measured_vm_pu = self._at_rest(first), self._nothing_measured
-            answer = self._idle(first)
-            self.observing.start_day()
+            if begins[first]:
+                goes_on = carries_grid(self.scenario) and self.trajectory.dataset_index[first] > 0  # from no record
+                answer = self._unknown(self._idle(first)) if goes_on else self._idle(first)
+                self.observing.start(goes_on=goes_on)
             for row in range(first, first + steps):
                 self.observing.see(row, self._seen_voltages(answer), self._seen_loadings(answer), carried)
                 step, points, carried = self._step(row, carried, measured_vm_pu)
@@ -215,7 +218,7 @@ class _Loop:
         return {name: values.astype(np.float32) for name, values in carried.items()}
 
     def _idle(self, row: int) -> Named:
-        """Solve the row's loads with all devices at zero: what a day begins with."""
+        """Solve the row's loads with all devices at zero: what is seen where play begins."""
         demand = np.asarray(self.trajectory.demand[row : row + 1], np.float64)
         points = idle(self.scenario, demand, demand)
         if self.own_series.any():
@@ -223,6 +226,10 @@ class _Loop:
             points = dataclasses.replace(points, load_p_extra_mw=extra[0][None], load_q_extra_mvar=extra[1][None])
         solved = self.solver.solve(points)
         return {name: values[0] for name, values in solved.items()}
+
+    def _unknown(self, answer: Named) -> Named:
+        """Return an answer with nothing in it that can be seen."""
+        return answer | {name: np.full_like(answer[name], np.nan) for name in ("vm_pu", "branch_i_ka")}
 
     def _seen_voltages(self, step: Named) -> np.ndarray:
         """Voltages to observe, (n_node,): a failed power flow's are a collapsed grid's."""

@@ -1,12 +1,13 @@
 """What a policy observes in closed loop: the record's observations, with the loop's own voltages and stores in them.
 
-Voltages, stores and users' own observations are looked up in what the day has shown so far; before its first step there
+Voltages, stores and users' own observations are looked up in what has been shown since play began; before that there
 is none, and the first is seen in its place. All else (Demand, Solar, forecasts, prices, the clock) no action can
 change: it stays as recorded.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ class _Places:
 
 
 class Observing:
-    """Observations of one closed loop; `start_day` forgets what was seen."""
+    """Observations of one closed loop; `start` forgets what was seen."""
 
     def __init__(self, record: Record) -> None:
         scenario = record.trajectory.scenario
@@ -44,11 +45,13 @@ class Observing:
         self._users = [(name, USERS) for name in scenario.observations]
         quantities = [VOLTAGE, LOADINGS, *self._stores, *self._users]
         self._places = {quantity: _places(frames, quantity, self._history) for quantity in quantities}
-        self._seen: dict[Quantity, list[np.ndarray]] = {}
+        self._seen: dict[Quantity, deque[np.ndarray]] = {}
+        self._goes_on = False
 
-    def start_day(self) -> None:
-        """Forget the day before."""
-        self._seen = {quantity: [] for quantity in self._places}
+    def start(self, *, goes_on: bool) -> None:
+        """Forget what was seen; where play `goes_on` from before the record, that stays as the record has it."""
+        self._seen = {quantity: deque(maxlen=self._history) for quantity in self._places}
+        self._goes_on = goes_on
 
     def see(self, row: int, vm_pu: np.ndarray, loadings: np.ndarray, carried: dict[str, np.ndarray]) -> None:
         """Take in what is known before a step of the record.
@@ -79,9 +82,12 @@ class Observing:
         observation = np.array(self._recorded[row].padded, np.float32)
         for quantity, places in self._places.items():
             if len(places.slot):
-                newest_first = np.array(self._seen[quantity][: -self._history - 1 : -1])
+                newest_first = np.array(self._seen[quantity])[::-1]
                 age = np.minimum(places.age, len(newest_first) - 1)
-                observation[places.agent, places.slot] = newest_first[age, places.number]
+                seen = newest_first[age, places.number]
+                recorded = observation[places.agent, places.slot]
+                unknown = np.isnan(seen) | (self._goes_on & (places.age > age))
+                observation[places.agent, places.slot] = np.where(unknown, recorded, seen)
         return observation
 
 

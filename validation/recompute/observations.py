@@ -4,11 +4,12 @@ Before step k of a day an agent sees, of itself or of whom its scope names, itse
 ``[vm_pu - 1 of step k - 1, loadings of it if `loading_observed`, Demand and Solar of step k, Demand forecasts, Solar
 forecasts, prices and outdoor temperatures / 50 from step k on, what its devices store, k / (steps_per_day - 1), users'
 own]``, then the same of earlier steps, of the day's first where there is none. Padding is 0. A failed power flow's
-voltages are seen as 0.5 pu, its loadings as twice the rating.
+voltages are seen as 0.5 pu, its loadings as twice the rating. Under ``first_observation = "last_step"`` steps go on
+over midnight where the file's next day follows with its energies carried over: there "earlier" knows no days.
 
-Not judged, because a record does not hold what they rest on: voltages and loadings seen before a day's first step (the
-idle feeder's by the method that played), noise of sensors and forecasts, what missing agents hide, and profile rows
-outside the record or, under disturbances, undisturbed.
+Not judged, because a record does not hold what they rest on: voltages and loadings seen where play begins (the idle
+feeder's by the method that played, or a step's outside the record), noise of sensors and forecasts, what missing agents
+hide, and profile rows outside the record or, under disturbances, undisturbed.
 """
 
 from __future__ import annotations
@@ -97,11 +98,11 @@ def observation_sizes(scenario: Scenario, feeder: Feeder) -> tuple[int, ...]:
 
 def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationCheck:
     """Compare every agent's recorded observations with those that the record implies."""
-    scenario, steps = trajectory.scenario, trajectory.scenario.steps_per_day
+    scenario = trajectory.scenario
     if unknown := (*without_twin(scenario), *observations_without_twin(scenario)):
         said = f"all observations: there is no twin of {', '.join(unknown)}, which says what is seen of them"
         return ObservationCheck(math.nan, None, None, None, 0, trajectory.observations.values.size, (said,))
-    rows = np.arange(trajectory.n_steps)
+    rows, n_earlier = np.arange(trajectory.n_steps), steps_since_start(trajectory)
     worst = ObservationCheck(math.nan, None, None, None, 0, 0, _not_judged(scenario))
     judged = observed_values = 0
     hidden = scenario.observation.missing_probability > 0
@@ -113,7 +114,7 @@ def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationChe
         values = np.stack([_seen(trajectory, entry, before, users) for entry in frame], axis=1)
         for age in range(scenario.observation.history):
             at = age * len(frame)
-            expected = values[rows - np.minimum(age, rows % steps)]
+            expected = values[rows - np.minimum(age, n_earlier)]
             expected = np.full_like(expected, np.nan) if hidden else expected
             observed = np.asarray(recorded[:, at : at + len(frame)], float)
             judged += int(np.isfinite(expected).sum())
@@ -141,6 +142,20 @@ def _seen_agents(scenario: Scenario, feeder: Feeder, agent: int) -> list[int]:
     return [agent, *others] if scope in ("neighbours", "global") else [agent]
 
 
+def carries_grid(scenario: Scenario) -> bool:
+    """Return True if a day that follows in the file begins with the grid that the last step left."""
+    rules = scenario.rules
+    return (rules.first_observation, rules.day_order, rules.energies) == ("last_step", "file", "carried")
+
+
+def steps_since_start(trajectory: Trajectory) -> np.ndarray:
+    """Steps of the record since play began, (n,): the day's, or all since the file's first day if grids are carried."""
+    rows, begins = np.asarray(trajectory.dataset_index), trajectory.step == 0
+    if carries_grid(trajectory.scenario):
+        begins &= (rows == 0) | (np.diff(rows, prepend=-2) != 1)
+    return np.arange(len(rows)) - np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))
+
+
 def before_steps(trajectory: Trajectory, feeder: Feeder) -> Steps:
     """What is known before every step: voltages and stores that the step before left, and the step's own profiles."""
     begins = (trajectory.step == 0)[:, None]
@@ -149,7 +164,7 @@ def before_steps(trajectory: Trajectory, feeder: Feeder) -> Steps:
     for _, store, _ in stores_of(trajectory.scenario):
         first, after = (np.asarray(getattr(trajectory, name), float) for name in (store.before, store.after))
         known[store.after] = np.where(begins, first, np.roll(after, 1, axis=0))
-    seen_vm_pu = np.where(begins, np.nan, np.roll(vm_pu, 1, axis=0))
+    seen_vm_pu = np.where((steps_since_start(trajectory) == 0)[:, None], np.nan, np.roll(vm_pu, 1, axis=0))
     return Steps(trajectory.scenario, feeder, trajectory.step, seen_vm_pu, known)
 
 
@@ -172,10 +187,10 @@ def _seen(trajectory: Trajectory, entry: Entry, before: Steps, users: Mapping[st
 
 
 def _seen_loading(trajectory: Trajectory) -> np.ndarray:
-    """Loadings seen before every step, (n, n_limited), as shares of the ratings; NaN before a day's first."""
+    """Loadings seen before every step, (n, n_limited), as shares of the ratings; NaN where play begins."""
     recorded = np.asarray(trajectory.branch_loading_percent, float)
     after = seen_share(np.where(trajectory.converged[:, None], recorded, COLLAPSED_PERCENT))
-    return np.where((trajectory.step == 0)[:, None], np.nan, np.roll(after, 1, axis=0))
+    return np.where((steps_since_start(trajectory) == 0)[:, None], np.nan, np.roll(after, 1, axis=0))
 
 
 def seen_share(loading_percent: np.ndarray) -> np.ndarray:
@@ -239,6 +254,8 @@ def _not_judged(scenario: Scenario) -> tuple[str, ...]:
     if seen.missing_probability > 0:
         return ("all observations: which agents are missing is not recorded",)
     found = ["voltages before a day's first step: the idle feeder's are not recorded"]
+    if scenario.rules.first_observation == "last_step":
+        found = ["voltages where play begins: the idle feeder's are not recorded"]
     if seen.sensor_noise_pu > 0:
         found = ["voltages: the sensors' noise is not recorded"]
     if seen.forecast_steps and seen.forecast == "noisy":

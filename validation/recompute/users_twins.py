@@ -30,7 +30,7 @@ class Steps:
     scenario: Scenario
     feeder: Feeder
     step: Integer[np.ndarray, " n_steps"]  # of the day
-    vm_pu: Float[np.ndarray, "n_steps n_node"]  # 0.5 where the power flow failed, NaN before a day's first step
+    vm_pu: Float[np.ndarray, "n_steps n_node"]  # 0.5 where the power flow failed, NaN before the step where play begins
     recorded: Mapping[str, Num[np.ndarray, "n_steps ..."]]  # demand, solar, price; of devices (n_steps, n_device)
     loss_mw: Float[np.ndarray, " n_steps"] | None = None  # 0 where the power flow failed; None before a step
     slack_p_mw: Float[np.ndarray, " n_steps"] | None = None  # import, likewise
