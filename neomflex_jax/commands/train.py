@@ -13,6 +13,7 @@ import tyro
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.console import console, short
+from neomflex_jax.commands.constraints import Constraints, limits_of
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
@@ -62,6 +63,7 @@ class TrainCommand:
     """Output folder of another training whose policies this one starts from."""
     target_day_cost: MayOmit[float] = None
     """Stop when the mean day cost in training is at most this."""
+    constraints: Constraints = ()
     devices: MayOmit[int] = None
     """Share the copies (with --seeds: the seeds) among this many devices of each process. On a CPU any number.
     If not given: 1, but for --seeds as many as there are and the seeds divide by."""
@@ -201,6 +203,7 @@ class TrainCommand:
             sac=self.sac,
             gradient=self.gradient,
             algorithm=self.algorithm,
+            constraints=limits_of(self.constraints),
             **{name: value for name, value in given.items() if value is not None},
         )
 
@@ -216,6 +219,7 @@ class TrainCommand:
             "--finish-on": self.finish_on is not None,
             "--finish-fraction": self.finish_fraction is not None,
             "--initial-policies": self.initial_policies is not None,
+            "--constraint": bool(self.constraints),
             "--target-day-cost": self.target_day_cost is not None,
             "--sac.*": self.sac != SacConfig(),
             "--gradient.*": self.gradient != GradientConfig(),

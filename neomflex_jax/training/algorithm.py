@@ -13,6 +13,7 @@ from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import Sac
 from neomflex_jax.environment import Environment
+from neomflex_jax.training.constraints import constraints_of
 from neomflex_jax.training.devices import AXIS, share_of_one_device
 from neomflex_jax.training.gradient_loop import GradientTraining
 from neomflex_jax.training.options import TrainOptions
@@ -70,17 +71,17 @@ class Algorithm(Protocol):
 
 def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -> Algorithm:
     """Bind the options' algorithm to the environment's sizes; `n_devices` share its copies, one has what is bound."""
-    axis = AXIS if n_devices > 1 else None
+    axis, constraints = AXIS if n_devices > 1 else None, constraints_of(env, options.constraints)
     observation_sizes, action_sizes = (
         tuple(int(size) for size in mask.sum(axis=1)) for mask in (env.observation_mask, env.action_mask)
     )
     if options.algorithm == "gradient":
         gradient = share_of_one_device(options.gradient, ("n_copies",), n_devices)
         learner = GradientLearner(gradient, observation_sizes, action_sizes, axis)
-        return GradientTraining(learner, env.scenario.steps_per_day)
+        return GradientTraining(learner, env.scenario.steps_per_day, constraints)
     config = options.sac
     if config.critics == "auto":
         config = replace(config, critics="shared" if env.scenario.reward.sharing == "team" else "joint")
     sac = share_of_one_device(config, ("n_copies", "batch_size", "buffer_size"), n_devices)
     lasting = tuple(tuple(bool(entry) for entry in row) for row in env.action_layout.lasting)
-    return SacTraining(Sac(sac, observation_sizes, action_sizes, lasting, axis))
+    return SacTraining(Sac(sac, observation_sizes, action_sizes, lasting, axis, constraints.names), constraints)

@@ -84,13 +84,7 @@ def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days
     """
     env, part = compared_on(env)
     days = spread_days(env.profiles.n_days, n_days)
-    rows = days[:, None] * env.scenario.steps_per_day + np.arange(env.scenario.steps_per_day)
-    judged = replace(
-        env,
-        profiles=env.profiles.rows(rows.ravel()),
-        day_start_flow=jax.tree.map(lambda leaf: np.asarray(leaf)[days], env.day_start_flow),
-        scenario=evaluation_scenario(env.scenario),
-    )
+    judged = replace(of_days(env, days), scenario=evaluation_scenario(env.scenario))
     policies = [NetworkPolicy(tuple(each)) for each in networks]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *policies)
     costs = np.asarray(_costs(judged, stacked)) / len(days)
@@ -108,6 +102,13 @@ def compared_on(env: Environment) -> tuple[Environment, str]:
         return env, "training"
     flow = day_start_flow(env.feeder, profiles, env.power_flow)
     return replace(env, profiles=profiles, day_start_flow=flow), "validation"
+
+
+def of_days(env: Environment, days: np.ndarray) -> Environment:
+    """Return the environment of these of its days alone."""
+    rows = days[:, None] * env.scenario.steps_per_day + np.arange(env.scenario.steps_per_day)
+    start_flow = jax.tree.map(lambda leaf: np.asarray(leaf)[days], env.day_start_flow)
+    return replace(env, profiles=env.profiles.rows(rows.ravel()), day_start_flow=start_flow)
 
 
 def spread_days(n_days: int, wanted: int) -> np.ndarray:

@@ -33,6 +33,7 @@ from neomflex_jax.environment.day_start import start_day
 from neomflex_jax.environment.days import draw_day
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
+from neomflex_jax.training.constraints import UNCONSTRAINED, Constraints, Multipliers
 from neomflex_jax.training.devices import EVERYWHERE, key_of_device
 from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
@@ -59,6 +60,7 @@ class GradientTraining:
 
     learner: GradientLearner
     steps_per_day: int
+    constraints: Constraints = UNCONSTRAINED
 
     __repr__ = one_line
 
@@ -84,7 +86,8 @@ class GradientTraining:
     def start(self, env: Environment, key: Key[Array, ""]) -> GradientTrainState:
         """Return fresh networks."""
         key, learner_key = jax.random.split(key)
-        return GradientTrainState(self.learner.init(learner_key), key, jnp.zeros((), jnp.int32))
+        learner = replace(self.learner.init(learner_key), multipliers=self.constraints.start())
+        return GradientTrainState(learner, key, jnp.zeros((), jnp.int32))
 
     def warm_up(self, env: Environment, state: GradientTrainState) -> GradientTrainState:
         """Play random actions and fix the observation normalisation from what is seen."""
@@ -113,10 +116,13 @@ class GradientTraining:
             key, reset_key = jax.random.split(state.key)
 
             def cost(act: Acting) -> tuple[Array, Metrics]:
-                day_cost, clipped, metrics = self._play(env, act, reset_key)
+                day_cost, clipped, metrics = self._play(env, act, reset_key, state.learner.multipliers)
                 return day_cost + self.learner.config.clipping_weight * (1.0 - share) * clipped, metrics
 
             learner, metrics = self.learner.update(state.learner, cost, share)
+            made, scale, axis = self.n_copies * self.round_steps, metrics["day_cost"], self.learner.mesh_axis
+            multipliers, metrics = self.constraints.ascended(learner.multipliers, metrics, made, scale, axis)
+            learner = replace(learner, multipliers=multipliers)
             return replace(state, learner=learner, key=key, steps=state.steps + self.round_steps), metrics
 
         return make_rounds(update, state, n_rounds, self.chunk_rounds, self.learner.mesh_axis)
@@ -144,8 +150,14 @@ class GradientTraining:
     def _packed(self, env: Environment) -> Environment:
         return packed_for(self.learner.actors, env)
 
-    def _play(self, env: Environment, act: Acting, key: Array) -> tuple[Array, Array, Metrics]:
-        """Play the horizon; returns the mean cost of a day, the mean of what was asked in vain, and metrics."""
+    def _play(
+        self, env: Environment, act: Acting, key: Array, multipliers: Multipliers | None = None
+    ) -> tuple[Array, Array, Metrics]:
+        """Play the horizon.
+
+        Returns the mean cost of a day with what broken constraints cost, the mean of what was asked in vain, and
+        metrics.
+        """
         clipping = env.constraint_names.index("clipping")
         rules = {"day_order": "file", "energies": "carried", "on_violation": "continue"}
         copies = AutoReset(self._packed(replace(env, scenario=with_overrides(env.scenario, rules))))
@@ -157,10 +169,12 @@ class GradientTraining:
             state, timestep = jax.vmap(copies.step)(state, action)
             metrics = step_metrics(env, timestep) | {"at_bounds": share_at_bounds(self.learner.actors.actions, action)}
             clipped = timestep.info["constraint_cost"][..., clipping].sum(axis=-1).mean()
+            metrics |= self.constraints.metrics(env, timestep)
             return (state, timestep.observation), (clipped, metrics)
 
         _, (clipped, metrics) = jax.lax.scan(step, self._reset(copies.env, key), None, length=self.round_steps)
-        return metrics["day_cost"].mean(), clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))
+        cost = self.constraints.priced(metrics["day_cost"].mean(), metrics, multipliers or {}, self.steps_per_day)
+        return cost, clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))
 
 
 def _damped(observation: Array, share: float) -> Array:

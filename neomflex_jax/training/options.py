@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import jax
@@ -12,7 +13,7 @@ from neomflex_jax._version import __version__
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.errors import InputError
-from neomflex_jax.fields import build, check_choice
+from neomflex_jax.fields import FrozenDict, build, check_choice
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
@@ -45,6 +46,8 @@ class TrainOptions:
         Devices of each process that share the copies, or the seeds where there are several.
     target_day_cost
         Stop when a chunk's mean day cost, in training, is at most this; None: don't.
+    constraints
+        By name of a constraint (`environment/step/constraint_costs.py`), the share of steps that may break it, 0..1.
     compared_days
         Days on which the policies are compared with no control and a droop at the end; 0: they are not.
     """
@@ -60,6 +63,7 @@ class TrainOptions:
     target_day_cost: float | None = None
     devices: int = 1
     compared_days: int = 8
+    constraints: Mapping[str, float] = FrozenDict()
     sac: SacConfig = field(default_factory=SacConfig)
     gradient: GradientConfig = field(default_factory=GradientConfig)
     algorithm: str = "sac"
@@ -78,6 +82,12 @@ class TrainOptions:
             raise InputError(f"max_seconds = {self.max_seconds} must be above 0")
         if not 0 <= self.seed < 2**31 - self.n_seeds:
             raise InputError(f"seed = {self.seed} must lie in 0..2147483647")
+        for name, limit in self.constraints.items():
+            if not 0 <= limit < 1:
+                raise InputError(
+                    f"constraint {name} = {limit}: give the share of steps that may break it, at least 0 and below 1"
+                )
+        object.__setattr__(self, "constraints", FrozenDict(self.constraints))  # hashable, whatever mapping was given
         if self.finish_on is not None:
             check_choice("finish_on", self.finish_on, METHODS)
         if not 0 < self.finish_fraction <= 1:

@@ -10,10 +10,11 @@ import jax
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.policy_files import save_policies
 from neomflex_jax.environment import Environment
-from neomflex_jax.loose_types import Keywords
+from neomflex_jax.loose_types import JsonObject, Keywords
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import Checkpoints, Standing
 from neomflex_jax.training.comparison import compare
+from neomflex_jax.training.constraints import constraints_at_the_end
 from neomflex_jax.training.group import Group
 from neomflex_jax.training.options import TUNED_STEPS, config_of
 from neomflex_jax.training.processes import agreed, check_same, is_first
@@ -41,6 +42,7 @@ class RunOutput:
         self._checkpoints, self._checkpoint_seconds = checkpoints, checkpoint_seconds
         self._saved_at = 0.0  # on the group's clock
         self._meter = CoreMeter()
+        self._last: Values = {}  # metrics of the last chunk
 
     def begin(self, state: TrainState) -> None:
         """Save the state that training goes on from, unless it is; what was the result is none any more."""
@@ -57,6 +59,7 @@ class RunOutput:
         DivergedError
             If a figure is not finite.
         """
+        self._last = values
         seeds = self._group.seeds
         rows = rows_of(self._group.env.agents, progress, values, seeds if len(seeds) > 1 else None)
         if is_first():
@@ -83,6 +86,8 @@ class RunOutput:
         how: Keywords = {"steps": group.program.steps(state), "seconds": seconds, "stopped": stopped}
         how |= {"power_flow": group.env.scenario.power_flow}
         result = result_of(group.env.agents, group.seeds, teams, **how)
+        if len(teams) == 1:
+            result |= self._constraints(0)
         check_same(result["policies_sha256"], "the policies")
         if not is_first():
             return
@@ -105,7 +110,7 @@ class RunOutput:
     def _write_folders_of_seeds(self, teams: Sequence[Team], how: Keywords) -> None:
         """Write a folder for every seed as if it had been trained alone, but for the checkpoints."""
         group = self._group
-        for seed, team in zip(group.seeds, teams, strict=True):
+        for index, (seed, team) in enumerate(zip(group.seeds, teams, strict=True)):
             folder = self._folder.of_seed(seed)
             folder.root.mkdir(exist_ok=True)
             folder.result.unlink(missing_ok=True)  # never beside other policies than its own
@@ -113,7 +118,13 @@ class RunOutput:
             folder.write_config({**config_of(alone), PART_OF: f"the run of several seeds in {self._folder.root}"})
             copy_rows_of_seed(self._folder.metrics, seed, folder.metrics)
             write_policies(folder, group.env, team)
-            write_result(folder.result, result_of(group.env.agents, (seed,), (team,), **how))
+            result = result_of(group.env.agents, (seed,), (team,), **how)
+            write_result(folder.result, result | self._constraints(index))
+
+    def _constraints(self, index: int) -> JsonObject:
+        """Return what result.json says of the constraints of one of the seeds."""
+        kept = constraints_at_the_end(self._last, self._group.options.constraints, index)
+        return {"constraints": kept} if kept else {}
 
     def _write_comparison(self, teams: Sequence[Team], steps: int, stopped: str) -> None:
         """Add to the run's result, and to that of each of several seeds, how the policies do beside simple rules.

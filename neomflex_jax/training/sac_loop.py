@@ -14,8 +14,10 @@ from jaxtyping import Float, Int, Key, PyTree
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
 from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
+from neomflex_jax.agents.sac.reward import UNITS
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.one_line import one_line
+from neomflex_jax.training.constraints import UNCONSTRAINED, Constraints
 from neomflex_jax.training.devices import EVERYWHERE, SPREAD, key_of_device
 from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
@@ -44,6 +46,7 @@ class SacTraining:
     """SAC as an `Algorithm`; `n_copies` and buffer are those of one device."""
 
     sac: Sac
+    constraints: Constraints = UNCONSTRAINED
 
     __repr__ = one_line
 
@@ -88,6 +91,7 @@ class SacTraining:
             reward=jnp.zeros(self.sac.n_agents),
             truncated=jnp.zeros(()),
             next_observation=observation,
+            broken={name: jnp.zeros(()) for name in self.constraints.names},
         )
         return SacState(
             learner=self.sac.init(learner_key),
@@ -125,7 +129,10 @@ class SacTraining:
         def step_and_learn(state: SacState) -> tuple[SacState, Metrics]:
             state, metrics = self._step(env, state, act)
             state, learning = self._learn(state, share)
-            return state, metrics | learning
+            learner, axis = state.learner, self.sac.mesh_axis
+            made = learner.multipliers, metrics, self.n_copies, UNITS, axis
+            multipliers, metrics = self.constraints.ascended(*made)
+            return replace(state, learner=replace(learner, multipliers=multipliers)), metrics | learning
 
         return make_rounds(step_and_learn, state, n_rounds, self.chunk_rounds, self.sac.mesh_axis)
 
@@ -155,6 +162,7 @@ class SacTraining:
             reward=timestep.reward,
             truncated=ended.astype(timestep.reward.dtype),
             next_observation=timestep.final_observation,
+            broken=self.constraints.broken(env, timestep),
         )
         advanced = replace(
             state,
@@ -164,7 +172,8 @@ class SacTraining:
             key=key,
             steps=state.steps + 1,
         )
-        return advanced, step_metrics(env, timestep) | {"at_bounds": share_at_bounds(self.sac.actors.actions, action)}
+        bounds = {"at_bounds": share_at_bounds(self.sac.actors.actions, action)}
+        return advanced, step_metrics(env, timestep) | bounds | self.constraints.metrics(env, timestep)
 
     def _learn(self, state: SacState, share: Float[Array, ""]) -> tuple[SacState, Metrics]:
         config, axis = self.sac.config, self.sac.mesh_axis

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -19,7 +20,9 @@ from neomflex_jax.scenario.users_parts import NOUNS
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import Checkpoints
 from neomflex_jax.training.clock import Clock
+from neomflex_jax.training.constraints import constraints_of
 from neomflex_jax.training.devices import cores_for_seeds
+from neomflex_jax.training.feasibility import doubt
 from neomflex_jax.training.group import Group
 from neomflex_jax.training.loop import OnProgress, learn
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
@@ -84,6 +87,7 @@ def train(
     with first_alone_in(folder.root, "train"):
         folder.check(overwrite=overwrite, seeds=seeds)  # by every process: one alone would leave the others waiting
         group = _group(options, make(options.scenario) if env is None else _fitting(env, options), clock)
+        _doubt_limits(group)
         state = _begin(group, folder, overwrite)
         if on_begin is not None:
             on_begin()
@@ -141,6 +145,13 @@ def resume(
             folder.write_config(config_of(group.options))
             drop_rows_after(folder.metrics, group.program.steps(state))
         return _learn(group, folder, state, checkpoint_seconds, on_progress)
+
+
+def _doubt_limits(group: Group) -> None:
+    """Warn of limits that a plan made for them alone does not keep."""
+    constraints = constraints_of(group.env, group.options.constraints)
+    if constraints.names and is_first() and (doubtful := doubt(group.env, constraints)):
+        warnings.warn(doubtful, stacklevel=3)
 
 
 def _group(options: TrainOptions, env: Environment, clock: Clock) -> Group:

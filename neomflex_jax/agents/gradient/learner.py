@@ -9,7 +9,7 @@ The idea for power grids: arXiv:2604.24549; back-propagation through a simulator
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import jax
@@ -20,6 +20,7 @@ from jax import Array
 from neomflex_jax.agents import optimiser
 from neomflex_jax.agents.actors import Actors, Statistics, statistics_of
 from neomflex_jax.agents.gradient.config import GradientConfig
+from neomflex_jax.agents.multipliers import Multiplier
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
 from neomflex_jax.agents.squash import squash
@@ -46,6 +47,7 @@ class GradientState:
     actor_optimiser: optax.OptState
     statistics: Statistics
     settings: GradientSettings  # do not change in a run
+    multipliers: dict[str, Multiplier] = field(default_factory=dict)  # by constraint
 
     __repr__ = one_line
 

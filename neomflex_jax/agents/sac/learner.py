@@ -7,7 +7,7 @@ agent's critic sees everyone's observations and actions in training; actors neve
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import jax
@@ -18,9 +18,12 @@ from jax import Array, lax
 
 from neomflex_jax.agents import optimiser
 from neomflex_jax.agents.actors import Actors, Statistics, statistics_of
+from neomflex_jax.agents.multipliers import Multiplier, unpriced
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
+from neomflex_jax.agents.sac import cost_critics
 from neomflex_jax.agents.sac.config import SacConfig, Settings, settings_of
+from neomflex_jax.agents.sac.cost_critics import CostCritic
 from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.losses import actor_loss, lesser, soft_target, temperature_loss
@@ -46,6 +49,8 @@ class LearnerState:
     statistics: Statistics
     measured_scale: Array  # (n_agents,) of rewards, from the warm-up; settings may have another
     settings: Settings  # do not change in a run
+    cost_critics: dict[str, CostCritic] = field(default_factory=dict)  # by constraint
+    multipliers: dict[str, Multiplier] = field(default_factory=dict)  # likewise
 
     __repr__ = one_line
 
@@ -59,6 +64,7 @@ class Sac:
     action_sizes: tuple[int, ...]
     lasting: tuple[tuple[bool, ...], ...] | None = None  # (n_agents, action_size) see `Critics`; None: all do
     mesh_axis: str | None = None  # devices over which a batch is spread; gradients are averaged over them
+    constraints: tuple[str, ...] = ()  # names of those that are learned
 
     __repr__ = one_line
 
@@ -88,6 +94,10 @@ class Sac:
         lasting = all_lasting(self.action_sizes) if self.lasting is None else self.lasting
         return Critics(self.config, lasting, self.actors.observations, self.actors.actions)
 
+    @cached_property
+    def _cost_critics(self) -> Critics:
+        return replace(self._critics, config=replace(self.config, critics="shared"))
+
     def init(self, key: Array, settings: Settings | None = None) -> LearnerState:
         """Start with fresh networks; None takes the configuration's settings."""
         settings = settings_of(self.config) if settings is None else settings
@@ -109,6 +119,11 @@ class Sac:
             statistics=self.actors.no_statistics(),
             measured_scale=jnp.ones(self.n_agents),
             settings=settings,
+            cost_critics={
+                name: cost_critics.start(self._cost_critics, jax.random.fold_in(key, number), self.actors.input_shape)
+                for number, name in enumerate(self.constraints)
+            },
+            multipliers={name: unpriced() for name in self.constraints},
         )
 
     def with_reward_scale(self, state: LearnerState, rewards: Array) -> LearnerState:
@@ -161,7 +176,9 @@ class Sac:
         gradients = mean_over_devices(gradients, self.mesh_axis)
         critic, critic_moments = optimiser.apply(gradients, state.critic_optimiser, state.critic, rate, max_norm)
 
-        actor_losses, log_probability, gradients = self._actor_gradients(state, critic, observation, noise)
+        costs, cost_losses = self._updated_cost_critics(state, batch, next_noise, rate)
+
+        actor_losses, log_probability, gradients = self._actor_gradients(state, critic, costs, observation, noise)
         gradients = mean_over_devices(pooled(gradients), self.mesh_axis)
         actor, actor_moments = optimiser.apply(gradients, state.actor_optimiser, state.actor, rate, max_norm)
 
@@ -185,9 +202,10 @@ class Sac:
             actor_optimiser=actor_moments,
             critic_optimiser=critic_moments,
             temperature_optimiser=temperature_moments,
+            cost_critics=costs,
         )
         entropy = -log_probability.mean(axis=-1)
-        metrics = {
+        metrics = cost_losses | {
             "critic_loss": jnp.broadcast_to(critic_losses, actor_losses.shape),
             "critic_error": jnp.broadcast_to(critic_errors, actor_losses.shape),
             "actor_loss": actor_losses,
@@ -225,8 +243,30 @@ class Sac:
             entropy_cost,
         )
 
+    def _updated_cost_critics(
+        self, state: LearnerState, batch: Batch, noise: Array, learning_rate: Array
+    ) -> tuple[dict[str, CostCritic], dict[str, Array]]:
+        """Return the critics of constraints after a gradient step, by name, and their losses."""
+        if not self.constraints:
+            return {}, {}
+        next_action, _ = self._sample(state.actor, batch.next_observation, noise)
+        critics = self._cost_critics
+        seen = critics.seen(batch.observation, batch.action), critics.seen(batch.next_observation, next_action)
+        after, losses, rates = {}, {}, (learning_rate, state.settings)
+        for name, cost in state.cost_critics.items():
+            broken = batch.broken[name], batch.later_broken[name]
+            after[name], losses[f"constraint_{name}_critic_loss"] = cost_critics.updated(
+                critics, cost, seen, broken, batch.discount, rates, self.mesh_axis
+            )
+        return after, losses
+
     def _actor_gradients(
-        self, state: LearnerState, critic: Params, observation: Array, noise: Array
+        self,
+        state: LearnerState,
+        critic: Params,
+        costs: dict[str, CostCritic],
+        observation: Array,
+        noise: Array,
     ) -> tuple[Array, Array, Params]:
         """Losses (n_agents,), log-probabilities (n_agents, batch) and gradients of the actors.
 
@@ -248,6 +288,10 @@ class Sac:
                 values = jax.vmap(self._own_values, in_axes=(0, 0, None, None))(critic, own, observation, action)
                 losses = jax.vmap(actor_loss)(temperature, log_probability.T, values)
                 total = losses.sum()
+            for name, cost in costs.items():
+                seen = self._cost_critics.seen(observation, action)
+                value = cost_critics.broken_value(self._cost_critics, cost, seen)
+                total = total - state.multipliers[name].value * value.mean()
             return total, (losses, log_probability.T)
 
         gradients, (losses, log_probability) = jax.grad(losses_of, has_aux=True)(state.actor)

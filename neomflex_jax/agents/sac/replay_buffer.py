@@ -8,7 +8,7 @@ the value of what follows always comes on top.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ class Transition:
     reward: Array  # (n_agents,)
     truncated: Array  # () 1.0 where the day ended
     next_observation: Array  # (n_rows, size) before any auto-reset
+    broken: dict[str, Array] = field(default_factory=dict)  # () each, 1.0 where the step broke a constraint, by name
 
     __repr__ = one_line
 
@@ -74,6 +75,8 @@ class Batch:
     later_reward: Array  # (n_agents,) discounted sum over the n - 1 steps after it
     discount: Array  # () of the value of `next_observation`: gamma^steps
     next_observation: Array  # (n_rows, size)
+    broken: dict[str, Array] = field(default_factory=dict)  # () each, of the step, by constraint
+    later_broken: dict[str, Array] = field(default_factory=dict)  # () each, as `later_reward`
 
 
 def sample_batch(
@@ -107,13 +110,17 @@ def sample_batch(
     first = jax.tree.map(lambda leaf: leaf[index], buffer.storage)
     reward = learned(first.reward)
     later_reward, next_observation = jnp.zeros_like(first.reward), first.next_observation
+    later_broken = jax.tree.map(jnp.zeros_like, first.broken)
     goes_on = 1.0 - first.truncated
     discount = jnp.full_like(goes_on, gamma)
     for step in range(1, n_steps):
         later = (index + step * n_copies) % capacity
         later_reward = later_reward + (gamma**step * goes_on)[..., None] * learned(buffer.storage.reward[later])
+        for name, kept in buffer.storage.broken.items():
+            later_broken[name] = later_broken[name] + gamma**step * goes_on * kept[later]
         following = buffer.storage.next_observation[later]
         next_observation = jnp.where(goes_on[..., None, None] > 0, following, next_observation)
         discount = jnp.where(goes_on > 0, discount * gamma, discount)
         goes_on = goes_on * (1.0 - buffer.storage.truncated[later])
-    return Batch(first.observation, first.action, reward, later_reward, discount, next_observation)
+    batch = Batch(first.observation, first.action, reward, later_reward, discount, next_observation)
+    return replace(batch, broken=first.broken, later_broken=later_broken)

@@ -19,6 +19,9 @@ from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
 
+# Cost of the team above which a step counts as breaking a constraint: what rounding clips breaks none.
+COUNTED_ABOVE = {"voltage": 0.0, "clipping": 1e-3, "loading": 0.0}
+
 
 def constraint_costs(task: Task, flow: PowerFlowResult, outcome: Outcome) -> Float[Array, "n_agents n_constraints"]:
     """Costs of one step."""
