@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from neomflex_jax.commands.console import console, print_table, short
+from neomflex_jax.commands.constraints import shown_constraints
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
 from neomflex_jax.commands.imported_modules import Modules
@@ -91,6 +92,7 @@ class EvaluateCommand:
     def _evaluate(self, results: ResultFolder) -> int:
         import pandas as pd
 
+        from neomflex_jax.evaluation.constraints import write_constraints
         from neomflex_jax.evaluation.tables import write_tables
 
         with progress("playing the days") as stage:
@@ -107,12 +109,16 @@ class EvaluateCommand:
             )
         identity = identity_of(played)
         with results.replaced() as new:
-            write_tables(played.trajectories, new, played.no_control)
+            steps_file = write_tables(played.trajectories, new, played.no_control)[0]
+            if played.constraints:
+                write_constraints(steps_file, played.constraints)
             for trajectory in played.trajectories:
                 trajectory.save(new / trajectory_file(trajectory.run))
             write_identity(identity, new)
         summary = pd.read_csv(self.output / "run_summary.csv")
         self._print_summary(played, summary)
+        if played.constraints:
+            self._print_constraints()
         if not self._print_validation_status(identity, played, summary):
             self._print_how_to_validate(played)
         return 0
@@ -138,6 +144,15 @@ class EvaluateCommand:
         if failed:
             flows = "1 power flow" if failed == 1 else f"{failed} power flows"
             console.print(f"warning: {flows} failed; losses and voltages leave them out", style="yellow")
+
+    def _print_constraints(self) -> None:
+        import pandas as pd
+
+        from neomflex_jax.evaluation.constraints import FILE
+
+        kept = shown_constraints(pd.read_csv(self.output / FILE))
+        print_table("constraints of the training", kept.header, kept.rows)
+        console.print(f"from: {self.output}/{FILE}")
 
     def _print_validation_status(self, identity: Identity, played: PlayedRuns, summary: pd.DataFrame) -> bool:
         """Print whether a report validates these policies, and how they do; returns False also without any policies."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -36,6 +36,7 @@ class PlayedRuns:
     profiles: Path
     yardsticks: Mapping[str, str]  # what each rests on, by name
     no_control: Trajectory | None  # on the same days, whether asked for or not; None without policies
+    constraints: Mapping[str, float] = field(default_factory=dict)  # of the training: share of steps that may break it
 
     @property
     def metadata(self) -> dict[str, object]:
@@ -142,6 +143,7 @@ def _play(
         profiles=profiles,
         yardsticks=notes,
         no_control=no_control,
+        constraints={} if trained is None else trained.constraints,
     )
 
 
@@ -154,6 +156,7 @@ class _Trained:
     scenario: Scenario
     power_flow: str  # that finished the training
     training: Mapping[str, object]
+    constraints: Mapping[str, float]
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -176,6 +179,7 @@ def _read_trained(folder: Path) -> _Trained:
         scenario,
         finishing_power_flow(run, options),
         {"algorithm": options.algorithm, "seed": options.seed},
+        options.constraints,
     )
 
 

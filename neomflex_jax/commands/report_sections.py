@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from neomflex_jax.commands.console import short
+from neomflex_jax.commands.constraints import shown_constraints
 from neomflex_jax.commands.evaluate import shown_columns
 from neomflex_jax.commands.run_page import PNG, Evaluated, Image, Validated, drawn
 from neomflex_jax.errors import InputError
@@ -69,15 +70,17 @@ def said(result: Path) -> str:
     return said_of(read_json_object(result)) if is_file(result) else ""
 
 
-def evaluation(steps: pd.DataFrame, summary: pd.DataFrame) -> Evaluated:
-    """Return an evaluation's summary and figures, from its step table and the sums of that."""
+def evaluation(steps: pd.DataFrame, summary: pd.DataFrame, limits: Mapping[str, float]) -> Evaluated:
+    """Return an evaluation's summary and figures, from its step table and the sums of that, beside constraints."""
+    from neomflex_jax.evaluation.constraints import constraint_table
     from neomflex_jax.evaluation.tables import RUN_FILE
 
     columns = shown_columns(summary)
     header = ("run", *(label.replace("\n", " ") for label in columns.values()))
     rows = [(str(row["run"]), *(short(float(row[name])) for name in columns)) for _, row in summary.iterrows()]
     days = f"{int(summary['n_days'].max())} days, as in {RUN_FILE}"
-    return Evaluated(days, Table(header, tuple(rows)), tuple(_figures(steps)))
+    constraints = shown_constraints(constraint_table(steps, limits)) if limits else None
+    return Evaluated(days, Table(header, tuple(rows)), tuple(_figures(steps)), constraints)
 
 
 def _figures(steps: pd.DataFrame) -> Iterator[Image]:

@@ -45,6 +45,7 @@ class Evaluated:
     days: str
     summary: Table
     images: tuple[Image, ...]
+    constraints: Table | None = None  # None: the training had none
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,33 @@ def iqm_interval(costs: Num[np.ndarray, "n_seeds n_days"], *, seed: int = 0, n_d
     return _interval(float(_iqm(by_seed)), _iqm(by_seed[drawn]))
 
 
+def mean_interval(values: Num[np.ndarray, " n_days"], *, seed: int = 0, n_draws: int = N_DRAWS) -> Interval:
+    """Mean over the days of one run.
+
+    Parameters
+    ----------
+    values
+        One a day, finite.
+    seed, n_draws
+        Of the bootstrap, over whole days.
+
+    Returns
+    -------
+    Interval
+        In the unit of `values`; its bounds are NaN for one day.
+
+    Raises
+    ------
+    InputError
+        If there is no day, or a value is not finite.
+    """
+    _check("a run", values[None])
+    if len(values) == 1:
+        return Interval(float(values[0]), float("nan"), float("nan"))
+    weights = np.random.default_rng(seed).multinomial(len(values), np.full(len(values), 1 / len(values)), n_draws)
+    return _interval(float(values.mean()), weights @ values / len(values))
+
+
 def compare_costs(
     a: Num[np.ndarray, "n_seeds_a n_days"],
     b: Num[np.ndarray, "n_seeds_b n_days"],

@@ -12,10 +12,12 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.agents.policy import NoControl
+from neomflex_jax.commands.constraints import shown_constraints
 from neomflex_jax.commands.evaluate import shown_columns
 from neomflex_jax.devices import Battery, FlexibleLoad, PvInverter
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
+from neomflex_jax.evaluation.constraints import constraint_table
 from neomflex_jax.evaluation.tables import (
     OPTIMUM,
     daily_summary,
@@ -60,11 +62,26 @@ def make_trajectory(run: str = "controlled", scenario: Scenario = TINY, **change
         "local_reward": np.array([[-1.0, -2.0], [-103.0, -104.0], [-100.0, -100.0], [-0.5, -0.25]]),
     }
     fields |= changes
-    for name, wanted in wanted_arrays(scenario, np.shape(fields["vm_pu"])[1], 0, 4).items():
+    for name, wanted in wanted_arrays(scenario, np.shape(fields["vm_pu"])[1], 0, 4, {}).items():
         fields.setdefault(name, np.zeros([size or 1 for size in wanted.shape], wanted.kind))
     return Trajectory(
         run=run, scenario=scenario, power_flow="ac", bus_labels=(10, 20, 30), profiles_sha256="", **fields
     )
+
+
+def test_constraints_stand_beside_what_runs_broke() -> None:
+    """Of the days' two steps each breaks one: a voltage beyond a limit, and no power flow."""
+    steps = pd.concat([step_metrics(make_trajectory(run)) for run in ("controlled", "baseline")])
+    table = constraint_table(steps, {"voltage": 0.4, "clipping": 0.1})  # clipping is not recorded
+    assert table["run"].tolist() == ["controlled", "baseline"] and set(table["constraint"]) == {"voltage"}
+    row = table.iloc[0]
+    assert (row["limit"], row["share"], row["share_low"], row["share_high"]) == (0.4, 0.5, 0.5, 0.5)
+    assert not row["kept"] and row["n_days"] == 2
+    costs = row[["mean_day_cost", "day_cost_low", "day_cost_high"]].astype(float)
+    np.testing.assert_allclose(costs, [205.375, 200.75, 210.0])
+    assert constraint_table(steps, {"voltage": 0.5})["kept"].all()
+    shown = shown_constraints(table).rows[0]
+    assert shown == ("controlled", "voltage", "40", "50", "50 to 50", "not kept", "205.4", "200.8 to 210")
 
 
 def test_columns_of_neom33() -> None:
