@@ -1,10 +1,14 @@
 """Multipliers of constraints: their steps by hand, and a constrained problem with a known solution."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import pytest
 
 from neomflex_jax.agents.multipliers import MOST, Multiplier, ascended, stand_in, unpriced
+from neomflex_jax.agents.sac import Sac, SacConfig
+from neomflex_jax.agents.sac.replay_buffer import Batch
 
 
 def after(value, share, limit, average=0.0, n_steps=10_000):
@@ -48,3 +52,39 @@ def test_descent_and_ascent_end_where_the_limit_lies(limit):
     (action, multiplier), _ = jax.jit(lambda: jax.lax.scan(step, (jnp.zeros(()), unpriced()), rates))()
     assert float(action) == pytest.approx(limit - 0.5, abs=0.03)
     assert float(multiplier.value) > 1.0
+
+
+def one_update(sac, state, key, broken=lambda action: action > 0):
+    """Learn from random actions of one agent, of a reward as large as the action."""
+    seen, action = jax.random.uniform(key, (2, 64, 1, 1), minval=-1.0)
+    none = jnp.zeros((64, 1))
+    batch = Batch(seen, action, action[:, :, 0], none, none[:, 0] + 0.01, seen)
+    breaks = broken(action[:, 0, 0]).astype(float)
+    return sac.update(state, replace(batch, broken={"voltage": breaks}, later_broken={"voltage": none[:, 0]}), key)
+
+
+def test_sac_has_critics_and_a_multiplier_for_a_constraint():
+    sac = Sac(SacConfig(hidden_sizes=(8,), critics="shared"), (1,), (1,), constraints=("voltage",))
+    before = jax.eval_shape(sac.init, jax.random.key(0))
+    after, metrics = jax.eval_shape(lambda state, key: one_update(sac, state, key), before, jax.random.key(1))
+    assert metrics["constraint_voltage_critic_loss"].shape == ()
+    assert set(after.cost_critics) == set(after.multipliers) == {"voltage"}
+    assert jax.tree.structure(after) == jax.tree.structure(before)
+
+
+@pytest.mark.slow
+def test_cost_critics_learn_which_actions_break_and_actors_leave_them():
+    """One step decides all: ``a > 0`` breaks. The reward is a, the price of a break is 20."""
+    config = SacConfig(hidden_sizes=(8,), critics="shared", batch_size=64, learning_rate_decay="none", gamma=0.01)
+    sac = Sac(config, (1,), (1,), constraints=("voltage",))
+    priced = Multiplier(jnp.asarray(20.0), jnp.zeros(()))
+    state = replace(sac.init(jax.random.key(0)), multipliers={"voltage": priced})
+
+    def update(state, key):
+        return one_update(sac, state, key)
+
+    after, metrics = jax.jit(lambda: jax.lax.scan(update, state, jax.random.split(jax.random.key(1), 300)))()
+    losses = metrics["constraint_voltage_critic_loss"]
+    assert float(losses[-20:].mean()) < 0.5 * float(losses[:20].mean())
+    modes = sac.networks(after)[0](jnp.linspace(-1, 1, 9)[:, None])
+    assert modes.max() < 0.0

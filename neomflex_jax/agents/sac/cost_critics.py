@@ -70,7 +70,8 @@ def updated(
     now, following = map(_of_team, seen)
     target = critics.values(_only(cost.target), following)
     later = soft_target(-broken[1], discount, target, jnp.zeros_like(discount))
-    loss, gradients = jax.value_and_grad(critics.loss)(_only(cost.critic), now, -broken[0], later)
+    of_params = jax.value_and_grad(critics.loss, has_aux=True)
+    (loss, _), gradients = of_params(_only(cost.critic), now, -broken[0], later)
     gradients = mean_over_devices(jax.tree.map(lambda leaf: leaf[None], gradients), mesh_axis)
     critic, moments = optimiser.apply(gradients, cost.moments, cost.critic, learning_rate, settings.max_gradient_norm)
     return CostCritic(critic, optax.incremental_update(critic, cost.target, settings.tau), moments), loss
