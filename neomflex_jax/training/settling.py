@@ -19,7 +19,7 @@ from neomflex_jax.files.tables import first_rows, numbers, read_table
 FIGURES = ("steps", "seed", "day_cost", "at_bounds", "critic_error", "entropy_above_target", "temperature", "gradient")
 FEWEST_DAYS, FEWEST_ROWS = 10, 5  # of all copies, that tell how learning goes
 CHANGE = 0.05  # of the day cost from the last fifth of the steps but one to the last
-SHARE_AT_BOUNDS = 0.5
+SHARE_AT_BOUNDS = 0.4  # of an agent's actions: of two, one nearly always
 CRITIC_ERROR = 0.5  # standard deviations of what critics learn from
 ENTROPY = 1.0  # beside its target, of an agent
 TEMPERATURE = 1e-4  # beside rewards whose best quarter spans 5
