@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.powerflow.methods import needs
@@ -82,10 +84,10 @@ class Ac(Method):
             shared, own = apart(jax.lax.stop_gradient(grid))
             rise_r, rise_i, converged, evaluations = _batched(self.config)(shared, own, p, q)
             rise, first = (rise_r, rise_i), converged
-            if self.fallback:  # a loop without a step for those that converged
+            if self.fallback:  # loops without a step for those that converged
                 rise, converged, evaluations = newton_steps(
                     function,
-                    jax.tree.map(lambda found, none: jnp.where(first, found, none), rise, start),
+                    _unless(first, rise, partial(unloaded_rise, jax.lax.stop_gradient(grid), p.dtype)),
                     done=first,
                     count=evaluations,
                     tolerance=tolerance,
@@ -150,6 +152,31 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
         return one(grid, own, *map(each, case_batched, (p, q))), (True,) * 4
 
     return one
+
+
+def unloaded_rise(grid: PerUnitFeeder, dtype: DTypeLike) -> Voltage:
+    """Return what shunts and charging alone add to the voltages w, (n_bus - 1,) each.
+
+    From there Newton's steps go where they go without shunts: to the upper solution. From w they may end in the lower.
+    """
+    if grid.bus_admittance is None:
+        return (jnp.zeros(grid.topology.n_bus - 1, dtype),) * 2
+    (g, b), (wr, wi) = grid.bus_admittance, (part.astype(dtype) for part in grid.no_load())
+
+    def answer(ur: Array, ui: Array) -> Voltage:
+        return grid.drop(b * ui - g * ur, -b * ur - g * ui)
+
+    rise = krylov_solve(lambda rise: jax.tree.map(jnp.subtract, rise, answer(*rise)), answer(wr, wi))
+    return grid.network.leave(rise[0]), grid.network.leave(rise[1])
+
+
+def _unless(done: Array, found: Voltage, otherwise: Callable[[], Voltage]) -> Voltage:
+    """Return what was found, or else another, which a batch works out only if it has such a case."""
+
+    def body(carry: tuple[Voltage, Array]) -> tuple[Voltage, Array]:
+        return otherwise(), jnp.ones((), bool)
+
+    return lax.while_loop(lambda carry: ~carry[1], body, (found, done))[0]
 
 
 def contraction_solve(
