@@ -1,4 +1,4 @@
-"""The README's Python example runs as printed, and its commands exist."""
+"""README and documentation: their Python examples run as printed, their commands exist, their links lead somewhere."""
 
 import re
 import subprocess
@@ -11,9 +11,19 @@ import pytest
 from neomflex_jax.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-SHORTEST, ADAPTERS, JAXMARL, STABLE_BASELINES = EXAMPLES
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md")))
+}
+README = PAGES["README.md"]
+
+
+def examples_of(page):
+    return re.findall(r"```python\n(.*?)```", PAGES[page], flags=re.DOTALL)
+
+
+(SHORTEST,) = examples_of("README.md")
+ADAPTERS, JAXMARL, STABLE_BASELINES = examples_of("docs/interfaces.md")
 
 
 def run(example):
@@ -38,27 +48,37 @@ def test_the_example_for_stable_baselines_runs():
     run(STABLE_BASELINES)
 
 
-def test_every_install_that_it_names_is_an_extra():
+def test_every_install_that_they_name_is_an_extra():
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     named = {
-        name for group in re.findall(r'pip install (?:-e )?"[^"\[]*\[([\w,]+)\]"', README) for name in group.split(",")
+        name
+        for page in PAGES.values()
+        for group in re.findall(r'pip install (?:-e )?"[^"\[]*\[([\w,]+)\]"', page)
+        for name in group.split(",")
     }
     assert {"adapters", "jaxmarl", "sb3"} <= named <= set(extras)
 
 
-def test_nothing_is_left_to_fill_in():
-    assert not re.findall(r"@[A-Z]+@", README)
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_left_to_fill_in(page):
+    assert not re.findall(r"@[A-Z]+@", PAGES[page])
 
 
-def test_every_file_it_links_to_exists():
-    targets = [target for target in re.findall(r"\]\(([^)#]+)\)", README) if not target.startswith("http")]
-    assert "docs/scenarios.md" in targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+@pytest.mark.parametrize("page", PAGES)
+def test_every_file_it_links_to_exists(page):
+    targets = [target for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", PAGES[page]) if "://" not in target]
+    assert targets or page.startswith("docs/")
+    assert page != "README.md" or {"docs/scenarios.md", "docs/images/overview.png"} <= set(targets)
+    assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
 
 
-def test_every_command_that_it_names_exists():
-    named = set(re.findall(r"\bneomflex ([a-z]+)\b", README))
+def test_every_command_that_they_name_exists():
+    named = {name for page in PAGES.values() for name in re.findall(r"\bneomflex ([a-z]+)\b", page)}
     assert {"train", "evaluate", "validate"} <= named <= set(COMMANDS)
+
+
+def test_the_picture_is_small():
+    assert (ROOT / "docs/images/overview.png").stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("target", ["demo", "test"])
