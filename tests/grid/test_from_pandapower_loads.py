@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +115,27 @@ def test_controllers_are_at_rest_and_told() -> None:
     with pytest.warns(UserWarning, match=r"net.controller 0 is in service and does not act.*run_control=True"):
         feeder = convert(net)
     assert feeder_hash(feeder) == feeder_hash(convert(small_net()))
+
+
+def test_what_pandapower_rounds_beside_a_slack_is_no_difference(tmp_path: Path) -> None:
+    """It shares the reactive power of a slack's bus by generators' limits, 1e9 Mvar where there are none."""
+    net, path = small_net(), tmp_path / "net.json"
+    several(add("gen", 10, 0.05, 1.02), add("gen", 25, 0.02, 1.01))(net)
+    pp.to_json(net, str(path))
+    check = check_feeder(nf.Feeder.from_pandapower(net), path, n_samples=N_SAMPLES)
+    assert WITHIN_PU < check.largest("slack_q_mvar") < check.q_rounding_mvar
+    assert check.agrees(WITHIN_PU)
+    more = replace(check, own=replace(check.own, slack_q_mvar=check.own.slack_q_mvar + 1e-5))
+    assert more.differs(WITHIN_PU)
+    assert replace(check, q_rounding_mvar=0.0).differs(WITHIN_PU)
+
+
+def test_a_dc_line_that_ends_at_a_slack_takes_part_in_its_reactive_power(tmp_path: Path) -> None:
+    net, path = small_net(), tmp_path / "net.json"
+    several(set_in("trafo", shift_degree=0.0), add("gen", 25, 0.05, 1.0, slack=True))(net)
+    add("dcline", 25, 2, 0.01, 2.0, 0.001, 1.0, 1.005)(net)
+    pp.to_json(net, str(path))
+    check = check_feeder(nf.Feeder.from_pandapower(net), path, n_samples=N_SAMPLES)
+    assert check.agrees(WITHIN_PU)
+    pp.runpp(net, calculate_voltage_angles=True)
+    assert abs(net.res_dcline["q_from_mvar"].item()) > 1e-4, "it supplies something there"
