@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow lint types check clean
+.PHONY: demo test test-slow lint types check docs clean
 
 demo: $(VENV)/installed
 	$(BIN)/neomflex demo --output results/demo --overwrite
@@ -27,6 +27,9 @@ types: $(VENV)/installed-test
 
 check: lint types test
 
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 define NO_PYTHON
 No Python from 3.11 on, with its modules venv and ensurepip, is on the PATH (tried: $(PYTHONS)).
 Install one (Debian and Ubuntu keep these modules in a package: python3-venv), or name one: make PYTHON=/path/to/python3
@@ -45,5 +48,9 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(INSTALL) --editable ".[test]"
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(INSTALL) --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

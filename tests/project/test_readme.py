@@ -77,11 +77,16 @@ def test_every_command_that_they_name_exists():
     assert {"train", "evaluate", "validate"} <= named <= set(COMMANDS)
 
 
+def test_every_page_is_in_the_navigation_of_the_site():
+    listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    assert {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")} <= listed
+
+
 def test_the_picture_is_small():
     assert (ROOT / "docs/images/overview.png").stat().st_size < 300_000
 
 
-@pytest.mark.parametrize("target", ["demo", "test"])
+@pytest.mark.parametrize("target", ["demo", "test", "docs"])
 def test_the_make_targets_exist(target):
     assert f"make {target}" in README
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
