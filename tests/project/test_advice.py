@@ -18,6 +18,7 @@ import pandapower
 import pandapower.networks
 import pandapower.topology
 import pytest
+from command_options import options_of, parts_of
 
 import neomflex_jax as nf
 import validation
@@ -116,32 +117,6 @@ def test_functions_that_texts_name_are_there(dotted: str) -> None:
 
 def test_readers_that_a_message_puts_in_are_there() -> None:
     assert all(hasattr(pandapower, name) for name in OTHER_READERS.values())
-
-
-RENAMED = {"source": "--from", "modules": "--import"}  # what Python allows as no field's name
-
-
-def options_of(command: Any) -> set[str]:
-    """Options of a command's class, of its groups with their prefix."""
-    options: set[str] = set()
-    hints = typing.get_type_hints(command)
-    for field in dataclasses.fields(command):
-        kinds = [
-            kind for kind in (hints[field.name], *typing.get_args(hints[field.name])) if dataclasses.is_dataclass(kind)
-        ]
-        name = field.name.replace("_", "-")
-        options.add(RENAMED.get(name, f"--{name}"))
-        for kind in kinds:
-            inner = {option[2:] for option in options_of(kind)}
-            options |= {f"--{option}" for option in inner} if field.name == "what" else {f"--{name}.{o}" for o in inner}
-    return options
-
-
-def parts_of(command: Any) -> dict[str, Any]:
-    """Subcommands of a command by their name."""
-    what = typing.get_type_hints(command).get("what")
-    kinds = [kind for kind in typing.get_args(what) if dataclasses.is_dataclass(kind)]
-    return {re.match(r"[A-Z][a-z]+", kind.__name__)[0].lower(): kind for kind in kinds}  # type: ignore[index]
 
 
 ALL_OPTIONS = set().union(*(options_of(command) for command in COMMANDS.values()))

@@ -7,8 +7,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from command_options import options_of, parts_of
 
 from neomflex_jax.cli import COMMANDS
+from neomflex_jax.commands.sweep import Swept
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -80,6 +82,18 @@ def test_every_command_that_they_name_exists():
 def test_every_page_is_in_the_navigation_of_the_site():
     listed = set(re.findall(r": ([\w/]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), flags=re.MULTILINE))
     assert {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")} <= listed
+
+
+def test_every_option_that_their_commands_name_exists():
+    wrong = []
+    for page, text in PAGES.items():
+        for command, rest in re.findall(r"\bneomflex ([a-z]+)\b((?:[^`#;\n]|\\\n)*)", text):
+            parts = [parts_of(COMMANDS[command]).get(word) for word in rest.split()[:1]]
+            parts += [Swept] if command == "sweep" else []
+            allowed = options_of(COMMANDS[command]).union(*(options_of(part) for part in parts if part), {"--help"})
+            named = re.findall(r"(?<![\w-])(--[a-z][a-z-]*(?:\.[a-z][a-z-]*)?)", rest)
+            wrong += [f"{page}: neomflex {command} {option}" for option in named if option not in allowed]
+    assert wrong == []
 
 
 def test_the_picture_is_small():
