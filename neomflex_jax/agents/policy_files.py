@@ -108,6 +108,30 @@ class Policies:
                 )
         return NetworkPolicy(tuple(self.networks[agent] for agent in layout))
 
+    def to_start(self, layout: Mapping[str, Mapping[str, object]]) -> tuple[ActorNetwork, ...]:
+        """Return these actors in the order of a scenario's agents, to go on learning with, whatever they learned on.
+
+        Raises
+        ------
+        InputError
+            If they see or do something else there.
+        """
+        for agent, part in layout.items():
+            if agent not in self.networks:
+                raise InputError(f"initial policies: none of {agent!r}; there are: {', '.join(self.networks)}")
+            info = self.info[agent]
+            check_same_layout(f"initial policies: that of {agent}, of scenario {info.scenario!r},", info.layout, part)
+        return tuple(self.networks[agent] for agent in layout)
+
+
+def check_same_layout(who: str, theirs: Mapping[str, object], ours: Mapping[str, object]) -> None:
+    """Raise `InputError` where an agent's part of another `Scenario.observation_layout` is not ours, and say which."""
+    for name in dict.fromkeys([*ours, *theirs]):
+        other, own = theirs.get(name), ours.get(name)
+        if other != own:
+            advice = "start from one with the same agents, buses, devices and observation"
+            raise InputError(f"{who} has {name} {shown(other)}, and here they are {shown(own)}; {advice}")
+
 
 def save_policies(
     folder: Path, networks: Mapping[str, ActorNetwork], scenario: str, layout: Mapping[str, object]

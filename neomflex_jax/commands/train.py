@@ -60,7 +60,8 @@ class TrainCommand:
     finish_fraction: MayOmit[float] = None
     """Share of the budget that --finish-on takes. If not given: 0.2."""
     initial_policies: MayOmit[str] = None
-    """Output folder of another training whose policies this one starts from."""
+    """Output folder of another training, of any scenario whose agents see and do the same, to start from its policies.
+    Or a recorded run (trajectory_<run>.npz of evaluate), to whose actions policies are fitted first."""
     target_day_cost: MayOmit[float] = None
     """Stop when the mean day cost in training is at most this."""
     constraints: Constraints = ()

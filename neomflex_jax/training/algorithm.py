@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 from jax import Array
 from jaxtyping import Float, Int, Key, PyTree
 
+from neomflex_jax.agents.actors import Actors
 from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import Sac
@@ -40,6 +41,11 @@ class Algorithm(Protocol):
     @property
     def round_steps(self) -> int:
         """Steps that every copy makes in a round."""
+        ...
+
+    @property
+    def actors(self) -> Actors:
+        """Sizes and kind of the actors."""
         ...
 
     def places(self) -> PyTree:

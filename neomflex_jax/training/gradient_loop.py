@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Key, PyTree
 
+from neomflex_jax.agents.actors import Actors
 from neomflex_jax.agents.gradient import GradientLearner, GradientState
 from neomflex_jax.agents.gradient.learner import Acting
 from neomflex_jax.agents.networks import ActorNetwork
@@ -78,6 +79,11 @@ class GradientTraining:
     def round_steps(self) -> int:
         """Steps that every copy makes in an update: the horizon."""
         return self.learner.config.horizon_days * self.steps_per_day
+
+    @property
+    def actors(self) -> Actors:
+        """Sizes and kind of the actors."""
+        return self.learner.actors
 
     def places(self) -> PyTree:
         """Return which arrays of a state the devices share: none, as the copies are drawn anew for every update."""

@@ -41,7 +41,7 @@ class TrainOptions:
     finish_on, finish_fraction
         Power flow of the last part of the budget, for example `ac` after the surrogate; None: none.
     initial_policies
-        Folder of policies to start from; None: fresh ones.
+        Folder of policies to start from, or a trajectory's file, to whose actions they are fitted; None: fresh ones.
     devices
         Devices of each process that share the copies, or the seeds where there are several.
     target_day_cost

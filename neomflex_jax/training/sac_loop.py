@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Int, Key, PyTree
 
+from neomflex_jax.agents.actors import Actors
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
 from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
@@ -64,6 +65,11 @@ class SacTraining:
     def round_steps(self) -> int:
         """One step, followed by the updates."""
         return 1
+
+    @property
+    def actors(self) -> Actors:
+        """Sizes and kind of the actors."""
+        return self.sac.actors
 
     def places(self) -> SacState:
         """Return which arrays of a state the devices share: what belongs to copies."""

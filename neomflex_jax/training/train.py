@@ -10,8 +10,6 @@ from pathlib import Path
 
 import jax
 
-from neomflex_jax.agents.networks import ActorNetwork
-from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.environment import Environment, make
 from neomflex_jax.errors import InputError
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
@@ -24,6 +22,7 @@ from neomflex_jax.training.constraints import constraints_of
 from neomflex_jax.training.devices import cores_for_seeds
 from neomflex_jax.training.feasibility import doubt
 from neomflex_jax.training.group import Group
+from neomflex_jax.training.initial_policies import initial_networks
 from neomflex_jax.training.loop import OnProgress, learn
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
 from neomflex_jax.training.origin import digest_of, origin_of
@@ -191,12 +190,10 @@ def _start(group: Group) -> TrainState:
     """Fresh state after the warm-up, acting as the initial policies where the options name any."""
     state = group.program.begin(group.env, group.seeds)
     initial = group.options.initial_policies
-    return state if initial is None else group.program.with_networks(state, _networks(initial, group.env))
-
-
-def _networks(folder: str, env: Environment) -> tuple[ActorNetwork, ...]:
-    """Actors of another run, one an agent of this environment."""
-    return load_policies(folder).as_policy(env.scenario.observation_layout(), env.scenario.name).networks
+    if initial is None:
+        return state
+    networks = initial_networks(initial, group.env.scenario, group.program.algorithm.actors, group.seeds[0])
+    return group.program.with_networks(state, networks)
 
 
 def _on_devices_here(options: TrainOptions) -> TrainOptions:

@@ -11,12 +11,14 @@ import pytest
 
 from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.gradient import GradientConfig, GradientLearner
+from neomflex_jax.agents.networks import NetworkPolicy
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.agents.squash import squash
 from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import record
 from neomflex_jax.training.algorithm import algorithm_for
 from neomflex_jax.training.gradient_loop import _damped
+from neomflex_jax.training.initial_policies import initial_networks
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.train import train
 
@@ -163,21 +165,27 @@ def run(tmp_path_factory):
     return folder, train(options(), folder)
 
 
-def test_a_run_leaves_the_same_artefacts_as_any_other(run):
+@pytest.fixture(scope="module")
+def played(run):
+    env = evaluation_environment(make(options().scenario))
+    policy = load_policies(run[0]).as_policy(env.scenario.observation_layout(), "neom33")
+    return env, record(env, policy, "controlled", n_days=1)
+
+
+def test_a_run_leaves_the_same_artefacts_as_any_other(run, played):
     header, *rows = (run[0] / "metrics.csv").read_text().splitlines()
     assert header.startswith("steps,seconds,steps_per_second,day_cost,")
     assert {"gradient_norm_agent_1", "gradient_clipped_agent_1", "at_bounds_agent_1"} <= set(header.split(","))
     assert [int(row.split(",")[0]) for row in rows] == [16 + 1920, 16 + 2 * 1920]
     assert json.loads((run[0] / "config.json").read_text())["algorithm"] == "gradient"
-    env = evaluation_environment(make(options().scenario))
-    policies = load_policies(run[0])
-    trajectory = record(env, policies.as_policy(env.scenario.observation_layout(), "neom33"), "controlled", n_days=1)
+    (env, trajectory), policies = played, load_policies(run[0])
     for agent, action in env.split(trajectory.action).items():
         np.testing.assert_allclose(policies(env.split(trajectory.observation))[agent], action, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("algorithm", ["gradient", "sac"])
 def test_training_may_start_from_the_policies_of_another(run, tmp_path, algorithm):
+    """With SAC on new days of another scenario, too, whose agents see and do the same."""
     sac = replace(
         options().sac, n_copies=8, batch_size=16, updates_per_step=1, buffer_size=512, warmup_steps=8,
         hidden_sizes=(16,), activation="tanh", learning_rate=1e-9, actor_average=1.0,
@@ -186,6 +194,9 @@ def test_training_may_start_from_the_policies_of_another(run, tmp_path, algorith
     given = dataclasses.replace(
         options(), algorithm=algorithm, sac=sac, gradient=gradient, total_steps=300, initial_policies=str(run[0])
     )
+    if algorithm == "sac":
+        other = load_scenario("neom33-original", power_flow="lindistflow", profiles="testing")
+        given = dataclasses.replace(given, scenario=other)
     train(given, tmp_path / "run")
     before, after = load_policies(run[0]), load_policies(tmp_path / "run")
     for agent, network in before.networks.items():
@@ -197,6 +208,29 @@ def test_initial_policies_of_other_sizes_are_refused(run, tmp_path):
     given = dataclasses.replace(options(), gradient=replace(SMALL, hidden_sizes=(8,)), initial_policies=str(run[0]))
     with pytest.raises(InputError, match=r"hidden sizes \(16,\), these actors \(8,\)"):
         train(given, tmp_path / "run")
+
+
+def test_initial_policies_that_see_something_else_are_refused(run, played):
+    actors = algorithm_for(played[0], options()).actors
+    for other, says in (
+        (load_scenario("neom33", scope="local"), r"agent_1, of scenario 'neom33', has observation .*'territory'.*here"),
+        (load_scenario("neom69"), "has buses .* start from one with the same agents"),
+        (load_scenario("lv_kerber"), "agent"),
+    ):
+        with pytest.raises(InputError, match=f"initial policies: .*{says}"):
+            initial_networks(str(run[0]), other, actors, seed=0)
+
+
+def test_first_policies_are_fitted_to_a_recorded_teacher(played, tmp_path):
+    env, teacher = played
+    teacher.save(tmp_path / "teacher.npz")
+    actors = algorithm_for(env, options()).actors
+    networks = initial_networks(str(tmp_path / "teacher.npz"), options().scenario, actors, seed=0)
+    fitted = np.asarray(jax.vmap(NetworkPolicy(networks))(jnp.asarray(teacher.observation)))
+    spread = np.square(teacher.action - teacher.action.mean(axis=0)).sum()
+    assert np.square(fitted - teacher.action).sum() < 0.1 * spread
+    with pytest.raises(InputError, match=r"teacher.npz: agent_1, of scenario 'neom33', has observation"):
+        initial_networks(str(tmp_path / "teacher.npz"), load_scenario("neom33", scope="local"), actors, seed=0)
 
 
 def test_the_last_part_of_the_budget_is_played_on_another_power_flow(tmp_path):
