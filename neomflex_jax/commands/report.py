@@ -71,7 +71,6 @@ class ReportCommand:
         from neomflex_jax.agents.policy_files import load_policies
         from neomflex_jax.commands import report_sections as sections
         from neomflex_jax.evaluation.tables import STEP_FILE, read_step_metrics, run_summary
-        from neomflex_jax.training.options import read_options
         from neomflex_jax.training.result import trained_on
         from neomflex_jax.training.run_folder import RunFolder
 
@@ -91,7 +90,7 @@ class ReportCommand:
             config_json=sections.config_json(config),
             learning=sections.learning(folder.metrics, trained_on(config)),
             said=sections.said(folder.result),
-            evaluation=note if steps is None else sections.evaluation(steps, summary, read_options(folder).constraints),
+            evaluation=note if steps is None else sections.evaluation(steps, summary, sections.limits(config)),
             validation=() if status.report is None else sections.validation(status.report),
         )
         if self._status(hashes, evaluated).text != status.text:

@@ -70,6 +70,14 @@ def said(result: Path) -> str:
     return said_of(read_json_object(result)) if is_file(result) else ""
 
 
+def limits(config: JsonObject) -> dict[str, float]:
+    """Return the shares of steps that a training's constraints allow, by name; empty without any."""
+    stated = config.get("constraints")
+    return (
+        {name: limit for name, limit in stated.items() if isinstance(limit, float)} if isinstance(stated, dict) else {}
+    )
+
+
 def evaluation(steps: pd.DataFrame, summary: pd.DataFrame, limits: Mapping[str, float]) -> Evaluated:
     """Return an evaluation's summary and figures, from its step table and the sums of that, beside constraints."""
     from neomflex_jax.evaluation.constraints import constraint_table

@@ -67,7 +67,7 @@ def gradients(sac, state, noise):
     batch = batch_of(sac)
     inputs = sac.actors.inputs(state.statistics, batch.observation)
     given = replace(batch, observation=inputs, next_observation=inputs)
-    return sac._critic_gradients(state, given, noise), sac._actor_gradients(state, state.critic, inputs, noise)
+    return sac._critic_gradients(state, given, noise), sac._actor_gradients(state, state.critic, {}, inputs, noise)
 
 
 def test_packed_agents_learn_as_padded_ones_with_critics_of_their_own(monkeypatch):
@@ -111,8 +111,8 @@ def test_a_shared_critic_gives_packed_agents_the_gradient_of_their_own_action():
     noise = jax.random.normal(jax.random.key(2), batch.action.shape)
     inputs = shared.actors.inputs(state.statistics, batch.observation)
     each = jax.tree.map(lambda leaf: jnp.repeat(leaf, N_AGENTS, axis=0), state.critic)
-    one = jax.jit(shared._actor_gradients)(state, state.critic, inputs, noise)
-    own = jax.jit(joint._actor_gradients)(state, each, inputs, noise)
+    one = jax.jit(shared._actor_gradients)(state, state.critic, {}, inputs, noise)
+    own = jax.jit(joint._actor_gradients)(state, each, {}, inputs, noise)
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(own), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
 

@@ -236,8 +236,8 @@ def test_a_shared_critic_gives_every_agent_the_gradient_of_its_own_action():
     noise = jax.random.normal(jax.random.key(2), batch.action.shape)
     observation = shared.actors.inputs(state.statistics, batch.observation)
     twice = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=0), state.critic)
-    one = jax.jit(shared._actor_gradients)(state, state.critic, observation, noise)
-    each = jax.jit(joint._actor_gradients)(state, twice, observation, noise)
+    one = jax.jit(shared._actor_gradients)(state, state.critic, {}, observation, noise)
+    each = jax.jit(joint._actor_gradients)(state, twice, {}, observation, noise)
     for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(each), strict=True):
         np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-6)
 
@@ -299,7 +299,7 @@ def test_the_reward_is_learned_from_the_step_and_the_rest_from_what_follows():
 def gradients(sac, state, batch, noise):
     """Losses and gradients of critics and actors, from a batch whose observations are networks' inputs."""
     critics = sac._critic_gradients(state, batch, noise)
-    return critics, sac._actor_gradients(state, state.critic, batch.observation, noise)
+    return critics, sac._actor_gradients(state, state.critic, {}, batch.observation, noise)
 
 
 def test_a_padded_update_of_several_agents_equals_the_unpadded_one_of_each():

@@ -57,7 +57,7 @@ def relived(run: Trajectory, **changes: np.ndarray) -> Trajectory:
     names = ("vm_pu", "loss_mw", "slack_p_mw", "battery_p_mw", "pv_q_mvar", "price")
     values = {name: np.asarray(getattr(changed, name), float) for name in names}
     cost = local_cost(run.scenario, FEEDER, step=run.step, **values)
-    observation, later = run.observation.copy(), np.flatnonzero(run.step > 0)
+    observation, later = run.observation.copy(), np.arange(1, run.n_steps)  # days go on into each other
     for agent, territory in enumerate(run.scenario.territories):
         seen = changed.vm_pu[:, [position(bus) for bus in territory.buses]] - 1.0
         observation[later, agent, : seen.shape[1]] = seen[later - 1]

@@ -25,7 +25,7 @@ from jax import Array
 from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.optimiser import Params
 from neomflex_jax.agents.sac.config import SacConfig
-from neomflex_jax.agents.sac.losses import critic_loss, relative_error, reward_loss
+from neomflex_jax.agents.sac.losses import critic_loss, error_moments, reward_loss
 from neomflex_jax.packing import Packing
 
 
@@ -98,16 +98,16 @@ class Critics:
         return later + self._reward(params, seen) if self.config.split else later
 
     def loss(self, params: Params, seen: Seen, reward: Array, later: Array) -> tuple[Array, Array]:
-        """Loss of one pair of twins, and the relative error of its values.
+        """Loss of one pair of twins, and the `error_moments` of its values.
 
         It is against the step's reward, (batch,), and the target of what comes after it.
         """
         twins = self._twins(params, seen)
         if not self.config.split:
-            return critic_loss(twins, reward + later), relative_error(twins, reward + later)
+            return critic_loss(twins, reward + later), error_moments(twins, reward + later)
         now = self._reward(params, seen)
         loss = critic_loss(twins, later) + reward_loss(now, reward, self.config.reward_huber)
-        return loss, relative_error(now + twins, reward + later)
+        return loss, error_moments(now + twins, reward + later)
 
     def _view(self, own: Array) -> Array:
         if self.config.critics == "local":

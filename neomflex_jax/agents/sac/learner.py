@@ -26,7 +26,7 @@ from neomflex_jax.agents.sac.config import SacConfig, Settings, settings_of
 from neomflex_jax.agents.sac.cost_critics import CostCritic
 from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
-from neomflex_jax.agents.sac.losses import actor_loss, lesser, soft_target, temperature_loss
+from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
 from neomflex_jax.agents.sac.reward import measured_scale, receding, squeezed
 from neomflex_jax.one_line import one_line
@@ -172,7 +172,8 @@ class Sac:
         decay = decayed(self.config.learning_rate_decay, share)
         rate, max_norm = settings.learning_rate * decay, settings.max_gradient_norm
 
-        critic_losses, gradients, critic_errors = self._critic_gradients(state, batch, next_noise)
+        critic_losses, gradients, moments = self._critic_gradients(state, batch, next_noise)
+        critic_errors = relative_error(mean_over_devices(moments, self.mesh_axis).T)
         gradients = mean_over_devices(gradients, self.mesh_axis)
         critic, critic_moments = optimiser.apply(gradients, state.critic_optimiser, state.critic, rate, max_norm)
 
@@ -217,7 +218,7 @@ class Sac:
         return updated, mean_over_devices(metrics, self.mesh_axis)
 
     def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params, Array]:
-        """Losses (n_critics,), gradients and relative errors (n_critics,) of the twins, against next actions."""
+        """Losses (n_critics,), gradients and `error_moments` (n_critics, 3) of the twins, against next actions."""
         next_action, next_log_probability = self._sample(state.actor, batch.next_observation, noise)
         entropy_cost = jnp.exp(state.log_temperature) * next_log_probability
         reward, later_reward = batch.reward, batch.later_reward
@@ -230,8 +231,8 @@ class Sac:
             critic: Params, target: Params, seen: Seen, next_seen: Seen, reward: Array, later: Array, cost: Array
         ) -> tuple[Array, Params, Array]:
             later = soft_target(later, batch.discount, critics.values(target, next_seen), cost)
-            (loss, error), gradient = jax.value_and_grad(critics.loss, has_aux=True)(critic, seen, reward, later)
-            return loss, gradient, error
+            (loss, moments), gradient = jax.value_and_grad(critics.loss, has_aux=True)(critic, seen, reward, later)
+            return loss, gradient, moments
 
         return jax.vmap(one, in_axes=(0, 0, -2, -2, -1, -1, -1))(
             state.critic,

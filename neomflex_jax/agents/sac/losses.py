@@ -42,10 +42,15 @@ def reward_loss(predicted: Array, reward: Array, huber: float) -> Array:
     return jnp.mean(optax.huber_loss(predicted, reward, delta=huber))
 
 
-def relative_error(values: Array, target: Array) -> Array:
-    """Root mean square error of both critics' values (2, batch), in standard deviations of the target (batch,)."""
-    variance = jnp.maximum(jnp.var(target), SMALLEST_VARIANCE)
-    return lax.stop_gradient(jnp.sqrt(jnp.mean((values - target) ** 2) / variance))
+def error_moments(values: Array, target: Array) -> Array:
+    """Return means, (3,), of critics' squared error, the target and its square; values (2, batch), target (batch,)."""
+    return lax.stop_gradient(jnp.stack([jnp.mean((values - target) ** 2), jnp.mean(target), jnp.mean(target**2)]))
+
+
+def relative_error(moments: Array) -> Array:
+    """Root mean square error in standard deviations of the target, by `error_moments` (3, ...) of a whole batch."""
+    squared_error, mean, square = moments
+    return jnp.sqrt(squared_error / jnp.maximum(square - mean**2, SMALLEST_VARIANCE))
 
 
 def actor_loss(temperature: Array, log_probability: Array, values: Array) -> Array:

@@ -36,6 +36,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps.door import Sweep, ac_by_sweeps, can_sweep
 
+FIRST_EVALUATIONS = 8  # before the fallback, as before `newton`
 FALLBACK_STEPS = 30  # of Newton's method, which needs five or so
 Solved = tuple[Array, Array, Array, Array]  # rises' real and imaginary part, whether it converged, evaluations
 
@@ -87,7 +88,7 @@ class Ac(Method):
             if self.fallback:  # loops without a step for those that converged
                 rise, converged, evaluations = newton_steps(
                     function,
-                    _unless(first, rise, partial(unloaded_rise, jax.lax.stop_gradient(grid), p.dtype)),
+                    _unless(first, rise, partial(fallback_start, jax.lax.stop_gradient(grid), p.dtype, function)),
                     done=first,
                     count=evaluations,
                     tolerance=tolerance,
@@ -154,11 +155,22 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
     return one
 
 
-def unloaded_rise(grid: PerUnitFeeder, dtype: DTypeLike) -> Voltage:
-    """Return what shunts and charging alone add to the voltages w, (n_bus - 1,) each.
+def fallback_start(grid: PerUnitFeeder, dtype: DTypeLike, unbalance: Callable[[Voltage], Voltage]) -> Voltage:
+    """Return rises near the upper solution, (n_bus - 1,) each: a few evaluations from the voltages that shunts leave.
 
-    From there Newton's steps go where they go without shunts: to the upper solution. From w they may end in the lower.
+    Newton's steps from voltages without load, or without shunts, may cross the nose and end in the lower solution.
     """
+    start = unloaded_rise(grid, dtype)
+
+    def evaluated(_: int, rise: Voltage) -> Voltage:
+        return jax.tree.map(jnp.subtract, rise, unbalance(rise))
+
+    rise = lax.fori_loop(0, FIRST_EVALUATIONS, evaluated, start)
+    return jax.tree.map(lambda known, unloaded: jnp.where(jnp.isfinite(known), known, unloaded), rise, start)
+
+
+def unloaded_rise(grid: PerUnitFeeder, dtype: DTypeLike) -> Voltage:
+    """Return what shunts and charging alone add to the voltages w, (n_bus - 1,) each."""
     if grid.bus_admittance is None:
         return (jnp.zeros(grid.topology.n_bus - 1, dtype),) * 2
     (g, b), (wr, wi) = grid.bus_admittance, (part.astype(dtype) for part in grid.no_load())
