@@ -135,7 +135,7 @@ def test_agents_learn_independently_with_local_critics():
     assert different != pytest.approx(1.0, rel=1e-2)
 
 
-@pytest.mark.parametrize("split", [True, False])
+@pytest.mark.parametrize("split", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_probe_constant_reward_has_its_known_value_and_truncation_bootstraps(split):
     terminated, value = jnp.array([1.0, 0.0]), np.array([1.0, 1.0 / (1.0 - 0.5)])
     config = replace(

@@ -47,8 +47,14 @@ def nets() -> dict[str, Any]:
     return {name: chain(*limits) for name, limits in CASES.items()}
 
 
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("method", ["ac", "newton"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *((name, "ac") for name in CASES),
+        ("both sides", "newton"),
+        *(pytest.param(name, "newton", marks=pytest.mark.slow) for name in CASES if name != "both sides"),
+    ],
+)
 def test_generators_keep_their_limits_as_in_pandapower(name: str, method: str, nets: dict[str, Any]) -> None:
     net = nets[name]
     feeder = nf.Feeder.from_pandapower(net)

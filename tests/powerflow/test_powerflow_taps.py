@@ -117,7 +117,7 @@ def test_taps_and_capacitor_steps_are_pandapowers(method: str) -> None:
         assert float(flow.slack_q_mvar[case]) == pytest.approx(float(net.res_ext_grid["q_mvar"].sum()), abs=1e-7)
 
 
-@pytest.mark.parametrize("method", ["ac", "newton"])
+@pytest.mark.parametrize("method", ["ac", pytest.param("newton", marks=pytest.mark.slow)])
 def test_derivatives_by_ratio_and_shunt_are_those_of_finite_differences(method: str, rich: nf.Feeder) -> None:
     p, q = -0.8 * rich.load_p_mw, -0.8 * rich.load_q_mvar
     solver, at = nf.bind(rich, method, taps=taps_of(rich)), jnp.array([1.02, 0.97, 1.01, 0.99, 0.2])
