@@ -50,7 +50,7 @@ def test_published_feeders_answer_their_golden_numbers(name: str, float64: None)
 
 # ---- pandapower ----
 
-N_CASES = 100
+N_CASES = 200
 
 
 def random_injections(feeder: nf.Feeder) -> tuple[np.ndarray, np.ndarray]:
