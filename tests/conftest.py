@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 from command_line import SMALL, neomflex
-from compiled_programs import compile_quickly, forget_if_many, keep_in, keep_what_is_alive
+from compiled_programs import compile_quickly, folder_of_all, forget_if_many, keep_in, keep_what_is_alive
 from empty_tables import copy_empty_tables
 from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
@@ -37,9 +37,11 @@ LONGEST_ROOMS = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give this process a folder for compiled programs of its own: two that share one may read what is half written."""
-    folder = Path(tempfile.mkdtemp(prefix="neomflex_compiled_"))
-    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    """Have the workers share what they compile, in a folder that goes with the process that started them."""
+    folder = folder_of_all() if hasattr(config, "workerinput") else None
+    if folder is None:
+        folder = Path(tempfile.mkdtemp(prefix="neomflex_compiled_"))
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     keep_in(folder)
     share_contexts()
     if config.option.markexpr != "slow":  # those alone run for long, and are compiled as for users

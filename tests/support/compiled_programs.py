@@ -2,7 +2,9 @@
 
 import gc
 import os
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -28,6 +30,28 @@ def keep_what_is_alive() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*OBJECTS_TO_COLLECT)
+
+
+def folder_of_all() -> Path | None:
+    """Return where the process that started this worker keeps programs; None if it cannot be shared."""
+    kept = os.environ.get("JAX_COMPILATION_CACHE_DIR") if write_whole() else None
+    return None if kept is None else Path(kept)
+
+
+def write_whole() -> bool:
+    """Have JAX write a program's file whole or not at all, so that nobody reads half; False if this JAX cannot."""
+    try:
+        from jax._src.lru_cache import _CACHE_SUFFIX, LRUCache
+    except ImportError:
+        return False
+
+    def put(cache: Any, key: str, value: bytes) -> None:
+        with tempfile.NamedTemporaryFile(dir=cache.path, delete=False) as file:
+            file.write(value)
+        os.replace(file.name, cache.path / f"{key}{_CACHE_SUFFIX}")
+
+    LRUCache.put = put
+    return True
 
 
 def keep_in(folder: Path) -> None:
