@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from pandapower_nets import NETWORKS, assert_same_flow, change_injections
 
-QUICK = {"case33bw", "cigre_mv", "cigre_mv_pv_wind", "cigre_lv", "dickert", "oberrhein_south", "four_load_branch"}
-QUICK |= {"four_loads_with_branches_out", "simple_four_bus", "simple_mv_open_ring", "simbench_lv_rural"}
-QUICK |= {"kerber_landnetz_kabel_1", "kerber_extreme_landnetz_freileitung", "voltage_control_rural_1"}
+QUICK = {"case33bw", "cigre_mv_pv_wind", "cigre_lv", "dickert", "oberrhein_south", "four_loads_with_branches_out"}
+QUICK |= {"simple_mv_open_ring", "simbench_lv_rural", "voltage_control_rural_1"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in NETWORKS])

@@ -85,7 +85,7 @@ def test_two_buses_by_hand(float64: None) -> None:
         np.testing.assert_allclose(flow.branch_i_ka, ampere, rtol=1e-12)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [SHAPES[-1], *(pytest.param(each, marks=pytest.mark.slow) for each in SHAPES[:-1])])
 def test_where_the_currents_are_right_the_voltages_are(shape: Shape, float64: None) -> None:
     """One sample can be fitted: then every branch's squared current is the true one, and DistFlow is exact."""
     feeder = radial_feeder(shape(20, np.random.default_rng(0)), seed=0)

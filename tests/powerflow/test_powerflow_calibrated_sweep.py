@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, any_tree, radial_feeder
+from radial_trees import SHAPES, TREES, Shape, radial_feeder
 from random_feeders import MESHED, RADIAL, build, injections, structure
 from result_fields import FIELDS
 
@@ -15,9 +15,6 @@ import neomflex_jax as nf
 from neomflex_jax.powerflow import PowerFlow, piece_sizes
 from neomflex_jax.powerflow.methods.calibrated import SWEPT_FIELDS
 from neomflex_jax.powerflow.sweeps.depth_first import FIRST, GATHERS, HANDS_ON, LEAF, depth_first
-
-TREES = [*(pytest.param(any_tree, n) for n in (1, 7, 8, 9, 40)), *(pytest.param(shape, 40) for shape in SHAPES[:-1])]
-TREES += [pytest.param(*each.values, marks=pytest.mark.slow) for each in SHAPES_AND_SIZES if each.values[1] != 40]
 
 
 def drawn(feeder: nf.Feeder, n_cases: int, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

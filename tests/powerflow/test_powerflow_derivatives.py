@@ -16,9 +16,12 @@ from neomflex_jax.powerflow import bind
 from neomflex_jax.powerflow.methods.fixed_point import evaluate
 
 pytestmark = pytest.mark.usefixtures("double_precision")
+PRODUCTS = ((11, "tree"), (101, "dense"))
 
 
-@pytest.mark.parametrize(("structure_seed", "network"), [(11, "tree"), (11, "sweep"), (101, "dense")])
+@pytest.mark.parametrize(
+    ("structure_seed", "network"), [(11, "sweep"), *(pytest.param(*of, marks=pytest.mark.slow) for of in PRODUCTS)]
+)
 def test_vmap_is_a_loop_and_jit_is_eager(structure_seed: int, network: str) -> None:
     feeder = build(structure(structure_seed), 0)
     p, q = (jnp.asarray(values) for values in injections(feeder, 0))

@@ -82,7 +82,7 @@ def test_derivatives_hold_beyond_the_contraction(line: nf.Feeder) -> None:
     np.testing.assert_allclose(slope, by_hand, rtol=1e-6)
 
 
-@pytest.mark.parametrize("sweeps", [True, False])
+@pytest.mark.parametrize("sweeps", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_cases_with_ratios_and_shunts_of_their_own_are_solved_later_too(line: nf.Feeder, sweeps: bool) -> None:
     """What each can carry depends on its ratio and its shunt; from voltages without it the lower solution was found."""
     ratio, shunt_mvar = np.array([0.95, 1.05, 1.05, 0.95]), np.array([0.0, 10.0, 0.0, 10.0])

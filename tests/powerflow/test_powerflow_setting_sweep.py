@@ -18,7 +18,7 @@ from neomflex_jax.powerflow.sweeps import ac_sweep, setting_sweep
 TAPS = ((0, 1), (5, 6), (2, 22))
 Cases = tuple[np.ndarray, np.ndarray, nf.Setting]  # p, q and what each sets
 Answers = dict[str, jax.Array]
-TREES = [pytest.param(any_tree, 40), *(pytest.param(*each.values, marks=pytest.mark.slow) for each in SHAPES_AND_SIZES)]
+TREES = [pytest.param(any_tree, 40), *(pytest.param(*each, marks=pytest.mark.slow) for each in SHAPES_AND_SIZES)]
 
 
 def drawn(feeder: nf.Feeder, n_cases: int, n_tap: int = len(TAPS)) -> Cases:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from radial_trees import SHAPES, SHAPES_AND_SIZES, Shape, radial_feeder
+from radial_trees import SHAPES, TREES, Shape, radial_feeder
 from random_feeders import MESHED, build, structure
 
 import neomflex_jax as nf
@@ -45,7 +45,7 @@ def test_published_feeders_have_the_flow_of_the_dense_form(name: str, float64: N
     assert_equal(feeder, *drawn(feeder, 11), atol=1e-9)
 
 
-@pytest.mark.parametrize(("shape", "n"), SHAPES_AND_SIZES)
+@pytest.mark.parametrize(("shape", "n"), TREES)
 def test_trees_of_any_shape_and_size_have_the_flow_of_the_dense_form(shape: Shape, n: int, float64: None) -> None:
     feeder = radial_feeder(shape(n, np.random.default_rng(n)), seed=n)
     assert_equal(feeder, *drawn(feeder, 3), atol=1e-9)

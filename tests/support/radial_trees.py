@@ -42,11 +42,11 @@ def any_tree(n: int, random: np.random.Generator) -> np.ndarray:
 
 
 SHAPES = (chain, star, all_at_the_slack, caterpillar, binary, broom, any_tree)
-# A vector has 8 places: squares of buses, and what is left over. Two shapes in all sizes are enough for every day.
-SHAPES_AND_SIZES = [
-    pytest.param(shape, n, marks=[] if n in (9, 40) or shape in (chain, any_tree) else pytest.mark.slow)
-    for shape in SHAPES
-    for n in (1, 7, 8, 9, 40)
+SIZES = (1, 7, 8, 9, 40)  # a vector has 8 places: squares of buses, and what is left over
+SHAPES_AND_SIZES = [(shape, n) for shape in SHAPES for n in SIZES]
+TREES = [  # trees of no shape in all sizes and every shape in one are enough for every day
+    pytest.param(shape, n, marks=[] if n == 40 or shape is any_tree else pytest.mark.slow)
+    for shape, n in SHAPES_AND_SIZES
 ]
 
 
