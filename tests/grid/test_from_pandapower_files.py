@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pandapower as pp
 import pytest
 from pandapower_nets import NETWORKS, add, assert_equal_feeders, convert, small_net
 
+import neomflex_jax as nf
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_pandapower import fused_buses
 
@@ -111,8 +113,10 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
         "names the class builtins.eval",
     ),
     "a pandapower class": (
-        lambda path: pp.to_json(with_controller(), str(path)),
-        "names the class pandapower.*ConstControl",
+        lambda path: rewrite(
+            path, lambda t: t.update(x={"_module": "pandapower.control", "_class": "ConstControl", "_object": "{}"})
+        ),
+        "names the class pandapower.control.ConstControl",
     ),
     "a net in a net": (
         lambda path: rewrite(
@@ -165,10 +169,20 @@ HOSTILE: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
-def with_controller() -> Any:
+@pytest.mark.parametrize("is_hostile", [False, True])
+def test_controllers_of_a_file_are_rows_and_their_objects_are_never_made(saved: Path, is_hostile: bool) -> None:
     net = small_net()
+    net.trafo[["tap_side", "tap_changer_type"]] = ("hv", "Ratio")
+    net.trafo[["tap_neutral", "tap_min", "tap_max", "tap_pos", "tap_step_percent"]] = (0, -2, 2, 0, 2.5)
+    pp.control.DiscreteTapControl(net, net.trafo.index[0], 0.99, 1.01)
     pp.control.ConstControl(net, "load", "p_mw", 0)
-    return net
+    pp.to_json(net, str(saved))
+    if is_hostile:
+        text = re.sub(r"pandapower\.control[.\w]*", "os", saved.read_text(encoding="utf-8"))
+        saved.write_text(text.replace("ConstControl", "system"), encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"net.controller 0 is in service and does not act"):
+        feeder = nf.Feeder.from_pandapower(saved)
+    assert_equal_feeders(feeder, convert(net, feeder.name), 0)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -111,18 +111,6 @@ def test_the_advice_for_buses_of_words_makes_a_net_that_is_read() -> None:
     assert convert(net).n_bus == 6
 
 
-def test_the_advice_for_a_file_with_controllers_makes_one_that_is_read(tmp_path: Path) -> None:
-    net, path = small_net(), tmp_path / "net.json"
-    pp.control.ConstControl(net, "load", "p_mw", 0)
-    net.controller["in_service"] = False
-    pp.to_json(net, str(path))
-    with pytest.raises(nf.InputError, match=r"net\.controller\.drop\(net\.controller\.index, inplace=True\)"):
-        convert(path)
-    net.controller.drop(net.controller.index, inplace=True)
-    pp.to_json(net, str(path))
-    assert convert(path).n_bus == 6
-
-
 def test_a_nets_own_generators_are_told_wherever_a_scenario_is_made_of_it(tmp_path: Path, capsys: Any) -> None:
     """Generators of no stated source follow the sun, storages stay as they are: neither follows the demand."""
     net, path = small_net(), tmp_path / "net.json"

@@ -3,13 +3,15 @@
 pandapower's JSON names classes that its reader looks up and builds, and old readers built any class at all; a pickle
 runs whatever its author wished. So only JSON is read, and its text is checked here before pandapower sees it: nothing
 but the plain data classes that `pandapower.to_json` writes for a net of tables, no table that is a path or a link
-instead of data, no name twice in an object (readers differ in which one they take). The text that was checked is the
-text that is read, by `pandapower.from_json` with its own checks on.
+instead of data, no name twice in an object (readers differ in which one they take). Controllers, which no power flow
+lets act, stay as rows without their objects. The text that was checked is the text that is read, by
+`pandapower.from_json` with its own checks on.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,7 +48,7 @@ TABLE_FIELDS = {
     *("index_name", "index_names", "column_name", "column_names"),
 }
 DROP = (
-    "A power flow needs no controllers or other objects: net.{0}.drop(net.{0}.index, inplace=True) takes them out of "
+    "A power flow needs no objects: net.{0}.drop(net.{0}.index, inplace=True) takes them out of "
     "the net; then save it again with pandapower.to_json(net, 'net.json')"
 )
 RESAVE = "build a net of plain tables in pandapower and save it with pandapower.to_json(net, 'net.json')"
@@ -61,7 +63,10 @@ def read_net(path: Path) -> pandapowerNet:
         If there is no such file, or it is no JSON of a pandapower net, or holds more than plain data.
     """
     text = _text(path)
-    _check_content(path, parse_json(f"{path}", text, RESAVE))
+    tree = parse_json(f"{path}", text, RESAVE)
+    if _without_controllers_objects(path, tree):
+        text = json.dumps(tree)
+    _check_content(path, tree)
     load_matplotlib()  # which pandapower imports
     import pandapower  # slow to import, and needed for nets alone
 
@@ -104,6 +109,25 @@ def _text(path: Path) -> str:
             f"{path}: larger than {MAX_BYTES // 1_000_000} MB; pass the net itself, pandapower's from_json(file)"
         )
     return read_text(path, "JSON file of a pandapower net", MAX_BYTES)
+
+
+def _without_controllers_objects(path: Path, tree: object) -> bool:
+    """Put null in the place of every controller's object; returns True if there was any."""
+    tables = tree.get("_object") if isinstance(tree, dict) else None
+    table = tables.get("controller") if isinstance(tables, dict) else None
+    rows = table.get("_object") if isinstance(table, dict) else None
+    if not isinstance(table, dict) or not isinstance(rows, str) or not rows.lstrip().startswith("{"):
+        return False  # none, or for the checks to refuse
+    content = parse_json(f"{path}: controller", rows, RESAVE)
+    columns, data = (content.get(name) if isinstance(content, dict) else None for name in ("columns", "data"))
+    if not isinstance(columns, list) or not isinstance(data, list) or "object" not in columns:
+        return False
+    place, found = columns.index("object"), False
+    for row in data:
+        if isinstance(row, list) and len(row) > place and row[place] is not None:
+            row[place], found = None, True
+    table["_object"] = json.dumps(content)
+    return found
 
 
 def _check_content(path: Path, tree: object) -> None:
