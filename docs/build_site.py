@@ -1,7 +1,8 @@
-"""What `mkdocs build` takes from outside of `docs/`, and the command reference, made of the commands' own help.
+"""What `mkdocs build` takes from outside of `docs/`, and the references of commands and of scenarios' fields.
 
 Pages link to each other as files of the repository do, so that they read well there too; here links are turned into
-those of the site, and a link that is called like its file gets the page's title.
+those of the site, and a link that is called like its file gets the page's title. Pages that are made here are no files
+to link to: their titles in italics become links.
 """
 
 import io
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
+import scenario_reference
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
@@ -36,10 +38,11 @@ LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?!\w+:|#)(?P<target>[^)#\s]+)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages and examples of the repository, and the command reference."""
+    """Add the pages and examples of the repository, and the references of commands and of scenarios' fields."""
     for source, place in ON_SITE.items():
         files.append(File.generated(config, place, abs_src_path=str(ROOT / source)))
-    files.append(File.generated(config, "commands.md", content=command_reference()))
+    for place, content in MADE.items():
+        files.append(File.generated(config, place, content=content()))
     return files
 
 
@@ -55,7 +58,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: objec
         text = titles.get(place, link["text"]) if link["text"].endswith(".md") else link["text"]
         return f"[{text}]({posixpath.relpath(place, posixpath.dirname(here) or '.')}"
 
-    return LINK.sub(on_site, markdown)
+    markdown = LINK.sub(on_site, markdown)
+    for place in MADE:
+        markdown = markdown.replace(f"*{titles[place]}*", f"[{titles[place]}]({place})")
+    return markdown
 
 
 def entries_of(part: dict[str, str | list[dict[str, str]]]) -> list[tuple[str, str]]:
@@ -82,3 +88,6 @@ def help_of(*command: str) -> str:
     with patch.dict(os.environ, COLUMNS="80", NO_COLOR="1"), redirect_stdout(said), suppress(SystemExit):
         read_arguments([*command, "--help"], COMMANDS, DESCRIPTION)
     return said.getvalue()
+
+
+MADE = {"commands.md": command_reference, "scenario_fields.md": scenario_reference.page}

@@ -1,6 +1,7 @@
 """What sits at the buses: one module a kind, each a pure function from requests to what is delivered."""
 
-from neomflex_jax.devices.battery import Battery, deliver_battery_power, deliver_battery_q
+from neomflex_jax.devices.battery import Battery
+from neomflex_jax.devices.battery_power import deliver_battery_power, deliver_battery_q
 from neomflex_jax.devices.capacitor_bank import CapacitorBank
 from neomflex_jax.devices.device import (
     Control,

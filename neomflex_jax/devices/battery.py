@@ -22,8 +22,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.typing import ArrayLike
 
+from neomflex_jax.devices.battery_power import deliver_battery_power, deliver_battery_q
 from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, refuse
 from neomflex_jax.devices.device import (
     Control,
@@ -37,7 +37,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
-from neomflex_jax.devices.options import by_bus, is_off, over, room_in_circle, stacked, times
+from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.planning import Planning, ReactivePower
 
 if TYPE_CHECKING:
@@ -143,17 +143,32 @@ class Battery(Device):
     )
 
     bus: int
+    """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
     capacity_mwh: float
+    """Energy that it holds when full. Allowed: above 0."""
     power_mw: float
+    """Largest power, charging and discharging. Allowed: above 0."""
     soc_min: float = 0.2
+    """Lower end of the window that its charge stays in. Unit: of the capacity. Allowed: 0 .. soc_max."""
     soc_max: float = 0.9
+    """Upper end of that window. Unit: of the capacity. Allowed: soc_min .. 1."""
     soc_initial: float = 0.5
-    charge_efficiency: float = 1.0  # one way
-    discharge_efficiency: float = 1.0  # one way
-    ramp_mw: float | None = None  # largest change of p_mw from one step to the next; None: no limit
-    s_mva: float | None = None  # rating of a four-quadrant inverter; None: no reactive power
-    throughput_cost: float = 0.0  # per MWh through its terminals, either way
+    """Charge with which a first day begins. Unit: of the capacity. Allowed: soc_min .. soc_max."""
+    charge_efficiency: float = 1.0
+    """What is stored of the energy drawn from the grid, one way. Unit: share. Allowed: above 0 .. 1."""
+    discharge_efficiency: float = 1.0
+    """What reaches the grid of the energy taken out, one way. Unit: share. Allowed: above 0 .. 1."""
+    ramp_mw: float | None = None
+    """Largest change of its power from one step to the next; rating and window win over it. None: no limit.
+    Allowed: above 0."""
+    s_mva: float | None = None
+    """Rating of a four-quadrant inverter, which adds a reactive action inside the circle. None: no reactive power.
+    Allowed: at least power_mw."""
+    throughput_cost: float = 0.0
+    """Cost of the energy through its terminals, either way. Unit: 1/MWh. Allowed: at least 0."""
     name: str = ""
+    """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
+    letters, digits, _ and -."""
 
     def __post_init__(self) -> None:
         device = f"battery at bus {self.bus}"
@@ -292,59 +307,3 @@ class Battery(Device):
 
 def _resting(soc: Array) -> BatteryStore:
     return BatteryStore(soc, jnp.zeros_like(soc))
-
-
-def deliver_battery_power(
-    p_requested_mw: ArrayLike,
-    soc: ArrayLike,
-    *,
-    capacity_mwh: ArrayLike,
-    power_mw: ArrayLike,
-    soc_min: ArrayLike,
-    soc_max: ArrayLike,
-    step_hours: float,
-    charge_efficiency: ArrayLike = 1.0,
-    discharge_efficiency: ArrayLike = 1.0,
-    previous_p_mw: ArrayLike = 0.0,
-    ramp_mw: ArrayLike = math.inf,
-    available: ArrayLike = True,
-) -> tuple[Array, Array]:
-    """Deliver as much of the request as ramp, rating and window allow; elementwise over any shape.
-
-    The request is first moved to within `ramp_mw` of `previous_p_mw`, then clipped to rating and window: these always
-    win, so that a battery that runs empty stops at once. One whose `soc` lies outside its window can only move back in.
-    With `available` False it delivers nothing at once and keeps its energy.
-
-    Returns
-    -------
-    p_mw, next_soc
-        Delivered power at the AC terminals, positive discharging, and the state of charge after the step.
-    """
-    if not is_off(ramp_mw, math.inf, p_requested_mw):
-        previous_p_mw, ramp_mw = jnp.asarray(previous_p_mw), jnp.asarray(ramp_mw)
-        p_requested_mw = jnp.clip(p_requested_mw, previous_p_mw - ramp_mw, previous_p_mw + ramp_mw)
-    mw_per_soc = jnp.asarray(capacity_mwh) / step_hours
-    store_gives = jnp.maximum(soc - jnp.asarray(soc_min), 0.0) * mw_per_soc
-    most_discharge = jnp.minimum(power_mw, times(store_gives, discharge_efficiency))
-    store_takes = jnp.maximum(jnp.asarray(soc_max) - soc, 0.0) * mw_per_soc
-    most_charge = jnp.minimum(power_mw, over(store_takes, charge_efficiency))
-    p_mw = jnp.clip(p_requested_mw, -most_charge, most_discharge)
-    if not is_off(available, True, p_mw):
-        p_mw = jnp.where(available, p_mw, 0.0)
-    drawn, put = over(p_mw, discharge_efficiency), times(p_mw, charge_efficiency)
-    from_store = p_mw if drawn is put else jnp.where(p_mw > 0, drawn, put)
-    return p_mw, jnp.asarray(soc) - from_store / mw_per_soc
-
-
-def deliver_battery_q(
-    q_fraction: ArrayLike, p_mw: ArrayLike, *, s_mva: ArrayLike, available: ArrayLike = True
-) -> Array:
-    """Reactive power for a request in -1..1 beside the delivered `p_mw`; elementwise over any shape.
-
-    Returns
-    -------
-    q_mvar
-        Positive into the grid, with p^2 + q^2 <= s^2; 0 where `s_mva` is 0 or the battery is not `available`.
-    """
-    q_mvar = jnp.asarray(q_fraction) * room_in_circle(s_mva, p_mw)
-    return q_mvar if is_off(available, True, q_mvar) else jnp.where(available, q_mvar, 0.0)

@@ -44,16 +44,29 @@ class CapacitorBank(SteppedDevice):
     table_families: ClassVar = (("capacitor_bus_", "_steps"), ("capacitor_bus_", "_operations"))
 
     bus: int
+    """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
     step_mvar: float
+    """Reactive power of one step at 1 pu, into the grid. Allowed: above 0."""
     steps: int = 1
-    delay: int = 1  # steps of the day from a move to the next
+    """Steps that can be switched in. Unit: steps. Allowed: 1 .. 1000."""
+    delay: int = 1
+    """Pause from a move to the next. Unit: steps. Allowed: 1 .. 1000."""
     operations_per_day: int | None = None
-    operation_cost: float = 0.0  # of one step switched in or out
-    control: str = "agent"  # or "band": no action, it keeps the voltage of a bus by `band_control.py`
-    vm_set_pu: float | None = None  # of band control
-    dead_band_pu: float | None = None  # its whole width: half of it on each side of vm_set_pu
-    controlled_bus: int | None = None  # None: its own
+    """Steps of the position that it may take in a day. None: no limit. Unit: steps. Allowed: at least 1."""
+    operation_cost: float = 0.0
+    """Cost of one step of the position. Unit: 1/step. Allowed: at least 0."""
+    control: str = "agent"
+    """Who moves it: its agent, or no action and the rule of a dead band. Allowed: "agent", "band"."""
+    vm_set_pu: float | None = None
+    """Set-point of band control; left out without. Allowed: above 0."""
+    dead_band_pu: float | None = None
+    """Whole width of the dead band, half of it on each side of the set-point; left out without band control.
+    Allowed: above 0."""
+    controlled_bus: int | None = None
+    """Bus whose voltage band control keeps. None: its own."""
     name: str = ""
+    """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
+    letters, digits, _ and -."""
 
     def __post_init__(self) -> None:
         where = f"capacitor bank at bus {self.bus}"

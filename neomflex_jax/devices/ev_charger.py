@@ -121,12 +121,22 @@ class EvCharger(Device):
     table_families: ClassVar = (("ev_bus_", "_p_mw"), ("ev_bus_", "_unmet_mwh"), ("ev_bus_", "_wanted_mwh"))
 
     bus: int
-    sessions: tuple[tuple[float, float, float, float], ...] = ()  # hours of arrival and departure, MWh wanted, MW
-    efficiency: float = 1.0  # stored over drawn from the grid
-    power_factor: float = 1.0  # of what is drawn, inductive
-    unmet_cost: float = 1000.0  # per MWh
-    largest_mwh: float = 0.0  # of the sessions of a file, observed as 1; 0: they are the same every day, stated here
+    """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
+    sessions: tuple[tuple[float, float, float, float], ...] = ()
+    """Sessions of every day in order, [arrival_hour, departure_hour, energy_mwh, power_mw] each, hours in 0..24.
+    Empty: those of a file. Unit: h, h, MWh, MW."""
+    efficiency: float = 1.0
+    """What is stored of the energy drawn from the grid. Unit: share. Allowed: above 0 .. 1."""
+    power_factor: float = 1.0
+    """Of what it draws, inductive. Unit: share. Allowed: above 0 .. 1."""
+    unmet_cost: float = 1000.0
+    """Cost of the energy that a vehicle leaves without. Unit: 1/MWh. Allowed: at least 0."""
+    largest_mwh: float = 0.0
+    """Energy of a file's session that its agent sees as 1, and the most that one may want. 0: sessions are listed.
+    Allowed: at least 0."""
     name: str = ""
+    """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
+    letters, digits, _ and -."""
 
     def __post_init__(self) -> None:
         device = f"EV charger at bus {self.bus}"

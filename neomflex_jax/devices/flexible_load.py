@@ -99,10 +99,16 @@ class FlexibleLoad(Device):
     table_families: ClassVar = (("load_bus_", "_p_mw"), ("load_bus_", "_curtailed_mw"), ("load_bus_", "_owed_mwh"))
 
     bus: int
-    curtail_share: float = 0.0  # largest share of the load that may be shed
-    shift_mw: float = 0.0  # largest power deferred or caught up
-    buffer_mwh: float = 0.0  # largest energy owed
+    """Where it stands, by the feeder's own number; a bus of some territory that has a load. At most one at a bus."""
+    curtail_share: float = 0.0
+    """Largest share of the load that may be shed. Unit: share. Allowed: 0 .. 1."""
+    shift_mw: float = 0.0
+    """Largest power deferred or caught up; above 0 together with buffer_mwh. Allowed: at least 0."""
+    buffer_mwh: float = 0.0
+    """Largest energy that may be owed; above 0 together with shift_mw. Allowed: at least 0."""
     name: str = ""
+    """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
+    letters, digits, _ and -."""
 
     def __post_init__(self) -> None:
         device = f"flexible load at bus {self.bus}"

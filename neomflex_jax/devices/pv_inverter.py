@@ -85,12 +85,21 @@ class PvInverter(Device):
     table_families: ClassVar = (("pv_bus_", "_p_mw"), ("pv_bus_", "_q_mvar"), ("pv_bus_", "_curtailed_mw"))
 
     bus: int
+    """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
     p_max_mw: float
+    """Power under full sun: what Solar is multiplied with. Allowed: above 0."""
     s_mva: float
+    """Rating of the inverter, the circle of p and q; above p_max_mw it is oversized. Allowed: above 0."""
     curtailable: bool = False
-    priority: str = "p"  # of active ("p") or reactive ("q") power where the circle has no room for both
-    export_limit_mw: float | None = None  # of the bus's net export, after load and battery; None: no limit
+    """Whether an action may feed in less than the sun offers."""
+    priority: str = "p"
+    """Which power is kept where the circle has no room for both. Allowed: "p", "q"."""
+    export_limit_mw: float | None = None
+    """Largest net export of its bus, after load and battery; the inverter gives way. None: no limit. Allowed: at
+    least 0."""
     name: str = ""
+    """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
+    letters, digits, _ and -."""
 
     def __post_init__(self) -> None:
         device = f"PV inverter at bus {self.bus}"

@@ -45,18 +45,33 @@ class TapChanger(SteppedDevice):
     table_families: ClassVar = (("tap_bus_", "_position"), ("tap_bus_", "_operations"))
 
     bus: int
+    """Whose agent moves it, by the feeder's own number; a bus of some territory."""
     from_bus: int
+    """End of the branch at which it sits."""
     to_bus: int
-    steps: int = 8  # positions on each side of 0
+    """Other end of that branch: a transformer, or a line, which then has a regulator."""
+    steps: int = 8
+    """Positions on each side of 0. Unit: steps. Allowed: 1 .. 1000."""
     step_percent: float = 1.25
-    delay: int = 1  # steps of the day from a move to the next
+    """Change of the ratio by one step; a position above 0 lowers the voltage behind it. Allowed: above 0."""
+    delay: int = 1
+    """Pause from a move to the next. Unit: steps. Allowed: 1 .. 1000."""
     operations_per_day: int | None = None
-    operation_cost: float = 0.0  # of one step of the position
-    control: str = "agent"  # or "band": no action, it keeps the voltage of a bus by `band_control.py`
-    vm_set_pu: float | None = None  # of band control
-    dead_band_pu: float | None = None  # its whole width: half of it on each side of vm_set_pu
-    controlled_bus: int | None = None  # None: to_bus
+    """Steps of the position that it may take in a day. None: no limit. Unit: steps. Allowed: at least 1."""
+    operation_cost: float = 0.0
+    """Cost of one step of the position. Unit: 1/step. Allowed: at least 0."""
+    control: str = "agent"
+    """Who moves it: its agent, or no action and the rule of a dead band. Allowed: "agent", "band"."""
+    vm_set_pu: float | None = None
+    """Set-point of band control; left out without. Allowed: above 0."""
+    dead_band_pu: float | None = None
+    """Whole width of the dead band, half of it on each side of the set-point; left out without band control.
+    Allowed: above 0."""
+    controlled_bus: int | None = None
+    """Bus whose voltage band control keeps; one behind the branch. None: to_bus."""
     name: str = ""
+    """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
+    letters, digits, _ and -."""
 
     def __post_init__(self) -> None:
         where = f"tap changer at bus {self.bus}"

@@ -32,29 +32,55 @@ class SeriesConfig:
     chargers in the sessions' file), in which ``{name}``, ``{index}`` and ``{bus}`` stand for the element's own.
     """
 
-    unit: str = "per_unit"  # of the mapped columns
-    demand_unit: str = ""  # of the column Demand, one of `DEMAND_UNITS`; empty: per unit, if its size allows that
+    unit: str = "per_unit"
+    """Of the mapped columns: per unit of the nominal power, or a power. Allowed: "per_unit", "MW", "kW", "W"."""
+    demand_unit: str = ""
+    """Of the column Demand; empty is per unit, if its size allows that. Allowed: "", "per_unit", "per_cent", "MW",
+    "kW", "W"."""
     loads: Mapping[str, str] = FrozenDict()
-    generators: Mapping[str, str] = FrozenDict()  # positive into the grid
-    storages: Mapping[str, str] = FrozenDict()  # positive charging, as in pandapower
-    pv_inverters: Mapping[str, str] = FrozenDict()  # available power; per unit is of p_max_mw
-    outdoor_temperature: str = ""  # a column in degrees Celsius; empty: nobody knows it
-    sessions_file: str = ""  # in the folder of the series: when vehicles charge, see `sessions.py`
-    ev_chargers: Mapping[str, str] = FrozenDict()  # those that are not here have the charger of their name
-    loads_q: Mapping[str, str] = FrozenDict()  # reactive power; what is not here keeps its power factor
+    """Column of a load by its name, index, "bus 12" or a pattern; {name}, {index}, {bus} stand for its own."""
+    generators: Mapping[str, str] = FrozenDict()
+    """Likewise of static generators, positive into the grid."""
+    storages: Mapping[str, str] = FrozenDict()
+    """Likewise of storages, positive charging, as in pandapower."""
+    pv_inverters: Mapping[str, str] = FrozenDict()
+    """Likewise, what the scenario's own roofs could feed in; per unit is of p_max_mw."""
+    outdoor_temperature: str = ""
+    """Column of the outdoor temperature, in degrees Celsius. Empty: nobody knows it."""
+    sessions_file: str = ""
+    """CSV file of charging sessions, in the folder of the series."""
+    ev_chargers: Mapping[str, str] = FrozenDict()
+    """Charger of that file by the name of the scenario's; one that is not here has the charger of its name."""
+    loads_q: Mapping[str, str] = FrozenDict()
+    """Columns of reactive power; a load that is not here keeps its power factor."""
     generators_q: Mapping[str, str] = FrozenDict()
+    """Likewise of static generators."""
     storages_q: Mapping[str, str] = FrozenDict()
-    power_factor: float = 0.0  # of mapped loads, inductive; 0 keeps that of their nominal powers
-    ignore: tuple[str, ...] = ()  # patterns of columns that nobody needs
-    time_column: str = ""  # empty: found by its name
-    timezone: str = ""  # in which the times are written, or the days counted if the times state their own
-    resample: str = ""  # "mean": of finer rows
-    fill: str = ""  # "interpolate": what is missing
-    train: tuple[str, ...] = ()  # days by rules, see `split.py`; none: what is left
+    """Likewise of storages."""
+    power_factor: float = 0.0
+    """Of mapped loads, inductive. 0: that of their nominal powers. Unit: share. Allowed: 0 .. 1."""
+    ignore: tuple[str, ...] = ()
+    """Patterns of columns that nobody needs; any other that nobody uses is refused."""
+    time_column: str = ""
+    """Column of dates and times. Empty: found by its name."""
+    timezone: str = ""
+    """In which the times are written, or the days counted if the times state their own. Allowed: a name of
+    zoneinfo, as "Europe/Berlin"."""
+    resample: str = ""
+    """"mean": finer rows become steps of the scenario. Allowed: "", "mean"."""
+    fill: str = ""
+    """"interpolate": cells without a number, counted in a warning. Allowed: "", "interpolate"."""
+    train: tuple[str, ...] = ()
+    """Days of training by rules, as "2025-07", "month 7", "week 4 of 4". Empty: what is left."""
     validation: tuple[str, ...] = ()
+    """Days by which trainings are compared at their end."""
     test: tuple[str, ...] = ()
-    split_column: str = ""  # or what a column says of each day
-    part: str = "train"  # of the days, which are played, where there are any such rules
+    """Days that evaluate, validate and yardsticks play."""
+    split_column: str = ""
+    """Column that says train, validation or test of each day, in place of rules."""
+    part: str = "train"
+    """Which of the days are played, where they are split; commands set it. Allowed: "train", "validation", "test",
+    "all"."""
 
     def __post_init__(self) -> None:
         check_choice("unit", self.unit, tuple(UNITS))

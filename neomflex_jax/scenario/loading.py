@@ -22,13 +22,20 @@ LOADING_BARRIERS = ("band", "courant_beltrami")
 class LoadingConfig:
     """The table ``[loading]`` of a scenario."""
 
-    loading_soft_percent: float | None = None  # above it every branch costs `loading_weight`; None: no cost
-    loading_hard_percent: float | None = None  # above it a violation; None: none but of `branch_limits`
-    branch_limits: Mapping[str, float] = FrozenDict()  # hard limits of single branches in per cent, by ``from-to``
-    loading_weight: float = 10.0  # per rating above the soft limit
-    loading_barrier: str = "band"  # what is weighted: the excess itself, or its square
-    loading_penalty: float = 100.0  # of any branch above its hard limit
-    loading_observed: bool = False  # whether agents see the loading of their branches
+    loading_soft_percent: float | None = None
+    """Above it a branch costs loading_weight. None: no cost. Allowed: above 0."""
+    loading_hard_percent: float | None = None
+    """Above it a branch is a violation. None: none but those of branch_limits. Allowed: above 0."""
+    branch_limits: Mapping[str, float] = FrozenDict()
+    """Hard limits of single branches by name, "3-4" = 80.0; "3-4 (2)" is the second of parallel ones. Unit: %."""
+    loading_weight: float = 10.0
+    """Cost of the loading above the soft limit, as a share of the rating. Unit: 1/rating. Allowed: at least 0."""
+    loading_barrier: str = "band"
+    """What is weighted: the excess itself, or its square. Allowed: "band", "courant_beltrami"."""
+    loading_penalty: float = 100.0
+    """Cost of a step in which any branch is above its hard limit. Unit: 1/step. Allowed: at least 0."""
+    loading_observed: bool = False
+    """Whether agents see the loadings of their branches."""
 
     def __post_init__(self) -> None:
         limits = {"loading_soft_percent": self.loading_soft_percent, "loading_hard_percent": self.loading_hard_percent}

@@ -17,12 +17,21 @@ class ObservationConfig:
     """Whose measurements an agent sees, how far back, how far ahead, and how well."""
 
     scope: str = "territory"
-    history: int = 1  # frames, the newest first
+    """Whose measurements an agent sees: buses of its devices, its territory, adjacent ones too, or all. Allowed:
+    "local", "territory", "neighbours", "global"."""
+    history: int = 1
+    """Frames that it sees, the newest first. Unit: steps. Allowed: 1 .. 1000."""
     forecast: str = "perfect"
-    forecast_steps: int = 0  # of Demand and Solar, beyond the next step that every agent knows
-    forecast_noise: float = 0.1  # `noisy`: relative standard deviation at the furthest step
-    sensor_noise_pu: float = 0.0  # standard deviation of every measured voltage
-    missing_probability: float = 0.0  # an agent is missing for a day: unseen, unseeing, its devices idle
+    """What it sees ahead: the true rows, the same hours of the last day, or the true ones with an error. Allowed:
+    "perfect", "persistence", "noisy"."""
+    forecast_steps: int = 0
+    """How far ahead, beyond the next step, which every agent knows. Unit: steps. Allowed: 0 .. 10000."""
+    forecast_noise: float = 0.1
+    """Of a noisy forecast: relative standard deviation at the furthest step. Unit: share. Allowed: 0 .. below 1."""
+    sensor_noise_pu: float = 0.0
+    """Standard deviation of every measured voltage. Allowed: 0 .. below 1."""
+    missing_probability: float = 0.0
+    """Chance that an agent is away for a day: unseen, unseeing, its devices idle. Unit: share. Allowed: 0 .. 1."""
 
     def __post_init__(self) -> None:
         check_choice("scope", self.scope, SCOPES)

@@ -19,7 +19,9 @@ class Territory:
     """The part of the feeder that one agent controls, and by default what it observes."""
 
     agent: str
-    buses: tuple[int, ...]  # labels
+    """The agent's name, one a territory. Allowed: letters, digits, _ and -."""
+    buses: tuple[int, ...]
+    """The feeder's own numbers of its buses; every bus is in exactly one territory."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.agent):
@@ -34,9 +36,13 @@ class Limits:
     """Voltage limits: the band that the reward asks for, and the hard limits whose breach is a violation."""
 
     band_min_pu: float = 0.97
+    """Lower end of the band that the reward asks for. Allowed: hard_min_pu .. band_max_pu."""
     band_max_pu: float = 1.03
+    """Upper end of that band. Allowed: band_min_pu .. hard_max_pu."""
     hard_min_pu: float = 0.9
+    """Below it anywhere is a violation. Allowed: above 0 .. band_min_pu."""
     hard_max_pu: float = 1.1
+    """Above it anywhere is a violation. Allowed: at least band_max_pu."""
 
     def __post_init__(self) -> None:
         if not 0 < self.hard_min_pu <= self.band_min_pu < self.band_max_pu <= self.hard_max_pu:
@@ -51,10 +57,19 @@ class Rules:
     """How load, violations and days behave."""
 
     load_q: str = "follows_demand"
+    """Whether the loads' reactive power follows Demand like the active, or stays at the day's first value, as in
+    the original NeomFlex. Allowed: "follows_demand", "held_from_day_start"."""
     on_violation: str = "continue"
+    """Whether the day goes on, with the penalty added, or ends and is played again, as in the original. Allowed:
+    "continue", "end_day"."""
     day_order: str = "random"
+    """Which day a training takes next. Evaluation plays the file's order. Allowed: "random", "file"."""
     energies: str = "random"
+    """What stores hold as a day begins: drawn at random, or what the day before left. Evaluation carries over.
+    Allowed: "random", "carried"."""
     first_observation: str = "last_step"
+    """What a day's first observation shows of the grid where play goes on into it: the step before, or a power flow
+    with all devices at zero, as in the original. Allowed: "last_step", "devices_at_zero"."""
 
     def __post_init__(self) -> None:
         check_choice("load_q", self.load_q, ("follows_demand", "held_from_day_start"))
@@ -74,8 +89,11 @@ class Variant:
     """The same days under stress: Demand and Solar of every row times a factor."""
 
     name: str
+    """What --variant and variant name. Allowed: letters, digits, _ and -."""
     demand_factor: float = 1.0
+    """Factor on Demand. Unit: factor. Allowed: 0 .. 10."""
     solar_factor: float = 1.0
+    """Factor on Solar. Unit: factor. Allowed: 0 .. 10."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):

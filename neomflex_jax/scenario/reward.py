@@ -28,21 +28,41 @@ class RewardConfig:
     """What costs how much. A term of weight 0 is left out."""
 
     voltage_weight: float = 100.0
+    """Cost of the voltage barrier, summed over the agent's buses. Unit: 1/pu. Allowed: at least 0."""
     voltage_barrier: str = "band"
+    """Shape of it: the distance outside the band, or one of MAPDN's. Allowed: "band", "l1", "l2", "bowl", "bump",
+    "courant_beltrami"."""
     loss_weight: float = 5.0
+    """Cost of the line losses, by the agent's share of the buses. Unit: 1/MW. Allowed: at least 0."""
     violation_penalty: float = 100.0
+    """Cost of a step with any bus outside the hard limits, or without a solution. Unit: 1/step. Allowed: at least 0."""
     solar_penalty: bool = False
+    """Whether batteries that do not charge in the solar hours cost."""
     solar_penalty_weight: float = 30.0
+    """Cost of one that does not charge at all, for each step. Unit: 1/step. Allowed: at least 0."""
     solar_first_step: int = 14
+    """First step of the solar hours, counted from 0. Unit: steps. Allowed: 0 .. solar_last_step."""
     solar_last_step: int = 34
+    """Last step of them, included; below steps_per_day where solar_penalty is on. Unit: steps. Allowed: at least
+    solar_first_step."""
     reactive_weight: float = 0.0
+    """Cost of the sum of its devices' absolute reactive powers. Unit: 1/Mvar. Allowed: at least 0."""
     throughput_weight: float = 0.0
+    """Cost of the energy through its batteries, beside their own throughput_cost. Unit: 1/MWh. Allowed: at least 0."""
     curtailment_weight: float = 0.0
+    """Cost of PV not fed in and of load not served. Unit: 1/MWh. Allowed: at least 0."""
     price_weight: float = 0.0
+    """Factor on the price of the import, by the agent's share of the buses; needs tariff_column. Unit: factor.
+    Allowed: at least 0."""
     peak_weight: float = 0.0
+    """Cost of import above the threshold, by the agent's share of the buses. Unit: 1/MW. Allowed: at least 0."""
     peak_import_mw: float = 0.0
+    """That threshold. Allowed: at least 0."""
     sharing: str = "team"
+    """What learners get: the mean of all agents, their own, or a mixture. Tables state the local rewards always.
+    Allowed: "team", "local", "mixed"."""
     team_share: float = 0.5
+    """Of a mixture: own + team_share x (mean - own). Unit: share. Allowed: 0 .. 1."""
 
     def __post_init__(self) -> None:
         check_choice("sharing", self.sharing, SHARING)

@@ -40,32 +40,59 @@ class Scenario:
     fields_in: ClassVar = "docs/scenarios.md"
 
     name: str
+    """What tables and reports call the task."""
     feeder: str
+    """A packaged feeder's name, a feeder folder or a pandapower net.json, relative to the file."""
     territories: tuple[Territory, ...]
+    """One an agent."""
     batteries: tuple[Battery, ...] = ()
+    """Batteries."""
     pv_inverters: tuple[PvInverter, ...] = ()
+    """PV inverters."""
     flexible_loads: tuple[FlexibleLoad, ...] = ()
+    """Loads that can be shed or shifted."""
     description: str = ""
+    """One line for neomflex scenario list."""
     power_flow: str = "ac"
-    fallback: str = ""  # newton: solves what `ac` gives up
-    enforce_q_lims: bool = False  # generators of the feeder keep their limits of reactive power
+    """Method of the power flow. Allowed: "ac", "newton", "calibrated", "lindistflow", "dc"."""
+    fallback: str = ""
+    """Method that solves what ac gives up, near the most that a feeder can carry. Allowed: "", "newton"."""
+    enforce_q_lims: bool = False
+    """Whether the feeder's generators keep their limits of reactive power; ac and newton."""
     profiles: str = "training"
+    """Packaged series (training, testing) or a CSV file with Demand and Solar to train on."""
     evaluation_profiles: str = "testing"
-    tariff_column: str = ""  # of the profiles: price of energy in money per MWh; none if empty
-    variant: str = ""  # which of the variants is played; the plain days if empty
+    """Likewise, for evaluate and validate."""
+    tariff_column: str = ""
+    """Column of the profiles with the price of energy, in money per MWh. Empty: none."""
+    variant: str = ""
+    """Which of the variants is played. Empty: the plain days."""
     step_hours: float = 0.5
+    """Length of a step. Unit: h. Allowed: above 0 .. 24."""
     steps_per_day: int = 48
+    """Rows of the profiles that make a day. Unit: steps. Allowed: 2 .. 86400."""
     limits: Limits = Limits()
+    """Voltage limits."""
     loading: LoadingConfig = UNLIMITED
+    """Limits of what branches carry; off unless one is stated."""
     reward: RewardConfig = RewardConfig()
+    """What costs how much."""
     observation: ObservationConfig = ObservationConfig()
+    """What agents see."""
     uncertainty: Uncertainty = Uncertainty()
+    """What a day draws at random."""
     rules: Rules = Rules()
+    """How load, violations and days behave."""
     variants: tuple[Variant, ...] = VARIANTS
-    reward_terms: tuple[str, ...] = ()  # users' own, by name; see `environment/users_parts.py`
-    observations: tuple[str, ...] = ()  # likewise
-    series: SeriesConfig = PLAIN  # by element: the rest of a file's table [profiles]
-    further: Mapping[str, FieldValue] = field(default=FrozenDict(), metadata=GATHERED)  # other kinds' devices, by table
+    """The same days under stress."""
+    reward_terms: tuple[str, ...] = ()
+    """Terms of your own by the name under which a module registers them."""
+    observations: tuple[str, ...] = ()
+    """Observations of your own, likewise."""
+    series: SeriesConfig = PLAIN
+    """Which column each element follows: the rest of a file's table [profiles]."""
+    further: Mapping[str, FieldValue] = field(default=FrozenDict(), metadata=GATHERED)
+    """Devices of other kinds, by table."""
 
     def __post_init__(self) -> None:
         check_method(self.power_flow)

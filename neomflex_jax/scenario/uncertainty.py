@@ -14,13 +14,21 @@ LONGEST_OUTAGE = 1_000_000  # steps
 class Uncertainty:
     """Sizes of the random disturbances; all zero (ranges at 1) by default, which costs nothing."""
 
-    demand_spread: float = 0.0  # every bus's load times a factor uniform in 1 +- this, a day long
-    line_error: float = 0.0  # every branch's r and x times factors uniform in 1 +- this, a day long
-    load_growth: tuple[float, ...] = (1.0, 1.0)  # Demand times a factor uniform in this range, a day long
-    pv_growth: tuple[float, ...] = (1.0, 1.0)  # Solar likewise
-    profile_noise: float = 0.0  # relative standard deviation of Demand and Solar, drawn anew every step
-    outage_probability: float = 0.0  # of each device and day
-    outage_steps: int = 8  # how long an outage lasts, from a random step on, at most to the day's end
+    demand_spread: float = 0.0
+    """Every bus's load times a factor uniform in 1 +- this, for a day. Unit: share. Allowed: 0 .. below 1."""
+    line_error: float = 0.0
+    """Every branch's r and x times factors uniform in 1 +- this, for a day. Unit: share. Allowed: 0 .. below 1."""
+    load_growth: tuple[float, ...] = (1.0, 1.0)
+    """Demand times a factor uniform in this range, for a day. Unit: factors. Allowed: [lowest, highest] within
+    0..10."""
+    pv_growth: tuple[float, ...] = (1.0, 1.0)
+    """Solar times a factor uniform in this range, for a day. Unit: factors. Allowed: [lowest, highest] within 0..10."""
+    profile_noise: float = 0.0
+    """Relative standard deviation of Demand and Solar, drawn anew every step. Unit: share. Allowed: 0 .. below 1."""
+    outage_probability: float = 0.0
+    """Chance that a device is out on a day. Unit: share. Allowed: 0 .. 1."""
+    outage_steps: int = 8
+    """How long an outage lasts, from a random step on, at most to the day's end. Unit: steps. Allowed: 1 .. 1000000."""
 
     def __post_init__(self) -> None:
         for name in ("demand_spread", "line_error", "profile_noise"):
