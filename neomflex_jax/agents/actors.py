@@ -3,7 +3,7 @@
 An actor maps its agent's own observation to the mean and the log standard deviation of an action before squashing; the
 gradient learner uses the mean alone. Padding comes last in a row, so that an unpadded network can be cut out. Where it
 outweighs what is real, observations and actions are packed (`packing.py`), and agents of similar size are computed
-together.
+together. Where agents share parameters (`sharing.py`), every agent's are made of its group's before they are applied.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork
+from neomflex_jax.agents.sharing import Sharing
 from neomflex_jax.errors import InputError
 from neomflex_jax.packing import Packing, size_classes
 
@@ -69,7 +70,7 @@ class Actors:
     observation_sizes: tuple[int, ...]  # real entries of each agent; padding comes after them
     action_sizes: tuple[int, ...]
     activation: str = "relu"
-    shared: bool = False  # one set of parameters for all, which then see who they are
+    sharing: Sharing | None = None  # who shares parameters with whom; None: nobody
 
     @property
     def n_agents(self) -> int:
@@ -78,8 +79,8 @@ class Actors:
 
     @cached_property
     def size_classes(self) -> tuple[tuple[int, ...], ...]:
-        """Agents that are computed together: all if they share parameters."""
-        return (tuple(range(self.n_agents)),) if self.shared else size_classes(self.observation_sizes)
+        """Agents that are computed together."""
+        return size_classes(self.observation_sizes)
 
     @cached_property
     def observations(self) -> Packing:
@@ -103,29 +104,40 @@ class Actors:
 
     @property
     def input_size(self) -> int:
-        """Length of what a network sees: the padded observation and, if shared, who it acts for."""
-        return max(self.observation_sizes) + self.shared * self.n_agents
+        """Length of what a network sees: the padded observation."""
+        return max(self.observation_sizes)
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Of the inputs of all networks: that of observations and, if shared, who they act for."""
-        n_rows, size = self.observations.shape
-        return n_rows, size + self.shared * self.n_agents
+        """Of the inputs of all networks: that of observations."""
+        return self.observations.shape
 
     @cached_property
     def _network(self) -> Actor:
         return Actor(self.hidden_sizes, max(self.action_sizes), self.activation)
 
+    @property
+    def _last(self) -> str:
+        return f"Dense_{len(self.hidden_sizes)}"
+
     def init(self, key: Key[Array, ""]) -> Params:
-        """Make fresh parameters, equal for all agents if they are shared."""
-        keys = jnp.broadcast_to(key, self.n_agents) if self.shared else jax.random.split(key, self.n_agents)
-        return jax.vmap(lambda k: fresh(self._network, k, jnp.zeros(self.input_size)))(keys)
+        """Make fresh parameters."""
+        keys = jax.random.split(key, self.n_agents)
+        every = jax.vmap(lambda k: fresh(self._network, k, jnp.zeros(self.input_size)))(keys)
+        return every if self.sharing is None else self.sharing.start(every, self._last)
+
+    def every_agents(self, params: Params) -> Params:
+        """Return the parameters of every agent, (n_agents, ...), whoever shares them."""
+        sharing = self.sharing
+        return params if sharing is None else sharing.expanded(params, self._last, self.observation_sizes)
 
     def nearly_idle(self, params: Params) -> Params:
         """Return parameters with a hundredth of the last layer's kernel: mean actions are then near 0, no control."""
-        last = f"Dense_{len(self.hidden_sizes)}"
-        layer = params["params"][last]
-        return {"params": params["params"] | {last: layer | {"kernel": 0.01 * layer["kernel"]}}}
+        if self.sharing is not None and self.sharing.own_head:
+            head = params["own"]["head"]
+            return params | {"own": params["own"] | {"head": head | {"kernel": 0.01 * head["kernel"]}}}
+        layer = params["params"][self._last]
+        return params | {"params": params["params"] | {self._last: layer | {"kernel": 0.01 * layer["kernel"]}}}
 
     def no_statistics(self) -> Statistics:
         """Leave observations as they are."""
@@ -136,11 +148,7 @@ class Actors:
     ) -> Float[Array, "*batch n_rows input_size"]:
         """Return the networks' inputs; padded entries are 0 whatever they hold."""
         normal = (observation - statistics.mean) * statistics.scale
-        normal = jnp.where(self.observation_mask, normal, 0.0)
-        if not self.shared:
-            return normal
-        who = jnp.broadcast_to(jnp.eye(self.n_agents), (*normal.shape[:-1], self.n_agents))
-        return jnp.concatenate([normal, who], axis=-1)
+        return jnp.where(self.observation_mask, normal, 0.0)
 
     def apply_one(
         self, params: Params, inputs: Float[Array, "*batch input_size"]
@@ -153,7 +161,7 @@ class Actors:
         self, params: Params, inputs: Float[Array, "*batch n_rows input_size"]
     ) -> tuple[Float[Array, "*batch n_rows action_size"], Float[Array, "*batch n_rows action_size"]]:
         """Return every agent's mean and log standard deviation before squashing."""
-        axis = inputs.ndim - 2
+        axis, params = inputs.ndim - 2, self.every_agents(params)
 
         def every(network: Actor, params: Params, inputs: Array) -> tuple[Array, Array]:
             outputs: Any = jax.vmap(network.apply, in_axes=(0, axis), out_axes=axis)(params, inputs)
@@ -168,7 +176,7 @@ class Actors:
 
     def _cut(self, number: int, params: Params) -> tuple[Actor, Params]:
         """Return network and parameters of a class of agents, of the sizes of its largest."""
-        last = f"Dense_{len(self.hidden_sizes)}"
+        last = self._last
         n_in, n_out, largest = self.observations.widths[number], self.actions.widths[number], max(self.action_sizes)
         members = np.array(self.size_classes[number])
         layers = jax.tree.map(lambda leaf: leaf[members], params["params"])
@@ -178,24 +186,23 @@ class Actors:
         return Actor(self.hidden_sizes, n_out, self.activation), {"params": layers}
 
     def pooled(self, gradients: Params) -> Params:
-        """Gradients as they act: averaged over the agents if these share parameters."""
-        if not self.shared:
-            return gradients
-        return jax.tree.map(lambda g: jnp.broadcast_to(jnp.mean(g, axis=0, keepdims=True), g.shape), gradients)
+        """Gradients as they act: of what agents share, averaged over these."""
+        return gradients if self.sharing is None else self.sharing.averaged(gradients)
+
+    def by_agent(self, values: Float[Array, " n_groups"]) -> Float[Array, " n_agents"]:
+        """Return every agent's of what optimisers have: its group's, if agents share parameters."""
+        return values if self.sharing is None else values[np.array(self.sharing.groups)]
 
     def networks(self, params: Params, statistics: Statistics) -> tuple[ActorNetwork, ...]:
         """Cut out the policy's mode: one unpadded network an agent, in NumPy."""
-        params, statistics = jax.device_get((params, statistics))
+        params, statistics = jax.device_get((self.every_agents(params), statistics))
         return tuple(self._cut_out(params["params"], statistics, index) for index in range(self.n_agents))
 
     def _cut_out(self, params: Params, statistics: Statistics, index: int) -> ActorNetwork:
         n_in, n_out = self.observation_sizes[index], self.action_sizes[index]
         dense = [params[f"Dense_{layer}"] for layer in range(len(self.hidden_sizes) + 1)]
         layers = [(layer["kernel"][index], layer["bias"][index]) for layer in dense]
-        kernel, bias = layers[0]
-        if self.shared:  # who it is never changes: a part of the bias
-            bias = bias + kernel[max(self.observation_sizes) + index]
-        layers[0] = (kernel[:n_in], bias)
+        layers[0] = (layers[0][0][:n_in], layers[0][1])
         layers[-1] = (layers[-1][0][:, :n_out], layers[-1][1][:n_out])  # the mean's part, real dimensions only
         own = self._entries(index)
         return ActorNetwork(statistics.mean[own], statistics.scale[own], tuple(layers), self.activation)
@@ -213,8 +220,11 @@ class Actors:
         InputError
             If the networks have other sizes, or parameters are to be shared.
         """
-        if self.shared:
-            raise InputError("initial policies are one network an agent; they cannot start shared parameters")
+        if self.sharing is not None:
+            raise InputError(
+                "initial policies are one network an agent; they cannot start shared parameters: "
+                "give actors = 'independent'"
+            )
         params, statistics = self.init(key), self.no_statistics()
         mean, scale, layers = statistics.mean, statistics.scale, dict(params["params"])
         for index, network in enumerate(networks):

@@ -51,7 +51,6 @@ def clone(
     config = GradientConfig(
         hidden_sizes=actors.hidden_sizes,
         activation=actors.activation,
-        share_actor=actors.shared,
         learning_rate=LEARNING_RATE,
     )
     learner = GradientLearner(config, actors.observation_sizes, actors.action_sizes)

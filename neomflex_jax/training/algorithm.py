@@ -83,11 +83,23 @@ def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -
     )
     if options.algorithm == "gradient":
         gradient = share_of_one_device(options.gradient, ("n_copies",), n_devices)
-        learner = GradientLearner(gradient, observation_sizes, action_sizes, axis)
+        learner = GradientLearner(gradient, observation_sizes, action_sizes, axis, kinds_of_agents(env))
         return GradientTraining(learner, env.scenario.steps_per_day, constraints)
     config = options.sac
     if config.critics == "auto":
         config = replace(config, critics="shared" if env.scenario.reward.sharing == "team" else "joint")
     sac = share_of_one_device(config, ("n_copies", "batch_size", "buffer_size"), n_devices)
     lasting = tuple(tuple(bool(entry) for entry in row) for row in env.action_layout.lasting)
-    return SacTraining(Sac(sac, observation_sizes, action_sizes, lasting, axis, constraints.names), constraints)
+    told = lasting, axis, constraints.names, kinds_of_agents(env)
+    return SacTraining(Sac(sac, observation_sizes, action_sizes, *told), constraints)
+
+
+def kinds_of_agents(env: Environment) -> tuple[int, ...]:
+    """Return the number of every agent's kind, (n_agents,), from 0 on: agents of a kind control the same."""
+    layout = env.action_layout
+    controls = [
+        tuple(layout.controls[slot].control.name for slot in slots[real])
+        for slots, real in zip(layout.slots, layout.mask, strict=True)
+    ]
+    numbers = {each: number for number, each in enumerate(dict.fromkeys(controls))}
+    return tuple(numbers[each] for each in controls)

@@ -41,6 +41,7 @@ from neomflex_jax.training.rounds import make_rounds
 from neomflex_jax.training.step_metrics import Metrics, share_at_bounds, step_metrics, summed_up
 
 CHUNK_UPDATES = 10  # about half a second on two cores
+KEPT_BYTES = 2**28  # of the actors' layers over a horizon, at most
 
 
 @jax.tree_util.register_dataclass
@@ -141,6 +142,12 @@ class GradientTraining:
         """Return the learner with the given policy, one network an agent."""
         return self.learner.with_networks(learner, networks, key)
 
+    @property
+    def _layers_bytes(self) -> int:
+        """Of what hidden layers put out over a horizon: of many agents it is faster made twice than kept."""
+        outputs = self.actors.n_agents * sum(self.learner.config.hidden_sizes)
+        return outputs * self.n_copies * self.round_steps * jnp.zeros(()).itemsize
+
     def _reset(self, env: Environment, key: Array) -> tuple[State, Array]:
         """Start all copies on random days with random energies, whatever the rules of `env` are."""
 
@@ -167,6 +174,7 @@ class GradientTraining:
         clipping = env.constraint_names.index("clipping")
         rules = {"day_order": "file", "energies": "carried", "on_violation": "continue"}
         copies = AutoReset(self._packed(replace(env, scenario=with_overrides(env.scenario, rules))))
+        act = jax.checkpoint(act) if self._layers_bytes > KEPT_BYTES else act
 
         def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry

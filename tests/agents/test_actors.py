@@ -1,10 +1,13 @@
 """Actors of unequal agents: computed in classes of similar size, as if they were computed together."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
 from neomflex_jax.agents.actors import Actors
+from neomflex_jax.agents.sharing import sharing_of
 from neomflex_jax.environment import make
 from neomflex_jax.scenario import scenario_names
 
@@ -40,9 +43,16 @@ def test_classes_of_unequal_agents_act_and_learn_as_all_together():
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
-def test_parameters_of_shared_actors_are_not_cut():
-    shared = Actors((8,), UNEQUAL.observation_sizes, UNEQUAL.action_sizes, shared=True)
-    assert len(shared.size_classes) == 1
+def test_classes_of_agents_that_share_parameters_act_as_all_together():
+    shared = replace(UNEQUAL, sharing=sharing_of("shared", 9))
+    params = shared.init(jax.random.key(0))
+    seen = shared.inputs(
+        shared.no_statistics(), shared.observations.packed(jax.random.normal(jax.random.key(1), (2, 9, 60)))
+    )
+    mean, _ = jax.jit(shared.apply)(params, seen)
+    rows = shared.observations.rows(seen)
+    together, _ = jax.jit(jax.vmap(shared.apply_one, (0, 1), 1))(shared.every_agents(params), rows)
+    np.testing.assert_allclose(mean, shared.actions.packed(together), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", scenario_names())

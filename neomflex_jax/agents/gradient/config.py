@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from neomflex_jax.agents.networks import ACTIVATIONS
 from neomflex_jax.agents.optimiser import DECAYS
+from neomflex_jax.agents.sharing import SHARING
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
@@ -27,8 +28,11 @@ class GradientConfig:
         Width of each hidden layer of the actors.
     activation
         Of the hidden layers: relu or tanh.
+    actors
+        `independent`: every agent its own parameters; `shared`: one trunk for all, with a last layer each; `by-kind`:
+        one set for all agents that control the same. Agents that share are told apart (`agents/sharing.py`).
     share_actor
-        One set of actor parameters for all agents, which then see who they are.
+        The same as actors = shared.
     normalise_observations
         Subtract the warm-up's mean from each entry of an observation and divide by its standard deviation.
     learning_rate
@@ -50,6 +54,7 @@ class GradientConfig:
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
+    actors: str = "independent"
     share_actor: bool = False
     normalise_observations: bool = True
     learning_rate: float = 1e-2
@@ -60,6 +65,7 @@ class GradientConfig:
 
     def __post_init__(self) -> None:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
+        check_choice("actors", self.actors, SHARING)
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
         for name in ("n_copies", "horizon_days", "warmup_steps"):
             if getattr(self, name) < 1:

@@ -23,6 +23,7 @@ from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.multipliers import Multiplier
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
+from neomflex_jax.agents.sharing import sharing_of
 from neomflex_jax.agents.squash import squash
 from neomflex_jax.one_line import one_line
 
@@ -41,7 +42,7 @@ class GradientSettings:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class GradientState:
-    """Everything that learning changes; leading axis n_agents."""
+    """Everything that learning changes; leading axis n_agents, or the groups of `Sharing`."""
 
     actor: Params
     actor_optimiser: optax.OptState
@@ -60,6 +61,7 @@ class GradientLearner:
     observation_sizes: tuple[int, ...]  # real entries of each agent; padding comes after them
     action_sizes: tuple[int, ...]
     mesh_axis: str | None = None  # devices over which the copies are spread; gradients are averaged over them
+    kinds: tuple[int, ...] | None = None  # (n_agents,) see `sharing_of`
 
     __repr__ = one_line
 
@@ -67,16 +69,15 @@ class GradientLearner:
     def actors(self) -> Actors:
         """The actors' sizes and functions."""
         config, sizes = self.config, (self.observation_sizes, self.action_sizes)
-        return Actors(config.hidden_sizes, *sizes, activation=config.activation, shared=config.share_actor)
+        sharing = sharing_of(config.actors, len(self.action_sizes), self.kinds, share_actor=config.share_actor)
+        return Actors(config.hidden_sizes, *sizes, activation=config.activation, sharing=sharing)
 
     def init(self, key: Array, settings: GradientSettings | None = None) -> GradientState:
         """Start with fresh networks that act mildly; None takes the configuration's settings."""
         if settings is None:
             rate, norm = self.config.learning_rate, self.config.max_gradient_norm
             settings = GradientSettings(jnp.asarray(rate, float), jnp.asarray(norm, float))
-        actor = self.actors.init(key)
-        last = actor["params"][f"Dense_{len(self.config.hidden_sizes)}"]
-        last["kernel"] = 0.01 * last["kernel"]
+        actor = self.actors.nearly_idle(self.actors.init(key))
         return GradientState(actor, optimiser.start(actor), self.actors.no_statistics(), settings)
 
     def with_statistics(self, state: GradientState, observations: Array) -> GradientState:
@@ -120,7 +121,7 @@ class GradientLearner:
         actor, moments = optimiser.apply(
             gradients, state.actor_optimiser, state.actor, rate, state.settings.max_gradient_norm
         )
-        norm = jax.vmap(optax.tree.norm)(gradients)
+        norm = self.actors.by_agent(jax.vmap(optax.tree.norm)(gradients))
         clipped = (norm > state.settings.max_gradient_norm).astype(norm.dtype)
         metrics |= {"gradient_norm": norm, "gradient_clipped": clipped}
         return replace(state, actor=actor, actor_optimiser=moments), metrics

@@ -11,6 +11,7 @@ from jax import Array
 
 from neomflex_jax.agents.networks import ACTIVATIONS
 from neomflex_jax.agents.optimiser import DECAYS
+from neomflex_jax.agents.sharing import SHARING
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
@@ -49,8 +50,11 @@ class SacConfig:
         Layer normalisation after each hidden layer of the critics.
     activation
         Of the actors' hidden layers: relu or tanh.
+    actors
+        `independent`: every agent its own parameters; `shared`: one trunk for all, with a last layer each; `by-kind`:
+        one set for all agents that control the same. Agents that share are told apart (`agents/sharing.py`).
     share_actor
-        One set of actor parameters for all agents, which then see who they are.
+        The same as actors = shared.
     n_steps
         Rewards summed before a target bootstraps.
     normalise_observations
@@ -91,6 +95,7 @@ class SacConfig:
     reward_huber: float = 1.0
     layer_norm_critics: bool = False
     activation: str = "relu"
+    actors: str = "independent"
     share_actor: bool = False
     n_steps: int = 1
     normalise_observations: bool = True
@@ -109,6 +114,7 @@ class SacConfig:
     def __post_init__(self) -> None:
         check_choice("critics", self.critics, CRITICS)
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
+        check_choice("actors", self.actors, SHARING)
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
         for name in ("n_copies", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "n_steps"):
             if getattr(self, name) < 1:

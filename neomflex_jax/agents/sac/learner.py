@@ -29,6 +29,7 @@ from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
 from neomflex_jax.agents.sac.reward import measured_scale, receding, squeezed
+from neomflex_jax.agents.sharing import sharing_of
 from neomflex_jax.one_line import one_line
 
 
@@ -65,6 +66,7 @@ class Sac:
     lasting: tuple[tuple[bool, ...], ...] | None = None  # (n_agents, action_size) see `Critics`; None: all do
     mesh_axis: str | None = None  # devices over which a batch is spread; gradients are averaged over them
     constraints: tuple[str, ...] = ()  # names of those that are learned
+    kinds: tuple[int, ...] | None = None  # (n_agents,) see `sharing_of`
 
     __repr__ = one_line
 
@@ -72,7 +74,8 @@ class Sac:
     def actors(self) -> Actors:
         """The actors' sizes and functions."""
         config, sizes = self.config, (self.observation_sizes, self.action_sizes)
-        return Actors(config.hidden_sizes, *sizes, activation=config.activation, shared=config.share_actor)
+        sharing = sharing_of(config.actors, len(self.action_sizes), self.kinds, share_actor=config.share_actor)
+        return Actors(config.hidden_sizes, *sizes, activation=config.activation, sharing=sharing)
 
     @property
     def n_agents(self) -> int:

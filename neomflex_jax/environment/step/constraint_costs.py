@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from neomflex_jax.environment.step.agent_sums import are_many, sums_of_many
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
@@ -30,12 +31,18 @@ def constraint_costs(task: Task, flow: PowerFlowResult, outcome: Outcome) -> Flo
     clipped = jnp.concatenate([delivery.clipped for delivery in delivered.by_table.values()])
     owns = np.concatenate([layout.owns(table) for table in delivered.by_table], axis=1)
     columns = [
-        jnp.sum(jnp.asarray(layout.membership, float) * excess_pu, axis=1),
-        jnp.sum(jnp.asarray(owns, float) * clipped, axis=1),
+        _summed(layout.membership, excess_pu),
+        _summed(owns, clipped),
     ]
     if task.has_ratings:
         columns.append(_overload(task, flow, outcome) * jnp.asarray(layout.bus_share, float))
     return jnp.stack(columns, axis=1)
+
+
+def _summed(owns: np.ndarray, values: Array) -> Array:
+    if are_many(owns):
+        return sums_of_many(owns, values)
+    return jnp.sum(jnp.asarray(owns, float) * values, axis=1)
 
 
 def _overload(task: Task, flow: PowerFlowResult, outcome: Outcome) -> Array:

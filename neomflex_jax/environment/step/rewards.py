@@ -29,6 +29,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from neomflex_jax.devices.device import CostTerm, Kind
+from neomflex_jax.environment.step.agent_sums import are_many, sums_of_many
 from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
@@ -124,7 +125,9 @@ def _of_devices(task: Task, outcome: Outcome, name: str, weight: float = 1.0) ->
 
 
 def _summed(owns: np.ndarray, values: Array | np.ndarray) -> Array:
-    """Sum values of devices or nodes by agent, as a product: a CPU is slow at sums along short rows."""
+    """Sum values of devices or nodes by agent, of few as a product: a CPU is slow at sums along short rows."""
+    if are_many(owns):
+        return sums_of_many(owns, jnp.asarray(values))
     return jnp.matmul(jnp.asarray(owns, jnp.result_type(float)), values, precision="highest")
 
 

@@ -1,0 +1,28 @@
+"""Sums of devices' or nodes' values by agent, where agents are many.
+
+Of few agents, a product with the matrix of who owns what is fastest. Of many, nearly all of that would be products with
+0, and where the gradient is constant, the compiler would work it out for longer than all the rest takes. There all
+agents' first values are added up with their second ones, and so on.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from neomflex_jax.grid.territories import pad
+
+LARGEST_MATRIX = 100_000  # entries of a matrix of who owns what
+
+
+def are_many(owns: Float[np.ndarray, "n_agents n_values"]) -> bool:
+    """Return whether a product with the matrix costs more than sums."""
+    return owns.size > LARGEST_MATRIX
+
+
+def sums_of_many(owns: Float[np.ndarray, "n_agents n_values"], values: Float[Array, " n_values"]) -> Array:
+    """Return sums by agent, (n_agents,); `owns` is 1 where an agent has a value, else 0."""
+    slots, mask = pad([np.flatnonzero(own) for own in owns], fill=0)
+    return jnp.sum(jnp.where(mask.T, values[slots.T], 0.0), axis=0)

@@ -1,0 +1,26 @@
+"""Sums of many agents' values: against the matrix of who owns what."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neomflex_jax.environment import make
+from neomflex_jax.environment.step.agent_sums import are_many, sums_of_many
+
+
+def test_sums_of_many_agents_are_the_products_of_few():
+    random = np.random.default_rng(0)
+    owner = random.integers(0, 12, 40)
+    owner[owner == 5] = 4  # agent 5 has nothing
+    owns = (owner == np.arange(12)[:, None]).astype(float)
+    owns[:, 7] = 0.0  # the slack is nobody's
+    values = random.normal(size=40).astype(np.float32)
+    np.testing.assert_allclose(sums_of_many(owns, values), owns @ values, rtol=1e-5, atol=1e-6)
+    gradient = jax.grad(lambda values: (sums_of_many(owns, values) * jnp.arange(12.0)).sum())(values)
+    np.testing.assert_allclose(gradient, np.arange(12.0) @ owns)
+
+
+def test_agents_of_packaged_scenarios_are_few():
+    layout = make("neom141").layout
+    assert not are_many(layout.membership)
+    assert are_many(np.zeros((300, 2000)))
