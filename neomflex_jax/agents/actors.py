@@ -22,6 +22,7 @@ from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork
+from neomflex_jax.agents.optimiser import mean_over_devices
 from neomflex_jax.agents.sharing import Sharing
 from neomflex_jax.errors import InputError
 from neomflex_jax.packing import Packing, size_classes
@@ -56,9 +57,10 @@ class Statistics:
     scale: Float[Array, "n_rows size"]  # reciprocal of the standard deviation
 
 
-def statistics_of(observations: Float[Array, "n_samples n_rows size"]) -> Statistics:
-    """Return mean and spread of observations; entries that do not vary are not scaled."""
-    mean, std = jnp.mean(observations, axis=0), jnp.std(observations, axis=0)
+def statistics_of(observations: Float[Array, "n_samples n_rows size"], mesh_axis: str | None = None) -> Statistics:
+    """Return mean and spread of the observations of all devices; entries that do not vary are not scaled."""
+    mean = mean_over_devices(jnp.mean(observations, axis=0), mesh_axis)
+    std = jnp.sqrt(mean_over_devices(jnp.mean((observations - mean) ** 2, axis=0), mesh_axis))
     return Statistics(mean, jnp.where(std > 1e-6, 1.0 / jnp.maximum(std, 1e-6), 1.0))
 
 

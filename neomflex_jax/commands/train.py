@@ -67,7 +67,7 @@ class TrainCommand:
     constraints: Constraints = ()
     devices: MayOmit[int] = None
     """Share the copies (with --seeds: the seeds) among this many devices of each process. On a CPU any number.
-    If not given: 1, but for --seeds as many as there are and the seeds divide by."""
+    If not given: as many cores as the seeds or the copies of --algorithm gradient can be shared by, else 1."""
     coordinator: MayOmit[str] = None
     """HOST:PORT where process 0 of several listens. Not needed under Slurm, where a step's tasks join by themselves."""
     num_processes: MayOmit[int] = None
@@ -164,22 +164,28 @@ class TrainCommand:
 
     def _ask_for_devices(self) -> None:
         """Make the CPU count as the devices asked for, before JAX starts."""
-        from neomflex_jax.training.devices import ask_for_cpu_devices, cores_for_seeds
+        from neomflex_jax.training.devices import ask_for_cpu_devices, cores_for_copies, cores_for_seeds
         from neomflex_jax.training.run_folder import RunFolder
 
         devices = self.devices
         if self.resume:
             devices = RunFolder(self.output).read_config().get("devices", 1)
-        elif devices is None and self.seeds is not None and self.seeds > 1:
-            devices = cores_for_seeds(self.seeds)
+        elif devices is None and self._shares_seeds:
+            devices = cores_for_seeds(self.seeds or 1)
+        elif devices is None and self.algorithm == "gradient":
+            devices = cores_for_copies(self.gradient.n_copies)
         ask_for_cpu_devices(devices if isinstance(devices, int) else 1)
+
+    @property
+    def _shares_seeds(self) -> bool:
+        return self.seeds is not None and self.seeds > 1
 
     def options(self) -> TrainOptions:
         """Return the options of a new run."""
         import jax
 
         from neomflex_jax.scenario import load_scenario
-        from neomflex_jax.training.devices import cores_for_seeds
+        from neomflex_jax.training.devices import cores_for_copies, cores_for_seeds
         from neomflex_jax.training.options import TrainOptions
 
         profiles = self.profiles  # absolute, so that the run can be resumed and evaluated from anywhere
@@ -193,8 +199,11 @@ class TrainCommand:
         given: Keywords = {"seed": self.seed, "n_seeds": self.seeds, "finish_on": self.finish_on}
         given |= {"finish_fraction": self.finish_fraction, "initial_policies": initial}
         devices = self.devices
-        if devices is None and self.seeds is not None and self.seeds > 1 and jax.process_count() == 1:
-            devices = cores_for_seeds(self.seeds, jax.local_device_count())
+        if devices is None and jax.process_count() == 1:
+            if self._shares_seeds:
+                devices = cores_for_seeds(self.seeds or 1, jax.local_device_count())
+            elif self.algorithm == "gradient" and jax.local_devices()[0].platform == "cpu":
+                devices = min(cores_for_copies(self.gradient.n_copies), jax.local_device_count())
         given |= {"devices": devices}
         return TrainOptions(
             scenario=scenario,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 AXIS = "copies"
+FEWEST_COPIES = 8  # of the gradient learner that a core of its own is worth
 _spec: Any = PartitionSpec  # untyped in JAX, like what follows
 _shape: Any = jax.ShapeDtypeStruct
 _settings: Any = jax.config
@@ -40,9 +41,18 @@ def ask_for_cpu_devices(n_devices: int) -> None:
 
 def cores_for_seeds(n_seeds: int, at_most: int | None = None) -> int:
     """Return the largest number of equal parts of so many seeds for which there are cores (or `at_most` devices)."""
-    if at_most is None:
-        at_most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    at_most = _cores() if at_most is None else at_most
     return max(part for part in range(1, min(n_seeds, at_most) + 1) if n_seeds % part == 0)
+
+
+def cores_for_copies(n_copies: int) -> int:
+    """Return the largest number of equal parts of so many copies, worth a core each, for which there are cores."""
+    worth_it = [part for part in range(1, n_copies // FEWEST_COPIES + 1) if n_copies % part == 0]
+    return max([part for part in worth_it if part <= _cores()], default=1)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def devices_in_all(n_devices: int) -> int:
@@ -102,6 +112,13 @@ def on_host(tree: PyTree, n_devices: int) -> PyTree:
 def key_of_device(key: Array, mesh_axis: str | None) -> Array:
     """Return a key of this device's own, where the devices of a mesh axis share a key; made to be compiled."""
     return key if mesh_axis is None else jax.random.fold_in(key, jax.lax.axis_index(mesh_axis))
+
+
+def part_of_device(drawn: Array, n_copies: int, mesh_axis: str | None) -> Array:
+    """Return this device's rows of what was drawn for all copies of a mesh axis; made to be compiled."""
+    if mesh_axis is None:
+        return drawn
+    return jax.lax.dynamic_slice_in_dim(drawn, jax.lax.axis_index(mesh_axis) * n_copies, n_copies)
 
 
 def share_of_one_device(config: Config, names: tuple[str, ...], n_devices: int) -> Config:

@@ -35,7 +35,7 @@ from neomflex_jax.environment.days import draw_day
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.constraints import UNCONSTRAINED, Constraints, Multipliers
-from neomflex_jax.training.devices import EVERYWHERE, key_of_device
+from neomflex_jax.training.devices import EVERYWHERE, part_of_device
 from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
 from neomflex_jax.training.step_metrics import Metrics, share_at_bounds, step_metrics, summed_up
@@ -104,9 +104,8 @@ class GradientTraining:
         environments, _ = self._reset(own, reset_key)
 
         def body(carry: State, key: Array) -> tuple[State, Array]:
-            key = key_of_device(key, self.learner.mesh_axis)
-            action = jax.random.uniform(key, (self.n_copies, *mask.shape), minval=-1.0, maxval=1.0) * mask
-            carry, timestep = jax.vmap(AutoReset(own).step)(carry, action)
+            drawn = jax.random.uniform(key, (self._copies_of_all, *mask.shape), minval=-1.0, maxval=1.0)
+            carry, timestep = jax.vmap(AutoReset(own).step)(carry, self._part(drawn) * mask)
             return carry, timestep.observation
 
         keys = jax.random.split(act_key, config.warmup_steps)
@@ -156,9 +155,17 @@ class GradientTraining:
             state, timestep = start_day(env, env.day_start_flow, draw, draw.day_row, draw.stores)
             return state, timestep.observation
 
-        keys = jax.random.split(key_of_device(key, self.learner.mesh_axis), self.n_copies)
-        environments, observation = jax.vmap(start)(keys)
+        environments, observation = jax.vmap(start)(self._part(jax.random.split(key, self._copies_of_all)))
         return environments, observation
+
+    @property
+    def _copies_of_all(self) -> int:
+        axis = self.learner.mesh_axis
+        return self.n_copies * (1 if axis is None else jax.lax.axis_size(axis))
+
+    def _part(self, drawn: Array) -> Array:
+        """Draw for all and take a part: what is learned does not depend on how many devices share the copies."""
+        return part_of_device(drawn, self.n_copies, self.learner.mesh_axis)
 
     def _packed(self, env: Environment) -> Environment:
         return packed_for(self.learner.actors, env)

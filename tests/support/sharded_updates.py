@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from neomflex_jax.agents.actors import statistics_of
 from neomflex_jax.agents.gradient import GradientConfig, GradientLearner
 from neomflex_jax.agents.sac import Sac, SacConfig
 from neomflex_jax.agents.sac.replay_buffer import Batch
-from neomflex_jax.training.devices import AXIS, EVERYWHERE, SPREAD, ask_for_cpu_devices, mesh
+from neomflex_jax.training.devices import AXIS, EVERYWHERE, SPREAD, ask_for_cpu_devices, mesh, part_of_device
 
 N_DEVICES, BATCH, SIZES = 8, 64, ((5, 4, 4), (2, 1, 1))
 UPDATES = 3
@@ -101,7 +102,22 @@ def gradient():
     return compare(update_on, state, (jnp.asarray(observation), jnp.asarray(wanted)), (SPREAD, SPREAD))
 
 
+def copies():
+    """Whether the devices' parts of a draw, side by side, are the draw; and normalisation over them, as over all."""
+    drawn = jax.random.normal(jax.random.key(1), (BATCH, 3, 5))
+
+    def of_one(drawn):
+        part = part_of_device(drawn, BATCH // N_DEVICES, AXIS)
+        return part, statistics_of(part, AXIS)
+
+    devices = {"mesh": mesh(N_DEVICES), "in_specs": EVERYWHERE, "out_specs": (SPREAD, EVERYWHERE)}
+    parts, statistics = jax.jit(jax.shard_map(of_one, **devices, check_vma=False))(drawn)
+    return {"equal": bool((parts == drawn).all()), "difference": worst_difference(statistics, statistics_of(drawn))}
+
+
 if __name__ == "__main__":
     ask_for_cpu_devices(N_DEVICES)
-    print(json.dumps({"devices": jax.device_count(), "sac": sac(), "gradient": gradient()}))
+    of_copies = copies()  # before `sac` takes the place of what draws noise
+    found = {"devices": jax.device_count(), "copies": of_copies, "sac": sac(), "gradient": gradient()}
+    print(json.dumps(found))
     sys.exit()

@@ -8,13 +8,15 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import training_alone
 
 from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.gradient import GradientConfig
 from neomflex_jax.agents.sac import SacConfig
-from neomflex_jax.training.devices import check_divisible, devices_in_all, share_of_one_device
+from neomflex_jax.training.devices import check_divisible, cores_for_copies, devices_in_all, share_of_one_device
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.processes import join, slurm_tasks
 
@@ -52,6 +54,26 @@ def test_a_sharded_update_of_a_fixed_batch_equals_the_one_on_a_single_device():
         assert found[algorithm]["difference"] < 1e-5
         assert found[algorithm]["metrics_difference"] < 1e-5
         assert found[algorithm]["identical"]
+    assert found["copies"]["equal"]
+    assert found["copies"]["difference"] < 1e-5
+
+
+@pytest.mark.slow
+def test_the_gradient_learner_learns_the_same_on_one_device_and_on_four(tmp_path, cache):
+    given = [*training_alone.flags("gradient", 20), "--gradient.n-copies", 32]
+    rows = []
+    for devices in (1, 4):
+        output = tmp_path / str(devices)
+        process = training_alone.command(*given, "--devices", devices, "--output", output, cache=cache)
+        assert process.wait(PATIENCE) == 0, process.stdout.read()
+        rows.append(pd.read_csv(output / "metrics.csv")[["steps", "day_cost"]])
+    np.testing.assert_allclose(*rows, rtol=2e-3)
+
+
+@pytest.mark.parametrize(("n_copies", "cores", "devices"), [(64, 2, 2), (64, 6, 4), (64, 64, 8), (9, 4, 1), (7, 2, 1)])
+def test_copies_are_shared_by_cores_that_divide_them_and_have_enough(monkeypatch, n_copies, cores, devices):
+    monkeypatch.setattr("neomflex_jax.training.devices._cores", lambda: cores)
+    assert cores_for_copies(n_copies) == devices
 
 
 def start_two(output, chunks, cache, *devices):

@@ -84,8 +84,7 @@ class GradientLearner:
         """Fix the observation normalisation from (n_samples, n_rows, size), once, beforehand."""
         if not self.config.normalise_observations:
             return state
-        statistics = mean_over_devices(statistics_of(observations), self.mesh_axis)
-        return replace(state, statistics=statistics)
+        return replace(state, statistics=statistics_of(observations, self.mesh_axis))
 
     def with_networks(self, state: GradientState, networks: Sequence[ActorNetwork], key: Array) -> GradientState:
         """Start from given policies, with their normalisation; see `Actors.from_networks`."""

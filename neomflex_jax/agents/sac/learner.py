@@ -138,8 +138,7 @@ class Sac:
         """Fix the observation normalisation from (n_samples, n_rows, size), once, after the warm-up."""
         if not self.config.normalise_observations:
             return state
-        statistics = mean_over_devices(statistics_of(observations), self.mesh_axis)
-        return replace(state, statistics=statistics)
+        return replace(state, statistics=statistics_of(observations, self.mesh_axis))
 
     def with_networks(self, state: LearnerState, networks: Sequence[ActorNetwork], key: Array) -> LearnerState:
         """Start from given policies, with their normalisation; see `Actors.from_networks`."""
