@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow lint types check docs clean
+.PHONY: demo test test-slow lint types check docs site clean
 
 demo: $(VENV)/installed
 	$(BIN)/neomflex demo --output results/demo --overwrite
@@ -27,7 +27,11 @@ types: $(VENV)/installed-test
 
 check: lint types test
 
-docs: $(VENV)/installed-docs
+docs: site
+	$(BIN)/python docs/run_notebooks.py --check
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m docs tests/project
+
+site: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 define NO_PYTHON
@@ -48,9 +52,9 @@ $(VENV)/installed-test: $(VENV)/installed
 	$(INSTALL) --editable ".[test]"
 	touch $@
 
-$(VENV)/installed-docs: $(VENV)/installed
+$(VENV)/installed-docs: $(VENV)/installed-test
 	$(INSTALL) --editable ".[docs]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .cache .pytest_cache .mypy_cache .ruff_cache

@@ -6,9 +6,11 @@ to link to: their titles in italics become links.
 """
 
 import io
+import logging
 import os
 import posixpath
 import re
+import textwrap
 from contextlib import redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
@@ -34,6 +36,8 @@ PAGES = {  # by their place in the repository
 EXAMPLES = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "examples").glob("*.*"))]
 ON_SITE = PAGES | {name: name for name in EXAMPLES}
 SOURCE = {page: source for source, page in PAGES.items()}
+HREF = re.compile(r'href="(?!\w+:|#)(?P<target>[^"#]+\.(?:md|ipynb|py|toml))"')
+LOG = logging.getLogger("mkdocs.hooks.build_site")  # warnings of MkDocs' own loggers are errors under --strict
 LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?!\w+:|#)(?P<target>[^)#\s]+)")
 
 
@@ -64,6 +68,23 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: objec
     return markdown
 
 
+def on_page_content(html: str, page: Page, files: Files, **_: object) -> str:
+    """Turn a notebook's links between files of the repository into links of the site, as MkDocs does for pages."""
+    here = page.file.src_uri
+    if not here.endswith(".ipynb"):
+        return html
+
+    def on_site(link: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(f"docs/{here}"), link["target"]))
+        found = files.get_file_from_path(ON_SITE.get(target, target.removeprefix("docs/")))
+        if found is None:
+            LOG.warning("%s has a link to %s, which is no page", here, link["target"])
+            return link[0]
+        return f'href="{found.url_relative_to(page.file)}"'
+
+    return HREF.sub(on_site, html)
+
+
 def entries_of(part: dict[str, str | list[dict[str, str]]]) -> list[tuple[str, str]]:
     """Return titles and places of a part of the navigation: a page, or a section of pages."""
     ((title, content),) = part.items()
@@ -87,7 +108,9 @@ def help_of(*command: str) -> str:
     said = io.StringIO()
     with patch.dict(os.environ, COLUMNS="80", NO_COLOR="1"), redirect_stdout(said), suppress(SystemExit):
         read_arguments([*command, "--help"], COMMANDS, DESCRIPTION)
-    return said.getvalue()
+    return "".join(
+        textwrap.fill(line, 80) + "\n" if len(line) > 80 else f"{line}\n" for line in said.getvalue().splitlines()
+    )
 
 
 MADE = {"commands.md": command_reference, "scenario_fields.md": scenario_reference.page}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -39,7 +40,7 @@ class Stage:
 @contextmanager
 def progress(what: str) -> Iterator[Stage]:
     """Show how far `what` has come, as long as the block runs."""
-    if not console.is_terminal:
+    if not (console.is_terminal and sys.stdout.isatty()):  # Jupyter's FORCE_COLOR makes its pipe a terminal to Rich
         lines = Lines()
         with lines.every(EVERY_SECONDS):
             yield Stage(what, lines.show)

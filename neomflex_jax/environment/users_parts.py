@@ -81,6 +81,11 @@ def with_users_parts(
     InputError
         If one is neither given nor registered, is no term or block, or a term has the name of the scenario's own.
     """
+    if not isinstance(terms, Mapping):
+        raise InputError(
+            f"reward_terms = {shown(terms)} must be functions by name; a scenario names registered ones: "
+            "nf.load_scenario('neom33', reward_terms=['mine'])"
+        )
     for name, term in terms.items():
         if not callable(term):
             raise InputError(f"reward term {shown(name)} is {shown(term)}; give a function of task and outcome")

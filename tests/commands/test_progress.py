@@ -2,6 +2,7 @@
 
 import threading
 
+from neomflex_jax.commands.console import console
 from neomflex_jax.commands.progress import AT_LEAST_EVERY_SECONDS, Lines, Stage, progress
 
 
@@ -25,6 +26,14 @@ def test_a_tick_prints_what_is_new_and_now_and_then_that_nothing_is(capsys):
         "training: 1,000 steps/s, 75%, 10 s",
         "training: 1,000 steps/s, 75%, 40 s",
     ]
+
+
+def test_a_pipe_that_jupyter_colours_gets_lines(monkeypatch, capsys):
+    monkeypatch.setattr(console, "_force_terminal", True)  # what FORCE_COLOR does
+    assert console.is_terminal
+    with progress("playing") as stage:
+        stage.counted(1, 4, "days")
+    assert "playing: 1 of 4 days, 25%" in capsys.readouterr().out
 
 
 def test_lines_come_while_the_command_waits_for_something_else(capsys):

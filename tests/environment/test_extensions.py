@@ -70,6 +70,10 @@ def test_observations_come_last_for_everybody_or_by_owner() -> None:
             "reward term 'root' is NaN or infinite 192 times in 192 numbers of a trial",
         ),
         ({"reward_terms": {"five": 5.0}}, "reward term 'five' is 5.0; give a function of task and outcome"),
+        (
+            {"reward_terms": ["five"]},
+            r"reward_terms = .* must be functions by name",
+        ),
         ({"observations": [lambda now: now.vm_pu]}, "observation <function .* must be a Block"),
         ({"observations": [Block((), lambda now: now.vm_pu[:0], name="none")]}, "observation 'none' has no values"),
         (
