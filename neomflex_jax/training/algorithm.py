@@ -88,10 +88,12 @@ def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -
     config = options.sac
     if config.critics == "auto":
         config = replace(config, critics="shared" if env.scenario.reward.sharing == "team" else "joint")
-    sac = share_of_one_device(config, ("n_copies", "batch_size", "buffer_size"), n_devices)
     lasting = tuple(tuple(bool(entry) for entry in row) for row in env.action_layout.lasting)
     told = lasting, axis, constraints.names, kinds_of_agents(env)
-    return SacTraining(Sac(sac, observation_sizes, action_sizes, *told), constraints)
+    whole = SacTraining(Sac(config, observation_sizes, action_sizes, *told), constraints)
+    config = replace(config, buffer_size=config.fitting_buffer(whole.transition_bytes))
+    sac = share_of_one_device(config, ("n_copies", "batch_size", "buffer_size"), n_devices)
+    return replace(whole, sac=replace(whole.sac, config=sac))
 
 
 def kinds_of_agents(env: Environment) -> tuple[int, ...]:

@@ -142,10 +142,10 @@ class GradientTraining:
         return self.learner.with_networks(learner, networks, key)
 
     @property
-    def _layers_bytes(self) -> int:
-        """Of what hidden layers put out over a horizon: of many agents it is faster made twice than kept."""
+    def kept_of_layers(self) -> int:
+        """Outputs of hidden layers that are kept of a copy and step; 0 of many agents: they are faster made twice."""
         outputs = self.actors.n_agents * sum(self.learner.config.hidden_sizes)
-        return outputs * self.n_copies * self.round_steps * jnp.zeros(()).itemsize
+        return outputs if 4 * outputs * self.n_copies * self.round_steps <= KEPT_BYTES else 0
 
     def _reset(self, env: Environment, key: Array) -> tuple[State, Array]:
         """Start all copies on random days with random energies, whatever the rules of `env` are."""
@@ -181,7 +181,7 @@ class GradientTraining:
         clipping = env.constraint_names.index("clipping")
         rules = {"day_order": "file", "energies": "carried", "on_violation": "continue"}
         copies = AutoReset(self._packed(replace(env, scenario=with_overrides(env.scenario, rules))))
-        act = jax.checkpoint(act) if self._layers_bytes > KEPT_BYTES else act
+        act = act if self.kept_of_layers else jax.checkpoint(act)
 
         def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry

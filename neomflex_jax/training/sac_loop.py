@@ -90,15 +90,7 @@ class SacTraining:
         environments, timestep = jax.vmap(self._days(env).reset)(
             jax.random.split(key_of_device(reset_key, self.sac.mesh_axis), self.n_copies)
         )
-        observation = jnp.zeros(self.sac.observation_mask.shape)
-        example = Transition(
-            observation=observation,
-            action=jnp.zeros(self.sac.action_mask.shape),
-            reward=jnp.zeros(self.sac.n_agents),
-            truncated=jnp.zeros(()),
-            next_observation=observation,
-            broken={name: jnp.zeros(()) for name in self.constraints.names},
-        )
+        example = self._example()
         return SacState(
             learner=self.sac.init(learner_key),
             buffer=empty_buffer(example, self.sac.config.buffer_size),
@@ -107,6 +99,22 @@ class SacTraining:
             key=key,
             steps=jnp.zeros((), jnp.int32),
         )
+
+    def _example(self) -> Transition:
+        observation = jnp.zeros(self.sac.observation_mask.shape)
+        return Transition(
+            observation=observation,
+            action=jnp.zeros(self.sac.action_mask.shape),
+            reward=jnp.zeros(self.sac.n_agents),
+            truncated=jnp.zeros(()),
+            next_observation=observation,
+            broken={name: jnp.zeros(()) for name in self.constraints.names},
+        )
+
+    @property
+    def transition_bytes(self) -> int:
+        """Bytes of a transition in the buffer."""
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(jax.eval_shape(self._example)))
 
     def warm_up(self, env: Environment, state: SacState) -> SacState:
         """Fill the buffer with uniformly random actions, then take scales of observations and rewards from it."""

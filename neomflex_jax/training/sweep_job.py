@@ -21,6 +21,7 @@ from neomflex_jax.training.algorithm import TrainState, algorithm_for
 from neomflex_jax.training.clock import Clock
 from neomflex_jax.training.group import Group
 from neomflex_jax.training.loop import OnProgress, learn
+from neomflex_jax.training.memory import check_fits
 from neomflex_jax.training.options import TrainOptions, config_of
 from neomflex_jax.training.program import Program
 from neomflex_jax.training.run_folder import PART_OF, RunFolder
@@ -96,6 +97,7 @@ def _group(trainings: Sequence[Training], clock: Clock) -> Group:
     options = trainings[0].options
     env = make(options.scenario)
     program = Program(algorithm_for(env, options), len(trainings))
+    check_fits(program, env, options)
     return Group(options, tuple(training.options.seed for training in trainings), program, env, clock)
 
 

@@ -24,6 +24,7 @@ from neomflex_jax.training.feasibility import doubt
 from neomflex_jax.training.group import Group
 from neomflex_jax.training.initial_policies import initial_networks
 from neomflex_jax.training.loop import OnProgress, learn
+from neomflex_jax.training.memory import check_fits
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
 from neomflex_jax.training.origin import digest_of, origin_of
 from neomflex_jax.training.processes import check_same, first_alone_in, is_first, noticing_the_dead
@@ -154,7 +155,9 @@ def _doubt_limits(group: Group) -> None:
 
 
 def _group(options: TrainOptions, env: Environment, clock: Clock) -> Group:
-    return Group(options, options.seeds, program_for(env, options), env, clock)
+    program = program_for(env, options)
+    check_fits(program, env, options)
+    return Group(options, options.seeds, program, env, clock)
 
 
 def _fitting(env: Environment, options: TrainOptions) -> Environment:

@@ -33,6 +33,9 @@ class SacConfig:
         Gradient updates after each step of all copies.
     buffer_size
         Latest transitions that are kept to learn from; one step of one copy is one transition.
+    buffer_gib
+        Memory that they may take: where so many take more, as those of hundreds of agents do, fewer are kept, but never
+        fewer than the warm-up makes.
     warmup_steps
         Steps of every copy with random actions before learning starts; they also fix the observation normalisation.
     hidden_sizes
@@ -88,6 +91,7 @@ class SacConfig:
     batch_size: int = 256
     updates_per_step: int = 12
     buffer_size: int = 196_608
+    buffer_gib: float = 2.0
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
     critics: str = "auto"
@@ -110,6 +114,12 @@ class SacConfig:
     reward_tail: float = 3.0
     max_gradient_norm: float = 10.0
     actor_average: float = 0.001
+
+    def fitting_buffer(self, n_bytes: int) -> int:
+        """Return the transitions that are kept where one takes so many bytes: all copies' of whole steps."""
+        fitting = int(self.buffer_gib * 2**30 / n_bytes) // self.n_copies
+        least = max(self.warmup_steps, -(-self.batch_size // self.n_copies))
+        return min(self.buffer_size, max(fitting, least) * self.n_copies)
 
     def __post_init__(self) -> None:
         check_choice("critics", self.critics, CRITICS)
@@ -149,6 +159,7 @@ class SacConfig:
             "reward_tail",
             "reward_huber",
             "max_gradient_norm",
+            "buffer_gib",
         ):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} = {getattr(self, name)} must be above 0")
