@@ -18,7 +18,7 @@ LANGUAGES = {"bash", "python", "toml", "csv", "text"}
 PAGES = pages()
 COMMAND_LINES = sorted({line for page in PAGES for line in commands_of(page)})
 IN_SENTENCES = sorted({line for page in PAGES for line in inline_commands(page)})
-OTHER_PROGRAMS = ("make ", "pip install ", "python ", ".venv/bin/", "bash ", "cd ", "git ")
+OTHER_PROGRAMS = ("make ", "pip install ", "python ", "python3 ", ".venv/bin/", "bash ", "cd ", "git ")
 
 
 @pytest.mark.parametrize("page", PAGES)

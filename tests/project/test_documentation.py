@@ -57,7 +57,8 @@ def tiny(words: tuple[str, ...], folder: Path) -> list[str]:
         kept += TINY
     if words[0] == "sweep":
         kept += [word.replace("--sac.", "--") for word in SMALL]
-    if words[0] in ("evaluate", "validate") and "simbench" not in (folder / "my.toml").read_text():
+    by_steps = "simbench" not in (folder / "my.toml").read_text()
+    if words[0] in ("evaluate", "validate") and "--profiles" not in words and by_steps:
         kept += ["--profiles", "two_days.csv"]
     return [*kept, "--overwrite"] if words[:2] == ("scenario", "new") else kept
 
@@ -71,7 +72,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     pandapower.to_json(net, str(folder / "my_net.json"))
     shutil.copytree(ROOT / "examples", folder / "examples")
     rows = packaged_profiles("testing").read_text().splitlines()[: 1 + 2 * STEPS_PER_DAY]
-    (folder / "two_days.csv").write_text("\n".join(rows) + "\n")
+    for name in ("two_days.csv", "my_days.csv", "my_test_days.csv"):
+        (folder / name).write_text("\n".join(rows) + "\n")
+    (folder / "my_feeder").mkdir()
+    for name, block in zip(("buses", "branches"), blocks_of("docs/first_minutes.md")[2:4], strict=True):
+        (folder / f"my_feeder/{name}.csv").write_text(block.text)
     with pytest.MonkeyPatch.context() as patch, forgotten_afterwards():
         patch.chdir(folder)
         assert neomflex("scenario", "new", "--from", "my_net.json", "--agents", "2", "--output", "my.toml") == 0
