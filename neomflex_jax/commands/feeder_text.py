@@ -58,10 +58,12 @@ def contents(feeder: Feeder) -> Rows:
 
 
 def _held(feeder: Feeder) -> Rows:
-    """What few feeders have: voltages held beside the slack's, loads that follow the voltage."""
+    """What few feeders have: voltages held beside the slack's, two impedances, loads that follow the voltage."""
     rows: Rows = []
     if feeder.held is not None:
         rows.append(("voltages held beside the slack's", f"{len(feeder.held.bus)} buses"))
+    if feeder.back is not None:
+        rows.append(("another impedance from their to end", f"{len(feeder.back.branch)} branches"))
     if feeder.voltage_dependence is not None:
         follows = np.any([share != 0 for share in vars(feeder.voltage_dependence).values()], axis=0)
         rows.append(("loads that follow the voltage", f"{int(follows.sum())} buses"))

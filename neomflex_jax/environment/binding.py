@@ -150,4 +150,8 @@ def todays_power_flow(power_flow: PowerFlow, feeder: Feeder, today: Today) -> Po
         return power_flow
     r_ohm, x_ohm = (jnp.asarray(part) for part in (feeder.r_ohm, feeder.x_ohm))
     r_factor, x_factor = today.impedance_factor
-    return power_flow.on(replace(feeder, r_ohm=r_ohm * r_factor, x_ohm=x_ohm * x_factor))
+    back = feeder.back
+    if back is not None:
+        rows = np.array(back.branch)
+        back = replace(back, r_ohm=back.r_ohm * r_factor[rows], x_ohm=back.x_ohm * x_factor[rows])
+    return power_flow.on(replace(feeder, r_ohm=r_ohm * r_factor, x_ohm=x_ohm * x_factor, back=back))

@@ -10,6 +10,7 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.columns import FeederColumns, Numbers
 from neomflex_jax.grid.parts import (
+    BackImpedances,
     Charging,
     HeldVoltages,
     Shunts,
@@ -54,14 +55,16 @@ def _fields(given: FeederColumns) -> Keywords:
     level_ratio = found["vn_kv"][list(topology.from_bus)] / found["vn_kv"][list(topology.to_bus)]
     transformers = _transformers(branch, given, level_ratio)
     _check_branches(branch, found, transformers, given)
+    charging = _charging(branch, given)
     return found | {
         "topology": topology,
         "bus_labels": labels,
         "name": given.name,
-        "charging": _charging(branch, given),
+        "charging": charging,
         "transformers": transformers,
         "windings": _windings(branch, topology, given),
         "shunts": _shunts(bus, given),
+        "back": _back(branch, given, charging, transformers),
         "held": _held(where, labels, given),
         "voltage_dependence": _voltage_dependence(bus, given),
         "max_loading_percent": _loading_limits(branch, given),
@@ -194,6 +197,28 @@ def _transformers(branch: _Rows, given: FeederColumns, level_ratio: np.ndarray) 
     branch.refuse(rated <= 0, "rated_ratio", rated, "it must be above 0")
     is_any = two_levels.any() or (off_nominal != 1).any() or shift.any() or (rated != 1).any()
     return Transformers(off_nominal, shift, rated) if is_any else None
+
+
+def _back(
+    branch: _Rows, given: FeederColumns, charging: Charging | None, transformers: Transformers | None
+) -> BackImpedances | None:
+    """Take the branches that have another impedance from their `to` end."""
+    both = {name: branch.column(name, getattr(given, name), absent=np.nan) for name in ("back_r_ohm", "back_x_ohm")}
+    r, x = both.values()
+    stated = ~(np.isnan(r) & np.isnan(x))
+    for name, values in both.items():
+        branch.refuse(stated & ~np.isfinite(values), name, values, "it must be finite, or both empty")
+    merge = "r and x may not both be 0 from either end (merge the two buses of a zero-impedance branch)"
+    branch.refuse(stated & (r == 0) & (x == 0), "back_x_ohm", x, merge)
+    plain = "a branch that has back_r_ohm has no charging, a ratio of 1 and no shift"
+    if charging is not None:
+        branch.refuse(stated & (charging.g_us != 0), "g_us", charging.g_us, plain)
+        branch.refuse(stated & (charging.b_us != 0), "b_us", charging.b_us, plain)
+    if transformers is not None:
+        branch.refuse(stated & (transformers.ratio != 1), "ratio", transformers.ratio, plain)
+        branch.refuse(stated & (transformers.shift_degree != 0), "shift_degree", transformers.shift_degree, plain)
+    rows = np.flatnonzero(stated)
+    return BackImpedances(r[rows], x[rows], tuple(rows.tolist())) if len(rows) else None
 
 
 def _windings(branch: _Rows, topology: Topology, given: FeederColumns) -> Windings | None:

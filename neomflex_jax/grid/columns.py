@@ -53,6 +53,8 @@ class FeederColumns:
     branches: Sequence[tuple[int, int]]  # (from, to) by bus label
     r_ohm: Numbers
     x_ohm: Numbers
+    back_r_ohm: Numbers | None = None  # as seen from the to end, where that is another; NaN elsewhere
+    back_x_ohm: Numbers | None = None
     equivalent: Sequence[bool] | None = None  # of a network or of several windings: r may lie below 0
     in_service: Sequence[bool] | None = None
     max_i_ka: Numbers | None = None

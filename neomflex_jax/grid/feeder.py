@@ -7,6 +7,9 @@ Every branch (a line, a two-winding transformer, or one between two of three win
 
 with ``r_ohm + j x_ohm`` and ``y = g_us + j b_us`` (in microsiemens) at the voltage level of the `to` bus, and `ratio`
 the off-nominal voltage ratio in per unit of the two buses' `vn_kv`. Source: MATPOWER User's Manual, section 3.2.
+An equivalent of a network may show another impedance z' from its `to` end (`back`): with the per-unit voltages of its
+ends, ``(u_from - u_to) / z`` flows into it there and ``(u_from - u_to) / z'`` out of it here, and what both powers
+differ by counts as its loss. Such a branch has no ratio, shift and charging.
 
 What may change without recompiling (impedances, loads, voltages, ratings) is an array leaf; the topology is static. A
 part that a feeder does not have (charging, transformers, shunts) is None and costs nothing. Loads and shunts are
@@ -41,6 +44,7 @@ from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.parts import (
     NO_DEVICES,
     STATIC,
+    BackImpedances,
     Charging,
     HeldVoltages,
     HostArray,
@@ -75,6 +79,7 @@ class Feeder:
     transformers: Transformers | None = None
     windings: Windings | None = None
     shunts: Shunts | None = None
+    back: BackImpedances | None = None
     held: HeldVoltages | None = None  # beside the slack's
     voltage_dependence: VoltageDependence | None = None
     max_loading_percent: Float[HostArray, " n_branch"] | None = None  # limit, of max_i_ka; NaN where none is stated
@@ -187,6 +192,16 @@ class Feeder:
         """Names of the branches by their buses' labels, ``from-to``; the second of parallel ones ends in ``(2)``."""
         ends = zip(self.topology.from_bus, self.topology.to_bus, strict=True)
         return branch_names((self.bus_labels[start], self.bus_labels[end]) for start, end in ends)
+
+    @property
+    def has_two_impedances(self) -> bool:
+        """True if a closed branch has another impedance from its `to` end."""
+        return self.back is not None and any(self.topology.in_service[branch] for branch in self.back.branch)
+
+    @property
+    def needs_admittances(self) -> bool:
+        """True without an impedance matrix: voltages beside the slack's are held, or a branch has two impedances."""
+        return self.held is not None or self.has_two_impedances
 
     @property
     def to_bus_labels(self) -> tuple[int, ...]:

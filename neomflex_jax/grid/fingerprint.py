@@ -27,6 +27,8 @@ def feeder_hash(feeder: Feeder) -> str:
         stated.append([dataclasses.astuple(row) for row in feeder.elements.rows])
     if feeder.held is not None:
         stated += [feeder.held.bus, feeder.held.is_slack]
+    if feeder.back is not None:
+        stated.append(["back", feeder.back.branch])
     if feeder.windings is not None:
         stated += [feeder.windings.branch, feeder.windings.next_branch]
     if feeder.voltage_dependence is not None:

@@ -2,14 +2,16 @@
 
 ``buses.csv``: ``bus,vn_kv,p_mw,q_mvar[,shunt_p_mw,shunt_q_mvar,p_current_share,p_impedance_share,q_current_share,
 q_impedance_share]``, nominal consumption, and shares of it that follow the voltage. ``branches.csv``: ``from_bus,
-to_bus,r_ohm,x_ohm,in_service[,equivalent,max_i_ka,max_loading_percent,g_us,b_us,ratio,shift_degree,rated_ratio]``; an
-empty ``max_i_ka`` is a rating that is not known, an empty ``max_loading_percent`` no limit, and an `equivalent` (1) may
-have ``r_ohm`` below 0. ``elements.csv``, optional: ``element,index,name,bus,type,p_mw,q_mvar``, what the loads are the
-sum of, `element` being load, sgen or storage and generation below 0. ``held_voltages.csv``, optional: ``bus,vm_pu,p_mw,
-va_degree[,q_min_mvar,q_max_mvar]``, buses beside the slack whose voltage is held, by a generator that produces ``p_mw``
-where ``va_degree`` is empty, else by a further external grid of that angle; an empty limit of q is none.
-``windings.csv``, optional: ``branch,transformer,from_g_us,from_b_us,to_g_us,to_b_us``, what the ends of a branch
-carry beyond it, by its name; the three branches of a three-winding transformer have one number.
+to_bus,r_ohm,x_ohm,in_service[,back_r_ohm,back_x_ohm,equivalent,max_i_ka,max_loading_percent,g_us,b_us,ratio,
+shift_degree,rated_ratio]``; an empty ``max_i_ka`` is a rating that is not known, an empty ``max_loading_percent`` no
+limit, ``back_r_ohm`` and ``back_x_ohm`` are empty but for a branch whose impedance is another one from its `to` end,
+and an `equivalent` (1) may have ``r_ohm`` below 0. ``elements.csv``, optional: ``element,index,name,bus,type,p_mw,
+q_mvar``, what the loads are the sum of, `element` being load, sgen or storage and generation below 0.
+``held_voltages.csv``, optional: ``bus,vm_pu,p_mw,va_degree[,q_min_mvar,q_max_mvar]``, buses beside the slack whose
+voltage is held, by a generator that produces ``p_mw`` where ``va_degree`` is empty, else by a further external grid of
+that angle; an empty limit of q is none. ``windings.csv``, optional: ``branch,transformer,from_g_us,from_b_us,to_g_us,
+to_b_us``, what the ends of a branch carry beyond it, by its name; the three branches of a three-winding transformer
+have one number.
 ``feeder.toml``, optional: ``slack_bus`` (default: the first row), ``slack_vm_pu`` (1.0), and what the loads hold of
 generators and storages (``own_generators``, ``own_generation_mw``, ``own_storages``, ``own_storage_mw``).
 
@@ -44,11 +46,12 @@ BRANCH_COLUMNS = ("from_bus", "to_bus", "r_ohm", "x_ohm", "in_service")
 SHUNT_COLUMNS = ("shunt_p_mw", "shunt_q_mvar")
 SHARE_COLUMNS = tuple(f"{power}_{part}_share" for power in "pq" for part in ("current", "impedance"))
 CHARGING_COLUMNS = ("g_us", "b_us")
+BACK_COLUMNS = ("back_r_ohm", "back_x_ohm")
 TRANSFORMER_COLUMNS = ("ratio", "shift_degree", "rated_ratio")
 RATING = "max_i_ka"
 LIMIT = "max_loading_percent"
 EQUIVALENT = "equivalent"
-BRANCH_OPTIONS = (EQUIVALENT, RATING, LIMIT, *CHARGING_COLUMNS, *TRANSFORMER_COLUMNS)
+BRANCH_OPTIONS = (*BACK_COLUMNS, EQUIVALENT, RATING, LIMIT, *CHARGING_COLUMNS, *TRANSFORMER_COLUMNS)
 OWN_DEVICES = tuple(field.name for field in fields(OwnDevices))
 SETTING_NAMES = ("slack_bus", "slack_vm_pu", *(f"own_{name}" for name in OWN_DEVICES))
 
@@ -72,6 +75,7 @@ def read_columns(folder: Path) -> FeederColumns:
         "in_service": [value != 0 for value in branches.integers("in_service")],
         RATING: branches.numbers_or_empty(RATING),
         LIMIT: branches.numbers_or_empty(LIMIT),
+        **{name: branches.numbers_or_empty(name) for name in BACK_COLUMNS},
     }
     for name in (*SHUNT_COLUMNS, *SHARE_COLUMNS):
         columns[name] = buses.optional_numbers(name)

@@ -46,6 +46,18 @@ class Transformers:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
+class BackImpedances:
+    """Branches whose impedance is another one as seen from their `to` end, one entry each; `grid.feeder` says how."""
+
+    r_ohm: HostArray  # (n_back,) at the voltage level of the `to` bus
+    x_ohm: HostArray
+    branch: tuple[int, ...] = field(metadata=STATIC)
+
+    __repr__ = one_line
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class Windings:
     """Rated branches whose ends carry more than the branch does, one entry each.
 

@@ -105,6 +105,10 @@ def _branch_columns(feeder: Feeder) -> dict[str, Sequence[float | str]]:
     columns: dict[str, Sequence[float | str]] = dict(zip(files.BRANCH_COLUMNS, values, strict=True))
     if not np.isnan(feeder.max_i_ka).all():
         columns[files.RATING] = feeder.max_i_ka
+    if feeder.back is not None:
+        for name, values in zip(files.BACK_COLUMNS, (feeder.back.r_ohm, feeder.back.x_ohm), strict=True):
+            stated = dict(zip(feeder.back.branch, values.tolist(), strict=True))
+            columns[name] = [stated.get(branch, float("nan")) for branch in range(topology.n_branch)]
     if feeder.max_loading_percent is not None:
         columns[files.LIMIT] = feeder.max_loading_percent
     is_line = np.ones(topology.n_branch, bool) if feeder.transformers is None else ~feeder.transformers.present

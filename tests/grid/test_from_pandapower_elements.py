@@ -141,13 +141,22 @@ def test_an_element_is_what_pandapower_solves(name: str, tmp_path: Path) -> None
         assert check.agrees(WITHIN_PU), (referee, check.largest("vm_pu"), check.unsolved)
 
 
+def set_in_impedance(**values: float) -> Callable[[Any], Any]:
+    return several(add("impedance", 25, 2, 0.01, 0.02, 0.1), set_in("impedance", 0, **values))
+
+
 REFUSED = {
     "no such winding": (three_windings(**tap("iv")), "net.trafo3w 0 has tap_side = 'iv'; it must be hv, mv or lv"),
     "no such changer": (three_windings(**tap("mv", "Tabular")), "net.trafo3w 0 has tap_changer_type = 'Tabular'"),
     "a winding without power": (three_windings(sn_mv_mva=0.0), "net.trafo3w 0 has sn_mv_mva = 0"),
     "more resistance than impedance": (three_windings(vkr_lv_percent=9.0), "vkr_lv_percent = 9; .* 0 to vk_lv_percent"),
     "a tap table": (three_windings(tap_dependency_table=True), "net.trafo3w 0 has tap_dependency_table"),
-    "two ways": (add("impedance", 25, 2, 0.01, 0.02, 0.1, rtf_pu=0.03), "net.impedance 0 has rft_pu, .*both ways"),
+    "no way back": (
+        add("impedance", 25, 2, 0.01, 0.02, 0.1, rtf_pu=0.0, xtf_pu=0.0),
+        "net.impedance 0 has an impedance of r = 0 and x = 0 ohm, by its .*rtf_pu = 0",
+    ),
+    "a way back that is none": (set_in_impedance(rtf_pu=float("nan")), "net.impedance 0 has rtf_pu = nan"),
+    "an endless way back": (set_in_impedance(xtf_pu=float("inf")), "net.impedance 0 has xtf_pu = inf"),
     "an impedance of no power": (add("impedance", 25, 2, 0.01, 0.02, 0.0), "net.impedance 0 has sn_mva = 0"),
     "leakage beyond all of it": (set_in("trafo", leakage_resistance_ratio_hv=1.4), "ratio_hv = 1.4; .* 0 to 1"),
     "svc without inductor": (add("svc", 7, 0.0, -10.0, 1.0, 130.0, controllable=False), "svc 0 has x_l_ohm = 0"),

@@ -7,6 +7,7 @@ low-voltage side, as `grid.feeder` does, in per cent of the rating ``sn_mva``, v
     vkr = r sn / vn_lv^2    vk = |r + jx| sn / vn_lv^2    pfe = g vn_lv^2    i0 = |y| vn_lv^2 / sn
     ratio = (vn_hv / vn_lv) (1 + tap) (vn of the to bus / vn of the from bus),  vn_hv / vn_lv = rated_ratio
 
+A branch that shows another impedance from its `to` end is an impedance, per unit of ``sn_mva`` at the `to` bus's vn.
 Source: pandapower 3.5, build_branch.py.
 """
 
@@ -48,9 +49,11 @@ def net_from_feeder(feeder: Feeder) -> pandapowerNet:
         pandapower.create_bus(net, vn_kv=float(vn_kv), index=label)
     pandapower.create_ext_grid(net, labels[feeder.topology.slack], vm_pu=float(feeder.slack_vm_pu))
     _hold_voltages(net, feeder)
-    transformers = is_transformer(feeder)
+    transformers, impedances = is_transformer(feeder), is_impedance(feeder)
     for branch in range(feeder.topology.n_branch):
-        if transformers[branch]:
+        if impedances[branch]:
+            pandapower.create_impedance(net, **_impedance(feeder, branch))
+        elif transformers[branch]:
             pandapower.create_transformer_from_parameters(net, **transformer_row(feeder, branch))
         else:
             pandapower.create_line_from_parameters(net, **_line(feeder, branch))
@@ -98,11 +101,17 @@ def shares_in_percent(feeder: Feeder, bus: int) -> dict[str, float]:
 
 
 def is_transformer(feeder: Feeder) -> np.ndarray:
-    """Which branches are no plain lines, (n_branch,)."""
+    """Which branches are transformers, (n_branch,): no plain lines, and one impedance from both ends."""
     parts = feeder.transformers
     if parts is None:
         return np.zeros(feeder.topology.n_branch, bool)
-    return parts.present
+    return parts.present & ~is_impedance(feeder)
+
+
+def is_impedance(feeder: Feeder) -> np.ndarray:
+    """Which branches have another impedance from their to end, (n_branch,)."""
+    rows = () if feeder.back is None else feeder.back.branch
+    return np.isin(np.arange(feeder.topology.n_branch), rows)
 
 
 def runpp_needs(feeder: Feeder) -> Keywords:
@@ -112,8 +121,11 @@ def runpp_needs(feeder: Feeder) -> Keywords:
     degrees everywhere fails behind a transformer that turns the voltage by 150, or far from generators; it starts
     from the DC solution there, and only there, because that has no answer for branches without reactance.
     """
-    end = list(feeder.topology.to_bus)
-    largest_mva = np.max(feeder.vn_kv[end] ** 2 / np.hypot(feeder.r_ohm, feeder.x_ohm))
+    level_kv = feeder.vn_kv[list(feeder.topology.to_bus)]
+    largest_mva = np.max(level_kv**2 / np.hypot(feeder.r_ohm, feeder.x_ohm))
+    if feeder.back is not None:
+        from_to_end = level_kv[list(feeder.back.branch)] ** 2 / np.hypot(feeder.back.r_ohm, feeder.back.x_ohm)
+        largest_mva = max(largest_mva, from_to_end.max())
     turns = feeder.held is not None or (
         feeder.transformers is not None and bool(feeder.transformers.shift_degree.any())
     )
@@ -140,6 +152,23 @@ def _line(feeder: Feeder, branch: int) -> Keywords:
         "c_nf_per_km": b_us * 1e3 / (2 * math.pi * F_HZ),
         "g_us_per_km": g_us,
         "max_i_ka": NO_RATING_KA if math.isnan(rating_ka) else rating_ka,
+        "in_service": feeder.topology.in_service[branch],
+    }
+
+
+def _impedance(feeder: Feeder, branch: int) -> Keywords:
+    back = feeder.back
+    assert back is not None  # `is_impedance` said so
+    start, end = _ends(feeder, branch)
+    per_ohm, place = feeder.s_base_mva / float(feeder.vn_kv[end]) ** 2, back.branch.index(branch)
+    return {
+        "from_bus": feeder.bus_labels[start],
+        "to_bus": feeder.bus_labels[end],
+        "sn_mva": feeder.s_base_mva,
+        "rft_pu": float(feeder.r_ohm[branch]) * per_ohm,
+        "xft_pu": float(feeder.x_ohm[branch]) * per_ohm,
+        "rtf_pu": float(back.r_ohm[place]) * per_ohm,
+        "xtf_pu": float(back.x_ohm[place]) * per_ohm,
         "in_service": feeder.topology.in_service[branch],
     }
 

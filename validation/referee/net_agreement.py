@@ -10,7 +10,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
-from validation.referee.feeder_net import is_transformer, shares_in_percent
+from validation.referee.feeder_net import is_impedance, is_transformer, shares_in_percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ NEUTRAL: dict[
     "bus": {"in_service": True},
     "ext_grid": {"in_service": True},
     "gen": {"in_service": True, "scaling": 1.0, "slack": False},
+    "impedance": dict.fromkeys(("gf_pu", "bf_pu", "gt_pu", "bt_pu"), 0.0),
 }
 
 
@@ -61,8 +62,10 @@ def check_agreement(net: pandapowerNet, feeder: Feeder) -> None:
         nothing if shunts is None else shunts.p_mw,
         nothing if shunts is None else shunts.q_mvar,
     )
-    transformers = is_transformer(feeder)
-    _compare_branches(where, "branch", net.line, ("from_bus", "to_bus"), _of_lines(net), feeder, ~transformers)
+    transformers, impedances = is_transformer(feeder), is_impedance(feeder)
+    lines, ends = ~(transformers | impedances), ("from_bus", "to_bus")
+    _compare_branches(where, "branch", net.line, ends, _of_lines(net), feeder, lines)
+    _compare_branches(where, "impedance", net.impedance, ends, _of_impedances(net), feeder, impedances)
     _compare_branches(where, "transformer", net.trafo, ("hv_bus", "lv_bus"), _of_trafos(net), feeder, transformers)
 
 
@@ -71,26 +74,39 @@ def rows_of_branches(net: pandapowerNet, feeder: Feeder) -> tuple[np.ndarray, np
 
     Branches are found by the labels of their ends, parallel ones by impedance too; `check_agreement` comes first.
     """
+    transformers = is_transformer(feeder)
+    lines = ~(transformers | is_impedance(feeder))
+    return (
+        _rows_of(feeder, lines, net.line, ("from_bus", "to_bus"), _of_lines(net)),
+        _rows_of(feeder, transformers, net.trafo, ("hv_bus", "lv_bus"), _of_trafos(net)),
+    )
+
+
+def rows_of_impedances(net: pandapowerNet, feeder: Feeder) -> np.ndarray:
+    """Find the row in the impedance table of every branch with two impedances, as `rows_of_branches` does."""
+    return _rows_of(feeder, is_impedance(feeder), net.impedance, ("from_bus", "to_bus"), _of_impedances(net))
+
+
+def _rows_of(
+    feeder: Feeder, which: np.ndarray, table: pd.DataFrame, ends: tuple[str, str], theirs: dict[str, pd.Series[float]]
+) -> np.ndarray:
     topology, labels = feeder.topology, feeder.bus_labels
     own = [
         (_ends(labels[start], labels[end]), closed, r, x, row)
         for row, (start, end, closed, r, x) in enumerate(
             zip(topology.from_bus, topology.to_bus, topology.in_service, feeder.r_ohm, feeder.x_ohm, strict=True)
         )
+        if which[row]
     ]
-    transformers, found = is_transformer(feeder), []
-    tables = (net.line, ("from_bus", "to_bus"), _of_lines(net)), (net.trafo, ("hv_bus", "lv_bus"), _of_trafos(net))
-    for (table, ends, theirs), which in zip(tables, (~transformers, transformers), strict=True):
-        rows = np.full(topology.n_branch, -1)
-        if len(table):
-            r, x = theirs["r_ohm"], theirs["x_ohm"] if "x_ohm" in theirs else theirs["|z| in ohm"]
-            named = [_ends(a, b) for a, b in zip(table[ends[0]], table[ends[1]], strict=True)]
-            closed = table["in_service"].to_numpy(bool)
-            ordered = sorted(zip(named, closed, np.asarray(r), np.asarray(x), range(len(table)), strict=True))
-            for branch, match in zip(sorted(one for one in own if which[one[-1]]), ordered, strict=True):
-                rows[branch[-1]] = match[-1]
-        found.append(rows)
-    return found[0], found[1]
+    rows = np.full(topology.n_branch, -1)
+    if len(table):
+        r, x = theirs["r_ohm"], theirs["x_ohm"] if "x_ohm" in theirs else theirs["|z| in ohm"]
+        named = [_ends(a, b) for a, b in zip(table[ends[0]], table[ends[1]], strict=True)]
+        closed = table["in_service"].to_numpy(bool)
+        ordered = sorted(zip(named, closed, np.asarray(r), np.asarray(x), range(len(table)), strict=True))
+        for branch, match in zip(sorted(own), ordered, strict=True):
+            rows[branch[-1]] = match[-1]
+    return rows
 
 
 def _compare_shares(where: str, net: pandapowerNet, feeder: Feeder) -> None:
@@ -167,6 +183,10 @@ def _of_feeder(feeder: Feeder) -> dict[str, np.ndarray]:
         "|y| in us": np.hypot(g_us, b_us),
         "in_service": np.asarray(feeder.topology.in_service, float),
     }
+    if feeder.back is not None:
+        for name in ("r_ohm", "x_ohm"):
+            own[f"back_{name}"] = nothing.copy()
+            own[f"back_{name}"][list(feeder.back.branch)] = getattr(feeder.back, name)
     if parts is not None:
         own |= {"ratio": parts.ratio, "shift_degree": parts.shift_degree, "rated_ratio": parts.rated_ratio}
     return own
@@ -181,6 +201,20 @@ def _of_lines(net: pandapowerNet) -> dict[str, pd.Series[float]]:
         "g_us": line["g_us_per_km"] * length_km,
         "b_us": line["c_nf_per_km"] * length_km * 2e-3 * math.pi * net.f_hz,
         "in_service": line["in_service"].astype(float),
+    }
+
+
+def _of_impedances(net: pandapowerNet) -> dict[str, pd.Series[float]]:
+    impedance = net.impedance
+    if impedance.empty:
+        return {}
+    per_unit_ohm = net.bus["vn_kv"][impedance["to_bus"]].to_numpy() ** 2 / impedance["sn_mva"]
+    return {
+        "r_ohm": impedance["rft_pu"] * per_unit_ohm,
+        "x_ohm": impedance["xft_pu"] * per_unit_ohm,
+        "back_r_ohm": impedance["rtf_pu"] * per_unit_ohm,
+        "back_x_ohm": impedance["xtf_pu"] * per_unit_ohm,
+        "in_service": impedance["in_service"].astype(float),
     }
 
 

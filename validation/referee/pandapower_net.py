@@ -28,9 +28,9 @@ from validation.recompute.set_points import SetPoints
 from validation.recompute.twins import feed_ins_of
 from validation.referee.feeder_net import net_from_feeder, runpp_needs, shares_in_percent
 from validation.referee.grid_settings import SetRows, add_settings
-from validation.referee.net_agreement import check_agreement, rows_of_branches
+from validation.referee.net_agreement import check_agreement, rows_of_branches, rows_of_impedances
 from validation.referee.supply import Supply, supply_of
-from validation.referee.windings import end_currents_ka, with_windings
+from validation.referee.windings import end_currents_ka, rated_ratio, with_windings
 
 if TYPE_CHECKING:
     from pandapower import pandapowerNet
@@ -40,6 +40,7 @@ BUS_COLUMNS = {
     "bus": (),
     "line": ("from_bus", "to_bus"),
     "trafo": ("hv_bus", "lv_bus"),
+    "impedance": ("from_bus", "to_bus"),
     "shunt": ("bus",),
     "load": ("bus",),
     "ext_grid": ("bus",),
@@ -81,13 +82,15 @@ class PandapowerNet:
     load_p_mw: np.ndarray  # (n_load,) nominal, by row of one copy's load table
     load_q_mvar: np.ndarray  # (n_load,)
     load_bus: np.ndarray  # (n_load,) position of its bus in the feeder's order
-    line_rows: np.ndarray  # (n_branch,) row of one copy's line table, -1 where the branch is a transformer
+    line_rows: np.ndarray  # (n_branch,) row of one copy's line table, -1 where the branch is no line
     trafo_rows: np.ndarray  # (n_branch,) likewise of its transformer table
     supply: Supply
     feed_in: dict[str, list[FeedIn]]  # kinds by the table that their devices are rows of, in the order of its rows
     sets: tuple[SetRows, ...]  # positions of tap changers and shunts
     needs: Keywords  # options of runpp that this grid needs
-    feeder: Feeder | None = None  # needed where loads follow the voltage, and for the currents of windings
+    # needed where loads follow the voltage, and for the currents of windings and impedances
+    feeder: Feeder | None = None
+    impedance_rows: np.ndarray | None = None  # (n_branch,) as `line_rows`; None: there is no such table's row
 
     __repr__ = one_line
 
@@ -114,7 +117,7 @@ class PandapowerNet:
         net, shape = self.net, (self.n_copies, -1)
         vm_pu = net.res_bus["vm_pu"].reindex(net.bus.index).to_numpy()
         loss_mw = np.zeros(self.n_copies)
-        for branches in ("line", "trafo"):
+        for branches in ("line", "trafo", "impedance"):
             closed = net[branches]["in_service"].to_numpy(bool)
             each_mw = np.where(closed, net[f"res_{branches}"]["pl_mw"].to_numpy(), 0.0)
             loss_mw += each_mw.reshape(shape).sum(axis=1) if len(each_mw) else 0.0
@@ -130,9 +133,16 @@ class PandapowerNet:
         net = self.net
         each_ka = {"line": (self.line_rows, net.res_line["i_ka"].to_numpy())}
         if len(net.trafo):
-            rated_ratio = (net.trafo["vn_hv_kv"] / net.trafo["vn_lv_kv"]).to_numpy()
+            of_rows = (net.trafo["vn_hv_kv"] / net.trafo["vn_lv_kv"]).to_numpy()
             high_ka, low_ka = (net.res_trafo[name].to_numpy() for name in ("i_hv_ka", "i_lv_ka"))
-            each_ka["trafo"] = (self.trafo_rows, np.maximum(high_ka * rated_ratio, low_ka))
+            each_ka["trafo"] = (self.trafo_rows, np.maximum(high_ka * of_rows, low_ka))
+        if self.impedance_rows is not None and self.feeder is not None:
+            from_ratio = np.zeros(len(net.impedance) // self.n_copies)
+            here = self.impedance_rows >= 0
+            from_ratio[self.impedance_rows[here]] = rated_ratio(self.feeder)[here]
+            from_ka, to_ka = (net.res_impedance[f"i_{end}_ka"].to_numpy() for end in ("from", "to"))
+            larger_ka = np.maximum(from_ka * np.tile(from_ratio, self.n_copies), to_ka)
+            each_ka["impedance"] = (self.impedance_rows, larger_ka)
         current_ka = np.zeros((self.n_copies, len(self.line_rows)))
         for table, (rows, found_ka) in each_ka.items():
             closed_ka = np.where(net[table]["in_service"].to_numpy(bool), found_ka, 0.0)
@@ -184,6 +194,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
     line_rows, trafo_rows = rows_of_branches(one, feeder)
     sets = add_settings(one, scenario, feeder, trafo_rows)
     line_rows[trafo_rows >= 0] = -1
+    impedance_rows = rows_of_impedances(one, feeder)
     return PandapowerNet(
         net=one,
         n_copies=1,
@@ -198,6 +209,7 @@ def build_net(scenario: Scenario, feeder: Feeder) -> PandapowerNet:
         sets=sets,
         needs=runpp_needs(feeder) | ({"enforce_q_lims": True} if scenario.enforce_q_lims else {}),
         feeder=feeder,
+        impedance_rows=impedance_rows if len(one.impedance) else None,
     )
 
 

@@ -223,9 +223,12 @@ def _prepare(built: PandapowerNet, feeder: Feeder) -> Prepared:
     from_ka, to_ka = per_unit_ka[ends[:, 0]], per_unit_ka[ends[:, 1]]
     closed_row = _rows_in_service(built)
     if len(built.net.trafo):
-        rated_ratio = (built.net.trafo["vn_hv_kv"] / built.net.trafo["vn_lv_kv"]).to_numpy()
+        of_rows = (built.net.trafo["vn_hv_kv"] / built.net.trafo["vn_lv_kv"]).to_numpy()
         here = (built.trafo_rows >= 0) & (closed_row >= 0)
-        from_ka[closed_row[here]] *= rated_ratio[built.trafo_rows[here]]
+        from_ka[closed_row[here]] *= of_rows[built.trafo_rows[here]]
+    if built.impedance_rows is not None:
+        here = (built.impedance_rows >= 0) & (closed_row >= 0)
+        from_ka[closed_row[here]] *= rated_ratio(feeder)[here]
     return Prepared(
         y_bus=y_bus,
         y_from=y_from,
@@ -251,8 +254,9 @@ def _rows_in_service(built: PandapowerNet) -> np.ndarray:
     closed = built.net._ppc["branch"][:, BR_STATUS].real > 0
     place = np.where(closed, np.cumsum(closed) - 1, -1)
     found = np.full(len(built.line_rows), -1)
-    for table, rows in (("line", built.line_rows), ("trafo", built.trafo_rows)):
-        if table in built.net._pd2ppc_lookups["branch"]:
+    tables = {"line": built.line_rows, "trafo": built.trafo_rows, "impedance": built.impedance_rows}
+    for table, rows in tables.items():
+        if rows is not None and table in built.net._pd2ppc_lookups["branch"]:
             first = built.net._pd2ppc_lookups["branch"][table][0]
             found = np.where(rows >= 0, place[first + rows], found)
     return found

@@ -86,6 +86,12 @@ def ask_again(record: Record, replayed: Replay, within_pu: float = AGREEMENT_PU)
             f"{PROGRAM} {number} is not asked: feeder {feeder.name!r} has generators or several external grids, which "
             "the model built for it here leaves out",
         )
+    if feeder.has_two_impedances:
+        return _silent(
+            number,
+            f"{PROGRAM} {number} is not asked: feeder {feeder.name!r} has branches of another impedance from their to "
+            "end, which its model has no place for",
+        )
     if feeder.voltage_dependence is not None:
         return _silent(
             number,

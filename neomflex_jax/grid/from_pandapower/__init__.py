@@ -4,7 +4,7 @@ Modelled, each exactly as in pandapower 3.5 with its default options:
 
 - buses; closed bus-bus switches fuse them, those with ``z_ohm > 0`` are branches;
 - lines, with charging, conductance, ``parallel``; transformers of two windings with taps, tap tables, shift and the T
-  model, and of three, whose star is eliminated; impedances that are the same both ways; resistances
+  model, and of three, whose star is eliminated; impedances, also unlike ones by direction; resistances
   below 0, as equivalents of networks have them;
 - open switches of lines and transformers: an end that hangs open leaves its charging behind as a shunt;
 - loads, storages, motors, wards, asymmetric loads by the sum of their phases (consumption), sgens and asymmetric sgens

@@ -38,6 +38,7 @@ class Branch:
     to_bus: int
     z_ohm: complex
     y_siemens: complex = 0.0
+    back_z_ohm: complex | None = None  # as seen from the `to` end, where that is another
     ratio: float = 1.0
     shift_degree: float = 0.0
     rated_ratio: float = 1.0
@@ -80,9 +81,11 @@ class Branch:
         """Return why this cannot be a branch of a feeder, as the end of "... has"; None if it can."""
         if self.is_line and abs(vn_kv[self.from_bus] / vn_kv[self.to_bus] - 1) > SAME_LEVEL:
             return f"ends of {vn_kv[self.from_bus]:g} and {vn_kv[self.to_bus]:g} kV; it needs one voltage level"
-        if not (np.isfinite([self.z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):
+        both_z_ohm = self.z_ohm, self.z_ohm if self.back_z_ohm is None else self.back_z_ohm
+        if not (np.isfinite([*both_z_ohm, self.y_siemens]).all() and math.isfinite(self.shift_degree)):
             return f"an impedance or admittance that is not finite, by its {self.stated}"
-        r, x = self.z_ohm.real, self.z_ohm.imag
+        smaller = min(both_z_ohm, key=abs)  # 0 from either end is none
+        r, x = smaller.real, smaller.imag
         if (self.is_line and r < -MOST_NEGATIVE * abs(x)) or r == x == 0:
             advice = "r may not be far below 0, nor both 0 (a closed bus-bus switch joins two buses without impedance)"
             return f"an impedance of r = {r:g} and x = {x:g} ohm, by its {self.stated}; {advice}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -233,6 +234,8 @@ def _columns(grid: _Grid, name: str) -> FeederColumns:
         branches=ends,
         r_ohm=[branch.z_ohm.real for branch in kept],
         x_ohm=[branch.z_ohm.imag for branch in kept],
+        back_r_ohm=[math.nan if branch.back_z_ohm is None else branch.back_z_ohm.real for branch in kept],
+        back_x_ohm=[math.nan if branch.back_z_ohm is None else branch.back_z_ohm.imag for branch in kept],
         equivalent=[branch.may_have_negative_r for branch in kept],
         in_service=[branch.is_closed for branch in kept],
         max_i_ka=[branch.max_i_ka for branch in kept],

@@ -1,8 +1,8 @@
 """Impedances of a net as two-ports, between buses of one voltage level or of two.
 
 Stated per unit of ``sn_mva`` and the buses' `vn_kv`: ``z = (rft + j xft) vn_to^2 / sn`` and, across either end,
-``(gf + j bf) sn / vn^2`` and ``(gt + j bt) sn / vn^2``, shunts at the buses. One that differs by the way it is passed
-(rtf, xtf) is no two-port of a feeder. Source: pandapower 3.5, build_branch.py.
+``(gf + j bf) sn / vn^2`` and ``(gt + j bt) sn / vn^2``, shunts at the buses. One whose rtf and xtf are others shows
+these from its `to` end, as the feeder's `back`. Source: pandapower 3.5, build_branch.py.
 """
 
 from __future__ import annotations
@@ -35,11 +35,14 @@ def impedance_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[
         )
         if closed:
             part.refuse_values(sn_mva < SMALLEST, "sn_mva", sn_mva, "it must be above 0")
-            _refuse_two_ways(part, there, back)
         sn_mva[~(sn_mva > 0)] = np.nan
+        unlike = np.abs(there - back) > SAME_IMPEDANCE * np.abs(there)
         ends = zip(part.numbers_of_rows, part.labels("from_bus"), part.labels("to_bus"), strict=True)
         for row, (number, from_bus, to_bus) in enumerate(ends):
             kv, level_ratio = vn_kv.get(to_bus, math.nan), vn_kv.get(from_bus, math.nan) / vn_kv.get(to_bus, math.nan)
+            said = {"rft_pu": there[row].real, "xft_pu": there[row].imag}
+            if unlike[row]:
+                said |= {"rtf_pu": back[row].real, "xtf_pu": back[row].imag}
             same_level = abs(level_ratio - 1) <= SAME_LEVEL
             yield Branch(
                 number=number,
@@ -47,8 +50,9 @@ def impedance_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[
                 from_bus=from_bus,
                 to_bus=to_bus,
                 z_ohm=complex(there[row] * kv**2 / sn_mva[row]),
+                back_z_ohm=complex(back[row] * kv**2 / sn_mva[row]) if unlike[row] else None,
                 rated_ratio=1.0 if same_level else level_ratio,
-                stated=stated({"rft_pu": there[row].real, "xft_pu": there[row].imag, "sn_mva": sn_mva[row]}),
+                stated=stated({**said, "sn_mva": sn_mva[row]}),
                 is_line=False,
                 is_equivalent=True,
                 from_siemens=complex(from_pu[row] * sn_mva[row] / kv**2),
@@ -56,9 +60,3 @@ def impedance_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[
                 from_closed=closed,
                 to_closed=closed,
             )
-
-
-def _refuse_two_ways(rows: Rows, there: np.ndarray, back: np.ndarray) -> None:
-    unlike = np.abs(there - back) > SAME_IMPEDANCE * np.abs(there)
-    advice = "only impedances that are the same both ways are modelled"
-    rows.refuse(unlike, lambda row: f"rft_pu, xft_pu = {there[row]:g} and rtf_pu, xtf_pu = {back[row]:g}; {advice}")

@@ -1,4 +1,7 @@
-"""AC power flow where more voltages than the slack's are held, by generators or by further external grids.
+"""AC power flow on admittances, for feeders that have no impedance matrix.
+
+In these, more voltages than the slack's are held, by generators or by further external grids, or a branch has another
+impedance from its `to` end:
 
 ``d <- d - J^-1 F(d)`` with the equations F of `network/held.py` and their Jacobian J at the state that they start from,
 factorised once; a case that this does not lead anywhere starts again by Newton's steps, on the same product. `newton`
@@ -56,24 +59,35 @@ def solve_held(
     off_p, off_q = jnp.where(external, 0.0, sp - p), jnp.where(external | generator, 0.0, sq - q)
     ur, ui = network.voltages(d)
     jr, ji = network.series_currents(d)
-    series, charging = series_losses(grid, jr, ji), charging_losses(grid, ur, ui)
+    (loss, q_loss), charging = series_losses(grid, jr, ji), charging_losses(grid, ur, ui)
+    arriving = None
+    if network.back is not None:
+        at_end, arriving = np.array(grid.topology.to_bus), network.arriving(jr, ji)
+        (tr, ti), (kr, ki) = (ur[at_end], ui[at_end]), (jr - arriving[0], ji - arriving[1])
+        loss, q_loss = loss + jnp.sum(tr * kr + ti * ki), q_loss + jnp.sum(ti * kr - tr * ki)
     others = grid.topology.non_slack
+    delivered = {}
+    if network.bus:
+        supplied_mw = jnp.where(external, sp * base - p_injection_mw, 0.0)[bus]
+        produced_mw = jnp.where(np.array(network.is_generator)[bus], network.p_mw, 0.0).astype(p.dtype)
+        delivered = {
+            "held_p_mw": supplied_mw + produced_mw,
+            "held_q_mvar": _delivered(network, injected, d) * base,
+        }
     return assemble(
         grid,
         vm=jnp.sqrt(ur**2 + ui**2),
         va=jnp.arctan2(ui, ur),
-        loss=series[0] + charging[0],
-        q_loss=series[1] + charging[1],
+        loss=loss + charging[0],
+        q_loss=q_loss + charging[1],
         p_total=jnp.sum(p[others]),
         q_total=jnp.sum(jnp.where(generator, sq, q)[others]),
-        current=branch_currents(grid, ur, ui, jr, ji),
+        current=branch_currents(grid, ur, ui, jr, ji, arriving),
         converged=converged,
         residual_mva=jnp.max(jnp.sqrt(off_p**2 + off_q**2)) * base,
         iterations=steps,
-        held_p_mw=jnp.where(external, sp * base - p_injection_mw, 0.0)[bus]
-        + jnp.where(np.array(network.is_generator)[bus], network.p_mw, 0.0).astype(p.dtype),
-        held_q_mvar=_delivered(network, injected, d) * base,
         held_at_limit=at_limit,
+        **delivered,
     )
 
 

@@ -21,9 +21,10 @@ class Need:
 GENERATORS = Need("generators that hold a voltage", "one voltage, the slack's")
 EXTERNAL_GRIDS = Need("several external grids", "one")
 VOLTAGE_DEPENDENCE = Need("loads that follow the voltage", "constant power alone")
+TWO_IMPEDANCES = Need("branches of another impedance from their to end (`back_r_ohm`)", "one impedance a branch")
 SETTINGS = Need("ratios or shunts of each case's own", "one ratio a transformer and one set of shunts")
 Q_LIMITS = Need("limits of generators' reactive power to keep", "no such limit")
-ALL = frozenset({GENERATORS, EXTERNAL_GRIDS, VOLTAGE_DEPENDENCE, SETTINGS, Q_LIMITS})
+ALL = frozenset({GENERATORS, EXTERNAL_GRIDS, VOLTAGE_DEPENDENCE, TWO_IMPEDANCES, SETTINGS, Q_LIMITS})
 
 
 def needs_of(feeder: Feeder, *, enforce_q_lims: bool = False, settings: bool = False) -> tuple[Need, ...]:
@@ -33,6 +34,7 @@ def needs_of(feeder: Feeder, *, enforce_q_lims: bool = False, settings: bool = F
         GENERATORS: held is not None and not all(held.is_slack),
         EXTERNAL_GRIDS: held is not None and any(held.is_slack),
         VOLTAGE_DEPENDENCE: feeder.voltage_dependence is not None,
+        TWO_IMPEDANCES: feeder.has_two_impedances,
         SETTINGS: settings,
         Q_LIMITS: enforce_q_lims and held is not None and held.q_min_mvar is not None,
     }

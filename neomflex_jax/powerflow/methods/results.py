@@ -119,19 +119,30 @@ def charging_losses(grid: PerUnitFeeder, ur: Array, ui: Array) -> tuple[Array, A
     return squared @ grid.charging[0], -squared @ grid.charging[1]
 
 
-def branch_currents(grid: PerUnitFeeder, ur: Array, ui: Array, jr: Array, ji: Array) -> Array:
+def branch_currents(
+    grid: PerUnitFeeder,
+    ur: Array,
+    ui: Array,
+    jr: Array,
+    ji: Array,
+    arriving: tuple[Array, Array] | None = None,
+) -> Array:
     """Magnitude of the larger end's current, (n_branch,).
 
-    From voltages u (n_bus,) and the currents j of the series impedances, from -> to, (n_branch,), all per unit.
+    From voltages u (n_bus,) and the currents j of the series impedances, from -> to, (n_branch,), all per unit; what
+    arrives of them at the to ends, where that is another.
     """
-    if grid.charging is None:
+    ar, ai = (jr, ji) if arriving is None else arriving
+    if grid.charging is None and arriving is not None:
+        ends, larger = ((jr, ji), arriving), _larger(grid.from_current, (jr, ji), arriving)
+    elif grid.charging is None:
         factor = 1.0 if grid.from_current is None else jnp.maximum(1.0, grid.from_current)
         ends, larger = ((jr, ji), (jr, ji)), root(jr**2 + ji**2) * factor
     else:
         g, b = grid.charging
         fr, fi, tr, ti = _branch_voltages(grid, ur, ui)
         from_end = jr + g * fr - b * fi, ji + g * fi + b * fr
-        to_end = jr - g * tr + b * ti, ji - g * ti - b * tr
+        to_end = ar - g * tr + b * ti, ai - g * ti - b * tr
         ends, larger = (from_end, to_end), _larger(grid.from_current, from_end, to_end)
     if grid.rated_ends is None:
         return larger

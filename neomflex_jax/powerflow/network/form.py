@@ -1,7 +1,7 @@
 """Which form the impedances take: one dense matrix, loops included, or a tree cut into pieces.
 
 Both have the same few methods, so that no power-flow method knows which it runs on. Where more voltages than the
-slack's are held there is neither.
+slack's are held, or a branch has another impedance from its `to` end, there is neither.
 """
 
 from __future__ import annotations
@@ -27,12 +27,10 @@ def check_form(feeder: Feeder, network: str, lossless: bool) -> None:
         raise InputError(
             f"feeder {feeder.name!r} has loads that follow the voltage, which 'sweep' does not know; take 'auto'"
         )
-    if feeder.held is not None:
+    if feeder.needs_admittances:
         if network in ("tree", "sweep"):
-            raise InputError(
-                f"feeder {feeder.name!r} has generators or several external grids, which {network!r} cannot hold; "
-                "take 'auto'"
-            )
+            what = "generators or several external grids" if feeder.held is not None else "branches of two impedances"
+            raise InputError(f"feeder {feeder.name!r} has {what}, which {network!r} cannot hold; take 'auto'")
         return
     loop_branches = spanning_tree(feeder.topology).loop_branches
     if network in ("tree", "sweep") and not feeder.topology.is_radial:
@@ -51,7 +49,7 @@ def check_form(feeder: Feeder, network: str, lossless: bool) -> None:
 
 def is_swept(feeder: Feeder, network: str) -> bool:
     """True if a form asked for lets machine code sweep the feeder, where a method has a sweep."""
-    constant_power_alone = feeder.held is None and feeder.voltage_dependence is None
+    constant_power_alone = not feeder.needs_admittances and feeder.voltage_dependence is None
     return network in ("auto", "sweep") and feeder.topology.is_radial and constant_power_alone
 
 

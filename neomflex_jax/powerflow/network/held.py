@@ -1,4 +1,7 @@
-"""A network in which more voltages than the slack's are held: its bus admittances, from a state to start at.
+"""A network by its bus admittances, from a state to start at: more voltages than the slack's may be held in it.
+
+Branches may have another impedance from their `to` end, too, which no impedance matrix has: the rows of Y are then of
+``1 / z`` at the `from` bus and of ``1 / z'`` at the `to` bus. Source: pandapower 3.5, pypower/makeYbus.py.
 
     i = Y u,   p + jq = u conj(i),   u = u0 + d
 
@@ -45,6 +48,7 @@ class HeldNetwork:
     voltage: HostArray  # (2 n_bus,) u0
     current: HostArray  # (2 n_bus,) i at u0
     series: HostArray  # (n_branch,) complex, admittances of the series impedances, 0 where open
+    back: HostArray | None  # (n_branch,) complex, z / z': the current that leaves at the to end per one that enters
     ratio: HostArray  # (n_branch,) complex, voltage behind the ideal transformer at the from end over that bus's
     series_current: HostArray  # (n_branch,) complex, currents of the series impedances at u0, from -> to
     limits: QLimits | None  # of the generators' q, where they are kept
@@ -61,7 +65,7 @@ class HeldNetwork:
 
         The Jacobian stays as it was, which costs steps and no accuracy.
         """
-        y = bus_admittances(self.topology, self.series, ratio, charging, shunt)
+        y = bus_admittances(self.topology, self.series, ratio, charging, shunt, self.back)
         start, end = np.array(self.topology.from_bus), np.array(self.topology.to_bus)
         u = jax.lax.complex(*_halves(self.voltage))
         current = self.series * (ratio * u[start] - u[end])
@@ -96,11 +100,18 @@ class HeldNetwork:
         return ur + d[0], ui + d[1]
 
     def series_currents(self, d: Voltage) -> Voltage:
-        """Currents of the series impedances, from -> to, (n_branch,) each."""
+        """Currents of the series impedances at the from end, from -> to, (n_branch,) each."""
         start, end = np.array(self.topology.from_bus), np.array(self.topology.to_bus)
         change = d[0] + 1j * d[1]
         current = self.series_current + self.series * (self.ratio * change[start] - change[end])
         return current.real, current.imag
+
+    def arriving(self, jr: Array, ji: Array) -> Voltage:
+        """Currents out of the series impedances at the to ends, of those into them at the from ends."""
+        if self.back is None:
+            return jr, ji
+        kr, ki = self.back.real, self.back.imag
+        return kr * jr - ki * ji, kr * ji + ki * jr
 
     def lumped(self, off: Voltage, at_limit: Array | None = None) -> Voltage:
         """Turn a value of F into the d that would undo it at u0."""
@@ -119,7 +130,8 @@ def held_network(feeder: Feeder, scaled: Scaled, *, keep_q_limits: bool = False)
         ratio = real + 1j * imaginary
     charging = np.zeros(len(r)) if scaled.charging is None else scaled.charging[0] + 1j * scaled.charging[1]
     shunt = np.zeros(n) if scaled.shunt is None else scaled.shunt[0] + 1j * scaled.shunt[1]
-    arrays = (r, x, ratio, charging, shunt, feeder.load_p_mw, *jax.tree.leaves(feeder.held), feeder.slack_vm_pu)
+    parts = jax.tree.leaves((feeder.held, feeder.back))
+    arrays = (r, x, ratio, charging, shunt, feeder.load_p_mw, *parts, feeder.slack_vm_pu)
     xp = np if all(isinstance(values, np.ndarray | np.generic) for values in arrays) else jnp
     topology, held, base = feeder.topology, feeder.held, feeder.s_base_mva
     bus = () if held is None else held.bus
@@ -129,7 +141,8 @@ def held_network(feeder: Feeder, scaled: Scaled, *, keep_q_limits: bool = False)
 
     closed = np.array(topology.in_service)
     series = xp.where(closed, 1.0 / (xp.where(closed, r, 1.0) + 1j * x), 0.0)
-    y = bus_admittances(topology, series, ratio, charging, shunt)
+    back = _shares(xp, feeder)
+    y = bus_admittances(topology, series, ratio, charging, shunt, back)
     # shunts draw at 1 pu: where loads are stated as shunts, case145's, no start without them is near
     vm, va, p = xp.ones(n), xp.zeros(n), -feeder.load_p_mw / base - shunt.real
     at_held = np.eye(n)[:, list(bus)]
@@ -149,6 +162,7 @@ def held_network(feeder: Feeder, scaled: Scaled, *, keep_q_limits: bool = False)
         voltage=_stacked(xp, u),
         current=_stacked(xp, y @ u),
         series=series,
+        back=back,
         ratio=ratio,
         series_current=series * (ratio * u[start] - u[end]),
         limits=limits,
@@ -191,19 +205,39 @@ def _rows(xp: Any, y: HostArray, u: HostArray) -> tuple[HostArray, HostArray, Ho
 
 
 def bus_admittances(
-    topology: Topology, series: HostArray, ratio: HostArray, charging: HostArray, shunt: HostArray
+    topology: Topology,
+    series: HostArray,
+    ratio: HostArray,
+    charging: HostArray,
+    shunt: HostArray,
+    back: HostArray | None = None,
 ) -> HostArray:
     """Y, complex, (n_bus, n_bus), from branches and shunts as `held_network` takes them."""
     start, end = np.array(topology.from_bus), np.array(topology.to_bus)
     at_start = abs(ratio) ** 2 * (series + charging)
+    at_to = series if back is None else back * series
     return _matrix(
         topology.n_bus,
         (start, start, at_start),
-        (end, end, series + charging),
+        (end, end, at_to + charging),
         (start, end, -ratio.conj() * series),
-        (end, start, -ratio * series),
+        (end, start, -ratio * at_to),
         (np.arange(topology.n_bus), np.arange(topology.n_bus), shunt),
     )
+
+
+def _shares(xp: Any, feeder: Feeder) -> HostArray | None:
+    """Shares z / z' of all branches, complex, (n_branch,); None if no branch has two impedances."""
+    back = feeder.back
+    if back is None:
+        return None
+    rows = np.array(back.branch)
+    others = (feeder.r_ohm[rows] + 1j * feeder.x_ohm[rows]) / (back.r_ohm + 1j * back.x_ohm)
+    if xp is np:
+        shares = np.ones(feeder.topology.n_branch, complex)
+        shares[rows] = others
+        return shares
+    return jnp.ones(feeder.topology.n_branch, others.dtype).at[rows].set(others)
 
 
 def _matrix(n: int, *parts: tuple[np.ndarray, np.ndarray, HostArray]) -> HostArray:

@@ -34,7 +34,7 @@ Polynomial = tuple[HostArray, HostArray, HostArray]  # coefficients of 1, |u| an
 class PerUnitFeeder:
     """Per-unit values, scaled as the module says. None stands for what the feeder does not have."""
 
-    form: DenseNetwork | TreeNetwork | None  # None where more voltages than the slack's are held
+    form: DenseNetwork | TreeNetwork | None  # None where the feeder is solved on its admittances
     r: HostArray  # (n_branch,)
     x: HostArray  # (n_branch,)
     charging: Pair | None  # (n_branch,) half-admittances g and b of the branches, one at each end
@@ -47,7 +47,7 @@ class PerUnitFeeder:
     rated_ends: RatedEnds | None  # that carry more than their branch
     i_base_ka: HostArray  # (n_branch,) at the to end
     max_i_ka: HostArray  # (n_branch,)
-    held: HeldNetwork | None  # where more voltages than the slack's are held
+    held: HeldNetwork | None  # where the feeder is solved on its admittances
     generators: Generators | None  # in their place, for the methods that are linear
     dependence: tuple[Polynomial, Polynomial] | None  # of p and of q; network layout, (n_bus,) where held
     steady: tuple[Array, Array] | None  # p and q of a setting that follow no voltage; as `dependence`, (..., n_bus)
@@ -63,7 +63,7 @@ class PerUnitFeeder:
 
     @property
     def network(self) -> DenseNetwork | TreeNetwork:
-        """The impedances; there are none where more voltages than the slack's are held."""
+        """The impedances; there are none where the feeder is solved on its admittances."""
         assert self.form is not None  # `methods.held` solves such a feeder, on admittances
         return self.form
 
@@ -122,9 +122,9 @@ def per_unit(
         branch that closes it; or a tap changer's branch is part of a loop.
     """
     check_form(feeder, network, lossless)
-    topology, scaled = feeder.topology, scaled_branches(feeder, along_tree=feeder.held is None)
+    topology, scaled = feeder.topology, scaled_branches(feeder, along_tree=not feeder.needs_admittances)
     form = entered = taps = held = None
-    if feeder.held is not None:
+    if feeder.needs_admittances:
         held = held_network(feeder, scaled, keep_q_limits=keep_q_limits)
     else:
         form = network_of(feeder, network, scaled, lossless)

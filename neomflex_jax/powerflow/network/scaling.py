@@ -39,7 +39,7 @@ class Scaled:
 def scaled_branches(feeder: Feeder, *, along_tree: bool) -> Scaled:
     """Scale a feeder's branches and shunts along its tree; else nothing is scaled, and ratios stay at their branches.
 
-    The latter is for feeders in which more voltages than the slack's are held: there is no one way from the slack.
+    The latter is for feeders that are solved on their admittances (`Feeder.needs_admittances`).
     """
     topology = feeder.topology
     start, end = np.array(topology.from_bus), np.array(topology.to_bus)

@@ -120,8 +120,9 @@ def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, 
     Raises
     ------
     InputError
-        If a branch is not there, open, listed the other way round, one of several, named twice, or one of the three of
-        a three-winding transformer, whose tap changers act on a winding and so on two of them.
+        If a branch is not there, open, listed the other way round, one of several, named twice, one of another
+        impedance from its to end, or one of the three of a three-winding transformer, whose tap changers act on a
+        winding and so on two of them.
     """
     labels, topology = feeder.bus_labels, feeder.topology
     ends = [(labels[start], labels[end]) for start, end in zip(topology.from_bus, topology.to_bus, strict=True)]
@@ -146,6 +147,11 @@ def tap_branches(feeder: Feeder, taps: Sequence[tuple[int, int]]) -> tuple[int, 
                 f"{where}: the branch is one of three that stand for a transformer of three windings, whose tap "
                 "changer acts on a winding and so on two of them, which is not modelled; set its tap_pos in the net "
                 "that the feeder is read from, or leave the tap changer out"
+            )
+        if feeder.back is not None and there[0] in feeder.back.branch:
+            raise InputError(
+                f"{where}: the branch has another impedance from its to end, and so no ratio; put the tap changer on a "
+                "transformer beside it, or leave it out"
             )
         if there[0] in found:
             raise InputError(f"{where}: there is one already; leave one out")
