@@ -132,7 +132,8 @@ class NewScenario:
             return self.source
         if grid.folder is not None:
             return Path(os.path.relpath(grid.folder, self.output.parent)).as_posix()
-        if grid.source is not None and grid.feeder.held is not None:  # for which a folder has no columns
+        # a folder keeps these too; `feeder check` of the net itself asks pandapower about the user's own generators
+        if grid.source is not None and grid.feeder.held is not None:
             path = self.output.with_name(f"{self.output.stem}_net.json")
             refuse_existing(path.parent, (path.name,), self.overwrite)
             save_net(grid.net, path)

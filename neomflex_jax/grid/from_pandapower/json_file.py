@@ -64,9 +64,8 @@ def read_net(path: Path) -> pandapowerNet:
     """
     text = _text(path)
     tree = parse_json(f"{path}", text, RESAVE)
-    if _without_controllers_objects(path, tree):
-        text = json.dumps(tree)
-    _check_content(path, tree)
+    plain = _without_controllers_objects(path, tree)
+    _check_content(path, plain)
     load_matplotlib()  # which pandapower imports
     import pandapower  # slow to import, and needed for nets alone
 
@@ -77,7 +76,7 @@ def read_net(path: Path) -> pandapowerNet:
             f"{path}: pandapower {pandapower.__version__} reads JSON without checking it; install {wanted} or later"
         )
     try:
-        net = pandapower.from_json(io.StringIO(text))
+        net = pandapower.from_json(io.StringIO(text if plain is tree else json.dumps(plain)))
     except Exception as error:  # its reader raises whatever the content makes pandas raise
         raise InputError(
             f"{path}: pandapower cannot read this net ({type(error).__name__}: {str(error)[:200]})"
@@ -111,23 +110,26 @@ def _text(path: Path) -> str:
     return read_text(path, "JSON file of a pandapower net", MAX_BYTES)
 
 
-def _without_controllers_objects(path: Path, tree: object) -> bool:
-    """Put null in the place of every controller's object; returns True if there was any."""
+def _without_controllers_objects(path: Path, tree: object) -> object:
+    """Return the tree with null in the place of every controller's object; the same one if there is none."""
     tables = tree.get("_object") if isinstance(tree, dict) else None
     table = tables.get("controller") if isinstance(tables, dict) else None
     rows = table.get("_object") if isinstance(table, dict) else None
-    if not isinstance(table, dict) or not isinstance(rows, str) or not rows.lstrip().startswith("{"):
-        return False  # none, or for the checks to refuse
+    if not (isinstance(tree, dict) and isinstance(tables, dict) and isinstance(table, dict) and isinstance(rows, str)):
+        return tree  # none, or for the checks to refuse
+    if not rows.lstrip().startswith("{"):
+        return tree
     content = parse_json(f"{path}: controller", rows, RESAVE)
     columns, data = (content.get(name) if isinstance(content, dict) else None for name in ("columns", "data"))
     if not isinstance(columns, list) or not isinstance(data, list) or "object" not in columns:
-        return False
-    place, found = columns.index("object"), False
-    for row in data:
-        if isinstance(row, list) and len(row) > place and row[place] is not None:
-            row[place], found = None, True
-    table["_object"] = json.dumps(content)
-    return found
+        return tree
+    place = columns.index("object")
+    plain = [
+        [*row[:place], None, *row[place + 1 :]] if isinstance(row, list) and len(row) > place else row for row in data
+    ]
+    if plain == data:
+        return tree
+    return tree | {"_object": tables | {"controller": table | {"_object": json.dumps(content | {"data": plain})}}}
 
 
 def _check_content(path: Path, tree: object) -> None:

@@ -27,7 +27,7 @@ from neomflex_jax.powerflow.methods import needs
 from neomflex_jax.powerflow.methods.fixed_point import solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
-from neomflex_jax.powerflow.methods.newton_steps import Voltage, krylov_solve, newton_steps
+from neomflex_jax.powerflow.methods.newton_steps import FIRST_EVALUATIONS, Voltage, krylov_solve, newton_steps
 from neomflex_jax.powerflow.methods.results import bus_current, exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own, apart, together
@@ -36,7 +36,6 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps.door import Sweep, ac_by_sweeps, can_sweep
 
-FIRST_EVALUATIONS = 8  # before the fallback, as before `newton`
 FALLBACK_STEPS = 30  # of Newton's method, which needs five or so
 Solved = tuple[Array, Array, Array, Array]  # rises' real and imaginary part, whether it converged, evaluations
 

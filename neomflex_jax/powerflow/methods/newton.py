@@ -29,14 +29,18 @@ from neomflex_jax.powerflow.methods import needs
 from neomflex_jax.powerflow.methods.fixed_point import evaluate, solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
-from neomflex_jax.powerflow.methods.newton_steps import Voltage, dense_solve, krylov_solve, newton_steps
+from neomflex_jax.powerflow.methods.newton_steps import (
+    FIRST_EVALUATIONS,
+    Voltage,
+    dense_solve,
+    krylov_solve,
+    newton_steps,
+)
 from neomflex_jax.powerflow.methods.results import exact_result
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
-
-FIRST_EVALUATIONS = 8  # of the fixed point
 
 
 @jax.tree_util.register_dataclass

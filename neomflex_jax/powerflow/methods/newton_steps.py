@@ -16,6 +16,9 @@ from jax import Array, lax
 Voltage = tuple[Array, Array]  # real and imaginary part
 LinearSolve = Callable[[Callable[[Voltage], Voltage], Voltage], Voltage]
 
+FIRST_EVALUATIONS = (
+    8  # of the fixed point of `ac`, which leads near the upper solution: Newton's steps go on from there
+)
 HALVINGS = 6  # a step shorter than 1/64 of Newton's means that there is no solution to go to
 MOST_PRODUCTS = 100  # pairs of them, in a linear solve
 
