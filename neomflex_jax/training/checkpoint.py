@@ -28,6 +28,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import NamedSharding
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.training.algorithm import TrainState
@@ -84,7 +85,7 @@ class Checkpoints:
             return
         named = _named_arrays(state)
         note = sealed({"origin": self._origin, "standing": asdict(standing), "arrays": sums_of(named)})
-        items = {"arrays": self._args.StandardSave(named), "note": self._args.JsonSave(note)}
+        items = {"arrays": self._args.StandardSave(jax.tree.map(_once, named)), "note": self._args.JsonSave(note)}
         try:
             self._manager.save(step, args=self._args.Composite(**items), force=True)
             self._manager.wait_until_finished()
@@ -260,6 +261,12 @@ def _named_arrays(state: TrainState) -> dict[str, Array]:
         for path, leaf in leaves
         if leaf.size
     }
+
+
+def _once(array: Array) -> Array:
+    """Return what several devices of this process hold alike from one of them: Orbax would compile a cut of each."""
+    alone = jax.process_count() == 1 and isinstance(array.sharding, NamedSharding) and array.is_fully_replicated
+    return array.addressable_data(0) if alone else array
 
 
 def _abstract_arrays(template: TrainState) -> dict[str, jax.ShapeDtypeStruct]:
