@@ -3,7 +3,12 @@
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
-PROFILES = {"training": "training_profiles.csv", "testing": "testing_profiles.csv"}
+PROFILES = {
+    "training": "training_profiles.csv",
+    "testing": "testing_profiles.csv",
+    "three_minutes_training": "three_minutes_training.csv",
+    "three_minutes_testing": "three_minutes_testing.csv",
+}
 
 
 def scenario_folder() -> Path:
@@ -12,7 +17,7 @@ def scenario_folder() -> Path:
 
 
 def packaged_profiles(name: str) -> Path:
-    """Path of the packaged `training` or `testing` profiles."""
+    """Path of packaged profiles."""
     in_wheel = _PACKAGE / "data" / PROFILES[name]
     in_checkout = _PACKAGE.parent / "data" / PROFILES[name]
     return in_wheel if in_wheel.exists() else in_checkout

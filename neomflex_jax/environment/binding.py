@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from neomflex_jax.environment.step.injections import node_injections, tapped_bra
 from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
-from neomflex_jax.grid.territories import TerritoryLayout, layout_territories
+from neomflex_jax.grid.territories import TerritoryLayout, check_buses, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
 from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
@@ -31,6 +32,7 @@ CALIBRATION_SAMPLES, MILD_SHARE = 4096, 0.5
 
 def layout_of(scenario: Scenario, feeder: Feeder) -> TerritoryLayout:
     """Who owns which buses and devices of a feeder."""
+    check_buses(feeder, "observes of", [(part.agent, part.observes) for part in scenario.territories])
     return layout_territories(
         feeder,
         [(part.agent, part.buses) for part in scenario.territories],
@@ -136,10 +138,15 @@ def sample_injections(
     return jax.jit(mapped)(profiles, rows, jnp.asarray(action, float))  # an argument: constants are copied
 
 
-@jax.jit
-def day_start_flow(feeder: Feeder, profiles: Profiles, power_flow: PowerFlow) -> PowerFlowResult:
-    """Power flow of every day's first row with all devices at zero: what a reset observes."""
-    first_rows = jnp.arange(0, profiles.n_rows, profiles.steps_per_day)
+@partial(jax.jit, static_argnames="every")
+def day_start_flow(
+    feeder: Feeder, profiles: Profiles, power_flow: PowerFlow, every: int | None = None
+) -> PowerFlowResult:
+    """Power flow of every row with which play may begin, all devices at zero: what a reset observes.
+
+    Those are days' first, or one in `every` (`Scenario.begins_every`).
+    """
+    first_rows = jnp.arange(0, profiles.n_rows, every or profiles.steps_per_day)
     p_mw, q_mvar = jax.vmap(lambda row: loads_of_row(feeder, profiles, row))(first_rows)
     return jax.vmap(power_flow)(-p_mw, -q_mvar)
 

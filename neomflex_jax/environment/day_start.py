@@ -32,19 +32,18 @@ T = TypeVar("T")
 
 def start_day(
     task: Task,
-    day_start_flow: PowerFlowResult,
+    flow: PowerFlowResult,
     draw: Draw,
     day_row: Array,
     stores: Stores,
     last_step: LastStep | None = None,
     goes_on: Array | bool = False,
 ) -> tuple[State, TimeStep]:
-    """Start a day at a row of the profiles with these stores; `day_start_flow` has every day's first row.
+    """Start a day at a row of the profiles with these stores; `flow` is the row's, all devices at zero.
 
     Where play `goes_on`, (), the `last_step` of the day before is seen; it is None where no day begins so.
     """
     scenario, today, step = task.scenario, draw.today, jnp.zeros((), jnp.int32)
-    flow = jax.tree.map(lambda leaf: leaf[day_row // scenario.steps_per_day], day_start_flow)
     moment = moment_of_row(task.profiles, day_row, step)
     delivered = _nothing_delivered(task, stores, day_row)
     outcome = outcome_of(task, flow, delivered, moment)
@@ -74,6 +73,13 @@ def start_day(
         misuse=Misuse(none, none),
     )
     return state, TimeStep(observation, nothing, no, no, observation, info)
+
+
+def flow_at(task: Task, day_start_flow: PowerFlowResult, day_row: Array) -> PowerFlowResult:
+    """Return a row's power flow of those of all rows with which play may begin."""
+    every = task.profiles.n_rows // day_start_flow.converged.shape[0]
+    chosen: PowerFlowResult = jax.tree.map(lambda leaf: leaf[day_row // every], day_start_flow)
+    return chosen
 
 
 def _choose(where: Array | bool, one: T, other: T) -> T:

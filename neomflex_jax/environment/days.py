@@ -26,7 +26,7 @@ class Draw:
     """What chance decides about a day."""
 
     key: Array  # () for the day after
-    day_row: Array  # () int32 a random day's first row
+    day_row: Array  # () int32 a random day's first row, or that of an hour in it where episodes begin there
     stores: Stores  # as random as their kinds allow, at rest
     today: Today
 
@@ -35,9 +35,10 @@ def draw_day(task: Task, key: Array) -> Draw:
     """Draw a day."""
     scenario = task.scenario
     next_key, day_key, _, _, today_key = jax.random.split(key, 5)  # the others: `key_of_kind`
-    day = jax.random.randint(day_key, (), 0, task.profiles.n_days)
+    every = scenario.begins_every
+    beginning = jax.random.randint(day_key, (), 0, task.profiles.n_rows // every)
     stores = {kind.table: kind.random(key_of_kind(kind, key), task.params(kind)) for kind in task.kinds}
-    return Draw(next_key, scenario.steps_per_day * day, stores, draw_today(today_key, scenario, task.feeder))
+    return Draw(next_key, every * beginning, stores, draw_today(today_key, scenario, task.feeder))
 
 
 def first_stores(scenario: Scenario) -> Stores:

@@ -14,7 +14,7 @@ from jax import Array
 from neomflex_jax.devices.contract import check_array, check_delivery, check_stores
 from neomflex_jax.devices.device import Delivery, Kind, Surroundings
 from neomflex_jax.devices.registry import is_packaged, key_of_kind
-from neomflex_jax.environment.day_start import start_day
+from neomflex_jax.environment.day_start import flow_at, start_day
 from neomflex_jax.environment.days import draw_day, first_day
 from neomflex_jax.environment.step.info import StepInfo
 from neomflex_jax.environment.step.measurements import Now, Value
@@ -131,7 +131,8 @@ def _play_parts(task: Task, day_start_flow: PowerFlowResult, key: Array) -> tupl
     """Users' terms of a day's first step, and what is seen after it, by name; the grid's answers are made up."""
     day_key, action_key, level_key, vm_key, grid_key, loading_key = jax.random.split(key, 6)
     draw = draw_day(task, day_key)
-    state, _ = start_day(task, day_start_flow, draw, *first_day(task, draw))
+    row, stores = first_day(task, draw)
+    state, _ = start_day(task, flow_at(task, day_start_flow, row), draw, row, stores)
     action = jax.random.uniform(action_key, task.action_mask.shape, minval=-1.0)
     played, grid = set_points(task, state, action), jax.random.uniform(grid_key, (2,), minval=-1.0)
     vm_pu = jax.random.uniform(vm_key, (task.feeder.n_node,), maxval=0.1)  # above a level that is low or high for all

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Num
 
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, todays_power_flow
-from neomflex_jax.environment.day_start import start_day
+from neomflex_jax.environment.day_start import flow_at, start_day
 from neomflex_jax.environment.days import Draw, draw_day, first_day, following_day
 from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
@@ -35,6 +35,7 @@ from neomflex_jax.grid import load_feeder
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult
+from neomflex_jax.scenario.parts import END_UNSOLVED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,7 +47,8 @@ class Environment(Task):
     """One scenario, ready to run. Build it with `neomflex_jax.make`."""
 
     power_flow: PowerFlow
-    day_start_flow: PowerFlowResult  # (n_days, ...) of every day's first row, undisturbed, all devices at zero
+    # (n_beginnings, ...) of rows with which play may begin, mostly days' first, undisturbed, all devices at zero
+    day_start_flow: PowerFlowResult
 
     def __repr__(self) -> str:
         sizes = f"{self.n_agents} agents, {len(self.scenario.devices)} devices, {self.feeder.n_bus} buses"
@@ -83,7 +85,7 @@ class Environment(Task):
         name = power_flow if isinstance(power_flow, str) else power_flow.method
         scenario = with_overrides(self.scenario, {"power_flow": name})
         bound = bound_power_flow(power_flow, load_feeder(scenario.feeder), scenario, self.profiles)
-        start_flow = day_start_flow(self.feeder, self.profiles, bound)
+        start_flow = day_start_flow(self.feeder, self.profiles, bound, scenario.begins_every)
         return replace(self, power_flow=bound, day_start_flow=start_flow, scenario=scenario)
 
     @nan_is_a_value()
@@ -102,7 +104,8 @@ class Environment(Task):
             devices at zero.
         """
         draw = draw_day(self, key)
-        return start_day(self, self.day_start_flow, draw, *first_day(self, draw))
+        row, stores = first_day(self, draw)
+        return start_day(self, flow_at(self, self.day_start_flow, row), draw, row, stores)
 
     @nan_is_a_value()
     def next_day(self, state: State, draw: Draw | None = None) -> tuple[State, TimeStep]:
@@ -125,7 +128,7 @@ class Environment(Task):
         draw = draw_day(self, state.key) if draw is None else draw
         row, stores, goes_on = following_day(self, state, draw)
         last_step = state.last_step if self.scenario.rules.grid_is_carried else None
-        return start_day(self, self.day_start_flow, draw, row, stores, last_step, goes_on)
+        return start_day(self, flow_at(self, self.day_start_flow, row), draw, row, stores, last_step, goes_on)
 
     @nan_is_a_value()
     def step(self, state: State, action: Num[ArrayLike, "n_rows action_size"]) -> tuple[State, TimeStep]:
@@ -163,7 +166,8 @@ class Environment(Task):
 
         terms = reward_terms(self, outcome)
         local = local_reward(scenario, terms, outcome.violated)
-        terminated = outcome.violated if scenario.rules.on_violation == "end_day" else jnp.zeros((), bool)
+        ending = {"end_day": outcome.violated, END_UNSOLVED: ~flow.converged}
+        terminated = ending.get(scenario.rules.on_violation, jnp.zeros((), bool))
         next_row = jnp.where(terminated, row, (row + 1) % self.profiles.n_rows)
         vm_pu = jnp.where(flow.converged, flow.vm_pu, jnp.nan)
         stores = with_measured(scenario, self.feeder.nodes, played.delivered.stores, vm_pu)
@@ -172,7 +176,7 @@ class Environment(Task):
             observation=observation,
             reward=shared_reward(scenario, local),
             terminated=terminated,
-            truncated=(next_state.step >= scenario.steps_per_day) & ~terminated,
+            truncated=(next_state.step >= scenario.episode_steps) & ~terminated,
             final_observation=observation,
             info=record_step(
                 self,

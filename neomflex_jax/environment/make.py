@@ -84,7 +84,7 @@ def make(
     method = power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow
     solver = bound_power_flow(method, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
-    start_flow = day_start_flow(feeder, training, solver)
+    start_flow = day_start_flow(feeder, training, solver, chosen.begins_every)
     parts = (feeder, training, chosen, layout, has_ratings, solver, start_flow)
     env = Environment(*parts, limited=limited, reward_terms=terms, observations=blocks)
     _check_extensions(env)
@@ -156,6 +156,9 @@ def _check_places(scenario: Scenario, feeder: Feeder) -> None:
             raise InputError(f"{where} {refusal}")
 
 
+WHOLE_DAYS = {"day_order": "file", "energies": "carried", "on_violation": "continue", "episode_steps": 0}
+
+
 @nan_is_a_value()
 def evaluation_environment(
     env: Environment, profiles: Profiles | None = None, *, disturbed: bool = False
@@ -182,7 +185,7 @@ def evaluation_environment(
 def evaluation_scenario(scenario: Scenario, *, disturbed: bool = False) -> Scenario:
     """Return the scenario that `evaluation_environment` plays."""
     scenario = scenario.playing("test" if scenario.series.has_test else "all")
-    scenario = with_overrides(scenario, {"day_order": "file", "energies": "carried", "on_violation": "continue"})
+    scenario = with_overrides(scenario, WHOLE_DAYS)
     if disturbed:
         return scenario
     observation = replace(scenario.observation, sensor_noise_pu=0.0, missing_probability=0.0)

@@ -51,6 +51,18 @@ class TerritoryLayout:
         return np.stack([np.isin(number, own) for own in self.devices[table]]).astype(float)
 
 
+def check_buses(feeder: Feeder, what: str, buses: Sequence[tuple[str, Sequence[int]]]) -> None:
+    """Raise `InputError` if `what` an agent has names a bus that the feeder does not have."""
+    known = set(feeder.bus_labels)
+    for agent, labels in buses:
+        for label in labels:
+            if label not in known:
+                raise InputError(
+                    f"{what} {agent} names bus {label}, which feeder {feeder.name!r} does not have; "
+                    f"its buses: {summarise_labels(feeder.bus_labels)}"
+                )
+
+
 def layout_territories(
     feeder: Feeder,
     territories: Sequence[tuple[str, Sequence[int]]],
@@ -70,14 +82,7 @@ def layout_territories(
     InputError
         If a territory or device names a bus that the feeder does not have, or a bus is in nobody's territory.
     """
-    known = set(feeder.bus_labels)
-    for agent, labels in territories:
-        for label in labels:
-            if label not in known:
-                raise InputError(
-                    f"the territory of {agent} names bus {label}, which feeder {feeder.name!r} does not have; "
-                    f"its buses: {summarise_labels(feeder.bus_labels)}"
-                )
+    check_buses(feeder, "the territory of", territories)
     owned = {label for _, labels in territories for label in labels}
     orphans = [label for label in feeder.bus_labels if label not in owned]
     if orphans:

@@ -10,6 +10,7 @@ from neomflex_jax.errors import InputError, shown
 from neomflex_jax.fields import check_choice
 
 MAX_FACTOR = 10.0  # on Demand and Solar
+END_UNSOLVED = "end_unsolved"
 DEVICES_AT_ZERO = "devices_at_zero"  # what a day's first observation always showed before there was the rule
 NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -22,13 +23,16 @@ class Territory:
     """The agent's name, one a territory. Allowed: letters, digits, _ and -."""
     buses: tuple[int, ...]
     """The feeder's own numbers of its buses; every bus is in exactly one territory."""
+    observes: tuple[int, ...] = ()
+    """The buses whose voltages it sees in place of its own; needs scope = "territory". Empty: its own."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.agent):
             raise InputError(f"agent = {shown(self.agent)}: names of agents are made of letters, digits, _ and -")
-        if len(set(self.buses)) < len(self.buses):
-            twice = next(bus for bus, count in Counter(self.buses).items() if count > 1)
-            raise InputError(f"the territory of {self.agent} names bus {twice} twice; name it once")
+        for what, labels in (("the territory of", self.buses), ("observes of", self.observes)):
+            if len(set(labels)) < len(labels):
+                twice = next(bus for bus, count in Counter(labels).items() if count > 1)
+                raise InputError(f"{what} {self.agent} names bus {twice} twice; name it once")
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,9 @@ class Rules:
     """Whether the loads' reactive power follows Demand like the active, or stays at the day's first value, as in
     the original NeomFlex. Allowed: "follows_demand", "held_from_day_start"."""
     on_violation: str = "continue"
-    """Whether the day goes on, with the penalty added, or ends and is played again, as in the original. Allowed:
-    "continue", "end_day"."""
+    """Whether the day goes on, with the penalty added, or ends and is played again, as in the original, or ends for
+    another one where a power flow has no solution, the penalty added. Allowed: "continue", "end_day",
+    "end_unsolved"."""
     day_order: str = "random"
     """Which day a training takes next. Evaluation plays the file's order. Allowed: "random", "file"."""
     energies: str = "random"
@@ -70,13 +75,23 @@ class Rules:
     first_observation: str = "last_step"
     """What a day's first observation shows of the grid where play goes on into it: the step before, or a power flow
     with all devices at zero, as in the original. Allowed: "last_step", "devices_at_zero"."""
+    episode_steps: int = 0
+    """In training, steps from a random hour of a random day to an episode's end; 0: whole days. Needs
+    day_order = "random" and load_q = "follows_demand". Unit: steps. Allowed: at least 0."""
 
     def __post_init__(self) -> None:
         check_choice("load_q", self.load_q, ("follows_demand", "held_from_day_start"))
-        check_choice("on_violation", self.on_violation, ("continue", "end_day"))
+        check_choice("on_violation", self.on_violation, ("continue", "end_day", END_UNSOLVED))
         check_choice("day_order", self.day_order, ("random", "file"))
         check_choice("energies", self.energies, ("random", "carried"))
         check_choice("first_observation", self.first_observation, ("last_step", DEVICES_AT_ZERO))
+        if self.episode_steps < 0:
+            raise InputError(f"episode_steps = {self.episode_steps} must be at least 1, or 0 for whole days")
+        if self.episode_steps and (self.day_order, self.load_q) != ("random", "follows_demand"):
+            raise InputError(
+                f"episode_steps = {self.episode_steps} begins at random hours, which day_order = {self.day_order!r} "
+                f"and load_q = {self.load_q!r} do not; it needs 'random' and 'follows_demand'"
+            )
 
     @property
     def grid_is_carried(self) -> bool:

@@ -13,6 +13,7 @@ WEIGHTS = (
     "voltage_weight",
     "loss_weight",
     "violation_penalty",
+    "unsolved_penalty",
     "solar_penalty_weight",
     "reactive_weight",
     "throughput_weight",
@@ -36,6 +37,8 @@ class RewardConfig:
     """Cost of the line losses, by the agent's share of the buses. Unit: 1/MW. Allowed: at least 0."""
     violation_penalty: float = 100.0
     """Cost of a step with any bus outside the hard limits, or without a solution. Unit: 1/step. Allowed: at least 0."""
+    unsolved_penalty: float = 0.0
+    """Further cost of a step whose power flow has no solution. Unit: 1/step. Allowed: at least 0."""
     solar_penalty: bool = False
     """Whether batteries that do not charge in the solar hours cost."""
     solar_penalty_weight: float = 30.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -122,6 +123,8 @@ class Scenario:
             named = getattr(self, name)
             if len(set(named)) < len(named):
                 raise InputError(f"{name} = {list(named)} names one {noun} twice; leave one out")
+        if self.rules.episode_steps and any(self.of(kind) for kind in self.kinds if kind.table in SESSION_TABLES):
+            raise InputError("episode_steps begins within days, where vehicles came before; leave it out, or chargers")
         if self.series.maps_elements and self.rules.load_q != "follows_demand":
             raise InputError("load_q = 'held_from_day_start' has all loads follow Demand; leave it out with [profiles]")
         _check_territories(self)
@@ -135,6 +138,19 @@ class Scenario:
     def agents(self) -> tuple[str, ...]:
         """Agent names in order."""
         return tuple(territory.agent for territory in self.territories)
+
+    @property
+    def begins_every(self) -> int:
+        """Rows between those with which play may begin: a day's, or an hour's where episodes begin within days."""
+        if not self.rules.episode_steps:
+            return self.steps_per_day
+        hour = max(1, math.floor(1.0 / self.step_hours + 1e-9))
+        return max(each for each in range(1, hour + 1) if self.steps_per_day % each == 0)
+
+    @property
+    def episode_steps(self) -> int:
+        """Steps from a beginning to the clock's end: a day's, unless the rules say otherwise."""
+        return self.rules.episode_steps or self.steps_per_day
 
     @property
     def chosen_variant(self) -> Variant:
@@ -210,6 +226,12 @@ class Scenario:
                 values.pop(name)
         if self.rules.first_observation == DEVICES_AT_ZERO:
             values["rules"].pop("first_observation")
+        for table, name in (("rules", "episode_steps"), ("reward", "unsolved_penalty")):
+            if not values[table][name]:
+                values[table].pop(name)
+        for part in values["territories"]:
+            if not part["observes"]:
+                part.pop("observes")
         for name in LATER:
             if not getattr(self.series, name):
                 values.get("series", {}).pop(name, None)
@@ -275,7 +297,9 @@ class Scenario:
             seen["devices"] = [device.bus for device in self.devices]
         parts = [*(kind.table for kind in self.kinds), "actions"]
         layouts: list[JsonObject] = [
-            {"buses": list(territory.buses), **{part: [] for part in parts}} for territory in self.territories
+            {"buses": list(part.buses), **({"observes": list(part.observes)} if part.observes else {})}
+            | {name: [] for name in parts}
+            for part in self.territories
         ]
         for kind in self.kinds:
             for device in self.of(kind):
@@ -302,6 +326,12 @@ def _check_territories(scenario: Scenario) -> None:
                     *("territories", number, "buses", place),
                 )
             owner[bus] = part.agent
+        if part.observes and scenario.observation.scope != "territory":
+            raise FieldError(
+                f"scenario {scenario.name!r}: observes says what {part.agent} sees, and so does "
+                f"scope = {scenario.observation.scope!r}; leave one out",
+                *("territories", number, "observes"),
+            )
 
 
 def _check_devices(scenario: Scenario) -> None:

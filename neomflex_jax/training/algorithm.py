@@ -16,7 +16,7 @@ from neomflex_jax.agents.sac import Sac
 from neomflex_jax.environment import Environment
 from neomflex_jax.training.constraints import constraints_of
 from neomflex_jax.training.devices import AXIS, share_of_one_device
-from neomflex_jax.training.gradient_loop import GradientTraining
+from neomflex_jax.training.gradient_loop import GradientTraining, horizon_of
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.sac_loop import SacTraining
 from neomflex_jax.training.step_metrics import Metrics
@@ -84,7 +84,8 @@ def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -
     if options.algorithm == "gradient":
         gradient = share_of_one_device(options.gradient, ("n_copies",), n_devices)
         learner = GradientLearner(gradient, observation_sizes, action_sizes, axis, kinds_of_agents(env))
-        return GradientTraining(learner, env.scenario.steps_per_day, constraints)
+        horizon_steps = horizon_of(gradient.horizon_days, env)
+        return GradientTraining(learner, env.scenario.steps_per_day, horizon_steps, constraints)
     config = options.sac
     if config.critics == "auto":
         config = replace(config, critics="shared" if env.scenario.reward.sharing == "team" else "joint")

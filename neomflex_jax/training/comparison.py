@@ -22,6 +22,7 @@ from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.environment.binding import day_start_flow
 from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
+from neomflex_jax.fields import with_overrides
 from neomflex_jax.yardsticks import MAPDN, Droop
 from neomflex_jax.yardsticks.controller import Blind, Controller
 
@@ -100,15 +101,17 @@ def compared_on(env: Environment) -> tuple[Environment, str]:
     profiles = scenario_profiles(env.scenario.playing("validation"), env.scenario.profiles, env.feeder)
     if profiles.n_days == 0:
         return env, "training"
-    flow = day_start_flow(env.feeder, profiles, env.power_flow)
+    flow = day_start_flow(env.feeder, profiles, env.power_flow, env.scenario.begins_every)
     return replace(env, profiles=profiles, day_start_flow=flow), "validation"
 
 
 def of_days(env: Environment, days: np.ndarray) -> Environment:
-    """Return the environment of these of its days alone."""
+    """Return the environment of these of its days alone, which are played from their beginnings."""
     rows = days[:, None] * env.scenario.steps_per_day + np.arange(env.scenario.steps_per_day)
-    start_flow = jax.tree.map(lambda leaf: np.asarray(leaf)[days], env.day_start_flow)
-    return replace(env, profiles=env.profiles.rows(rows.ravel()), day_start_flow=start_flow)
+    begins = rows[:, 0] // env.scenario.begins_every
+    start_flow = jax.tree.map(lambda leaf: np.asarray(leaf)[begins], env.day_start_flow)
+    scenario = with_overrides(env.scenario, {"episode_steps": 0})
+    return replace(env, profiles=env.profiles.rows(rows.ravel()), day_start_flow=start_flow, scenario=scenario)
 
 
 def spread_days(n_days: int, wanted: int) -> np.ndarray:

@@ -2,8 +2,11 @@
 
 Each update starts every copy on a random day with random energies and lets `horizon_days` follow each other in the
 order of the file, energies carried over midnight, whatever the scenario's own rules are: a return that ends at midnight
-would teach the batteries to be empty then. A violation ends no day here; its penalty is a step, which has no gradient,
-so that what keeps policies inside the hard limits is the voltage term.
+would teach the batteries to be empty then. Where no action lasts beyond its step, as of reactive power alone, nothing
+but what is observed couples one step to the next; there, if days are long, each update plays `UNCOUPLED_STEPS` from
+random rows on. A
+violation ends no day here; its penalty is a step, which has no gradient, so that what keeps policies inside the hard
+limits is the voltage term.
 
 A battery that is empty and asked to discharge delivers nothing, whatever is asked: no gradient could ever teach it to
 charge. So requests that are not delivered cost something at first, `clipping_weight (1 - share)` times their mean sum,
@@ -30,8 +33,10 @@ from neomflex_jax.agents.gradient import GradientLearner, GradientState
 from neomflex_jax.agents.gradient.learner import Acting
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import AutoReset, Environment, State
-from neomflex_jax.environment.day_start import start_day
+from neomflex_jax.environment.day_start import flow_at, start_day
 from neomflex_jax.environment.days import draw_day
+from neomflex_jax.environment.make import WHOLE_DAYS
+from neomflex_jax.environment.step.loads import loads_of_row
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
 from neomflex_jax.training.constraints import UNCONSTRAINED, Constraints, Multipliers
@@ -40,6 +45,9 @@ from neomflex_jax.training.packed import packed_for
 from neomflex_jax.training.rounds import make_rounds
 from neomflex_jax.training.step_metrics import Metrics, share_at_bounds, step_metrics, summed_up
 
+DAYS = 2  # of an update where something lasts
+UNCOUPLED_STEPS = 24  # of an update where nothing does, and so many days have more than
+LONG_STEPS = 96
 CHUNK_UPDATES = 10  # about half a second on two cores
 KEPT_BYTES = 2**28  # of the actors' layers over a horizon, at most
 
@@ -62,6 +70,7 @@ class GradientTraining:
 
     learner: GradientLearner
     steps_per_day: int
+    horizon_steps: int  # of an update
     constraints: Constraints = UNCONSTRAINED
 
     __repr__ = one_line
@@ -79,7 +88,12 @@ class GradientTraining:
     @property
     def round_steps(self) -> int:
         """Steps that every copy makes in an update: the horizon."""
-        return self.learner.config.horizon_days * self.steps_per_day
+        return self.horizon_steps
+
+    @property
+    def begins_anywhere(self) -> bool:
+        """True if copies begin with any row, False if with a day's first."""
+        return self.horizon_steps < self.steps_per_day
 
     @property
     def actors(self) -> Actors:
@@ -152,7 +166,13 @@ class GradientTraining:
 
         def start(key: Array) -> tuple[State, Array]:
             draw = draw_day(env, key)
-            state, timestep = start_day(env, env.day_start_flow, draw, draw.day_row, draw.stores)
+            row, flow = draw.day_row, flow_at(env, env.day_start_flow, draw.day_row)
+            if self.begins_anywhere:
+                ahead = max(self.horizon_steps, self.learner.config.warmup_steps)
+                row = jax.random.randint(jax.random.fold_in(key, 0), (), 0, max(1, env.profiles.n_rows - ahead))
+                p_mw, q_mvar = loads_of_row(env.feeder, env.profiles, row)
+                flow = env.power_flow(-p_mw, -q_mvar)
+            state, timestep = start_day(env, flow, draw, row, draw.stores)
             return state, timestep.observation
 
         environments, observation = jax.vmap(start)(self._part(jax.random.split(key, self._copies_of_all)))
@@ -179,23 +199,30 @@ class GradientTraining:
         metrics.
         """
         clipping = env.constraint_names.index("clipping")
-        rules = {"day_order": "file", "energies": "carried", "on_violation": "continue"}
-        copies = AutoReset(self._packed(replace(env, scenario=with_overrides(env.scenario, rules))))
+        whole = self._packed(replace(env, scenario=with_overrides(env.scenario, WHOLE_DAYS)))
+        play = whole.step if self.begins_anywhere else AutoReset(whole).step
         act = act if self.kept_of_layers else jax.checkpoint(act)
 
         def step(carry: tuple[State, Array], _: None) -> tuple[tuple[State, Array], tuple[Array, Metrics]]:
             state, observation = carry
             observation = _damped(observation, self.learner.config.observed_gradient)
             action = act(observation)
-            state, timestep = jax.vmap(copies.step)(state, action)
+            state, timestep = jax.vmap(play)(state, action)
             metrics = step_metrics(env, timestep) | {"at_bounds": share_at_bounds(self.learner.actors.actions, action)}
             clipped = timestep.info["constraint_cost"][..., clipping].sum(axis=-1).mean()
             metrics |= self.constraints.metrics(env, timestep)
             return (state, timestep.observation), (clipped, metrics)
 
-        _, (clipped, metrics) = jax.lax.scan(step, self._reset(copies.env, key), None, length=self.round_steps)
+        _, (clipped, metrics) = jax.lax.scan(step, self._reset(whole, key), None, length=self.round_steps)
         cost = self.constraints.priced(metrics["day_cost"].mean(), metrics, multipliers or {}, self.steps_per_day)
         return cost, clipped.mean(), summed_up(jax.lax.stop_gradient(metrics))
+
+
+def horizon_of(horizon_days: int, env: Environment) -> int:
+    """Return the steps of an update: so many days; 0: two, or a few steps where no action lasts and days are long."""
+    steps = (horizon_days or DAYS) * env.scenario.steps_per_day
+    uncoupled = horizon_days == 0 and not env.action_layout.lasting.any()
+    return UNCOUPLED_STEPS if uncoupled and steps > LONG_STEPS else steps
 
 
 def _damped(observation: Array, share: float) -> Array:

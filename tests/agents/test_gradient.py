@@ -246,7 +246,7 @@ def test_the_last_part_of_the_budget_is_played_on_another_power_flow(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"horizon_days": 0}, "horizon_days = 0"),
+        ({"horizon_days": -1}, "horizon_days = -1"),
         ({"learning_rate_decay": "steps"}, "'none', 'linear', 'cosine'"),
         ({"activation": "gelu"}, "'relu', 'tanh'"),
         ({"hidden_sizes": (0,)}, "hidden_sizes"),

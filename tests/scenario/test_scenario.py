@@ -59,7 +59,7 @@ def test_neom33_is_the_task_of_the_design(neom33: Scenario) -> None:
 def test_the_original_differs_by_its_quirks_alone(neom33: Scenario) -> None:
     original = nf.load_scenario("neom33-original")
     rules = {"load_q": "held_from_day_start", "on_violation": "end_day", "day_order": "file", "energies": "carried"}
-    assert dataclasses.asdict(original.rules) == rules | {"first_observation": "devices_at_zero"}
+    assert dataclasses.asdict(original.rules) == rules | {"first_observation": "devices_at_zero", "episode_steps": 0}
     mended = dataclasses.replace(original, rules=neom33.rules, reward=neom33.reward)
     assert dataclasses.replace(mended, name="neom33", description=neom33.description) == neom33
 

@@ -109,10 +109,10 @@ def _check_repeatable(record: Record) -> None:
             f"{where} was recorded under random disturbances, which cannot be played again; record it in "
             "`evaluation_environment(env)`, which leaves them out"
         )
-    if scenario.rules.on_violation == "end_day":
+    if scenario.rules.on_violation != "continue":
         raise InputError(
-            f"{where}: on_violation = 'end_day' ends days where the closed loop may go on; record it in "
-            "`evaluation_environment(env)`"
+            f"{where}: on_violation = {scenario.rules.on_violation!r} ends days where the closed loop may go on; "
+            "record it in `evaluation_environment(env)`"
         )
     if record.without_twin:
         raise InputError(

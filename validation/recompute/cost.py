@@ -4,7 +4,8 @@ Every agent's cost of a step, the negative of its local reward, is the sum of
 ``voltage_weight x sum over its nodes without the slack of the voltage barrier``,
 ``loss_weight x losses in MW x (number of its buses) / (number of all buses)``,
 its devices' own terms (`devices/`), users' own terms by their twins (`users_twins.py`),
-``violation_penalty`` if any voltage is outside the hard limits or the power flow failed,
+``violation_penalty`` if any voltage is outside the hard limits or the power flow failed, and then ``unsolved_penalty``
+beside it,
 ``loading_penalty`` if any branch is loaded above its hard limit, and of the whole feeder, by its share of the buses,
 ``price_weight x price x MWh`` and ``peak_weight x MW above peak_import_mw`` of the import, and ``loading_weight`` x
 the sum over the limited branches of the excess above the soft limit, as a share of the rating, or of its square.
@@ -73,7 +74,8 @@ def local_cost(
         cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
         cost += reward.loss_weight * known_loss_mw * share + whole * share
         cost += _device_cost(scenario, part, step, recorded) + users[:, agent]
-        penalty = reward.violation_penalty * violated + scenario.loading.loading_penalty * overloaded
+        penalty = reward.violation_penalty * violated + reward.unsolved_penalty * failed
+        penalty += scenario.loading.loading_penalty * overloaded
         stands_alone = (violated | overloaded) & (scenario.rules.on_violation == "end_day")
         costs.append(np.where(stands_alone, penalty, cost + penalty))
     return np.stack(costs, axis=1)

@@ -1,11 +1,12 @@
 """What every agent should have observed, worked out a second time from the record: bus labels, voltages, energies.
 
-Before step k of a day an agent sees, of itself or of whom its scope names, itself first:
-``[vm_pu - 1 of step k - 1, loadings of it if `loading_observed`, Demand and Solar of step k, Demand forecasts, Solar
-forecasts, prices and outdoor temperatures / 50 from step k on, what its devices store, k / (steps_per_day - 1), users'
-own]``, then the same of earlier steps, of the day's first where there is none. Padding is 0. A failed power flow's
-voltages are seen as 0.5 pu, its loadings as twice the rating. Under ``first_observation = "last_step"`` steps go on
-over midnight where the file's next day follows with its energies carried over: there "earlier" knows no days.
+Before step k of a day an agent sees, of itself or of whom its scope names, itself first: ``[vm_pu - 1 of step k - 1,
+loadings of it if `loading_observed`, Demand and Solar of step k, Demand forecasts, Solar forecasts, prices and outdoor
+temperatures / 50 from step k on, what its devices store, k / (steps_per_day - 1), users' own]``, then the same of
+earlier steps, of the day's first where there is none. Voltages are those of the buses that its territory `observes`,
+where it states them. Padding is 0. A failed power flow's voltages are seen as 0.5 pu, its loadings as twice the rating.
+Under ``first_observation = "last_step"`` steps go on over midnight where the file's next day follows with its energies
+carried over: there "earlier" knows no days.
 
 Not judged, because a record does not hold what they rest on: voltages and loadings seen where play begins (the idle
 feeder's by the method that played, or a step's outside the record), noise of sensors and forecasts, what missing agents
@@ -64,10 +65,12 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     """Name the values that an agent sees of one step, in order."""
     seen, limited = _seen_agents(scenario, feeder, agent), limited_of(scenario, feeder)
     buses = [bus for other in seen for bus in scenario.territories[other].buses]
+    sees = scenario.territories[agent].observes or buses  # the scope is the territory where they are stated
     if scenario.observation.scope == "local":
         buses = [bus for bus in buses if any(device.bus == bus for device in scenario.devices)]
+        sees = buses
     ahead = range(1, scenario.observation.forecast_steps + 1)
-    frame = [Entry("vm", int(node)) for bus in buses for node in feeder.nodes.at[bus]]
+    frame = [Entry("vm", int(node)) for bus in sees for node in feeder.nodes.at[bus]]
     if limited is not None and scenario.loading.loading_observed:
         for other in seen:
             ends = set(scenario.territories[other].buses).intersection(buses)

@@ -21,7 +21,9 @@ class GradientConfig:
         Copies of the environment an update averages over, each from a random day and random energies.
     horizon_days
         Days that follow each other in an update, energies carried over midnight: the return is summed over all of
-        them, so that what a battery keeps for tomorrow counts on every day but the last.
+        them, so that what a battery keeps for tomorrow counts on every day but the last. 0: two, or where no
+        action lasts beyond its step and days are long a few steps from a random one on, see
+        `training/gradient_loop.py`.
     warmup_steps
         Steps of every copy with random actions beforehand; they fix the observation normalisation.
     hidden_sizes
@@ -50,7 +52,7 @@ class GradientConfig:
     """
 
     n_copies: int = 64
-    horizon_days: int = 2
+    horizon_days: int = 0
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
@@ -67,9 +69,11 @@ class GradientConfig:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("actors", self.actors, SHARING)
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
-        for name in ("n_copies", "horizon_days", "warmup_steps"):
+        for name in ("n_copies", "warmup_steps"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.horizon_days < 0:
+            raise InputError(f"horizon_days = {self.horizon_days} must be at least 1, or 0 to derive it from the task")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {self.hidden_sizes} must hold at least one positive size")
         if not 0 <= self.observed_gradient <= 1:

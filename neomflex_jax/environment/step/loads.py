@@ -33,7 +33,9 @@ def moment_today(task: Task, state: State, demand_and_solar: Array, own_values: 
     own, own_solar = task.profiles.by_element, {}
     if own is not None and own_values is not None:
         own_solar = own.solar_of_devices(demand, solar, own_values)
-    return _moment(task.profiles, state.day_row + state.step, state.step, demand, solar, own_solar)
+    row = state.day_row + state.step
+    step = row % task.scenario.steps_per_day if task.scenario.rules.episode_steps else state.step
+    return _moment(task.profiles, row, step, demand, solar, own_solar)
 
 
 def _moment(

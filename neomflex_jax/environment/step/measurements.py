@@ -64,6 +64,7 @@ class Block:
     read: Callable[[Now], Array]  # (n_values,)
     owned: Sequence[np.ndarray] | None = None  # which of them each agent measures; None: everybody knows all
     name: str = ""  # of a user's own, by which scenarios and its twin name it
+    observed: Sequence[np.ndarray] | None = None  # which each agent sees in place of those it measures; None: the same
 
     @property
     def called(self) -> str:
@@ -115,8 +116,12 @@ def _voltages(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> Bl
     if scenario.observation.scope == "local":
         with_devices = np.concatenate(list(layout.device_nodes.values()))
         owned = tuple(nodes[np.isin(nodes, with_devices)] for nodes in owned)
+    observed = None
+    if any(part.observes for part in scenario.territories):
+        seen = [part.observes or part.buses for part in scenario.territories]
+        observed = tuple(np.concatenate([feeder.nodes.at[bus] for bus in buses]) for buses in seen)
     values = tuple(Value(f"vm_pu - 1 at bus {label}", "pu", -1.0, 1.0) for label in feeder.node_labels)
-    return Block(values, partial(_sensed, scenario.observation.sensor_noise_pu), owned)
+    return Block(values, partial(_sensed, scenario.observation.sensor_noise_pu), owned, observed=observed)
 
 
 def _sensed(noise_pu: float, now: Now) -> Array:

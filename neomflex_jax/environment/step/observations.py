@@ -2,8 +2,9 @@
 
 All that can be seen of a step is one vector, the blocks of `measurements.py` one after the other; an agent's
 observation is a selection from it, then the same of earlier steps if it has a history. Of what somebody measures it
-sees its own by scope `territory`, by `local` the voltages only where it has devices, by `neighbours` also what agents
-of adjacent territories measure, by `global` all; its own comes first.
+sees its own by scope `territory` (or voltages of the buses that its territory `observes`), by `local` the voltages only
+where it has devices, by `neighbours` also what agents of adjacent territories measure, by `global` all; its own comes
+first.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ def lay_out_observations(
         for agent in range(layout.n_agents):
             if block.owned is not None:
                 owner[first + block.owned[agent]] = agent
-            seen = [everything] if block.owned is None else [block.owned[i] for i in _seen(scenario, layout, agent)]
+            shown = block.owned if block.observed is None else block.observed
+            seen = [everything] if shown is None else [shown[i] for i in _seen(scenario, layout, agent)]
             frames[agent] += [first + part for part in seen]
         first += len(block.values)
     rows = [np.concatenate(frame) for frame in frames]

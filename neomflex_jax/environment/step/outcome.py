@@ -34,6 +34,7 @@ class Outcome:
     moment: Moment
     loading_percent: Float[Array, " n_limited"] | None = None  # of the task's limited branches; None: it has none
     overloaded: Bool[Array, ""] | None = None  # one of them above its hard limit
+    unsolved: Bool[Array, ""] | bool = False  # failed
 
     @property
     def violated(self) -> Bool[Array, ""]:
@@ -57,6 +58,7 @@ def outcome_of(task: Task, flow: PowerFlowResult, delivered: Delivered, moment: 
         moment=moment,
         loading_percent=loading_percent,
         overloaded=overloaded,
+        unsolved=~flow.converged,
     )
 
 

@@ -2,8 +2,8 @@
 
 voltage      -weight x sum over the agent's nodes (slack left out) of the voltage barrier, see `barriers.py`
 losses       -weight x line losses in MW x the agent's share of all buses
-violation    -penalty if any voltage is outside the hard limits or the power flow did not converge, and -loading_penalty
-             if any branch is loaded above its hard limit
+violation    -penalty if any voltage is outside the hard limits or the power flow did not converge, -loading_penalty if
+             any branch is loaded above its hard limit, and -unsolved_penalty if the power flow did not converge
 solar        -weight x (rating - p) / rating for each of its stores that does not charge (p >= 0) in the solar hours
 reactive     -weight x sum of |q| in Mvar of its devices
 throughput   -(weight + a device's own throughput_cost) x |p| h, summed over its stores
@@ -51,6 +51,8 @@ def _losses(task: Task, outcome: Outcome) -> Array:
 
 def _violation(task: Task, outcome: Outcome) -> Array:
     term = -task.scenario.reward.violation_penalty * outcome.voltage_violated * jnp.ones(task.n_agents)
+    if task.scenario.reward.unsolved_penalty > 0:
+        term = term - task.scenario.reward.unsolved_penalty * outcome.unsolved
     if outcome.overloaded is not None:
         term = term - task.scenario.loading.loading_penalty * outcome.overloaded
     return term
