@@ -24,7 +24,8 @@ class Territory:
     buses: tuple[int, ...]
     """The feeder's own numbers of its buses; every bus is in exactly one territory."""
     observes: tuple[int, ...] = ()
-    """The buses whose voltages it sees in place of its own; needs scope = "territory". Empty: its own."""
+    """The buses whose voltages it sees in place of its own; needs scope = "territory". Empty: its own. Unit:
+    numbers of buses."""
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.agent):
