@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from neomflex_jax.errors import InputError, shown
-from neomflex_jax.fields import check_choice
+from neomflex_jax.fields import FieldError, check_choice
 
 MAX_FACTOR = 10.0  # on Demand and Solar
 END_UNSOLVED = "end_unsolved"
@@ -34,6 +34,32 @@ class Territory:
             if len(set(labels)) < len(labels):
                 twice = next(bus for bus, count in Counter(labels).items() if count > 1)
                 raise InputError(f"{what} {self.agent} names bus {twice} twice; name it once")
+
+
+def check_territories(name: str, territories: tuple[Territory, ...], scope: str) -> None:
+    """Raise `InputError` on no territory, on agents or buses that have two, or on what contradicts the scope."""
+    if not territories:
+        raise InputError(f"scenario {name!r} has no territories; add [[territories]] with agent and buses")
+    owner: dict[int, str] = {}
+    agents: set[str] = set()
+    for number, part in enumerate(territories):
+        if part.agent in agents:
+            message = f"scenario {name!r}: agent {part.agent!r} has two territories; merge them"
+            raise FieldError(message, "territories", number, "agent")
+        agents.add(part.agent)
+        for place, bus in enumerate(part.buses):
+            if bus in owner:
+                raise FieldError(
+                    f"scenario {name!r}: bus {bus} is in the territories of {owner[bus]} and {part.agent}",
+                    *("territories", number, "buses", place),
+                )
+            owner[bus] = part.agent
+        if part.observes and scope != "territory":
+            raise FieldError(
+                f"scenario {name!r}: observes says what {part.agent} sees, and so does "
+                f"scope = {scope!r}; leave one out",
+                *("territories", number, "observes"),
+            )
 
 
 @dataclass(frozen=True)

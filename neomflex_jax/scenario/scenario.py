@@ -24,7 +24,7 @@ from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
 from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
 from neomflex_jax.scenario.observation import ObservationConfig
-from neomflex_jax.scenario.parts import DEVICES_AT_ZERO, VARIANTS, Limits, Rules, Territory, Variant
+from neomflex_jax.scenario.parts import DEVICES_AT_ZERO, VARIANTS, Limits, Rules, Territory, Variant, check_territories
 from neomflex_jax.scenario.profiles_table import split_profiles
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
@@ -127,7 +127,7 @@ class Scenario:
             raise InputError("episode_steps begins within days, where vehicles came before; leave it out, or chargers")
         if self.series.maps_elements and self.rules.load_q != "follows_demand":
             raise InputError("load_q = 'held_from_day_start' has all loads follow Demand; leave it out with [profiles]")
-        _check_territories(self)
+        check_territories(self.name, self.territories, self.observation.scope)
         _check_devices(self)
 
     def __repr__(self) -> str:
@@ -307,31 +307,6 @@ class Scenario:
         for entry in controls_of(self):
             layouts[self._owners[entry.bus]]["actions"].append(f"{entry.device} {entry.control.name}")
         return {agent: layout | {"observation": seen} for agent, layout in zip(self.agents, layouts, strict=True)}
-
-
-def _check_territories(scenario: Scenario) -> None:
-    if not scenario.territories:
-        raise InputError(f"scenario {scenario.name!r} has no territories; add [[territories]] with agent and buses")
-    owner: dict[int, str] = {}
-    agents: set[str] = set()
-    for number, part in enumerate(scenario.territories):
-        if part.agent in agents:
-            message = f"scenario {scenario.name!r}: agent {part.agent!r} has two territories; merge them"
-            raise FieldError(message, "territories", number, "agent")
-        agents.add(part.agent)
-        for place, bus in enumerate(part.buses):
-            if bus in owner:
-                raise FieldError(
-                    f"scenario {scenario.name!r}: bus {bus} is in the territories of {owner[bus]} and {part.agent}",
-                    *("territories", number, "buses", place),
-                )
-            owner[bus] = part.agent
-        if part.observes and scenario.observation.scope != "territory":
-            raise FieldError(
-                f"scenario {scenario.name!r}: observes says what {part.agent} sees, and so does "
-                f"scope = {scenario.observation.scope!r}; leave one out",
-                *("territories", number, "observes"),
-            )
 
 
 def _check_devices(scenario: Scenario) -> None:
