@@ -53,7 +53,7 @@ def partition_by_electrical_distance(
         what = "load or a device" if has_device.any() else "load"
         most = f"1..{len(usable)}, the number of buses with {what} of feeder {feeder.name!r}"
         raise InputError(f"agents = {n_agents} must lie in {most}")
-    neighbours = _neighbours(feeder)
+    neighbours = electrical_neighbours(feeder)
     weight = load_mva + EMPTY_BUS * load_mva.mean()
     slack = feeder.topology.slack
     from_slack = _distances(neighbours, [slack])
@@ -72,9 +72,11 @@ def nominal_load_mva(feeder: Feeder) -> np.ndarray:
     return np.abs(feeder.consumption_mva())
 
 
-def _neighbours(feeder: Feeder) -> Neighbours:
+def electrical_neighbours(feeder: Feeder) -> Neighbours:
+    """Return of each bus the neighbours by branches in service, with |z| of the branch in per unit."""
     topology = feeder.topology
-    z_pu = np.hypot(feeder.r_ohm, feeder.x_ohm) / feeder.vn_kv[list(topology.to_bus)] ** 2
+    r_ohm, x_ohm, vn_kv = (np.asarray(part) for part in (feeder.r_ohm, feeder.x_ohm, feeder.vn_kv))
+    z_pu = np.hypot(r_ohm, x_ohm) / vn_kv[list(topology.to_bus)] ** 2
     neighbours: Neighbours = [[] for _ in range(topology.n_bus)]
     for a, b, closed, z in zip(topology.from_bus, topology.to_bus, topology.in_service, z_pu, strict=True):
         if closed:

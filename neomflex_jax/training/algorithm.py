@@ -14,6 +14,7 @@ from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import Sac
 from neomflex_jax.environment import Environment
+from neomflex_jax.grid.nearest import nearest_territories
 from neomflex_jax.training.constraints import constraints_of
 from neomflex_jax.training.devices import AXIS, share_of_one_device
 from neomflex_jax.training.gradient_loop import GradientTraining, horizon_of
@@ -90,7 +91,10 @@ def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -
     if config.critics == "auto":
         config = replace(config, critics="shared" if env.scenario.reward.sharing == "team" else "joint")
     lasting = tuple(tuple(bool(entry) for entry in row) for row in env.action_layout.lasting)
-    told = lasting, axis, constraints.names, kinds_of_agents(env)
+    near: tuple[tuple[int, ...], ...] = ()
+    if config.critics == "neighbourhood":
+        near = nearest_territories(env.feeder, env.layout.buses, config.neighbours)
+    told = lasting, axis, constraints.names, kinds_of_agents(env), near
     whole = SacTraining(Sac(config, observation_sizes, action_sizes, *told), constraints)
     config = replace(config, buffer_size=config.fitting_buffer(whole.transition_bytes))
     sac = share_of_one_device(config, ("n_copies", "batch_size", "buffer_size"), n_devices)

@@ -169,11 +169,11 @@ class SacTraining:
         environments, timestep = jax.vmap(self._days(env).step)(state.environments, action)
         # A violation may end the day here, but never where policies are judged. Were nothing to come after it, learners
         # would look for violations, which cost less than to go on badly: so every end counts as the clock's.
-        ended = timestep.terminated | timestep.truncated
+        ended, is_shared = timestep.terminated | timestep.truncated, env.scenario.reward.sharing != "local"
         transitions = Transition(
             observation=state.observation,
             action=action,
-            reward=timestep.reward,
+            reward=self.sac.received(timestep.reward, timestep.info["local_reward"], shared=is_shared),
             truncated=ended.astype(timestep.reward.dtype),
             next_observation=timestep.final_observation,
             broken=self.constraints.broken(env, timestep),

@@ -15,7 +15,7 @@ from neomflex_jax.agents.sharing import SHARING
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
-CRITICS = ("auto", "local", "joint", "shared")
+CRITICS = ("auto", "local", "neighbourhood", "joint", "shared")
 RewardScale = float | Literal["auto"]
 
 
@@ -42,8 +42,11 @@ class SacConfig:
         Width of each hidden layer, of actors and critics.
     critics
         `local`: an agent's critic sees its own observation and action; `joint`: everyone's, in training only;
+        `neighbourhood`: that of its neighbours too; of a shared reward these learn the neighbourhood's part;
         `shared`: as joint, but one critic for all, of the team's reward: right if all agents get the same reward;
         `auto`: shared where the scenario shares the reward, else joint.
+    neighbours
+        How many of the electrically nearest agents a neighbourhood has beside an agent itself.
     split
         Learn the step's reward apart from what comes later (`agents/sac/critics.py` says why).
     reward_huber
@@ -95,6 +98,7 @@ class SacConfig:
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
     critics: str = "auto"
+    neighbours: int = 4
     split: bool = True
     reward_huber: float = 1.0
     layer_norm_critics: bool = False
@@ -126,7 +130,15 @@ class SacConfig:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("actors", self.actors, SHARING)
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
-        for name in ("n_copies", "batch_size", "updates_per_step", "buffer_size", "warmup_steps", "n_steps"):
+        for name in (
+            "n_copies",
+            "batch_size",
+            "updates_per_step",
+            "buffer_size",
+            "warmup_steps",
+            "n_steps",
+            "neighbours",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
         if self.buffer_size % self.n_copies:

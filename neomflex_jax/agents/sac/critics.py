@@ -20,13 +20,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.optimiser import Params
 from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.agents.sac.losses import critic_loss, error_moments, reward_loss
 from neomflex_jax.packing import Packing
+
+OF_FEW = ("local", "neighbourhood")  # critics that do not see everyone; gradients pass through an agent's own row alone
 
 
 class Critic(nn.Module):
@@ -60,6 +62,7 @@ class Critics:
     lasting: tuple[tuple[bool, ...], ...]  # (n_agents, action_size)
     observations: Packing
     actions: Packing
+    neighbourhoods: tuple[tuple[int, ...], ...] = ()  # (n_agents, n_seen) whom every agent's critic sees, itself first
 
     @property
     def n_critics(self) -> int:
@@ -85,7 +88,7 @@ class Critics:
     def seen(self, observation: Array, action: Array) -> Seen:
         """Return every critic's part of inputs (..., n_rows, size)."""
         lasting = jnp.where(self.actions.packed(np.array(self.lasting)), action, 0.0) if self.config.split else action
-        if self.config.critics == "local" and self.actions.is_packed:
+        if self.config.critics in OF_FEW and self.actions.is_packed:
             observation, action, lasting = (
                 each.rows(values)
                 for each, values in ((self.observations, observation), (self.actions, action), (self.actions, lasting))
@@ -112,6 +115,10 @@ class Critics:
     def _view(self, own: Array) -> Array:
         if self.config.critics == "local":
             return own
+        if self.config.critics == "neighbourhood":
+            others = lax.stop_gradient(own)[..., np.array(self.neighbourhoods)[:, 1:], :]
+            together = jnp.concatenate([own[..., None, :], others], axis=-2)
+            return together.reshape(*own.shape[:-1], -1)
         joint = own.reshape(*own.shape[:-2], 1, -1)
         return jnp.broadcast_to(joint, (*own.shape[:-2], self.n_critics, joint.shape[-1]))
 

@@ -1,7 +1,8 @@
 """Independent SAC learners side by side: every array carries a leading agent axis, every function is vmapped over it.
 
 Agents share nothing but the transitions they learn from, unless their actors are shared. With `joint` critics, an
-agent's critic sees everyone's observations and actions in training; actors never see more than their own observation.
+agent's critic sees everyone's observations and actions in training, with those of a `neighbourhood` its neighbours';
+actors never see more than their own observation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
 from neomflex_jax.agents.sac import cost_critics
 from neomflex_jax.agents.sac.config import SacConfig, Settings, settings_of
 from neomflex_jax.agents.sac.cost_critics import CostCritic
-from neomflex_jax.agents.sac.critics import Critics, Seen, all_lasting
+from neomflex_jax.agents.sac.critics import OF_FEW, Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
@@ -67,6 +68,7 @@ class Sac:
     mesh_axis: str | None = None  # devices over which a batch is spread; gradients are averaged over them
     constraints: tuple[str, ...] = ()  # names of those that are learned
     kinds: tuple[int, ...] | None = None  # (n_agents,) see `sharing_of`
+    neighbourhoods: tuple[tuple[int, ...], ...] = ()  # (n_agents, n_seen) see `Critics`
 
     __repr__ = one_line
 
@@ -95,7 +97,7 @@ class Sac:
     @cached_property
     def _critics(self) -> Critics:
         lasting = all_lasting(self.action_sizes) if self.lasting is None else self.lasting
-        return Critics(self.config, lasting, self.actors.observations, self.actors.actions)
+        return Critics(self.config, lasting, self.actors.observations, self.actors.actions, self.neighbourhoods)
 
     @cached_property
     def _cost_critics(self) -> Critics:
@@ -150,6 +152,16 @@ class Sac:
         """Sample actions for observations (..., n_rows, size)."""
         mean, log_std = self.actors.apply(state.actor, self.actors.inputs(state.statistics, observation))
         return sample(mean, log_std, jnp.asarray(self.action_mask), jax.random.normal(key, mean.shape))[0]
+
+    def received(self, reward: Array, local_reward: Array, *, shared: bool) -> Array:
+        """Return the rewards that are kept to learn from, (..., n_agents).
+
+        Where they are shared, a critic of a neighbourhood learns its part: the mean of the local rewards there. In the
+        mean of hundreds of agents, what one can do about it would drown in what it does not see.
+        """
+        if self.config.critics != "neighbourhood" or not shared:
+            return reward
+        return local_reward[..., np.array(self.neighbourhoods)].mean(axis=-1)
 
     def learned_rewards(self, state: LearnerState, rewards: Array) -> Array:
         """Rewards (..., n_agents) as critics learn from them; see `reward.py`."""
@@ -286,6 +298,12 @@ class Sac:
                 each = jax.vmap(actor_loss, in_axes=(0, 0, None))
                 losses = each(temperature, log_probability.T, lax.stop_gradient(values))
                 total = losses.sum() - lesser(values).mean()  # the gradient of the value once, for all
+            elif self.config.critics in OF_FEW:
+                values = jax.vmap(self._critics.values, in_axes=(0, -2))(
+                    critic, self._critics.seen(observation, action)
+                )
+                losses = jax.vmap(actor_loss)(temperature, log_probability.T, values)
+                total = losses.sum()
             else:
                 own = jnp.arange(self.n_agents)
                 values = jax.vmap(self._own_values, in_axes=(0, 0, None, None))(critic, own, observation, action)
