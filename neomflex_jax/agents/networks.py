@@ -6,6 +6,7 @@ the policy, no randomness.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Protocol, TypeAlias, TypeVar
@@ -17,7 +18,9 @@ from jax import Array
 from jaxtyping import Float
 
 from neomflex_jax.one_line import one_line
+from neomflex_jax.packing import size_classes
 
+MANY = 32  # agents whose networks are stacked
 Stored: TypeAlias = np.ndarray | Array
 Values = TypeVar("Values", np.ndarray, Array)
 
@@ -88,3 +91,46 @@ class NetworkPolicy:
             network(observation[index, : network.observation_size], jnp) for index, network in enumerate(self.networks)
         ]
         return jnp.stack([jnp.pad(row, (0, action_size - row.shape[0])) for row in rows])
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class StackedPolicy:
+    """Many agents' actors as one policy: a compiler takes minutes over hundreds of networks one after the other."""
+
+    mean: Stored  # (n_agents, observation_size), 0 where padded, as all that follows
+    scale: Stored
+    layers: tuple[tuple[Stored, Stored], ...]  # kernels (n_agents, size_in, size_out), biases (n_agents, size_out)
+    sizes: tuple[int, ...] = field(metadata={"static": True})  # of the agents' observations
+    activation: str = field(metadata={"static": True})
+
+    __repr__ = one_line
+
+    def __call__(self, observation: Float[Array, "n_agents observation_size"]) -> Float[Array, "n_agents action_size"]:
+        """Return every agent's action from its own row alone."""
+        real = np.arange(self.mean.shape[1]) < np.array(self.sizes)[:, None]
+        x = jnp.where(real, (observation[:, : real.shape[1]] - self.mean) * self.scale, 0.0)
+        for number, (kernel, bias) in enumerate(self.layers, start=1):
+            x = jnp.einsum("ai,aij->aj", x, kernel) + bias
+            x = ACTIVATIONS[self.activation](x, jnp) if number < len(self.layers) else jnp.tanh(x)
+        return x
+
+
+def team_policy(networks: Sequence[ActorNetwork]) -> NetworkPolicy | StackedPolicy:
+    """Return all agents' actors as one policy on padded arrays: stacked if they are many and alike in size."""
+    sizes = tuple(network.observation_size for network in networks)
+    shapes = {(network.activation, len(network.layers)) for network in networks}
+    if len(networks) < MANY or len(shapes) > 1 or len(size_classes(sizes)) > 1:
+        return NetworkPolicy(tuple(networks))
+    every = [(network.observation_mean, network.observation_scale, network.layers) for network in networks]
+    mean, scale, layers = jax.tree.map(_stacked, *every)
+    return StackedPolicy(mean, scale, layers, sizes, networks[0].activation)
+
+
+def _stacked(*leaves: Stored) -> np.ndarray:
+    """Return arrays as one with a leading axis, padded with 0 to the largest."""
+    shape = np.max([leaf.shape for leaf in leaves], axis=0)
+    stacked = np.zeros((len(leaves), *shape), leaves[0].dtype)
+    for own, leaf in zip(stacked, leaves, strict=True):
+        own[tuple(slice(size) for size in leaf.shape)] = leaf
+    return stacked

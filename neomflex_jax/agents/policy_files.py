@@ -18,7 +18,7 @@ from jaxtyping import Float, Num
 from safetensors import SafetensorError, safe_open
 
 from neomflex_jax._version import __version__
-from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork, NetworkPolicy
+from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork, NetworkPolicy, StackedPolicy, team_policy
 from neomflex_jax.errors import InputError, short_path, shown
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.paths import is_folder
@@ -89,7 +89,7 @@ class Policies:
             actions[agent] = network(values)
         return actions
 
-    def as_policy(self, layout: Mapping[str, Mapping[str, object]], scenario: str) -> NetworkPolicy:
+    def as_policy(self, layout: Mapping[str, Mapping[str, object]], scenario: str) -> NetworkPolicy | StackedPolicy:
         """Return these actors as a `Policy` on a scenario's padded arrays.
 
         Raises
@@ -106,7 +106,7 @@ class Policies:
                     f"the policy of {agent} was trained for scenario {info.scenario!r} with {_sizes(info.layout)}; "
                     f"scenario {scenario!r} has {_sizes(part)}. Train policies for this scenario"
                 )
-        return NetworkPolicy(tuple(self.networks[agent] for agent in layout))
+        return team_policy([self.networks[agent] for agent in layout])
 
     def to_start(self, layout: Mapping[str, Mapping[str, object]]) -> tuple[ActorNetwork, ...]:
         """Return these actors in the order of a scenario's agents, to go on learning with, whatever they learned on.

@@ -13,7 +13,7 @@ from neomflex_jax.fields import with_overrides
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 
 if TYPE_CHECKING:
-    from neomflex_jax.agents.networks import NetworkPolicy
+    from neomflex_jax.agents.networks import NetworkPolicy, StackedPolicy
     from neomflex_jax.agents.policy_files import Policies
     from neomflex_jax.environment import Environment
     from neomflex_jax.evaluation import Trajectory
@@ -152,7 +152,7 @@ class _Trained:
     """What a training left: its policies, and what they were trained on."""
 
     policies: Policies
-    policy: NetworkPolicy  # the same, for the scenario's padded arrays
+    policy: NetworkPolicy | StackedPolicy  # the same, for the scenario's padded arrays
     scenario: Scenario
     power_flow: str  # that finished the training
     training: Mapping[str, object]

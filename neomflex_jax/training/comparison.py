@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import PyTree
 
-from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy
+from neomflex_jax.agents.networks import ActorNetwork, NetworkPolicy, StackedPolicy, team_policy
 from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.environment.binding import day_start_flow
@@ -86,7 +86,7 @@ def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days
     env, part = compared_on(env)
     days = spread_days(env.profiles.n_days, n_days)
     judged = replace(of_days(env, days), scenario=evaluation_scenario(env.scenario))
-    policies = [NetworkPolicy(tuple(each)) for each in networks]
+    policies = [team_policy(each) for each in networks]
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *policies)
     costs = np.asarray(_costs(judged, stacked)) / len(days)
     own, no_control, droop = costs[:-2], float(costs[-2]), float(costs[-1])
@@ -122,7 +122,7 @@ def spread_days(n_days: int, wanted: int) -> np.ndarray:
 
 # Run once: compiling it well takes longer than it saves.
 @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-def _costs(env: Environment, policies: NetworkPolicy) -> Array:
+def _costs(env: Environment, policies: NetworkPolicy | StackedPolicy) -> Array:
     """Sum of the costs of all days, (n_seeds + 2,): of the policies (leaves (n_seeds, ...)), no control, the droop."""
     copy = AutoReset(env)
     rules: tuple[Controller, ...] = (Blind(NoControl(env.action_size)), Droop(MAPDN, None))
