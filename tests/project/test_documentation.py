@@ -87,6 +87,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_its_commands_run(page: str, place: Path) -> None:
     for words in commands_of(page):
+        if "--coordinator" in words:  # several processes at once: tests/training has them
+            continue
         status = run(tiny(words, place))
         allowed = (0, 1, 2) if words[0] == "validate" else (0,)  # policies of a moment may break hard limits
         assert status in allowed, " ".join(words)
