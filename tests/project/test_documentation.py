@@ -72,11 +72,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     pandapower.to_json(net, str(folder / "my_net.json"))
     shutil.copytree(ROOT / "examples", folder / "examples")
     rows = packaged_profiles("testing").read_text().splitlines()[: 1 + 2 * STEPS_PER_DAY]
-    for name in ("two_days.csv", "my_days.csv", "my_test_days.csv"):
+    for name in ("two_days.csv", "village_days.csv", "village_test_days.csv"):
         (folder / name).write_text("\n".join(rows) + "\n")
-    (folder / "my_feeder").mkdir()
+    (folder / "village").mkdir()
     for name, block in zip(("buses", "branches"), blocks_of("docs/first_minutes.md")[2:4], strict=True):
-        (folder / f"my_feeder/{name}.csv").write_text(block.text)
+        (folder / f"village/{name}.csv").write_text(block.text)
     with pytest.MonkeyPatch.context() as patch, forgotten_afterwards():
         patch.chdir(folder)
         assert neomflex("scenario", "new", "--from", "my_net.json", "--agents", "2", "--output", "my.toml") == 0

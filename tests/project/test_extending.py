@@ -23,6 +23,7 @@ ADDED: dict[str, Any] = {
 }
 
 
+@pytest.mark.docs
 @pytest.mark.slow
 def test_its_code_runs_and_the_referee_agrees_with_what_it_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     make = nf.make
