@@ -17,6 +17,7 @@ from pandapower_nets import add, add_line, assert_same_flow, convert, fuse, set_
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder
+from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.grid.to_csv import write_feeder
 from validation.referee.feeder_check import check_feeder
 
@@ -194,3 +195,16 @@ def test_the_star_of_three_windings_is_no_bus_of_the_feeder() -> None:
     assert feeder.topology.n_branch == len(net.line) + len(net.trafo) + 3
     rated_ka = [0.5 / 6.0, 0.3 / 0.7, 0.8 / 20.5]  # of the windings at mv, lv, hv, where the branches end
     np.testing.assert_allclose(feeder.max_i_ka[-3:], np.array(rated_ka) / np.sqrt(3))
+
+
+def test_an_svc_that_holds_a_voltage_is_a_generator_without_power() -> None:
+    """As in `runpp`, which gets there by the firing angle."""
+    by_svc, by_generator = small_net(), small_net()
+    pp.create_svc(by_svc, 7, 1.0, -10.0, 1.01, 130.0)
+    pp.create_gen(by_generator, 7, p_mw=0.0, vm_pu=1.01)
+    answers = []
+    for net in (by_svc, by_generator):
+        pp.runpp(net, tolerance_mva=1e-10, max_iteration=50, init="dc", calculate_voltage_angles=True)
+        answers.append(net.res_bus["vm_pu"].to_numpy())
+    np.testing.assert_allclose(*answers, rtol=0, atol=1e-9)
+    assert feeder_hash(Feeder.from_pandapower(by_svc)) == feeder_hash(Feeder.from_pandapower(by_generator))

@@ -45,9 +45,9 @@ def test_a_saved_net_is_the_net(name: str, tmp_path: Path) -> None:
 
 def test_an_error_in_a_file_names_the_file(tmp_path: Path) -> None:
     net = small_net()
-    add("svc", 7, 1, -10, 1.0, 145)(net)
+    add("ssc", 7, 0.1, 1.0)(net)
     pp.to_json(net, str(tmp_path / "mine.json"))
-    with pytest.raises(InputError, match=r"mine\.json: net\.svc 0 is in service"):
+    with pytest.raises(InputError, match=r"mine\.json: net\.ssc 0 is in service"):
         convert(tmp_path / "mine.json")
 
 

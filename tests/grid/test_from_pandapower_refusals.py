@@ -58,7 +58,7 @@ REFUSALS: dict[str, tuple[Callable[[Any], Any], str]] = {
         several(fresh_bus(60), add("asymmetric_load", 60, p_b_mw=0.1)),
         "net.asymmetric_load 0 is at bus 60",
     ),
-    "svc": (add("svc", 7, 1, -10, 1.0, 145), "net.svc 0 .*a generator"),
+    "svc beyond any voltage": (add("svc", 7, 1, -10, 2.0, 145), "net.svc 0 has set_vm_pu = 2; it must lie in 0.5"),
     "tcsc": (add("tcsc", 7, 2, 1, -10, -100, 142), "net.tcsc 0"),
     "ssc": (add("ssc", 7, 0, 1, 1.0), "net.ssc 0"),
     "vsc": (lambda net: net.update(vsc=plain_table(bus=7, in_service=True)), "net.vsc 0"),

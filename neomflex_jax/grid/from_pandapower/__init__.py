@@ -10,7 +10,8 @@ Modelled, each exactly as in pandapower 3.5 with its default options:
 - loads, storages, motors, wards, asymmetric loads by the sum of their phases (consumption), sgens and asymmetric sgens
   (production), with ``scaling``; together they are the feeder's load, so that injecting ``-load_p_mw`` and
   ``-load_q_mvar`` reproduces ``runpp``. Loads that follow the voltage do so by bus, as `voltage_dependence.py` says;
-- shunts with ``step``, step tables and ``vn_kv``; svc and tcsc that are not ``controllable``;
+- shunts with ``step``, step tables and ``vn_kv``; svc, one that is ``controllable`` as a generator without p; tcsc
+  that are not ``controllable``;
 - external grids, one or several, on one area or an island each; generators, whose limits of q are kept where asked
   for; DC lines; extended wards, whose inner bus is the one bus of the feeder that is none of the net's. What generators
   produce is no load: it comes on top of all injections.

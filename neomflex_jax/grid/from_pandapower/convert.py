@@ -19,7 +19,7 @@ from neomflex_jax.grid.from_pandapower.branches import Branch, line_branches, sw
 from neomflex_jax.grid.from_pandapower.buses import bus_levels, check_buses, fuse, supplied_from
 from neomflex_jax.grid.from_pandapower.elements import Consumers, drawn_by, elements_of
 from neomflex_jax.grid.from_pandapower.extended_wards import inner_branches, inner_buses, inner_sources
-from neomflex_jax.grid.from_pandapower.facts import tcsc_branches
+from neomflex_jax.grid.from_pandapower.facts import svc_sources, tcsc_branches
 from neomflex_jax.grid.from_pandapower.held import Source, generators_of, held_buses, slacks_of
 from neomflex_jax.grid.from_pandapower.ignored import ignored_inputs
 from neomflex_jax.grid.from_pandapower.impedances import impedance_branches
@@ -146,7 +146,7 @@ def _read_grid(net: pandapowerNet, strict: bool = False) -> _Grid:
         from_closed, to_closed = branch.from_closed and ends_active[0], branch.to_closed and ends_active[1]
         branches.append(replace(branch, from_closed=from_closed, to_closed=to_closed))
     supplied = supplied_from((electrical[slack.bus] for slack in slacks), branches, electrical)
-    generators = [*generators_of(net), *inner_sources(net, inner)]
+    generators = [*generators_of(net), *svc_sources(net), *inner_sources(net, inner)]
     loads = [(rows, power_mva) for rows, _, power_mva in drawn_by(net)]
     shunts = list(shunts_of(net, vn_kv))
     for rows, _ in loads:

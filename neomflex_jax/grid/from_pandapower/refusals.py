@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pandapower import pandapowerNet
 
 MODELLED = {
-    *("bus", "switch", "line", "trafo", "trafo3w", "impedance", "shunt", "ext_grid", "gen", "dcline"),
+    *("bus", "switch", "line", "trafo", "trafo3w", "impedance", "shunt", "svc", "ext_grid", "gen", "dcline"),
     *("load", "sgen", "storage", "motor", "ward", "xward", "asymmetric_load", "asymmetric_sgen"),
 }
 
-AT_REST = ("svc", "tcsc")  # modelled where they are not `controllable`
+AT_REST = ("tcsc",)  # modelled where they are not `controllable`
 
 WITHOUT_INFLUENCE = {
     *("measurement", "group", "output_writer", "controller"),  # a controller acts with run_control alone
@@ -35,7 +35,6 @@ WITHOUT_INFLUENCE = {
 }
 
 WHAT_TO_DO = {
-    "svc": "put a generator there that holds its set_vm_pu, net.gen with p_mw = 0, or set controllable to False",
     "ssc": "put a generator there that holds its set_vm_pu, net.gen with p_mw = 0",
     "tcsc": "set controllable to False, for it to rest at its thyristor_firing_angle_degree",
 }

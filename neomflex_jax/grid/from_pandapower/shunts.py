@@ -9,7 +9,7 @@ import numpy as np
 
 from neomflex_jax.grid.from_pandapower.buses import check_buses
 from neomflex_jax.grid.from_pandapower.elements import WARDS, Consumers
-from neomflex_jax.grid.from_pandapower.facts import svc_siemens
+from neomflex_jax.grid.from_pandapower.facts import svc_at_rest, svc_siemens
 from neomflex_jax.grid.from_pandapower.rows import Rows
 from neomflex_jax.grid.from_pandapower.step_tables import step_table
 
@@ -24,7 +24,7 @@ def shunts_of(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterator[Consumers
         yield rows, rows.numbers("pz_mw") + 1j * rows.numbers("qz_mvar")
     rows = Rows.of(net, "shunt").in_service()
     yield rows, _shunt_mva(net, rows, _levels_kv(rows, vn_kv))
-    rows = Rows.of(net, "svc").in_service()
+    rows = svc_at_rest(net)
     yield rows, np.conj(svc_siemens(rows)) * _levels_kv(rows, vn_kv) ** 2
 
 
