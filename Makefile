@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow lint types check docs site clean
+.PHONY: demo test test-slow test-browser lint types check docs site clean
 
 demo: $(VENV)/installed
 	$(BIN)/neomflex demo --output results/demo --overwrite
@@ -17,6 +17,9 @@ test: $(VENV)/installed-test
 
 test-slow: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow tests
+
+test-browser: $(VENV)/installed-browser
+	$(BIN)/python -m pytest -m browser -rs tests/commands/test_page_in_browser.py
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
@@ -50,6 +53,10 @@ $(VENV)/installed: $(VENV)/created pyproject.toml constraints.txt
 
 $(VENV)/installed-test: $(VENV)/installed
 	$(INSTALL) --editable ".[test]"
+	touch $@
+
+$(VENV)/installed-browser: $(VENV)/installed-test
+	$(INSTALL) --editable ".[test,browser]"
 	touch $@
 
 $(VENV)/installed-docs: $(VENV)/installed-test

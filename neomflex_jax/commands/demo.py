@@ -14,10 +14,12 @@ from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.plot import PlotCommand
-from neomflex_jax.commands.result_kinds import DEMO, EVALUATION, FIGURES
+from neomflex_jax.commands.report import ReportCommand
+from neomflex_jax.commands.result_kinds import DEMO, EVALUATION, FIGURES, PAGE
 from neomflex_jax.commands.train import TrainCommand
 from neomflex_jax.commands.validate import ValidateCommand
 from neomflex_jax.files.json_values import read_json_object
+from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
 from neomflex_jax.loose_types import JsonObject
@@ -31,7 +33,7 @@ PARTS, STAGES = ("run", "evaluation", "validation"), "stages.json"
 
 @dataclass(frozen=True)
 class DemoCommand:
-    """Train on neom33, evaluate on unseen days, validate in pandapower, draw the figures, print one table."""
+    """Train on neom33, evaluate on unseen days, validate in pandapower, draw figures and a page, print one table."""
 
     output: Path = Path("results/demo")
     """Folder for everything that the demo writes."""
@@ -87,6 +89,8 @@ class DemoCommand:
             with _stage("plot", seconds):
                 for figure in FIGURES:
                     save(PlotCommand(figure, (evaluation / "step_metrics.csv",)).drawn(), new / f"{figure}.png")
+            with _stage("report", seconds):
+                write_whole(new / PAGE, ReportCommand(run, evaluation, validation).page().html())
             (new / STAGES).write_text(json.dumps({"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
         return verdict
 
@@ -100,7 +104,7 @@ def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def print_results(folder: Path) -> None:
-    """Print the demo's table and headline, every number read back from the files in `folder`."""
+    """Print the demo's table, headline and page, every number read back from the files in `folder`."""
     from validation.report.stored_report import read_report
     from validation.verdict.headline import headline
 
@@ -121,6 +125,8 @@ def print_results(folder: Path) -> None:
     console.print("seconds: " + ", ".join(f"{name} {value}" for name, value in stages["seconds"].items()))
     console.print(f"from: {folder}/validation/report.json, {folder}/stages.json; figures and tables: {folder}")
     print_headline(headline(stored))
+    if (folder / PAGE).exists():
+        console.print(f"page, for any browser: {folder / PAGE}")
 
 
 def _verdict(run: StoredRun) -> str:

@@ -9,24 +9,19 @@ from typing import TYPE_CHECKING
 import tyro
 
 from neomflex_jax.commands.console import console
-from neomflex_jax.commands.headlines import print_headline, tabled_runs
-from neomflex_jax.commands.identity import FILE as IDENTITY
-from neomflex_jax.commands.identity import doubt, make_identity, places_of_reports, read_identity
+from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit
-from neomflex_jax.commands.result_kinds import EVALUATION
-from neomflex_jax.commands.run_page import RunPage, is_page
+from neomflex_jax.commands.result_kinds import PAGE
+from neomflex_jax.commands.run_page import RunPage, SeedPage, is_page
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_there
-from neomflex_jax.folders.results import ResultFolder
-from neomflex_jax.loose_types import JsonObject
 
 if TYPE_CHECKING:
     from neomflex_jax.training.run_folder import RunFolder
-    from validation.report.status import Identity, Status
 
-PAGE = "report.html"
+MOST_BYTES = 5_000_000  # of the steps that a page carries, of all seeds together
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,9 @@ class ReportCommand:
     """Put a training, its evaluation and its validation on one self-contained HTML page.
 
     Says whether the results are validated, which takes a passing report of exactly these policies, scenario and
-    profiles, and how the policies do beside no control and the best rule played.
+    profiles, and how the policies do beside no control and the best rule played. Shows the feeder step by step, every
+    day's cost, agents, learning, where the record errs, and how to make it all again. A training of several seeds gives
+    one page with a picker.
     """
 
     run: tyro.conf.Positional[Path]
@@ -54,107 +51,57 @@ class ReportCommand:
             raise InputError(f"{output}: the name must end in .html")
         if is_there(output) and not is_page(output):
             raise InputError(f"{output}: is there, and no page of this program; move it away, or give another --output")
-        page = self._page()
+        page = self.page()
         output.parent.mkdir(parents=True, exist_ok=True)
         write_whole(output, page.html())
-        print_headline(page.headline)
-        console.print(page.basis)
-        if page.said:
-            console.print(f"training: {page.said}")
+        for seed in page.seeds:
+            if len(page.seeds) > 1:
+                console.print(f"{seed.label}:", style="bold")
+            _print_seed(seed)
         console.print(f"page: {output}")
         return 0
 
-    def _page(self) -> RunPage:
-        """Read what the page says; refused if results are replaced meanwhile."""
-        import pandas as pd
+    def page(self) -> RunPage:
+        """Read what the page says.
 
-        from neomflex_jax.agents.policy_files import load_policies
-        from neomflex_jax.commands import report_sections as sections
-        from neomflex_jax.evaluation.tables import STEP_FILE, read_step_metrics, run_summary
-        from neomflex_jax.training.result import trained_on
+        Raises
+        ------
+        InputError
+            If something of it cannot be read, or results are replaced meanwhile.
+        """
+        from neomflex_jax.commands.page.seed import SeedResults
         from neomflex_jax.training.run_folder import RunFolder
 
         folder = RunFolder(self.run)
-        config = folder.read_config()
-        _refuse_several_seeds(folder, config)
-        hashes = {agent: info.sha256 for agent, info in load_policies(self.run).info.items()}
-        evaluated, note = self._evaluation(hashes)
-        status = self._status(hashes, evaluated)
-        steps = None if evaluated is None else read_step_metrics(evaluated / STEP_FILE)
-        summary = pd.DataFrame() if steps is None else run_summary(steps)
-        page = RunPage(
-            name=self.run.resolve().name,
-            headline=tuple(status.headline(tabled_runs(summary), ", in the evaluation's power flow alone")),
-            basis=status.sentence([] if steps is None else summary["run"]),
-            settings=sections.settings(config),
-            config_json=sections.config_json(config),
-            learning=sections.learning(folder.metrics, trained_on(config)),
-            said=sections.said(folder.result),
-            evaluation=note if steps is None else sections.evaluation(steps, summary, sections.limits(config)),
-            validation=() if status.report is None else sections.validation(status.report),
-        )
-        if self._status(hashes, evaluated).text != status.text:
-            raise InputError(f"{self.run}: its results were replaced while they were read; report again")
-        return page
-
-    def _evaluation(self, hashes: dict[str, str]) -> tuple[Path | None, str]:
-        """Return the folder of these policies' evaluation, or None and a sentence on what is there instead."""
-        if self.evaluation is not None:
-            given = read_identity(self.evaluation)
-            if given.policies_sha256 != hashes:
-                raise InputError(f"{self.evaluation}: is of other policies than {self.run}; evaluate these")
-            return self.evaluation, ""
-        notes = []
-        for place in self._places():
-            if not (place / IDENTITY).is_file():
-                continue
-            if read_identity(place).policies_sha256 == hashes:
-                return place, ""
-            notes.append(f"{place} is of other policies")
-        return None, "; ".join(["not evaluated: run `neomflex evaluate`", *notes])
-
-    def _places(self) -> tuple[Path, Path]:
-        return self.run / "evaluation", self.run.parent / "evaluation"
-
-    def _doubt(self, evaluated: Path | None) -> str:
-        """Return why the tables may not be those of this evaluation, in words; empty if they are."""
-        if evaluated is not None:
-            return doubt(evaluated)
-        cut_off = [place for place in self._places() if ResultFolder(place, EVALUATION).unfinished()]
-        if not cut_off:
-            return ""
-        return f"{cut_off[0]} holds tables without {IDENTITY}, which says what they are of; evaluate again"
-
-    def _status(self, hashes: dict[str, str], evaluated: Path | None) -> Status:
-        from validation.report.status import Status, validation_status
-
-        if doubtful := self._doubt(evaluated):
-            return Status(False, f"not validated: {doubtful}")
-        places = places_of_reports(self.run, evaluated)
-        if self.validation is not None:
-            places = (self.validation,)
-        identity = read_identity(evaluated) if evaluated is not None else self._as_trained(hashes)
-        return validation_status(identity, places)
-
-    def _as_trained(self, hashes: dict[str, str]) -> Identity:
-        """Return names and hashes of what an evaluation without further options would play."""
-        from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
-        from neomflex_jax.fields import with_overrides
-        from neomflex_jax.profiles import profiles_hash, resolve_profiles
-        from neomflex_jax.training.options import read_options
-        from neomflex_jax.training.result import finishing_power_flow
-        from neomflex_jax.training.run_folder import RunFolder
-
-        folder = RunFolder(self.run)
-        options = read_options(folder)
-        scenario = with_overrides(options.scenario, {"power_flow": finishing_power_flow(folder, options)})
-        scenario = evaluation_scenario(scenario)
-        path = resolve_profiles(scenario.evaluation_profiles)
-        n_days = scenario_profiles(scenario, path).n_days
-        return make_identity(hashes, scenario, profiles_hash(path), first_day=0, n_days=n_days)
+        seeds = _seeds_of(folder)
+        if len(seeds) > 1 and (self.evaluation, self.validation) != (None, None):
+            raise InputError(
+                f"{self.run}: trained several seeds, and --evaluation and --validation are of one; leave them out, or "
+                f"report one seed: {seeds[0][1].root}"
+            )
+        room = MOST_BYTES // len(seeds)
+        pages = [SeedResults(each.root, self.evaluation, self.validation).page(label, room) for label, each in seeds]
+        return RunPage(self.run.resolve().name, tuple(pages))
 
 
-def _refuse_several_seeds(folder: RunFolder, config: JsonObject) -> None:
-    if config.get("n_seeds", 1) > 1:
-        seeds = ", ".join(str(path) for path in sorted(folder.root.glob("seed_*"))) or "none yet"
-        raise InputError(f"{folder.root}: trained several seeds; give one of its folders ({seeds})")
+def _print_seed(seed: SeedPage) -> None:
+    print_headline(seed.headline)
+    console.print(seed.basis)
+    if seed.said:
+        console.print(f"training: {seed.said}")
+
+
+def _seeds_of(folder: RunFolder) -> list[tuple[str, RunFolder]]:
+    """Return the folders of the seeds that a training has left, with what they are called."""
+    from neomflex_jax.training.run_folder import SEED
+
+    config = folder.read_config()
+    first, n_seeds = config.get("seed", 0), config.get("n_seeds", 1)
+    if not isinstance(first, int) or not isinstance(n_seeds, int) or n_seeds < 2:
+        return [("", folder)]
+    found = sorted(int(path.name[5:]) for path in folder.root.glob("seed_*") if SEED.fullmatch(path.name))
+    of_run = [(f"seed {seed}", folder.of_seed(seed)) for seed in found if first <= seed < first + n_seeds]
+    there = [(label, each) for label, each in of_run if each.policies.is_dir()]
+    if not there:
+        raise InputError(f"{folder.root}: trains several seeds, and none has policies yet; report when it has ended")
+    return there

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from neomflex_jax.commands.console import short
 from neomflex_jax.commands.constraints import shown_constraints
-from neomflex_jax.commands.evaluate import shown_columns
-from neomflex_jax.commands.run_page import PNG, Evaluated, Image, Validated, drawn
+from neomflex_jax.commands.evaluate import GAP, shown_columns
+from neomflex_jax.commands.page.errors import where_it_errs
+from neomflex_jax.commands.run_page import Evaluated, Validated
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.json_values import read_json_object
 from neomflex_jax.files.paths import is_file
@@ -23,10 +25,9 @@ from neomflex_jax.pages import Table
 if TYPE_CHECKING:
     from validation.report.stored_report import StoredReport, StoredRun
 
-MOST_PNG_BYTES = 16 * 1024 * 1024
 SUMMARY = ("algorithm", "seed", "total_steps", "max_seconds", "neomflex_jax", "jax", "device")
 LEARNING = ("steps", "day_cost", "share_outside_band")
-DAYS_SHOWN = (0, 1)
+MOST_CHUNKS = 400  # of a learning curve
 PASSED = {True: "pass", False: "fail", None: "no value"}
 COUNTS = ("agreed", "missed", "invented", "inside")  # of bus-steps outside the limits, recorded and in pandapower
 ERRORS = {"max_abs": "largest", "p99_abs": "99 % below", "mean_abs": "mean", "bias": "bias"}
@@ -44,23 +45,33 @@ def settings(config: JsonObject) -> Table:
     return Table((), (("scenario", str(name)), *((key, str(config[key])) for key in SUMMARY if key in config)))
 
 
+def about(config: JsonObject, n_steps: object) -> str:
+    """Return what was trained, how and how long, in a line."""
+    scenario = config.get("scenario")
+    named = scenario if isinstance(scenario, dict) else {}
+    steps = f", {n_steps:,} environment steps" if isinstance(n_steps, int) else ""
+    of = f"{named.get('name', 'scenario not stated')}: {named.get('description') or 'no description'}"
+    return f"{of}. Trained by {config.get('algorithm')}, seed {config.get('seed')}{steps}."
+
+
 def config_json(config: JsonObject) -> str:
     """Return all settings as text."""
     return json.dumps(config, indent=2, ensure_ascii=False)
 
 
-def learning(metrics: Path, power_flow: str) -> Image | str:
+def learning(metrics: Path, power_flow: str) -> JsonObject | str:
     """Return the learning curve, of costs in `power_flow`, or a sentence that there is none yet."""
-    from neomflex_jax.plots.learning import draw
-
     if not metrics.is_file():
         return f"no {metrics.name} yet: nothing was learned"
     table = read_table(metrics, LEARNING)
     if table.empty:
         return "nothing was learned yet"
     steps, day_cost, share = (numbers(metrics, table, column) for column in LEARNING)
-    caption = f"{len(table)} {'chunk' if len(table) == 1 else 'chunks'} of training, {steps[-1]:,.0f} environment steps"
-    return drawn(draw(steps, day_cost, share, power_flow), caption)
+    chunks = f"{len(table):,} {'chunk' if len(table) == 1 else 'chunks'} of training"
+    said = f"{chunks}, {steps[-1]:,.0f} environment steps; costs are of exploring policies, in {power_flow}."
+    shown = np.unique(np.linspace(0, len(table) - 1, MOST_CHUNKS).astype(int))
+    curves = {"steps": steps[shown], "cost": day_cost[shown], "share": share[shown]}
+    return {"said": said} | {name: [float(f"{value:.6g}") for value in values] for name, values in curves.items()}
 
 
 def said(result: Path) -> str:
@@ -79,37 +90,32 @@ def limits(config: JsonObject) -> dict[str, float]:
 
 
 def evaluation(steps: pd.DataFrame, summary: pd.DataFrame, limits: Mapping[str, float]) -> Evaluated:
-    """Return an evaluation's summary and figures, from its step table and the sums of that, beside constraints."""
+    """Return an evaluation's summary, from its step table and the sums of that, beside constraints."""
     from neomflex_jax.evaluation.constraints import constraint_table
     from neomflex_jax.evaluation.tables import RUN_FILE
 
-    columns = shown_columns(summary)
+    columns = shown_columns(summary) | ({GAP: "gap to optimum, %"} if GAP in summary else {})
     header = ("run", *(label.replace("\n", " ") for label in columns.values()))
     rows = [(str(row["run"]), *(short(float(row[name])) for name in columns)) for _, row in summary.iterrows()]
     days = f"{int(summary['n_days'].max())} days, as in {RUN_FILE}"
     constraints = shown_constraints(constraint_table(steps, limits)) if limits else None
-    return Evaluated(days, Table(header, tuple(rows)), tuple(_figures(steps)), constraints)
+    return Evaluated(days, Table(header, tuple(rows)), constraints)
 
 
-def _figures(steps: pd.DataFrame) -> Iterator[Image]:
-    """Return figures of the policies' run, or of the first without one: its first days, and the cost of every run."""
-    from neomflex_jax.plots import draw_figure
+def charts_of(report: StoredReport, charts: Callable[[JsonObject], list[JsonObject]]) -> tuple[JsonObject, ...]:
+    """Return charts of a report's first judged run; none of one that lacks what they show."""
+    try:
+        return tuple(charts(next(run for run in report.content["runs"] if not run["reference"])))
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise _incomplete(report, error) from error
 
-    runs = list(steps["run"].unique())
-    run = "controlled" if "controlled" in runs else str(runs[0])
-    days = [day for day in DAYS_SHOWN if day in set(steps.loc[steps["run"] == run, "day"])] or None
-    yield drawn(draw_figure("comparison", steps, run, None), f"comparison: {run}")
-    beside = {"overlay": ("baseline",)} if "baseline" in runs and run != "baseline" else {}
-    yield drawn(draw_figure("voltage", steps, run, days, **beside), f"voltage: {run}")
-    if any(name.startswith("battery_soc_bus_") for name in steps.columns):
-        yield drawn(draw_figure("soc", steps, run, days), f"soc: {run}")
-    if "loading_max_percent" in steps:
-        yield drawn(draw_figure("loading", steps, run, days), f"loading: {run}")
-    yield drawn(draw_figure("dispatch", steps, run, days), f"dispatch: {run}")
+
+def _incomplete(report: StoredReport, error: Exception) -> InputError:
+    return InputError(f"{report.path}: incomplete ({error!r:.60}); validate again")
 
 
 def validation(report: StoredReport) -> tuple[Validated, ...]:
-    """Return each run's verdict, criteria, errors and figures.
+    """Return each run's verdict, criteria and errors.
 
     Raises
     ------
@@ -117,17 +123,17 @@ def validation(report: StoredReport) -> tuple[Validated, ...]:
         If the report lacks something, or holds it in another form.
     """
     try:
-        changed, both = report.changed_files, zip(report.runs, report.content["runs"], strict=True)
-        return tuple(_validated(report.path.parent, stored, run, changed) for stored, run in both)
+        return tuple(_validated(*both) for both in zip(report.runs, report.content["runs"], strict=True))
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise InputError(f"{report.path}: incomplete ({error!r:.60}); validate again") from error
+        raise _incomplete(report, error) from error
 
 
-def _validated(folder: Path, stored: StoredRun, run: JsonObject, changed: Collection[str]) -> Validated:
+def _validated(stored: StoredRun, run: JsonObject) -> Validated:
     counted = " (reference, not counted)" if stored.reference else ""
-    tables = (_criteria(run), _both_sides(run), _outside_limits(run), *_loading(run), _errors(run), _bands(run))
-    heading = f"{stored.run}: record {stored.record_verdict}{counted}"
-    return Validated(heading, tables, tuple(_images(folder, run["figures"], changed)))
+    tables = (_both_sides(run), _outside_limits(run), *_loading(run), _errors(run), _bands(run))
+    return Validated(
+        f"{stored.run}: record {stored.record_verdict}{counted}", where_it_errs(stored, run), _criteria(run), tables
+    )
 
 
 def _criteria(run: JsonObject) -> Table:
@@ -171,18 +177,3 @@ def _errors(run: JsonObject) -> Table:
 def _bands(run: JsonObject) -> Table:
     rows = [(band["band"], *(short(band[name]) for name in BANDS)) for band in run["operation"]["bands"]]
     return Table(("band, in pandapower", *BANDS.values()), tuple(rows))
-
-
-def _images(folder: Path, captions: Mapping[str, str], changed: Collection[str]) -> Iterator[Image]:
-    """Yield images that lie in the report's folder and are unchanged since it was written."""
-    for name, caption in captions.items():
-        if Path(name).name == name and name not in changed and (png := _png(folder / name)):
-            yield Image(png, str(caption))
-
-
-def _png(path: Path) -> bytes | None:
-    """Return a PNG file's content; None if there is none, or it is a link, too large, or no PNG file."""
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > MOST_PNG_BYTES:
-        return None
-    content = path.read_bytes()
-    return content if content.startswith(PNG) else None

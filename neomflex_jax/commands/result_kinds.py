@@ -12,6 +12,7 @@ from neomflex_jax.loose_types import JsonObject
 
 TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 RUNS = ("controlled", "baseline", "no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
+PAGE = "report.html"  # of a run, or of a demo
 FIGURES = ("soc", "voltage", "reactive-power", "dispatch", "comparison")  # of a demo
 
 
@@ -38,7 +39,7 @@ def _sweep(folder: Path) -> tuple[str, ...]:
 def _demo(folder: Path) -> tuple[str, ...]:
     seconds = _json(folder / "stages.json").get("seconds")
     ours = isinstance(seconds, dict) and {"train", "evaluate", "validate"} <= seconds.keys()
-    return DEMO.files if ours else ()
+    return tuple(name for name in DEMO.files if name != PAGE) if ours else ()
 
 
 def _fidelity(folder: Path) -> tuple[str, ...]:
@@ -55,5 +56,5 @@ def _json(path: Path) -> JsonObject:
 
 EVALUATION = ResultKind("evaluation", ("evaluation.json",), (*TABLES, "evaluation.json"), _evaluation)
 SWEEP = ResultKind("sweep", ("sweep.csv",), ("sweep.csv", "trainings.csv"), _sweep)
-DEMO = ResultKind("demo", ("stages.json",), ("stages.json", *(f"{figure}.png" for figure in FIGURES)), _demo)
+DEMO = ResultKind("demo", ("stages.json",), ("stages.json", PAGE, *(f"{figure}.png" for figure in FIGURES)), _demo)
 FIDELITY = ResultKind("fidelity", ("fidelity.json",), ("fidelity.csv", "fidelity.json", "fidelity.png"), _fidelity)

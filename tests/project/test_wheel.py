@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from neomflex_jax.commands.run_page import SCRIPTS
+
 ROOT = Path(__file__).parents[2]
 FEEDERS = ("case33bw", "case69", "case85", "case141", "kerber_dorfnetz")
 FILES = ("buses.csv", "branches.csv", "feeder.toml")
@@ -49,6 +51,7 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(wheel):
         "neomflex_jax/py.typed",
         "neomflex_jax/commands/templates/run_page.css",
         "neomflex_jax/commands/templates/run_page.html",
+        *(f"neomflex_jax/commands/templates/{script}" for script in SCRIPTS),
         "validation/referee/replay.py",
         "validation/report/templates/report.md",
     ):

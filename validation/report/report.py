@@ -21,6 +21,7 @@ from validation.errors.budget import Budget
 from validation.errors.metrics import Metrics
 from validation.errors.ranking import Ranking
 from validation.referee.runpp import RETRY_LADDER, RUNPP_OPTIONS
+from validation.report.notebook import notebook_cell
 from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, Criterion, record_verdict_of, worst_verdict
 from validation.verdict.tolerances import Tolerances
 
@@ -109,6 +110,9 @@ class Report:
     metadata: Mapping[str, object]
 
     __repr__ = one_line
+
+    def _repr_html_(self) -> str:
+        return notebook_cell(self)
 
     @property
     def judged(self) -> tuple[RunReport, ...]:

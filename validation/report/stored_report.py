@@ -14,6 +14,7 @@ from neomflex_jax.files.paths import is_folder
 from neomflex_jax.folders.results import changed_since
 from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.one_line import one_line
+from validation.report.notebook import notebook_cell
 from validation.report.report import SCHEMA_VERSION
 from validation.report.report_folder import MAX_BYTES, REPORT
 from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, POLICY_CRITERIA
@@ -79,6 +80,9 @@ class StoredReport:
     content: JsonObject
 
     __repr__ = one_line
+
+    def _repr_html_(self) -> str:
+        return notebook_cell(self)
 
     @property
     def changed_files(self) -> list[str]:
