@@ -7,12 +7,17 @@ import numpy as np
 import pytest
 from run_pages import HALF_A_UNIT, unpacked
 
-from neomflex_jax import load_feeder
+from neomflex_jax import load_feeder, load_scenario
 from neomflex_jax.commands.page.drawn_feeder import drawn_feeder
 from neomflex_jax.commands.page.packed import json_in_html, packed
+from neomflex_jax.commands.page.seed import SeedResults
 from neomflex_jax.commands.page.shown_days import days_that_fit
+from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation.branch_flows import flows_are_known
 from neomflex_jax.grid.build import build_feeder
+from neomflex_jax.training.options import TrainOptions, config_of
+from neomflex_jax.training.result import write_result
+from neomflex_jax.training.run_folder import RunFolder
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -72,3 +77,25 @@ def test_a_large_feeder_is_cut_to_a_tree_that_can_be_drawn():
     whole = drawn_feeder(load_feeder("case141"), [], most=400).plain([0] * 141)
     assert whole["note"] == "" and len(whole["labels"]) == 141
     assert "200 of 3,001 buses are drawn" in drawn.plain([0] * n_bus)["note"]
+
+
+def as_trained(run):
+    """What an evaluation of a run without policies would be of."""
+    results = SeedResults(run)
+    results.__dict__["hashes"] = {}
+    return results.as_trained()
+
+
+def test_a_run_that_finished_on_another_power_flow_is_identified_by_it(tmp_path):
+    """`evaluate` plays what the run ended on, and `report` means the same without an evaluation."""
+    folder = RunFolder(tmp_path)
+    options = TrainOptions(load_scenario("neom33", power_flow="lindistflow"), finish_on="ac")
+    folder.write_config(config_of(options))
+    hashes = {}
+    for ended_on in ("ac", "lindistflow"):
+        write_result(folder.result, {"power_flow": ended_on})
+        scenario = evaluation_environment(make(options.scenario, power_flow=ended_on)).scenario
+        hashes[ended_on] = as_trained(tmp_path).scenario_hash
+        assert hashes[ended_on] == scenario.hash()
+    folder.result.unlink()
+    assert as_trained(tmp_path).scenario_hash == hashes["ac"] != hashes["lindistflow"]

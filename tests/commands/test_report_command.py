@@ -12,22 +12,18 @@ import pytest
 from command_line import neomflex
 from run_pages import Page, check_same, unpacked
 
-from neomflex_jax import load_feeder, load_scenario
+from neomflex_jax import load_feeder
 from neomflex_jax.cli import COMMANDS, DESCRIPTION
 from neomflex_jax.commands.arguments import read_arguments
 from neomflex_jax.commands.demo import print_results
 from neomflex_jax.commands.identity import doubt
 from neomflex_jax.commands.page.played import played
-from neomflex_jax.commands.page.seed import SeedResults
 from neomflex_jax.commands.report import ReportCommand
-from neomflex_jax.environment import evaluation_environment, make
 from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.evaluation.branch_flows import flows_into_buses
 from neomflex_jax.resources import packaged_profiles
-from neomflex_jax.training.options import TrainOptions, config_of, read_options
-from neomflex_jax.training.result import write_result
+from neomflex_jax.training.options import config_of, read_options
 from neomflex_jax.training.run_folder import RunFolder
-from validation.report.status import Identity
 from validation.report.stored_report import read_report
 from validation.verdict.headline import headline
 
@@ -335,25 +331,3 @@ def test_quick_is_a_first_answer_and_own_tolerances_are_named(
     assert "first answer on 1 sampled days of 2" in printed and "own tolerances: closed_loop_gap_max" in printed
     assert "verdict: INCOMPLETE" in printed
     assert not (tmp_path / "quick" / "replayed_days").exists()
-
-
-def as_trained(run: Path) -> Identity:
-    """What an evaluation of a run without policies would be of."""
-    results = SeedResults(run)
-    results.__dict__["hashes"] = {}
-    return results.as_trained()
-
-
-def test_a_run_that_finished_on_another_power_flow_is_identified_by_it(tmp_path: Path) -> None:
-    """`evaluate` plays what the run ended on, and `report` means the same without an evaluation."""
-    folder = RunFolder(tmp_path)
-    options = TrainOptions(load_scenario("neom33", power_flow="lindistflow"), finish_on="ac")
-    folder.write_config(config_of(options))
-    hashes = {}
-    for ended_on in ("ac", "lindistflow"):
-        write_result(folder.result, {"power_flow": ended_on})
-        scenario = evaluation_environment(make(options.scenario, power_flow=ended_on)).scenario
-        hashes[ended_on] = as_trained(tmp_path).scenario_hash
-        assert hashes[ended_on] == scenario.hash()
-    folder.result.unlink()
-    assert as_trained(tmp_path).scenario_hash == hashes["ac"] != hashes["lindistflow"]

@@ -19,7 +19,7 @@ function feederMap(container, play, run, onBus) {
   container.replaceChildren();
   const { grid, limits, devices } = play;
   const width = widthOf(container), rows = Math.max(...grid.y) + 1, columns = Math.max(...grid.x) + 1;
-  const rowHeight = Math.max(4, Math.min(64, 640 / rows)), columnWidth = (width - 36) / Math.max(1, columns - 1);
+  const rowHeight = Math.max(1.5, Math.min(64, 640 / rows)), columnWidth = (width - 36) / Math.max(1, columns - 1);
   const radius = Math.max(1.6, Math.min(7, 0.32 * columnWidth, 0.36 * rowHeight));
   const roomy = rowHeight >= 40, height = 26 + rowHeight * (rows - 1) + (roomy ? 52 : 26);
   const x = grid.x.map((at) => 18 + at * columnWidth), y = grid.y.map((at) => 22 + (rows - 1 - at) * rowHeight);
