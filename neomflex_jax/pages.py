@@ -33,3 +33,10 @@ def fill_template(package: str, name: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     return templates.get_template(name).render(values).rstrip("\n") + "\n"
+
+
+def template_text(package: str, name: str) -> str:
+    """Return a file of a package's folder `templates` as it stands there, for what is no template: styles, scripts."""
+    from jinja2 import Environment, PackageLoader
+
+    return PackageLoader(package).get_source(Environment(), name)[0]

@@ -12,7 +12,6 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ from neomflex_jax.commands.page.packed import json_in_html
 from neomflex_jax.commands.page.reproduce import Reproduce
 from neomflex_jax.folders.marker import is_plain_file
 from neomflex_jax.loose_types import JsonObject
-from neomflex_jax.pages import Table, fill_template
+from neomflex_jax.pages import Table, fill_template, template_text
 
 if TYPE_CHECKING:
     from validation.verdict.headline import Line
@@ -110,12 +109,12 @@ class RunPage:
     @cached_property
     def style(self) -> str:
         """The style sheet."""
-        return _safe(_template(STYLE))
+        return _safe(template_text("neomflex_jax.commands", STYLE))
 
     @cached_property
     def script(self) -> str:
         """The page's own script, nothing of a run in it."""
-        together = "\n".join(_template(name) for name in SCRIPTS)
+        together = "\n".join(template_text("neomflex_jax.commands", name) for name in SCRIPTS)
         return _safe(f'(() => {{ "use strict";\n{together}\n}})();\n')
 
     @property
@@ -134,10 +133,6 @@ def is_page(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return f"<title>{TITLE}".encode() in file.read(HEAD_BYTES)
-
-
-def _template(name: str) -> str:
-    return (files("neomflex_jax.commands") / "templates" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:
