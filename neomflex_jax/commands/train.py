@@ -47,7 +47,7 @@ class TrainCommand:
     total_steps: MayOmit[int] = None
     """Environment steps of a seed, all copies together, rounded up to whole chunks.
     The warm-up counts, and at least one chunk is made after it.
-    If not given: no bound where --max-seconds is one, else 500000, or for gradient 1250000."""
+    If not given: no bound where --max-seconds is one, else 500000, or for gradient 2500000."""
     max_seconds: MayOmit[float] = None
     """End learning within this many seconds from the command's start, compilation included; one update is made anyway.
     Saving and comparing what was learned come after that."""
