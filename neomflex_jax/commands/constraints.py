@@ -19,7 +19,7 @@ Constraints = tyro.conf.UseAppendAction[
         tuple[str, ...],
         tyro.conf.arg(
             name="constraint",
-            help="NAME=SHARE: voltage, loading or clipping may be broken in at most this share of the steps, "
+            help="NAME=SHARE: voltage, band, loading or clipping may be broken in at most this share of the steps, "
             "as voltage=0 or loading=0.001. May be given several times.",
         ),
     ]

@@ -130,7 +130,7 @@ class Task:
     @property
     def constraint_names(self) -> tuple[str, ...]:
         """Names of the last axis of ``info["constraint_cost"]``, see `step/constraint_costs.py`."""
-        return ("voltage", "clipping", "loading") if self.has_ratings else ("voltage", "clipping")
+        return ("voltage", "clipping", "loading", "band") if self.has_ratings else ("voltage", "clipping", "band")
 
     def split(self, values: Array, kind: str | None = None) -> dict[str, Array]:
         """Return unpadded arrays by agent.

@@ -21,6 +21,7 @@ FILE = "constraints.csv"
 COUNTED = {
     "voltage": "voltage_violations",
     "loading": LOADING_VIOLATIONS,
+    "band": "buses_outside_band",
 }  # column of the step table that counts breaks
 
 

@@ -2,7 +2,8 @@
 
 Its only cost is the square of what lies beyond the hard limits, drawn in by a margin. It plays a few days of the
 training, each after the day before it, by which it forecasts (`yardsticks/model_predictive.py`), and the steps that
-break constraints all the same are counted. Another plan could break fewer: what this one says is a doubt, not a proof.
+break constraints all the same are counted; `band` is not among them, for the plan draws the band in. Another plan
+could break fewer: what this one says is a doubt, not a proof.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ MOST_NODES = 500  # of a feeder; on larger ones the plan would take minutes, and
 
 def doubt(env: Environment, constraints: Constraints) -> str:
     """Return a sentence on the limits that the plan breaks; empty if it keeps them all, or none was made."""
-    if env.feeder.n_node > MOST_NODES:
+    constraints = Constraints(tuple(limit for limit in constraints.limits if limit[0] != "band"))
+    if env.feeder.n_node > MOST_NODES or not constraints.limits:
         return ""
     days = spread_days(env.profiles.n_days, DAYS)
     with_days_before = np.stack([np.maximum(days - 1, 0), days], axis=1).ravel()

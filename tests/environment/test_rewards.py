@@ -167,15 +167,17 @@ def test_a_term_without_weight_is_left_out(three_days: Path) -> None:
 def test_constraint_costs_by_hand(three_days: Path) -> None:
     limits = {"hard_min_pu": 0.985, "band_min_pu": 0.99, "hard_max_pu": 1.1}
     env = nf.make("neom33", power_flow="ac", profiles=three_days, **limits)
-    assert env.constraint_names == ("voltage", "clipping")  # case33bw states no rating
+    assert env.constraint_names == ("voltage", "clipping", "band")  # case33bw states no rating
     state, _ = env.reset(jax.random.key(0))
     empty = dataclasses.replace(state, stores=with_soc(state, jnp.full(3, 0.2)), step=jnp.asarray(0, jnp.int32))
     action = jnp.zeros((3, 3)).at[0, 0].set(0.6).at[1, 1].set(1.0).at[1, 0].set(-0.5)
     _, timestep = jax.jit(env.step)(empty, action)
     vm_pu = np.asarray(timestep.info["vm_pu"], float)
-    below = np.maximum(0.985 - vm_pu, 0.0)
+    below, below_band = np.maximum(0.985 - vm_pu, 0.0), np.maximum(0.99 - vm_pu, 0.0)
+    assert vm_pu.max() < 1.03
     parts = ([*range(1, 5), *range(18, 25)], range(5, 18), range(25, 33))
-    expected = np.stack([[below[list(part)].sum() for part in parts], [0.6, 1.0, 0.0]], axis=1)
+    hard, band = ([outside[list(part)].sum() for part in parts] for outside in (below, below_band))
+    expected = np.stack([hard, [0.6, 1.0, 0.0], band], axis=1)
     assert expected[:, 0].max() > 0
     np.testing.assert_allclose(timestep.info["constraint_cost"], expected, atol=1e-5)
 
@@ -187,7 +189,7 @@ def test_a_rated_feeder_has_a_loading_cost_and_an_unrated_branch_none(three_days
     rated = dataclasses.replace(feeder, max_i_ka=np.where(np.arange(feeder.topology.n_branch) == 0, 0.05, np.nan))
     write_feeder(rated, tmp_path / "rated")
     env = nf.make("neom33", feeder=str(tmp_path / "rated"), power_flow="ac", profiles=three_days)
-    assert env.constraint_names == ("voltage", "clipping", "loading")
+    assert env.constraint_names == ("voltage", "clipping", "loading", "band")
     state, _ = env.reset(jax.random.key(0))
     _, timestep = jax.jit(env.step)(state, jnp.zeros((3, 3)))
     flow = nf.power_flow(rated, timestep.info["p_injection_mw"], timestep.info["q_injection_mvar"])

@@ -85,7 +85,7 @@ def test_without_constraints_nothing_of_them_is_kept_or_computed(env, algorithm,
 
 def test_constraints_that_are_not_there_are_refused():
     unlimited = SimpleNamespace(limited=None, scenario=SimpleNamespace(name="mine"))
-    with pytest.raises(InputError, match=r"known: clipping, loading, voltage. Did you mean 'voltage'"):
+    with pytest.raises(InputError, match=r"known: band, clipping, loading, voltage. Did you mean 'voltage'"):
         constraints_of(unlimited, {"volts": 0.0, "voltage": 0.0})
     with pytest.raises(InputError, match="no hard limit of what branches carry; set loading_hard_percent or"):
         constraints_of(unlimited, {"loading": 0.0})

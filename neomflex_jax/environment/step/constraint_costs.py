@@ -6,6 +6,7 @@ clipping  sum over its devices in service of the share of the rating that was as
 loading   sum over the branches of the loading above the scenario's hard limits (100 % where it limits nothing), as a
           fraction, times the agent's share of all buses; only where the feeder states ratings, and branches without one
           do not count; a collapsed grid's where limits are stated and the power flow failed
+band      sum over the agent's nodes of the distance outside the band that the reward asks for, likewise
 """
 
 from __future__ import annotations
@@ -21,22 +22,26 @@ from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
 
 # Cost of the team above which a step counts as breaking a constraint: what rounding clips breaks none.
-COUNTED_ABOVE = {"voltage": 0.0, "clipping": 1e-3, "loading": 0.0}
+COUNTED_ABOVE = {"voltage": 0.0, "clipping": 1e-3, "loading": 0.0, "band": 0.0}
 
 
 def constraint_costs(task: Task, flow: PowerFlowResult, outcome: Outcome) -> Float[Array, "n_agents n_constraints"]:
     """Costs of one step."""
     limits, layout, vm_pu, delivered = task.scenario.limits, task.layout, outcome.vm_pu, outcome.delivered
-    excess_pu = jnp.maximum(vm_pu - limits.hard_max_pu, 0.0) + jnp.maximum(limits.hard_min_pu - vm_pu, 0.0)
     clipped = jnp.concatenate([delivery.clipped for delivery in delivered.by_table.values()])
     owns = np.concatenate([layout.owns(table) for table in delivered.by_table], axis=1)
     columns = [
-        _summed(layout.membership, excess_pu),
+        _summed(layout.membership, _outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu)),
         _summed(owns, clipped),
     ]
     if task.has_ratings:
         columns.append(_overload(task, flow, outcome) * jnp.asarray(layout.bus_share, float))
+    columns.append(_summed(layout.membership, _outside(vm_pu, limits.band_min_pu, limits.band_max_pu)))
     return jnp.stack(columns, axis=1)
+
+
+def _outside(vm_pu: Array, low_pu: float, high_pu: float) -> Array:
+    return jnp.maximum(vm_pu - high_pu, 0.0) + jnp.maximum(low_pu - vm_pu, 0.0)
 
 
 def _summed(owns: np.ndarray, values: Array) -> Array:
