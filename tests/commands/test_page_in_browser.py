@@ -138,8 +138,10 @@ def test_tabs_worst_days_a_bus_and_the_theme_answer(work, opened):
     light = page.evaluate(ground)
     page.locator("#theme").click()
     assert page.evaluate(ground) != light
-    outline = page.evaluate("""() => { const slider = document.querySelector('[data-part=time]'); slider.focus();
-      return slider.matches(':focus-visible') && getComputedStyle(slider).outlineStyle; }""")
+    page.locator("[data-part=play]").focus()
+    page.keyboard.press("Tab")
+    outline = page.evaluate("""() => document.activeElement.dataset.part === 'time'
+      && getComputedStyle(document.activeElement).outlineStyle""")
     assert outline == "solid"
 
 
