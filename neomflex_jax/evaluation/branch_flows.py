@@ -26,15 +26,17 @@ def flows_are_known(feeder: Feeder) -> str:
         return "generators hold voltages"
     if feeder.voltage_dependence is not None:
         return "loads follow the voltage"
-    return "" if feeder.n_node == feeder.n_bus else "buses have several phases"
+    if feeder.has_two_impedances:
+        return "branches have two impedances"
+    return "" if feeder.n_node == len(feeder.vn_kv) else "buses have several phases"
 
 
 def flows_into_buses(
     feeder: Feeder,
-    vm_pu: Float[np.ndarray, "n_steps n_bus"],
-    p_injection_mw: Float[np.ndarray, "n_steps n_bus"],
-    q_injection_mvar: Float[np.ndarray, "n_steps n_bus"],
-) -> Float[np.ndarray, "n_steps n_bus"]:
+    vm_pu: Float[np.ndarray, "n_steps n_node"],
+    p_injection_mw: Float[np.ndarray, "n_steps n_node"],
+    q_injection_mvar: Float[np.ndarray, "n_steps n_node"],
+) -> Float[np.ndarray, "n_steps n_node"]:
     """Return the active power that enters each bus from the side of the slack, in MW.
 
     Parameters
@@ -46,7 +48,7 @@ def flows_into_buses(
 
     Returns
     -------
-    (n_steps, n_bus)
+    (n_steps, n_node)
         Positive away from the slack, at the bus's end; at a slack what it draws from outside. NaN where `vm_pu` is.
     """
     tree = spanning_tree(feeder.topology)

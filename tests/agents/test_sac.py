@@ -201,7 +201,7 @@ def test_networks_to_take_away_act_as_the_averaged_actors():
         ({"batch_size": 1024}, "batch_size = 1024 is larger than buffer_size = 512"),
         ({"buffer_size": 510}, "nearest: 508 or 512"),
         ({"gamma": 1.5}, "gamma = 1.5"),
-        ({"critics": "team"}, "'local', 'joint'"),
+        ({"critics": "team"}, "'local', 'neighbourhood', 'joint'"),
         ({"warmup_steps": 1000}, "do not fit"),
         ({"hidden_sizes": ()}, "hidden_sizes"),
     ],
