@@ -11,10 +11,10 @@ from typing import Protocol
 
 import tyro
 
+from neomflex_jax.commands.next_steps import PROGRAM, end_of_help
 from neomflex_jax.commands.optional_values import REGISTRY
 from neomflex_jax.errors import InputError, unknown_name
 
-PROGRAM = "neomflex"
 FRAMES = re.compile(r"[\u2500-\u257f]+|^ *-{3,} *$", re.MULTILINE)  # box-drawing characters, and rules of hyphens
 KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": "a text"}
 
@@ -46,6 +46,8 @@ def read_arguments(
             return _parse(arguments, commands, description)
     except SystemExit as ended:
         if not ended.code:
+            if {"-h", "--help"} & set(arguments):
+                print(end_of_help(arguments))
             raise
     words = [arguments[0]] if arguments and arguments[0] in commands else []
     words += [] if words[:1] not in ([group] for group in GROUPS) else [w for w in arguments[1:2] if w[:1] != "-"]
