@@ -81,9 +81,12 @@ def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> I
         return InputError(f"{found[1]} takes {_kind(found[1], help_text)}{more}")
     if found := re.search(r"invalid choice '(.*?)' for argument '(?:--)?(.*?)'\. Expected one of \((.*?)\)", said):
         return unknown_name(found[2], found[1], re.findall(r"'([^']*)'", found[3]))
-    if found := re.search(r"Missing from [^:]*: (--[\w.-]+(?: [A-Z]+)?|[A-Z]+\S*) (.*?)\.? ?\(required\)", said):
+    if found := re.search(
+        r"Missing from [^:]*: (--[\w.-]+(?: [A-Z]+)?|[A-Z]+\S*|\{\S+\}) (.*?)\.? ?\(required\)", said
+    ):
         name = found[1] if found[1].startswith("--") else "an argument"
-        return InputError(f"{name} is missing: {found[2]}{more}")
+        what = found[1].strip("{}").replace(",", ", ") if found[1].startswith("{") else found[2]
+        return InputError(f"{name} is missing: {what}{more}")
     if found := re.search(r"Expected one of \{(.*?)\}", said):
         return InputError(f"{'give a command' if command == PROGRAM else command + ' needs one of'}: {found[1]}{more}")
     return InputError(said.partition(" For full helptext")[0] + more)
@@ -107,6 +110,8 @@ def _kind(flag: str, help_text: str) -> str:
     found = re.search(rf"{re.escape(flag)} ([{{\[A-Z]\S+)", help_text)
     metavar = found[1] if found else ""
     several = metavar.startswith("[")
+    if metavar[:1] == "{":
+        return f"one of {metavar.strip('{}').replace(',', ', ')}"
     kind = next((text for name, text in KINDS.items() if name in metavar), "a value")
     return kind if not several else f"{kind}, or several"
 

@@ -13,7 +13,7 @@ from neomflex_jax.commands.constraints import shown_constraints
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
 from neomflex_jax.commands.imported_modules import Modules
-from neomflex_jax.commands.optional_values import MayOmit
+from neomflex_jax.commands.optional_values import MayOmit, PowerFlowName
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import EVALUATION, trajectory_file
@@ -69,8 +69,8 @@ class EvaluateCommand:
     """Also play perfect foresight, and state each run's gap to it by day."""
     profiles: MayOmit[Path] = None
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
-    power_flow: MayOmit[str] = None
-    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on, ac without any."""
+    power_flow: PowerFlowName = None
+    """How voltages are worked out. If not given: what the policies were trained on, ac without any."""
     variant: MayOmit[str] = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     baseline: bool = False

@@ -23,6 +23,12 @@ T = TypeVar("T")
 MayOmit = Annotated[T | None, tyro.conf.arg(help_behavior_hint=OPTIONAL)]
 Several = tyro.conf.Positional[Annotated[tuple[T, ...], tyro.conf.arg(help_behavior_hint="(one or more)")]]
 
+# Choices that help lists and that what reads them checks: its refusal says more than the parser's would.
+Algorithm = Annotated[str, tyro.conf.arg(metavar="{sac,gradient}")]
+PowerFlowName = Annotated[
+    str | None, tyro.conf.arg(help_behavior_hint=OPTIONAL, metavar="{ac,calibrated,lindistflow,dc,newton}")
+]
+
 REGISTRY = ConstructorRegistry()
 
 

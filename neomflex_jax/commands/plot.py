@@ -6,7 +6,7 @@ import tempfile
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CURVES = "curves"  # of trainings; all other figures are of days
+FIGURE_NAMES = "{soc,voltage,loading,reactive-power,dispatch,positions,comparison,curves}"
 IMAGES = (".png", ".pdf", ".svg")
 
 
@@ -25,16 +26,16 @@ IMAGES = (".png", ".pdf", ".svg")
 class PlotCommand:
     """Draw a figure from the tables of an evaluation, or the learning curves of trainings."""
 
-    figure: tyro.conf.Positional[str]
-    """soc, voltage, loading, reactive-power, dispatch, positions, comparison or curves."""
+    figure: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar=FIGURE_NAMES)]]
+    """What to draw."""
     sources: Several[Path]
     """step_metrics.csv of an evaluation; for curves: output folders of trainings or sweeps."""
     run: str = "controlled"
     """Which run to draw."""
     days: MayOmit[tuple[int, ...]] = None
     """Days to draw, counted from 0, for example --days 0 1. If not given: the first two (comparison: all)."""
-    against: str = "steps"
-    """For curves: steps or seconds."""
+    against: Annotated[str, tyro.conf.arg(metavar="{steps,seconds}")] = "steps"
+    """What curves are drawn over."""
     output: MayOmit[Path] = None
     """Image file (.png, .pdf or .svg). If not given: shown by what opens pictures here."""
 

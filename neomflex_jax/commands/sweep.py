@@ -18,7 +18,7 @@ from neomflex_jax.agents.sac.config import RewardScale, SacConfig
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.imported_modules import Modules
-from neomflex_jax.commands.optional_values import OPTIONAL, MayOmit
+from neomflex_jax.commands.optional_values import OPTIONAL, Algorithm, MayOmit, PowerFlowName
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import SWEEP
 from neomflex_jax.commands.train import TrainCommand
@@ -61,7 +61,7 @@ class SweepCommand:
     values: Annotated[Any, tyro.conf.arg(name="", constructor=Swept)] = field(default_factory=Swept)
     scenario: MayOmit[str] = None
     """A packaged scenario's name or a TOML file. If not given: neom33."""
-    algorithm: str = "sac"
+    algorithm: Algorithm = "sac"
     """How to learn: sac, or gradient (back-propagation through the grid)."""
     seed: MayOmit[int] = None
     """First seed. If not given: 0."""
@@ -71,8 +71,8 @@ class SweepCommand:
     """Environment steps of a training, all copies together; at least one chunk. If not given: as in neomflex train."""
     max_seconds: MayOmit[float] = None
     """Stop each job after this many seconds, compilation included."""
-    power_flow: MayOmit[str] = None
-    """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
+    power_flow: PowerFlowName = None
+    """How voltages are worked out. If not given: the scenario's."""
     profiles: MayOmit[str] = None
     """CSV file with Demand and Solar to train on. If not given: the scenario's."""
     workers: int = 1

@@ -15,7 +15,7 @@ from neomflex_jax.agents.sac.config import SacConfig
 from neomflex_jax.commands.console import console, short
 from neomflex_jax.commands.constraints import Constraints, limits_of
 from neomflex_jax.commands.imported_modules import Modules
-from neomflex_jax.commands.optional_values import MayOmit
+from neomflex_jax.commands.optional_values import Algorithm, MayOmit, PowerFlowName
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.loose_types import Keywords
@@ -38,7 +38,7 @@ class TrainCommand:
     """Folder for the run; refused if it holds one, unless --overwrite or --resume."""
     scenario: MayOmit[str] = None
     """A packaged scenario's name or a TOML file. If not given: neom33."""
-    algorithm: str = "sac"
+    algorithm: Algorithm = "sac"
     """How to learn: sac, or gradient (back-propagation through the grid)."""
     seed: MayOmit[int] = None
     """Equal seeds on equal machines give identical policies. If not given: 0."""
@@ -51,11 +51,11 @@ class TrainCommand:
     max_seconds: MayOmit[float] = None
     """End learning within this many seconds from the command's start, compilation included; one update is made anyway.
     Saving and comparing what was learned come after that."""
-    power_flow: MayOmit[str] = None
-    """ac, calibrated, lindistflow or dc. If not given: the scenario's."""
+    power_flow: PowerFlowName = None
+    """How voltages are worked out. If not given: the scenario's."""
     profiles: MayOmit[str] = None
     """CSV file with Demand and Solar to train on. If not given: the scenario's."""
-    finish_on: MayOmit[str] = None
+    finish_on: PowerFlowName = None
     """Power flow for the last part of the budget, for example ac after calibrated."""
     finish_fraction: MayOmit[float] = None
     """Share of the budget that --finish-on takes. If not given: 0.2."""

@@ -12,7 +12,7 @@ import tyro
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.imported_modules import Modules
-from neomflex_jax.commands.optional_values import MayOmit
+from neomflex_jax.commands.optional_values import MayOmit, PowerFlowName
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.folders.lock import alone_in
@@ -46,8 +46,8 @@ class ValidateCommand:
     """Scenario of the yardsticks: a packaged name or a TOML file. If not given: neom33, or that of the policies."""
     profiles: MayOmit[Path] = None
     """CSV file with Demand and Solar. If not given: the scenario's evaluation profiles."""
-    power_flow: MayOmit[str] = None
-    """ac, calibrated, lindistflow or dc. If not given: what the policies were trained on, ac without any."""
+    power_flow: PowerFlowName = None
+    """How voltages are worked out. If not given: what the policies were trained on, ac without any."""
     variant: MayOmit[str] = None
     """Stress variant of the days, by its name in the scenario: high_load, low_sun, growth, or its own."""
     tolerances: MayOmit[Path] = None
