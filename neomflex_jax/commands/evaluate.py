@@ -39,6 +39,7 @@ OF_LOADING = {
     "loading_violations": "loading\nviolations",
 }  # where limited
 OF_FALLBACK = {"solved_by_fallback": "flows by\nfallback"}  # where it solved any
+OF_MAPDN = {"controllable_rate": "controllable\nrate", "q_loss_mvar": "Q loss\nMvar"}  # under its barriers
 GAP = "gap_to_perfect_foresight_percent"
 
 
@@ -131,10 +132,12 @@ class EvaluateCommand:
 
         power_flow = played.trajectories[0].power_flow
         columns = shown_columns(summary) | ({GAP: "gap to\noptimum, %"} if GAP in summary else {})
-        rows = [[str(row["run"]), *(short(float(row[name])) for name in columns)] for _, row in summary.iterrows()]
         title = f"{summary['n_days'].iloc[0]} days, power flow: {power_flow}"
         title += f", variant: {self.variant}" if self.variant else ""
-        print_table(title, ["run", *columns.values()], rows)
+        _print_runs(title, columns, summary)
+        if played.trajectories[0].scenario.reward.voltage_barrier != "band":  # one of MAPDN's
+            known = {name: heading for name, heading in OF_MAPDN.items() if name in summary}
+            _print_runs("MAPDN's figures, in the scenario's band", known, summary)
         console.print(f"from: {self.output}/run_summary.csv")
         for name, note in played.yardsticks.items():
             console.print(f"{name}: {note}")
@@ -178,3 +181,8 @@ class EvaluateCommand:
         flags += "".join(f" --policy {name}" for name in played.yardsticks)
         flags += "".join(f" --import {module}" for module in self.modules)
         console.print(f"to validate: neomflex validate{flags} --output ...")
+
+
+def _print_runs(title: str, columns: dict[str, str], summary: pd.DataFrame) -> None:
+    rows = [[str(row["run"]), *(short(float(row[name])) for name in columns)] for _, row in summary.iterrows()]
+    print_table(title, ["run", *columns.values()], rows)

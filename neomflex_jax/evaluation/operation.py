@@ -118,7 +118,7 @@ def operation(trajectory: Trajectory, answers: Answers, feeder: Feeder) -> Opera
     q_mvar, known_mw = of_kinds["generated_q_mvar"], slack_mw[np.isfinite(slack_mw)]
     return Operation(
         bands=tuple(_band_figures(band, vm_pu, feeder, h) for band in bands_of(scenario.limits, feeder)),
-        q_loss_mvar=float(np.abs(q_mvar).mean()) if q_mvar.size else np.nan,
+        q_loss_mvar=q_loss_mvar(q_mvar),
         losses_mwh=float(np.nansum(np.asarray(answers.loss_mw, float)) * h),
         pv_curtailed_mwh=float((offered_mw - fed_in_mw) * h),
         pv_curtailed_share=float(1 - fed_in_mw / offered_mw) if offered_mw > 0 else np.nan,
@@ -128,6 +128,16 @@ def operation(trajectory: Trajectory, answers: Answers, feeder: Feeder) -> Opera
         peak_import_mw=float(np.max(known_mw, initial=0.0)),
         peak_export_mw=float(np.max(-known_mw, initial=0.0)),
     )
+
+
+def controllable_rate(share_out: Float[np.ndarray, " n_steps"]) -> float:
+    """Return MAPDN's controllable rate, from the share of buses outside a band in every step."""
+    return float((share_out <= CONTROLLABLE_SHARE).mean())
+
+
+def q_loss_mvar(generated_q_mvar: Float[np.ndarray, "n_steps n_device"]) -> float:
+    """Return MAPDN's Q loss, from the reactive powers of generation; NaN without any."""
+    return float(np.abs(generated_q_mvar).mean()) if generated_q_mvar.size else np.nan
 
 
 def _operated(trajectory: Trajectory) -> dict[str, Float[np.ndarray, "... _"]]:
@@ -152,7 +162,7 @@ def _band_figures(
     by_node = excess_pu.sum(axis=0) * step_hours
     return BandFigures(
         band=band.name,
-        controllable_rate=float((share <= CONTROLLABLE_SHARE).mean()),
+        controllable_rate=controllable_rate(share),
         share_of_buses_out=float(share.mean()),
         outside_pu_h=float(by_node.sum()),
         worst_bus=feeder.nodes.bus[int(by_node.argmax())] if by_node.max() > 0 else None,

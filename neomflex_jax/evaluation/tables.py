@@ -24,6 +24,7 @@ from neomflex_jax.evaluation.loading_columns import (
     loading_totals,
     loading_violations,
 )
+from neomflex_jax.evaluation.operation import controllable_rate, q_loss_mvar
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import OUTDOOR, columns_of_kind
 from neomflex_jax.files.tables import integers, numbers, read_table, without_negative_zeros
@@ -32,6 +33,7 @@ from neomflex_jax.files.whole_files import write_whole
 NO_CONTROL_COST, NO_CONTROL_VIOLATIONS = "no_control_cost", "no_control_voltage_violations"  # step by step
 NO_CONTROL_DAY_COST, NO_CONTROL_MEAN_COST = "no_control_day_cost", "no_control_mean_day_cost"
 OPTIMUM, GAP = "perfect_foresight", "gap_to_perfect_foresight_percent"
+CONTROLLABLE_RATE, Q_LOSS = "controllable_rate", "q_loss_mvar"  # MAPDN's
 STEP_FILE, DAY_FILE, RUN_FILE = "step_metrics.csv", "daily_summary.csv", "run_summary.csv"
 COUNTS = ("day", "step", "dataset_index", "voltage_violations", "buses_outside_band")
 FLAGS = ("terminated_early", "converged")
@@ -143,7 +145,11 @@ def daily_summary(steps: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
-    """One row per run; columns as in `daily_summary`, with the days counted and the cost a mean over them."""
+    """One row per run; columns as in `daily_summary`, with the days counted and the cost a mean over them.
+
+    At the end stand MAPDN's figures by `evaluation/operation.py`, in the scenario's band: ``controllable_rate``, and
+    ``q_loss_mvar`` where there is generation with reactive power.
+    """
     table = _totals(steps, ["run"])
     days = daily_summary(steps).groupby("run", sort=False)
     table["n_days"] = days.size()
@@ -156,7 +162,19 @@ def run_summary(steps: pd.DataFrame) -> pd.DataFrame:
     if OPTIMUM in table.index:
         best = float(table["mean_day_cost"].loc[OPTIMUM])
         table[GAP] = _gap_percent(table["mean_day_cost"], pd.Series(best, index=table.index))
+    n_node, generated = len(columns_of(steps, "voltage_bus_", "_pu")), _generated_q_columns(steps)
+    runs = [rows for _, rows in steps.groupby("run", sort=False)]  # in the table's order
+    table[CONTROLLABLE_RATE] = [controllable_rate((rows["buses_outside_band"] / n_node).to_numpy()) for rows in runs]
+    if generated:
+        table[Q_LOSS] = [q_loss_mvar(rows[generated].to_numpy(float)) for rows in runs]
     return table.reset_index()
+
+
+def _generated_q_columns(steps: pd.DataFrame) -> list[str]:
+    """Columns of the reactive powers of generation: those that its kinds have drawn."""
+    kinds = [kind for kind in registered_kinds() if kind.reactive is not None and kind.reactive.generates]
+    drawn = [kind.drawn["reactive-power"] for kind in kinds if "reactive-power" in kind.drawn]
+    return [name for lines in drawn for name in columns_of(steps, lines.begins, lines.ends)]
 
 
 def _no_control_counts(steps: pd.DataFrame) -> list[str]:

@@ -4,6 +4,7 @@ import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import neomflex_jax as nf
@@ -11,6 +12,7 @@ from neomflex_jax.agents.policy import NoControl
 from neomflex_jax.environment import evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.evaluation.operation import bands_of, operation
+from neomflex_jax.evaluation.tables import run_summary, step_metrics
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +51,25 @@ def test_q_loss_is_the_inverters_mean_size(run: Trajectory, answers: SimpleNames
     pv_q_mvar = np.tile([0.3, -0.6, 0.0], (48, 1))
     found = operation(dataclasses.replace(run, pv_q_mvar=pv_q_mvar), answers, case33bw)
     assert found.q_loss_mvar == pytest.approx(0.3)
+
+
+def test_both_end_the_run_table_in_the_scenarios_band(run: Trajectory) -> None:
+    """By hand: of 48 steps two have one bus outside 0.97 to 1.03, and a third has no power flow."""
+    vm_pu = np.ones((48, 33))
+    vm_pu[3, 10], vm_pu[4, 10], vm_pu[9, 2], vm_pu[6] = 0.96, 1.04, 0.98, np.nan
+    pv_q_mvar = np.zeros((48, 3))
+    pv_q_mvar[:24] = 0.3, -0.6, 0.0
+    changed = dataclasses.replace(run, vm_pu=vm_pu, pv_q_mvar=pv_q_mvar, converged=np.arange(48) != 6)
+    flat = dataclasses.replace(run, run="flat", vm_pu=np.ones((48, 33)), pv_q_mvar=np.zeros((48, 3)))
+    steps = pd.concat([step_metrics(changed), step_metrics(flat)], ignore_index=True)
+    steps["battery_bus_7_q_mvar"] = 9.0  # a battery is no generation
+    runs = run_summary(steps)
+    assert list(runs.columns[-2:]) == ["controllable_rate", "q_loss_mvar"]
+    assert runs["run"].tolist() == ["idle", "flat"]
+    assert runs["controllable_rate"].tolist() == [45 / 48, 1.0]
+    np.testing.assert_allclose(runs["q_loss_mvar"], [0.15, 0.0], rtol=1e-6)
+    without = steps.drop(columns=[name for name in steps if name.startswith("pv_")])
+    assert "q_loss_mvar" not in run_summary(without)
 
 
 def test_bands_have_names_and_the_limits_that_they_name(case33bw: nf.Feeder) -> None:

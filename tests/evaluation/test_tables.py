@@ -233,7 +233,7 @@ def test_files_round_trip_and_agree(tmp_path: Path) -> None:
     written = pd.concat([step_metrics(run) for run in runs], ignore_index=True)
     pd.testing.assert_frame_equal(steps, written, rtol=1e-8)
     pd.testing.assert_frame_equal(pd.read_csv(day_file), daily_summary(steps), rtol=1e-8)
-    pd.testing.assert_frame_equal(pd.read_csv(run_file), run_summary(steps), rtol=1e-8)
+    pd.testing.assert_frame_equal(pd.read_csv(run_file), run_summary(steps), rtol=1e-8, check_dtype=False)
 
 
 def test_float32_survives_the_file(tmp_path: Path) -> None:
