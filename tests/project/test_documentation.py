@@ -59,7 +59,8 @@ def tiny(words: tuple[str, ...], folder: Path) -> list[str]:
         kept += [word.replace("--sac.", "--") for word in SMALL]
     by_steps = "simbench" not in (folder / "my.toml").read_text()
     if words[0] in ("evaluate", "validate") and "--profiles" not in words and by_steps:
-        kept += ["--profiles", "two_days.csv"]
+        of_three_minutes = any("mapdn33" in word for word in words)
+        kept += ["--profiles", "two_days_of_three_minutes.csv" if of_three_minutes else "two_days.csv"]
     return [*kept, "--overwrite"] if words[:2] == ("scenario", "new") else kept
 
 
@@ -74,6 +75,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     rows = packaged_profiles("testing").read_text().splitlines()[: 1 + 2 * STEPS_PER_DAY]
     for name in ("two_days.csv", "village_days.csv", "village_test_days.csv"):
         (folder / name).write_text("\n".join(rows) + "\n")
+    rows = packaged_profiles("three_minutes_testing").read_text().splitlines()[: 1 + 2 * 480]
+    (folder / "two_days_of_three_minutes.csv").write_text("\n".join(rows) + "\n")
     (folder / "village").mkdir()
     for name, block in zip(("buses", "branches"), blocks_of("docs/first_minutes.md")[2:4], strict=True):
         (folder / f"village/{name}.csv").write_text(block.text)
