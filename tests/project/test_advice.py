@@ -22,6 +22,8 @@ from command_options import options_of, parts_of
 
 import neomflex_jax as nf
 import validation
+from neomflex_jax.agents.gradient import GradientConfig
+from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.cli import COMMANDS
 from neomflex_jax.devices import Device
 from neomflex_jax.grid.columns import FeederColumns
@@ -119,7 +121,8 @@ def test_readers_that_a_message_puts_in_are_there() -> None:
     assert all(hasattr(pandapower, name) for name in OTHER_READERS.values())
 
 
-ALL_OPTIONS = set().union(*(options_of(command) for command in COMMANDS.values()))
+OF_SWEEP = {option for config in (SacConfig, GradientConfig) for option in options_of(config)}  # each with many values
+ALL_OPTIONS = OF_SWEEP.union(*(options_of(command) for command in COMMANDS.values()))
 
 
 @pytest.mark.parametrize("option", [option for (option,) in named(r"(?<![\w-])(--[a-z][a-z-]*(?:\.[a-z][a-z-]*)?)")])
