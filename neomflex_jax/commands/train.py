@@ -203,7 +203,7 @@ class TrainCommand:
             if self._shares_seeds:
                 devices = cores_for_seeds(self.seeds or 1, jax.local_device_count())
             elif self.algorithm == "gradient" and jax.local_devices()[0].platform == "cpu":
-                devices = min(cores_for_copies(self.gradient.n_copies), jax.local_device_count())
+                devices = cores_for_copies(self.gradient.n_copies, jax.local_device_count())
         given |= {"devices": devices}
         return TrainOptions(
             scenario=scenario,

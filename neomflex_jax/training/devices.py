@@ -45,10 +45,10 @@ def cores_for_seeds(n_seeds: int, at_most: int | None = None) -> int:
     return max(part for part in range(1, min(n_seeds, at_most) + 1) if n_seeds % part == 0)
 
 
-def cores_for_copies(n_copies: int) -> int:
+def cores_for_copies(n_copies: int, at_most: int | None = None) -> int:
     """Return the largest number of equal parts of so many copies, worth a core each, for which there are cores."""
-    worth_it = [part for part in range(1, n_copies // FEWEST_COPIES + 1) if n_copies % part == 0]
-    return max([part for part in worth_it if part <= _cores()], default=1)
+    most = min(n_copies // FEWEST_COPIES, _cores() if at_most is None else at_most)
+    return max([part for part in range(1, most + 1) if n_copies % part == 0], default=1)
 
 
 def _cores() -> int:

@@ -4,9 +4,8 @@ Each update starts every copy on a random day with random energies and lets `hor
 order of the file, energies carried over midnight, whatever the scenario's own rules are: a return that ends at midnight
 would teach the batteries to be empty then. Where no action lasts beyond its step, as of reactive power alone, nothing
 but what is observed couples one step to the next; there, if days are long, each update plays `UNCOUPLED_STEPS` from
-random rows on. A
-violation ends no day here; its penalty is a step, which has no gradient, so that what keeps policies inside the hard
-limits is the voltage term.
+random rows on. A violation ends no day here; its penalty is a step, which has no gradient, so that what keeps policies
+inside the hard limits is the voltage term.
 
 A battery that is empty and asked to discharge delivers nothing, whatever is asked: no gradient could ever teach it to
 charge. So requests that are not delivered cost something at first, `clipping_weight (1 - share)` times their mean sum,

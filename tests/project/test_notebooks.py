@@ -1,6 +1,7 @@
 """Notebooks are as their sources say, small and whole; `make docs` executes them."""
 
 import json
+import re
 
 import pytest
 from run_notebooks import FOLDER, MOST_BYTES, cells_of, is_stale, words_of
@@ -22,7 +23,7 @@ def test_a_notebook_is_its_source_executed(source) -> None:
     assert not any(output["output_type"] == "error" for cell in cells for output in cell["outputs"])
     assert sum(bool(cell["outputs"]) for cell in cells) >= 4
     printed = [output for cell in cells for output in cell["outputs"] if "image/png" not in output.get("data", {})]
-    assert not any(folder in json.dumps(printed) for folder in ("/tmp/", "/home/", "/root/", "site-packages"))
+    assert not re.findall(r"(?<![\w./:<])/\w+/\w+", json.dumps(printed)), "a path of the machine that executed it"
 
 
 def test_cells_are_read_and_another_source_is_stale(tmp_path) -> None:

@@ -74,6 +74,7 @@ def test_the_gradient_learner_learns_the_same_on_one_device_and_on_four(tmp_path
 def test_copies_are_shared_by_cores_that_divide_them_and_have_enough(monkeypatch, n_copies, cores, devices):
     monkeypatch.setattr("neomflex_jax.training.devices._cores", lambda: cores)
     assert cores_for_copies(n_copies) == devices
+    assert cores_for_copies(32, at_most=3) == 2
 
 
 def start_two(output, chunks, cache, *devices):
