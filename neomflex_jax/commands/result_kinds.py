@@ -12,6 +12,7 @@ from neomflex_jax.loose_types import JsonObject
 
 TABLES = ("step_metrics.csv", "daily_summary.csv", "run_summary.csv")
 RUNS = ("controlled", "baseline", "no_control", "volt_var", "mapdn_droop", "perfect_foresight", "model_predictive")
+NO_CONTROL_RUNS = ("baseline", "no_control")  # of these, by an option and as a policy by name
 PAGE = "report.html"  # of a run, or of a demo
 FIGURES = ("soc", "voltage", "reactive-power", "dispatch", "comparison")  # of a demo
 

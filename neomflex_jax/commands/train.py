@@ -164,28 +164,30 @@ class TrainCommand:
 
     def _ask_for_devices(self) -> None:
         """Make the CPU count as the devices asked for, before JAX starts."""
-        from neomflex_jax.training.devices import ask_for_cpu_devices, cores_for_copies, cores_for_seeds
+        from neomflex_jax.training.devices import ask_for_cpu_devices
         from neomflex_jax.training.run_folder import RunFolder
 
-        devices = self.devices
         if self.resume:
-            devices = RunFolder(self.output).read_config().get("devices", 1)
-        elif devices is None and self._shares_seeds:
-            devices = cores_for_seeds(self.seeds or 1)
-        elif devices is None and self.algorithm == "gradient":
-            devices = cores_for_copies(self.gradient.n_copies)
+            devices: object = RunFolder(self.output).read_config().get("devices", 1)
+        else:
+            devices = self._shared_by()
         ask_for_cpu_devices(devices if isinstance(devices, int) else 1)
 
-    @property
-    def _shares_seeds(self) -> bool:
-        return self.seeds is not None and self.seeds > 1
+    def _shared_by(self, n_here: int | None = None) -> int | None:
+        """Return how many devices share the work: those asked for, else of `n_here`, None: of the cores."""
+        from neomflex_jax.training.devices import cores_for_copies, cores_for_seeds
+
+        if self.devices is not None:
+            return self.devices
+        if self.seeds is not None and self.seeds > 1:
+            return cores_for_seeds(self.seeds, n_here)
+        return cores_for_copies(self.gradient.n_copies, n_here) if self.algorithm == "gradient" else None
 
     def options(self) -> TrainOptions:
         """Return the options of a new run."""
         import jax
 
         from neomflex_jax.scenario import load_scenario
-        from neomflex_jax.training.devices import cores_for_copies, cores_for_seeds
         from neomflex_jax.training.options import TrainOptions
 
         profiles = self.profiles  # absolute, so that the run can be resumed and evaluated from anywhere
@@ -198,13 +200,9 @@ class TrainCommand:
         initial = None if self.initial_policies is None else str(Path(self.initial_policies).resolve())
         given: Keywords = {"seed": self.seed, "n_seeds": self.seeds, "finish_on": self.finish_on}
         given |= {"finish_fraction": self.finish_fraction, "initial_policies": initial}
-        devices = self.devices
-        if devices is None and jax.process_count() == 1:
-            if self._shares_seeds:
-                devices = cores_for_seeds(self.seeds or 1, jax.local_device_count())
-            elif self.algorithm == "gradient" and jax.local_devices()[0].platform == "cpu":
-                devices = cores_for_copies(self.gradient.n_copies, jax.local_device_count())
-        given |= {"devices": devices}
+        on_cpu, n_here = jax.local_devices()[0].platform == "cpu", jax.local_device_count()
+        alone = jax.process_count() == 1 and (on_cpu or (self.seeds or 1) > 1)
+        given |= {"devices": self._shared_by(n_here) if alone else self.devices}
         return TrainOptions(
             scenario=scenario,
             total_steps=self.total_steps,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neomflex_jax.commands.console import short
+from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS
 from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.pages import Table
 
@@ -50,7 +51,7 @@ def _facts(run: Trajectory, beside: Trajectory | None, index: int) -> list[tuple
     if beside is not None:
         facts.append(
             (
-                "the same without control" if beside.run in ("baseline", "no_control") else f"the same, {beside.run}",
+                "the same without control" if beside.run in NO_CONTROL_RUNS else f"the same, {beside.run}",
                 short(_day_cost(beside, index)),
             )
         )

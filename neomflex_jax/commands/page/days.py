@@ -9,6 +9,7 @@ import pandas as pd
 
 from neomflex_jax.commands.console import short
 from neomflex_jax.commands.page.played import SAID
+from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS
 from neomflex_jax.loose_types import JsonObject
 
 N_WORST = 6
@@ -52,7 +53,7 @@ def day_costs(daily: pd.DataFrame, run: str) -> JsonObject:
     names = [run, *(name for name in dict.fromkeys(daily["run"].astype(str)) if name != run)][:MOST_RUNS]
     costs = {name: daily[daily["run"] == name].set_index("day")["day_cost"] for name in names}
     idle = _no_control(daily, run)
-    if idle is not None and not {"baseline", "no_control"} & {*names}:
+    if idle is not None and not {*NO_CONTROL_RUNS} & {*names}:
         costs["no control"] = idle
     days = costs[run].index.to_numpy(int)
     return {
@@ -68,7 +69,7 @@ def _no_control(daily: pd.DataFrame, run: str) -> pd.Series[float] | None:
     own = daily[daily["run"] == run].set_index("day")
     if "no_control_day_cost" in own:
         return own["no_control_day_cost"]
-    beside = daily[daily["run"].isin(["baseline", "no_control"]) & (daily["run"] != run)]
+    beside = daily[daily["run"].isin(NO_CONTROL_RUNS) & (daily["run"] != run)]
     return None if beside.empty else beside.drop_duplicates("day").set_index("day")["day_cost"]
 
 

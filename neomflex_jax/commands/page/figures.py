@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from neomflex_jax.commands.console import short
+from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS
 from neomflex_jax.loose_types import JsonObject
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ OF_SUMMARY: tuple[Read, ...] = (  # the same of a row of run_summary.csv
     lambda row: row["min_voltage_pu"],
     lambda row: row["max_voltage_pu"],
 )
-NO_CONTROL_NAMES = ("baseline", "no_control")
 
 
 def figures_of_report(report: StoredReport) -> Figures:
@@ -70,7 +70,7 @@ def figures_of_report(report: StoredReport) -> Figures:
 def figures_of_tables(summary: pd.DataFrame, run: str, played_in: str) -> Figures:
     """Return the figures of an evaluation's run summary; `played_in` names the power flow."""
     rows = {str(row["run"]): {str(name): value for name, value in row.items()} for _, row in summary.iterrows()}
-    policy, idle = rows[run], next((rows[name] for name in NO_CONTROL_NAMES if name in rows and name != run), None)
+    policy, idle = rows[run], next((rows[name] for name in NO_CONTROL_RUNS if name in rows and name != run), None)
     cards = [
         Card(label, unit, _shown(read, policy), _shown(read, idle))
         for (label, unit, _), read in zip(OF_REPORT, OF_SUMMARY, strict=True)

@@ -13,6 +13,7 @@ import numpy as np
 from neomflex_jax.commands.page.drawn_feeder import DrawnFeeder, drawn_feeder
 from neomflex_jax.commands.page.packed import decimals_for, packed
 from neomflex_jax.commands.page.shown_days import days_that_fit, said_of_days
+from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS
 from neomflex_jax.devices import Device, Kind
 from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.evaluation.branch_flows import flows_are_known, flows_into_buses
@@ -22,7 +23,7 @@ from neomflex_jax.plots.symbols import symbol_of
 
 VOLTAGE_DECIMALS = COST_DECIMALS = 4
 MOST_DEVICES = 150
-SAID = {"controlled": "policy", "baseline": "no control", "no_control": "no control"}
+SAID = {"controlled": "policy"} | dict.fromkeys(NO_CONTROL_RUNS, "no control")
 BYTES_A_NUMBER = 16 / 8 * 4 / 3  # of 16 bits, in base64
 
 

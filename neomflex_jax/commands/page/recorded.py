@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neomflex_jax.commands.page.played import played
-from neomflex_jax.commands.result_kinds import trajectory_file
+from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS, trajectory_file
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.loose_types import JsonObject
 
 FIRST = ("controlled",)
-BESIDE = ("baseline", "no_control")
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ def recorded_runs(evaluation: Path, names: Iterable[str]) -> Recorded:
         Of the runs in its tables.
     """
     known = list(dict.fromkeys(map(str, names)))
-    wanted = [*(name for name in (*FIRST, *BESIDE) if name in known)]
+    wanted = [*(name for name in (*FIRST, *NO_CONTROL_RUNS) if name in known)]
     wanted = list(dict.fromkeys([*wanted[:1], *wanted[1:], *known]))[:2]
     try:
         runs = [Trajectory.load(evaluation / trajectory_file(name)) for name in wanted]

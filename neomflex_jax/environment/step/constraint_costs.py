@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from neomflex_jax.environment.step.agent_sums import are_many, sums_of_many
+from neomflex_jax.environment.step.agent_sums import sums_by_agent
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
@@ -31,23 +31,17 @@ def constraint_costs(task: Task, flow: PowerFlowResult, outcome: Outcome) -> Flo
     clipped = jnp.concatenate([delivery.clipped for delivery in delivered.by_table.values()])
     owns = np.concatenate([layout.owns(table) for table in delivered.by_table], axis=1)
     columns = [
-        _summed(layout.membership, _outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu)),
-        _summed(owns, clipped),
+        sums_by_agent(layout.membership, _outside(vm_pu, limits.hard_min_pu, limits.hard_max_pu)),
+        sums_by_agent(owns, clipped),
     ]
     if task.has_ratings:
         columns.append(_overload(task, flow, outcome) * jnp.asarray(layout.bus_share, float))
-    columns.append(_summed(layout.membership, _outside(vm_pu, limits.band_min_pu, limits.band_max_pu)))
+    columns.append(sums_by_agent(layout.membership, _outside(vm_pu, limits.band_min_pu, limits.band_max_pu)))
     return jnp.stack(columns, axis=1)
 
 
 def _outside(vm_pu: Array, low_pu: float, high_pu: float) -> Array:
     return jnp.maximum(vm_pu - high_pu, 0.0) + jnp.maximum(low_pu - vm_pu, 0.0)
-
-
-def _summed(owns: np.ndarray, values: Array) -> Array:
-    if are_many(owns):
-        return sums_of_many(owns, values)
-    return jnp.sum(jnp.asarray(owns, float) * values, axis=1)
 
 
 def _overload(task: Task, flow: PowerFlowResult, outcome: Outcome) -> Array:

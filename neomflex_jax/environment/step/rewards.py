@@ -24,12 +24,11 @@ from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
 from neomflex_jax.devices.device import CostTerm, Kind
-from neomflex_jax.environment.step.agent_sums import are_many, sums_of_many
+from neomflex_jax.environment.step.agent_sums import sums_by_agent
 from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
@@ -42,7 +41,7 @@ Term = Callable[[Task, Outcome], Array]  # (n_agents,)
 def _voltage(task: Task, outcome: Outcome) -> Array:
     reward, limits = task.scenario.reward, task.scenario.limits
     barrier = BARRIER_FUNCTIONS[reward.voltage_barrier](outcome.vm_pu, limits)
-    return -reward.voltage_weight * _summed(task.layout.membership, barrier)
+    return -reward.voltage_weight * sums_by_agent(task.layout.membership, barrier)
 
 
 def _losses(task: Task, outcome: Outcome) -> Array:
@@ -122,15 +121,8 @@ def _of_devices(task: Task, outcome: Outcome, name: str, weight: float = 1.0) ->
         if cost.name == name:
             delivery = outcome.delivered.by_table[kind.table]
             amount = cost.amount(task.params(kind), delivery, weight, scenario.step_hours)
-            total = total + _summed(task.layout.owns(kind.table), amount)
+            total = total + sums_by_agent(task.layout.owns(kind.table), amount)
     return total
-
-
-def _summed(owns: np.ndarray, values: Array | np.ndarray) -> Array:
-    """Sum values of devices or nodes by agent, of few as a product: a CPU is slow at sums along short rows."""
-    if are_many(owns):
-        return sums_of_many(owns, jnp.asarray(values))
-    return jnp.matmul(jnp.asarray(owns, jnp.result_type(float)), values, precision="highest")
 
 
 def _costs(scenario: Scenario) -> list[tuple[Kind, CostTerm]]:
