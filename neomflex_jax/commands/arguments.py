@@ -77,6 +77,9 @@ def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> I
     if found := re.search(r"Error parsing (--[\w.-]+)", said):
         given = _values(found[1], arguments)
         return InputError(f"{found[1]} takes {_kind(found[1], help_text)}, not {given!r}{more}")
+    of_group = r"Error parsing __[\w-]+__\.([\w.-]+): (.*?)(?: For full helptext|$)"  # what a dataclass refused
+    if found := re.search(of_group, said):
+        return InputError(f"--{found[1]}: {found[2]}{more}")
     if found := re.search(r"Missing value for argument '(--[\w.-]+)'", said):
         return InputError(f"{found[1]} takes {_kind(found[1], help_text)}{more}")
     if found := re.search(r"invalid choice '(.*?)' for argument '(?:--)?(.*?)'\. Expected one of \((.*?)\)", said):

@@ -63,6 +63,10 @@ def test_none_may_still_be_written_where_an_option_may_be_left_out(capsys):
         ("train --output x --seed", "error: --seed takes a whole number"),
         ("train --output", "error: --output takes a path"),
         (
+            "train --output x --sac.actors byknd",
+            "error: --sac: actors = 'byknd' is not one of 'independent', .*; neomflex train --help explains$",
+        ),
+        (
             "evaluate --output x --policy volt_vra",
             "error: unknown policy 'volt_vra'; .*Did you mean 'volt_var'?",
         ),

@@ -214,7 +214,7 @@ def test_only_json_is_read(name: str, message: str, saved: Path) -> None:
 
 
 def test_a_folder_is_no_net(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such file"):
+    with pytest.raises(InputError, match="a folder, no file"):
         convert(tmp_path)
 
 

@@ -88,11 +88,12 @@ def fused_buses(net: pandapowerNet) -> dict[int, int]:
 def _opened(net: pandapowerNet) -> Iterator[tuple[pandapowerNet, str]]:
     """Yield the net and its name; an error that leaves the block says which net or file it is about."""
     where = _source(net)
+    if isinstance(net, str | Path):
+        opened, name = read_net(Path(net)), Path(net).stem  # whose errors name the file themselves
+    else:
+        opened, name = net, _own_name(net) or "pandapower_net"
     try:
-        if isinstance(net, str | Path):
-            yield read_net(Path(net)), Path(net).stem
-        else:
-            yield net, _own_name(net) or "pandapower_net"
+        yield opened, name
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from neomflex_jax.errors import InputError, short_path, shown
 from neomflex_jax.files.json_values import parse_json
-from neomflex_jax.files.paths import is_file
+from neomflex_jax.files.paths import is_file, is_folder
 from neomflex_jax.files.text import read_text
 from neomflex_jax.matplotlib_import import load_matplotlib
 
@@ -89,8 +89,8 @@ def read_net(path: Path) -> pandapowerNet:
 def _text(path: Path) -> str:
     suffix = path.suffix.lower()
     if not is_file(path):
-        advice = "a pandapower net is read from the file of pandapower.to_json"
-        raise InputError(f"{short_path(path)}: no such file; {advice}")
+        what = "a folder, no file" if is_folder(path) else "no such file"
+        raise InputError(f"{short_path(path)}: {what}; a pandapower net is read from the file of pandapower.to_json")
     with path.open("rb") as file:
         is_pickle = file.read(1) == MAGIC_OF_PICKLE
     if suffix in PICKLES or is_pickle:
