@@ -199,11 +199,8 @@ class Sac:
 
         # the target entropy counts real action dimensions only
         target_entropy = settings.target_entropy_per_action * jnp.asarray(self.action_sizes)
-        gradients = jax.vmap(jax.grad(temperature_loss))(state.log_temperature, log_probability, target_entropy)
-        gradients = mean_over_devices(gradients, self.mesh_axis)
-        temperature_rate = settings.temperature_learning_rate * decay
-        log_temperature, temperature_moments = optimiser.apply(
-            gradients, state.temperature_optimiser, state.log_temperature, temperature_rate
+        log_temperature, temperature_moments = self._updated_temperatures(
+            state, log_probability, target_entropy, settings.temperature_learning_rate * decay
         )
         average = jnp.maximum(settings.actor_average, 1.0 / (state.updates + 1))  # a plain mean at first
         updated = replace(
@@ -230,6 +227,14 @@ class Sac:
             "reward_scale": _reward_scale(state),
         }
         return updated, mean_over_devices(metrics, self.mesh_axis)
+
+    def _updated_temperatures(
+        self, state: LearnerState, log_probability: Array, target_entropy: Array, rate: Array
+    ) -> tuple[Array, optax.OptState]:
+        """Return log temperatures and their moments after a gradient step."""
+        gradients = jax.vmap(jax.grad(temperature_loss))(state.log_temperature, log_probability, target_entropy)
+        gradients = mean_over_devices(gradients, self.mesh_axis)
+        return optimiser.apply(gradients, state.temperature_optimiser, state.log_temperature, rate)
 
     def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params, Array]:
         """Losses (n_critics,), gradients and `error_moments` (n_critics, 3) of the twins, against next actions."""
@@ -299,9 +304,8 @@ class Sac:
                 losses = each(temperature, log_probability.T, lax.stop_gradient(values))
                 total = losses.sum() - lesser(values).mean()  # the gradient of the value once, for all
             elif self.config.critics in OF_FEW:
-                values = jax.vmap(self._critics.values, in_axes=(0, -2))(
-                    critic, self._critics.seen(observation, action)
-                )
+                seen = self._critics.seen(observation, action)
+                values = jax.vmap(self._critics.values, in_axes=(0, -2))(critic, seen)
                 losses = jax.vmap(actor_loss)(temperature, log_probability.T, values)
                 total = losses.sum()
             else:
