@@ -3,7 +3,8 @@
 ``python benchmarks/all_tasks.py --output results/all_tasks [--tasks neom33 voltage33] [--who sac] [--seeds 0 1 2]``
 
 Each training is a `neomflex train` of its own, nothing compiled beforehand, its seconds counted from the command's
-start; with `--busy` two endless loops run beside it, with `--by-steps` its budget is in steps, which no load changes.
+start; with `--busy` two endless loops run beside it, with `--by-steps` its budget is in steps, which no load changes,
+and with `--together` one command trains all seeds side by side, at a third of the time.
 Then the unseen days are played and replayed in pandapower. `tasks.csv` grows row by row, and a second call makes only
 what is missing or failed (`--dry-run` lists it). `tasks.json`, `tasks.md` and `tasks.png` are made from it.
 """
@@ -40,6 +41,7 @@ PACKAGED = ("neom33", "neom33-original", "voltage33", "neom69", "neom141", "lv_k
 LEARNERS = ("sac", "gradient")
 WHO = ("no_control", "volt_var", "mapdn_droop", "model_predictive", *LEARNERS, "perfect_foresight")
 NO_BUDGET = "-"
+USED = "used.json"
 LOOP = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"  # ends with who started it
 
 
@@ -62,12 +64,20 @@ class Options:
     """Of these, for starting Python, the chunk that is being made, the last save and the comparison."""
     by_steps: bool = False
     """Train for the steps that the defaults are tuned for, in place of seconds."""
+    together: bool = False
+    """With --by-steps: train all seeds in one command; each row has an equal share of its time."""
     busy: bool = False
     """Two endless loops beside each training."""
     dry_run: bool = False
     """List the rows that are missing, and make none."""
     extra: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """More flags for neomflex train, for example --extra=--sac.reward-scale --extra=1."""
+
+    def check_together(self) -> None:
+        """Refuse seeds that one command cannot train."""
+        first, *_ = self.seeds
+        if self.together and not (self.by_steps and self.seeds == tuple(range(first, first + len(self.seeds)))):
+            raise InputError("--together takes --by-steps and seeds that follow one another, for example --seeds 0 1 2")
 
     def seconds(self, who: str) -> float | None:
         """Return a learner's budget in seconds; None where it has one in steps."""
@@ -87,6 +97,7 @@ class Options:
 def main(arguments: list[str] | None = None) -> None:
     """Make the rows that are missing, and what is said of all."""
     options = tyro.cli(Options, args=arguments)
+    options.check_together()
     options.output.mkdir(parents=True, exist_ok=True)
     table = options.output / "tasks.csv"
     rows = pd.read_csv(table).to_dict("records") if table.exists() else []
@@ -128,18 +139,32 @@ def _played(options: Options, key: dict[str, Any], scenario: str) -> dict[str, A
 
 def _trained(options: Options, key: dict[str, Any], scenario: str) -> dict[str, Any]:
     """Train by the command, with an empty compilation cache, and play what was learned."""
-    run, seconds = _folder(options, key) / "run", options.seconds(key["who"])
+    if options.together:
+        run, n_seeds = _folder(options, key | {"seed": "together"}) / "run", len(options.seeds)
+        if not (run / "result.json").exists():
+            _run_training(options, key | {"seed": options.seeds[0]}, scenario, run, "--seeds", str(n_seeds))
+        trained = run / f"seed_{key['seed']}"
+    else:
+        run, n_seeds = _folder(options, key) / "run", 1
+        _run_training(options, key, scenario, run)
+        trained = run
+    result, used = (json.loads((run.parent / name).read_text()) for name in ("run/result.json", USED))
+    judged = _judged(record_runs(trained, None, None, baseline=False), _folder(options, key) / "validation")
+    said = {"steps": result["steps"], "said": result["comparison"]["sentence"]}
+    return {**{name: round(value / n_seeds, 1) for name, value in used.items()}, **judged, **said}
+
+
+def _run_training(options: Options, key: dict[str, Any], scenario: str, run: Path, *more: str) -> None:
+    """Run the command, and keep its seconds and those of the cores it had in a file beside the run."""
+    seconds = options.seconds(key["who"])
     command = [sys.executable, "-m", "neomflex_jax", "train", "--scenario", scenario, "--algorithm", key["who"]]
     command += ["--seed", str(key["seed"]), "--output", str(run), *(["--overwrite"] if run.exists() else [])]
     command += [] if seconds is None else ["--max-seconds", str(seconds - options.spare_seconds)]
     with _endless_loops(2 * options.busy):
         started, cpu = time.monotonic(), _cpu_seconds()
-        _run([*command, *options.extra])
-        took, cpu = time.monotonic() - started, _cpu_seconds() - cpu
-    result = json.loads((run / "result.json").read_text())
-    judged = _judged(record_runs(run, None, None, baseline=False), run.parent / "validation")
-    said = {"steps": result["steps"], "said": result["comparison"]["sentence"]}
-    return {"seconds": round(took, 1), "cpu_seconds": round(cpu, 1), **judged, **said}
+        _run([*command, *more, *options.extra])
+        used = {"seconds": time.monotonic() - started, "cpu_seconds": _cpu_seconds() - cpu}
+    (run.parent / USED).write_text(json.dumps(used))
 
 
 def _judged(played: PlayedRuns, output: Path) -> dict[str, Any]:

@@ -63,3 +63,25 @@ def test_a_second_call_makes_what_is_missing_or_failed(tmp_path, made, capsys):
     benchmark.main(more)
     assert made == [("ev33", "no_control", 0, "-"), ("neom33", "sac", 5, "120 s"), ("ev33", "sac", 5, "120 s")]
     assert len(pd.read_csv(tmp_path / "tasks.csv")) == 10
+
+
+def test_seeds_trained_together_are_one_command_and_a_row_each(tmp_path, monkeypatch):
+    commands = []
+
+    def trained(command):
+        commands.append(command)
+        run = Path(command[command.index("--output") + 1])
+        run.mkdir(parents=True)
+        (run / "result.json").write_text(json.dumps({"steps": 500, "comparison": {"sentence": "good"}}))
+
+    monkeypatch.setattr(benchmark, "_run", trained)
+    monkeypatch.setattr(benchmark, "record_runs", lambda run, *_, **__: run)
+    monkeypatch.setattr(benchmark, "_judged", lambda run, _: {"day_cost": float(run.name[-1]), "hard_violations": 0})
+    arguments = ["--tasks", "neom33", "--who", "sac", "--by-steps", "--together", "--seeds", "3"]
+    benchmark.main(["--output", str(tmp_path), *arguments, "4"])
+    assert [command[command.index("--seed") + 1 : command.index("--seed") + 2] for command in commands] == [["3"]]
+    assert commands[0][-2:] == ["--seeds", "2"]
+    rows = pd.read_csv(tmp_path / "tasks.csv")
+    assert list(rows["day_cost"]) == [3.0, 4.0]  # each seed's own policies
+    with pytest.raises(InputError, match="follow one another"):
+        benchmark.main(["--output", str(tmp_path), *arguments, "5"])
