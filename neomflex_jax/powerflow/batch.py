@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from threading import Lock
 from typing import TypeAlias
 
@@ -36,20 +36,20 @@ Cases: TypeAlias = tuple[Array, Array, Setting | None]
 def solve_cases(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None = None) -> PowerFlowResult:
     """Solve cases, arguments of `PowerFlow`; the result's `fields`, None for all, get a leading axis (n_cases,)."""
     p_injection_mw, q_injection_mvar, _ = cases
-    n_cases = p_injection_mw.shape[0]
-    if n_cases == 1 or jax.default_backend() != "cpu":  # nothing to cut
+    n_cases, device = p_injection_mw.shape[0], getattr(p_injection_mw, "device", None)
+    elsewhere = isinstance(device, jax.Device) and device.platform != "cpu"
+    if n_cases == 1 or elsewhere:  # nothing to cut
         return _solve_at_once(solver, cases, fields)
     solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
     sizes = solver.piece_sizes(fields)
     if n_cases <= sizes.uncut_cases:
         return _solve_at_once(solver, cases, fields)
     size = sizes.chunk_cases
-    device = getattr(p_injection_mw, "device", None)
     leaves = jax.tree.leaves((solver, cases))
     here = jnp.zeros(())  # a tracer inside a jit, even where all inputs are closed over
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in (here, *leaves))
     if traced or not isinstance(device, jax.Device):  # inside jit, or spread over devices
-        return _solve_chunks(solver, cases, fields, size)
+        return _solve_by_platform(solver, cases, fields, size)
     count = _piece_cases(n_cases, sizes, solver.grid.topology.n_bus)
     if count == n_cases:
         return _solve_chunks(solver, cases, fields, size)
@@ -124,6 +124,13 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> np.ndarray
 @jax.jit(static_argnames="fields")
 def _solve_at_once(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None) -> PowerFlowResult:
     return jax.vmap(lambda *case: _keep(solver(*case), fields))(*cases)
+
+
+@jax.jit(static_argnames=("fields", "size"))
+def _solve_by_platform(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None, size: int) -> PowerFlowResult:
+    """Solve in chunks where this is compiled for a CPU, else at once."""
+    chunks, at_once = partial(_solve_chunks, fields=fields, size=size), partial(_solve_at_once, fields=fields)
+    return lax.platform_dependent(solver, cases, cpu=chunks, default=at_once)
 
 
 @jax.jit(static_argnames=("fields", "size"))

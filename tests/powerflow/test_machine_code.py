@@ -1,6 +1,7 @@
 """Machine code has a way out: whatever is missing or wrong, one warning, and products give the same answers."""
 
 import platform
+import re
 import subprocess
 import sys
 import warnings
@@ -283,6 +284,10 @@ def test_products_can_be_exported_and_machine_code_cannot(case33bw: nf.Feeder, f
     with pytest.raises(ValueError, match="custom calls"):
         jax.export.export(solve)(p, q)
     expected = solve(p, q)
+    (name,) = set(re.findall(r"neomflex_sweep\w*", solve.lower(p, q).as_text()))
+    own = jax.export.DisabledSafetyCheck.custom_call(name)  # which this process has
+    both = jax.export.export(solve, platforms=["cpu", "cuda"], disabled_checks=[own])(p, q)
+    np.testing.assert_array_equal(both.call(p, q), expected)
     fresh.setattr(machine_code, "_door", Door(is_open=False))
     exported = jax.export.export(jax.jit(lambda p, q: bind(case33bw)(p, q).vm_pu))(p, q)
     np.testing.assert_allclose(exported.call(p, q), expected, rtol=0, atol=2e-6)

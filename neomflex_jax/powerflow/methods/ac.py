@@ -110,9 +110,10 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
 
     def solve(grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Solved:
         """Solve for (..., n_bus - 1) injections; what is a case's own of the grid has their axes, or none if shared."""
-        if can_sweep(grid, Ac.sweep if own is None else Sweep.AC_SETTING, p.dtype):
-            return ac_by_sweeps(grid, own, p, q, config.tolerance(p.dtype), config.max_iterations)
-        return solve_by_products(grid, own, p, q)
+        if not can_sweep(grid, Ac.sweep if own is None else Sweep.AC_SETTING, p.dtype):
+            return solve_by_products(grid, own, p, q)
+        sweeps = partial(ac_by_sweeps, tolerance=config.tolerance(p.dtype), max_iterations=config.max_iterations)
+        return lax.platform_dependent(grid, own, p, q, cpu=sweeps, default=solve_by_products)
 
     def solve_by_products(
         grid: PerUnitFeeder, own: Own | None, p: Array, q: Array

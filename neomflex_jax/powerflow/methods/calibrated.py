@@ -24,7 +24,7 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.topology import Topology
@@ -71,7 +71,7 @@ class Calibrated(Method):
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""
         voltages, va, current, added = solve_by_products(grid, self, p_injection_mw, q_injection_mvar)
-        if can_sweep(grid, self.sweep, p_injection_mw.dtype):  # and XLA drops the products that nobody reads
+        if can_sweep(grid, self.sweep, p_injection_mw.dtype):  # XLA drops what nobody reads
             voltages = _by_sweeps(grid, self, p_injection_mw, q_injection_mvar)
         vm, loss, q_loss, solved = voltages
         return linear_result(
@@ -129,7 +129,14 @@ def _ends(topology: Topology) -> np.ndarray:
 
 
 def _by_products(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
-    return solve_by_products(grid, fit, p_injection_mw, q_injection_mvar)[0]
+    """Solve cases of any leading axes."""
+
+    def solve(p: Array, q: Array) -> Voltages:
+        return solve_by_products(grid, fit, p, q)[0]
+
+    for _ in p_injection_mw.shape[:-1]:
+        solve = jax.vmap(solve)
+    return solve(p_injection_mw, q_injection_mvar)
 
 
 @jax.custom_jvp
@@ -146,6 +153,10 @@ def _derivative(primals: Case, tangents: Case) -> tuple[Voltages, Voltages]:
 
 @jax.custom_batching.custom_vmap
 def _batched(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
+    return lax.platform_dependent(grid, fit, p_injection_mw, q_injection_mvar, cpu=_on_cpu, default=_by_products)
+
+
+def _on_cpu(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
     return calibrated_by_sweeps(grid, fit.gain, fit.vm_squared, p_injection_mw, q_injection_mvar)
 
 

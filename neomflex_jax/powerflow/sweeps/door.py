@@ -1,9 +1,10 @@
 """The door to machine code: it opens if this process can sweep; if not, one warning, and matrix products serve as well.
 
-It is asked whenever `ac` or `calibrated` is traced on a radial network, and finds out by trying: the kernel is written,
-compiled, registered and has to solve a small network whose answer is known (`trials.py`), once for each kernel and
-precision. What is found holds until the process ends, and so does what ``NEOMFLEX_SWEEPS`` says at the first question:
-programs that are traced already would not follow a change. LLVM is loaded at the first question, and only here.
+It is asked whenever `ac` or `calibrated` is traced on a radial network, whatever the trace is compiled for: sweeps and
+products both go into it, and the platform takes one (`jax.lax.platform_dependent`). It finds out by trying: the kernel
+is written, compiled, registered and has to solve a small network whose answer is known (`trials.py`), once for each
+kernel and precision. What is found holds until the process ends, and so does what ``NEOMFLEX_SWEEPS`` says at the first
+question: programs that are traced already would not follow a change. LLVM is loaded at the first question, only here.
 """
 
 from __future__ import annotations
@@ -74,20 +75,28 @@ _door = Door()
 
 
 def can_sweep(grid: PerUnitFeeder, sweep: Sweep | None, dtype: DTypeLike) -> bool:
-    """Return True if a sweep solves this network here, in single or double precision; never for None.
+    """Return True if a sweep solves this network on this process's CPU, in either precision; never for None.
 
     Raises
     ------
     InputError
         If ``NEOMFLEX_SWEEPS`` is neither empty nor ``off``.
     """
-    return grid.swept and sweep is not None and jax.default_backend() == "cpu" and _door.lets_pass(sweep, dtype)
+    return grid.swept and sweep is not None and cpu_device() is not None and _door.lets_pass(sweep, dtype)
+
+
+def cpu_device() -> jax.Device | None:
+    """Return this process's first CPU as a device of JAX; None where ``JAX_PLATFORMS`` leaves it out."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None
 
 
 def ac_by_sweeps(
     grid: PerUnitFeeder, own: Own | None, p: Array, q: Array, tolerance: float, max_iterations: int
 ) -> tuple[Array, Array, Array, Array]:
-    """Call `solve_by_sweeps` of `ac_sweep` or, with parts of each case's own, `setting_sweep`; where `can_sweep`."""
+    """Call `ac_sweep.solve_by_sweeps` or, with parts of a case's own, `setting_sweep`'s; on CPUs, where `can_sweep`."""
     from neomflex_jax.powerflow.sweeps import ac_sweep, setting_sweep  # loads LLVM
 
     if own is None:
@@ -98,7 +107,7 @@ def ac_by_sweeps(
 def calibrated_by_sweeps(
     grid: PerUnitFeeder, gain: Array, vm_squared: Array, p_injection_mw: Array, q_injection_mvar: Array
 ) -> tuple[Array, Array, Array, Array]:
-    """Call `calibrated_sweep.solve_by_sweeps`; only where `can_sweep` is True."""
+    """Call `calibrated_sweep.solve_by_sweeps`; only where `can_sweep` is True, and on CPUs."""
     from neomflex_jax.powerflow.sweeps.calibrated_sweep import solve_by_sweeps  # loads LLVM
 
     return solve_by_sweeps(grid, gain, vm_squared, p_injection_mw, q_injection_mvar)
@@ -140,7 +149,8 @@ def _try(sweep: Sweep, dtype: str) -> None:
         Sweep.AC_SETTING: trials.try_ac_with_settings,
         Sweep.CALIBRATED: trials.try_calibrated,
     }[sweep]
-    trial(np.dtype(dtype))
+    with jax.default_device(cpu_device()):
+        trial(np.dtype(dtype))
 
 
 def _first_line(problem: Exception) -> str:
