@@ -85,10 +85,10 @@ def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> I
     if found := re.search(r"invalid choice '(.*?)' for argument '(?:--)?(.*?)'\. Expected one of \((.*?)\)", said):
         return unknown_name(found[2], found[1], re.findall(r"'([^']*)'", found[3]))
     if found := re.search(
-        r"Missing from [^:]*: (--[\w.-]+(?: [A-Z]+)?|[A-Z]+\S*|\{\S+\}) (.*?)\.? ?\(required\)", said
+        r"Missing from [^:]*: (--[\w.-]+(?: [A-Z]+)?|[A-Z]+\S*|\{[^}]+\}) (.*?)\.? ?\(required\)", said
     ):
         name = found[1] if found[1].startswith("--") else "an argument"
-        what = found[1].strip("{}").replace(",", ", ") if found[1].startswith("{") else found[2]
+        what = ", ".join(re.split(r",\s*", found[1].strip("{}"))) if found[1].startswith("{") else found[2]
         return InputError(f"{name} is missing: {what}{more}")
     if found := re.search(r"Expected one of \{(.*?)\}", said):
         return InputError(f"{'give a command' if command == PROGRAM else command + ' needs one of'}: {found[1]}{more}")

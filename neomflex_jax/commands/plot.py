@@ -11,14 +11,25 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from neomflex_jax.commands.console import console
+from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, Several
+from neomflex_jax.commands.plotted import scenario_beside, step_table, without_control
 from neomflex_jax.errors import InputError, unknown_name
+from neomflex_jax.loose_types import Keywords
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from neomflex_jax.scenario import Scenario
+
 CURVES = "curves"  # of trainings; all other figures are of days
-FIGURE_NAMES = "{soc,voltage,loading,reactive-power,dispatch,positions,comparison,curves}"
+FIGURE_NAMES = "{soc,voltage,bus,loading,reactive-power,dispatch,device,price,positions,comparison,curves}"
+TAKES = {  # which figures show a choice, by option
+    "buses": ("bus",),
+    "branches": ("loading",),
+    "devices": ("device", "soc", "dispatch", "reactive-power", "price", "positions"),
+}
+SCREEN = "screen"
 IMAGES = (".png", ".pdf", ".svg")
 
 
@@ -29,25 +40,39 @@ class PlotCommand:
     figure: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar=FIGURE_NAMES)]]
     """What to draw."""
     sources: Several[Path]
-    """step_metrics.csv of an evaluation; for curves: output folders of trainings or sweeps."""
+    """step_metrics.csv of an evaluation, or its folder, or that of its training.
+    For curves: output folders of trainings or sweeps."""
     run: str = "controlled"
     """Which run to draw."""
     days: MayOmit[tuple[int, ...]] = None
     """Days to draw, counted from 0, for example --days 0 1. If not given: the first two (comparison: all)."""
+    buses: MayOmit[tuple[str, ...]] = None
+    """bus: which, for example --buses 17 32. If not given: those with the lowest and the highest voltage."""
+    branches: MayOmit[tuple[str, ...]] = None
+    """loading: which, for example --branches 0-1 5-6. If not given: all, of many their range and the highest."""
+    devices: MayOmit[tuple[str, ...]] = None
+    """device: which, by kind and bus or by its name in the scenario, for example --devices battery_7.
+    If not given: the first; other figures of devices: all."""
     against: Annotated[str, tyro.conf.arg(metavar="{steps,seconds}")] = "steps"
     """What curves are drawn over."""
+    size: Annotated[str, tyro.conf.arg(metavar="{screen,single,double}")] = SCREEN
+    """Size: screen, or the width of one or two columns of a printed page."""
+    modules: Modules = ()
     output: MayOmit[Path] = None
     """Image file (.png, .pdf or .svg). If not given: shown by what opens pictures here."""
 
     def execute(self, started: float) -> int:
         """Draw; returns the exit status."""
-        from neomflex_jax.plots import FIGURES, save
+        from neomflex_jax.plots import FIGURES, fit_to_print, save
 
         if self.figure not in (*FIGURES, CURVES):
             raise unknown_name("figure", self.figure, (*FIGURES, CURVES))
         if self.output is not None and self.output.suffix not in IMAGES:
             raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
+        self._check_choices()
         figure = self.drawn()
+        if self.size != SCREEN:
+            fit_to_print(figure, self.size)
         if self.output is None:
             shown = Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
             save(figure, shown)
@@ -84,13 +109,34 @@ class PlotCommand:
 
         if len(self.sources) != 1:
             raise InputError(f"figure {self.figure!r} takes one step_metrics.csv; {len(self.sources)} files are given")
-        steps = read_step_metrics(self.sources[0])
+        table = step_table(self.sources[0])
+        steps = read_step_metrics(table)
         days = self.days
         if days is None and self.figure != "comparison":
             days = tuple(sorted(steps.loc[steps["run"] == self.run, "day"].unique())[:2]) or None
-        options = (
-            {"overlay": ("baseline",)}
-            if self.figure == "voltage" and "baseline" in set(steps["run"]) - {self.run}
-            else {}
-        )
+        options = self._options(without_control(steps["run"], self.run), scenario_beside(table, self.run))
         return draw_figure(self.figure, steps, self.run, days, **options)
+
+    def _options(self, overlay: tuple[str, ...], scenario: Scenario | None) -> Keywords:
+        """Return what the figure is told beside the table: choices, the run without control, and limits."""
+        options: Keywords = {
+            name: getattr(self, name)
+            for name, figures in TAKES.items()
+            if self.figure in figures and getattr(self, name) is not None
+        }
+        if "devices" in options and scenario is not None:
+            named = {each.label: f"{each.prefix}_{each.bus}" for each in scenario.devices}
+            options["devices"] = tuple(named.get(name, name) for name in options["devices"])
+        if self.figure in ("voltage", "bus", "device"):
+            options["overlay"] = overlay
+        if self.figure in ("voltage", "bus") and scenario is not None:
+            options["limits"] = scenario.limits
+        if self.figure == "device":
+            options["scenario"] = scenario
+        return options
+
+    def _check_choices(self) -> None:
+        """Refuse a choice that the figure does not show, saying which figures do."""
+        for name, figures in TAKES.items():
+            if getattr(self, name) is not None and self.figure not in figures:
+                raise InputError(f"figure {self.figure!r} takes no --{name}, which is for {', '.join(figures)}")

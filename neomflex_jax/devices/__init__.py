@@ -16,7 +16,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.ev_charger import EvCharger
-from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
+from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol
 from neomflex_jax.devices.flexible_load import FlexibleLoad, deliver_flexible_load
 from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.planning import Planning, ReactivePower
@@ -26,6 +26,7 @@ from neomflex_jax.devices.tap_changer import TapChanger
 
 __all__ = [
     "Battery",
+    "Bound",
     "CapacitorBank",
     "Control",
     "CostTerm",

@@ -36,7 +36,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
-from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
+from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol, circle_bounds
 from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.planning import Planning, ReactivePower
 
@@ -193,6 +193,12 @@ class Battery(Device):
         """Return its state of charge and its power."""
         soc, p_mw = recorded["battery_soc"], recorded["battery_p_mw"]
         return Look(soc, ((soc, "of capacity"), (p_mw, "MW")))
+
+    def bounds(self, p_mw: np.ndarray) -> dict[str, tuple[Bound, Bound]]:
+        """Return its rating, its window and, with reactive power, what its circle leaves."""
+        window = self.soc_min * self.capacity_mwh, self.soc_max * self.capacity_mwh
+        circle = {} if self.s_mva is None else {"Mvar": circle_bounds(self.s_mva, p_mw)}
+        return {"MW": (-self.power_mw, self.power_mw), "MWh": window} | circle
 
     @staticmethod
     def operated(devices: Sequence[Battery], recorded: Mapping[str, np.ndarray]) -> Operated:

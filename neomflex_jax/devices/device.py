@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
+from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol
 from neomflex_jax.devices.planning import Params as Params
 from neomflex_jax.devices.planning import Planning, ReactivePower
 from neomflex_jax.devices.planning import Store as Store
@@ -167,6 +167,21 @@ class Device(ABC):
         """
         powers = [(recorded[one.name], one.unit) for one in self.recorded if one.unit in ("MW", "Mvar")]
         return Look(0.0, tuple(powers[:2]))
+
+    def bounds(self, p_mw: Float[np.ndarray, " n_steps"]) -> Mapping[str, tuple[Bound, Bound]]:
+        """Return within which limits its recorded numbers stay, for figures.
+
+        Parameters
+        ----------
+        p_mw
+            What it delivered, positive into the grid.
+
+        Returns
+        -------
+        mapping
+            Lowest and highest by unit, "MW", "Mvar", "MWh" or "steps"; a number, or one a step (n_steps,).
+        """
+        return {}
 
     def refusal(self, load_p_mw: float) -> str | None:
         """Return why the device cannot stand at its bus.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
+
+Bound: TypeAlias = float | Float[np.ndarray, " n_steps"]  # of a recorded number, for all steps or for each
 
 
 class Symbol(NamedTuple):
@@ -46,3 +48,9 @@ class Operated(NamedTuple):
     usable_mwh: Float[np.ndarray, " n_device"] | None = None  # capacity of storage between its limits
     stored_mwh: Float[np.ndarray, "n_steps n_device"] | None = None  # after each step
     stored_before_mwh: Float[np.ndarray, "n_steps n_device"] | None = None  # before each step
+
+
+def circle_bounds(s_mva: float, p_mw: Float[np.ndarray, " n_steps"]) -> tuple[Bound, Bound]:
+    """Return the lowest and highest reactive power that an inverter of this rating has beside its active power."""
+    room_mvar = np.sqrt(np.clip(s_mva**2 - np.square(p_mw), 0.0, None))
+    return -room_mvar, room_mvar

@@ -35,7 +35,7 @@ from neomflex_jax.devices.device import (
     Surroundings,
     Turn,
 )
-from neomflex_jax.devices.figures import Lines, Look, Operated, Symbol
+from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol, circle_bounds
 from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
 from neomflex_jax.devices.planning import ReactivePower
 
@@ -116,6 +116,11 @@ class PvInverter(Device):
         """Return its active and reactive power, filled by the share of the rating."""
         p_mw = recorded["pv_p_mw"]
         return Look(p_mw / self.p_max_mw, ((p_mw, "MW"), (recorded["pv_q_mvar"], "Mvar")))
+
+    def bounds(self, p_mw: np.ndarray) -> dict[str, tuple[Bound, Bound]]:
+        """Return what the sun can give at most, and what the circle leaves beside it or, with priority, has."""
+        q_mvar = (-self.s_mva, self.s_mva) if self.priority == "q" else circle_bounds(self.s_mva, p_mw)
+        return {"MW": (0.0, min(self.p_max_mw, self.s_mva)), "Mvar": q_mvar}
 
     @staticmethod
     def operated(devices: Sequence[PvInverter], recorded: Mapping[str, np.ndarray]) -> Operated:

@@ -26,7 +26,7 @@ from jaxtyping import Float
 from neomflex_jax.devices.band_control import Band, band_of, check_band, direction_of
 from neomflex_jax.devices.checks import check_name, check_not_negative, refuse
 from neomflex_jax.devices.device import CostTerm, Delivery, Device, Recorded, StepColumns, Surroundings, Turn
-from neomflex_jax.devices.figures import Look
+from neomflex_jax.devices.figures import Bound, Look
 from neomflex_jax.devices.options import stacked
 
 MOST_STEPS = 1000  # of a range: more is a mistake in units
@@ -107,6 +107,10 @@ class SteppedDevice(Device):
         position = recorded[f"{self.prefix}_{self.word}"]
         lowest = -self.steps if self.both_ways else 0
         return Look((position - lowest) / (self.steps - lowest), ((position, "steps"),))
+
+    def bounds(self, p_mw: np.ndarray) -> dict[str, tuple[Bound, Bound]]:
+        """Return its lowest and highest position."""
+        return {"steps": (float(-self.steps if self.both_ways else 0), float(self.steps))}
 
     @staticmethod
     @abstractmethod

@@ -41,7 +41,9 @@ BY_FALLBACK, SOLVED_BY_FALLBACK = "by_fallback", "solved_by_fallback"  # where t
 GRID_QUANTITIES = ("losses_mw", "voltage_min_pu", "voltage_max_pu", "voltage_mean_pu")
 NUMBERS = ("load_factor", "solar_factor", "step_hours")
 REQUIRED = ("run", *COUNTS, *NUMBERS, *GRID_QUANTITIES, *FLAGS)
+PRICE = "price_per_mwh"  # where the scenario has a tariff
 FAMILIES = (
+    (PRICE, ""),
     ("reward_", ""),
     ("voltage_bus_", "_pu"),
     ("no_control_", ""),
@@ -87,6 +89,8 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         columns |= of_kind.further
     if BY_FALLBACK in trajectory.devices:
         columns[BY_FALLBACK] = trajectory.by_fallback
+    if scenario.tariff_column:
+        columns[PRICE] = trajectory.price
     if OUTDOOR in trajectory.devices:
         columns[OUTDOOR] = trajectory.outdoor_temperature_c
     columns |= _no_control_columns(no_control)

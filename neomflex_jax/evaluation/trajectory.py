@@ -247,6 +247,28 @@ class Trajectory:
         return trajectory
 
 
+def scenario_of(path: Path) -> Scenario:
+    """Read the scenario of a trajectory's file, and none of its arrays.
+
+    Parameters
+    ----------
+    path
+        Of a file that `Trajectory.save` wrote.
+
+    Returns
+    -------
+    Scenario
+        That the run was played in.
+
+    Raises
+    ------
+    InputError
+        See `Trajectory.load`.
+    """
+    with open_arrays(path, "trajectory") as stored:
+        return _read_header(path, parse_json(f"{path}: header", stored.text("header", MAX_HEADER_BYTES)))[1]
+
+
 def _read_header(path: Path, header: object) -> tuple[Keywords, Scenario]:
     """Check a trajectory file's header, and return its plain fields by name, and its scenario."""
     if not isinstance(header, dict) or header.get("format_version") != FORMAT_VERSION:

@@ -16,14 +16,17 @@ from neomflex_jax.files.whole_files import whole_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "draw_figure", "save"]
+__all__ = ["FIGURES", "draw_figure", "fit_to_print", "save"]
 
 FIGURES = {
     "soc": "neomflex_jax.plots.soc",
     "voltage": "neomflex_jax.plots.voltage",
+    "bus": "neomflex_jax.plots.bus",
     "loading": "neomflex_jax.plots.loading",
     "reactive-power": "neomflex_jax.plots.reactive_power",
     "dispatch": "neomflex_jax.plots.dispatch",
+    "device": "neomflex_jax.plots.device",
+    "price": "neomflex_jax.plots.price",
     "positions": "neomflex_jax.plots.positions",
     "comparison": "neomflex_jax.plots.comparison",
 }
@@ -49,7 +52,9 @@ def draw_figure(
     days
         Days of the run, side by side in this order; None takes all.
     **options
-        What the figure's own `draw` takes further, for example ``limits`` of the voltage figure.
+        What the figure's own `draw` takes further, for example ``limits`` of the voltage figure. Choices are named as
+        in the table's columns: ``buses=[17]``, ``branches=["0-1"]``, and ``devices=["battery_7", "pv_16"]`` by kind and
+        bus.
 
     Raises
     ------
@@ -60,6 +65,31 @@ def draw_figure(
         raise unknown_name("figure", name, FIGURES)
     steps = table if isinstance(table, pd.DataFrame) else read_step_metrics(Path(table))
     return import_module(FIGURES[name]).draw(steps, run, days, **options)
+
+
+def fit_to_print(figure: Figure, size: str) -> Figure:
+    """Change a figure to the width of one or two columns of a printed page, with letters to be read there.
+
+    Parameters
+    ----------
+    figure
+        Drawn by a function of this package.
+    size
+        ``single`` (88 mm) or ``double`` (183 mm): the columns that it spans.
+
+    Returns
+    -------
+    figure
+        The same object; of one column its legend stands below.
+
+    Raises
+    ------
+    InputError
+        If there is no such size.
+    """
+    from neomflex_jax.plots import print_size
+
+    return print_size.fit_to_print(figure, size)
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from neomflex_jax.devices import registered_kinds
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.tables import columns_of
 from neomflex_jax.plots.days import ChosenDays
+from neomflex_jax.plots.named import picked
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +23,7 @@ class DeviceLines:
     values: dict[str, np.ndarray]  # (n_rows,) of `ChosenDays.table`, by the device's name in the legend
 
 
-def device_lines(chosen: ChosenDays, figure: str, title: str) -> DeviceLines:
+def device_lines(chosen: ChosenDays, figure: str, title: str, devices: Sequence[str] | None = None) -> DeviceLines:
     """Return the lines of the devices whose kinds name a figure in `Device.drawn`, generation before storage.
 
     Parameters
@@ -30,22 +32,29 @@ def device_lines(chosen: ChosenDays, figure: str, title: str) -> DeviceLines:
         Its name, one of `plots.FIGURES`.
     title
         The figure's, where it shows more than one kind.
+    devices
+        By their kind's prefix and bus, joined by _; None: all.
 
     Raises
     ------
     InputError
-        If the table has no such devices, naming the columns that they would have.
+        If the table has no such devices, naming the columns that they would have, or not one that is asked for, naming
+        those that it has.
     """
     kinds = [(kind, kind.drawn[figure]) for kind in reversed(registered_kinds()) if figure in kind.drawn]
-    shown, values = [], dict[str, np.ndarray]()
-    for _, lines in kinds:
+    shown, found = [], dict[str, tuple[str, str]]()  # by name: what the legend calls it, and its column
+    for kind, lines in kinds:
         columns = columns_of(chosen.table, lines.begins, lines.ends)
         for column in columns:
             bus = column.removeprefix(lines.begins).removesuffix(lines.ends)
-            values[f"{lines.one} at bus {bus}"] = chosen.table[column].to_numpy(float)
+            found[f"{kind.prefix}_{bus}"] = f"{lines.one} at bus {bus}", column
         shown += [lines] * bool(columns)
     if not shown:
         missing = " or ".join(f"{lines.begins}<bus>{lines.ends}" for _, lines in kinds)
         nouns = " or ".join(kind.noun for kind, _ in kinds)
         raise InputError(f"the table has no column {missing}: there is no {nouns} to show")
+    values = {
+        called: chosen.table[column].to_numpy(float)
+        for called, column in (found[name] for name in picked(devices, found, "device", "devices"))
+    }
     return DeviceLines(shown[0].title if len(shown) == 1 else title, " and ".join(each.many for each in shown), values)

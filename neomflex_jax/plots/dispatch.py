@@ -13,10 +13,32 @@ from neomflex_jax.plots.drawing import Figure
 from neomflex_jax.plots.many import draw_lines
 
 
-def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Figure:
-    """Draw the stores' powers, positive when discharging, over demand and solar in per unit; days None: all."""
+def draw(
+    steps: pd.DataFrame, run: str, days: Sequence[int] | None = None, *, devices: Sequence[str] | None = None
+) -> Figure:
+    """Draw the stores' powers in MW, positive when discharging, over demand and solar in per unit.
+
+    Parameters
+    ----------
+    steps
+        As from `evaluation.tables.step_metrics`.
+    run, days
+        What to show; days None: all.
+    devices
+        By kind and bus, see `draw_figure`; None: all, of many their range and the extremes.
+
+    Returns
+    -------
+    figure
+        A line a device over the hours of the days.
+
+    Raises
+    ------
+    InputError
+        If the run, a day or a device is not in the table, saying what is.
+    """
     chosen = choose(steps, run, days)
-    powers = device_lines(chosen, "dispatch", "Dispatch")
+    powers = device_lines(chosen, "dispatch", "Dispatch", devices)
     figure, axes = style.new_figure(chosen.title(powers.title), "power (MW, positive discharging)", len(chosen.days))
     hours = chosen.table[COLUMN_MIDDLE]
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from matplotlib.layout_engine import ConstrainedLayoutEngine  # noqa: E402
 from matplotlib.lines import Line2D  # noqa: E402
 from matplotlib.patches import Circle, Rectangle  # noqa: E402
+from matplotlib.text import Text  # noqa: E402
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter  # noqa: E402
 from matplotlib.transforms import Affine2D, ScaledTranslation, offset_copy  # noqa: E402
 
@@ -31,6 +32,7 @@ __all__ = [
     "NullFormatter",
     "Rectangle",
     "ScaledTranslation",
+    "Text",
     "TwoSlopeNorm",
     "colormaps",
     "offset_copy",

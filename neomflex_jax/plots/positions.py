@@ -13,10 +13,32 @@ from neomflex_jax.plots.drawing import Figure, MaxNLocator
 from neomflex_jax.plots.many import draw_lines
 
 
-def draw(steps: pd.DataFrame, run: str, days: Sequence[int] | None = None) -> Figure:
-    """Draw the positions in steps; days None: all."""
+def draw(
+    steps: pd.DataFrame, run: str, days: Sequence[int] | None = None, *, devices: Sequence[str] | None = None
+) -> Figure:
+    """Draw the positions in steps.
+
+    Parameters
+    ----------
+    steps
+        As from `evaluation.tables.step_metrics`.
+    run, days
+        What to show; days None: all.
+    devices
+        By kind and bus, see `draw_figure`; None: all, of many their range and the extremes.
+
+    Returns
+    -------
+    figure
+        A line a device over the hours of the days.
+
+    Raises
+    ------
+    InputError
+        If the run, a day or a device is not in the table, saying what is.
+    """
     chosen = choose(steps, run, days)
-    positions = device_lines(chosen, "positions", "Positions")
+    positions = device_lines(chosen, "positions", "Positions", devices)
     figure, axes = style.new_figure(chosen.title(positions.title), "position (steps)", len(chosen.days))
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
     hours = chosen.table[COLUMN_MIDDLE].to_numpy(float)

@@ -19,6 +19,7 @@ def draw(
     days: Sequence[int] | None = None,
     *,
     windows_mwh: Mapping[int, tuple[float, float]] | None = None,
+    devices: Sequence[str] | None = None,
 ) -> Figure:
     """Draw the energy that each device holds after every step.
 
@@ -30,9 +31,21 @@ def draw(
         What to show; days None: all.
     windows_mwh
         By bus, the least and the most energy that its device may hold; drawn where given.
+    devices
+        By kind and bus, see `draw_figure`; None: all, of many their range and the extremes.
+
+    Returns
+    -------
+    figure
+        Energies in MWh over the hours of the days.
+
+    Raises
+    ------
+    InputError
+        If the run, a day or a device is not in the table, saying what is.
     """
     chosen = choose(steps, run, days)
-    energies = device_lines(chosen, "soc", "Stored energy")
+    energies = device_lines(chosen, "soc", "Stored energy", devices)
     figure, axes = style.new_figure(chosen.title(energies.title), "energy (MWh)", len(chosen.days))
     draw_lines(axes, chosen.table[COLUMN_END].to_numpy(float), energies.values, energies.many, len(chosen.days))
     limits_mwh = sorted({limit for window in (windows_mwh or {}).values() for limit in window})

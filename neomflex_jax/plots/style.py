@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from neomflex_jax.plots.days import ChosenDays
+from neomflex_jax.plots.days import COLUMN_END, ChosenDays
 from neomflex_jax.plots.drawing import Figure
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Okabe and Ito's palette, told apart with any colour vision; its yellow is too pale for lines on white
@@ -21,6 +23,7 @@ INK, GREY, PALE = "#222222", "#6B6B6B", "#DDDDDD"
 
 MOST_DAYS_WITH_HOURS = 4
 MOST_DAY_LABELS = 14
+LEAST_SUN, NIGHT = 1e-3, "no sun"  # per unit: below it is night
 TITLE_LETTERS_PER_INCH = 10
 ENTRY_LETTERS, ENTRY_LINES = 32, 3  # of a name in a legend
 LEGEND_ROWS = 18  # in a figure of the usual height
@@ -39,13 +42,46 @@ def new_figure(title: str, ylabel: str, n_days: int = 1) -> tuple[Figure, Axes]:
     width = min(9.0 + 0.5 * max(n_days - MOST_DAYS_WITH_HOURS, 0), 24.0)
     figure = Figure(figsize=(width, 4.0), dpi=150, layout="constrained")
     axes = figure.add_subplot()
-    lines = textwrap.wrap(title, int(TITLE_LETTERS_PER_INCH * width)) or [""]
-    axes.set_title("\n".join(lines), loc="left", fontsize=11, color=INK)
+    set_title(axes, title, width)
     axes.set_ylabel(ylabel)
+    plain_axes(axes)
+    return figure, axes
+
+
+def new_panels(title: str, ylabels: Sequence[str], n_days: int = 1, apart: int = 0) -> tuple[Figure, list[Axes]]:
+    """Return a figure of panels below each other, with the title above the first; all but the last `apart` share x."""
+    figure, first = new_figure(title, ylabels[0], n_days)
+    figure.set_figheight(min(1.6 + 2.0 * len(ylabels), 12.0))
+    first.remove()
+    panels = list(figure.subplots(len(ylabels), 1, squeeze=False)[:, 0])
+    set_title(panels[0], title, figure.get_figwidth())
+    shared = panels[: len(panels) - apart]
+    for axes, ylabel in zip(panels, ylabels, strict=True):
+        axes.set_ylabel(ylabel)
+        plain_axes(axes)
+    for axes in shared[:-1]:
+        axes.sharex(shared[-1])
+        axes.tick_params(labelbottom=False)
+    figure.align_ylabels(panels)
+    return figure, panels
+
+
+def plain_axes(axes: Axes) -> None:
+    """Leave the lines that help to read a value, and no frame."""
     axes.grid(axis="y", color=PALE, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
+
+
+def set_title(axes: Axes, title: str, width_inch: float) -> None:
+    """Write a title over a panel, in lines that a figure of this width has room for."""
+    lines = textwrap.wrap(shown_text(title), int(TITLE_LETTERS_PER_INCH * width_inch)) or [""]
+    axes.set_title("\n".join(lines), loc="left", fontsize=11, color=INK, parse_math=False)
+
+
+def shown_text(name: str) -> str:
+    """Return a user's text without what cannot be written into a picture: control characters, halves of letters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def series_style(index: int, n_days: int = 1) -> LineStyle:
@@ -81,11 +117,27 @@ def day_axis(axes: Axes, chosen: ChosenDays) -> None:
         axes.set_xticks(starts[::every] + day_hours / 2, [str(day) for day in chosen.days[::every]])
         axes.tick_params(axis="x", length=0)
         axes.set_xlabel("day")
+    _shade_nights(axes, chosen)
+
+
+def _shade_nights(axes: Axes, chosen: ChosenDays) -> None:
+    """Shade the steps without sun, where the profiles have any sun and the days are few enough to tell them apart."""
+    table = chosen.table
+    if len(chosen.days) > MOST_DAY_LABELS or "solar_factor" not in table or not (table["solar_factor"] > 0).any():
+        return
+    dark = (table["solar_factor"] < LEAST_SUN).to_numpy()
+    edges = np.diff(np.concatenate([[False], dark, [False]]).astype(int))
+    ends, hours = table[COLUMN_END].to_numpy(float), table["step_hours"].to_numpy(float)
+    for index, (first, after) in enumerate(zip(np.flatnonzero(edges > 0), np.flatnonzero(edges < 0), strict=True)):
+        label = "" if index else NIGHT
+        axes.axvspan(
+            ends[first] - hours[first], ends[after - 1], color=INK, alpha=0.07, linewidth=0, zorder=0, label=label
+        )
 
 
 def entry(name: str) -> str:
     """Return a user's name as a legend has room for it, over several lines if need be."""
-    lines = textwrap.wrap(name, ENTRY_LETTERS)
+    lines = textwrap.wrap(shown_text(name), ENTRY_LETTERS)
     return "\n".join(lines) if len(lines) <= ENTRY_LINES else "\n".join([*lines[: ENTRY_LINES - 1], "..." + lines[-1]])
 
 
@@ -94,7 +146,8 @@ def legend(figure: Figure, *panels: Axes) -> None:
     entries = [panel.get_legend_handles_labels() for panel in panels]
     handles = [handle for group, _ in entries for handle in group]
     labels = [label for _, group in entries for label in group]
-    figure.legend(
+    handles, labels = _once(handles, labels)
+    beside = figure.legend(
         handles,
         labels,
         loc="outside right center",  # above stands the title, which may be as wide as the figure
@@ -103,3 +156,12 @@ def legend(figure: Figure, *panels: Axes) -> None:
         handlelength=2.8,
         ncols=-(-len(labels) // LEGEND_ROWS) or 1,
     )
+    for text in beside.get_texts():
+        text.set_parse_math(False)
+
+
+def _once(handles: list[Artist], labels: list[str]) -> tuple[list[Artist], list[str]]:
+    """Return the entries without those that look and are called the same in several panels."""
+    found = dict(zip(reversed(labels), reversed(handles), strict=True))
+    kept = sorted(dict.fromkeys(labels), key=lambda label: label == NIGHT)  # the background last
+    return [found[label] for label in kept], kept

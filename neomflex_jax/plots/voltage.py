@@ -37,7 +37,7 @@ def draw(
     """
     chosen = choose(steps, run, days)
     figure, axes = style.new_figure(chosen.title("Voltage of all buses"), "voltage (pu)", len(chosen.days))
-    _limits(axes, limits)
+    draw_limits(axes, limits)
     _envelope(axes, chosen)
     for index, other in enumerate(overlay):
         line_style = style.LINE_STYLES[index % len(style.LINE_STYLES)]
@@ -48,12 +48,13 @@ def draw(
     return figure
 
 
-def _limits(axes: Axes, limits: Limits) -> None:
+def draw_limits(axes: Axes, limits: Limits) -> None:
+    """Draw the band that the reward asks for, and the hard limits."""
     band = f"reward band {limits.band_min_pu:g}..{limits.band_max_pu:g}"
     axes.axhspan(limits.band_min_pu, limits.band_max_pu, color=style.GREEN, alpha=0.13, linewidth=0, label=band)
     hard = f"hard limits {limits.hard_min_pu:g}, {limits.hard_max_pu:g}"
     for limit, label in ((limits.hard_max_pu, hard), (limits.hard_min_pu, "")):
-        axes.axhline(limit, color=style.VERMILLION, linewidth=1.2, linestyle="--", label=label)
+        axes.axhline(limit, color=style.GREY, linewidth=1.2, linestyle="--", label=label)  # colours are the buses'
 
 
 def _envelope(axes: Axes, chosen: ChosenDays) -> None:

@@ -32,6 +32,7 @@ def table(run: str, n_devices: int, seed: int) -> pd.DataFrame:
         "day": 0,
         "step": np.arange(N_STEPS),
         "load_factor": 0.5,
+        "price_per_mwh": random.uniform(20.0, 60.0, N_STEPS),
         "solar_factor": 0.5,
         "losses_mw": 0.1,
         "voltage_min_pu": 0.95,
@@ -117,7 +118,7 @@ def test_territories_of_many_agents(n: int) -> None:
 
 
 def test_a_figure_that_is_unknown_gets_the_names_that_work(tmp_path: pytest.TempPathFactory) -> None:
-    known = "comparison, curves, dispatch, loading, positions, reactive-power, soc, voltage"
+    known = "bus, comparison, curves, device, dispatch, loading, positions, price, reactive-power, soc, voltage"
     with pytest.raises(InputError, match=f"known: {known}"):
         PlotCommand("curve", ()).execute(0.0)
     with pytest.raises(InputError) as refused:

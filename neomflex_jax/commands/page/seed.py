@@ -89,7 +89,7 @@ class SeedResults:
         from neomflex_jax.training.result import trained_on
 
         config = self.folder.read_config()
-        evaluated, note = self._evaluation()
+        evaluated, note = self.evaluated()
         status = self._status(evaluated)
         steps = None if evaluated is None else read_step_metrics(evaluated / STEP_FILE)
         summary = pd.DataFrame() if steps is None else run_summary(steps)
@@ -161,7 +161,7 @@ class SeedResults:
         name = metadata.get("profiles") if isinstance(metadata, dict) else None
         return name if isinstance(name, str) else "my_profiles.csv"
 
-    def _evaluation(self) -> tuple[Path | None, str]:
+    def evaluated(self) -> tuple[Path | None, str]:
         """Return the folder of these policies' evaluation, or None and a sentence on what is there instead."""
         if self.evaluation is not None:
             given = read_identity(self.evaluation)
