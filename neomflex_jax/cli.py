@@ -14,6 +14,7 @@ from neomflex_jax.commands.compare import CompareCommand
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, reader_may_leave, write_what_cannot_be_encoded
 from neomflex_jax.commands.demo import DemoCommand
+from neomflex_jax.commands.doctor import DoctorCommand
 from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.export import ExportCommand
 from neomflex_jax.commands.feeder import FeederCommand
@@ -43,6 +44,7 @@ COMMANDS: dict[str, Callable[..., Command]] = {
     "feeder": FeederCommand,
     "scenario": ScenarioCommand,
     "fidelity": FidelityCommand,
+    "doctor": DoctorCommand,
 }
 COLLECT_EVERY = (50_000, 20, 20)  # new objects; tracing makes millions, and Python looks through them every 700
 

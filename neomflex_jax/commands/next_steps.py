@@ -103,6 +103,10 @@ NEXT_STEPS: Mapping[tuple[str, ...], NextStep] = {
         ("scenario new --from case69 --output my.toml --agents 4",),
         "`neomflex scenario check my.toml`, then `neomflex train --scenario my.toml --output run`.",
     ),
+    ("doctor",): NextStep(
+        ("doctor",),
+        "`neomflex demo` if all is well; docs/gpu.md says what to install for a graphics card.",
+    ),
     ("fidelity",): NextStep(
         ("fidelity --scenario neom33 --output fidelity",),
         "train on a fast method whose errors you accept (`neomflex train --power-flow "
