@@ -8,8 +8,9 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 
-from neomflex_jax.commands.arguments import Command, read_arguments
+from neomflex_jax.commands.arguments import Command, read_arguments, words_of
 from neomflex_jax.commands.compare import CompareCommand
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, reader_may_leave, write_what_cannot_be_encoded
@@ -55,28 +56,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(*COLLECT_EVERY)
     write_what_cannot_be_encoded()
     os.environ.pop(MATPLOTLIB_BACKEND, None)  # a notebook's, most likely; commands draw into files
-    warnings.showwarning = lambda message, *_, **__: console.print(f"warning: {message}", style="yellow")
+    warnings.showwarning = lambda message, *_, **__: console.warn(str(message))
+    words = sys.argv[1:] if arguments is None else arguments
+    console.begin(as_json="--json" in words, quiet=False)
     try:
         with reader_may_leave():  # of a help text
-            command = read_arguments(sys.argv[1:] if arguments is None else arguments, COMMANDS, DESCRIPTION)
+            command = read_arguments(words, COMMANDS, DESCRIPTION)
+        console.begin(as_json=command.answer.json, quiet=command.answer.quiet)
         if not getattr(command, "no_cache", False):
             use_compilation_cache()
-        with platform_is_there(), nan_is_a_value():
+        with platform_is_there(), nan_is_a_value(), _alone_on_standard_output(command.answer.json):
             for module in getattr(command, "modules", ()):
                 import_named(module)
             status = command.execute(started)
     except InputError as error:
-        console.quiet = False  # of several processes, each says what it stumbled over
-        console.print(f"error: {error}", style="red")
+        console.fail(str(error))
         status = 2
     except OSError as error:  # a path that cannot be read, made or written
-        console.print(f"error: {place_and_reason(error)}; give another path", style="red")
+        console.fail(f"{place_and_reason(error)}; give another path")
         status = 2
     except UnicodeEncodeError as error:  # a name that the system has no bytes for
         what = f"{error.object[error.start : error.end]!r} in a name cannot be written in {error.encoding}"
-        console.print(f"error: {what}; rename it, or set LC_ALL=C.UTF-8", style="red")
+        console.fail(f"{what}; rename it, or set LC_ALL=C.UTF-8")
         status = 2
     except KeyboardInterrupt:
-        console.print("interrupted")
+        console.fail("interrupted", word="")
         status = 130
+    console.end(" ".join(words_of(words, COMMANDS)), status)
     sys.exit(status)
+
+
+def _alone_on_standard_output(as_json: bool) -> AbstractContextManager[object]:
+    """Send what users' modules and libraries print to standard error where a machine reads standard output."""
+    return redirect_stdout(sys.stderr) if as_json else nullcontext()

@@ -21,7 +21,7 @@ from jax import Array
 from jaxtyping import Float, Key, PyTree
 
 from neomflex_jax.agents.fresh import fresh
-from neomflex_jax.agents.networks import ACTIVATIONS, ActorNetwork
+from neomflex_jax.agents.networks import ACTIVATIONS, ActivationName, ActorNetwork
 from neomflex_jax.agents.optimiser import mean_over_devices
 from neomflex_jax.agents.sharing import Sharing
 from neomflex_jax.errors import InputError
@@ -71,7 +71,7 @@ class Actors:
     hidden_sizes: tuple[int, ...]
     observation_sizes: tuple[int, ...]  # real entries of each agent; padding comes after them
     action_sizes: tuple[int, ...]
-    activation: str = "relu"
+    activation: ActivationName = "relu"
     sharing: Sharing | None = None  # who shares parameters with whom; None: nobody
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +41,7 @@ def _tanh(values: Values, xp: ModuleType) -> Values:
     return xp.tanh(values)
 
 
+ActivationName = Literal["relu", "tanh"]
 ACTIVATIONS: dict[str, Activation] = {"relu": _relu, "tanh": _tanh}
 
 

@@ -5,7 +5,7 @@ D. P. Kingma, J. Ba, "Adam", arXiv:1412.6980; clipping by the global norm of one
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ from jaxtyping import PyTree
 
 Params: TypeAlias = PyTree
 ADAM = optax.scale_by_adam()
-DECAYS = ("none", "linear", "cosine")
+Decay = Literal["none", "linear", "cosine"]
+DECAYS = get_args(Decay)
 
 
 def start(params: Params) -> optax.OptState:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,8 @@ import numpy as np
 
 from neomflex_jax.agents.optimiser import Params
 
-SHARING = ("independent", "shared", "by-kind")
+SharingName = Literal["independent", "shared", "by-kind"]
+SHARING = get_args(SharingName)
 
 
 @dataclass(frozen=True)

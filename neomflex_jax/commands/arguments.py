@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from difflib import get_close_matches
 from typing import Protocol
 
 import tyro
 
+from neomflex_jax.commands.answering import AnswerOptions
 from neomflex_jax.commands.next_steps import PROGRAM, end_of_help
-from neomflex_jax.commands.optional_values import REGISTRY
+from neomflex_jax.commands.optional_values import NOTHING, REGISTRY
 from neomflex_jax.errors import InputError, unknown_name
 
 FRAMES = re.compile(r"[\u2500-\u257f]+|^ *-{3,} *$", re.MULTILINE)  # box-drawing characters, and rules of hyphens
@@ -21,6 +22,11 @@ KINDS = {"INT": "a whole number", "FLOAT": "a number", "PATH": "a path", "STR": 
 
 class Command(Protocol):
     """A command with its options, as `cli.py` runs it."""
+
+    @property
+    def answer(self) -> AnswerOptions:
+        """How it answers."""
+        ...
 
     def execute(self, started: float) -> int:
         """Run, and return the exit status; `started` is `time.monotonic()` at the program's start."""
@@ -49,13 +55,20 @@ def read_arguments(
             if {"-h", "--help"} & set(arguments):
                 print(end_of_help(arguments))
             raise
-    words = [arguments[0]] if arguments and arguments[0] in commands else []
-    words += [] if words[:1] not in ([group] for group in GROUPS) else [w for w in arguments[1:2] if w[:1] != "-"]
+    words = words_of(arguments, commands)
     help_text = io.StringIO()
     with redirect_stdout(help_text), redirect_stderr(help_text), suppress(SystemExit):
         _parse([*words, "--help"], commands, description)
     text, flags = (" ".join(FRAMES.sub(" ", stream.getvalue()).split()) for stream in (said, help_text))
     raise _mistake(list(arguments), text, flags, " ".join([PROGRAM, *words]))
+
+
+def words_of(arguments: Sequence[str], commands: Iterable[str]) -> list[str]:
+    """Return the words that name the command: none where the first names none, two of a group."""
+    words = [arguments[0]] if arguments and arguments[0] in commands else []
+    return words + (
+        [] if words[:1] not in ([group] for group in GROUPS) else [w for w in arguments[1:2] if w[:1] != "-"]
+    )
 
 
 def _parse(arguments: Sequence[str], commands: Mapping[str, Callable[..., Command]], description: str) -> Command:
@@ -72,7 +85,7 @@ def _parse(arguments: Sequence[str], commands: Mapping[str, Callable[..., Comman
 def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> InputError:
     """Return what the parser said at length as one sentence; `help_text` is the command's."""
     more = f"; {command} --help explains"
-    if found := re.search(r"Unrecognized options: (\S+?),?(?: |$)", said):
+    if found := re.search(r"Unrecognized (?:or misplaced )?options: (\S+?),?(?: |$)", said):
         return _unrecognized(found[1], said, help_text, command)
     if found := re.search(r"Error parsing (--[\w.-]+)", said):
         given = _values(found[1], arguments)
@@ -83,7 +96,8 @@ def _mistake(arguments: list[str], said: str, help_text: str, command: str) -> I
     if found := re.search(r"Missing value for argument '(--[\w.-]+)'", said):
         return InputError(f"{found[1]} takes {_kind(found[1], help_text)}{more}")
     if found := re.search(r"invalid choice '(.*?)' for argument '(?:--)?(.*?)'\. Expected one of \((.*?)\)", said):
-        return unknown_name(found[2], found[1], re.findall(r"'([^']*)'", found[3]))
+        choices = [choice for choice in re.findall(r"'([^']*)'", found[3]) if choice != NOTHING]
+        return unknown_name(found[2], found[1], choices)
     if found := re.search(
         r"Missing from [^:]*: (--[\w.-]+(?: [A-Z]+)?|[A-Z]+\S*|\{[^}]+\}) (.*?)\.? ?\(required\)", said
     ):
@@ -102,7 +116,7 @@ def _unrecognized(word: str, said: str, help_text: str, command: str) -> InputEr
         return InputError(
             f"unknown option {word}" + (f". Did you mean {close[0]}?" if close else f"; {command} --help lists them")
         )
-    if found := re.search(r"Available subcommands: (.*?) For full", said):
+    if found := re.search(r"Available subcommands: (.*?) (?:For full|Perhaps)", said):
         of = command.split()[1:2]
         return unknown_name("command" + "".join(f" of {group}" for group in of), word, found[1].split(", "))
     return InputError(f"{word!r} belongs to no option; {command} --help lists them")

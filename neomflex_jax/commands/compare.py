@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.optional_values import Several
 from neomflex_jax.errors import InputError
@@ -15,7 +16,7 @@ HEADER = ("algorithm", "seeds", "validated", "IQM", "95 % low", "95 % high", "be
 
 
 @dataclass(frozen=True)
-class CompareCommand:
+class CompareCommand(Answering):
     """Compare algorithms over several seeds' validation reports, by day cost in pandapower.
 
     Prints each algorithm's interquartile mean with its 95 % bootstrap interval, and says that one is better only with
@@ -31,17 +32,23 @@ class CompareCommand:
 
         groups = read_groups([_split(given) for given in self.reports])
         rows = []
+        found: list[dict[str, object]] = []
         for group in groups:
             by_seed, interval = group.day_cost.mean(axis=1), group.interval
             figures = (interval.estimate, interval.low, interval.high, by_seed.min(), by_seed.max())
             counts = (str(len(group.seeds)), str(group.n_validated))
+            found.append({"name": group.name, "seeds": [str(seed.path) for seed in group.seeds]})
+            found[-1] |= {"n_validated": group.n_validated, "day_cost": by_seed, "interval": interval}
             rows.append([group.name, *counts, *(short(float(figure)) for figure in figures)])
         run = groups[0].seeds[0].run
         print_table(f"cost of a day in pandapower, {len(run.day_cost)} days of {run.scenario}", HEADER, rows)
         for group in groups:
             console.print(remarks(group))
-        for sentence, _ in compare_groups(groups):
+        compared = compare_groups(groups)
+        for sentence, _ in compared:
             console.print(sentence)
+        said = [{"sentence": sentence, "figures": figures} for sentence, figures in compared]
+        console.found(scenario=run.scenario, n_days=len(run.day_cost), groups=found, comparisons=said)
         return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from io import TextIOWrapper
 from rich.console import Console
 
 from neomflex_jax.commands.grid_of_text import fitted, whole_rows
+from neomflex_jax.files.json_values import plain_values
 
 HANDLER = "neomflex-console"
 LOOKALIKES = {"\u2022": "*", "\u2026": "..."}  # of the libraries that write help and tables
@@ -36,7 +38,70 @@ def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 class _Output(Console):
-    """Standard output that nobody may be reading any more."""
+    """Standard output that nobody may be reading any more, for a person, or with ``--json`` for a machine.
+
+    What a person reads goes through `print` and `remark`; what a machine gets is gathered by `found` and printed by
+    `end` as one object.
+    """
+
+    remarks = True  # printed: what is no result, and how far a command has come
+    _found: dict[str, object] | None = None  # for the machine; None: a person reads
+    _muted = False
+
+    def begin(self, *, as_json: bool, quiet: bool) -> None:
+        """Forget what another command said, and take up how this one answers."""
+        self._found, self._muted = {} if as_json else None, False
+        self.remarks, self.quiet = not (as_json or quiet), as_json
+
+    def mute(self) -> None:
+        """Say nothing more but errors, for another process answers."""
+        self.quiet = self._muted = True
+
+    def remark(self, text: str, style: str | None = None) -> None:
+        """Print what is no result: what is going on, or what may be done next."""
+        if self.remarks:
+            self.print(text, style=style)
+
+    def found(self, **values: object) -> None:
+        """Add to what a machine gets; a person has read it already."""
+        if self._found is not None:
+            self._found |= values
+
+    def taken(self) -> dict[str, object]:
+        """Return what a part of a command found, and begin anew."""
+        found, self._found = self._found, None if self._found is None else {}
+        return found or {}
+
+    @contextmanager
+    def part(self) -> Iterator[None]:
+        """Say what a part of a command says only where remarks are wanted: it is no result of the whole."""
+        before, self.quiet = self.quiet, self.quiet or not self.remarks
+        try:
+            yield
+        finally:
+            self.quiet = before
+
+    def warn(self, text: str) -> None:
+        """Print a warning; a machine gets all of them as a list."""
+        self.print(f"warning: {text}", style="yellow")
+        if self._found is not None:
+            self._found["warnings"] = [*self._found.get("warnings", ()), text]  # type: ignore[misc]
+
+    def fail(self, text: str, *, word: str = "error: ") -> None:
+        """Say why a command ends; of several processes, each says what it stumbled over."""
+        if self._found is not None:
+            self._found["error"] = text
+            return
+        self.quiet = False
+        self.print(f"{word}{text}", style="red" if word else None)
+
+    def end(self, command: str, status: int) -> None:
+        """Print what the machine gets."""
+        if self._found is None or (self._muted and "error" not in self._found):
+            return
+        answer = plain_values({"command": command, "status": status} | self._found)
+        with reader_may_leave():
+            sys.stdout.write(json.dumps(answer, allow_nan=False) + "\n")
 
     def on_broken_pipe(self) -> None:
         """Print nothing more, as after ``| head``; the command goes on computing and writing files."""

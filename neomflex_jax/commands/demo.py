@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.evaluate import EvaluateCommand
 from neomflex_jax.commands.headlines import print_headline
@@ -32,7 +33,7 @@ PARTS, STAGES = ("run", "evaluation", "validation"), "stages.json"
 
 
 @dataclass(frozen=True)
-class DemoCommand:
+class DemoCommand(Answering):
     """Train on neom33, evaluate on unseen days, validate in pandapower, draw figures and a page, print one table."""
 
     output: Path = Path("results/demo")
@@ -70,7 +71,8 @@ class DemoCommand:
         from neomflex_jax.plots import save
 
         seconds: dict[str, float] = {}
-        with _stage("train", seconds):
+        found: dict[str, object] = {}
+        with _stage("train", seconds, found):
             train = TrainCommand(
                 output=run,
                 scenario=self.scenario,
@@ -81,26 +83,29 @@ class DemoCommand:
             status = train.execute(time.monotonic())
             if status:
                 return status
-        with _stage("evaluate", seconds):
+        with _stage("evaluate", seconds, found):
             EvaluateCommand(policies=run, output=evaluation, baseline=True, overwrite=self.overwrite).execute(0.0)
-        with _stage("validate", seconds):
+        with _stage("validate", seconds, found):
             verdict = ValidateCommand(policies=run, output=validation, overwrite=self.overwrite).execute(0.0)
         with results.replaced() as new:
-            with _stage("plot", seconds):
+            with _stage("plot", seconds, found):
                 for figure in FIGURES:
                     save(PlotCommand(figure, (evaluation / "step_metrics.csv",)).drawn(), new / f"{figure}.png")
-            with _stage("report", seconds):
+            with _stage("report", seconds, found):
                 write_whole(new / PAGE, ReportCommand(run, evaluation, validation).page().html())
             (new / STAGES).write_text(json.dumps({"seconds": seconds}, indent=2) + "\n", encoding="utf-8")
+        console.found(stages=found, seconds=seconds, files=[self.output / name for name in DEMO.files])
         return verdict
 
 
 @contextmanager
-def _stage(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    console.rule(name, align="left")
+def _stage(name: str, seconds: dict[str, float], found: dict[str, object]) -> Iterator[None]:
     before = time.monotonic()
-    yield
+    with console.part():
+        console.rule(name, align="left")
+        yield
     seconds[name] = round(time.monotonic() - before, 1)
+    found[name] = console.taken()
 
 
 def print_results(folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.constraints import shown_constraints
 from neomflex_jax.commands.headlines import print_headline, tabled_runs
@@ -16,7 +17,7 @@ from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, PowerFlowName
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
-from neomflex_jax.commands.result_kinds import EVALUATION, trajectory_file
+from neomflex_jax.commands.result_kinds import EVALUATION, TABLES, trajectory_file
 from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
 
@@ -51,7 +52,7 @@ def shown_columns(summary: pd.DataFrame) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class EvaluateCommand:
+class EvaluateCommand(Answering):
     """Play trained policies and yardsticks on unseen days, write three CSV files, and say whether they are validated.
 
     Days come in file order, energies are carried over midnight, actions are the policies' modes. Says how policies do
@@ -117,6 +118,14 @@ class EvaluateCommand:
                 trajectory.save(new / trajectory_file(trajectory.run))
             write_identity(identity, new)
         summary = pd.read_csv(self.output / "run_summary.csv")
+        files = [*TABLES, *map(trajectory_file, (each.run for each in played.trajectories)), "evaluation.json"]
+        console.found(
+            power_flow=played.trajectories[0].power_flow,
+            variant=self.variant,
+            runs=summary.to_dict("records"),
+            constraints=played.constraints,
+            files=[self.output / name for name in files],
+        )
         self._print_summary(played, summary)
         if played.constraints:
             self._print_constraints()
@@ -146,7 +155,7 @@ class EvaluateCommand:
         failed = int(summary["failed_power_flows"].sum())
         if failed:
             flows = "1 power flow" if failed == 1 else f"{failed} power flows"
-            console.print(f"warning: {flows} failed; losses and voltages leave them out", style="yellow")
+            console.warn(f"{flows} failed; losses and voltages leave them out")
 
     def _print_constraints(self) -> None:
         import pandas as pd
@@ -162,10 +171,13 @@ class EvaluateCommand:
         from validation.report.status import validation_status
 
         if self.policies is None:
+            console.found(validated=False)
             return False
         status = validation_status(identity, places_of_reports(self.policies, self.output))
         where = f", in `{played.trajectories[0].power_flow}` alone"
-        print_headline(status.headline(tabled_runs(summary), where))
+        lines = status.headline(tabled_runs(summary), where)
+        console.found(validated=status.validated, headline=lines)
+        print_headline(lines)
         console.print(status.sentence(run.run for run in played.trajectories))
         return status.validated
 
@@ -180,7 +192,7 @@ class EvaluateCommand:
         flags = "".join(f" {flag} {value}" for flag, value in same.items() if value is not None)
         flags += "".join(f" --policy {name}" for name in played.yardsticks)
         flags += "".join(f" --import {module}" for module in self.modules)
-        console.print(f"to validate: neomflex validate{flags} --output ...")
+        console.remark(f"to validate: neomflex validate{flags} --output ...")
 
 
 def _print_runs(title: str, columns: dict[str, str], summary: pd.DataFrame) -> None:

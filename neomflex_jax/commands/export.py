@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console
 from neomflex_jax.errors import InputError
 
 
 @dataclass(frozen=True)
-class ExportCommand:
+class ExportCommand(Answering):
     """Write one agent's trained policy as an ONNX file, which runs without Python.
 
     Input `observation` (batch, size), output `action` (batch, size) in [-1, 1], both float32 and unpadded. Needs the
@@ -42,4 +43,6 @@ class ExportCommand:
         save_onnx(network, self.agent, self.output)
         sizes = f"observation (batch, {network.observation_size}) -> action (batch, {network.action_size})"
         console.print(f"written: {self.output}    {sizes}")
+        facts = {"observation_size": network.observation_size, "action_size": network.action_size}
+        console.found(agent=self.agent, **facts, files=[self.output])
         return 0

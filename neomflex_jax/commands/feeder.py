@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
+from neomflex_jax.commands.answering import Answering, AnswerOptions
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.existing_files import refuse_existing
 from neomflex_jax.commands.optional_values import MayOmit
@@ -21,7 +22,7 @@ IMAGES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
-class ShowFeeder:
+class ShowFeeder(Answering):
     """Show what a feeder holds, and its power flow at nominal load."""
 
     feeder: tyro.conf.Positional[str]
@@ -31,7 +32,7 @@ class ShowFeeder:
 
     def execute(self, started: float) -> int:
         """Print; returns the exit status."""
-        from neomflex_jax.commands.feeder_text import contents, nominal_answer, nominal_flow
+        from neomflex_jax.commands.feeder_text import contents, found, nominal_answer, nominal_flow
         from neomflex_jax.grid import load_feeder
 
         if self.output is not None and self.output.suffix not in IMAGES:
@@ -40,6 +41,7 @@ class ShowFeeder:
         flow, method = nominal_flow(feeder)
         print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))
         print_table(f"nominal load, method {method}", ("quantity", "value"), nominal_answer(feeder, flow))
+        console.found(**found(feeder, flow, method), files=[] if self.output is None else [self.output])
         if self.output is not None:
             from neomflex_jax.plots import save
             from neomflex_jax.plots.feeder import draw_feeder
@@ -51,7 +53,7 @@ class ShowFeeder:
 
 
 @dataclass(frozen=True)
-class ImportFeeder:
+class ImportFeeder(Answering):
     """Convert a pandapower net into a feeder folder: buses.csv, branches.csv and feeder.toml."""
 
     net: tyro.conf.Positional[Path]
@@ -75,12 +77,15 @@ class ImportFeeder:
         print_table(f"imported {self.net.name}", ("elements", "net", "feeder"), conversion(net, feeder))
         for line in changes(net, feeder, fused_buses(net)):
             console.print(line)
-        console.print(f"feeder: {self.output}    check it: neomflex feeder check {self.net}")
+        console.print(f"feeder: {self.output}")
+        console.remark(f"check it: neomflex feeder check {self.net}")
+        sizes = {"n_bus": feeder.n_bus, "n_branch": feeder.topology.n_branch}
+        console.found(feeder=self.output, **sizes, files=[self.output / name for name in FILES])
         return 0
 
 
 @dataclass(frozen=True)
-class CheckFeeder:
+class CheckFeeder(Answering):
     """Compare our AC power flow with pandapower's, in float64, in the nominal state and in random ones.
 
     In a random state every load, static generator, storage and generator is scaled by a random number of its own.
@@ -101,7 +106,7 @@ class CheckFeeder:
 
     def execute(self, started: float) -> int:
         """Compare; returns the exit status."""
-        from neomflex_jax.commands.feeder_text import comparison, verdict
+        from neomflex_jax.commands.feeder_text import QUANTITIES, comparison, verdict
         from neomflex_jax.grid import feeder_names, load_feeder
         from validation.referee.feeder_check import check_feeder
 
@@ -119,8 +124,11 @@ class CheckFeeder:
             )
         referee = "the net itself" if is_net else "the feeder, rebuilt"
         print_table(f"feeder {feeder.name}; referee: {referee} in pandapower", *comparison(check))
-        agrees = check.agrees(AGREE_PU)
-        console.print(verdict(check, AGREE_PU, self.method), style="green" if agrees else "red")
+        agrees, said = check.agrees(AGREE_PU), verdict(check, AGREE_PU, self.method)
+        console.print(said, style="green" if agrees else "red")
+        apart = {name: check.largest(name) for name in QUANTITIES}
+        console.found(feeder=feeder.name, referee=referee, agrees=agrees, said=said, largest_difference=apart)
+        console.found(cases=check.unsolved, worst_bus=check.worst_bus)
         return 0 if agrees else 1
 
 
@@ -134,6 +142,11 @@ class FeederCommand:
         | Annotated[CheckFeeder, tyro.conf.subcommand("check")],
         tyro.conf.arg(name=""),
     ]
+
+    @property
+    def answer(self) -> AnswerOptions:
+        """How to answer."""
+        return self.what.answer
 
     def execute(self, started: float) -> int:
         """Run what was asked for; returns the exit status."""

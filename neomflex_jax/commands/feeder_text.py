@@ -94,6 +94,33 @@ def nominal_flow(feeder: Feeder) -> tuple[PowerFlowResult, str]:
     return flow, method
 
 
+def found(feeder: Feeder, flow: PowerFlowResult, method: str) -> dict[str, object]:
+    """Return what a machine is told of a feeder and of its nominal power flow, NaN where there is no solution."""
+    topology, solved = feeder.topology, bool(flow.converged)
+    rated = np.isfinite(feeder.max_i_ka)
+    facts: dict[str, object] = {
+        "feeder": feeder.name,
+        "n_bus": feeder.n_bus,
+        "n_branch": topology.n_branch,
+        "n_in_service": sum(topology.in_service),
+        "n_loops": len(spanning_tree(topology).loop_branches),
+        "slack_bus": feeder.bus_labels[topology.slack],
+        "slack_vm_pu": float(feeder.slack_vm_pu),
+        "load_p_mw": float(feeder.load_p_mw.sum()),
+        "load_q_mvar": float(feeder.load_q_mvar.sum()),
+    }
+    figures = {
+        "vm_min_pu": flow.vm_pu.min(),
+        "vm_max_pu": flow.vm_pu.max(),
+        "loss_mw": flow.loss_mw,
+        "slack_p_mw": flow.slack_p_mw,
+        "slack_q_mvar": flow.slack_q_mvar,
+        "loading_max_percent": flow.branch_loading_percent[rated].max() if rated.any() else np.nan,
+    }
+    nominal = {name: float(value) if solved else np.nan for name, value in figures.items()}
+    return facts | {"nominal": {"method": method, "converged": solved, **nominal}}
+
+
 def nominal_answer(feeder: Feeder, flow: PowerFlowResult) -> Rows:
     """Return lines on the lowest and highest voltage, losses, import and the highest loading."""
     if not bool(flow.converged):

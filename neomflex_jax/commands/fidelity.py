@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.imported_modules import Modules
-from neomflex_jax.commands.optional_values import MayOmit
+from neomflex_jax.commands.optional_values import MayOmit, PowerFlowNames
 from neomflex_jax.commands.played_runs import record_runs
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import FIDELITY
@@ -66,7 +67,7 @@ SECTIONS = {  # what the table shows of the columns in fidelity.csv
 
 
 @dataclass(frozen=True)
-class FidelityCommand:
+class FidelityCommand(Answering):
     """State each power-flow method's error against exact AC, and its speed, on a scenario's own injections.
 
     Draws random rows of the profiles and random actions of all devices (or takes a policy's own steps), lets every
@@ -75,8 +76,8 @@ class FidelityCommand:
 
     scenario: MayOmit[str] = None
     """A packaged scenario's name or a TOML file. If not given: neom33, or the policies'."""
-    power_flow_methods: MayOmit[tuple[str, ...]] = None
-    """Some of dc, lindistflow, calibrated, ac and newton. If not given: all."""
+    power_flow_methods: PowerFlowNames = None
+    """The methods to compare, one or more. If not given: all."""
     samples: MayOmit[int] = None
     """How many injections to draw. If not given: 4096."""
     seed: int = 0
@@ -110,7 +111,9 @@ class FidelityCommand:
             with results.replaced() as new:
                 save(draw(report), new / "fidelity.png")
                 report.write(new)
-        console.print(f"files: {', '.join(str(self.output / name) for name in FIDELITY.files)}")
+        files = [self.output / name for name in FIDELITY.files]
+        console.print(f"files: {', '.join(map(str, files))}")
+        console.found(files=files)
         return 0
 
     def _solve(self) -> Fidelity:
@@ -153,6 +156,7 @@ class FidelityCommand:
 
 def print_report(report: Fidelity) -> None:
     """Print methods side by side, and under them what the numbers rest on."""
+    console.found(**report.as_dict(), files=[])
     rows, lines = report.rows(), []
     for section, labels in SECTIONS.items():
         if all(row[name] != row[name] for row in rows for name in labels):

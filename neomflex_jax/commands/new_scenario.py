@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.existing_files import refuse_existing
 from neomflex_jax.commands.optional_values import MayOmit
@@ -25,7 +26,7 @@ MOST_NAMED = 4
 
 
 @dataclass(frozen=True)
-class NewScenario:
+class NewScenario(Answering):
     """Write a scenario for any grid: territories by electrical distance, devices, ready to train.
 
     A net is converted into a feeder folder beside the scenario file; SimBench and MAPDN bring a year of series for
@@ -93,14 +94,17 @@ class NewScenario:
         write_whole(self.output, text)
         scenario = load_scenario(self.output)
         console.print(f"scenario: {self.output}    feeder: {feeder_field}")
-        for sentence in _told(grid, territories, devices):
-            console.print(sentence, markup=False)
+        said = _told(grid, territories, devices)
+        for sentence in said:
+            console.print(sentence)
         told = own_generation_text(grid.feeder, scenario.series)
         if told is not None:
-            console.print(f"feeder {feeder_field}: {told}", markup=False)
-        console.print(f"look at it:  neomflex scenario show {self.output} --output {name}.png")
-        console.print(f"check it:    neomflex scenario check {self.output}")
-        console.print(f"train on it: neomflex train --scenario {self.output} --output results/{name}")
+            console.print(f"feeder {feeder_field}: {told}")
+        console.found(scenario=self.output, feeder=feeder_field, said=said, n_agents=len(scenario.agents))
+        console.found(n_devices=len(scenario.devices), files=[self.output])
+        console.remark(f"look at it:  neomflex scenario show {self.output} --output {name}.png")
+        console.remark(f"check it:    neomflex scenario check {self.output}")
+        console.remark(f"train on it: neomflex train --scenario {self.output} --output results/{name}")
         return 0
 
     def _check_output(self) -> None:

@@ -25,8 +25,10 @@ Several = tyro.conf.Positional[Annotated[tuple[T, ...], tyro.conf.arg(help_behav
 
 # Choices that help lists and that what reads them checks: its refusal says more than the parser's would.
 Algorithm = Annotated[str, tyro.conf.arg(metavar="{sac,gradient}")]
-PowerFlowName = Annotated[
-    str | None, tyro.conf.arg(help_behavior_hint=OPTIONAL, metavar="{ac,calibrated,lindistflow,dc,newton}")
+POWER_FLOWS = "{ac,calibrated,lindistflow,dc,newton}"
+PowerFlowName = Annotated[str | None, tyro.conf.arg(help_behavior_hint=OPTIONAL, metavar=POWER_FLOWS)]
+PowerFlowNames = Annotated[
+    tuple[str, ...] | None, tyro.conf.arg(help_behavior_hint=OPTIONAL, metavar=f"[{POWER_FLOWS} ...]")
 ]
 
 REGISTRY = ConstructorRegistry()

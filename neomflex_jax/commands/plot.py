@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, Several
@@ -34,7 +35,7 @@ IMAGES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
-class PlotCommand:
+class PlotCommand(Answering):
     """Draw a figure from the tables of an evaluation, or the learning curves of trainings."""
 
     figure: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar=FIGURE_NAMES)]]
@@ -78,10 +79,12 @@ class PlotCommand:
             save(figure, shown)
             webbrowser.open(shown.as_uri())
             console.print(f"figure: {shown}")
+            console.found(figure=self.figure, files=[shown])
             return 0
         self.output.parent.mkdir(parents=True, exist_ok=True)
         save(figure, self.output)
         console.print(f"figure: {self.output}")
+        console.found(figure=self.figure, files=[self.output])
         return 0
 
     def drawn(self) -> Figure:

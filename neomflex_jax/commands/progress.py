@@ -39,7 +39,10 @@ class Stage:
 
 @contextmanager
 def progress(what: str) -> Iterator[Stage]:
-    """Show how far `what` has come, as long as the block runs."""
+    """Show how far `what` has come, as long as the block runs; nothing where remarks are not wanted."""
+    if not console.remarks:
+        yield Stage(what, lambda what, share, note: None)
+        return
     if not (console.is_terminal and sys.stdout.isatty()):  # Jupyter's FORCE_COLOR makes its pipe a terminal to Rich
         lines = Lines()
         with lines.every(EVERY_SECONDS):

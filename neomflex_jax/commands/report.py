@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.imported_modules import Modules
@@ -25,7 +26,7 @@ MOST_BYTES = 5_000_000  # of the steps that a page carries, of all seeds togethe
 
 
 @dataclass(frozen=True)
-class ReportCommand:
+class ReportCommand(Answering):
     """Put a training, its evaluation and its validation on one self-contained HTML page.
 
     Says whether the results are validated, which takes a passing report of exactly these policies, scenario and
@@ -59,6 +60,8 @@ class ReportCommand:
                 console.print(f"{seed.label}:", style="bold")
             _print_seed(seed)
         console.print(f"page: {output}")
+        said = [{"seed": seed.label, "headline": seed.headline, "basis": seed.basis} for seed in page.seeds]
+        console.found(results=said, files=[output])
         return 0
 
     def page(self) -> RunPage:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from neomflex_jax.commands.answering import Answering, AnswerOptions
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.new_scenario import NewScenario
@@ -25,7 +26,7 @@ IMAGES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
-class ListScenarios:
+class ListScenarios(Answering):
     """List the scenarios that come with the package."""
 
     def execute(self, started: float) -> int:
@@ -34,12 +35,14 @@ class ListScenarios:
         from neomflex_jax.scenario import load_scenario, scenario_names
 
         header = ("scenario", "buses", "agents", "batteries", "PV", "description")
-        print_table("packaged scenarios", header, [list_row(load_scenario(name)) for name in scenario_names()])
+        rows = [list_row(load_scenario(name)) for name in scenario_names()]
+        print_table("packaged scenarios", header, rows)
+        console.found(scenarios=[{"scenario": row[0], "description": row[-1]} for row in rows])
         return 0
 
 
 @dataclass(frozen=True)
-class ShowScenario:
+class ShowScenario(Answering):
     """Show what a scenario holds: agents, devices, sizes of actions and observations, limits, reward, rules."""
 
     scenario: tyro.conf.Positional[str]
@@ -69,6 +72,7 @@ class ShowScenario:
         print_table("settings", ("field", "value"), text.settings(scenario))
         if self.entries:
             print_table("entries", *text.entries(env))
+        console.found(**text.found(scenario, feeder, env), files=[] if self.output is None else [self.output])
         if self.output is not None:
             from neomflex_jax.plots import save
             from neomflex_jax.plots.territories import draw_territories
@@ -80,7 +84,7 @@ class ShowScenario:
 
 
 @dataclass(frozen=True)
-class CheckScenario:
+class CheckScenario(Answering):
     """Play some days of a scenario with exact AC and idle devices, and hold the worst against pandapower.
 
     Says whether limits are broken and how many power flows failed. Exit status: 0 if every power flow has an answer and
@@ -124,12 +128,14 @@ class CheckScenario:
         rows = text.against_pandapower(criteria)
         print_table(f"day {day} against pandapower", ("criterion", "value", "allowed", ""), rows)
         failures = text.failures(trajectory, day, unsolved, criteria, self.power_flow)
+        console.found(**text.found_idle(trajectory, n_days), day_against_pandapower=day, failures=failures)
+        console.found(criteria=[{**vars(one), "passed": one.passed} for one in criteria])
         for sentence in failures:
             console.print(f"FAILED: {sentence}", style="red")
         if failures:
             return 1
         if trajectory.violated.any():
-            console.print("warning: idle devices break hard limits; see whether devices can mend that", style="yellow")
+            console.warn("idle devices break hard limits; see whether devices can mend that")
         console.print("OK: every power flow has an answer, and pandapower agrees", style="green")
         return 0
 
@@ -180,6 +186,11 @@ class ScenarioCommand:
     def modules(self) -> tuple[str, ...]:
         """Modules to import first."""
         return getattr(self.what, "modules", ())
+
+    @property
+    def answer(self) -> AnswerOptions:
+        """How to answer."""
+        return self.what.answer
 
     def execute(self, started: float) -> int:
         """Run what was asked for; returns the exit status."""

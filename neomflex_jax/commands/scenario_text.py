@@ -110,6 +110,20 @@ def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[
     return ("agent", "buses", "load\nMW", "batteries at bus", "PV at bus", "action\nsize", "observation\nsize"), rows
 
 
+def found(scenario: Scenario, feeder: Feeder, env: Environment) -> dict[str, object]:
+    """Return what a machine is told of a scenario: sizes of its agents' actions and observations, and every field."""
+    own = [
+        {
+            "agent": part.agent,
+            "buses": part.buses,
+            "action_size": env.action_mask[index].sum(),
+            "observation_size": env.observation_mask[index].sum(),
+        }
+        for index, part in enumerate(scenario.territories)
+    ]
+    return {"scenario": scenario.name, "n_bus": feeder.n_bus, "agents": own, "fields": scenario.as_dict()}
+
+
 def entries(env: Environment) -> tuple[tuple[str, ...], Rows]:
     """Return header and rows: every entry of observations and actions."""
     table = env.describe()
@@ -156,6 +170,25 @@ def idle_days(trajectory: Trajectory) -> Rows:
         rows += _loadings(trajectory, trajectory.branch_loading_percent)
     rows.append(("mean losses", f"{short(float(trajectory.loss_mw[solved].mean()))} MW"))
     return rows
+
+
+def found_idle(trajectory: Trajectory, n_days: int) -> dict[str, object]:
+    """Return what a machine is told of days with idle devices; NaN where no power flow has an answer."""
+    limits, solved = trajectory.scenario.limits, trajectory.converged
+    vm_pu = trajectory.vm_pu[solved]
+    known = bool(solved.any())
+    return {
+        "scenario": trajectory.scenario.name,
+        "power_flow": trajectory.power_flow,
+        "n_days": n_days,
+        "n_steps": trajectory.n_steps,
+        "failed_power_flows": (~solved).sum(),
+        "vm_min_pu": vm_pu.min() if known else np.nan,
+        "vm_max_pu": vm_pu.max() if known else np.nan,
+        "outside_band": ((vm_pu < limits.band_min_pu) | (vm_pu > limits.band_max_pu)).sum(),
+        "outside_hard_limits": ((vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu)).sum(),
+        "mean_loss_mw": trajectory.loss_mw[solved].mean() if known else np.nan,
+    }
 
 
 def _loadings(trajectory: Trajectory, loading_percent: np.ndarray) -> Rows:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
 
 from neomflex_jax.agents.gradient.config import GradientConfig
-from neomflex_jax.agents.sac.config import RewardScale, SacConfig
+from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.compilation_cache import use_compilation_cache
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.imported_modules import Modules
@@ -33,22 +34,22 @@ if TYPE_CHECKING:
     from neomflex_jax.training.run_log import Progress
     from neomflex_jax.training.sweep_job import Outcome
 
-TYPES: dict[str, Any] = {"int": int, "float": float, "str": str, "bool": bool, "RewardScale": RewardScale}
+SIZES = tuple[int, ...]  # of layers
 
 
-def _flag(name: str, kind: str) -> tuple[str, object, object]:
+def _flag(name: str, kind: Any) -> tuple[str, object, object]:
     """Make a flag that takes several values; sizes of layers are written 64,64."""
-    text = f"Values of {name} to try" + (", each written like 64,64." if kind not in TYPES else ".")
-    values: Any = tuple[TYPES.get(kind, str), ...]  # type: ignore[misc]
+    text = f"Values of {name} to try" + (", each written like 64,64." if kind == SIZES else ".")
+    values: Any = tuple[str if kind == SIZES else kind, ...]  # type: ignore[misc]
     return name, Annotated[values | None, tyro.conf.arg(help=text, help_behavior_hint=OPTIONAL)], field(default=None)
 
 
-_KINDS = {entry.name: str(entry.type) for config in (SacConfig, GradientConfig) for entry in fields(config)}
+_KINDS = get_type_hints(SacConfig) | get_type_hints(GradientConfig)
 Swept = make_dataclass("Swept", [_flag(name, kind) for name, kind in _KINDS.items()], frozen=True)
 
 
 @dataclass(frozen=True)
-class SweepCommand:
+class SweepCommand(Answering):
     """Train many settings with many seeds, side by side, and compare them.
 
     Every combination of the values given is trained with every seed. Settings that need no other compilation share one
@@ -101,6 +102,7 @@ class SweepCommand:
             table = summarise(settings, outcomes)
             with results.replaced() as new:
                 write(new, table, settings, outcomes)
+        console.found(settings=table.to_dict("records"), files=[self.output / name for name in SWEEP.files])
         rows = [
             [
                 _name({name: row[name] for name in values}),
@@ -121,7 +123,7 @@ class SweepCommand:
         from neomflex_jax.training.sweep import sweep
 
         n_trainings = len(options) * self.seeds
-        console.print(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
+        console.remark(f"{len(options)} settings x {self.seeds} seeds = {n_trainings} trainings")
         common: Keywords = {"names": names, "overwrite": self.overwrite, "on_begin": results.withdraw}
         if self.workers > 1:
             prepared = (not self.no_cache, self.modules)
@@ -147,7 +149,7 @@ class SweepCommand:
     def _values(self) -> dict[str, tuple[object, ...]]:
         given = {name: getattr(self.values, name) for name in _KINDS}
         return {
-            name: values if _KINDS[name] in TYPES else tuple(_sizes(name, text) for text in values)
+            name: tuple(_sizes(name, text) for text in values) if _KINDS[name] == SIZES else values
             for name, values in given.items()
             if values is not None
         }

@@ -12,6 +12,7 @@ import tyro
 
 from neomflex_jax.agents.gradient.config import GradientConfig
 from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, short
 from neomflex_jax.commands.constraints import Constraints, limits_of
 from neomflex_jax.commands.imported_modules import Modules
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TrainCommand:
+class TrainCommand(Answering):
     """Train one policy per agent on a scenario.
 
     Writes config.json, metrics.csv, checkpoints and policies/<agent>.safetensors into the output folder. Ctrl-C saves,
@@ -106,12 +107,13 @@ class TrainCommand:
             self._refuse_changes()
         self._ask_for_devices()
         join(self.coordinator, self.num_processes, self.process_id)
-        console.quiet = not is_first()
+        if not is_first():
+            console.mute()
         options = None if self.resume else self.options()
         events = EventLog(folder.events) if self.tensorboard and is_first() else None
         trace = ChunkTrace(folder.trace) if self.profile and is_first() else None
         watchers = [watcher for watcher in (events, trace) if watcher is not None]
-        console.print(_device_line())
+        console.remark(_device_line())
         with progress("compiling") as stage, ExitStack() as stack:
             for watcher in watchers:
                 stack.callback(watcher.close)
@@ -128,18 +130,20 @@ class TrainCommand:
                 saved = any(begun) and any(folder.checkpoints.glob("*"))
                 modules = "".join(f" --import {module}" for module in self.modules)
                 after = f"saved; go on with: neomflex train --resume --output {self.output}{modules}"
-                console.print(f"interrupted; {after if saved else 'nothing was learned yet'}")
+                console.fail(f"interrupted; {after if saved else 'nothing was learned yet'}", word="")
                 return 130
             except PeerError as error:
-                console.quiet = False
-                console.print(f"error: {error}", style="red")
+                console.fail(str(error))
+                console.end("train", 2)
                 leave_at_once(2)
         if trace is not None and trace.written:
+            console.found(trace=folder.trace)
             console.print(f"trace: {folder.trace}; open its perfetto_trace.json.gz at https://ui.perfetto.dev")
         if events is not None:
+            console.found(events=folder.events)
             console.print(f"events: tensorboard --logdir {folder.events}")
         if is_first():
-            console.print(_end_line(self.output))
+            console.print(_end_lines(self.output))
         return 0
 
     def _learn(
@@ -252,7 +256,8 @@ def _note(progress: Progress) -> str:
     )
 
 
-def _end_line(output: Path) -> str:
+def _end_lines(output: Path) -> str:
+    """Return what is said at the end, and tell a machine."""
     from neomflex_jax.training.result import read_result
     from neomflex_jax.training.run_folder import RunFolder
 
@@ -261,6 +266,8 @@ def _end_line(output: Path) -> str:
     config = folder.read_config()
     n_seeds, first = config.get("n_seeds", 1), config.get("seed", 0)
     seeds = [folder.of_seed(seed) for seed in range(first, first + n_seeds)] if n_seeds > 1 else [folder]
-    places = ", ".join(str(each.policies) for each in seeds)
-    policies = f"policies: {places}    {result['seconds']:.0f} s    sha256 {result['policies_sha256']}"
-    return f"{result['comparison']['sentence']}\n{policies}" if "comparison" in result else policies
+    policies = [each.policies for each in seeds]
+    console.found(run=output, policies=policies, result=result, files=[folder.config, folder.metrics, folder.result])
+    places = ", ".join(map(str, policies))
+    line = f"policies: {places}    {result['seconds']:.0f} s    sha256 {result['policies_sha256']}"
+    return f"{result['comparison']['sentence']}\n{line}" if "comparison" in result else line

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import tyro
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.imported_modules import Modules
@@ -20,12 +21,13 @@ from neomflex_jax.folders.results import ResultFolder
 
 if TYPE_CHECKING:
     from validation import Tolerances
+    from validation.report.report import RunReport
 
 FINISHED_DAYS = "replayed_days"  # in the output folder, until the report is written
 
 
 @dataclass(frozen=True)
-class ValidateCommand:
+class ValidateCommand(Answering):
     """Replay trained policies and yardsticks in pandapower, step by step, and pass or fail them.
 
     Plays the policies with no control beside them, and yardsticks by name, on days they have not seen, solves every
@@ -90,6 +92,7 @@ class ValidateCommand:
         from neomflex_jax.plots.validation import draw_all
         from validation import Sample, validate
         from validation.report.render import TABLE_HEADER, details, table_rows
+        from validation.report.report_folder import VALIDATION
         from validation.verdict.headline import headline
 
         sample = Sample(self.quick_days, self.quick_seed) if self.quick else None
@@ -127,10 +130,22 @@ class ValidateCommand:
         for line in details(report):
             console.print(line)
         console.print(f"report: {self.output / 'report.md'}")
-        print_headline(headline(report))
+        lines = headline(report)
+        console.found(verdict=report.verdict, headline=lines, runs=[_found(run) for run in report.runs])
+        console.found(
+            days=report.days, is_sample=report.is_sample, files=[self.output / name for name in VALIDATION.files]
+        )
+        print_headline(lines)
         return report.exit_status
 
     def _tolerances(self, power_flow: str) -> Tolerances | None:
         from validation import read_tolerances, tolerances_for
 
         return None if self.tolerances is None else read_tolerances(self.tolerances, tolerances_for(power_flow))
+
+
+def _found(run: RunReport) -> dict[str, object]:
+    """Return what a machine is told of a run; `report.json` has everything."""
+    facts = ("run", "kind", "reference", "power_flow", "verdict", "record_verdict", "failed_criteria")
+    figures = ("mean_day_cost", "hard_violations", "loading_violations", "criteria")
+    return {name: getattr(run, name) for name in (*facts, *figures)}

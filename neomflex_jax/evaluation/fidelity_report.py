@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.json_values import plain_values
 from neomflex_jax.files.tables import without_negative_zeros
 from neomflex_jax.files.whole_files import write_whole
-from neomflex_jax.loose_types import Keywords
+from neomflex_jax.loose_types import JsonObject, Keywords
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import method_named
 from neomflex_jax.scenario import Scenario
@@ -68,19 +68,15 @@ class Fidelity:
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder}: is a file; give an output folder")
         folder.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(self._as_dict(), indent=2, allow_nan=False)
+        content = json.dumps(self.as_dict(), indent=2, allow_nan=False)
         (folder / "fidelity.json").unlink(missing_ok=True)  # never beside another table than its own
         write_whole(folder / "fidelity.csv", without_negative_zeros(self.table).to_csv(index=False))
         write_whole(folder / "fidelity.json", content + "\n")
 
-    def _as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> JsonObject:
+        """Return everything as plain values for JSON, what is not finite as None."""
         facts = {name: value for name, value in vars(self).items() if name not in ("scenario", "table")}
-        rows = [
-            {
-                name: None if isinstance(value, float) and not np.isfinite(value) else value
-                for name, value in row.items()
-            }
-            for row in self.rows()
-        ]
         scenario = {"scenario": self.scenario.name, "scenario_sha256": self.scenario.hash()}
-        return scenario | facts | {"limits": vars(self.scenario.limits), "notes": self.notes(), "methods": rows}
+        beside = {"limits": vars(self.scenario.limits), "notes": self.notes(), "methods": self.rows()}
+        plain: JsonObject = plain_values(scenario | facts | beside)
+        return plain

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
+
+import numpy as np
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.files.text import MIB, read_text
@@ -89,6 +94,21 @@ def check_plain(where: str, values: JsonValue) -> None:
         if not level:
             return
     raise InputError(f"{where}: {TOO_DEEP}")
+
+
+def plain_values(value: object) -> JsonValue:
+    """Return nested plain values for JSON, of lists, dataclasses, arrays, paths ...; NaN and infinity are None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain_values(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain_values(value.tolist())
+    if isinstance(value, float):
+        return value + 0.0 if math.isfinite(value) else None  # + 0.0: no -0
+    return str(value) if isinstance(value, Path) else value
 
 
 def _first_twice(names: list[str]) -> str:

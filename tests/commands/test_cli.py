@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from command_line import SMALL, neomflex
 
-from neomflex_jax.commands.train import _end_line
+from neomflex_jax.commands.train import _end_lines
 from neomflex_jax.errors import reason_of
 from neomflex_jax.resources import packaged_profiles
 
@@ -29,7 +29,7 @@ def test_training_says_how_its_policies_compare(run):
     assert "than no control" in said
     assert "steps made of the 500,000" in said
     assert "settled" in said
-    assert _end_line(run).startswith(f"{said}\npolicies: ")
+    assert _end_lines(run).startswith(f"{said}\npolicies: ")
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_only_the_first_process_writes_traces(first, tmp_path, monkeypatch):
     monkeypatch.setattr("neomflex_jax.training.processes.is_first", lambda: first)
     monkeypatch.setattr("neomflex_jax.training.profile.ChunkTrace", lambda folder: made.append(folder))
     monkeypatch.setattr("neomflex_jax.training.train.train", lambda *_, **__: None)
-    monkeypatch.setattr("neomflex_jax.commands.train._end_line", lambda _: "")
+    monkeypatch.setattr("neomflex_jax.commands.train._end_lines", lambda _: "")
     assert neomflex("train", "--output", tmp_path / "run", "--profile") == 0
     assert bool(made) == first
 

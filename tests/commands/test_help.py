@@ -54,6 +54,7 @@ def test_none_may_still_be_written_where_an_option_may_be_left_out(capsys):
     [
         ("tran", "error: unknown command 'tran'; known: .* Did you mean 'train'?"),
         ("scenario shwo neom33", "error: unknown command of scenario 'shwo'; known: .* Did you mean 'show'?"),
+        ("scenario shwo neom33 --json", "{.*error.*unknown command of scenario 'shwo'; known: .* Did you mean 'show'?"),
         ("train --outptu x", "error: unknown option --outptu. Did you mean --output?"),
         ("train --output x --sac.gama 0.9", "error: unknown option --sac.gama. Did you mean --sac.gamma?"),
         ("train", "error: --output PATH is missing: Folder for the run"),
@@ -64,8 +65,10 @@ def test_none_may_still_be_written_where_an_option_may_be_left_out(capsys):
         ("train --output", "error: --output takes a path"),
         (
             "train --output x --sac.actors byknd",
-            "error: --sac: actors = 'byknd' is not one of 'independent', .*; neomflex train --help explains$",
+            "error: unknown sac.actors 'byknd'; known: by-kind, independent, shared. Did you mean 'by-kind'?",
         ),
+        ("train --output x --sac.batch-size", "error: --sac.batch-size takes a whole number"),
+        ("train --output x --sac.gamma 2", "error: --sac: gamma = 2.0 must .*; neomflex train --help explains$"),
         (
             "evaluate --output x --policy volt_vra",
             "error: unknown policy 'volt_vra'; .*Did you mean 'volt_var'?",

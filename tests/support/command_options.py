@@ -24,7 +24,11 @@ def options_of(command: Any) -> set[str]:
         options.add(RENAMED.get(name, f"--{name}"))
         for kind in kinds:
             inner = {option[2:] for option in options_of(kind)}
-            options |= {f"--{option}" for option in inner} if field.name == "what" else {f"--{name}.{o}" for o in inner}
+            options |= (
+                {f"--{option}" for option in inner}
+                if field.name in ("what", "answer")
+                else {f"--{name}.{o}" for o in inner}
+            )
     return options
 
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from neomflex_jax.evaluation.operation import Operation
+from neomflex_jax.files.json_values import plain_values
 from neomflex_jax.loose_types import JsonValue
 from neomflex_jax.one_line import one_line
 from validation.errors.budget import Budget
@@ -152,7 +150,7 @@ class Report:
             criteria = [dataclasses.asdict(one) | {"passed": one.passed} for one in run.criteria]
             plain = {"criteria": criteria, "failed_criteria": run.failed_criteria}
             runs.append(dataclasses.asdict(run) | plain)
-        return {name: _plain(value) for name, value in (head | {"runs": runs}).items()}
+        return {name: plain_values(value) for name, value in (head | {"runs": runs}).items()}
 
     def to_json(self, files_sha256: Mapping[str, str] | None = None) -> str:
         """Return the text of `report.json`.
@@ -169,16 +167,3 @@ class Report:
         """
         content = self.as_dict() | {"files_sha256": dict(files_sha256 or {})}
         return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-
-def _plain(value: object) -> object:
-    """Nested plain values; NaN and infinity, which JSON has not, become None."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
-    if isinstance(value, float):
-        return value + 0.0 if math.isfinite(value) else None  # + 0.0: no -0
-    return value

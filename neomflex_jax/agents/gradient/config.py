@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neomflex_jax.agents.networks import ACTIVATIONS
-from neomflex_jax.agents.optimiser import DECAYS
-from neomflex_jax.agents.sharing import SHARING
+from neomflex_jax.agents.networks import ACTIVATIONS, ActivationName
+from neomflex_jax.agents.optimiser import DECAYS, Decay
+from neomflex_jax.agents.sharing import SHARING, SharingName
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
@@ -55,12 +55,12 @@ class GradientConfig:
     horizon_days: int = 0
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
-    activation: str = "tanh"
-    actors: str = "independent"
+    activation: ActivationName = "tanh"
+    actors: SharingName = "independent"
     share_actor: bool = False
     normalise_observations: bool = True
     learning_rate: float = 1e-2
-    learning_rate_decay: str = "cosine"
+    learning_rate_decay: Decay = "cosine"
     max_gradient_norm: float = 1.0
     clipping_weight: float = 3.0
     observed_gradient: float = 0.5

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from neomflex_jax.agents.networks import ACTIVATIONS
-from neomflex_jax.agents.optimiser import DECAYS
-from neomflex_jax.agents.sharing import SHARING
+from neomflex_jax.agents.networks import ACTIVATIONS, ActivationName
+from neomflex_jax.agents.optimiser import DECAYS, Decay
+from neomflex_jax.agents.sharing import SHARING, SharingName
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
 
-CRITICS = ("auto", "local", "neighbourhood", "joint", "shared")
+CriticsName = Literal["auto", "local", "neighbourhood", "joint", "shared"]
+CRITICS = get_args(CriticsName)
 RewardScale = float | Literal["auto"]
 
 
@@ -97,17 +98,17 @@ class SacConfig:
     buffer_gib: float = 2.0
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
-    critics: str = "auto"
+    critics: CriticsName = "auto"
     neighbours: int = 4
     split: bool = True
     reward_huber: float = 1.0
     layer_norm_critics: bool = False
-    activation: str = "relu"
-    actors: str = "independent"
+    activation: ActivationName = "relu"
+    actors: SharingName = "independent"
     share_actor: bool = False
     n_steps: int = 1
     normalise_observations: bool = True
-    learning_rate_decay: str = "cosine"
+    learning_rate_decay: Decay = "cosine"
     gamma: float = 0.98
     tau: float = 0.01
     learning_rate: float = 3e-3
