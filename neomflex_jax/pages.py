@@ -13,6 +13,21 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+def notebook_cell(title: str, about: str, *tables: Table, drawing: object = None) -> str:
+    """Return HTML that a notebook shows of an object: a line, a drawing if there is one, and tables; all escaped.
+
+    Parameters
+    ----------
+    title, about
+        What it is, in bold, and a sentence.
+    *tables
+        Below the drawing.
+    drawing
+        A `grid.places.Map`, or None.
+    """
+    return fill_template("neomflex_jax", "notebook.html", title=title, about=about, tables=tables, map=drawing)
+
+
 def fill_template(package: str, name: str, **values: object) -> str:
     """Return a page's text.
 

@@ -33,6 +33,9 @@ class AutoReset:
     def __repr__(self) -> str:
         return f"AutoReset({self.env!r})"
 
+    def _repr_html_(self) -> str:
+        return self.env._repr_html_()
+
     def reset(self, key: Array) -> tuple[State, TimeStep]:
         """Start a first day, as `Environment.reset` does.
 

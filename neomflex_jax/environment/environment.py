@@ -18,6 +18,7 @@ from jaxtyping import Float, Num
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, todays_power_flow
 from neomflex_jax.environment.day_start import flow_at, start_day
 from neomflex_jax.environment.days import Draw, draw_day, first_day, following_day
+from neomflex_jax.environment.notebook import environment_cell
 from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
 from neomflex_jax.environment.step.dispatch import Stores
@@ -53,6 +54,9 @@ class Environment(Task):
     def __repr__(self) -> str:
         sizes = f"{self.n_agents} agents, {len(self.scenario.devices)} devices, {self.feeder.n_bus} buses"
         return f"Environment({cut(repr(self.scenario.name))}, {sizes}, power flow {self.power_flow.method})"
+
+    def _repr_html_(self) -> str:
+        return environment_cell(self, self.power_flow.method)
 
     def describe(self) -> pd.DataFrame:
         """Return a table with a row for every entry of observations and actions.

@@ -56,8 +56,10 @@ from neomflex_jax.grid.parts import (
     branch_names,
     summarise_labels,
 )
+from neomflex_jax.grid.places import small_map
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.one_line import cut
+from neomflex_jax.pages import Table, notebook_cell
 
 
 @jax.tree_util.register_dataclass
@@ -92,6 +94,19 @@ class Feeder:
         return (
             f"Feeder({cut(repr(self.name))}, {self.n_bus} buses, {closed} of {self.topology.n_branch} branches closed)"
         )
+
+    def _repr_html_(self) -> str:
+        topology, rated = self.topology, np.isfinite(np.asarray(self.max_i_ka, float))
+        levels = ", ".join(f"{level:g}" for level in np.unique(np.round(self.vn_kv, 6))[::-1])
+        rows = (
+            ("buses", f"{self.n_bus}, slack at bus {self.bus_labels[topology.slack]}"),
+            ("branches closed, of all", f"{sum(topology.in_service)} of {topology.n_branch}"),
+            ("voltage levels, kV", levels),
+            ("load, MW and Mvar", f"{np.sum(self.load_p_mw):.4g}, {np.sum(self.load_q_mvar):.4g}"),
+            ("ratings known", f"{int(rated.sum())} of {topology.n_branch} branches"),
+        )
+        drawing = small_map(topology, [f"bus {label}" for label in self.bus_labels])
+        return notebook_cell("Feeder", self.name, Table((), rows), drawing=drawing)
 
     @staticmethod
     def from_columns(columns: FeederColumns) -> Feeder:

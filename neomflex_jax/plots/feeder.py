@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.places import bus_places as bus_places  # of other drawings, too
 from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure, LineCollection
@@ -62,23 +63,3 @@ def draw_labels(axes: Axes, feeder: Feeder, place: np.ndarray, above: float = 4.
     if feeder.n_bus <= MOST_LABELS:
         for label, (x, y) in zip(feeder.bus_labels, place, strict=True):
             axes.annotate(str(label), (x, y), (0, above), textcoords="offset points", ha="center", fontsize=6)
-
-
-def bus_places(topology: Topology) -> np.ndarray:
-    """Return depth in the tree and height of every bus, (n_bus, 2); an inner bus stands at its children's middle."""
-    tree = spanning_tree(topology)
-    depth = np.zeros(topology.n_bus, int)
-    children: list[list[int]] = [[] for _ in range(topology.n_bus)]
-    for bus in tree.order[1:]:
-        depth[bus] = depth[tree.parent[bus]] + 1
-        children[tree.parent[bus]].append(int(bus))
-    height, pending, n_ends = np.zeros(topology.n_bus), [topology.slack], 0
-    while pending:  # ends of the tree from bottom to top, depth first
-        bus = pending.pop()
-        pending += children[bus]
-        if not children[bus]:
-            height[bus], n_ends = n_ends, n_ends + 1
-    for bus in tree.order[::-1]:
-        if children[bus]:
-            height[bus] = np.mean(height[children[bus]])
-    return np.stack([depth, height], axis=1)

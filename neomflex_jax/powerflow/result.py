@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 import jax
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from neomflex_jax.one_line import one_line
+from neomflex_jax.pages import Table, notebook_cell
 
 
 @jax.tree_util.register_dataclass
@@ -36,3 +38,25 @@ class PowerFlowResult:
     held_at_limit: Int[Array, "... n_held"] | None = None  # -1 or 1 at a lower or upper limit of q that is kept, else 0
 
     __repr__ = one_line
+
+    def _repr_html_(self) -> str:
+        n_cases = np.size(self.converged)
+        loading = np.asarray(self.branch_loading_percent, float)
+        loading = loading[np.isfinite(loading)]
+        rows = (
+            ("converged", f"{int(np.sum(self.converged))} of {n_cases}"),
+            ("largest mismatch, MVA", f"{np.max(self.residual_mva):.2g}"),
+            ("voltages, pu", _extremes(self.vm_pu, ".4f")),
+            ("losses, MW", _extremes(self.loss_mw)),
+            ("from the slack, MW", _extremes(self.slack_p_mw)),
+            ("from the slack, Mvar", _extremes(self.slack_q_mvar)),
+            ("loading, %", _extremes(loading, ".1f") if loading.size else "no ratings"),
+        )
+        about = "one case" if np.ndim(self.converged) == 0 else f"{n_cases:,} cases, extremes of all"
+        return notebook_cell("PowerFlowResult", about, Table((), rows))
+
+
+def _extremes(values: Array | np.ndarray, digits: str = ".4g") -> str:
+    """Return the least and the largest value, or the one that there is."""
+    low, high = (f"{value:{digits}}" for value in (np.min(values), np.max(values)))
+    return low if np.size(values) == 1 else f"{low} to {high}"

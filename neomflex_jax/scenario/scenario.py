@@ -17,12 +17,12 @@ from neomflex_jax.devices.registry import STANDING, is_packaged, registered_kind
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
 from neomflex_jax.loose_types import FieldValue, JsonObject
-from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import check_fallback, check_method
 from neomflex_jax.profiles.config import LATER, PLAIN, SESSION_TABLES, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
 from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
+from neomflex_jax.scenario.notebook import scenario_cell, scenario_line
 from neomflex_jax.scenario.observation import ObservationConfig
 from neomflex_jax.scenario.parts import DEVICES_AT_ZERO, VARIANTS, Limits, Rules, Territory, Variant, check_territories
 from neomflex_jax.scenario.profiles_table import split_profiles
@@ -130,9 +130,7 @@ class Scenario:
         check_territories(self.name, self.territories, self.observation.scope)
         _check_devices(self)
 
-    def __repr__(self) -> str:
-        name, feeder = cut(repr(self.name)), cut(repr(self.feeder))
-        return f"Scenario({name}, {len(self.agents)} agents, {len(self.devices)} devices, feeder {feeder})"
+    __repr__, _repr_html_ = scenario_line, scenario_cell
 
     @property
     def agents(self) -> tuple[str, ...]:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from neomflex_jax.grid import Feeder
+from neomflex_jax.grid.places import bus_places
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.loose_types import JsonObject
-from neomflex_jax.plots.feeder import bus_places
 
 MOST_BUSES = 400
 
