@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.text import read_text
@@ -32,7 +33,7 @@ FIRST_DRIVERS = {"cuda13": 580, "cuda12": 525}  # which an extra needs, newest f
 
 
 @dataclass(frozen=True)
-class DoctorCommand:
+class DoctorCommand(Answering):
     """Look at this machine: devices, versions, the form each power flow takes and why, and a short self-test.
 
     Names what to install where a graphics card lies idle. The exit status is 1 if an answer is wrong.
@@ -49,14 +50,16 @@ class DoctorCommand:
         lines += [("ac, calibrated", _form_of_sweeps(kind)), ("newton, lindistflow, dc", "matrix products, everywhere")]
         for name, text in lines:
             console.print(f"{name + ':':<25}{text}", style="yellow" if name == "graphics card" else None)
-        wrong = []
+        wrong: list[str] = []
+        answers: dict[str, Found] = {}
         for method in EXACT:
-            found = solve(method)
+            found = answers[method] = solve(method)
             right = abs(found.loss_mw - LOSS_MW) <= LOSS_OFF_MW and abs(found.lowest_pu - LOWEST_PU) <= VOLTAGE_OFF_PU
             wrong += [] if right else [method]
             said = f"{1000 * found.loss_mw:.3f} kW lost, {found.lowest_pu:.5f} pu at the lowest"
             expected = "as stored" if right else f"but stored are {1000 * LOSS_MW:.3f} kW and {LOWEST_PU:.5f} pu"
             console.print(f"{'self-test, ' + method + ':':<25}{said}, {expected}", style=None if right else "red")
+        console.found(**dict(lines), self_test={name: found._asdict() for name, found in answers.items()}, wrong=wrong)
         if wrong:
             console.print(f"wrong: {', '.join(wrong)}; do not trust this machine's results", style="red")
         return 1 if wrong else 0
