@@ -7,12 +7,13 @@ from neomflex_jax.environment import AutoReset, Environment, State, StepInfo, Ti
 from neomflex_jax.environment.users_parts import register_observation, register_reward_term
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.fidelity import fidelity
-from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.grid import Feeder, UnbalancedFeeder, load_feeder
 from neomflex_jax.powerflow import (
     AcConfig,
     PowerFlow,
     PowerFlowResult,
     Setting,
+    UnbalancedPowerFlow,
     bind,
     calibrate,
     nominal_power_flow,
@@ -34,6 +35,8 @@ __all__ = [
     "State",
     "StepInfo",
     "TimeStep",
+    "UnbalancedFeeder",
+    "UnbalancedPowerFlow",
     "__version__",
     "bind",
     "calibrate",

@@ -3,5 +3,6 @@
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.library import feeder_names, load_feeder
 from neomflex_jax.grid.topology import Topology
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 
-__all__ = ["Feeder", "Topology", "feeder_names", "load_feeder"]
+__all__ = ["Feeder", "Topology", "UnbalancedFeeder", "feeder_names", "load_feeder"]

@@ -58,6 +58,7 @@ from neomflex_jax.grid.parts import (
 )
 from neomflex_jax.grid.places import small_map
 from neomflex_jax.grid.topology import Topology
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.one_line import cut
 from neomflex_jax.pages import Table, notebook_cell
 
@@ -181,6 +182,31 @@ class Feeder:
         from neomflex_jax.grid.from_pandapower import read_columns
 
         return Feeder.from_columns(read_columns(net, islands=islands, strict=strict))
+
+    @staticmethod
+    def from_opendss(path: str | Path) -> UnbalancedFeeder:
+        """Read the circuit of an OpenDSS file, with all its phases.
+
+        Parameters
+        ----------
+        path
+            The master file. See `neomflex_jax.grid.from_opendss` for what is modelled. Controls do not act: taps,
+            capacitors and switches stand as the file leaves them.
+
+        Returns
+        -------
+        UnbalancedFeeder
+            Under the circuit's name; nodes are labelled as OpenDSS has them, in lower case ("650.1").
+
+        Raises
+        ------
+        InputError
+            If opendssdirect.py is not installed (extra `opendss`), OpenDSS refuses the file (in its own words, with
+            file and line), the circuit holds an element that is not modelled, naming it, or nothing grounds a node.
+        """
+        from neomflex_jax.grid.from_opendss import read_feeder
+
+        return read_feeder(path)
 
     @property
     def n_bus(self) -> int:

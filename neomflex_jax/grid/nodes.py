@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from neomflex_jax.one_line import one_line
+
+BusLabel: TypeAlias = Any  # a number on a balanced grid, a name on one with phases
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Nodes:
     """Labels of nodes in array order, bus after bus; hashable."""
 
     labels: tuple[int | str, ...]  # (n_node,) a bus's own label where it is one node
-    bus: tuple[int, ...]  # (n_node,) label of each node's bus
+    bus: tuple[BusLabel, ...]  # (n_node,) label of each node's bus
 
     __repr__ = one_line
 
@@ -33,15 +36,15 @@ class Nodes:
         return len(self.labels)
 
     @cached_property
-    def at(self) -> dict[int, np.ndarray]:
+    def at(self) -> dict[BusLabel, np.ndarray]:
         """Positions of each bus's nodes by the bus's label, buses in their order."""
-        found: dict[int, list[int]] = {}
+        found: dict[BusLabel, list[int]] = {}
         for position, bus in enumerate(self.bus):
             found.setdefault(bus, []).append(position)
         return {bus: np.array(positions) for bus, positions in found.items()}
 
     @cached_property
-    def bus_labels(self) -> tuple[int, ...]:
+    def bus_labels(self) -> tuple[BusLabel, ...]:
         """Label of every bus, (n_bus,)."""
         return tuple(self.at)
 

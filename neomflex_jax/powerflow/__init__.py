@@ -7,6 +7,7 @@ from neomflex_jax.powerflow.nominal import nominal_power_flow
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.unbalanced import UnbalancedPowerFlow
 
 __all__ = [
     "CHEAPEST_FIRST",
@@ -15,6 +16,7 @@ __all__ = [
     "PowerFlow",
     "PowerFlowResult",
     "Setting",
+    "UnbalancedPowerFlow",
     "bind",
     "calibrate",
     "check_fallback",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,11 @@ from jaxtyping import Num
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
-from neomflex_jax.powerflow.methods.calibrated_fit import fit_to_ac, samples_around_loads
+from neomflex_jax.powerflow.methods.calibrated_fit import checked_samples, fit_to_ac, samples_around_loads
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
 from neomflex_jax.powerflow.methods.register import check_can, check_fallback, method_named
@@ -29,6 +31,7 @@ from neomflex_jax.powerflow.piece_sizes import PieceSizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps.door import can_sweep
+from neomflex_jax.powerflow.unbalanced import UnbalancedPowerFlow, bind_unbalanced
 
 
 @jax.tree_util.register_dataclass
@@ -156,8 +159,11 @@ class PowerFlow:
         return self.model.piece_sizes(self.grid, fields)
 
 
-@platform_is_there()
-@nan_is_a_value()
+@overload
+def bind(feeder: UnbalancedFeeder, method: str = "ac", ac_config: AcConfig = AcConfig()) -> UnbalancedPowerFlow: ...
+
+
+@overload
 def bind(
     feeder: Feeder,
     method: str = "ac",
@@ -168,13 +174,29 @@ def bind(
     sweeps: bool = True,
     taps: Sequence[tuple[int, int]] = (),
     enforce_q_lims: bool = False,
-) -> PowerFlow:
+) -> PowerFlow: ...
+
+
+@platform_is_there()
+@nan_is_a_value()
+def bind(
+    feeder: Feeder | UnbalancedFeeder,
+    method: str = "ac",
+    ac_config: AcConfig = AcConfig(),
+    *,
+    fallback: str = "",
+    network: str = "auto",
+    sweeps: bool = True,
+    taps: Sequence[tuple[int, int]] = (),
+    enforce_q_lims: bool = False,
+) -> PowerFlow | UnbalancedPowerFlow:
     """Prepare a power-flow method for a feeder once, to call it many times.
 
     Parameters
     ----------
     feeder
-        The grid. Its nominal loads matter to `calibrated` alone, which is fitted around them: every load scaled by
+        The grid; of an unbalanced one `ac` and its `ac_config` alone are known, see `UnbalancedPowerFlow`. Its nominal
+        loads matter to `calibrated` alone, which is fitted around them: every load scaled by
         itself, -1 to 2 times its nominal value, by a fixed seed. `calibrate` fits it to given injections.
     method
         `ac`, `newton`, `calibrated`, `lindistflow` or `dc`; the page of each in `powerflow/methods/` has its equations,
@@ -208,6 +230,10 @@ def bind(
         could solve it, a ratio cannot be set at one of `taps`, or loads follow the voltage at the bus of a generator
         whose limits are kept.
     """
+    if isinstance(feeder, UnbalancedFeeder):
+        if method != "ac":
+            raise InputError(f"an unbalanced feeder is solved by method 'ac' alone, and {method!r} is asked for")
+        return bind_unbalanced(feeder, ac_config)
     kind = method_named(method)
     check_can(kind, needs_of(feeder, enforce_q_lims=enforce_q_lims, settings=bool(taps)), f"feeder {feeder.name!r}")
     if enforce_q_lims:
@@ -261,7 +287,7 @@ def calibrate(
             "`calibrated` is fitted outside jit, grad and vmap: calibrate first, then pass the fitted method"
         )
     check_can(Calibrated, needs_of(feeder), f"feeder {feeder.name!r}")
-    p, q = _checked_samples(feeder, p_samples_mw, q_samples_mvar)
+    p, q = checked_samples(feeder, p_samples_mw, q_samples_mvar)
     grid = _grid(feeder, Calibrated, network, sweeps)
     exact = grid if grid.generators is None else _grid(feeder, Ac, "auto", sweeps)
     with jax.default_matmul_precision("highest"):
@@ -312,18 +338,3 @@ def _grid(
         return per_unit_linear(own)
     grid = per_unit(own, network, lossless=kind.angles_only, tap_branches=tap_branches, keep_q_limits=keep_q_limits)
     return replace(grid, swept=grid.swept and sweeps and kind.sweep is not None)
-
-
-def _checked_samples(
-    feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
-) -> tuple[np.ndarray, np.ndarray]:
-    """Check samples and return them in float64; `calibrate` says what is refused."""
-    p, q = (np.asarray(samples, dtype=float) for samples in (p_samples_mw, q_samples_mvar))
-    for name, samples in (("p_samples_mw", p), ("q_samples_mvar", q)):
-        if samples.ndim != 2 or samples.shape[1] != feeder.n_bus or samples.shape != p.shape:
-            raise InputError(f"{name} has shape {samples.shape}; expected (n_samples, {feeder.n_bus})")
-        if not np.isfinite(samples).all():
-            raise InputError(f"{name} holds NaN or infinite values")
-    if len(p) == 0:
-        raise InputError("there is no sample to fit to; give some hundreds at least")
-    return p, q

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.powerflow.bound import PowerFlow
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.unbalanced import bind_unbalanced
 
 
 def nominal_power_flow(
-    feeder: Feeder,
+    feeder: Feeder | UnbalancedFeeder,
     method: str | PowerFlow = "ac",
     ac_config: AcConfig = AcConfig(),
     *,
@@ -20,11 +23,13 @@ def nominal_power_flow(
 
     Loads, static generators and storages have their nominal powers, those of them that follow the voltage follow it,
     and generators and external grids hold theirs. Of a pandapower net it is what `pandapower.runpp` answers.
+    Loads of an unbalanced feeder are connected and follow the voltage as it has them, and its taps, capacitors and
+    switches stand as it has them: what OpenDSS answers with its controls off.
 
     Parameters
     ----------
     feeder
-        The grid.
+        The grid, balanced or not; of one that is not `ac` alone is known.
     method, ac_config, enforce_q_lims
         As in `power_flow`.
 
@@ -40,4 +45,8 @@ def nominal_power_flow(
     InputError
         On an unknown method, or one that cannot solve what the feeder has.
     """
+    if isinstance(feeder, UnbalancedFeeder):
+        if method != "ac" or enforce_q_lims:
+            raise InputError("an unbalanced feeder is solved by method 'ac', without limits of reactive power")
+        return bind_unbalanced(feeder, ac_config).solve(feeder.load_p_mw, feeder.load_q_mvar)
     return power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method, ac_config, enforce_q_lims=enforce_q_lims)

@@ -36,6 +36,9 @@ class PowerFlowResult:
     held_p_mw: Float[Array, "... n_held"] | None = None
     held_q_mvar: Float[Array, "... n_held"] | None = None
     held_at_limit: Int[Array, "... n_held"] | None = None  # -1 or 1 at a lower or upper limit of q that is kept, else 0
+    vuf_percent: Float[Array, "... n_three_phase_bus"] | None = (
+        None  # negative over positive sequence; unbalanced feeders
+    )
 
     __repr__ = one_line
 

@@ -13,6 +13,7 @@ from jaxtyping import Num
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.batch import solve_cases
 from neomflex_jax.powerflow.bound import PowerFlow, bind
@@ -20,12 +21,13 @@ from neomflex_jax.powerflow.labelled import in_order_of, labelled_setting, with_
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.unbalanced import bind_unbalanced
 
 
 @platform_is_there()
 @nan_is_a_value()
 def power_flow(
-    feeder: Feeder,
+    feeder: Feeder | UnbalancedFeeder,
     p_injection_mw: Num[ArrayLike, "*#batch #n_node"] | float,
     q_injection_mvar: Num[ArrayLike, "*#batch #n_node"] | float,
     method: str | PowerFlow = "ac",
@@ -45,7 +47,8 @@ def power_flow(
     Parameters
     ----------
     feeder
-        The grid; its nominal loads are not added to the injections.
+        The grid; its nominal loads are not added to the injections. Of an unbalanced one `ac`, `ac_config` and `fields`
+        alone are known, and injections are constant powers between a node and ground; `bind` solves it by its loads.
     p_injection_mw, q_injection_mvar
         Net injections in MW and Mvar, positive into the grid, shapes (..., n_node), broadcast to each other; the
         slack's own entry moves the slack's import alone.
@@ -83,6 +86,11 @@ def power_flow(
         On an unknown method, fallback or field, or a last axis of another length; outside jit also on NaN or infinite
         injections; on a branch or bus that there is not, or a method that knows no taps.
     """
+    if isinstance(feeder, UnbalancedFeeder):
+        if method != "ac" or fallback or enforce_q_lims or tap_ratio or shunt_mvar or steady_p_mw is not None:
+            raise InputError("an unbalanced feeder is solved by method 'ac' alone, without further options")
+        at_nodes = bind_unbalanced(feeder.with_loads_at_nodes(), ac_config)
+        return at_nodes.solve(-jnp.asarray(p_injection_mw), -jnp.asarray(q_injection_mvar), _checked_fields(fields))
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
     chosen, taps, shunts = _checked_fields(fields), dict(tap_ratio or {}), dict(shunt_mvar or {})
     if isinstance(method, PowerFlow):

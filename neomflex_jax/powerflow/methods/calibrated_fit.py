@@ -13,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
+from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
@@ -97,3 +99,18 @@ def samples_around_loads(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
     n_samples = min(4096, max(512, SAMPLE_VALUES // feeder.n_bus))
     factors = np.random.default_rng(0).uniform(-1.0, 2.0, (2, n_samples, feeder.n_bus))
     return -factors[0] * feeder.load_p_mw, -factors[1] * feeder.load_q_mvar
+
+
+def checked_samples(
+    feeder: Feeder, p_samples_mw: ArrayLike, q_samples_mvar: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Check samples and return them in float64; `calibrate` says what is refused."""
+    p, q = (np.asarray(samples, dtype=float) for samples in (p_samples_mw, q_samples_mvar))
+    for name, samples in (("p_samples_mw", p), ("q_samples_mvar", q)):
+        if samples.ndim != 2 or samples.shape[1] != feeder.n_bus or samples.shape != p.shape:
+            raise InputError(f"{name} has shape {samples.shape}; expected (n_samples, {feeder.n_bus})")
+        if not np.isfinite(samples).all():
+            raise InputError(f"{name} holds NaN or infinite values")
+    if len(p) == 0:
+        raise InputError("there is no sample to fit to; give some hundreds at least")
+    return p, q

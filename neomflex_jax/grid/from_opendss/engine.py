@@ -1,0 +1,83 @@
+"""OpenDSS with a file in it, beside whatever circuit the user's process has open already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeAlias
+
+from neomflex_jax.errors import InputError, short_path
+from neomflex_jax.files.paths import is_file
+
+Engine: TypeAlias = Any  # opendssdirect's, which has no types
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Engine]:
+    """Have OpenDSS read a file and solve it once as it stands, controls off, in a context of its own.
+
+    What the file shows or exports goes into a folder that is gone afterwards, and the working directory stays.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, opendssdirect.py is not installed, or OpenDSS refuses the file, in its own words.
+    """
+    try:
+        import opendssdirect
+    except ImportError:
+        raise InputError(
+            f"{short_path(path)} is read by OpenDSS, which is not installed: pip install 'neomflex-jax[opendss]'"
+        ) from None
+    if not is_file(path):
+        raise InputError(f"{short_path(path)}: no such file; give the master file of an OpenDSS circuit")
+    here = os.getcwd()
+    with TemporaryDirectory() as written:
+        engine = opendssdirect.NewContext()
+        try:
+            engine.Basic.AllowForms(False)
+            engine.Basic.AllowEditor(False)
+            engine.Basic.AllowChangeDir(False)
+            engine.Basic.DataPath(written)
+            engine.Text.Command("clear")
+            engine.Text.Command(f'redirect "{path.resolve()}"')
+            if engine.Basic.NumCircuits() == 0:
+                raise InputError(f"{short_path(path)}: makes no circuit; give the file that has `New Circuit...`")
+            _solve(engine)
+            yield engine
+        except opendssdirect.DSSException as error:
+            raise InputError(f"{short_path(path)}: OpenDSS refuses it: {_one_line(error)}") from error
+        finally:
+            os.chdir(here)
+
+
+def text_of(engine: Engine, name: str) -> str:
+    """Text of a property of the active element."""
+    return str(engine.Properties.Value(name)).strip()
+
+
+def is_on(engine: Engine, name: str) -> bool:
+    """Whether a property of the active element says yes."""
+    return text_of(engine, name).lower()[:1] in ("y", "t")
+
+
+def _solve(engine: Engine) -> None:
+    """Solve the snapshot, for what OpenDSS knows of its elements only afterwards."""
+    engine.Text.Command("set mode=snapshot")
+    engine.Text.Command("set controlmode=off")
+    engine.Text.Command("set tolerance=1e-10 maxiterations=200")  # of what PV systems and storages feed in
+    if engine.Solution.LoadModel() != 1:
+        raise InputError(
+            "the file sets loadmodel=admittance, where no load is modelled as stated; leave it at loadmodel=powerflow"
+        )
+    if engine.Solution.Year() != 0:
+        raise InputError(f"the file sets year={engine.Solution.Year()}, and loads that grow are not read; set year=0")
+    engine.Text.Command("solve")
+
+
+def _one_line(error: Exception) -> str:
+    """Error's text, which names file and line, in one line."""
+    return " ".join(str(error.args[1] if len(error.args) > 1 else error).split())

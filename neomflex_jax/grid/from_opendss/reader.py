@@ -1,0 +1,114 @@
+"""The whole circuit, element by element."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from neomflex_jax.errors import InputError, short_path
+from neomflex_jax.grid.from_opendss.elements import read_element, with_fixed_parts
+from neomflex_jax.grid.from_opendss.engine import Engine, opened
+from neomflex_jax.grid.from_opendss.generation import read_generation
+from neomflex_jax.grid.from_opendss.loads import read_load
+from neomflex_jax.grid.from_opendss.shapes import read_shapes
+from neomflex_jax.grid.from_opendss.sources import read_source
+from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.grid.unbalanced.element import Element
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.grounding import check_grounded
+from neomflex_jax.grid.unbalanced.load import Load
+from neomflex_jax.grid.unbalanced.source import Source
+
+JOIN_NODES = ("line", "transformer", "autotrans", "capacitor", "reactor", "fault")
+SOURCES = ("vsource", "isource")
+FEED_IN = ("generator", "pvsystem", "storage")
+# what watches or switches; taps, capacitors and switches are read where they stand
+NO_PART = (
+    *("energymeter", "monitor", "sensor", "regcontrol", "capcontrol", "swtcontrol", "invcontrol", "expcontrol"),
+    *("storagecontroller", "gendispatcher", "fuse", "relay", "recloser", "upfccontrol", "espvlcontrol", "fmonitor"),
+)
+
+
+def read_feeder(path: str | Path, *, name: str | None = None) -> UnbalancedFeeder:
+    """Read the circuit that a file of OpenDSS makes; `Feeder.from_opendss` says what is raised."""
+    path = Path(path)
+    with opened(path) as engine:
+        try:
+            feeder = _read(engine)
+        except InputError as error:
+            raise InputError(f"{short_path(path)}: {error}") from None
+    check_grounded(feeder)
+    return replace(feeder, name=name or feeder.name)
+
+
+def _read(engine: Engine) -> UnbalancedFeeder:
+    nodes = _nodes(engine)
+    elements: list[Element] = []
+    sources: list[Source] = []
+    loads: list[Load] = []
+    for full_name in engine.Circuit.AllElementNames():
+        engine.Circuit.SetActiveElement(full_name)
+        if not engine.CktElement.Enabled():
+            continue
+        kind = full_name.partition(".")[0].lower()
+        if kind in JOIN_NODES:
+            elements.append(read_element(engine))
+        elif kind in SOURCES:
+            sources.append(read_source(engine))
+        elif kind == "load":
+            loads.append(read_load(engine))
+        elif kind in FEED_IN:
+            loads.append(read_generation(engine))
+        elif kind not in NO_PART:
+            raise InputError(
+                f"{full_name.lower()} is no element that is modelled ({', '.join((*JOIN_NODES, 'load', *FEED_IN))}); "
+                "disable it, or put a load or generator of constant power in its place"
+            )
+    v_base_kv = _bases(engine, nodes)
+    return UnbalancedFeeder(
+        name=str(engine.Circuit.Name()).lower(),
+        nodes=nodes,
+        v_base_kv=v_base_kv,
+        elements=with_fixed_parts(engine, elements),
+        sources=tuple(sources),
+        loads=tuple(loads),
+        load_shapes=read_shapes(engine, {shape for load in loads for shape in load.shapes.values()}),
+        coordinates=_coordinates(engine, nodes),
+        frequency_hz=float(engine.Solution.Frequency()),
+    )
+
+
+def _nodes(engine: Engine) -> Nodes:
+    labels = tuple(label.lower() for label in engine.Circuit.YNodeOrder())
+    return Nodes(labels, tuple(label.rpartition(".")[0] for label in labels))
+
+
+def _bases(engine: Engine, nodes: Nodes) -> np.ndarray:
+    """Base of each node, line to ground in kV, by OpenDSS's `calcvoltagebases` if the file does without."""
+    found = _stated_bases(engine, nodes)
+    if not all(found.values()):
+        engine.Text.Command("calcvoltagebases")
+        found = _stated_bases(engine, nodes)
+    without = [bus for bus, base in found.items() if not base]
+    if without:
+        raise InputError(f"bus {without[0]} has no base voltage; set voltagebases=[...] and calcvoltagebases in it")
+    return np.array([found[bus] for bus in nodes.bus])
+
+
+def _stated_bases(engine: Engine, nodes: Nodes) -> dict[str, float]:
+    found = {}
+    for bus in nodes.bus_labels:
+        engine.Circuit.SetActiveBus(bus)
+        found[bus] = float(engine.Bus.kVBase())
+    return found
+
+
+def _coordinates(engine: Engine, nodes: Nodes) -> dict[str, tuple[float, float]]:
+    found = {}
+    for bus in nodes.bus_labels:
+        engine.Circuit.SetActiveBus(bus)
+        if engine.Bus.Coorddefined():
+            found[bus] = (float(engine.Bus.X()), float(engine.Bus.Y()))
+    return found

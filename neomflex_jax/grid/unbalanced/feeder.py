@@ -1,0 +1,156 @@
+"""An unbalanced distribution feeder in physical units: any number of conductors, of any connection.
+
+A bus has a node for each of its phases and neutrals, and a phase that is not there has no node. With Y the sum of the
+primitive admittances of all elements and sources, j the sources' currents and c what loads draw, Kirchhoff's current
+law at the nodes is ``Y v = j - c(v)``. Voltages are to ground, in per unit of each node's own base.
+
+Everything here is on the host, in float64; `neomflex_jax.bind` puts what a power flow needs on a device. Loads are
+consumption, positive out of the grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from scipy.sparse import coo_matrix
+
+from neomflex_jax.errors import unknown_name
+from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.grid.unbalanced.admittance import assemble
+from neomflex_jax.grid.unbalanced.element import GROUND, Element
+from neomflex_jax.grid.unbalanced.load import Load
+from neomflex_jax.grid.unbalanced.load_shape import LoadShape
+from neomflex_jax.grid.unbalanced.source import Source
+from neomflex_jax.one_line import cut
+
+
+@dataclass(frozen=True, eq=False)
+class UnbalancedFeeder:
+    """A whole grid with phases. `Feeder.from_opendss` and `load_feeder` make it."""
+
+    name: str
+    nodes: Nodes
+    v_base_kv: np.ndarray  # (n_node,) line to ground
+    elements: tuple[Element, ...]
+    sources: tuple[Source, ...]  # the first is the slack
+    loads: tuple[Load, ...]  # generators, PV systems and storages among them
+    load_shapes: Mapping[str, LoadShape] = field(default_factory=dict)
+    coordinates: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of buses, where the source has them
+    frequency_hz: float = 60.0
+
+    def __repr__(self) -> str:
+        return f"UnbalancedFeeder({cut(repr(self.name))}, {self.n_node} nodes, {self.n_load} loads)"
+
+    @property
+    def n_node(self) -> int:
+        """Number of nodes."""
+        return len(self.nodes)
+
+    @property
+    def n_bus(self) -> int:
+        """Number of buses."""
+        return len(self.nodes.bus_labels)
+
+    @property
+    def n_load(self) -> int:
+        """Number of loads."""
+        return len(self.loads)
+
+    @property
+    def node_labels(self) -> tuple[int | str, ...]:
+        """Labels of the nodes in array order, ``bus.phase`` as OpenDSS has them, in lower case."""
+        return self.nodes.labels
+
+    @property
+    def bus_labels(self) -> tuple[int | str, ...]:
+        """Labels of the buses, (n_bus,)."""
+        return self.nodes.bus_labels
+
+    def admittance(self, branches: Collection[int] = ()) -> coo_matrix:
+        """Sum the primitive admittances of all elements and sources.
+
+        Parameters
+        ----------
+        branches
+            Positions of branches of loads that count too, by their nominal powers.
+
+        Returns
+        -------
+        coo_matrix
+            Y of the nodes in siemens, (n_node, n_node).
+        """
+        joining = [*self.elements, *(source.element for source in self.sources)]
+        return assemble(self.n_node, joining, self.loads, branches)
+
+    @property
+    def load_p_mw(self) -> np.ndarray:
+        """Nominal consumption, (n_load,)."""
+        return np.array([load.p_mw for load in self.loads])
+
+    @property
+    def load_q_mvar(self) -> np.ndarray:
+        """Nominal consumption, (n_load,)."""
+        return np.array([load.q_mvar for load in self.loads])
+
+    @cached_property
+    def three_phase_buses(self) -> tuple[int | str, ...]:
+        """Labels of the buses that have the phases 1, 2 and 3, in their order."""
+        labels = set(self.node_labels)
+        return tuple(bus for bus in self.bus_labels if all(f"{bus}.{phase}" in labels for phase in (1, 2, 3)))
+
+    @cached_property
+    def element_names(self) -> tuple[str, ...]:
+        """Names of the elements, the branches of a result."""
+        return tuple(element.name for element in self.elements)
+
+    @property
+    def taps(self) -> dict[tuple[str, int], float]:
+        """Present tap of every winding in per unit, by the transformer's name and the winding's number from 1."""
+        return {
+            (element.name, number): winding.tap
+            for element in self.elements
+            for number, winding in enumerate(element.windings, 1)
+        }
+
+    def with_taps(self, taps: Mapping[tuple[str, int], float]) -> UnbalancedFeeder:
+        """Return the feeder with some windings at other taps.
+
+        Parameters
+        ----------
+        taps
+            Voltage in per unit of the winding's rated one, by the transformer's name and the winding's number from 1.
+
+        Returns
+        -------
+        UnbalancedFeeder
+            All else unchanged.
+
+        Raises
+        ------
+        InputError
+            If there is no such winding, or the tap is outside of what it has.
+        """
+        present = self.taps
+        for key in taps:
+            if key not in present:
+                raise unknown_name("winding", " ".join(map(str, key)), [f"{name} {number}" for name, number in present])
+        wanted = present | dict(taps)
+        changed = {name for name, _ in taps}
+        elements = tuple(
+            element.with_taps([wanted[element.name, number] for number in range(1, len(element.windings) + 1)])
+            if element.name in changed
+            else element
+            for element in self.elements
+        )
+        return replace(self, elements=elements)
+
+    def with_loads_at_nodes(self) -> UnbalancedFeeder:
+        """Return the feeder with a constant power between each node and ground in the place of its own loads."""
+        loads = tuple(
+            Load(f"node.{label}", (place, GROUND), 1, "wye", float(self.v_base_kv[place]), 0.0, 0.0)
+            for place, label in enumerate(self.node_labels)
+        )
+        return replace(self, loads=loads)

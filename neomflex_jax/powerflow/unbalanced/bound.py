@@ -1,0 +1,138 @@
+"""The power flow of an unbalanced feeder, bound to its network: a function of its loads' powers, and a pytree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Num
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
+from neomflex_jax.loose_types import Keywords
+from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.unbalanced.branches import Branches, branches_of
+from neomflex_jax.powerflow.unbalanced.flow import flow_of
+from neomflex_jax.powerflow.unbalanced.network import PortNetwork, port_network
+from neomflex_jax.powerflow.unbalanced.solve import solve_rises
+from neomflex_jax.powerflow.unbalanced.unbalance import phase_positions
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class UnbalancedPowerFlow:
+    """The AC equations of a feeder with phases, solved by a fixed point on its loads. Made by `bind`."""
+
+    network: PortNetwork
+    branches: Branches
+    phases: tuple[tuple[int, ...], ...] = field(metadata=STATIC)  # positions of three-phase buses' nodes
+    node_labels: tuple[int | str, ...] = field(metadata=STATIC)
+    n_load: int = field(metadata=STATIC)
+    config: AcConfig = field(metadata=STATIC)
+
+    __repr__ = one_line
+
+    @nan_is_a_value()
+    def __call__(self, load_p_mw: Num[ArrayLike, " n_load"], load_q_mvar: Num[ArrayLike, " n_load"]) -> PowerFlowResult:
+        """Solve one case; `jax.vmap` or `solve` solves many.
+
+        Parameters
+        ----------
+        load_p_mw, load_q_mvar
+            Nominal consumption of every load in MW and Mvar, (n_load,) in the order of ``feeder.loads``; what feeds in
+            is below 0. Each is connected and follows the voltage as the feeder has it.
+
+        Returns
+        -------
+        PowerFlowResult
+            Voltages by node, ``vuf_percent`` by three-phase bus. Failure is a value: see `converged`, `residual_mva`.
+        """
+        dtype = jnp.result_type(load_p_mw, load_q_mvar, self.network.start)
+        p, q = (self.branches.of_loads(jnp.asarray(values, dtype)) for values in (load_p_mw, load_q_mvar))
+        with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
+            solved = solve_rises(self.network, self.branches.follows, p, q, self.config)
+            return flow_of(self.network, self.branches.follows, p, q, solved, np.array(self.phases, int).reshape(-1, 3))
+
+    def solve(
+        self,
+        load_p_mw: Num[ArrayLike, "*#batch #n_load"],
+        load_q_mvar: Num[ArrayLike, "*#batch #n_load"],
+        fields: tuple[str, ...] | None = None,
+    ) -> PowerFlowResult:
+        """Solve one case or any batch of them, compiled.
+
+        Parameters
+        ----------
+        load_p_mw, load_q_mvar
+            As in a call, shapes (..., n_load), broadcast to each other.
+        fields
+            What is needed of the result; the rest is None and is not computed. None takes all.
+
+        Returns
+        -------
+        PowerFlowResult
+            Fields with the loads' leading axes.
+
+        Raises
+        ------
+        InputError
+            If the last axis has another length, or the shapes do not fit together.
+        """
+        p, q = jnp.asarray(load_p_mw), jnp.asarray(load_q_mvar)
+        try:
+            p, q = jnp.broadcast_arrays(p, q)
+        except ValueError:
+            raise InputError(f"load_p_mw {p.shape} and load_q_mvar {q.shape} do not fit together") from None
+        if p.ndim == 0 or p.shape[-1] != self.n_load:
+            raise InputError(f"loads have shape {p.shape}; the last axis must be n_load = {self.n_load}")
+        flow = _solve(self, p.reshape(-1, self.n_load), q.reshape(-1, self.n_load), fields)
+        return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
+
+
+@platform_is_there()
+@nan_is_a_value()
+def bind_unbalanced(feeder: UnbalancedFeeder, ac_config: AcConfig = AcConfig()) -> UnbalancedPowerFlow:
+    """Factorise an unbalanced feeder's network once, to solve it many times.
+
+    Parameters
+    ----------
+    feeder
+        The grid, at its present taps; its loads' models are taken over, their powers are given with each case.
+    ac_config
+        Tolerance and iteration limit.
+
+    Returns
+    -------
+    UnbalancedPowerFlow
+        In JAX's present precision.
+
+    Raises
+    ------
+    InputError
+        If a part of the feeder has no unique voltages, naming a node.
+    """
+    return UnbalancedPowerFlow(
+        port_network(feeder),
+        branches_of(feeder),
+        tuple(map(tuple, phase_positions(feeder).tolist())),
+        feeder.node_labels,
+        feeder.n_load,
+        ac_config,
+    )
+
+
+@jax.jit(static_argnames="fields")
+def _solve(solver: UnbalancedPowerFlow, p: Array, q: Array, fields: tuple[str, ...] | None) -> PowerFlowResult:
+    def keep(flow: PowerFlowResult) -> PowerFlowResult:
+        left_out: Keywords = {name: None for name in vars(flow) if fields is not None and name not in fields}
+        return replace(flow, **left_out)
+
+    return jax.vmap(lambda *case: keep(solver(*case)))(p, q)

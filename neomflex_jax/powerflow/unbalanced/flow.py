@@ -1,0 +1,58 @@
+"""From the branches' voltages to a result."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from neomflex_jax.powerflow.result import PowerFlowResult
+from neomflex_jax.powerflow.unbalanced.admittance import Follows
+from neomflex_jax.powerflow.unbalanced.iteration import currents
+from neomflex_jax.powerflow.unbalanced.network import PortNetwork
+from neomflex_jax.powerflow.unbalanced.solve import Solved
+from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
+
+
+def flow_of(
+    network: PortNetwork, follows: Follows, p: Array, q: Array, solved: Solved, phases: np.ndarray
+) -> PowerFlowResult:
+    """Result of one case from the rises of its branches.
+
+    The nodes' voltages obey the network with the currents that the loads draw at these rises; what the loads would
+    draw at the voltages that follow is the residual.
+    """
+    rise, converged, evaluations = solved
+    n_branch, n_node = p.shape[0], network.node_start.shape[0] // 2
+    drawn = currents(network, follows, p, q, rise)
+    v = network.node_start + network.node_impedance @ drawn
+    vr, vi = v[:n_node], v[n_node:]
+    # power out of the sources' conductors, v conj(i)
+    i = network.source_start + network.source_transfer @ drawn
+    ir, ii = jnp.split(i, 2)
+    at = np.array(network.source_node, int)
+    slack_p, slack_q = jnp.sum(vr[at] * ir + vi[at] * ii), jnp.sum(vi[at] * ir - vr[at] * ii)
+    # what the branches take: |reference|^2 y conj(c)
+    followed = network.impedance @ drawn
+    y, c = network.start + followed, drawn
+    y_squared = y[:n_branch] ** 2 + y[n_branch:] ** 2
+    taken = y[:n_branch] * c[:n_branch] + y[n_branch:] * c[n_branch:]
+    if network.within is not None:
+        taken = taken + network.within[0] * y_squared
+    taken = network.r_squared * taken
+    off = drawn - currents(network, follows, p, q, followed)
+    residual = network.r_squared * jnp.sqrt(y_squared * (off[:n_branch] ** 2 + off[n_branch:] ** 2))
+    finite = jnp.isfinite(vr).all() & jnp.isfinite(vi).all()
+    return PowerFlowResult(
+        vm_pu=jnp.sqrt(vr * vr + vi * vi),
+        va_degree=jnp.rad2deg(jnp.arctan2(vi, vr)),
+        loss_mw=slack_p - jnp.sum(taken),
+        slack_p_mw=slack_p,
+        slack_q_mvar=slack_q,
+        branch_i_ka=jnp.zeros(0, p.dtype),
+        branch_loading_percent=jnp.zeros(0, p.dtype),
+        converged=converged & finite,
+        residual_mva=jnp.max(residual, initial=0.0),
+        iterations=evaluations,
+        vuf_percent=vuf_percent(vr, vi, phases),
+    )

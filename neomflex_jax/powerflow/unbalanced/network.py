@@ -1,0 +1,182 @@
+"""The network as the loads' branches see it, from one sparse factorisation of Y on the host.
+
+With A the incidence of branches and nodes (+1 where one begins, -1 where it ends), Z the inverse of the admittances Y
+of all elements and sources, and w the voltages without load, currents c of the branches leave ::
+
+    v = w - Z A' c,   u = A v = A w - (A Z A') c
+
+so a power flow iterates on the branches alone and works out the nodes' voltages once, at the end. Voltages of a branch
+are in per unit of a reference r, its own voltage without load (its nominal one where there is next to none), so all
+are close to 1; powers in MVA. Complex matrices are kept as real ones of twice the size, ``[[re, -im], [im, re]]``, for
+one product of real numbers is faster than four of parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from scipy.sparse import csc_matrix, diags_array
+from scipy.sparse.linalg import splu
+
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.grounding import floating_nodes, refuse_floating
+from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.unbalanced.branches import ends_of, nominal_of
+
+LEAST_VOLTAGE = 0.05  # pu of the nominal one: with less a branch is measured by its nominal voltage
+# pu of its voltage that a branch's nominal admittance takes by itself; beyond, the fixed point might not settle
+STRONGEST = 0.5
+LARGEST_RESIDUAL = 1e-7  # of a solved unit current; more means that Y is singular to working precision
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class PortNetwork:
+    """What currents of the branches do, in real form: parts of complex vectors one after the other."""
+
+    start: Array  # (2 n_branch,) voltages of the branches without load, of their references: 1 or so
+    r_squared: Array  # (n_branch,) squared reference over nominal voltage
+    impedance: Array  # (2 n_branch, 2 n_branch) what their currents take from their voltages
+    node_start: Array  # (2 n_node,) voltages of nodes without load, pu
+    node_impedance: Array  # (2 n_node, 2 n_branch)
+    source_start: Array  # (2 n_terminal,) currents out of the sources without load, MVA at the node's base
+    source_transfer: Array  # (2 n_terminal, 2 n_branch)
+    within: Array | None  # (2, n_branch) nominal p and q of branches whose admittance the network has in it, else 0
+    source_node: tuple[int, ...] = field(metadata=STATIC)  # (n_terminal,) of each source's conductors
+
+    __repr__ = one_line
+
+
+def port_network(feeder: UnbalancedFeeder) -> PortNetwork:
+    """Factorise a feeder's network; raises `InputError` if it has no unique voltages. Units: kV, kA, siemens, MVA."""
+    ends, _ = ends_of(feeder)
+    within = np.asarray(np.isin(ends, floating_nodes(feeder)).any(axis=1))
+    network, weak = _network(feeder, within)
+    return _network(feeder, within | weak)[0] if weak.any() else network
+
+
+def _network(feeder: UnbalancedFeeder, within: np.ndarray) -> tuple[PortNetwork, np.ndarray]:
+    """Network with the nominal admittances of some branches in it, and which others it is too weak for."""
+    folded = np.flatnonzero(within).tolist()
+    floating = floating_nodes(feeder, folded)
+    if floating.size:
+        refuse_floating(feeder, floating.tolist())
+    y = csc_matrix(feeder.admittance(folded))
+    solve = _solver(feeder, y)
+    no_load = solve(_source_currents(feeder))
+    incidence, reference = _incidence(feeder, no_load)
+    currents = incidence.T.toarray() * reference  # of a branch that takes 1 MVA at its nominal voltage, turned
+    response = -solve(currents)
+    _check_solved(feeder, y, -response, currents)
+    terminals, transfer = _source_rows(feeder)
+    feed = np.concatenate([source.i_ampere[_real(source)] / 1000 for source in feeder.sources])
+    base = feeder.v_base_kv
+    impedance = (incidence @ response) / reference[:, None]
+    nominal = nominal_of(feeder)
+    network = PortNetwork(
+        start=_real_vector(incidence @ no_load / reference),
+        r_squared=jnp.asarray(np.abs(reference) ** 2),
+        impedance=_real_matrix(impedance),
+        node_start=_real_vector(no_load / base),
+        node_impedance=_real_matrix(response / base[:, None]),
+        source_start=_real_vector((feed - transfer @ no_load) * base[terminals]),
+        source_transfer=_real_matrix(-(transfer @ response) * base[terminals][:, None]),
+        within=jnp.asarray(np.where(within, [nominal.real, nominal.imag], 0.0)) if within.any() else None,
+        source_node=tuple(terminals.tolist()),
+    )
+    return network, ~within & (np.abs(impedance.diagonal() * nominal) > STRONGEST)
+
+
+def _incidence(feeder: UnbalancedFeeder, no_load: np.ndarray) -> tuple[csc_matrix, np.ndarray]:
+    """Branches' voltages of their nominal ones from those of nodes in kV, and the branches' references of the former.
+
+    Transposed, it makes the nodes' currents in kA of what branches take, in MVA at nominal voltage.
+    """
+    ends, kv = ends_of(feeder)
+    branch, side = np.nonzero(ends >= 0)
+    value = np.where(side == 0, 1.0, -1.0) / kv[branch]
+    incidence = csc_matrix((value, (branch, ends[branch, side])), shape=(len(kv), feeder.n_node))
+    unloaded = incidence @ no_load
+    return incidence, np.where(np.abs(unloaded) > LEAST_VOLTAGE, unloaded, 1.0)
+
+
+def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], np.ndarray]:
+    """Function that solves Y v = i.
+
+    Voltage levels are scaled to each other by powers of two, which round nothing, and each solution is refined once:
+    the voltages to ground of a delta winding hang on the last digits of its admittances.
+    """
+    scale = 2.0 ** np.round(np.log2(feeder.v_base_kv))
+    scaled = csc_matrix(diags_array(scale) @ y @ diags_array(scale)).astype(complex)
+    try:
+        factors = splu(scaled, "MMD_AT_PLUS_A", diag_pivot_thresh=0.001, options={"SymmetricMode": True})
+    except RuntimeError:
+        raise _no_answer(feeder, int(np.argmin(np.abs(y.diagonal())))) from None
+
+    def solve(currents: np.ndarray) -> np.ndarray:
+        by_row = scale.reshape(-1, *(1,) * (currents.ndim - 1))
+        found = by_row * factors.solve((by_row * currents).astype(complex))
+        return found + by_row * factors.solve(by_row * (currents - y @ found))
+
+    return solve
+
+
+def _check_solved(feeder: UnbalancedFeeder, y: csc_matrix, solved: np.ndarray, wanted: np.ndarray) -> None:
+    """Refuse a network whose voltages are not to be had in working precision."""
+    left = np.abs(y @ solved - wanted).max(axis=1, initial=0.0)
+    size = np.abs(wanted).max(initial=1.0)
+    if not np.isfinite(solved).all() or left.max(initial=0.0) > LARGEST_RESIDUAL * size:
+        raise _no_answer(feeder, int(np.nanargmax(np.where(np.isfinite(left), left, np.inf))))
+
+
+def _no_answer(feeder: UnbalancedFeeder, node: int) -> InputError:
+    return InputError(
+        f"feeder {feeder.name!r}: its admittances leave the voltage of node {feeder.node_labels[node]} open; is "
+        "anything between it and ground, or a line of next to no impedance beside it?"
+    )
+
+
+def _real(source: Any) -> np.ndarray:
+    """Positions of a source's conductors that are not grounded."""
+    return np.flatnonzero(np.array(source.element.nodes) >= 0)
+
+
+def _source_currents(feeder: UnbalancedFeeder) -> np.ndarray:
+    """Currents that the sources would feed into a short circuit, in kA."""
+    total = np.zeros(feeder.n_node, complex)
+    for source in feeder.sources:
+        kept = _real(source)
+        np.add.at(total, np.array(source.element.nodes)[kept], source.i_ampere[kept] / 1000)
+    return total
+
+
+def _source_rows(feeder: UnbalancedFeeder) -> tuple[np.ndarray, csc_matrix]:
+    """Nodes of the sources' conductors, and the currents into these by the voltages of all nodes."""
+    terminals: list[int] = []
+    rows, columns, values = [], [], []
+    for source in feeder.sources:
+        kept = _real(source)
+        nodes = np.array(source.element.nodes)[kept]
+        row, column = np.meshgrid(len(terminals) + np.arange(len(kept)), nodes, indexing="ij")
+        rows.append(row.ravel())
+        columns.append(column.ravel())
+        values.append(source.element.y_siemens[np.ix_(kept, kept)].ravel())
+        terminals += nodes.tolist()
+    entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+    return np.array(terminals, int), csc_matrix(entries, shape=(len(terminals), feeder.n_node))
+
+
+def _real_vector(values: np.ndarray) -> Array:
+    return jnp.asarray(np.concatenate([values.real, values.imag]))
+
+
+def _real_matrix(values: np.ndarray) -> Array:
+    return jnp.asarray(np.block([[values.real, -values.imag], [values.imag, values.real]]))

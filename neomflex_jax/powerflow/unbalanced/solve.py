@@ -1,0 +1,76 @@
+"""Rises of the branches' voltages for one case: many under `vmap` in one loop, derivatives at the solution.
+
+Derivatives come from the implicit function theorem, in forward and reverse mode, at a memory cost that does not depend
+on the iterations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+
+from neomflex_jax.powerflow.methods.ac import contraction_solve
+from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.unbalanced.admittance import Follows
+from neomflex_jax.powerflow.unbalanced.iteration import evaluate, solve_batch
+from neomflex_jax.powerflow.unbalanced.network import PortNetwork
+
+Solved: TypeAlias = tuple[Array, Array, Array]  # rises, whether they converged, evaluations
+Halves: TypeAlias = tuple[Array, Array]  # real and imaginary parts
+
+
+def solve_rises(network: PortNetwork, follows: Follows, p: Array, q: Array, config: AcConfig) -> Solved:
+    """Solve one case of consumption (n_branch,); rises (2 n_branch,)."""
+    n_branch = p.shape[0]
+    tolerance = config.tolerance(p.dtype)
+
+    def unbalance(rise: Halves) -> Halves:
+        new = evaluate(network, follows, p, q, jnp.concatenate(rise))
+        return rise[0] - new[:n_branch], rise[1] - new[n_branch:]
+
+    def solve(_: Callable[[Halves], Halves], start: Halves) -> tuple[Halves, tuple[Array, Array]]:
+        shared = lax.stop_gradient((network, follows))
+        rise, converged, evaluations = _batched(config)(shared, *lax.stop_gradient((p, q)))
+        # floats, because custom_root differentiates what it returns
+        return (rise[:n_branch], rise[n_branch:]), (converged.astype(p.dtype), evaluations.astype(p.dtype))
+
+    start = (jnp.zeros_like(p), jnp.zeros_like(p))
+    backwards = contraction_solve(tolerance, config.max_iterations)
+    rise, (converged, evaluations) = lax.custom_root(unbalance, start, solve, backwards, has_aux=True)
+    return jnp.concatenate(rise), converged > 0, evaluations.astype(jnp.int32)
+
+
+def _batched(config: AcConfig) -> Callable[..., Solved]:
+    """Make the function that solves one case; `vmap` over its loads becomes one loop over the whole batch."""
+
+    def solve(shared: tuple[PortNetwork, Follows], p: Array, q: Array) -> Solved:
+        """Solve for (..., n_branch) loads."""
+        network, follows = shared
+        cases, n_branch = p.shape[:-1], p.shape[-1]
+        inner_p, inner_q = (values.reshape(-1, n_branch).T for values in (p, q))
+        tolerance = config.tolerance(p.dtype)
+        rise, *stop = solve_batch(network, follows, inner_p, inner_q, tolerance, config.max_iterations)
+        return rise.T.reshape(*cases, 2 * n_branch), stop[0].reshape(cases), stop[1].reshape(cases)
+
+    one = jax.custom_batching.custom_vmap(solve)
+
+    @one.def_vmap
+    def rule(
+        axis_size: int, in_batched: tuple[Any, bool, bool], shared: tuple[PortNetwork, Follows], p: Array, q: Array
+    ) -> tuple[Solved, tuple[bool, bool, bool]]:
+        shared_batched, *case_batched = in_batched
+        if any(jax.tree.leaves(shared_batched)):  # every case its own network
+            axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
+            return jax.vmap(solve, in_axes=axes)(shared, p, q), (True,) * 3
+        p, q = (
+            values if batched else jnp.broadcast_to(values, (axis_size, *values.shape))
+            for batched, values in zip(case_batched, (p, q), strict=True)
+        )
+        p, q = jnp.broadcast_arrays(p, q)
+        return one(shared, p, q), (True,) * 3  # and not `solve`: a map around this one adds its axis too
+
+    return one

@@ -1,0 +1,46 @@
+"""What OpenDSS itself answers for a circuit, every load scaled by itself, taps frozen."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import neomflex_jax as nf
+
+
+def opendss_voltages(path: Path, feeder: nf.UnbalancedFeeder, factors: np.ndarray) -> np.ndarray:
+    """Complex voltages in pu, (n_states, n_node), with the loads (not what feeds in) times `factors`."""
+    engine = pytest.importorskip("opendssdirect", reason="OpenDSS is not installed").NewContext()
+    engine.Text.Command(f'redirect "{path}"')
+    engine.Text.Command("set mode=snapshot controlmode=off tolerance=1e-10 maxiterations=1000")
+    assert tuple(label.lower() for label in engine.Circuit.YNodeOrder()) == feeder.node_labels
+    names = [load.name.partition(".")[2] for load in feeder.loads if load.name.startswith("load.")]
+    stated = {}
+    for name in names:
+        engine.Loads.Name(name)
+        stated[name] = engine.Loads.kW(), engine.Loads.kvar()
+    found = []
+    for row in factors:
+        for load, factor in zip(feeder.loads, row, strict=True):
+            name = load.name.partition(".")[2]
+            if load.name.startswith("load."):
+                engine.Loads.Name(name)
+                engine.Loads.kW(stated[name][0] * factor)
+                engine.Loads.kvar(stated[name][1] * factor)
+        engine.Solution.Solve()
+        assert engine.Solution.Converged()
+        found.append(np.array(engine.Circuit.YNodeVArray()).view(complex))
+    return np.array(found) / (1000 * feeder.v_base_kv)
+
+
+def random_factors(feeder: nf.UnbalancedFeeder, n_states: int) -> np.ndarray:
+    """The nominal state and random ones, 0.3 to 1.3 of each load's power, (1 + n_states, n_load)."""
+    factors = np.random.default_rng(0).uniform(0.3, 1.3, (1 + n_states, feeder.n_load))
+    factors[0] = 1
+    factors[:, [not load.name.startswith("load.") for load in feeder.loads]] = 1
+    return factors
+
+
+def complex_voltages(flow: nf.PowerFlowResult) -> np.ndarray:
+    """Voltages of a result in pu."""
+    return np.asarray(flow.vm_pu) * np.exp(1j * np.deg2rad(np.asarray(flow.va_degree)))
