@@ -14,24 +14,29 @@ from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, Several
-from neomflex_jax.commands.plotted import scenario_beside, step_table, without_control
+from neomflex_jax.commands.plotted import runs_beside, scenario_beside, step_table, without_control
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.loose_types import Keywords
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from neomflex_jax.evaluation import Trajectory
+    from neomflex_jax.grid import Feeder
     from neomflex_jax.scenario import Scenario
 
 CURVES = "curves"  # of trainings; all other figures are of days
-FIGURE_NAMES = "{soc,voltage,bus,loading,reactive-power,dispatch,device,price,positions,comparison,curves}"
+MAP = "map"  # of recorded steps
+FIGURE_NAMES = "{soc,voltage,bus,loading,reactive-power,dispatch,device,price,positions,comparison,map,curves}"
 TAKES = {  # which figures show a choice, by option
     "buses": ("bus",),
     "branches": ("loading",),
+    "step": (MAP,),
     "devices": ("device", "soc", "dispatch", "reactive-power", "price", "positions"),
 }
 SCREEN = "screen"
 IMAGES = (".png", ".pdf", ".svg")
+GIF = ".gif"  # of a map
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class PlotCommand(Answering):
     run: str = "controlled"
     """Which run to draw."""
     days: MayOmit[tuple[int, ...]] = None
-    """Days to draw, counted from 0, for example --days 0 1. If not given: the first two (comparison: all)."""
+    """Days to draw, counted from 0, for example --days 0 1. If not given: the first two.
+    Of comparison all, of a map the first."""
     buses: MayOmit[tuple[str, ...]] = None
     """bus: which, for example --buses 17 32. If not given: those with the lowest and the highest voltage."""
     branches: MayOmit[tuple[str, ...]] = None
@@ -56,40 +62,79 @@ class PlotCommand(Answering):
     If not given: the first; other figures of devices: all."""
     against: Annotated[str, tyro.conf.arg(metavar="{steps,seconds}")] = "steps"
     """What curves are drawn over."""
+    day: MayOmit[int] = None
+    """One day to draw, the same as --days with one."""
+    step: MayOmit[int] = None
+    """map: step of the day. If not given: a .gif shows all of them, other pictures the one with the worst voltage."""
     size: Annotated[str, tyro.conf.arg(metavar="{screen,single,double}")] = SCREEN
     """Size: screen, or the width of one or two columns of a printed page."""
     modules: Modules = ()
     output: MayOmit[Path] = None
-    """Image file (.png, .pdf or .svg). If not given: shown by what opens pictures here."""
+    """Image file (.png, .pdf or .svg; a map's whole day: .gif). If not given: shown by what opens pictures here."""
 
     def execute(self, started: float) -> int:
         """Draw; returns the exit status."""
-        from neomflex_jax.plots import FIGURES, fit_to_print, save
+        from neomflex_jax.plots import FIGURES
 
-        if self.figure not in (*FIGURES, CURVES):
-            raise unknown_name("figure", self.figure, (*FIGURES, CURVES))
-        if self.output is not None and self.output.suffix not in IMAGES:
-            raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
+        if self.figure not in (*FIGURES, MAP, CURVES):
+            raise unknown_name("figure", self.figure, (*FIGURES, MAP, CURVES))
+        endings = (*IMAGES, GIF) if self.figure == MAP else IMAGES
+        if self.output is not None and self.output.suffix not in endings:
+            raise InputError(f"{self.output}: the name must end in one of {', '.join(endings)}")
         self._check_choices()
-        figure = self.drawn()
-        if self.size != SCREEN:
-            fit_to_print(figure, self.size)
+        path = self.output or Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
+        self._write(path)
         if self.output is None:
-            shown = Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
-            save(figure, shown)
-            webbrowser.open(shown.as_uri())
-            console.print(f"figure: {shown}")
-            console.found(figure=self.figure, files=[shown])
-            return 0
-        self.output.parent.mkdir(parents=True, exist_ok=True)
-        save(figure, self.output)
-        console.print(f"figure: {self.output}")
-        console.found(figure=self.figure, files=[self.output])
+            webbrowser.open(path.as_uri())
+        console.print(f"figure: {path}")
+        console.found(figure=self.figure, files=[path])
         return 0
+
+    def _write(self, path: Path) -> None:
+        from neomflex_jax.plots import fit_to_print, save, save_day
+
+        if path.suffix == GIF:
+            if self.step is not None or self.size != SCREEN:
+                raise InputError(f"{path}: shows a whole day on screens; leave out --step and --size, or write a .png")
+            save_day(*self._recorded(), self._map_day, path)
+            return
+        figure = self.drawn()
+        save(figure if self.size == SCREEN else fit_to_print(figure, self.size), path)
 
     def drawn(self) -> Figure:
         """Draw without writing."""
+        if self.figure == MAP:
+            return self._map()
         return self._curves() if self.figure == CURVES else self._of_days()
+
+    def _map(self) -> Figure:
+        from neomflex_jax.plots import draw_map
+
+        return draw_map(*self._recorded(), self._map_day, self.step)
+
+    def _recorded(self) -> tuple[tuple[Trajectory, ...], Feeder]:
+        from neomflex_jax.evaluation.tables import read_step_metrics
+
+        table = self._table()
+        return runs_beside(table, read_step_metrics(table)["run"], self.run)
+
+    @property
+    def _map_day(self) -> int:
+        days = self._days or (0,)
+        if len(days) > 1:
+            raise InputError(f"a map shows one day; --days names {len(days)}")
+        return days[0]
+
+    @property
+    def _days(self) -> tuple[int, ...] | None:
+        if self.day is not None and self.days is not None:
+            raise InputError("--day and --days say the same; give one of them")
+        return self.days if self.day is None else (self.day,)
+
+    def _table(self) -> Path:
+        if len(self.sources) != 1:
+            raise InputError(f"figure {self.figure!r} takes one step_metrics.csv; {len(self.sources)} files are given")
+        return step_table(self.sources[0])
 
     def _curves(self) -> Figure:
         from neomflex_jax.plots.curves import draw, power_flow_of, read_curves
@@ -110,11 +155,8 @@ class PlotCommand(Answering):
         from neomflex_jax.evaluation.tables import read_step_metrics
         from neomflex_jax.plots import draw_figure
 
-        if len(self.sources) != 1:
-            raise InputError(f"figure {self.figure!r} takes one step_metrics.csv; {len(self.sources)} files are given")
-        table = step_table(self.sources[0])
+        table, days = self._table(), self._days
         steps = read_step_metrics(table)
-        days = self.days
         if days is None and self.figure != "comparison":
             days = tuple(sorted(steps.loc[steps["run"] == self.run, "day"].unique())[:2]) or None
         options = self._options(without_control(steps["run"], self.run), scenario_beside(table, self.run))

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS, TABLES, trajectory_file
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.files.paths import is_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from neomflex_jax.evaluation import Trajectory
+    from neomflex_jax.grid import Feeder
     from neomflex_jax.scenario import Scenario
 
 STEPS = TABLES[0]
@@ -57,3 +59,28 @@ def without_control(runs: Iterable[str], run: str) -> tuple[str, ...]:
     """Return the name of the run without control among others, none where it is the one that is drawn."""
     known = set(runs) - {run}
     return tuple(name for name in NO_CONTROL_RUNS if name in known)[:1]
+
+
+def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Trajectory, ...], Feeder]:
+    """Return the recorded run of this name, no control before it where that was recorded, and their feeder.
+
+    Raises
+    ------
+    InputError
+        If the run is none of the table's `runs`, or its record is not there or cannot be read.
+    """
+    from neomflex_jax.evaluation import Trajectory
+    from neomflex_jax.grid import load_feeder
+
+    known = list(dict.fromkeys(runs))
+    if run not in known:
+        raise unknown_name("run", run, known)
+    path = table.parent / trajectory_file(run)
+    if not is_file(path):
+        raise InputError(
+            f"{path}: no such file; a map is drawn of the recorded steps, which `neomflex evaluate` writes beside "
+            "its tables: keep them together, or evaluate again"
+        )
+    beside = [table.parent / trajectory_file(name) for name in without_control(known, run)]
+    recorded = tuple(Trajectory.load(each) for each in (*(each for each in beside if is_file(each)), path))
+    return recorded, load_feeder(recorded[-1].scenario.feeder)

@@ -16,8 +16,12 @@ from neomflex_jax.files.whole_files import whole_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FIGURES", "draw_figure", "fit_to_print", "save"]
+    from neomflex_jax.evaluation import Trajectory
+    from neomflex_jax.grid import Feeder
 
+__all__ = ["FIGURES", "draw_figure", "draw_map", "fit_to_print", "save", "save_day"]
+
+MILLISECONDS = 200  # that a step of an animated day is shown
 FIGURES = {
     "soc": "neomflex_jax.plots.soc",
     "voltage": "neomflex_jax.plots.voltage",
@@ -65,6 +69,62 @@ def draw_figure(
         raise unknown_name("figure", name, FIGURES)
     steps = table if isinstance(table, pd.DataFrame) else read_step_metrics(Path(table))
     return import_module(FIGURES[name]).draw(steps, run, days, **options)
+
+
+def draw_map(runs: Sequence[Trajectory], feeder: Feeder, day: int = 0, step: int | None = None) -> Figure:
+    """Draw the feeder at a moment of one or two recorded runs, side by side.
+
+    Buses are coloured by voltage, batteries filled by charge, and arrows point where active power flows.
+
+    Parameters
+    ----------
+    runs
+        One run or two of the same days, from left to right, as `evaluation.Trajectory.load` reads them.
+    feeder
+        That they were played on.
+    day, step
+        Counted from 0; step None: the one of the day with the voltage farthest from the band's middle.
+
+    Returns
+    -------
+    figure
+        Maps above the day's sun, demand and, with a tariff, price.
+
+    Raises
+    ------
+    InputError
+        If there is no such day or step, or runs and feeder do not belong together.
+    """
+    from neomflex_jax.plots.feeder_map import FeederMap, worst_step
+
+    feeder_map = FeederMap(runs, feeder)
+    return feeder_map.show(day, worst_step(runs, day) if step is None else step)
+
+
+def save_day(
+    runs: Sequence[Trajectory], feeder: Feeder, day: int, path: str | Path, milliseconds: int = MILLISECONDS
+) -> None:
+    """Write every step of a day, as `draw_map` draws it, into an animated GIF; folders are made as needed.
+
+    Parameters
+    ----------
+    runs, feeder, day
+        See `draw_map`.
+    path
+        Of the file, which ends in .gif.
+    milliseconds
+        That each step is shown.
+
+    Raises
+    ------
+    InputError
+        See `draw_map`; also if the name does not end in .gif.
+    """
+    from neomflex_jax.plots.feeder_map import write_gif
+
+    if Path(path).suffix != ".gif":
+        raise InputError(f"{path}: a day is written as an animated .gif; name it so")
+    write_gif(runs, feeder, day, Path(path), milliseconds)
 
 
 def fit_to_print(figure: Figure, size: str) -> Figure:

@@ -5,6 +5,7 @@ To the right: branches between a bus and the slack. Upwards: room for every end 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,8 @@ from neomflex_jax.plots.drawing import Figure, LineCollection
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_LABELS = 150  # more would cover each other
+MANY, ROOM_OF_MANY = 300, 2.5  # buses: more leave labels room as if they were so many times larger
+LETTER, LINE = 0.62, 1.15  # width of a letter and height of a line, over the size of letters
 
 
 def draw_feeder(feeder: Feeder, vm_pu: np.ndarray) -> Figure:
@@ -58,8 +60,36 @@ def draw_branches(axes: Axes, topology: Topology, place: np.ndarray, slack_size:
     axes.spines["left"].set_visible(False)
 
 
-def draw_labels(axes: Axes, feeder: Feeder, place: np.ndarray, above: float = 4.0) -> None:
-    """Write every bus's label so many points above it, unless they would cover each other."""
-    if feeder.n_bus <= MOST_LABELS:
-        for label, (x, y) in zip(feeder.bus_labels, place, strict=True):
-            axes.annotate(str(label), (x, y), (0, above), textcoords="offset points", ha="center", fontsize=6)
+def draw_labels(
+    axes: Axes, feeder: Feeder, place: np.ndarray, above: float = 4.0, first: Sequence[int] = (), size: float = 6.0
+) -> None:
+    """Write buses' labels so many points above them, of many those that have room.
+
+    Parameters
+    ----------
+    first
+        Positions of buses whose labels come before others', where there is room for one of them.
+    size
+        Of the letters, in points.
+    """
+    texts = [str(label) for label in feeder.bus_labels]
+    for bus in _with_room(axes, place, [feeder.topology.slack, *first], texts, size):
+        x, y = place[bus]
+        axes.annotate(texts[bus], (x, y), (0, above), textcoords="offset points", ha="center", fontsize=size)
+
+
+def _with_room(axes: Axes, place: np.ndarray, first: Sequence[int], texts: Sequence[str], size: float) -> list[int]:
+    """Return the buses whose labels cover none before them, on a panel of about its share of the figure."""
+    span = np.maximum(np.ptp(place, axis=0), 1.0)
+    panel_inch = axes.get_position().size * axes.figure.bbox.size / axes.figure.dpi
+    points = (place - place.min(axis=0)) / span * panel_inch * 72.0
+    shown: list[int] = []
+    apart_by = 1.0 if len(texts) <= MANY else ROOM_OF_MANY
+    order = dict.fromkeys([*first, *np.lexsort((place[:, 1], place[:, 0])).tolist()])
+    for bus in order:
+        half = 0.5 * LETTER * size * (len(texts[bus]) + 1)
+        wide = np.array([half + 0.5 * LETTER * size * (len(texts[other]) + 1) for other in shown])
+        apart = np.abs(points[shown] - points[bus])
+        if not np.any((apart[:, 0] < apart_by * wide) & (apart[:, 1] < apart_by * LINE * size)):
+            shown.append(bus)
+    return shown

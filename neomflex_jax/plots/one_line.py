@@ -24,26 +24,24 @@ from neomflex_jax.plots.drawing import (
     FigureCanvasAgg,
     Line2D,
     LineCollection,
-    TwoSlopeNorm,
-    colormaps,
     to_rgb,
 )
 from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
 from neomflex_jax.plots.symbols import Drawn, legend_handle, symbol_of
+from neomflex_jax.plots.voltage_dots import VoltageDots
 
 if TYPE_CHECKING:
     from jax import Array
     from matplotlib.axes import Axes
-    from matplotlib.collections import PathCollection
 
 WIDTH_INCH, DPI = 11.0, 100
 INCH_PER_ROW, ROOM_INCH, MOST_INCH = 0.95, 1.6, 18.0  # height: of a row of the tree, of what stands around, at most
-BUS_SIZE, RING_SIZE, SLACK_SIZE = 58.0, 150.0, 150.0  # square points
+BUS_SIZE, SLACK_SIZE = 58.0, 150.0  # square points
 LABEL_ABOVE = 8.0  # points
 TERRITORY_STRENGTH = 0.2
 LEAST_INCH_WITH_TEXT = 0.75  # of a row; else a device's text would cover the bus below it
 BAR_INCH = 5.0
-FAILED, FAILED_COLOUR = "power flow failed: there are no voltages", "white"
+FAILED = "power flow failed: there are no voltages"
 
 
 class OneLine:
@@ -61,7 +59,7 @@ class OneLine:
         self._canvas: Any = FigureCanvasAgg(self.figure)
         self._axes = self.figure.add_subplot()
         self._draw_grid(self._axes)
-        self._buses, self._rings = self._draw_buses(self._axes)
+        self._buses = self._draw_buses(self._axes)
         self._devices = self._draw_devices(height - ROOM_INCH >= LEAST_INCH_WITH_TEXT * n_rows)
         self._title = self._axes.set_title(" ", loc="left", fontsize=11, color=style.INK)
         self._summary = self._axes.set_title(" ", loc="right", fontsize=10, color=style.INK)
@@ -82,11 +80,7 @@ class OneLine:
         """
         vm_pu = np.asarray(info["vm_pu"], float)
         solved = bool(info["converged"])
-        limits = self.env.scenario.limits
-        self._buses.set_array(np.ma.masked_invalid(vm_pu))
-        self._buses.set_edgecolor(style.INK if solved else style.VERMILLION)
-        outside = (vm_pu < limits.hard_min_pu) | (vm_pu > limits.hard_max_pu)
-        self._rings.set_offsets(np.where(outside[:, None], self._node_place, np.nan))
+        outside = self._buses.show(vm_pu, solved)
         for kind, index, device, drawn in self._devices:
             drawn.show(device.look({one.name: float(info[one.name][index]) for one in kind.recorded}))
         self._title.set_text(f"{self.env.scenario.name}: {self._moment(int(info['dataset_index']))}")
@@ -121,30 +115,12 @@ class OneLine:
         axes.set_xticks([])
         axes.spines[:].set_visible(False)
 
-    def _draw_buses(self, axes: Axes) -> tuple[PathCollection, PathCollection]:
-        limits = self.env.scenario.limits
-        middle = 0.5 * (limits.band_min_pu + limits.band_max_pu)
-        x, y = self._node_place.T
-        rings = axes.scatter(
-            x, y, s=RING_SIZE, facecolors="none", edgecolors=style.VERMILLION, linewidths=1.8, zorder=3
-        )
-        buses = axes.scatter(
-            x,
-            y,
-            c=np.full(len(x), middle),
-            cmap=colormaps["RdYlBu"].with_extremes(bad=FAILED_COLOUR),
-            norm=TwoSlopeNorm(middle, limits.hard_min_pu, limits.hard_max_pu),
-            s=BUS_SIZE,
-            edgecolors=style.INK,
-            linewidths=0.8,
-            zorder=4,
-            plotnonfinite=True,
-        )
+    def _draw_buses(self, axes: Axes) -> VoltageDots:
+        buses = VoltageDots(axes, self._node_place, self.env.scenario.limits, BUS_SIZE)
         shrink = min(1.0, BAR_INCH / self.figure.get_figheight())
         size: Keywords = {"fraction": 0.025, "aspect": 30, "shrink": shrink, "anchor": (0.0, 1.0)}
-        bar = self.figure.colorbar(buses, ax=axes, label="voltage (pu)", extend="both", pad=0.01, **size)
-        bar.set_ticks([limits.hard_min_pu, limits.band_min_pu, middle, limits.band_max_pu, limits.hard_max_pu])
-        return buses, rings
+        buses.mark(self.figure.colorbar(buses.dots, ax=axes, label="voltage (pu)", extend="both", pad=0.01, **size))
+        return buses
 
     def _draw_devices(self, with_text: bool) -> list[tuple[Kind, int, Device, Drawn]]:
         """Draw every device below its bus, those of one bus side by side; return each with its place in records."""

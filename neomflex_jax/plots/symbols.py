@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
 
-from neomflex_jax.devices import Kind, Look, Symbol
+from neomflex_jax.devices import Device, Kind, Look, Symbol
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Affine2D, Circle, Line2D, LineCollection, Rectangle, ScaledTranslation
 
@@ -31,9 +32,13 @@ class Drawn:
         self._fill = SHAPES[symbol.shape](axes, where, symbol)
         self._text = _text(axes, where, with_text)
 
+    def fill(self, share: float) -> None:
+        """Fill the symbol to a share, 0 to 1."""
+        self._fill(share)
+
     def show(self, look: Look) -> None:
         """Fill the symbol, and write its numbers with their units, a line each."""
-        self._fill(float(np.clip(look.filled, 0.0, 1.0)))
+        self.fill(float(np.clip(look.filled, 0.0, 1.0)))
         self._text.set_text("\n".join(_with_unit(value, unit) for value, unit in look.numbers))
 
 
@@ -87,6 +92,26 @@ SHAPES: dict[str, Callable[[Axes, Transform, Symbol], Fill]] = {"tank": _tank, "
 def symbol_of(kind: Kind) -> Symbol:
     """Return the symbol that a kind states, or a disc under its noun."""
     return kind.symbol or Symbol(kind.noun)
+
+
+def filled_shares(
+    recorded: Mapping[str, np.ndarray], devices: Sequence[tuple[Kind, int, Device]]
+) -> Float[np.ndarray, "n_steps n_device"]:
+    """Return by which share each device's symbol is filled in every step.
+
+    Parameters
+    ----------
+    recorded
+        (n_steps, n_device of its kind) by name, those that kinds record.
+    devices
+        Kind, place in the kind's records, and the device.
+    """
+    columns = []
+    for kind, index, device in devices:
+        names = [one.name for one in kind.recorded]
+        steps = zip(*(np.asarray(recorded[name])[:, index].tolist() for name in names), strict=True)
+        columns.append([device.look(dict(zip(names, values, strict=True))).filled for values in steps])
+    return np.clip(np.array(columns, float).T, 0.0, 1.0)
 
 
 def legend_handle(symbol: Symbol) -> Line2D:

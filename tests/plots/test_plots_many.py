@@ -118,7 +118,7 @@ def test_territories_of_many_agents(n: int) -> None:
 
 
 def test_a_figure_that_is_unknown_gets_the_names_that_work(tmp_path: pytest.TempPathFactory) -> None:
-    known = "bus, comparison, curves, device, dispatch, loading, positions, price, reactive-power, soc, voltage"
+    known = "bus, comparison, curves, device, dispatch, loading, map, positions, price, reactive-power, soc, voltage"
     with pytest.raises(InputError, match=f"known: {known}"):
         PlotCommand("curve", ()).execute(0.0)
     with pytest.raises(InputError) as refused:

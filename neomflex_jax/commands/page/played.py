@@ -19,7 +19,7 @@ from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.evaluation.branch_flows import flows_are_known, flows_into_buses
 from neomflex_jax.grid import Feeder
 from neomflex_jax.loose_types import JsonObject
-from neomflex_jax.plots.symbols import symbol_of
+from neomflex_jax.plots.symbols import filled_shares, symbol_of
 
 VOLTAGE_DECIMALS = COST_DECIMALS = 4
 MOST_DEVICES = 150
@@ -112,7 +112,7 @@ class Played:
             "loss": packed(run.loss_mw),
             "import": packed(run.slack_p_mw),
             "cost": packed(-run.local_reward.astype(float), COST_DECIMALS),
-            "filled": packed(self._filled(run), 3),
+            "filled": packed(filled_shares(run.devices, self.devices), 3),
             "recorded": self._recorded(run),
         }
 
@@ -120,15 +120,6 @@ class Played:
     def _outside(run: Trajectory) -> np.ndarray:
         limits = run.scenario.limits  # compared in the record's own precision, as the tables do
         return np.count_nonzero(~((run.vm_pu >= limits.band_min_pu) & (run.vm_pu <= limits.band_max_pu)), axis=1)
-
-    def _filled(self, run: Trajectory) -> np.ndarray:
-        """Return the share of each device's symbol that is filled, (n_steps, n_devices)."""
-        filled = np.zeros((run.n_steps, len(self.devices)))
-        for column, (kind, index, device) in enumerate(self.devices):
-            series = {one.name: np.asarray(run.devices[one.name])[:, index].tolist() for one in kind.recorded}
-            for step, values in enumerate(zip(*series.values(), strict=True)):
-                filled[step, column] = device.look(dict(zip(series, values, strict=True))).filled
-        return np.clip(filled, 0.0, 1.0)
 
     def _recorded(self, run: Trajectory) -> list[JsonObject]:
         """Return each device's recorded series, those of a device side by side; of a kind with equal decimals."""
