@@ -61,5 +61,6 @@ def flows_into_buses(
         if branch < 0:
             continue
         v_kv = vm_pu[bus] * vn_kv[to_bus[branch]]  # the level that the impedance is stated at
-        s_mva[tree.parent[bus]] += s_mva[bus] + z_ohm[branch] * np.abs(s_mva[bus] / v_kv) ** 2
+        with np.errstate(invalid="ignore"):  # steps without voltages
+            s_mva[tree.parent[bus]] += s_mva[bus] + z_ohm[branch] * np.abs(s_mva[bus] / v_kv) ** 2
     return s_mva.real.T

@@ -81,7 +81,7 @@ def draw_labels(
 def _with_room(axes: Axes, place: np.ndarray, first: Sequence[int], texts: Sequence[str], size: float) -> list[int]:
     """Return the buses whose labels cover none before them, on a panel of about its share of the figure."""
     span = np.maximum(np.ptp(place, axis=0), 1.0)
-    panel_inch = axes.get_position().size * axes.figure.bbox.size / axes.figure.dpi
+    panel_inch = np.array(axes.bbox.size) / axes.figure.dpi
     points = (place - place.min(axis=0)) / span * panel_inch * 72.0
     shown: list[int] = []
     apart_by = 1.0 if len(texts) <= MANY else ROOM_OF_MANY

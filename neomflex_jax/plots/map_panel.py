@@ -154,12 +154,12 @@ class MapPanel:
             return
         flow_mw = np.nan_to_num(self._shown.flow_mw[row])[self._behind]
         share = np.sqrt(np.abs(flow_mw) / self._largest_mw)
-        self._branches.set_linewidths(np.maximum(MOST_WIDTH * share, 0.6))
+        self._branches.set_linewidth(np.maximum(MOST_WIDTH * share, 0.6).tolist())
         share, flow_mw = share[self._with_arrow], flow_mw[self._with_arrow]
         length = np.where(share < LEAST_SHARE, 1e-9, ARROW_INCH * np.maximum(share, 0.35)) * np.sign(flow_mw)
         self._arrows.set_UVC(*(self._along * length[:, None]).T)
         self._arrows.set_color([AWAY if each >= 0 else BACK for each in flow_mw])
-        self._arrows.set_alpha(np.where(share < LEAST_SHARE, 0.0, 1.0))
+        self._arrows.set_alpha(np.where(share < LEAST_SHARE, 0.0, 1.0).tolist())
 
     def _draw_devices(self, at: Sequence[int], with_room: bool) -> None:
         """Draw every device below its bus, those of one bus side by side; where there is no room, as small markers."""
@@ -178,14 +178,16 @@ class MapPanel:
                 continue
             symbol, side = symbol_of(kind), -1 if kind.turn == Turn.GENERATION else 1
             x, y = MARKER_ASIDE * side, -0.5 * self._dot - 1.8  # below: above stand labels
-            aside = offset_copy(self._axes.transData, self._axes.get_figure(), x=x, y=y, units="points")
+            below = offset_copy(self._axes.transData, self._axes.get_figure(root=True), x=x, y=y, units="points")
+            places = self._place[[at[index] for index in which]]
             marks = self._axes.scatter(
-                *self._place[[at[index] for index in which]].T,
+                places[:, 0],
+                places[:, 1],
                 marker=symbol.marker,
                 s=11,
                 edgecolors=symbol.colour,
                 linewidths=0.4,
-                transform=aside,
+                transform=below,
                 zorder=5,
             )
             self._markers.append((marks, which, np.array(to_rgb(symbol.fill))))
@@ -194,7 +196,7 @@ class MapPanel:
         for drawn, share in zip(self._symbols, shares, strict=False):
             drawn.fill(float(share))
         for marks, which, colour in self._markers:
-            marks.set_facecolor(1.0 - shares[which][:, None] * (1.0 - colour))
+            marks.set_facecolor([tuple(each) for each in 1.0 - shares[which][:, None] * (1.0 - colour)])
 
 
 def _ends(vm_pu: np.ndarray) -> tuple[int, int]:
