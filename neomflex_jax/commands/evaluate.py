@@ -18,6 +18,7 @@ from neomflex_jax.commands.optional_values import MayOmit, PowerFlowName
 from neomflex_jax.commands.played_runs import PlayedRuns, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.commands.result_kinds import EVALUATION, TABLES, trajectory_file
+from neomflex_jax.files.spreadsheets import unguarded
 from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
 
@@ -117,7 +118,7 @@ class EvaluateCommand(Answering):
             for trajectory in played.trajectories:
                 trajectory.save(new / trajectory_file(trajectory.run))
             write_identity(identity, new)
-        summary = pd.read_csv(self.output / "run_summary.csv")
+        summary = pd.read_csv(self.output / "run_summary.csv", converters={"run": unguarded})
         files = [*TABLES, *map(trajectory_file, (each.run for each in played.trajectories)), "evaluation.json"]
         console.found(
             power_flow=played.trajectories[0].power_flow,

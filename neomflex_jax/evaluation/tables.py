@@ -27,6 +27,7 @@ from neomflex_jax.evaluation.loading_columns import (
 from neomflex_jax.evaluation.operation import controllable_rate, q_loss_mvar
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import OUTDOOR, columns_of_kind
+from neomflex_jax.files.spreadsheets import guarded, unguarded
 from neomflex_jax.files.tables import integers, numbers, read_table, without_negative_zeros
 from neomflex_jax.files.whole_files import write_whole
 
@@ -218,9 +219,8 @@ def write_tables(
     steps = pd.concat(tables, ignore_index=True)
     folder.mkdir(parents=True, exist_ok=True)
     for file, table in ((STEP_FILE, steps), (DAY_FILE, daily_summary(steps)), (RUN_FILE, run_summary(steps))):
-        write_whole(
-            folder / file, without_negative_zeros(table).to_csv(index=False, float_format="%.9g", lineterminator="\n")
-        )
+        cells = without_negative_zeros(table).assign(run=table["run"].map(guarded))
+        write_whole(folder / file, cells.to_csv(index=False, float_format="%.9g", lineterminator="\n"))
     return folder / STEP_FILE, folder / DAY_FILE, folder / RUN_FILE
 
 
@@ -235,7 +235,7 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
     text = read_table(path, REQUIRED)
     if text.empty:
         raise InputError(f"{path}: no row under the header")
-    steps = text.copy()
+    steps = text.assign(run=text["run"].map(unguarded))
     for column in (*FLAGS, *([BY_FALLBACK] if BY_FALLBACK in text else [])):
         bad = np.flatnonzero(~text[column].isin(["True", "False"]))
         if bad.size:

@@ -28,6 +28,7 @@ import pandas as pd
 
 from neomflex_jax.errors import MOST_SHOWN, InputError, short_path, shown, unknown_name
 from neomflex_jax.files.paths import is_folder, is_there
+from neomflex_jax.files.spreadsheets import unguarded
 from neomflex_jax.files.tables import integers, numbers, read_table
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.columns import FeederColumns, Held, WindingEnds
@@ -103,7 +104,7 @@ def _read_elements(path: Path, columns: Keywords) -> Elements:
         return NO_ELEMENTS
     table = _Table(path, ELEMENT_COLUMNS, ())
     index, bus, p_mw, q_mvar = (table.integers("index"), table.integers("bus"), *map(table.numbers, ("p_mw", "q_mvar")))
-    kinds, names, types = (table.rows[name].str.strip().tolist() for name in ("element", "name", "type"))
+    kinds, names, types = (table.rows[name].str.strip().map(unguarded).tolist() for name in ("element", "name", "type"))
     for line, kind in zip(table.rows.index, kinds, strict=True):
         if kind not in TABLES:
             raise InputError(f"{path}: line {line}: {unknown_name('element', kind, TABLES)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.spreadsheets import guarded
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_plain_file, is_there
 from neomflex_jax.folders.results import NEW, beside, swap_in
@@ -131,6 +132,6 @@ def _write_table(path: Path, columns: dict[str, Sequence[float | str]]) -> None:
 def _text(value: float | str) -> str:
     """Shortest text that reads back as the same number; nothing for NaN."""
     if isinstance(value, int | str):
-        return str(value)
+        return guarded(value) if isinstance(value, str) else str(value)
     number = float(value)
     return "" if np.isnan(number) else repr(number)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from neomflex_jax.files.spreadsheets import guarded
 from neomflex_jax.files.tables import without_negative_zeros
 from neomflex_jax.interquartile import bootstrap_interval, interquartile_mean
 from neomflex_jax.training.sweep_job import Outcome
@@ -47,5 +48,6 @@ def write(
     single = [
         {**setting, **vars(outcome)} for setting, each in zip(settings, outcomes, strict=True) for outcome in each
     ]
-    without_negative_zeros(pd.DataFrame(single)).to_csv(output / TRAININGS, index=False)
-    without_negative_zeros(table).to_csv(output / TABLE, index=False)
+    for name, rows in ((TRAININGS, pd.DataFrame(single)), (TABLE, table)):
+        folders = rows["folder"].map(lambda folder: guarded(str(folder)))
+        without_negative_zeros(rows).assign(folder=folders).to_csv(output / name, index=False)

@@ -236,10 +236,13 @@ def test_files_round_trip_and_agree(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_csv(run_file), run_summary(steps), rtol=1e-8, check_dtype=False)
 
 
-def test_float32_survives_the_file(tmp_path: Path) -> None:
+def test_float32_and_odd_names_survive_the_file(tmp_path: Path) -> None:
     vm_pu = np.random.default_rng(0).uniform(0.9, 1.1, (4, 3)).astype(np.float32)
-    trajectory = make_trajectory(vm_pu=vm_pu, converged=np.ones(4, bool), loss_mw=np.ones(4))
-    steps = read_step_metrics(write_tables([trajectory], tmp_path)[0])
+    trajectory = make_trajectory("=1+1", vm_pu=vm_pu, converged=np.ones(4, bool), loss_mw=np.ones(4))
+    files = write_tables([trajectory], tmp_path)
+    steps = read_step_metrics(files[0])
+    assert set(steps["run"]) == {"=1+1"}  # and no formula in a spreadsheet:
+    assert all(pd.read_csv(file)["run"].eq("'=1+1").all() for file in files)
     kept = steps[["voltage_bus_10_pu", "voltage_bus_20_pu", "voltage_bus_30_pu"]].to_numpy().astype(np.float32)
     np.testing.assert_array_equal(kept, vm_pu)
 

@@ -52,6 +52,7 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(wheel):
         "neomflex_jax/commands/templates/run_page.css",
         "neomflex_jax/commands/templates/run_page.html",
         *(f"neomflex_jax/commands/templates/{script}" for script in SCRIPTS),
+        "neomflex_jax/templates/notebook.html",
         "validation/referee/replay.py",
         "validation/report/templates/report.md",
     ):

@@ -23,6 +23,8 @@ from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, judge, verdict_o
 BAD_STEP = 60
 OPEN_LOOP = dataclasses.replace(Tolerances(), closed_loop_gap_max=None)  # of trajectories without their policies
 
+EVIL = "=<script>alert(1)</script>\n# head [x](javascript:1) <img src=x onerror=y>"
+
 
 @pytest.fixture(scope="module")
 def random_run() -> Trajectory:
@@ -285,14 +287,17 @@ def test_failure_is_named_everywhere(idle_run: Trajectory, tmp_path: Path) -> No
 
 def test_nothing_to_compare_is_incomplete_and_valid_json(idle_run: Trajectory, tmp_path: Path) -> None:
     nothing = {name: np.full_like(getattr(idle_run, name), np.nan) for name in ("vm_pu", "loss_mw")}
-    blind = dataclasses.replace(idle_run, converged=np.zeros(48, bool), **nothing)
+    blind = dataclasses.replace(idle_run, run=EVIL, converged=np.zeros(48, bool), **nothing)
     lenient = dataclasses.replace(OPEN_LOOP, recorded_failures=48, cost_max=1e9, observation_max=1e9)
     report = validate([blind], tmp_path, lenient)
     assert report.verdict == INCOMPLETE
     stored = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert stored["runs"][0]["metrics"]["vm_pu"]["max_abs"] is None
-    assert "not available" in (tmp_path / "report.md").read_text(encoding="utf-8")
-    assert "verdict: INCOMPLETE" in render_table(report)
+    page = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "not available" in page and "verdict: INCOMPLETE" in render_table(report)
+    for tag in ("<script", "<img", "[x](", "\n# "):  # the run's name is text, and no Markdown or HTML
+        assert tag not in page.split("\n", 1)[1]
+    assert "&lt;script>" in page and "\\[x\\](javascript:1)" in page
 
 
 def first_rows(run: Trajectory, n: int) -> Trajectory:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from neomflex_jax.pages import Table, fill_template
 from validation.errors.budget import ALL
@@ -32,6 +35,7 @@ OPERATION = {
     "peak_import_mw": ("peak import (MW)", "{:.3f}"),
     "peak_export_mw": ("peak export (MW)", "{:.3f}"),
 }
+SPECIAL = re.compile(r"[\\`*\[\]]")
 PASSED = {True: "pass", False: "**fail**", None: "**no value**"}
 ERROR_HEADER = ("max abs", "99 % abs", "mean abs", "mean")
 BAND_HEADER = ("controllable rate (MAPDN)", "buses outside (MAPDN)", "pu h outside", "worst bus")
@@ -72,8 +76,20 @@ def render_markdown(report: Report) -> str:
     str
         The text of ``report.md``; it shows figures that lie beside it.
     """
+    report = dataclasses.replace(report, runs=tuple(map(_named_plainly, report.runs)))
     values = {"headline": headline(report), "remarks": remarks(report), "sections": list(map(_section, report.runs))}
     return fill_template("validation.report", "report.md", report=report, number=number, **values)
+
+
+def _named_plainly(run: RunReport) -> RunReport:
+    """Return a run whose names, which are users', mean nothing in Markdown or HTML."""
+    figures = {quote(name): _plain(caption) for name, caption in run.figures.items()}
+    return dataclasses.replace(run, run=_plain(run.run), scenario=_plain(run.scenario), figures=figures)
+
+
+def _plain(text: str) -> str:
+    """Escape what a Markdown page would read as a tag, a link, a picture, emphasis, code or a new line."""
+    return SPECIAL.sub(r"\\\g<0>", " ".join(text.split())).replace("<", "&lt;")
 
 
 def _section(run: RunReport) -> Section:

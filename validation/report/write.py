@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from neomflex_jax.files.spreadsheets import guarded
 from neomflex_jax.files.whole_files import write_whole
 from validation.report.markdown import render_markdown
 from validation.report.report import Report
@@ -17,7 +18,7 @@ def write_report(folder: Path, report: Report, steps: pd.DataFrame) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for headline in VALIDATION.headlines:
         (folder / headline).unlink(missing_ok=True)
-    write_whole(folder / STEPS, steps.to_csv(index=False))
+    write_whole(folder / STEPS, steps.assign(run=steps["run"].map(guarded)).to_csv(index=False))
     write_whole(folder / PAGE, render_markdown(report))
     figures = [name for run in report.runs for name in run.figures if Path(name).name == name]
     write_whole(folder / REPORT, report.to_json(hashes_of(folder, (STEPS, PAGE, *figures))))
