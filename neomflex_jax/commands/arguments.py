@@ -11,6 +11,7 @@ from typing import Protocol
 
 import tyro
 
+from neomflex_jax.agents.sac.config import AUTO
 from neomflex_jax.commands.answering import AnswerOptions
 from neomflex_jax.commands.next_steps import PROGRAM, end_of_help
 from neomflex_jax.commands.optional_values import NOTHING, REGISTRY
@@ -33,6 +34,7 @@ class Command(Protocol):
         ...
 
 
+OR_AUTO = ("--sac.n-copies", "--gradient.n-copies")
 GROUPS = ("feeder", "scenario")  # commands with commands of their own
 
 
@@ -46,7 +48,7 @@ def read_arguments(
     InputError
         If they are not understood, in one sentence.
     """
-    said = io.StringIO()
+    arguments, said = _with_auto_as_number(arguments), io.StringIO()
     try:
         with redirect_stderr(said):
             return _parse(arguments, commands, description)
@@ -69,6 +71,20 @@ def words_of(arguments: Sequence[str], commands: Iterable[str]) -> list[str]:
     return words + (
         [] if words[:1] not in ([group] for group in GROUPS) else [w for w in arguments[1:2] if w[:1] != "-"]
     )
+
+
+def _with_auto_as_number(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with `auto` after an option that takes a number or that word as `AUTO`, the number it is."""
+    words: list[str] = []
+    for word in arguments:
+        flag, equals, value = word.partition("=")
+        if equals and value == "auto" and flag.replace("_", "-") in OR_AUTO:
+            words.append(f"{flag}={AUTO}")
+        elif word == "auto" and words and words[-1].replace("_", "-") in OR_AUTO:
+            words.append(str(AUTO))
+        else:
+            words.append(word)
+    return words
 
 
 def _parse(arguments: Sequence[str], commands: Mapping[str, Callable[..., Command]], description: str) -> Command:

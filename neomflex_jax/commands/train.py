@@ -16,13 +16,14 @@ from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, short
 from neomflex_jax.commands.constraints import Constraints, limits_of
 from neomflex_jax.commands.imported_modules import Modules
-from neomflex_jax.commands.optional_values import Algorithm, MayOmit, PowerFlowName
+from neomflex_jax.commands.optional_values import OPTIONAL, Algorithm, MayOmit, PowerFlowName
 from neomflex_jax.commands.progress import progress
 from neomflex_jax.errors import InputError
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.resources import PROFILES
 
 if TYPE_CHECKING:
+    from neomflex_jax.environment import Environment
     from neomflex_jax.training.options import TrainOptions
     from neomflex_jax.training.run_log import Progress
 
@@ -66,6 +67,9 @@ class TrainCommand(Answering):
     target_day_cost: MayOmit[float] = None
     """Stop when the mean day cost in training is at most this."""
     constraints: Constraints = ()
+    preset: Annotated[str | None, tyro.conf.arg(help_behavior_hint=OPTIONAL, metavar="{cpu,gpu}")] = None
+    """Sizes in the place of defaults: copies, batches, updates a step, learning rate. What you give otherwise stays.
+    If not given: cpu, which changes nothing, or on an accelerator gpu."""
     devices: MayOmit[int] = None
     """Share the copies (with --seeds: the seeds) among this many devices of each process. On a CPU any number.
     If not given: as many cores as the seeds or the copies of --algorithm gradient can be shared by, else 1."""
@@ -164,7 +168,19 @@ class TrainCommand(Answering):
         if options is None:
             resume(self.output, total_steps=self.total_steps, max_seconds=self.max_seconds, **both)
         else:
-            train(options, self.output, overwrite=self.overwrite, on_begin=on_begin, **both)
+            options, env = self._sized(options)
+            train(options, self.output, overwrite=self.overwrite, on_begin=on_begin, env=env, **both)
+
+    def _sized(self, options: TrainOptions) -> tuple[TrainOptions, Environment | None]:
+        """Return the options with their copies as a number, and the environment where that took one; says both."""
+        from neomflex_jax.environment import make
+        from neomflex_jax.training.sizes import copies_are_open, preset_of_device, said, with_fitting_copies
+
+        env = make(options.scenario) if copies_are_open(options) else None
+        if env is not None:
+            options = with_fitting_copies(options, env)
+        console.remark(said(options, self.preset or preset_of_device()))
+        return options, env
 
     def _ask_for_devices(self) -> None:
         """Make the CPU count as the devices asked for, before JAX starts."""
@@ -185,7 +201,8 @@ class TrainCommand(Answering):
             return self.devices
         if self.seeds is not None and self.seeds > 1:
             return cores_for_seeds(self.seeds, n_here)
-        return cores_for_copies(self.gradient.n_copies, n_here) if self.algorithm == "gradient" else None
+        copies = self.gradient.n_copies or GradientConfig().n_copies
+        return cores_for_copies(copies, n_here) if self.algorithm == "gradient" else None
 
     def options(self) -> TrainOptions:
         """Return the options of a new run."""
@@ -193,6 +210,7 @@ class TrainCommand(Answering):
 
         from neomflex_jax.scenario import load_scenario
         from neomflex_jax.training.options import TrainOptions
+        from neomflex_jax.training.sizes import preset_of_device, with_preset
 
         profiles = self.profiles  # absolute, so that the run can be resumed and evaluated from anywhere
         if profiles is not None and profiles not in PROFILES:
@@ -207,7 +225,7 @@ class TrainCommand(Answering):
         on_cpu, n_here = jax.local_devices()[0].platform == "cpu", jax.local_device_count()
         alone = jax.process_count() == 1 and (on_cpu or (self.seeds or 1) > 1)
         given |= {"devices": self._shared_by(n_here) if alone else self.devices}
-        return TrainOptions(
+        options = TrainOptions(
             scenario=scenario,
             total_steps=self.total_steps,
             max_seconds=self.max_seconds,
@@ -218,6 +236,7 @@ class TrainCommand(Answering):
             constraints=limits_of(self.constraints),
             **{name: value for name, value in given.items() if value is not None},
         )
+        return with_preset(options, preset_of_device() if self.preset is None else self.preset)
 
     def _refuse_changes(self) -> None:
         fixed = {
@@ -228,6 +247,7 @@ class TrainCommand(Answering):
             "--algorithm": self.algorithm != "sac",
             "--seeds": self.seeds is not None,
             "--devices": self.devices is not None,
+            "--preset": self.preset is not None,
             "--finish-on": self.finish_on is not None,
             "--finish-fraction": self.finish_fraction is not None,
             "--initial-policies": self.initial_policies is not None,

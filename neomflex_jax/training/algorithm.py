@@ -13,7 +13,9 @@ from neomflex_jax.agents.actors import Actors
 from neomflex_jax.agents.gradient import GradientLearner
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import Sac
+from neomflex_jax.agents.sac.config import AUTO
 from neomflex_jax.environment import Environment
+from neomflex_jax.errors import InputError
 from neomflex_jax.grid.nearest import nearest_territories
 from neomflex_jax.training.constraints import constraints_of
 from neomflex_jax.training.devices import AXIS, share_of_one_device
@@ -82,6 +84,8 @@ def algorithm_for(env: Environment, options: TrainOptions, n_devices: int = 1) -
     observation_sizes, action_sizes = (
         tuple(int(size) for size in mask.sum(axis=1)) for mask in (env.observation_mask, env.action_mask)
     )
+    if getattr(options, options.algorithm).n_copies == AUTO:
+        raise InputError(f"--{options.algorithm}.n-copies auto is settled by neomflex train; give a number here")
     if options.algorithm == "gradient":
         gradient = share_of_one_device(options.gradient, ("n_copies",), n_devices)
         learner = GradientLearner(gradient, observation_sizes, action_sizes, axis, kinds_of_agents(env))

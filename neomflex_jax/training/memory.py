@@ -1,6 +1,7 @@
 """Whether a training fits into memory, before it takes any: an estimate, by the sizes of what it keeps.
 
-    sac        the replay buffer, parameters with moments and averages; what an update draws and differentiates
+    sac        the replay buffer, parameters with moments and averages; what an update draws and differentiates; what
+               every copy is in, and a step of it
     gradient   parameters with moments; of every copy and step of a horizon, what the way back needs
 
 What the way back needs was measured on synthetic feeders of 2,000 buses with 3 to 1,000 agents
@@ -75,7 +76,9 @@ def needs_of(program: Program, env: Environment, options: TrainOptions) -> Needs
     if isinstance(algorithm, SacTraining):
         config, buffer = algorithm.sac.config, _bytes(state.buffer)
         drawn = config.updates_per_step * config.batch_size * program.n_devices * algorithm.transition_bytes
-        return Needs(0.0, learner + OF_AN_UPDATE * drawn + buffer, 0.0, buffer)
+        step = 4.0 * program.n_seeds * (KEPT_OF_NODE * env.layout.n_node + KEPT_OF_AGENT * env.n_agents)
+        copies = program.n_copies * step + OF_AN_UPDATE * _bytes((state.environments, state.observation))
+        return Needs(0.0, learner + OF_AN_UPDATE * drawn + buffer + copies, 0.0, buffer)
     assert isinstance(algorithm, GradientTraining)
     made = 4.0 * program.n_seeds * algorithm.round_steps
     of_nodes = made * KEPT_OF_NODE * env.layout.n_node

@@ -33,6 +33,7 @@ from neomflex_jax.training.result import read_result
 from neomflex_jax.training.run_folder import RunFolder
 from neomflex_jax.training.run_log import drop_rows_after
 from neomflex_jax.training.run_output import RunOutput
+from neomflex_jax.training.sizes import with_fitting_copies
 
 CHECKPOINT_SECONDS = 60.0
 
@@ -86,7 +87,8 @@ def train(
     folder.check(overwrite=overwrite, seeds=seeds)
     with first_alone_in(folder.root, "train"):
         folder.check(overwrite=overwrite, seeds=seeds)  # by every process: one alone would leave the others waiting
-        group = _group(options, make(options.scenario) if env is None else _fitting(env, options), clock)
+        env = make(options.scenario) if env is None else _fitting(env, options)
+        group = _group(with_fitting_copies(options, env), env, clock)
         _doubt_limits(group)
         state = _begin(group, folder, overwrite)
         if on_begin is not None:

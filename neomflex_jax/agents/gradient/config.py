@@ -18,7 +18,8 @@ class GradientConfig:
     Attributes
     ----------
     n_copies
-        Copies of the environment an update averages over, each from a random day and random energies.
+        Copies of the environment an update averages over, each from a random day and random energies. auto (0 in
+        Python): as many as the device's memory holds, at most those of the preset (`training/sizes.py`).
     horizon_days
         Days that follow each other in an update, energies carried over midnight: the return is summed over all of
         them, so that what a battery keeps for tomorrow counts on every day but the last. 0: two, or where no
@@ -69,9 +70,10 @@ class GradientConfig:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("actors", self.actors, SHARING)
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
-        for name in ("n_copies", "warmup_steps"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
+        if self.n_copies < 0:
+            raise InputError(f"n_copies = {self.n_copies} must be at least 1, or 0 for auto")
+        if self.warmup_steps < 1:
+            raise InputError(f"warmup_steps = {self.warmup_steps} must be at least 1")
         if self.horizon_days < 0:
             raise InputError(f"horizon_days = {self.horizon_days} must be at least 1, or 0 to derive it from the task")
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:

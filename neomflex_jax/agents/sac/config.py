@@ -17,6 +17,7 @@ from neomflex_jax.fields import check_choice
 
 CriticsName = Literal["auto", "local", "neighbourhood", "joint", "shared"]
 CRITICS = get_args(CriticsName)
+AUTO = 0  # copies: as many as memory holds, on the command line `auto`
 RewardScale = float | Literal["auto"]
 
 
@@ -27,7 +28,8 @@ class SacConfig:
     Attributes
     ----------
     n_copies
-        Copies of the environment stepped side by side; each step adds as many transitions.
+        Copies of the environment stepped side by side; each step adds as many transitions. auto (0 in Python): as many
+        as the device's memory holds, at most those of the preset (`training/sizes.py`).
     batch_size
         Transitions that a gradient update learns from.
     updates_per_step
@@ -131,8 +133,9 @@ class SacConfig:
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("actors", self.actors, SHARING)
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
+        if self.n_copies < AUTO:
+            raise InputError(f"n_copies = {self.n_copies} must be at least 1, or {AUTO} for auto")
         for name in (
-            "n_copies",
             "batch_size",
             "updates_per_step",
             "buffer_size",
@@ -142,7 +145,7 @@ class SacConfig:
         ):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} = {getattr(self, name)} must be at least 1")
-        if self.buffer_size % self.n_copies:
+        if self.n_copies != AUTO and self.buffer_size % self.n_copies:
             lower = self.buffer_size // self.n_copies * self.n_copies
             nearest = [str(size) for size in (lower, lower + self.n_copies) if size]
             raise InputError(
