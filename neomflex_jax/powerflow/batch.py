@@ -15,32 +15,53 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
 from threading import Lock
-from typing import TypeAlias
+from typing import Any, Protocol, Self, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
-from neomflex_jax.powerflow.bound import PowerFlow
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.piece_sizes import PieceSizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 
-# p and q (n_cases, n_bus), and where ratios or shunts differ from case to case each one's
-Cases: TypeAlias = tuple[Array, Array, Setting | None]
+# p and q (n_cases, n_bus), and where ratios or shunts differ from case to case each one's; or those of loads
+Cases: TypeAlias = tuple[Array, Array, Setting | None] | tuple[Array, Array]
 
 
-def solve_cases(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None = None) -> PowerFlowResult:
+class Solver(Protocol):
+    """What solves one case: a function, and a pytree."""
+
+    def __call__(self, *case: Any, **named: Any) -> PowerFlowResult:
+        """Solve one case."""
+
+    @property
+    def dtype(self) -> DTypeLike:
+        """Precision of the network."""
+
+    @property
+    def n_node(self) -> int:
+        """Number of nodes."""
+
+    def as_solved_here(self, dtype: DTypeLike) -> Self:
+        """Return the same as this process solves it."""
+
+    def piece_sizes(self, fields: tuple[str, ...] | None = None) -> PieceSizes:
+        """Sizes in which a CPU solves a batch."""
+
+
+def solve_cases(solver: Solver, cases: Cases, fields: tuple[str, ...] | None = None) -> PowerFlowResult:
     """Solve cases, arguments of `PowerFlow`; the result's `fields`, None for all, get a leading axis (n_cases,)."""
-    p_injection_mw, q_injection_mvar, _ = cases
+    p_injection_mw, q_injection_mvar = cases[:2]
     n_cases, device = p_injection_mw.shape[0], getattr(p_injection_mw, "device", None)
     elsewhere = isinstance(device, jax.Device) and device.platform != "cpu"
     if n_cases == 1 or elsewhere:  # nothing to cut
         return _solve_at_once(solver, cases, fields)
-    solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.grid.r))
+    solver = solver.as_solved_here(jnp.result_type(p_injection_mw, q_injection_mvar, solver.dtype))
     sizes = solver.piece_sizes(fields)
     if n_cases <= sizes.uncut_cases:
         return _solve_at_once(solver, cases, fields)
@@ -50,14 +71,14 @@ def solve_cases(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None 
     traced = any(isinstance(leaf, jax.core.Tracer) for leaf in (here, *leaves))
     if traced or not isinstance(device, jax.Device):  # inside jit, or spread over devices
         return _solve_by_platform(solver, cases, fields, size)
-    count = _piece_cases(n_cases, sizes, solver.grid.topology.n_bus)
+    count = _piece_cases(n_cases, sizes, solver.n_node)
     if count == n_cases:
         return _solve_chunks(solver, cases, fields, size)
     return _solve_on_threads(solver, cases, fields, size, count, device)
 
 
 def _solve_on_threads(
-    solver: PowerFlow,
+    solver: Solver,
     cases: Cases,
     fields: tuple[str, ...] | None,
     size: int,
@@ -122,19 +143,19 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> np.ndarray
 
 
 @jax.jit(static_argnames="fields")
-def _solve_at_once(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None) -> PowerFlowResult:
+def _solve_at_once(solver: Solver, cases: Cases, fields: tuple[str, ...] | None) -> PowerFlowResult:
     return jax.vmap(lambda *case: _keep(solver(*case), fields))(*cases)
 
 
 @jax.jit(static_argnames=("fields", "size"))
-def _solve_by_platform(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None, size: int) -> PowerFlowResult:
+def _solve_by_platform(solver: Solver, cases: Cases, fields: tuple[str, ...] | None, size: int) -> PowerFlowResult:
     """Solve in chunks where this is compiled for a CPU, else at once."""
     chunks, at_once = partial(_solve_chunks, fields=fields, size=size), partial(_solve_at_once, fields=fields)
     return lax.platform_dependent(solver, cases, cpu=chunks, default=at_once)
 
 
 @jax.jit(static_argnames=("fields", "size"))
-def _solve_chunks(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | None, size: int) -> PowerFlowResult:
+def _solve_chunks(solver: Solver, cases: Cases, fields: tuple[str, ...] | None, size: int) -> PowerFlowResult:
     if len(cases[0]) <= size:
         return _solve_at_once(solver, cases, fields)
     return lax.map(lambda case: _keep(solver(*case), fields), cases, batch_size=size)
@@ -142,7 +163,7 @@ def _solve_chunks(solver: PowerFlow, cases: Cases, fields: tuple[str, ...] | Non
 
 @jax.jit(static_argnames=("fields", "size", "count"))
 def _solve_piece(
-    solver: PowerFlow,
+    solver: Solver,
     cases: Cases,
     start: Array | int,
     fields: tuple[str, ...] | None,

@@ -50,6 +50,16 @@ class PowerFlow:
         """Name of the method."""
         return self.model.name
 
+    @property
+    def dtype(self) -> DTypeLike:
+        """Precision of the impedances."""
+        return jnp.result_type(self.grid.r)
+
+    @property
+    def n_node(self) -> int:
+        """Number of nodes."""
+        return self.grid.topology.n_bus
+
     @nan_is_a_value()
     def __call__(
         self,

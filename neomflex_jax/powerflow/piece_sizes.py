@@ -46,6 +46,12 @@ def product_sizes(grid: PerUnitFeeder, *, iterates: bool) -> PieceSizes:
     return PieceSizes(chunk_cases, chunk_cases, (0 if iterates else PIECE_VALUES, PIECE_VALUES))
 
 
+def branch_sizes(n_branch: int) -> PieceSizes:
+    """Sizes for the fixed point on the branches of an unbalanced feeder's loads."""
+    chunk_cases = _power_of_two(max(FEWEST_CASES, CHUNK_VALUES // max(1, n_branch)))
+    return PieceSizes(chunk_cases, chunk_cases, (0, PIECE_VALUES))
+
+
 def sweep_sizes(grid: PerUnitFeeder, *, sweep_is_all: bool = False) -> PieceSizes:
     """Sizes for sweeps in machine code, which cut a call's worth of cases into vectors themselves.
 

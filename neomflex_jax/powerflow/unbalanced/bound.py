@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Num
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
-from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.batch import solve_cases
+from neomflex_jax.powerflow.piece_sizes import PieceSizes, branch_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.unbalanced.branches import Branches, branches_of
@@ -61,6 +61,26 @@ class UnbalancedPowerFlow:
             solved = solve_rises(self.network, self.branches.follows, p, q, self.config)
             return flow_of(self.network, self.branches.follows, p, q, solved, np.array(self.phases, int).reshape(-1, 3))
 
+    @property
+    def dtype(self) -> DTypeLike:
+        """Precision of the network."""
+        return self.network.start.dtype
+
+    @property
+    def n_node(self) -> int:
+        """Number of nodes."""
+        return len(self.node_labels)
+
+    def as_solved_here(self, dtype: DTypeLike) -> UnbalancedPowerFlow:
+        """Return this one: matrix products are for any process."""
+        return self
+
+    def piece_sizes(self, fields: tuple[str, ...] | None = None) -> PieceSizes:
+        """Sizes in which a CPU solves a batch; they do not depend on `fields`."""
+        return branch_sizes(len(self.branches.load))
+
+    @platform_is_there()
+    @nan_is_a_value()
     def solve(
         self,
         load_p_mw: Num[ArrayLike, "*#batch #n_load"],
@@ -93,7 +113,7 @@ class UnbalancedPowerFlow:
             raise InputError(f"load_p_mw {p.shape} and load_q_mvar {q.shape} do not fit together") from None
         if p.ndim == 0 or p.shape[-1] != self.n_load:
             raise InputError(f"loads have shape {p.shape}; the last axis must be n_load = {self.n_load}")
-        flow = _solve(self, p.reshape(-1, self.n_load), q.reshape(-1, self.n_load), fields)
+        flow = solve_cases(self, (p.reshape(-1, self.n_load), q.reshape(-1, self.n_load)), fields)
         return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
 
 
@@ -127,12 +147,3 @@ def bind_unbalanced(feeder: UnbalancedFeeder, ac_config: AcConfig = AcConfig()) 
         feeder.n_load,
         ac_config,
     )
-
-
-@jax.jit(static_argnames="fields")
-def _solve(solver: UnbalancedPowerFlow, p: Array, q: Array, fields: tuple[str, ...] | None) -> PowerFlowResult:
-    def keep(flow: PowerFlowResult) -> PowerFlowResult:
-        left_out: Keywords = {name: None for name in vars(flow) if fields is not None and name not in fields}
-        return replace(flow, **left_out)
-
-    return jax.vmap(lambda *case: keep(solver(*case)))(p, q)
