@@ -1,5 +1,6 @@
 """Multi-agent reinforcement learning on distribution feeders in JAX, checked against pandapower."""
 
+from neomflex_jax import plots as plots
 from neomflex_jax._version import __version__
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.devices import register_device

@@ -105,7 +105,11 @@ class PlotCommand(Answering):
         """Draw without writing."""
         if self.figure == MAP:
             return self._map()
-        return self._curves() if self.figure == CURVES else self._of_days()
+        if self.figure != CURVES:
+            return self._of_days()
+        from neomflex_jax.plots import draw_curves
+
+        return draw_curves(self.sources, self.against)
 
     def _map(self) -> Figure:
         from neomflex_jax.plots import draw_map
@@ -135,21 +139,6 @@ class PlotCommand(Answering):
         if len(self.sources) != 1:
             raise InputError(f"figure {self.figure!r} takes one step_metrics.csv; {len(self.sources)} files are given")
         return step_table(self.sources[0])
-
-    def _curves(self) -> Figure:
-        from neomflex_jax.plots.curves import draw, power_flow_of, read_curves
-
-        found = [(source, read_curves(source, self.against)) for source in self.sources]
-        names = [name for _, runs in found for name in runs]
-        return draw(
-            {
-                name if names.count(name) == 1 else f"{source}/{name}": curves
-                for source, runs in found
-                for name, curves in runs.items()
-            },
-            self.against,
-            power_flow_of(self.sources),
-        )
 
     def _of_days(self) -> Figure:
         from neomflex_jax.evaluation.tables import read_step_metrics

@@ -12,6 +12,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.tables import read_step_metrics
 from neomflex_jax.files.whole_files import whole_file
+from neomflex_jax.plots.of_objects import draw_curves, draw_feeder, draw_fidelity, draw_territories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +20,18 @@ if TYPE_CHECKING:
     from neomflex_jax.evaluation import Trajectory
     from neomflex_jax.grid import Feeder
 
-__all__ = ["FIGURES", "draw_figure", "draw_map", "fit_to_print", "save", "save_day"]
+__all__ = [
+    "FIGURES",
+    "draw_curves",
+    "draw_feeder",
+    "draw_fidelity",
+    "draw_figure",
+    "draw_map",
+    "draw_territories",
+    "fit_to_print",
+    "save",
+    "save_day",
+]
 
 MILLISECONDS = 200  # that a step of an animated day is shown
 FIGURES = {
