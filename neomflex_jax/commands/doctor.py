@@ -77,10 +77,10 @@ def solve(method: str) -> Found:
     import jax.numpy as jnp
     import numpy as np
 
-    from neomflex_jax.grid import load_feeder
+    from neomflex_jax.grid import load_balanced_feeder
     from neomflex_jax.powerflow import power_flow
 
-    feeder = load_feeder("case33bw")
+    feeder = load_balanced_feeder("case33bw")
     p_mw, q_mvar = (jnp.tile(-jnp.asarray(load), (3, 1)) for load in (feeder.load_p_mw, feeder.load_q_mvar))
     flow = power_flow(feeder, p_mw, q_mvar, method, fields=("vm_pu", "loss_mw"))
     loss_mw = np.asarray(flow.loss_mw, float)

@@ -33,11 +33,11 @@ class ShowFeeder(Answering):
     def execute(self, started: float) -> int:
         """Print; returns the exit status."""
         from neomflex_jax.commands.feeder_text import contents, found, nominal_answer, nominal_flow
-        from neomflex_jax.grid import load_feeder
+        from neomflex_jax.grid import load_balanced_feeder
 
         if self.output is not None and self.output.suffix not in IMAGES:
             raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
-        feeder = load_feeder(self.feeder)
+        feeder = load_balanced_feeder(self.feeder)
         flow, method = nominal_flow(feeder)
         print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))
         print_table(f"nominal load, method {method}", ("quantity", "value"), nominal_answer(feeder, flow))
@@ -107,10 +107,10 @@ class CheckFeeder(Answering):
     def execute(self, started: float) -> int:
         """Compare; returns the exit status."""
         from neomflex_jax.commands.feeder_text import QUANTITIES, comparison, verdict
-        from neomflex_jax.grid import feeder_names, load_feeder
+        from neomflex_jax.grid import feeder_names, load_balanced_feeder
         from validation.referee.feeder_check import check_feeder
 
-        feeder = load_feeder(self.feeder)
+        feeder = load_balanced_feeder(self.feeder)
         is_net = self.feeder not in feeder_names() and Path(self.feeder).is_file()
         with progress("solving in pandapower") as stage:
             on_case = partial(stage.counted, unit="cases")

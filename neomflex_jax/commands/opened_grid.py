@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.paths import is_folder
-from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.grid import Feeder, load_balanced_feeder
 from neomflex_jax.grid.from_pandapower import read_columns
 from neomflex_jax.grid.from_pandapower.own_devices import take_devices
 from neomflex_jax.grid.from_pandapower.sources import NetSource, is_net_source, open_net
@@ -49,7 +49,7 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
     if not is_net_source(text):
         if take not in (None, "none"):
             raise InputError(f"take_devices = {take!r}: {text} is no net, and only a net states devices with ratings")
-        return OpenedGrid(load_feeder(text), folder=Path(text) if is_folder(Path(text)) else None)
+        return OpenedGrid(load_balanced_feeder(text), folder=Path(text) if is_folder(Path(text)) else None)
     source = open_net(text)
     take = take or ("none" if source.series is None else "all")
     try:

@@ -70,7 +70,7 @@ def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Traje
         If the run is none of the table's `runs`, or its record is not there or cannot be read.
     """
     from neomflex_jax.evaluation import Trajectory
-    from neomflex_jax.grid import load_feeder
+    from neomflex_jax.grid import load_balanced_feeder
 
     known = list(dict.fromkeys(runs))
     if run not in known:
@@ -83,4 +83,4 @@ def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Traje
         )
     beside = [table.parent / trajectory_file(name) for name in without_control(known, run)]
     recorded = tuple(Trajectory.load(each) for each in (*(each for each in beside if is_file(each)), path))
-    return recorded, load_feeder(recorded[-1].scenario.feeder)
+    return recorded, load_balanced_feeder(recorded[-1].scenario.feeder)

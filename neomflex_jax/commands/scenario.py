@@ -57,13 +57,13 @@ class ShowScenario(Answering):
         """Print; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment import make
-        from neomflex_jax.grid import load_feeder
+        from neomflex_jax.grid import load_balanced_feeder
         from neomflex_jax.scenario import load_scenario
 
         if self.output is not None and self.output.suffix not in IMAGES:
             raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
         scenario = load_scenario(self.scenario)
-        feeder = load_feeder(scenario.feeder)
+        feeder = load_balanced_feeder(scenario.feeder)
         env = make(scenario, power_flow="lindistflow")  # for its sizes; the cheapest to build
         print_table(f"scenario {scenario.name}", ("part", "what there is"), text.contents(scenario, feeder))
         if scenario.description:
@@ -103,7 +103,7 @@ class CheckScenario(Answering):
         """Check; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment.own_series import split_of
-        from neomflex_jax.grid import load_feeder
+        from neomflex_jax.grid import load_balanced_feeder
         from validation import compare, judge, replay, tolerances_for
         from validation.referee.unsolved import Unsolved
 
@@ -111,7 +111,7 @@ class CheckScenario(Answering):
             on_day = partial(stage.counted, unit="days")
             trajectory = play_idle(self.scenario, self.days, self.power_flow, on_day)
         scenario = trajectory.scenario
-        split = split_of(scenario, load_feeder(scenario.feeder))
+        split = split_of(scenario, load_balanced_feeder(scenario.feeder))
         if split is not None:
             print_table("days, none in two parts", ("part", "days", "which"), text.days_of_parts(split))
         n_days = trajectory.n_steps // scenario.steps_per_day

@@ -24,7 +24,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.deviation import Answers, compare, count_violations
 from neomflex_jax.evaluation.fidelity_report import Fidelity
 from neomflex_jax.evaluation.speed import default_batch_size, flows_per_second
-from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.grid import Feeder, load_balanced_feeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.powerflow import (
@@ -87,7 +87,7 @@ def fidelity(
     chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     _check_counts(samples, seed, batch_size)
     _check_one_grid(chosen)
-    feeder, methods = load_feeder(chosen.feeder), _choose_methods(power_flow_methods)
+    feeder, methods = load_balanced_feeder(chosen.feeder), _choose_methods(power_flow_methods)
     env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
     p, q, samples_from = _samples(chosen, feeder, injections, profiles, samples, seed)
     batch_size = default_batch_size(feeder.n_node) if batch_size is None else batch_size
@@ -184,7 +184,7 @@ def _solve_reference(
     has seen, so the feeder is read anew and the injections are copied.
     """
     with jax.enable_x64(True):
-        feeder = load_feeder(scenario.feeder)
+        feeder = load_balanced_feeder(scenario.feeder)
         flow = _solve(feeder, bind(feeder, "ac"), p, q)
         answers = Answers.of(flow, feeder)
         residual_mva = np.array(flow.residual_mva)

@@ -2,30 +2,43 @@
 
 from pathlib import Path
 
-from neomflex_jax.errors import unknown_name
+from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.files.paths import is_file, is_folder
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.folder import NODES
+from neomflex_jax.grid.unbalanced.read_folder import read_unbalanced_feeder
 
 _FOLDER = Path(__file__).parent.parent / "feeders"
 
 
 def feeder_names() -> tuple[str, ...]:
-    """Names of the packaged feeders."""
-    return tuple(sorted(folder.name for folder in _FOLDER.iterdir() if folder.is_dir()))
+    """Names of the packaged balanced feeders."""
+    return tuple(sorted(folder.name for folder in _FOLDER.iterdir() if folder.is_dir() and not has_phases(folder)))
 
 
-def load_feeder(name: str | Path) -> Feeder:
+def unbalanced_feeder_names() -> tuple[str, ...]:
+    """Names of the packaged feeders with phases."""
+    return tuple(sorted(folder.name for folder in _FOLDER.iterdir() if folder.is_dir() and has_phases(folder)))
+
+
+def has_phases(folder: Path) -> bool:
+    """True if a folder is one of an unbalanced feeder."""
+    return is_file(folder / NODES)
+
+
+def load_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
     """Load a feeder by what the user calls it.
 
     Parameters
     ----------
     name
-        A packaged feeder's name, a feeder folder, or a pandapower ``net.json``, which is read as `runpp` reads it:
-        `Feeder.from_pandapower` with ``strict=False``.
+        A packaged feeder's name, a feeder folder, an OpenDSS file (``.dss``), or a pandapower ``net.json``, which is
+        read as `runpp` reads it: `Feeder.from_pandapower` with ``strict=False``.
 
     Returns
     -------
-    Feeder
+    Feeder or UnbalancedFeeder
         In physical units: ohm, MW, Mvar, kV, kA.
 
     Raises
@@ -33,10 +46,22 @@ def load_feeder(name: str | Path) -> Feeder:
     InputError
         If `name` is none of these, or what is there is no valid feeder.
     """
-    if str(name) in feeder_names():
-        return Feeder.from_csv(_FOLDER / str(name))
-    if is_folder(Path(name)):
-        return Feeder.from_csv(Path(name))
-    if is_file(Path(name)) or Path(name).suffix == ".json":
-        return Feeder.from_pandapower(Path(name), strict=False)
-    raise unknown_name("feeder (and no such folder or file)", str(name), feeder_names())
+    packaged = str(name) in (*feeder_names(), *unbalanced_feeder_names())
+    path = _FOLDER / str(name) if packaged else Path(name)
+    if packaged or is_folder(path):
+        return read_unbalanced_feeder(path) if has_phases(path) else Feeder.from_csv(path)
+    if path.suffix.lower() == ".dss":
+        return Feeder.from_opendss(path)
+    if is_file(path) or path.suffix == ".json":
+        return Feeder.from_pandapower(path, strict=False)
+    raise unknown_name("feeder (and no such folder or file)", str(name), (*feeder_names(), *unbalanced_feeder_names()))
+
+
+def load_balanced_feeder(name: str | Path) -> Feeder:
+    """Load a feeder for what knows no phases; raises `InputError` as `load_feeder` does, and where it has phases."""
+    feeder = load_feeder(name)
+    if isinstance(feeder, UnbalancedFeeder):
+        raise InputError(
+            f"feeder {str(name)!r} has phases, and here a balanced one is needed; nf.power_flow and nf.bind solve it"
+        )
+    return feeder

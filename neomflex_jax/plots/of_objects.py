@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jax.typing import ArrayLike
 
-from neomflex_jax.grid import Feeder, load_feeder
+from neomflex_jax.grid import Feeder, load_balanced_feeder
 from neomflex_jax.powerflow import nominal_power_flow
 from neomflex_jax.scenario import Scenario
 
@@ -25,7 +25,7 @@ def draw_feeder(feeder: Feeder, vm_pu: ArrayLike | None = None) -> Figure:
     Parameters
     ----------
     feeder
-        As from `load_feeder`.
+        As from `load_balanced_feeder`.
     vm_pu
         Voltages in per unit, (n_node,), as `power_flow(...).vm_pu` has them; None: at nominal load, by `ac`.
 
@@ -55,7 +55,7 @@ def draw_territories(scenario: Scenario) -> Figure:
     """
     from neomflex_jax.plots import territories
 
-    return territories.draw_territories(scenario, load_feeder(scenario.feeder))
+    return territories.draw_territories(scenario, load_balanced_feeder(scenario.feeder))
 
 
 def draw_curves(folders: Sequence[str | Path], against: str = "steps") -> Figure:

@@ -25,12 +25,11 @@ from jax.typing import DTypeLike
 
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
-from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.piece_sizes import PieceSizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 
 # p and q (n_cases, n_bus), and where ratios or shunts differ from case to case each one's; or those of loads
-Cases: TypeAlias = tuple[Array, Array, Setting | None] | tuple[Array, Array]
+Cases: TypeAlias = tuple[Any, ...]
 
 
 class Solver(Protocol):

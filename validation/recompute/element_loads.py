@@ -22,7 +22,7 @@ import pandas as pd
 from neomflex_jax.files.parquet import is_parquet, parquet_time_column
 from neomflex_jax.files.tables import first_rows, number_in
 from neomflex_jax.files.wide_tables import read_header, read_wide
-from neomflex_jax.grid import load_feeder
+from neomflex_jax.grid import load_balanced_feeder
 from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles import SeriesConfig
@@ -137,7 +137,7 @@ def _share_of_nominal(scenario: Scenario) -> float:
     unit = scenario.series.demand_unit
     if unit == "per_cent":
         return 0.01
-    feeder = load_feeder(scenario.feeder)
+    feeder = load_balanced_feeder(scenario.feeder)
     listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
     return POWERS[unit] / sum(element.p_mw for element in listed.rows if element.table == "load")
 

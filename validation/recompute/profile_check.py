@@ -12,7 +12,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, reason_of
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_feeder
+from neomflex_jax.grid import load_balanced_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles import profiles_hash
 from neomflex_jax.scenario import Scenario
@@ -52,7 +52,7 @@ def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None
     scenario = trajectory.scenario
     if scenario.uncertainty.varies_growth or scenario.uncertainty.profile_noise > 0:
         return None
-    feeder = load_feeder(scenario.feeder) if feeder is None else feeder
+    feeder = load_balanced_feeder(scenario.feeder) if feeder is None else feeder
     rows, at = file_rows(scenario, path), np.asarray(trajectory.dataset_index)
     if at.min() < 0 or at.max() >= len(rows):
         return float("inf")

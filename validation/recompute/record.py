@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_feeder
+from neomflex_jax.grid import load_balanced_feeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.one_line import one_line
 from validation.recompute.checks import check_trajectory
@@ -70,7 +70,7 @@ def checked_record(trajectory: Trajectory) -> Record:
     InputError
         If its scenario's feeder cannot be loaded or `check_trajectory` refuses it.
     """
-    feeder = load_feeder(trajectory.scenario.feeder)
+    feeder = load_balanced_feeder(trajectory.scenario.feeder)
     check_trajectory(trajectory, feeder)
     return record_of(trajectory, feeder)
 
@@ -87,7 +87,7 @@ def record_of(trajectory: Trajectory, feeder: Feeder | None = None, whole: Traje
     whole
         The run that the days are from; None: these are all.
     """
-    feeder = load_feeder(trajectory.scenario.feeder) if feeder is None else feeder
+    feeder = load_balanced_feeder(trajectory.scenario.feeder) if feeder is None else feeder
     set_points = set_points_of(trajectory, feeder)
     p_injection_mw, q_injection_mvar = injections_of(set_points, trajectory.scenario, feeder)
     return Record(

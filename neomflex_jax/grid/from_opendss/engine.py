@@ -19,7 +19,8 @@ Engine: TypeAlias = Any  # opendssdirect's, which has no types
 def opened(path: Path) -> Iterator[Engine]:
     """Have OpenDSS read a file and solve it once as it stands, controls off, in a context of its own.
 
-    What the file shows or exports goes into a folder that is gone afterwards, and the working directory stays.
+    What the file shows or exports goes into a folder that is gone afterwards, but beside a file that it compiles in
+    turn, where OpenDSS insists on it; the working directory stays.
 
     Raises
     ------

@@ -1,0 +1,91 @@
+"""Packaged feeders with phases against OpenDSS's own answers, and the folder that they are kept in."""
+
+import csv
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import neomflex_jax as nf
+from neomflex_jax.grid import unbalanced_feeder_names
+from neomflex_jax.grid.unbalanced.write_folder import write_unbalanced_feeder
+
+# of OpenDSS (opendssdirect.py 0.9.4), tolerance 1e-10, controls off after what the files solve
+GOLDEN = Path(__file__).parents[1] / "golden" / "opendss_nominal.csv"
+
+
+def golden(name: str) -> dict[str, tuple[float, float]]:
+    """Voltage and angle by node, and under `source` the power drawn from it."""
+    with GOLDEN.open(encoding="utf-8") as file:
+        return {row[1]: (float(row[2]), float(row[3])) for row in csv.reader(file) if row[0] == name}
+
+
+def check(name: str) -> nf.UnbalancedFeeder:
+    """Compare a packaged feeder's nominal state with OpenDSS's."""
+    expected = golden(name)
+    source = expected.pop("source")
+    with jax.enable_x64(True):
+        feeder = nf.load_feeder(name)
+        assert isinstance(feeder, nf.UnbalancedFeeder)
+        flow = nf.nominal_power_flow(feeder)
+        assert flow.converged
+        at = [feeder.node_labels.index(node) for node in expected]
+        found = np.stack([flow.vm_pu[np.array(at)], flow.va_degree[np.array(at)]], axis=1)
+        np.testing.assert_allclose(found[:, 0], [vm for vm, _ in expected.values()], rtol=0, atol=1e-8)
+        np.testing.assert_allclose(found[:, 1], [va for _, va in expected.values()], rtol=0, atol=1e-6)
+        np.testing.assert_allclose([flow.slack_p_mw, flow.slack_q_mvar], source, rtol=0, atol=1e-6)
+    return feeder
+
+
+def test_ieee13_has_opendss_voltages() -> None:
+    feeder = check("ieee13")
+    assert feeder.node_labels[3] == "650.1"
+    assert feeder.taps["transformer.reg1", 2] == pytest.approx(1.05625)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ieee34", "ieee123", "european_lv"])
+def test_the_others_have_opendss_voltages(name: str) -> None:
+    check(name)
+
+
+def test_four_are_packaged() -> None:
+    assert unbalanced_feeder_names() == ("european_lv", "ieee123", "ieee13", "ieee34")
+
+
+def test_a_written_feeder_reads_back(tmp_path: Path) -> None:
+    feeder = nf.load_feeder("ieee34")
+    again = nf.load_feeder(write_unbalanced_feeder(feeder, tmp_path / "again"))
+    assert again.node_labels == feeder.node_labels and again.taps == feeder.taps
+    for own, other in zip(feeder.elements, again.elements, strict=True):
+        assert own.name == other.name and own.nodes == other.nodes
+        np.testing.assert_allclose(other.y_siemens, own.y_siemens, rtol=1e-12)
+    assert [(load.p_mw, load.model) for load in again.loads] == [(load.p_mw, load.model) for load in feeder.loads]
+    np.testing.assert_array_equal(again.sources[0].i_ampere, feeder.sources[0].i_ampere)
+
+
+def test_what_is_wrong_in_a_folder_is_named(tmp_path: Path) -> None:
+    folder = write_unbalanced_feeder(nf.load_feeder("ieee13"), tmp_path / "own")
+    loads = folder / "loads.csv"
+    whole = loads.read_text(encoding="utf-8")
+    loads.write_text(whole.replace("671.1", "671.9", 1), encoding="utf-8")
+    with pytest.raises(nf.InputError, match=r"loads\.csv.*'671\.9' is none of nodes\.csv"):
+        nf.load_feeder(folder)
+    loads.write_text(whole.replace("delta", "star", 1), encoding="utf-8")
+    with pytest.raises(nf.InputError, match="wye or delta"):
+        nf.load_feeder(folder)
+
+
+def test_taps_are_those_that_a_winding_has() -> None:
+    feeder = nf.load_feeder("ieee13")
+    assert feeder.with_taps({("transformer.reg1", 2): 1.1}).taps["transformer.reg1", 2] == 1.1
+    with pytest.raises(nf.InputError, match=r"outside of 0\.9 to 1\.1"):
+        feeder.with_taps({("transformer.reg1", 2): 1.2})
+    with pytest.raises(nf.InputError, match="reg7"):
+        feeder.with_taps({("transformer.reg7", 2): 1.0})
+
+
+def test_where_a_balanced_feeder_is_needed_that_is_said() -> None:
+    with pytest.raises(nf.InputError, match="has phases"):
+        nf.make("neom33", feeder="ieee13")
