@@ -53,6 +53,7 @@ NEXT_STEPS: Mapping[tuple[str, ...], NextStep] = {
     ("plot",): NextStep(
         (
             "plot voltage run/evaluation/step_metrics.csv --output voltage.png",
+            "plot map run --day 3 --output day.gif",
             "plot curves run --output curves.svg",
         ),
         "other figures, by their names above; `neomflex report run` shows all on a page.",

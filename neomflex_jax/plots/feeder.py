@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MANY, ROOM_OF_MANY = 300, 2.5  # buses: more leave labels room as if they were so many times larger
+BAR_INCH = 4.0
 LETTER, LINE = 0.62, 1.15  # width of a letter and height of a line, over the size of letters
 
 
@@ -30,11 +31,13 @@ def draw_feeder(feeder: Feeder, vm_pu: np.ndarray) -> Figure:
     figure.set_figheight(min(3.0 + 0.12 * len(np.unique(place[:, 1])), 16.0))
     draw_branches(axes, feeder.topology, place)
     x, y = place[feeder.nodes.bus_position].T
-    dots = axes.scatter(x, y, c=vm_pu, cmap="viridis", s=28, zorder=3, edgecolors=style.INK, linewidths=0.4)
+    size = 28.0 if feeder.n_bus <= MANY else 10.0
+    dots = axes.scatter(x, y, c=vm_pu, cmap="viridis", s=size, zorder=3, edgecolors=style.INK, linewidths=0.3)
     draw_labels(axes, feeder, place)
     axes.set_xlabel("branches from the slack")
-    figure.colorbar(dots, ax=axes, label="voltage (pu)")
-    axes.legend(loc="best", frameon=False, fontsize=8)
+    shrink = min(1.0, BAR_INCH / figure.get_figheight())
+    figure.colorbar(dots, ax=axes, label="voltage (pu)", shrink=shrink, aspect=25, pad=0.02)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return figure
 
 
