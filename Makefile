@@ -7,7 +7,7 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-slow test-browser lint types check docs site clean
+.PHONY: check-gpu demo test test-slow test-browser lint types check docs site clean
 
 demo: $(VENV)/installed
 	$(BIN)/neomflex demo --output results/demo --overwrite
@@ -29,6 +29,16 @@ types: $(VENV)/installed-test
 	$(BIN)/mypy
 
 check: lint types test
+
+# Compiles for an NVIDIA H200 that need not be there; installs 5.5 GB into an environment of its own.
+check-gpu: $(VENV)-gpu/installed
+	JAX_PLATFORMS=cpu $(VENV)-gpu/bin/python benchmarks/gpu/aot.py
+
+$(VENV)-gpu/installed: pyproject.toml constraints.txt
+	$(if $(PYTHON),,$(error $(NO_PYTHON)))
+	$(PYTHON) -m venv --clear $(VENV)-gpu
+	$(VENV)-gpu/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[cuda12]"
+	touch $@
 
 docs: site
 	$(BIN)/python docs/run_notebooks.py --check
@@ -64,4 +74,4 @@ $(VENV)/installed-docs: $(VENV)/installed-test
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist site .cache .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-gpu build dist site .cache .pytest_cache .mypy_cache .ruff_cache
