@@ -17,6 +17,7 @@ from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles.split import Split
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.loading import UNLIMITED
+from neomflex_jax.scenario.notebook import ranges
 
 if TYPE_CHECKING:
     from neomflex_jax.environment import Environment
@@ -26,17 +27,6 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[str, ...]]
 OF_FAILURES = ("failed_flows", "recorded_failures")  # criteria of cases without an answer, which are told apart
-
-
-def ranges(labels: Sequence[int]) -> str:
-    """Return labels as text, consecutive ones joined: 0-4, 18."""
-    runs: list[list[int]] = []
-    for label in sorted(labels):
-        if runs and label == runs[-1][-1] + 1:
-            runs[-1].append(label)
-        else:
-            runs.append([label])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def list_row(scenario: Scenario) -> tuple[str, ...]:

@@ -16,6 +16,17 @@ SHOWN = ("feeder", "profiles", "evaluation_profiles", "power_flow", "description
 Header = tuple[str, ...]
 
 
+def ranges(labels: Sequence[int]) -> str:
+    """Return labels as text, consecutive ones joined: 0-4, 18."""
+    runs: list[list[int]] = []
+    for label in sorted(labels):
+        if runs and label == runs[-1][-1] + 1:
+            runs[-1].append(label)
+        else:
+            runs.append([label])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
 def agent_rows(
     territories: Sequence[Territory], devices: Mapping[str, Sequence[Device]]
 ) -> tuple[Header, list[tuple[str, ...]]]:
@@ -28,12 +39,14 @@ def agent_rows(
     devices
         By what their kind is called.
     """
-    header = ("agent", "buses", *(f"{noun}s at" for noun in devices))
+    devices = {noun: of_kind for noun, of_kind in devices.items() if of_kind}
+    header = ("agent", "buses", *(f"{noun} at" for noun in devices))
     rows = []
     for part in territories[:MOST_AGENTS]:
         buses = set(part.buses)
         own = [[each.bus for each in of_kind if each.bus in buses] for of_kind in devices.values()]
-        rows.append((part.agent, *(summarise_labels(labels) or "-" for labels in (part.buses, *own))))
+        shown = (ranges(part.buses), *(summarise_labels(labels) for labels in own))
+        rows.append((part.agent, *(text or "-" for text in shown)))
     if len(territories) > MOST_AGENTS:
         rows.append((f"... {len(territories)} in all", *[""] * (len(header) - 1)))
     return header, rows
