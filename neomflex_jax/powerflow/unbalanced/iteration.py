@@ -2,21 +2,28 @@
 
 Voltages y are in per unit of the branch's voltage without load, so a branch of nominal power s draws, in MVA,
 ``c = (p k_p - j q k_q) y`` with k(m) from its model. Z-bus iterations of unbalanced feeders contract near their
-operating point (A. Bernstein et al., arXiv:1702.03310; M. Bazrafshan, N. Gatsis, arXiv:1605.08511); the update undoes
-most of what is left branch by branch, as `powerflow/methods/fixed_point.py` does, whose stop test this is too. Both
-take loads as constant powers there, which costs steps where they are not, and nothing else.
+operating point (A. Bernstein et al., arXiv:1702.03310; M. Bazrafshan, N. Gatsis, arXiv:1605.08511). As in
+`powerflow/methods/fixed_point.py`, whose stop test this is too, an update undoes most of what is left branch by branch:
+were all voltages to move with the branch's own by delta, what the currents make of it would move by
+``a delta + b conj(delta)``, so with the misfit f the update solves ``delta = f + a delta + b conj(delta)``. First a is
+taken as 0 and b as the first rise turned round, which they are for constant powers, or as 0 where loads are of other
+models; what has not settled after a few evaluations gets its own a and b, at the cost of two.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.powerflow.stopping import UNTESTED
 from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
+
+LEAST_DETERMINANT = 0.1  # of an update's equations, 1 without load
+Slopes: TypeAlias = tuple[Array, Array, Array, Array]  # parts of a and of b
 
 
 class Iterate(NamedTuple):
@@ -60,35 +67,70 @@ def solve_batch(
         Voltages over those without load, (2 n_branch, n_cases), and one value a case.
     """
     n_branch = p.shape[0]
-    first = evaluate(network, follows, p, q, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype))
-    first_r, first_i = first[:n_branch], first[n_branch:]
+    rise = evaluate(network, follows, p, q, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype))
+    off = _largest(rise)
+    none = jnp.zeros((), p.dtype)
+    first = (none, none, -rise[:n_branch], -rise[n_branch:]) if follows.inside is None else (none,) * 4
 
-    def largest(squares: Array) -> Array:
-        return jnp.max(squares, axis=0, initial=0.0)
+    def advance(rise: Array, slopes: Slopes) -> tuple[Array, Array]:
+        f = evaluate(network, follows, p, q, rise) - rise
+        return rise + _undone(f[:n_branch], f[n_branch:], slopes), _largest(f)
 
-    def advance(rise: Array) -> tuple[Array, Array]:
-        new = evaluate(network, follows, p, q, rise)
-        f = new - rise
-        fr, fi = f[:n_branch], f[n_branch:]
-        undone = jnp.concatenate([first_r * fr + first_i * fi, first_i * fr - first_r * fi])
-        return new - undone, largest(fr * fr + fi * fi)
-
-    def tested(state: Iterate) -> Iterate:
-        rise, off = advance(state.rise)
+    def tested(state: Iterate, slopes: Slopes) -> Iterate:
+        rise, off = advance(state.rise, slopes)
         error = 2.0 * jnp.sqrt(off * jnp.minimum(off / state.off, 1.0))
         stopped = state.stopped | (error <= tolerance) | (off == 0.0)
         return Iterate(rise, off, state.evaluations + ~state.stopped, stopped)
 
-    off = largest(first_r * first_r + first_i * first_i)
-    rise, count = first, max(1, min(UNTESTED, max_iterations))
+    count = max(1, min(UNTESTED, max_iterations))
     for _ in range(count - 1):
-        rise, off = advance(rise)
+        rise, off = advance(rise, first)
     state = Iterate(rise, off, jnp.full(off.shape, count, jnp.int32), jnp.zeros(off.shape, bool))
 
     def keep_going(state: Iterate) -> Array:
         given_up = ~jnp.isfinite(state.off)
         return ~jnp.all(state.stopped | given_up) & (jnp.max(state.evaluations, initial=0) < max_iterations)
 
+    def go_on(state: Iterate) -> Iterate:
+        slopes = _slopes(network, follows, p, q, state.rise)
+        return lax.while_loop(keep_going, lambda state: tested(state, slopes), state)
+
     if max_iterations > count:
-        state = lax.while_loop(keep_going, tested, tested(state))
+        state = tested(state, first)
+        state = lax.cond(keep_going(state), go_on, lambda state: state, state)
     return state.rise, state.stopped, state.evaluations
+
+
+def _largest(parts: Array) -> Array:
+    """Squared largest of complex values, (2 n_branch, ...) -> (...)."""
+    n_branch = parts.shape[0] // 2
+    return jnp.max(parts[:n_branch] ** 2 + parts[n_branch:] ** 2, axis=0, initial=0.0)
+
+
+def _undone(fr: Array, fi: Array, slopes: Slopes) -> Array:
+    """Solution of ``delta = f + a delta + b conj(delta)`` branch by branch: ``((1 - conj a) f + b conj f) / det``."""
+    ar, ai, br, bi = slopes
+    det = (1 - ar) ** 2 + ai**2 - br**2 - bi**2
+    safe = jnp.where(det > LEAST_DETERMINANT, det, 1.0)  # near collapse: the plain update
+    real = ((1 - ar) * fr - ai * fi + br * fr + bi * fi) / safe
+    imaginary = ((1 - ar) * fi + ai * fr + bi * fr - br * fi) / safe
+    kept = det > LEAST_DETERMINANT
+    return jnp.concatenate([jnp.where(kept, real, fr), jnp.where(kept, imaginary, fi)])
+
+
+def _slopes(network: PortNetwork, follows: Follows, p: Array, q: Array, rise: Array) -> Slopes:
+    """Parts of a and b at a state: how currents follow y and conj(y), summed over all branches by the impedances."""
+    n_branch = p.shape[0]
+    one, none = jnp.ones_like(p), jnp.zeros_like(p)
+
+    def along(direction: Array) -> Array:
+        return jax.jvp(lambda rise: evaluate(network, follows, p, q, rise), (rise,), (direction,))[1]
+
+    real, turned = along(jnp.concatenate([one, none])), along(jnp.concatenate([none, one]))  # a + b and j (a - b)
+    sum_r, sum_i, difference_r, difference_i = real[:n_branch], real[n_branch:], turned[n_branch:], -turned[:n_branch]
+    return (
+        (sum_r + difference_r) / 2,
+        (sum_i + difference_i) / 2,
+        (sum_r - difference_r) / 2,
+        (sum_i - difference_i) / 2,
+    )

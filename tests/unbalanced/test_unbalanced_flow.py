@@ -1,0 +1,139 @@
+"""The power flow of feeders with phases against cases worked by hand, itself and difference quotients."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import neomflex_jax as nf
+from neomflex_jax.grid.unbalanced import LoadModel
+from neomflex_jax.grid.unbalanced.load_model import OPENDSS
+from neomflex_jax.powerflow.unbalanced.admittance import follows_of
+from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
+
+LIMITED = LoadModel(*OPENDSS[1], v_min_pu=0.95, v_max_pu=1.05, v_low_pu=0.5, v_line_pu=0.5)
+
+
+@pytest.fixture(scope="module")
+def ieee13() -> nf.UnbalancedFeeder:
+    return nf.load_feeder("ieee13")
+
+
+@pytest.fixture(scope="module")
+def cases(ieee13: nf.UnbalancedFeeder) -> tuple[nf.UnbalancedPowerFlow, np.ndarray, np.ndarray]:
+    """A bound feeder and five random states."""
+    factors = np.random.default_rng(0).uniform(0.3, 1.3, (5, ieee13.n_load))
+    return nf.bind(ieee13), factors * ieee13.load_p_mw, factors * ieee13.load_q_mvar
+
+
+@pytest.mark.slow
+def test_single_precision_is_near_double(cases: tuple[nf.UnbalancedPowerFlow, np.ndarray, np.ndarray]) -> None:
+    solver, p, q = cases
+    flow = solver.solve(p, q)
+    assert flow.vm_pu.dtype == jnp.float32 and flow.converged.all()
+    assert flow.vm_pu.shape == (5, 41) and flow.vuf_percent.shape == (5, 11)
+    with jax.enable_x64(True):
+        exact = nf.bind(nf.load_feeder("ieee13")).solve(p, q)
+    np.testing.assert_allclose(flow.vm_pu, exact.vm_pu, atol=2e-6)
+    np.testing.assert_allclose(flow.loss_mw, exact.loss_mw, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_a_batch_has_the_answers_of_its_cases_and_keeps_its_axes(
+    cases: tuple[nf.UnbalancedPowerFlow, np.ndarray, np.ndarray],
+) -> None:
+    solver, p, q = cases
+    together = solver.solve(p.reshape(5, 1, -1), q.reshape(5, 1, -1), ("vm_pu", "converged"))
+    assert together.vm_pu.shape == (5, 1, 41) and together.va_degree is None
+    alone = solver.solve(p[3], q[3])
+    np.testing.assert_allclose(together.vm_pu[3, 0], alone.vm_pu, atol=1e-6)
+
+
+def test_derivatives_are_difference_quotients(ieee13: nf.UnbalancedFeeder) -> None:
+    with jax.enable_x64(True):
+        solver, p, q = nf.bind(ieee13), jnp.asarray(ieee13.load_p_mw), jnp.asarray(ieee13.load_q_mvar)
+
+        @jax.jit
+        def lowest(p: jax.Array) -> jax.Array:
+            return jnp.sum(solver(p, q).vm_pu[20:] ** 2)
+
+        slope = jax.jit(jax.grad(lowest))(p)
+        for load in (0, 4, 9):
+            step = 1e-5 * jnp.eye(len(p))[load]
+            expected = (lowest(p + step) - lowest(p - step)) / 2e-5
+            np.testing.assert_allclose(slope[load], expected, rtol=1e-5, atol=1e-9)
+
+
+def test_what_does_not_converge_says_so(cases: tuple[nf.UnbalancedPowerFlow, np.ndarray, np.ndarray]) -> None:
+    solver, p, q = cases
+    flow = solver.solve(np.stack([p[0], 60 * p[0]]), np.stack([q[0], 60 * q[0]]))
+    assert flow.converged.tolist() == [True, False]
+
+
+@pytest.mark.slow
+def test_power_that_is_fed_in_is_drawn_lost_or_returned(ieee13: nf.UnbalancedFeeder) -> None:
+    """At nodes, by constant powers: what the source gives beyond them is lost."""
+    p = np.zeros(ieee13.n_node)
+    p[30:33] = -0.05
+    flow = nf.power_flow(ieee13, p, np.zeros_like(p))
+    assert flow.converged
+    np.testing.assert_allclose(flow.slack_p_mw - 0.15, flow.loss_mw, atol=1e-5)
+    with pytest.raises(nf.InputError, match="n_load = 41"):
+        nf.power_flow(ieee13, p[:-1], p[:-1])
+    with pytest.raises(nf.InputError, match="'ac' alone"):
+        nf.bind(ieee13, "lindistflow")
+
+
+def test_loads_that_ask_for_nothing_leave_the_voltages_without_load(ieee13: nf.UnbalancedFeeder) -> None:
+    idle = replace(ieee13, loads=tuple(replace(load, p_mw=0.0, q_mvar=0.0) for load in ieee13.loads))
+    flow = nf.nominal_power_flow(idle)
+    v = np.linalg.solve(
+        idle.admittance().toarray(), sum(dense_currents(source, idle.n_node) for source in idle.sources)
+    )
+    np.testing.assert_allclose(flow.vm_pu, np.abs(v) / (1000 * idle.v_base_kv), atol=1e-6)
+
+
+def dense_currents(source: object, n_node: int) -> np.ndarray:
+    """A source's currents at the nodes."""
+    total = np.zeros(n_node + 1, complex)
+    np.add.at(total, np.array(source.element.nodes), source.i_ampere)
+    return total[:-1]
+
+
+@pytest.mark.parametrize(
+    ("model", "m", "k_p", "k_q"),
+    [
+        (LoadModel(), 0.8, 1 / 0.64, 1 / 0.64),
+        (
+            opendss := LoadModel(*OPENDSS[1], v_min_pu=0.95, v_max_pu=1.05, v_low_pu=0.5, v_line_pu=0.5),
+            1.1,
+            1 / 1.05**2,
+            1 / 1.05**2,
+        ),
+        # halfway from 0.5 to 0.95 pu the current is the mean of 0.5 and 1 / 0.95
+        (LIMITED, 0.725, (0.5 + 1 / 0.95) / 2 / 0.725, (0.5 + 1 / 0.95) / 2 / 0.725),
+        (LIMITED, 0.4, 1.0, 1.0),
+        (LoadModel(*OPENDSS[3], v_min_pu=0.95, v_max_pu=1.05), 1.02, 1 / 1.02**2, 1.0),
+        (LoadModel(p_exponent=0.8, q_exponent=3.0, v_min_pu=0.9, v_max_pu=1.1), 0.95, 0.95**-1.2, 0.95),
+        (
+            LoadModel((0.2, 0.3, 0.5), (0.0, 1.0, 0.0), v_min_pu=0.9, v_max_pu=1.1),
+            0.95,
+            0.2 + 0.3 / 0.95 + 0.5 / 0.9025,
+            1 / 0.95,
+        ),
+    ],
+)
+def test_loads_follow_the_voltage_as_their_model_says(model: LoadModel, m: float, k_p: float, k_q: float) -> None:
+    found = follows_of([model])(jnp.array([m**2]))
+    np.testing.assert_allclose([part[0] for part in found], [k_p, k_q], rtol=1e-5)
+
+
+def test_the_unbalance_factor_of_known_sequences() -> None:
+    """One per unit of positive sequence, 0.03 of negative, 0.2 of zero: 3 %; and none where there is no voltage."""
+    turn = np.exp(2j * np.pi / 3)
+    v = 0.2 + np.array([1, turn**2, turn]) + 0.03 * np.exp(0.4j) * np.array([1, turn, turn**2])
+    both = jnp.asarray(np.concatenate([v, np.zeros(3)]))
+    found = vuf_percent(both.real, both.imag, np.array([[0, 1, 2], [3, 4, 5]]))
+    np.testing.assert_allclose(found, [3, 0], atol=1e-5)
