@@ -11,6 +11,8 @@ What the way back needs was measured on synthetic feeders of 2,000 buses with 3 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +69,21 @@ def check_fits(program: Program, env: Environment, options: TrainOptions, free: 
     sizes = f"about {_gib(needs.total)} GiB, and {_gib(free)} GiB are free"
     what = f"training {env.n_agents} agents with --algorithm {options.algorithm} needs {sizes}"
     raise InputError(f"{what}; {_advice(needs, env, options, free)}")
+
+
+@contextmanager
+def said_if_used_up(options: TrainOptions) -> Iterator[None]:
+    """Raise `InputError` where a device's memory is used up all the same: XLA keeps more than the model knows of."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        fewer = max(1, getattr(options, options.algorithm).n_copies // 2)
+        advice = f"give --{options.algorithm}.n-copies {fewer}"
+        if options.algorithm == "sac":
+            advice += f" and --sac.buffer-gib {options.sac.buffer_gib / 2:g}"
+        raise InputError(f"the device's memory is used up; {advice}, or take a device with more") from error
 
 
 def needs_of(program: Program, env: Environment, options: TrainOptions) -> Needs:

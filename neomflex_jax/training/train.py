@@ -24,7 +24,7 @@ from neomflex_jax.training.feasibility import doubt
 from neomflex_jax.training.group import Group
 from neomflex_jax.training.initial_policies import initial_networks
 from neomflex_jax.training.loop import OnProgress, learn
-from neomflex_jax.training.memory import check_fits
+from neomflex_jax.training.memory import check_fits, said_if_used_up
 from neomflex_jax.training.options import TrainOptions, config_of, read_options
 from neomflex_jax.training.origin import digest_of, origin_of
 from neomflex_jax.training.processes import check_same, first_alone_in, is_first, noticing_the_dead
@@ -193,7 +193,8 @@ def _begin(group: Group, folder: RunFolder, overwrite: bool) -> TrainState:
 
 def _start(group: Group) -> TrainState:
     """Fresh state after the warm-up, acting as the initial policies where the options name any."""
-    state = group.program.begin(group.env, group.seeds)
+    with said_if_used_up(group.options):
+        state = group.program.begin(group.env, group.seeds)
     initial = group.options.initial_policies
     if initial is None:
         return state
@@ -248,7 +249,8 @@ def _learn(
 ) -> TrainState:
     advice = f"Start all of them again with --resume --output {folder.root}"
     origin = origin_of(group.options)
-    with noticing_the_dead(advice), closing(Checkpoints(folder.checkpoints, origin)) as checkpoints:
+    full = said_if_used_up(group.options)
+    with full, noticing_the_dead(advice), closing(Checkpoints(folder.checkpoints, origin)) as checkpoints:
         output = RunOutput(group, folder, checkpoints, checkpoint_seconds)
         output.begin(state)
         return learn(group, state, output, on_progress)

@@ -71,3 +71,17 @@ def test_the_machine_says_what_is_free():
     free = memory.free_bytes()
     assert free is None or free > 0
     assert jax.devices()[0].platform != "cpu" or not memory.MEMORY_INFO.is_file() or np.isfinite(free)
+
+
+def test_memory_that_is_used_up_all_the_same_is_said_in_one_sentence():
+    full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 bytes.")
+    said = r"memory is used up; give --sac.n-copies 4 and --sac.buffer-gib 1, or take a device with more"
+    with pytest.raises(InputError, match=said), memory.said_if_used_up(options("sac")):
+        raise full
+    with (
+        pytest.raises(InputError, match=r"give --gradient.n-copies 500, or"),
+        memory.said_if_used_up(options("gradient")),
+    ):
+        raise full
+    with pytest.raises(jax.errors.JaxRuntimeError), memory.said_if_used_up(options("sac")):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
