@@ -99,7 +99,7 @@ class PlotCommand(Answering):
             save_day(*self._recorded(), self._map_day, path)
             return
         figure = self.drawn()
-        save(figure if self.size == SCREEN else fit_to_print(figure, self.size), path)
+        save(figure if self.size == SCREEN or self.figure == MAP else fit_to_print(figure, self.size), path)
 
     def drawn(self) -> Figure:
         """Draw without writing."""
@@ -114,7 +114,9 @@ class PlotCommand(Answering):
     def _map(self) -> Figure:
         from neomflex_jax.plots import draw_map
 
-        return draw_map(*self._recorded(), self._map_day, self.step)
+        if self.size not in (SCREEN, "double"):
+            raise InputError(f"a map needs two columns of a page; give --size double, not {self.size!r}")
+        return draw_map(*self._recorded(), self._map_day, self.step, stacked=self.size != SCREEN)
 
     def _recorded(self) -> tuple[tuple[Trajectory, ...], Feeder]:
         from neomflex_jax.evaluation.tables import read_step_metrics

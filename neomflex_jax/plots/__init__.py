@@ -83,7 +83,9 @@ def draw_figure(
     return import_module(FIGURES[name]).draw(steps, run, days, **options)
 
 
-def draw_map(runs: Sequence[Trajectory], feeder: Feeder, day: int = 0, step: int | None = None) -> Figure:
+def draw_map(
+    runs: Sequence[Trajectory], feeder: Feeder, day: int = 0, step: int | None = None, *, stacked: bool = False
+) -> Figure:
     """Draw the feeder at a moment of one or two recorded runs, side by side.
 
     Buses are coloured by voltage, batteries filled by charge, and arrows point where active power flows.
@@ -96,6 +98,8 @@ def draw_map(runs: Sequence[Trajectory], feeder: Feeder, day: int = 0, step: int
         That they were played on.
     day, step
         Counted from 0; step None: the one of the day with the voltage farthest from the band's middle.
+    stacked
+        True: one above the other, as wide as two columns of a printed page (183 mm), without `fit_to_print`.
 
     Returns
     -------
@@ -109,7 +113,7 @@ def draw_map(runs: Sequence[Trajectory], feeder: Feeder, day: int = 0, step: int
     """
     from neomflex_jax.plots.feeder_map import FeederMap, worst_step
 
-    feeder_map = FeederMap(runs, feeder)
+    feeder_map = FeederMap(runs, feeder, stacked=stacked)
     return feeder_map.show(day, worst_step(runs, day) if step is None else step)
 
 
@@ -178,4 +182,4 @@ def save(figure: Figure, path: str | Path) -> None:
         raise InputError(f"{path}: cannot write {path.suffix or 'a file without ending'!r}; use .{', .'.join(formats)}")
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as partial:
-        figure.savefig(partial, format=path.suffix.removeprefix(".").lower())
+        figure.savefig(partial, format=path.suffix.removeprefix(".").lower(), dpi=figure.get_dpi())

@@ -26,6 +26,7 @@ from neomflex_jax.plots.voltage_dots import voltage_colours
 
 INCH = {1: 8.0, 2: 13.0}  # width, by the number of runs
 ROW_INCH, LEAST_INCH, MOST_INCH, STRIP_INCH, AROUND_INCH = 0.66, 2.2, 9.0, 0.8, 1.9
+PAGE_INCH, PRINTED_DPI = 7.2, 300  # of two columns
 DPI, GIF_DPI = 100, 80
 NO_CONTROL = {"baseline": "without control", "no_control": "without control", "controlled": "with control"}
 
@@ -33,38 +34,42 @@ NO_CONTROL = {"baseline": "without control", "no_control": "without control", "c
 class FeederMap:
     """Maps of one or two runs; `show` moves both to a step of a day."""
 
-    def __init__(self, runs: Sequence[Trajectory], feeder: Feeder) -> None:
+    def __init__(self, runs: Sequence[Trajectory], feeder: Feeder, *, stacked: bool = False) -> None:
+        """Draw what stands; `stacked` maps lie above each other, as wide as a printed page."""
         _check(runs, feeder)
         self._runs = runs
         shown = [MapRun.of(run, feeder) for run in runs]
         n_rows = float(np.ptp(bus_places(feeder.topology)[:, 1])) + 1.0
-        map_inch = min(max(ROW_INCH * n_rows, LEAST_INCH), MOST_INCH)
+        n_high, n_wide = (len(runs), 1) if stacked else (1, len(runs))
+        map_inch = min(max(ROW_INCH * n_rows, LEAST_INCH), MOST_INCH / n_high)
         self.figure = Figure(
-            figsize=(INCH[len(runs)], map_inch + STRIP_INCH + AROUND_INCH), dpi=DPI, layout="constrained"
+            figsize=(PAGE_INCH if stacked else INCH[n_wide], n_high * map_inch + STRIP_INCH + AROUND_INCH),
+            dpi=PRINTED_DPI if stacked else DPI,
+            layout="constrained",
         )
         self._canvas: Any = FigureCanvasAgg(self.figure)
-        grid = self.figure.add_gridspec(2, len(runs), height_ratios=(map_inch, STRIP_INCH))
+        grid = self.figure.add_gridspec(n_high + 1, n_wide, height_ratios=(*[map_inch] * n_high, STRIP_INCH))
         flows = [np.nan_to_num(np.abs(each.flow_mw)).max() for each in shown if each.flow_mw is not None]
         largest_mw = max([*flows, 1e-9])
         self._panels = [
             MapPanel(
-                self.figure.add_subplot(grid[0, column]),
+                self.figure.add_subplot(grid[index, 0] if stacked else grid[0, index]),
                 each,
                 NO_CONTROL.get(each.run.run, style.shown_text(each.run.run)),
                 map_inch / n_rows,
                 largest_mw,
             )
-            for column, each in enumerate(shown)
+            for index, each in enumerate(shown)
         ]
         dots = self._panels[0].dots
         bar = self.figure.colorbar(
             dots.dots, ax=self.figure.axes, label="voltage (pu)", extend="both", pad=0.01, fraction=0.02, aspect=30
         )
         dots.mark(bar)
-        self._strip = self.figure.add_subplot(grid[1, :])
+        self._strip = self.figure.add_subplot(grid[-1, :])
         self._day, self._cursor = -1, self._strip.axvline(0.0, color=style.VERMILLION, linewidth=1.5, zorder=5)
         self._title = self.figure.suptitle(" ", x=0.01, ha="left", fontsize=12, color=style.INK, parse_math=False)
-        self._draw_legend(shown[0])
+        self._draw_legend(shown[0], 4 * n_wide)
 
     def show(self, day: int, step: int) -> Figure:
         """Show a step of a day, both counted from 0; returns the same figure in every call."""
@@ -129,7 +134,7 @@ class FeederMap:
             line.remove()
         self._price.plot(at, price, drawstyle="steps-mid", color=style.BLUE, linewidth=1.2)
 
-    def _draw_legend(self, shown: MapRun) -> None:
+    def _draw_legend(self, shown: MapRun, most_columns: int) -> None:
         handles, labels = self.figure.axes[0].get_legend_handles_labels()
         for kind in dict.fromkeys(kind for kind, _, _ in shown.devices):
             handles.append(legend_handle(symbol_of(kind)))
@@ -146,7 +151,7 @@ class FeederMap:
             [*handles, ring],
             [*labels, "outside the hard limits"],
             loc="outside lower center",
-            ncols=min(len(labels) + 1, 4 * len(self._runs)),
+            ncols=min(len(labels) + 1, most_columns),
             frameon=False,
             fontsize=8,
             handlelength=1.6,

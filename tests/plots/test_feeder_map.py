@@ -144,6 +144,18 @@ def test_runs_and_feeders_that_do_not_belong_together_are_refused(runs: tuple[Tr
         draw_map((*runs, runs[0]), feeder)
 
 
+def test_maps_for_print_lie_above_each_other_inside_the_page(runs: tuple[Trajectory, ...], feeder: Feeder) -> None:
+    figure = draw_map(runs, feeder, stacked=True)
+    figure.set_dpi(50)
+    figure.canvas.draw()
+    upper, lower = (axes.bbox for axes in figure.axes[:2])
+    assert figure.get_figwidth() == 7.2
+    assert lower.y1 <= upper.y0
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+
+
 def test_a_large_feeder_names_some_buses_and_no_two_labels_meet(feeder: Feeder) -> None:
     from neomflex_jax.plots.feeder import draw_feeder
 
@@ -179,6 +191,10 @@ def test_the_command_draws_a_day_and_a_step_without_a_display(
             "a map shows one day; --days names",
         ),
         (PlotCommand("map", (evaluation,), step=1, output=tmp_path / "b.gif"), "a whole day on screens; leave out"),
+        (
+            PlotCommand("map", (evaluation,), size="single", output=tmp_path / "b.png"),
+            "a map needs two columns of a page",
+        ),
         (PlotCommand("soc", (evaluation,), step=1, output=tmp_path / "b.png"), "takes no --step, which is for map"),
         (PlotCommand("soc", (evaluation,), output=tmp_path / "b.gif"), "the name must end in one of .png, .pdf, .svg$"),
     ):

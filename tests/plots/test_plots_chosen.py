@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 
 import neomflex_jax as nf
 from neomflex_jax.commands.plot import PlotCommand
@@ -165,7 +166,7 @@ def all_letters(figure: Figure) -> list[float]:
 
 @pytest.mark.parametrize(("size", "inches"), [("single", 3.46), ("double", 7.2)])
 def test_a_printed_figure_has_a_columns_width_and_letters_to_read(
-    size: str, inches: float, steps: pd.DataFrame
+    size: str, inches: float, steps: pd.DataFrame, tmp_path: Path
 ) -> None:
     figure = fit_to_print(draw_figure("bus", steps, "controlled", [0], buses=range(4)), size)
     FigureCanvasAgg(figure).draw()
@@ -174,6 +175,9 @@ def test_a_printed_figure_has_a_columns_width_and_letters_to_read(
     (legend,) = figure.legends
     assert not legend.get_window_extent().overlaps(figure.axes[0].bbox)
     assert figure.axes[0].bbox.width > 0.5 * figure.bbox.width
+    save(figure, tmp_path / "printed.png")
+    with Image.open(tmp_path / "printed.png") as printed:
+        assert printed.width == pytest.approx(300 * inches, abs=1.0)
     with pytest.raises(nf.InputError, match="unknown size 'triple'; known: double, single"):
         fit_to_print(figure, "triple")
 

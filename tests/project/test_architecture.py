@@ -152,7 +152,7 @@ RECORDING = {f"neomflex_jax.evaluation.{name}" for name in ("rollout", "trajecto
 WALKS_OVER_KINDS = [name for name in NAMES if name.startswith("neomflex_jax.environment")]
 WALKS_OVER_KINDS += sorted(PLANNING | RECORDING | {"neomflex_jax.yardsticks.perfect_foresight"})
 WALKS_OVER_KINDS += ["neomflex_jax.evaluation.operation"]
-DRAWING = ("one_line", "territories", "symbols", "device_lines", "dispatch", "soc", "reactive_power")
+DRAWING = ("one_line", "territories", "symbols", "map_panel", "device_lines", "dispatch", "soc", "reactive_power")
 WALKS_OVER_KINDS += [f"neomflex_jax.plots.{name}" for name in DRAWING]
 FIELD_OF_REPORTS = "load_curtailed_mwh"  # of schema 4; a kind's record is called almost the same
 
