@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -16,6 +17,7 @@ from neomflex_jax.commands.console import console
 
 EVERY_SECONDS = 5.0  # at most one line in these
 AT_LEAST_EVERY_SECONDS = 30.0  # a line, also where nothing has changed
+KERNEL = "JPY_PARENT_PID"  # set for a notebook's kernel, and so for what it starts
 ROOM_FOR_BAR = 70  # columns of a terminal
 
 
@@ -43,7 +45,8 @@ def progress(what: str) -> Iterator[Stage]:
     if not console.remarks:
         yield Stage(what, lambda what, share, note: None)
         return
-    if not (console.is_terminal and sys.stdout.isatty()):  # Jupyter's FORCE_COLOR makes its pipe a terminal to Rich
+    # Jupyter's FORCE_COLOR makes its pipe a terminal to Rich; its `!command` is one, and shows each state of a bar anew
+    if KERNEL in os.environ or not (console.is_terminal and sys.stdout.isatty()):
         lines = Lines()
         with lines.every(EVERY_SECONDS):
             yield Stage(what, lines.show)

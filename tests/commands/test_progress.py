@@ -1,5 +1,6 @@
 """What a long command shows in a pipe: at once what it does, then a line now and then, and the last state."""
 
+import sys
 import threading
 
 from neomflex_jax.commands.console import console
@@ -34,6 +35,15 @@ def test_a_pipe_that_jupyter_colours_gets_lines(monkeypatch, capsys):
     with progress("playing") as stage:
         stage.counted(1, 4, "days")
     assert "playing: 1 of 4 days, 25%" in capsys.readouterr().out
+
+
+def test_what_a_notebook_starts_prints_lines_though_it_has_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(console, "_force_terminal", True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    with progress("playing") as stage:
+        stage.counted(1, 4, "days")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("playing: 1 of 4 days, 25%")
 
 
 def test_lines_come_while_the_command_waits_for_something_else(capsys):
