@@ -201,6 +201,8 @@ def test_networks_to_take_away_act_as_the_averaged_actors():
         ({"batch_size": 1024}, "batch_size = 1024 is larger than buffer_size = 512"),
         ({"buffer_size": 510}, "nearest: 508 or 512"),
         ({"gamma": 1.5}, "gamma = 1.5"),
+        ({"tau": 0.0}, "tau = 0.0 must lie above 0 and at most at 1, or be 'auto'"),
+        ({"tau": "fast"}, "tau = 'fast'"),
         ({"critics": "team"}, "'local', 'neighbourhood', 'joint'"),
         ({"warmup_steps": 1000}, "do not fit"),
         ({"hidden_sizes": ()}, "hidden_sizes"),

@@ -19,6 +19,7 @@ CriticsName = Literal["auto", "local", "neighbourhood", "joint", "shared"]
 CRITICS = get_args(CriticsName)
 AUTO = 0  # copies: as many as memory holds, on the command line `auto`
 RewardScale = float | Literal["auto"]
+TargetStep = float | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class SacConfig:
     gamma
         Discount of one step.
     tau
-        Step size of the target critics: new = tau * online + (1 - tau) * target.
+        Step size of the target critics: new = tau * online + (1 - tau) * target; `auto`: 0.05 of a critic that all
+        share, 0.01 of an agent's own.
     learning_rate
         Of actors and critics, at first.
     temperature_learning_rate
@@ -112,7 +114,7 @@ class SacConfig:
     normalise_observations: bool = True
     learning_rate_decay: Decay = "cosine"
     gamma: float = 0.98
-    tau: float = 0.01
+    tau: TargetStep = "auto"
     learning_rate: float = 3e-3
     temperature_learning_rate: float = 1e-3
     initial_temperature: float = 0.1
@@ -165,9 +167,12 @@ class SacConfig:
             )
         if not self.hidden_sizes or min(self.hidden_sizes) < 1:
             raise InputError(f"hidden_sizes = {self.hidden_sizes} must hold at least one positive size")
-        for name, low, high in (("gamma", 0.0, 1.0), ("tau", 0.0, 1.0), ("actor_average", 0.0, 1.0)):
-            if not low < getattr(self, name) <= high:
-                raise InputError(f"{name} = {getattr(self, name)} must lie above {low:g} and at most at {high:g}")
+        for name in ("gamma", "actor_average"):
+            if not 0 < getattr(self, name) <= 1:
+                raise InputError(f"{name} = {getattr(self, name)} must lie above 0 and at most at 1")
+        step: object = self.tau
+        if step != "auto" and not (isinstance(step, int | float) and 0 < step <= 1):
+            raise InputError(f"tau = {step!r} must lie above 0 and at most at 1, or be 'auto'")
         for name in (
             "learning_rate",
             "temperature_learning_rate",
@@ -190,7 +195,7 @@ class Settings:
     """The settings that are traced: other values need no new compilation, and several can run side by side."""
 
     gamma: Array  # () each
-    tau: Array
+    tau: Array  # 0: by whose critics they are, see `Critics.followed`
     learning_rate: Array
     temperature_learning_rate: Array
     target_entropy_per_action: Array

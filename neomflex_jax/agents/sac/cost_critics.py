@@ -74,7 +74,7 @@ def updated(
     (loss, _), gradients = of_params(_only(cost.critic), now, -broken[0], later)
     gradients = mean_over_devices(jax.tree.map(lambda leaf: leaf[None], gradients), mesh_axis)
     critic, moments = optimiser.apply(gradients, cost.moments, cost.critic, learning_rate, settings.max_gradient_norm)
-    return CostCritic(critic, optax.incremental_update(critic, cost.target, settings.tau), moments), loss
+    return CostCritic(critic, critics.followed(cost.target, critic, settings), moments), loss
 
 
 def _only(params: Params) -> Params:

@@ -20,14 +20,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array, lax
 
 from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.optimiser import Params
-from neomflex_jax.agents.sac.config import SacConfig
+from neomflex_jax.agents.sac.config import SacConfig, Settings
 from neomflex_jax.agents.sac.losses import critic_loss, error_moments, reward_loss
 from neomflex_jax.packing import Packing
 
+STEP_OF_SHARED, STEP_OF_OWN = 0.05, 0.01  # of targets: of one critic for all, and of noisier ones, an agent's each
 OF_FEW = ("local", "neighbourhood")  # critics that do not see everyone; gradients pass through an agent's own row alone
 
 
@@ -111,6 +113,12 @@ class Critics:
         now = self._reward(params, seen)
         loss = critic_loss(twins, later) + reward_loss(now, reward, self.config.reward_huber)
         return loss, error_moments(now + twins, reward + later)
+
+    def followed(self, target: Params, online: Params, settings: Settings) -> Params:
+        """Return the target critics after a step towards the online ones."""
+        derived = STEP_OF_SHARED if self.config.critics == "shared" else STEP_OF_OWN
+        followed: Params = optax.incremental_update(online, target, jnp.where(settings.tau > 0, settings.tau, derived))
+        return followed
 
     def _view(self, own: Array) -> Array:
         if self.config.critics == "local":

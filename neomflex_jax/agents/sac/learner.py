@@ -209,7 +209,7 @@ class Sac:
             averaged_actor=optax.incremental_update(actor, state.averaged_actor, average),
             updates=state.updates + 1,
             critic=critic,
-            target_critic=optax.incremental_update(critic, state.target_critic, settings.tau),
+            target_critic=self._critics.followed(state.target_critic, critic, settings),
             log_temperature=log_temperature,
             actor_optimiser=actor_moments,
             critic_optimiser=critic_moments,
