@@ -160,7 +160,7 @@ def test_loadings_are_saved_tabled_and_drawn(run: Trajectory, tmp_path: Path) ->
         assert table["max_loading_percent"].iloc[0] == pytest.approx(loadings.max())
     figure = draw_figure("loading", paths[0])
     labels = figure.legends[0].get_texts()
-    assert [text.get_text() for text in labels][-2:] == ["soft limit 60 %", "hard limit 80 %"]
+    assert [text.get_text() for text in labels][-3:] == ["soft limit 60 %", "hard limit 80 %", "no sun"]
 
 
 def test_the_figure_says_that_nothing_is_limited(run: Trajectory) -> None:
