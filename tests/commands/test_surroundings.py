@@ -175,3 +175,18 @@ def test_no_home_and_a_cache_that_cannot_be_written_cost_the_cache_alone(monkeyp
     monkeypatch.setenv("NEOMFLEX_CACHE", str(tmp_path))
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     assert use_compilation_cache() is None
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "feeder show case33bw --output {}/x.svg",
+        "scenario new --from case33bw --output {}/my.toml",
+        "train --output {}/run",
+    ],
+)
+def test_where_nothing_can_be_written_is_one_sentence(command: str, tmp_path, capsys):
+    (tmp_path / "file").write_text("")  # no folder: nothing can be made in it, whoever runs this
+    assert neomflex(*command.format(tmp_path / "file").split(), "--quiet") == 2
+    *_, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("error: ") and str(tmp_path / "file") in last and last.endswith("give another path")
