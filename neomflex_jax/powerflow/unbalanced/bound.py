@@ -72,11 +72,33 @@ class UnbalancedPowerFlow:
         return len(self.node_labels)
 
     def as_solved_here(self, dtype: DTypeLike) -> UnbalancedPowerFlow:
-        """Return this one: matrix products are for any process."""
+        """Return this one: matrix products are for any process.
+
+        Parameters
+        ----------
+        dtype
+            Precision of the cases, which changes nothing here.
+
+        Returns
+        -------
+        UnbalancedPowerFlow
+            The same object.
+        """
         return self
 
     def piece_sizes(self, fields: tuple[str, ...] | None = None) -> PieceSizes:
-        """Sizes in which a CPU solves a batch; they do not depend on `fields`."""
+        """Sizes in which a CPU solves a batch.
+
+        Parameters
+        ----------
+        fields
+            What is needed of the result, which changes nothing here.
+
+        Returns
+        -------
+        PieceSizes
+            In cases, by the number of the loads' branches.
+        """
         return branch_sizes(len(self.branches.load))
 
     @platform_is_there()
