@@ -72,6 +72,7 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray) -> tuple[PortNetwork,
     y = csc_matrix(feeder.admittance(folded))
     solve = _solver(feeder, y)
     no_load = solve(_source_currents(feeder))
+    no_load = no_load + solve(_source_currents(feeder) - y @ no_load)  # refined once, to the last digits
     incidence, reference = _incidence(feeder, no_load)
     currents = incidence.T.toarray() * reference  # of a branch that takes 1 MVA at its nominal voltage, turned
     response = -solve(currents)
@@ -111,8 +112,8 @@ def _incidence(feeder: UnbalancedFeeder, no_load: np.ndarray) -> tuple[csc_matri
 def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], np.ndarray]:
     """Function that solves Y v = i.
 
-    Voltage levels are scaled to each other by powers of two, which round nothing, and each solution is refined once:
-    the voltages to ground of a delta winding hang on the last digits of its admittances.
+    Voltage levels are scaled to each other by powers of two, which round nothing: the voltages to ground of a delta
+    winding hang on the last digits of its admittances.
     """
     scale = 2.0 ** np.round(np.log2(feeder.v_base_kv))
     scaled = csc_matrix(diags_array(scale) @ y @ diags_array(scale)).astype(complex)
@@ -123,8 +124,7 @@ def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], n
 
     def solve(currents: np.ndarray) -> np.ndarray:
         by_row = scale.reshape(-1, *(1,) * (currents.ndim - 1))
-        found = by_row * factors.solve((by_row * currents).astype(complex))
-        return found + by_row * factors.solve(by_row * (currents - y @ found))
+        return by_row * factors.solve((by_row * currents).astype(complex))
 
     return solve
 
