@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from neomflex_jax.commands.console import console
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
+from neomflex_jax.resources import PROFILES
 
 if TYPE_CHECKING:
     from neomflex_jax.agents.networks import NetworkPolicy, StackedPolicy
@@ -102,9 +104,21 @@ def record_runs(
         raise InputError("--scenario and --policies contradict: policies play the scenario they were trained on")
     trained = None if policies is None else _read_trained(policies)
     played = load_scenario("neom33" if scenario is None else scenario) if trained is None else trained.scenario
+    if trained is not None and profiles is None:
+        _warn_of_packaged_days(played)
     method = power_flow or ("ac" if trained is None else trained.power_flow)
     env, path = _judged_environment(played, profiles, method, variant)
     return _play(env, path, trained, baseline, yardsticks, cache, on_progress)
+
+
+def _warn_of_packaged_days(trained: Scenario) -> None:
+    """Say so where policies were trained on days of the user's own, but are judged on the package's."""
+    own, judged = str(trained.profiles), str(trained.evaluation_profiles)
+    if own not in PROFILES and judged in PROFILES:
+        console.warn(
+            f"trained on {Path(own).name}, but played on the packaged days '{judged}', as the scenario names none; "
+            "give --profiles FILE, or evaluation_profiles in the scenario"
+        )
 
 
 def _play(
