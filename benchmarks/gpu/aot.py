@@ -40,26 +40,9 @@ H200 = """gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32 s
  cuda_compute_capability { major: 9 minor: 0 } registers_per_core_limit: 65536 registers_per_block_limit: 65536 }
 platform_name: "CUDA" dnn_version_info { major: 9 minor: 10 } device_description_str: "NVIDIA H200" """
 KERNELS = (
-    "fusion",
-    "custom-call",
-    "dot",
-    "convolution",
-    "copy",
-    "sort",
-    "gather",
-    "scatter",
-    "reduce",
+    *("fusion", "custom-call", "dot", "convolution", "copy", "sort", "gather", "scatter", "reduce", "all-reduce"),
+    *("dynamic-slice", "dynamic-update-slice", "transpose", "broadcast", "iota", "pad", "concatenate"),
     "rng-bit-generator",
-)
-KERNELS += (
-    "dynamic-slice",
-    "dynamic-update-slice",
-    "transpose",
-    "broadcast",
-    "iota",
-    "pad",
-    "concatenate",
-    "all-reduce",
 )
 
 

@@ -14,9 +14,10 @@ import pandas as pd
 
 from neomflex_jax import Feeder, Scenario, load_feeder, load_scenario
 from neomflex_jax.evaluation.tables import read_step_metrics
+from neomflex_jax.grid.places import bus_places
 from neomflex_jax.plots import save, style
 from neomflex_jax.plots.drawing import Axes, Figure, TwoSlopeNorm, offset_copy
-from neomflex_jax.plots.feeder import bus_places, draw_branches
+from neomflex_jax.plots.feeder import draw_branches
 
 RUNS = {"baseline": "without control", "controlled": "with control: after 90 s of training"}
 

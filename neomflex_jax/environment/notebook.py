@@ -13,10 +13,11 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F
 def environment_cell(task: Task, power_flow: str) -> str:
     """Return HTML: the feeder with territories in colours, and a row an agent."""
     scenario, feeder = task.scenario, task.feeder
-    owners = [scenario.owner(bus) for bus in feeder.bus_labels]
+    buses = feeder.nodes.bus_labels  # a map has a dot a bus, however many nodes that is
+    owners = [scenario.owner(bus) for bus in buses]
     titles = [
         f"bus {bus}" + ("" if owner is None else f", {scenario.territories[owner].agent}")
-        for bus, owner in zip(feeder.bus_labels, owners, strict=True)
+        for bus, owner in zip(buses, owners, strict=True)
     ]
     colours = ["#999999" if owner is None else COLOURS[owner % len(COLOURS)] for owner in owners]
     acts, sees = (mask.sum(axis=1).tolist() for mask in (task.action_mask, task.observation_mask))

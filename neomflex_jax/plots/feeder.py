@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from neomflex_jax.grid.feeder import Feeder
-from neomflex_jax.grid.places import bus_places as bus_places  # of other drawings, too
+from neomflex_jax.grid.places import bus_places
 from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure, LineCollection

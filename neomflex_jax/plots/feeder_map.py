@@ -28,7 +28,7 @@ INCH = {1: 8.0, 2: 13.0}  # width, by the number of runs
 ROW_INCH, LEAST_INCH, MOST_INCH, STRIP_INCH, AROUND_INCH = 0.66, 2.2, 9.0, 0.8, 1.9
 PAGE_INCH, PRINTED_DPI = 7.2, 300  # of two columns
 DPI, GIF_DPI = 100, 80
-NO_CONTROL = {"baseline": "without control", "no_control": "without control", "controlled": "with control"}
+CALLED = {"baseline": "without control", "no_control": "without control", "controlled": "with control"}
 
 
 class FeederMap:
@@ -55,7 +55,7 @@ class FeederMap:
             MapPanel(
                 self.figure.add_subplot(grid[index, 0] if stacked else grid[0, index]),
                 each,
-                NO_CONTROL.get(each.run.run, style.shown_text(each.run.run)),
+                CALLED.get(each.run.run, style.shown_text(each.run.run)),
                 map_inch / n_rows,
                 largest_mw,
             )

@@ -15,6 +15,7 @@ import numpy as np
 
 from neomflex_jax.devices import Device, Kind
 from neomflex_jax.environment import Environment
+from neomflex_jax.grid.places import bus_places
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.plots import style
@@ -26,7 +27,7 @@ from neomflex_jax.plots.drawing import (
     LineCollection,
     to_rgb,
 )
-from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
+from neomflex_jax.plots.feeder import draw_branches, draw_labels
 from neomflex_jax.plots.symbols import Drawn, legend_handle, symbol_of
 from neomflex_jax.plots.voltage_dots import VoltageDots
 

@@ -13,9 +13,10 @@ from jaxtyping import Float
 
 from neomflex_jax.devices import Turn
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.places import bus_places
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure, offset_copy
-from neomflex_jax.plots.feeder import bus_places, draw_branches, draw_labels
+from neomflex_jax.plots.feeder import draw_branches, draw_labels
 from neomflex_jax.plots.symbols import symbol_of
 from neomflex_jax.scenario import Scenario
 

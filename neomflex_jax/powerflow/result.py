@@ -10,6 +10,16 @@ from jaxtyping import Bool, Float, Int
 from neomflex_jax.one_line import one_line
 from neomflex_jax.pages import Table, notebook_cell
 
+SHOWN = (  # in a notebook: words, field, digits
+    ("mismatch, MVA", "residual_mva", ".2g"),
+    ("voltages, pu", "vm_pu", ".4f"),
+    ("voltage unbalance, %", "vuf_percent", ".2f"),
+    ("losses, MW", "loss_mw", ".4g"),
+    ("from the slack, MW", "slack_p_mw", ".4g"),
+    ("from the slack, Mvar", "slack_q_mvar", ".4g"),
+    ("loading, %", "branch_loading_percent", ".1f"),
+)
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -36,30 +46,26 @@ class PowerFlowResult:
     held_p_mw: Float[Array, "... n_held"] | None = None
     held_q_mvar: Float[Array, "... n_held"] | None = None
     held_at_limit: Int[Array, "... n_held"] | None = None  # -1 or 1 at a lower or upper limit of q that is kept, else 0
-    vuf_percent: Float[Array, "... n_three_phase_bus"] | None = (
-        None  # negative over positive sequence; unbalanced feeders
-    )
+    vuf_percent: Float[Array, "... n_three_phase_bus"] | None = None  # voltages' negative over positive sequence
 
     __repr__ = one_line
 
     def _repr_html_(self) -> str:
-        n_cases = np.size(self.converged)
-        loading = np.asarray(self.branch_loading_percent, float)
-        loading = loading[np.isfinite(loading)]
-        rows = (
-            ("converged", f"{int(np.sum(self.converged))} of {n_cases}"),
-            ("largest mismatch, MVA", f"{np.max(self.residual_mva):.2g}"),
-            ("voltages, pu", _extremes(self.vm_pu, ".4f")),
-            ("losses, MW", _extremes(self.loss_mw)),
-            ("from the slack, MW", _extremes(self.slack_p_mw)),
-            ("from the slack, Mvar", _extremes(self.slack_q_mvar)),
-            ("loading, %", _extremes(loading, ".1f") if loading.size else "no ratings"),
-        )
-        about = "one case" if np.ndim(self.converged) == 0 else f"{n_cases:,} cases, extremes of all"
-        return notebook_cell("PowerFlowResult", about, Table((), rows))
+        about, rows = "", []
+        if self.converged is not None:  # as all fields, it may not have been asked for
+            n_cases = np.size(self.converged)
+            about = "one case" if np.ndim(self.converged) == 0 else f"{n_cases:,} cases, extremes of all"
+            rows.append(("converged", f"{int(np.sum(self.converged))} of {n_cases}"))
+        for what, name, digits in SHOWN:
+            if (values := getattr(self, name)) is not None:
+                rows.append((what, _extremes(values, digits)))
+        return notebook_cell("PowerFlowResult", about, Table((), tuple(rows)))
 
 
-def _extremes(values: Array | np.ndarray, digits: str = ".4g") -> str:
-    """Return the least and the largest value, or the one that there is."""
-    low, high = (f"{value:{digits}}" for value in (np.min(values), np.max(values)))
+def _extremes(values: Array, digits: str) -> str:
+    """Return the least and the largest finite value, or the one that there is."""
+    known = np.asarray(values)[np.isfinite(values)]
+    if not known.size:
+        return "none"
+    low, high = (f"{value:{digits}}" for value in (known.min(), known.max()))
     return low if np.size(values) == 1 else f"{low} to {high}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from run_pages import Page
@@ -54,7 +55,10 @@ def test_scenario_and_environment_show_agents_with_every_name_escaped():
 def test_a_power_flow_shows_what_came_out_and_whether_it_converged(feeder):
     p_mw = -np.stack([feeder.load_p_mw, 0.5 * feeder.load_p_mw])
     q_mvar = -np.stack([feeder.load_q_mvar, 0.5 * feeder.load_q_mvar])
-    text = read(nf.power_flow(feeder, p_mw, q_mvar, method="ac")._repr_html_()).text
-    assert "2 of 2" in text and "0.9131 to 1.0000" in text and "0.2027" in text and "no ratings" in text
-    one = read(nf.power_flow(feeder, p_mw[0], q_mvar[0], method="ac")._repr_html_()).text
+    flow = nf.power_flow(feeder, p_mw, q_mvar, method="ac")
+    text = read(flow._repr_html_()).text
+    assert "2 of 2" in text and "0.9131 to 1.0000" in text and "0.2027" in text
+    one = read(jax.tree.map(lambda leaf: leaf[0], flow)._repr_html_()).text
     assert "one case" in one and "1 of 1" in one
+    some = read(dataclasses.replace(flow, converged=None, branch_loading_percent=flow.vm_pu[:, :0])._repr_html_()).text
+    assert "voltages" in some and "converged" not in some and "loading, %none" in "".join(some.split("\n"))

@@ -6,6 +6,8 @@ nominal power is what all branches take together over ``sum k(m) m^2``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from neomflex_jax.errors import InputError
@@ -51,10 +53,11 @@ def read_generation(engine: Engine) -> Load:
         s_mva=float(text_of(engine, "kva")) / 1000,
         shapes=shapes_of(engine),
     )
-    return Load(**(vars(load) | _powers(engine, load, number)))
+    p_mw, q_mvar = _nominal_powers(engine, load, number)
+    return replace(load, p_mw=p_mw, q_mvar=q_mvar)
 
 
-def _powers(engine: Engine, load: Load, number: int) -> dict[str, float]:
+def _nominal_powers(engine: Engine, load: Load, number: int) -> tuple[float, float]:
     """Nominal powers of the active element, from what it takes at the solved voltages."""
     volts = dict(zip(load.nodes, voltages_of(engine), strict=True)) | {-1: 0j}
     taken_mva = (voltages_of(engine) * currents_of(engine).conj()).sum() / 1e6
@@ -63,4 +66,4 @@ def _powers(engine: Engine, load: Load, number: int) -> dict[str, float]:
     share = float(follows.mean())
     if share == 0:
         raise InputError(f"{load.name} has no voltage in OpenDSS's solution; join it to the source, or disable it")
-    return {"p_mw": float(taken_mva.real) / share, "q_mvar": float(taken_mva.imag) / share}
+    return float(taken_mva.real) / share, float(taken_mva.imag) / share

@@ -15,8 +15,9 @@ def assemble(
     n_node: int, elements: Sequence[Element], loads: Sequence[Load] = (), branches: Collection[int] = ()
 ) -> coo_matrix:
     """Y in siemens, (n_node, n_node): of the elements, and of the loads' branches that are listed at nominal power."""
-    blocks = [*((np.array(element.nodes, int), element.y_siemens) for element in elements)]
-    blocks += [block for place, block in enumerate(_load_blocks(loads)) if place in set(branches)]
+    listed = set(branches)
+    blocks = [(np.array(element.nodes, int), element.y_siemens) for element in elements]
+    blocks += [block for place, block in enumerate(_load_blocks(loads)) if place in listed]
     rows, columns, values = [np.zeros(0, int)], [np.zeros(0, int)], [np.zeros(0, complex)]
     for nodes, y in blocks:
         real = np.flatnonzero(nodes >= 0)
