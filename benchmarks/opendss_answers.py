@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
+import opendssdirect
 
 import neomflex_jax as nf
 
 
 def opendss_voltages(path: Path, feeder: nf.UnbalancedFeeder, factors: np.ndarray) -> np.ndarray:
     """Complex voltages in pu, (n_states, n_node), with the loads (not what feeds in) times `factors`."""
-    engine = pytest.importorskip("opendssdirect", reason="OpenDSS is not installed").NewContext()
+    engine = opendssdirect.NewContext()
     engine.Text.Command(f'redirect "{path}"')
     engine.Text.Command("set mode=snapshot controlmode=off tolerance=1e-10 maxiterations=1000")
     assert tuple(label.lower() for label in engine.Circuit.YNodeOrder()) == feeder.node_labels

@@ -1,16 +1,22 @@
 """Our own small circuits, solved by OpenDSS and by us: every connection, load model and element once."""
 
+import csv
+import sys
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from opendss_answers import complex_voltages, opendss_voltages, random_factors
 
 import neomflex_jax as nf
 
-CIRCUITS = Path(__file__).parent / "circuits"
 pytest.importorskip("opendssdirect", reason="OpenDSS is not installed (extra opendss)")
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from opendss_answers import complex_voltages, opendss_voltages, random_factors
+from unbalanced_accuracy import Options, main
+
+CIRCUITS = Path(__file__).parent / "circuits"
 
 
 def test_every_node_has_opendss_voltage() -> None:
@@ -32,6 +38,16 @@ def check(path: Path) -> None:
         assert flow.converged.all()
         off = np.abs(complex_voltages(flow) - opendss_voltages(path, feeder, factors))
     assert off.max() < 1e-8, feeder.node_labels[off.max(axis=0).argmax()]
+
+
+def test_the_accuracy_of_a_circuit_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(Options(circuits=(CIRCUITS / "transformers.dss",), output=tmp_path / "off.csv", states=1))
+    with (tmp_path / "off.csv").open(encoding="utf-8") as file:
+        nominal, changed = csv.DictReader(file)
+    assert [nominal["state"], changed["state"]] == ["0", "1"]
+    worst = max(float(row["max_dv_pu"]) for row in (nominal, changed))
+    assert 0 < worst < 1e-8
+    assert f"{worst:.1e} pu" in capsys.readouterr().out
 
 
 def refusal(tmp_path: Path, *lines: str) -> str:
