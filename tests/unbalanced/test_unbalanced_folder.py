@@ -65,15 +65,26 @@ def test_a_written_feeder_reads_back(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.sources[0].i_ampere, feeder.sources[0].i_ampere)
 
 
-def test_what_is_wrong_in_a_folder_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("file", "text", "by", "said"),
+    [
+        ("loads.csv", "671.1", "671.9", r"line 2: node '671\.9' is none of nodes\.csv"),
+        ("loads.csv", "delta", "star", "wye or delta"),
+        ("loads.csv", "load.634b", "load.634a", "line 4: load 'load.634a' stands on an earlier line"),
+        ("elements.csv", "transformer.reg2", "transformer.reg1", "line 4: element 'transformer.reg1' stands on"),
+        ("elements.csv", ",m2\n", ",m0\n", "has a fixed matrix of"),
+        ("windings.csv", "transformer.reg1,2,1.05625", "transformer.reg1,2,0", "tap is above 0"),
+        ("sources.csv", "\nvsource", "\nsource", "unknown element 'source.source'"),
+        ("feeder.toml", "frequency_hz = 60.0", "frequency_hz = 'sixty'", "must be a number above 0"),
+        ("feeder.toml", "frequency_hz", "frequency", "Did you mean 'frequency_hz'"),
+    ],
+)
+def test_what_is_wrong_in_a_folder_is_named(tmp_path: Path, file: str, text: str, by: str, said: str) -> None:
     folder = write_unbalanced_feeder(nf.load_feeder("ieee13"), tmp_path / "own")
-    loads = folder / "loads.csv"
-    whole = loads.read_text(encoding="utf-8")
-    loads.write_text(whole.replace("671.1", "671.9", 1), encoding="utf-8")
-    with pytest.raises(nf.InputError, match=r"loads\.csv.*'671\.9' is none of nodes\.csv"):
-        nf.load_feeder(folder)
-    loads.write_text(whole.replace("delta", "star", 1), encoding="utf-8")
-    with pytest.raises(nf.InputError, match="wye or delta"):
+    whole = (folder / file).read_text(encoding="utf-8")
+    assert text in whole
+    (folder / file).write_text(whole.replace(text, by, 1), encoding="utf-8")
+    with pytest.raises(nf.InputError, match=rf"{file}.*{said}"):
         nf.load_feeder(folder)
 
 

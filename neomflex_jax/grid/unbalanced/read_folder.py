@@ -27,30 +27,25 @@ LARGEST_MATRIX = 64  # conductors of an element
 def read_unbalanced_feeder(folder: Path) -> UnbalancedFeeder:
     """Read the feeder in a folder; raises `InputError` naming file, line and column."""
     nodes = _Table(folder / files.NODES, files.NODE_COLUMNS)
-    labels = tuple(nodes.texts("node"))
-    twice = (
-        [label for place, label in enumerate(labels) if label in set(labels[:place])]
-        if len(set(labels)) < len(labels)
-        else []
-    )
-    if twice:
-        raise InputError(f"{nodes.path}: node {shown(twice[0])} is there twice")
+    labels = tuple(nodes.names("node"))
     positions = {label: place for place, label in enumerate(labels)} | {files.EARTH: GROUND}
     buses = tuple(label.rpartition(".")[0] or label for label in labels)
     x, y = nodes.optional("x"), nodes.optional("y")
-    settings = read_toml(folder / files.SETTINGS)[0] if is_there(folder / files.SETTINGS) else {}
+    name, frequency_hz = _settings(folder / files.SETTINGS)
     elements = _elements(folder, positions)
     currents = _currents(folder, elements)
     feeder = UnbalancedFeeder(
-        name=str(settings.get("name", folder.name)),
+        name=name or folder.name,
         nodes=Nodes(labels, buses),
         v_base_kv=nodes.numbers("v_base_kv"),
         elements=tuple(element for name, element in elements.items() if name not in currents),
         sources=tuple(Source(elements[name], values) for name, values in currents.items()),
         loads=_loads(folder, positions),
         coordinates={bus: (x[k], y[k]) for k, bus in enumerate(buses) if not np.isnan(x[k] + y[k])},
-        frequency_hz=float(settings.get("frequency_hz", 60.0)),
+        frequency_hz=frequency_hz,
     )
+    if not feeder.sources:
+        raise InputError(f"{folder / files.SOURCES}: no row under the header; a feeder needs a source")
     if (feeder.v_base_kv <= 0).any():
         raise InputError(f"{nodes.path}: v_base_kv must be above 0")
     check_grounded(feeder)
@@ -66,6 +61,15 @@ class _Table:
 
     def texts(self, name: str) -> list[str]:
         return self.rows[name].str.strip().tolist()
+
+    def names(self, name: str) -> list[str]:
+        """Texts, each of them once."""
+        found = self.texts(name)
+        twice = np.flatnonzero(pd.Series(found, dtype=str).duplicated())
+        if twice.size:
+            where = f"{self.path}: line {self.rows.index[twice[0]]}"
+            raise InputError(f"{where}: {name} {shown(found[twice[0]])} stands on an earlier line already")
+        return found
 
     def numbers(self, name: str) -> np.ndarray:
         return numbers(self.path, self.rows, name)
@@ -91,6 +95,20 @@ class _Table:
                 )
             found.append(tuple(positions[name] for name in text.split()))
         return found
+
+
+def _settings(path: Path) -> tuple[str, float]:
+    """Read the feeder's name, empty where none is given, and its frequency in Hz."""
+    settings = read_toml(path)[0] if is_there(path) else {}
+    for field in settings:
+        if field not in ("name", "frequency_hz"):
+            raise unknown_name(f"field in {path}", field, ("name", "frequency_hz"))
+    name, frequency_hz = settings.get("name", ""), settings.get("frequency_hz", 60.0)
+    if not isinstance(name, str):
+        raise InputError(f"{path}: name = {shown(name)} must be text")
+    if isinstance(frequency_hz, bool) or not isinstance(frequency_hz, int | float) or not 0 < frequency_hz < 1000:
+        raise InputError(f"{path}: frequency_hz = {shown(frequency_hz)} must be a number above 0 and below 1000")
+    return name, float(frequency_hz)
 
 
 def _matrices(folder: Path) -> dict[str, np.ndarray]:
@@ -120,7 +138,7 @@ def _elements(folder: Path, positions: dict[str, int]) -> dict[str, Element]:
     factors = (table.numbers("series_factor"), table.optional("shunt_factor"))
     rating, terminals = table.optional("max_i_ka"), table.integers("terminals")
     found: dict[str, Element] = {}
-    for place, (name, nodes) in enumerate(zip(table.texts("element"), table.places(positions), strict=True)):
+    for place, (name, nodes) in enumerate(zip(table.names("element"), table.places(positions), strict=True)):
         where = f"{table.path}: line {table.rows.index[place]}"
         parts = {}
         for column in ("series", "shunt", "fixed"):
@@ -133,12 +151,16 @@ def _elements(folder: Path, positions: dict[str, int]) -> dict[str, Element]:
             raise InputError(f"{where}: {name} has no series matrix")
         y = y * factors[0][place]
         if parts["shunt"] is not None:
+            if np.isnan(factors[1][place]):
+                raise InputError(f"{where}: {name} has a shunt matrix and no shunt_factor")
             both = parts["shunt"] * factors[1][place] + y
             y = np.block([[both, -y], [-y, both]])
         if y.shape[0] != len(nodes) or terminals[place] < 1 or len(nodes) % terminals[place]:
             raise InputError(
                 f"{where}: {name} has {len(nodes)} conductors, {terminals[place]} terminals, a matrix of {len(y)} rows"
             )
+        if parts["fixed"] is not None and parts["fixed"].shape != y.shape:
+            raise InputError(f"{where}: {name} has a fixed matrix of {len(parts['fixed'])} rows, and needs {len(y)}")
         own = windings.get(name, ())
         if own and len(own) != terminals[place]:
             raise InputError(f"{where}: {name} has {terminals[place]} terminals and {len(own)} windings")
@@ -152,6 +174,8 @@ def _windings(folder: Path) -> dict[str, tuple[Winding, ...]]:
     found: dict[str, list[Winding]] = defaultdict(list)
     for name, connection, *values in zip(table.texts("element"), table.texts("connection"), *columns, strict=True):
         fields = dict(zip(files.WINDING_FIELDS, values, strict=True))
+        if fields["tap"] <= 0 or connection not in CONNECTIONS:
+            raise InputError(f"{table.path}: winding of {shown(name)}: its tap is above 0, its connection wye or delta")
         found[name].append(Winding(**fields | {"n_taps": int(fields["n_taps"]), "connection": connection}))
     return {name: tuple(windings) for name, windings in found.items()}
 
@@ -176,7 +200,7 @@ def _loads(folder: Path, positions: dict[str, int]) -> tuple[Load, ...]:
     kv, p, q = (table.numbers(name) for name in ("v_nominal_kv", "p_mw", "q_mvar"))
     numbered = {name: table.optional(name) for name in files.MODEL_NUMBERS}
     found = []
-    for place, (name, nodes) in enumerate(zip(table.texts("load"), table.places(positions), strict=True)):
+    for place, (name, nodes) in enumerate(zip(table.names("load"), table.places(positions), strict=True)):
         where = f"{table.path}: line {table.rows.index[place]}"
         connection = table.rows["connection"].iloc[place].strip()
         if connection not in CONNECTIONS or not 1 <= phases[place] <= len(nodes) or kv[place] <= 0:
