@@ -106,12 +106,7 @@ def dense_currents(source: object, n_node: int) -> np.ndarray:
     ("model", "m", "k_p", "k_q"),
     [
         (LoadModel(), 0.8, 1 / 0.64, 1 / 0.64),
-        (
-            opendss := LoadModel(*OPENDSS[1], v_min_pu=0.95, v_max_pu=1.05, v_low_pu=0.5, v_line_pu=0.5),
-            1.1,
-            1 / 1.05**2,
-            1 / 1.05**2,
-        ),
+        (LIMITED, 1.1, 1 / 1.05**2, 1 / 1.05**2),
         # halfway from 0.5 to 0.95 pu the current is the mean of 0.5 and 1 / 0.95
         (LIMITED, 0.725, (0.5 + 1 / 0.95) / 2 / 0.725, (0.5 + 1 / 0.95) / 2 / 0.725),
         (LIMITED, 0.4, 1.0, 1.0),

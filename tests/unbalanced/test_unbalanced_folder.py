@@ -1,6 +1,7 @@
 """Packaged feeders with phases against OpenDSS's own answers, and the folder that they are kept in."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -9,6 +10,7 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.grid import unbalanced_feeder_names
+from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.unbalanced.write_folder import write_unbalanced_feeder
 
 # of OpenDSS (opendssdirect.py 0.9.4), tolerance 1e-10, controls off after what the files solve
@@ -56,8 +58,12 @@ def test_four_are_packaged() -> None:
 
 def test_a_written_feeder_reads_back(tmp_path: Path) -> None:
     feeder = nf.load_feeder("ieee34")
+    labels = tuple(label.replace("802", "=802") for label in feeder.node_labels)  # no formula in a spreadsheet
+    nodes = Nodes(labels, tuple(label.rpartition(".")[0] for label in labels))
+    feeder = replace(feeder, name='the "old" one', nodes=nodes, coordinates={})
     again = nf.load_feeder(write_unbalanced_feeder(feeder, tmp_path / "again"))
-    assert again.node_labels == feeder.node_labels and again.taps == feeder.taps
+    assert "\n'=802.1," in (tmp_path / "again" / "nodes.csv").read_text(encoding="utf-8")
+    assert again.name == feeder.name and again.nodes == feeder.nodes and again.taps == feeder.taps
     for own, other in zip(feeder.elements, again.elements, strict=True):
         assert own.name == other.name and own.nodes == other.nodes
         np.testing.assert_allclose(other.y_siemens, own.y_siemens, rtol=1e-12)

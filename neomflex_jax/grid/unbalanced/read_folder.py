@@ -10,6 +10,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.files.paths import is_there
+from neomflex_jax.files.spreadsheets import unguarded
 from neomflex_jax.files.tables import integers, numbers, read_table
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.nodes import Nodes
@@ -60,7 +61,7 @@ class _Table:
         self.rows: pd.DataFrame = read_table(path, columns)
 
     def texts(self, name: str) -> list[str]:
-        return self.rows[name].str.strip().tolist()
+        return self.rows[name].str.strip().map(unguarded).tolist()
 
     def names(self, name: str) -> list[str]:
         """Texts, each of them once."""

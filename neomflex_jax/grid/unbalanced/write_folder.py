@@ -6,6 +6,7 @@ each other's multiples up to rounding are kept once.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.spreadsheets import guarded
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.grid.unbalanced import folder as files
 from neomflex_jax.grid.unbalanced.element import Element
@@ -60,7 +62,10 @@ def write_unbalanced_feeder(feeder: UnbalancedFeeder, folder: str | Path) -> Pat
     for name, (header, rows) in tables.items():
         lines = [",".join(header), *(",".join(map(_text, row)) for row in rows)]
         write_whole(folder / name, "\n".join(lines) + "\n")
-    write_whole(folder / files.SETTINGS, f'name = "{feeder.name}"\nfrequency_hz = {feeder.frequency_hz!r}\n')
+    write_whole(
+        folder / files.SETTINGS,
+        f"name = {json.dumps(feeder.name, ensure_ascii=False)}\nfrequency_hz = {feeder.frequency_hz!r}\n",
+    )
     return folder
 
 
@@ -150,6 +155,6 @@ def _load_row(feeder: UnbalancedFeeder, load: Load) -> list[object]:
 def _text(value: object) -> str:
     """Shortest text that reads back as the same number; nothing for NaN and for no limit."""
     if isinstance(value, int | str):
-        return str(value)
+        return guarded(value) if isinstance(value, str) else str(value)
     number = float(value)  # type: ignore[arg-type]
     return repr(number).removesuffix(".0") if math.isfinite(number) else ""
