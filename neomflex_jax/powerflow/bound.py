@@ -21,7 +21,7 @@ from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.calibrated_fit import checked_samples, fit_to_ac, samples_around_loads
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
-from neomflex_jax.powerflow.methods.register import check_can, check_fallback, method_named
+from neomflex_jax.powerflow.methods.register import check_can, check_fallback, check_unbalanced, method_named
 from neomflex_jax.powerflow.network.form import check_form
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit, per_unit_linear
 from neomflex_jax.powerflow.network.setting import Setting, with_setting
@@ -241,8 +241,7 @@ def bind(
         whose limits are kept.
     """
     if isinstance(feeder, UnbalancedFeeder):
-        if method != "ac":
-            raise InputError(f"an unbalanced feeder is solved by method 'ac' alone, and {method!r} is asked for")
+        check_unbalanced(method)
         return bind_unbalanced(feeder, ac_config)
     kind = method_named(method)
     check_can(kind, needs_of(feeder, enforce_q_lims=enforce_q_lims, settings=bool(taps)), f"feeder {feeder.name!r}")

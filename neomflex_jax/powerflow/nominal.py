@@ -5,11 +5,10 @@ from __future__ import annotations
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
-from neomflex_jax.powerflow.bound import PowerFlow
+from neomflex_jax.powerflow.bound import PowerFlow, bind
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
-from neomflex_jax.powerflow.unbalanced import bind_unbalanced
 
 
 def nominal_power_flow(
@@ -46,7 +45,7 @@ def nominal_power_flow(
         On an unknown method, or one that cannot solve what the feeder has.
     """
     if isinstance(feeder, UnbalancedFeeder):
-        if method != "ac" or enforce_q_lims:
-            raise InputError("an unbalanced feeder is solved by method 'ac', without limits of reactive power")
-        return bind_unbalanced(feeder, ac_config).solve(feeder.load_p_mw, feeder.load_q_mvar)
+        if enforce_q_lims or isinstance(method, PowerFlow):
+            raise InputError("an unbalanced feeder takes a method's name, and has no limits of reactive power to keep")
+        return bind(feeder, method, ac_config).solve(feeder.load_p_mw, feeder.load_q_mvar)
     return power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method, ac_config, enforce_q_lims=enforce_q_lims)

@@ -21,7 +21,6 @@ from neomflex_jax.powerflow.labelled import in_order_of, labelled_setting, with_
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
-from neomflex_jax.powerflow.unbalanced import bind_unbalanced
 
 
 @platform_is_there()
@@ -87,9 +86,10 @@ def power_flow(
         injections; on a branch or bus that there is not, or a method that knows no taps.
     """
     if isinstance(feeder, UnbalancedFeeder):
-        if method != "ac" or fallback or enforce_q_lims or tap_ratio or shunt_mvar or steady_p_mw is not None:
-            raise InputError("an unbalanced feeder is solved by method 'ac' alone, without further options")
-        at_nodes = bind_unbalanced(feeder.with_loads_at_nodes(), ac_config)
+        options = fallback, enforce_q_lims, tap_ratio, shunt_mvar, steady_p_mw is not None
+        if any(options) or isinstance(method, PowerFlow):
+            raise InputError("an unbalanced feeder takes a method's name and ac_config, and no other options")
+        at_nodes = bind(feeder.with_loads_at_nodes(), str(method), ac_config)
         return at_nodes.solve(-jnp.asarray(p_injection_mw), -jnp.asarray(q_injection_mvar), _checked_fields(fields))
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)
     chosen, taps, shunts = _checked_fields(fields), dict(tap_ratio or {}), dict(shunt_mvar or {})

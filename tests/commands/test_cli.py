@@ -114,7 +114,7 @@ def test_a_resumed_run_keeps_its_settings(run, capsys):
         (("train", "--power-flow", "exact", "--output", "OUT"), "known: ac, calibrated, dc, lindistflow"),
         (("train", "--profiles", "nowhere.csv", "--output", "OUT"), "no such file"),
         (("train", "--output", "TABLE/run"), "give another path"),
-        (("plot", "voltage", "RUN", "--output", "x.png"), "is a folder"),
+        (("plot", "voltage", "RUN", "--output", "x.png"), "not evaluated"),
         (("train", "--resume", "--output", "OUT", "--seed", "1"), "holds no training run"),
         (("train", "--resume", "--overwrite", "--output", "OUT"), "contradict"),
         (("train", "--output", "RUN"), "already holds a run"),

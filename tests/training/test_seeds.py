@@ -11,7 +11,7 @@ from neomflex_jax import InputError, load_scenario
 from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.cli import main
-from neomflex_jax.commands.train import _end_line
+from neomflex_jax.commands.train import _end_lines
 from neomflex_jax.training import program
 from neomflex_jax.training.options import TrainOptions, read_options
 from neomflex_jax.training.run_folder import PART_OF, RunFolder
@@ -147,7 +147,7 @@ def test_a_seeds_folder_has_its_own_metrics_and_result(run):
 
 
 def test_seeds_folders_are_named_where_the_runs_own_hold_nothing(run, capsys):
-    assert str(run[0] / "seed_5" / "policies") in _end_line(run[0])
+    assert str(run[0] / "seed_5" / "policies") in _end_lines(run[0])
     with pytest.raises(SystemExit):
         main(["report", str(run[0])])
     said = capsys.readouterr().out

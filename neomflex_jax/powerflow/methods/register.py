@@ -56,3 +56,9 @@ def check_can(kind: type[Method], needed: Sequence[Need], who: str) -> None:
         f"{who} has {' and '.join(need.what for need in missing)}, and {kind.name!r} knows {missing[0].known}; take "
         f"{exact}{f', or the surrogate {surrogates}' if surrogates else ''}; in a scenario take power_flow = 'ac'"
     )
+
+
+def check_unbalanced(name: str) -> None:
+    """Raise `InputError` if the method of this name does not solve unbalanced feeders."""
+    if method_named(name) is not Ac:
+        raise InputError(f"an unbalanced feeder is solved by method {Ac.name!r} alone, and {name!r} is asked for")
