@@ -71,7 +71,8 @@ class ImportFeeder(Answering):
         from neomflex_jax.grid.from_pandapower.json_file import read_net
         from neomflex_jax.grid.to_csv import FILES, write_feeder
 
-        feeder, net = Feeder.from_pandapower(self.net, strict=False), read_net(self.net)
+        feeder = Feeder.from_pandapower(self.net, strict=False, phases=False)
+        net = read_net(self.net)
         refuse_existing(self.output, FILES, self.overwrite)
         write_feeder(feeder, self.output)
         print_table(f"imported {self.net.name}", ("elements", "net", "feeder"), conversion(net, feeder))

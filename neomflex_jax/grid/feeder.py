@@ -31,6 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, overload
 
 import jax
 import numpy as np
@@ -153,8 +154,20 @@ class Feeder:
 
         return Feeder.from_columns(read_columns(Path(folder)))
 
+    @overload
     @staticmethod
-    def from_pandapower(net: object, *, islands: bool = False, strict: bool = True) -> Feeder:
+    def from_pandapower(net: object, *, islands: bool = ..., strict: bool = ..., phases: Literal[False]) -> Feeder: ...
+
+    @overload
+    @staticmethod
+    def from_pandapower(
+        net: object, *, islands: bool = ..., strict: bool = ..., phases: bool | None = ...
+    ) -> Feeder | UnbalancedFeeder: ...
+
+    @staticmethod
+    def from_pandapower(
+        net: object, *, islands: bool = False, strict: bool = True, phases: bool | None = None
+    ) -> Feeder | UnbalancedFeeder:
         """Convert a pandapower net, or a ``net.json`` by its path.
 
         Parameters
@@ -168,11 +181,16 @@ class Feeder:
             False reads what `runpp` decides by itself as it does: islands with an external grid each, as with
             `islands`; several external grids at one bus as one; what nothing connects to any of them is left out, with
             a warning that names it. Otherwise such a net is refused.
+        phases
+            True reads the net with its phases, as `runpp_3ph` does: see
+            `neomflex_jax.grid.from_pandapower.with_phases`. False reads it as balanced, asymmetric loads by the sum of
+            their phases. None takes phases where the net has asymmetric loads or sgens in service and any
+            zero-sequence data.
 
         Returns
         -------
-        Feeder
-            Under the net's name, with the net's own bus numbers as labels.
+        Feeder or UnbalancedFeeder
+            Under the net's name, with the net's own bus numbers as labels; nodes of phases are ``bus.phase``, "12.3".
 
         Raises
         ------
@@ -180,7 +198,10 @@ class Feeder:
             If the net holds an element that is not modelled, naming it.
         """
         from neomflex_jax.grid.from_pandapower import read_columns
+        from neomflex_jax.grid.from_pandapower.with_phases import has_phases, read_unbalanced
 
+        if has_phases(net) if phases is None else phases:
+            return read_unbalanced(net, strict=strict)
         return Feeder.from_columns(read_columns(net, islands=islands, strict=strict))
 
     @staticmethod

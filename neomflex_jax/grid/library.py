@@ -46,6 +46,11 @@ def load_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
     InputError
         If `name` is none of these, or what is there is no valid feeder.
     """
+    return _load(name, phases=None)
+
+
+def _load(name: str | Path, phases: bool | None) -> Feeder | UnbalancedFeeder:
+    """Load a feeder; `phases` as in `Feeder.from_pandapower`."""
     packaged = str(name) in (*feeder_names(), *unbalanced_feeder_names())
     path = _FOLDER / str(name) if packaged else Path(name)
     if packaged or is_folder(path):
@@ -53,13 +58,13 @@ def load_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
     if path.suffix.lower() == ".dss":
         return Feeder.from_opendss(path)
     if is_file(path) or path.suffix == ".json":
-        return Feeder.from_pandapower(path, strict=False)
+        return Feeder.from_pandapower(path, strict=False, phases=phases)
     raise unknown_name("feeder (and no such folder or file)", str(name), (*feeder_names(), *unbalanced_feeder_names()))
 
 
 def load_balanced_feeder(name: str | Path) -> Feeder:
     """Load a feeder for what knows no phases; raises `InputError` as `load_feeder` does, and where it has phases."""
-    feeder = load_feeder(name)
+    feeder = _load(name, phases=False)
     if isinstance(feeder, UnbalancedFeeder):
         raise InputError(
             f"feeder {str(name)!r} has phases, and here a balanced one is needed; nf.power_flow and nf.bind solve it"

@@ -1,5 +1,7 @@
 """A feeder from a pandapower net: what the net says in physical units, the way `pandapower.runpp` reads it by default.
 
+Balanced; `with_phases/` reads nets with zero-sequence data, as `runpp_3ph` does.
+
 Modelled, each exactly as in pandapower 3.5 with its default options:
 
 - buses; closed bus-bus switches fuse them, those with ``z_ohm > 0`` are branches;

@@ -58,14 +58,14 @@ def read_columns(
         If the net holds something that is not modelled or not sound, naming the element and what to do; if a file is
         none that `pandapower.to_json` writes, naming the file.
     """
-    with _opened(net) as (opened, own_name):
-        grid = _read_grid(opened, strict)
+    with opened(net) as (found, own_name):
+        grid = read_grid(found, strict)
         if strict:
             _refuse_several_slacks(grid, islands)
         columns = _columns(grid, name or own_name)
         if strict:
-            _refuse_unsupplied(grid)
-        ignored = [*unsupplied_texts(grid.unsupplied), *ignored_inputs(opened)]
+            refuse_unsupplied(grid)
+        ignored = [*unsupplied_texts(grid.unsupplied), *ignored_inputs(found)]
         _warn_of(ignored, str(net) if isinstance(net, str | Path) else f"pandapower net {own_name!r}")
     return replace(columns, source=_source(net))
 
@@ -79,21 +79,21 @@ def _warn_of(ignored: list[str], where: str) -> None:
 
 def fused_buses(net: pandapowerNet) -> dict[int, int]:
     """Return, for every supplied bus of a pandapower net or ``net.json``, the label of the feeder's bus it became."""
-    with _opened(net) as (opened, _):
-        grid, own = _read_grid(opened), set(Rows.of(opened, "bus").numbers_of_rows)
+    with opened(net) as (found, _):
+        grid, own = read_grid(found), set(Rows.of(found, "bus").numbers_of_rows)
         return {bus: label for bus, label in sorted(grid.electrical.items()) if bus in own and label in grid.supplied}
 
 
 @contextmanager
-def _opened(net: pandapowerNet) -> Iterator[tuple[pandapowerNet, str]]:
+def opened(net: pandapowerNet) -> Iterator[tuple[pandapowerNet, str]]:
     """Yield the net and its name; an error that leaves the block says which net or file it is about."""
     where = _source(net)
     if isinstance(net, str | Path):
-        opened, name = read_net(Path(net)), Path(net).stem  # whose errors name the file themselves
+        found, name = read_net(Path(net)), Path(net).stem  # whose errors name the file themselves
     else:
-        opened, name = net, _own_name(net) or "pandapower_net"
+        found, name = net, _own_name(net) or "pandapower_net"
     try:
-        yield opened, name
+        yield found, name
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
@@ -113,7 +113,9 @@ def _own_name(net: pandapowerNet) -> str:
 
 
 @dataclass(frozen=True)
-class _Grid:
+class Grid:
+    """The parts of a net, before they are a feeder's."""
+
     net: pandapowerNet
     slacks: list[Source]
     generators: list[Source]
@@ -126,10 +128,12 @@ class _Grid:
     unsupplied: list[Unsupplied]
 
     def vn_of(self, buses: list[int]) -> np.ndarray:
+        """Nominal voltages of buses in kV."""
         return np.array([self.vn_kv[bus] for bus in buses], np.float64)
 
 
-def _read_grid(net: pandapowerNet, strict: bool = False) -> _Grid:
+def read_grid(net: pandapowerNet, strict: bool = False) -> Grid:
+    """Read what a net has, its supplied buses and its branches; raises `InputError` for what is not sound."""
     refuse_unsupported(net)
     vn_kv, active = bus_levels(net)
     inner = _add_inner_buses(net, vn_kv, active)
@@ -157,10 +161,10 @@ def _read_grid(net: pandapowerNet, strict: bool = False) -> _Grid:
         check_buses(source.title, (source.bus,), vn_kv)
     dead = {bus for bus, label in electrical.items() if label not in supplied}
     unsupplied = list(unsupplied_at(dead, [*loads, *shunts], generators))
-    return _Grid(net, slacks, generators, vn_kv, electrical, supplied, branches, loads, shunts, unsupplied)
+    return Grid(net, slacks, generators, vn_kv, electrical, supplied, branches, loads, shunts, unsupplied)
 
 
-def _refuse_several_slacks(grid: _Grid, islands: bool) -> None:
+def _refuse_several_slacks(grid: Grid, islands: bool) -> None:
     """Refuse external grids whose parts a net leaves open: at one bus and, unless asked for, of islands."""
     slacks, feeding = grid.slacks, [grid.electrical[slack.bus] for slack in grid.slacks]
     if len(set(feeding)) < len(feeding):
@@ -176,7 +180,8 @@ def _unclear(slacks: list[Source], why: str, advice: str) -> InputError:
     return InputError(f"external grids in service: {titles}: {why}. Keep one in service; {advice}")
 
 
-def _refuse_unsupplied(grid: _Grid) -> None:
+def refuse_unsupplied(grid: Grid) -> None:
+    """Raise `InputError` for what consumes or produces where nothing is connected to an external grid."""
     for one in grid.unsupplied:
         raise InputError(
             f"{one.title} is at bus {one.bus}, which nothing connects to the external grid; close a switch or a "
@@ -210,7 +215,7 @@ def _all_branches(
         yield from sorted(kind, key=lambda branch: branch.number)
 
 
-def _columns(grid: _Grid, name: str) -> FeederColumns:
+def _columns(grid: Grid, name: str) -> FeederColumns:
     labels = sorted(grid.supplied)
     if len(labels) < 2:
         reached = "nothing else is connected to the external grid"
@@ -271,7 +276,7 @@ def _own_devices(net: pandapowerNet) -> OwnDevices:
     return OwnDevices(counts["sgen"], powers_mw["sgen"], counts["storage"], powers_mw["storage"])
 
 
-def _sort_branches(grid: _Grid, of_bus: dict[int, int], shunts_mva: np.ndarray) -> tuple[list[Branch], np.ndarray]:
+def _sort_branches(grid: Grid, of_bus: dict[int, int], shunts_mva: np.ndarray) -> tuple[list[Branch], np.ndarray]:
     """Branches that the feeder has, and the shunts of those that hang open at one end or lie between fused buses."""
     kept = []
     for branch in grid.branches:

@@ -86,6 +86,14 @@ def transformer_branches(net: pandapowerNet, vn_kv: dict[int, float]) -> Iterato
             )
 
 
+def tapped_lv_kv(net: pandapowerNet, rows: Rows) -> np.ndarray:
+    """Rated voltages of the low-voltage windings, taps applied, (n_row,)."""
+    table = tap_table(net, rows)
+    first, second = (_taps(rows, tap, table if tap == "" else None) for tap in ("", "2"))
+    factors = [one["lv"].factor * other["lv"].factor for one, other in zip(first, second, strict=True)]
+    return rows.numbers("vn_lv_kv") * np.array(factors, float)
+
+
 def tap_table(net: pandapowerNet, rows: Rows) -> StepTable:
     """Find the lines of the net's tap tables at which transformers stand; those out of service follow none."""
     if rows.lenient:

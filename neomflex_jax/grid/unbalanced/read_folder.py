@@ -122,10 +122,13 @@ def _matrices(folder: Path) -> dict[str, np.ndarray]:
     found = {}
     for name, places in entries.items():
         size = int(column[places].max()) + 1
-        if size > LARGEST_MATRIX or min(row[places].min(), column[places].min()) < 0 or (row > column)[places].any():
-            raise InputError(f"{table.path}: matrix {shown(name)}: 0 <= row <= column < {LARGEST_MATRIX}")
+        if size > LARGEST_MATRIX or min(row[places].min(), column[places].min()) < 0 or row[places].max() >= size:
+            limits = f"0 <= column < {LARGEST_MATRIX}, and no row beyond the columns"
+            raise InputError(f"{table.path}: matrix {shown(name)}: {limits}")
         matrix = np.zeros((size, size), complex)
-        matrix[row[places], column[places]] = matrix[column[places], row[places]] = values[places]
+        if not (row > column)[places].any():  # of a symmetric one the half is written
+            matrix[column[places], row[places]] = values[places]
+        matrix[row[places], column[places]] = values[places]
         found[name] = matrix
     return found
 

@@ -69,6 +69,10 @@ def write_unbalanced_feeder(feeder: UnbalancedFeeder, folder: str | Path) -> Pat
     return folder
 
 
+def _symmetric(values: np.ndarray) -> bool:
+    return np.allclose(values, values.T, rtol=0, atol=files.EXACT * np.abs(values).max(initial=0.0))
+
+
 class _Matrices:
     """Matrices that are kept, each with a name, and found again up to a factor."""
 
@@ -76,7 +80,7 @@ class _Matrices:
         self.kept: list[np.ndarray] = []
 
     def place(self, values: np.ndarray) -> tuple[str, float]:
-        """Name and factor of a symmetric matrix."""
+        """Name and factor of a matrix."""
         lead = values[0, 0]
         for number, known in enumerate(self.kept):
             factor = abs(lead) / abs(known[0, 0]) if known[0, 0] else 0.0
@@ -93,7 +97,7 @@ class _Matrices:
             [f"m{number}", row, column, values[row, column].real, values[row, column].imag]
             for number, values in enumerate(self.kept)
             for row in range(len(values))
-            for column in range(row, len(values))
+            for column in range(row if _symmetric(values) else 0, len(values))
             if values[row, column] != 0 or row == column == len(values) - 1  # which says how large it is
         ]
 
@@ -111,13 +115,11 @@ def _nodes(feeder: UnbalancedFeeder, nodes: Sequence[int]) -> str:
 
 def _element_row(feeder: UnbalancedFeeder, element: Element, matrices: _Matrices) -> list[object]:
     y, half = element.y_siemens, len(element.nodes) // 2
-    if not np.allclose(y, y.T, rtol=0, atol=files.EXACT * np.abs(y).max(initial=0.0)):
-        raise InputError(f"{element.name} has no symmetric admittance; such elements are not kept in files")
     series: tuple[str, float] = ("", 1.0)
     shunt: tuple[str, float] | tuple[str, str] = ("", "")
     across = -y[:half, half:]
     ends = (y[:half, :half] - across, y[half:, half:] - across)
-    if not element.windings and element.n_terminals == 2 and across.any() and np.array_equal(*ends):
+    if not element.windings and element.n_terminals == 2 and _symmetric(y) and across.any() and np.array_equal(*ends):
         series, shunt = matrices.place(across), matrices.place(ends[0])
     else:
         series = matrices.place(y)
