@@ -68,7 +68,7 @@ class TrainCommand(Answering):
     """Stop when the mean day cost in training is at most this."""
     constraints: Constraints = ()
     preset: Annotated[str | None, tyro.conf.arg(help_behavior_hint=OPTIONAL, metavar="{cpu,gpu}")] = None
-    """Sizes in the place of defaults: copies, batches, updates a step, learning rate. What you give otherwise stays.
+    """Sizes in the place of defaults: copies, batches, updates a step. What you give otherwise stays.
     If not given: cpu, which changes nothing, or on an accelerator gpu."""
     devices: MayOmit[int] = None
     """Share the copies (with --seeds: the seeds) among this many devices of each process. On a CPU any number.

@@ -49,9 +49,8 @@ PRESETS = {
             "updates_per_step": 8,
             "buffer_size": 1_572_864,
             "buffer_gib": 8.0,
-            "learning_rate": 3e-3,
         },
-        gradient={"n_copies": 1024, "learning_rate": 1e-2},
+        gradient={"n_copies": 1024},
     ),
 }
 

@@ -101,11 +101,6 @@ class UnbalancedFeeder:
         labels = set(self.node_labels)
         return tuple(bus for bus in self.bus_labels if all(f"{bus}.{phase}" in labels for phase in (1, 2, 3)))
 
-    @cached_property
-    def element_names(self) -> tuple[str, ...]:
-        """Names of the elements, the branches of a result."""
-        return tuple(element.name for element in self.elements)
-
     @property
     def taps(self) -> dict[tuple[str, int], float]:
         """Present tap of every winding in per unit, by the transformer's name and the winding's number from 1."""
