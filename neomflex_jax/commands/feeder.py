@@ -13,12 +13,11 @@ import tyro
 from neomflex_jax.commands.answering import Answering, AnswerOptions
 from neomflex_jax.commands.console import console, print_table
 from neomflex_jax.commands.existing_files import refuse_existing
+from neomflex_jax.commands.images import check_image
 from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
-from neomflex_jax.errors import InputError
 
 AGREE_PU = 1e-6  # pandapower's own bar against commercial programs
-IMAGES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,7 @@ class ShowFeeder(Answering):
         from neomflex_jax.commands.feeder_text import contents, found, nominal_answer, nominal_flow
         from neomflex_jax.grid import load_balanced_feeder
 
-        if self.output is not None and self.output.suffix not in IMAGES:
-            raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
+        check_image(self.output)
         feeder = load_balanced_feeder(self.feeder)
         flow, method = nominal_flow(feeder)
         print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))

@@ -12,6 +12,7 @@ import tyro
 
 from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console
+from neomflex_jax.commands.images import IMAGES, check_image
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, Several
 from neomflex_jax.commands.plotted import runs_beside, scenario_beside, step_table, without_control
@@ -35,7 +36,6 @@ TAKES = {  # which figures show a choice, by option
     "devices": ("device", "soc", "dispatch", "reactive-power", "price", "positions"),
 }
 SCREEN = "screen"
-IMAGES = (".png", ".pdf", ".svg")
 GIF = ".gif"  # of a map
 
 
@@ -78,9 +78,7 @@ class PlotCommand(Answering):
 
         if self.figure not in (*FIGURES, MAP, CURVES):
             raise unknown_name("figure", self.figure, (*FIGURES, MAP, CURVES))
-        endings = (*IMAGES, GIF) if self.figure == MAP else IMAGES
-        if self.output is not None and self.output.suffix not in endings:
-            raise InputError(f"{self.output}: the name must end in one of {', '.join(endings)}")
+        check_image(self.output, (*IMAGES, GIF) if self.figure == MAP else IMAGES)
         self._check_choices()
         path = self.output or Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
         self._write(path)

@@ -13,6 +13,7 @@ import tyro
 
 from neomflex_jax.commands.answering import Answering, AnswerOptions
 from neomflex_jax.commands.console import console, print_table
+from neomflex_jax.commands.images import check_image
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.new_scenario import NewScenario
 from neomflex_jax.commands.optional_values import MayOmit
@@ -21,8 +22,6 @@ from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
     from neomflex_jax.evaluation import Trajectory
-
-IMAGES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ class ShowScenario(Answering):
         from neomflex_jax.grid import load_balanced_feeder
         from neomflex_jax.scenario import load_scenario
 
-        if self.output is not None and self.output.suffix not in IMAGES:
-            raise InputError(f"{self.output}: the name must end in one of {', '.join(IMAGES)}")
+        check_image(self.output)
         scenario = load_scenario(self.scenario)
         feeder = load_balanced_feeder(scenario.feeder)
         env = make(scenario, power_flow="lindistflow")  # for its sizes; the cheapest to build
