@@ -33,6 +33,20 @@ def opendss_voltages(path: Path, feeder: nf.UnbalancedFeeder, factors: np.ndarra
     return np.array(found) / (1000 * feeder.v_base_kv)
 
 
+def opendss_currents(path: Path, feeder: nf.UnbalancedFeeder) -> np.ndarray:
+    """Currents of the nominal state in kA and ratings in kA, (2, n_branch), as `feeder.branch_labels`."""
+    engine = opendssdirect.NewContext()
+    engine.Text.Command(f'redirect "{path}"')
+    engine.Text.Command("set mode=snapshot controlmode=off tolerance=1e-10 maxiterations=1000")
+    engine.Solution.Solve()
+    found = []
+    for element in feeder.elements:
+        engine.Circuit.SetActiveElement(element.name)
+        amperes = np.abs(np.array(engine.CktElement.Currents()).view(complex))[: engine.CktElement.NumConductors()]
+        found += [(ampere / 1000, engine.CktElement.NormalAmps() / 1000) for ampere in amperes.tolist()]
+    return np.array(found).T
+
+
 def random_factors(feeder: nf.UnbalancedFeeder, n_states: int) -> np.ndarray:
     """The nominal state and random ones, 0.3 to 1.3 of each load's power, (1 + n_states, n_load)."""
     factors = np.random.default_rng(0).uniform(0.3, 1.3, (1 + n_states, feeder.n_load))

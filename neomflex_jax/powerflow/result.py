@@ -36,7 +36,7 @@ class PowerFlowResult:
     slack_p_mw: Float[Array, " ..."]  # drawn from the slack
     slack_q_mvar: Float[Array, " ..."]
     branch_i_ka: Float[Array, "... n_branch"]  # larger end's, a transformer's from end by its rated ratio, a winding's
-    # of three at the to end; open: 0
+    # of three at the to end; open: 0; of unbalanced feeders by `feeder.branch_labels`
     branch_loading_percent: Float[Array, "... n_branch"]  # NaN without a rating: "not available", never 0
     converged: Bool[Array, " ..."]  # finite, and for an iterative method the stop test was met
     residual_mva: Float[Array, " ..."]  # largest bus mismatch of the AC equations at these voltages

@@ -13,7 +13,7 @@ import neomflex_jax as nf
 pytest.importorskip("opendssdirect", reason="OpenDSS is not installed (extra opendss)")
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from opendss_answers import complex_voltages, opendss_voltages, random_factors
+from opendss_answers import complex_voltages, opendss_currents, opendss_voltages, random_factors
 from unbalanced_accuracy import Options, main
 
 CIRCUITS = Path(__file__).parent / "circuits"
@@ -38,6 +38,13 @@ def check(path: Path) -> None:
         assert flow.converged.all()
         off = np.abs(complex_voltages(flow) - opendss_voltages(path, feeder, factors))
     assert off.max() < 1e-8, feeder.node_labels[off.max(axis=0).argmax()]
+    i_ka, rating_ka = opendss_currents(path, feeder)
+    found, loading = np.asarray(flow.branch_i_ka)[0], np.asarray(flow.branch_loading_percent)[0]
+    off = np.abs(found - i_ka)
+    assert off.max() < 1e-7 * i_ka.max(), feeder.branch_labels[off.argmax()]
+    rated = rating_ka > 0
+    np.testing.assert_allclose(loading[rated], (100 * i_ka / rating_ka)[rated], rtol=1e-6, atol=1e-3)
+    assert np.isnan(loading[~rated]).all()
 
 
 def test_the_accuracy_of_a_circuit_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -78,8 +78,18 @@ def far_from_pandapower(net: Any, sn_mva: float = SMALL_BASE_MVA) -> float:
     return max(abs(v - theirs[label]) for label, v in zip(feeder.node_labels, ours, strict=True))
 
 
-def test_every_phase_has_the_voltage_of_runpp_3ph(net: Any) -> None:
+def test_every_phase_has_the_voltage_and_current_of_runpp_3ph(net: Any) -> None:
     assert far_from_pandapower(net) < 1e-8
+    feeder = nf.Feeder.from_pandapower(net)
+    found = dict(zip(feeder.branch_labels, nf.nominal_power_flow(feeder).branch_i_ka.tolist(), strict=True))
+    for number, phase in enumerate("abc", 1):
+        for line in (0, 1, 2):
+            expected = net.res_line_3ph[f"i_{phase}_from_ka"][line]
+            assert found[f"line.{line}.{number}"] == pytest.approx(expected, rel=1e-4)
+        assert found[f"trafo.0.{number}"] == pytest.approx(net.res_trafo_3ph[f"i_{phase}_hv_ka"][0], rel=1e-4)
+    rated = dict(zip(feeder.branch_labels, feeder.branch_max_i_ka, strict=True))
+    assert rated["trafo.0.2"] == pytest.approx(2 * 0.4 / (3**0.5 * 20))
+    assert rated["line.1.3"] == 0.3
 
 
 @pytest.mark.slow

@@ -101,6 +101,19 @@ class UnbalancedFeeder:
         labels = set(self.node_labels)
         return tuple(bus for bus in self.bus_labels if all(f"{bus}.{phase}" in labels for phase in (1, 2, 3)))
 
+    @cached_property
+    def branch_labels(self) -> tuple[str, ...]:
+        """Labels of the conductors at the first terminal of every element, ``element.conductor``, numbered from 1."""
+        return tuple(
+            f"{element.name}.{number}" for element in self.elements for number in range(1, element.n_conductors + 1)
+        )
+
+    @cached_property
+    def branch_max_i_ka(self) -> np.ndarray:
+        """Ratings of those conductors in kA, NaN where there is none."""
+        ratings = [[element.max_i_ka] * element.n_conductors for element in self.elements]
+        return np.array([rating for conductors in ratings for rating in conductors], float)
+
     @property
     def taps(self) -> dict[tuple[str, int], float]:
         """Present tap of every winding in per unit, by the transformer's name and the winding's number from 1."""

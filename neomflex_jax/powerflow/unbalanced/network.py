@@ -49,6 +49,9 @@ class PortNetwork:
     node_impedance: Array  # (2 n_node, 2 n_branch)
     source_start: Array  # (2 n_terminal,) currents out of the sources without load, MVA at the node's base
     source_transfer: Array  # (2 n_terminal, 2 n_branch)
+    conductor_start: Array  # (2 n_conductor,) currents into the elements' first terminals without load, kA
+    conductor_transfer: Array  # (2, n_conductor, n_branch) real and imaginary part of what the branches add to them
+    conductor_max_i_ka: Array  # (n_conductor,) NaN without a rating
     within: Array | None  # (2, n_branch) nominal p and q of branches whose admittance the network has in it, else 0
     source_node: tuple[int, ...] = field(metadata=STATIC)  # (n_terminal,) of each source's conductors
 
@@ -82,6 +85,8 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray) -> tuple[PortNetwork,
     base = feeder.v_base_kv
     impedance = (incidence @ response) / reference[:, None]
     nominal = nominal_of(feeder)
+    conductors = _conductor_rows(feeder)
+    added = conductors @ response
     network = PortNetwork(
         start=_real_vector(incidence @ no_load / reference),
         r_squared=jnp.asarray(np.abs(reference) ** 2),
@@ -90,6 +95,9 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray) -> tuple[PortNetwork,
         node_impedance=_real_matrix(response / base[:, None]),
         source_start=_real_vector((feed - transfer @ no_load) * base[terminals]),
         source_transfer=_real_matrix(-(transfer @ response) * base[terminals][:, None]),
+        conductor_start=_real_vector(conductors @ no_load),
+        conductor_transfer=jnp.asarray(np.stack([added.real, added.imag])),
+        conductor_max_i_ka=jnp.asarray(feeder.branch_max_i_ka),
         within=jnp.asarray(np.where(within, [nominal.real, nominal.imag], 0.0)) if within.any() else None,
         source_node=tuple(terminals.tolist()),
     )
@@ -172,6 +180,23 @@ def _source_rows(feeder: UnbalancedFeeder) -> tuple[np.ndarray, csc_matrix]:
         terminals += nodes.tolist()
     entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
     return np.array(terminals, int), csc_matrix(entries, shape=(len(terminals), feeder.n_node))
+
+
+def _conductor_rows(feeder: UnbalancedFeeder) -> csc_matrix:
+    """Currents into the conductors at the elements' first terminals by the voltages of all nodes."""
+    n_conductor, rows, columns, values = 0, [], [], []
+    for element in feeder.elements:
+        nodes = np.array(element.nodes, int)
+        kept = np.flatnonzero(nodes >= 0)
+        first = np.arange(element.n_conductors)
+        row, column = np.meshgrid(n_conductor + first, nodes[kept], indexing="ij")
+        rows.append(row.ravel())
+        columns.append(column.ravel())
+        values.append(element.y_siemens[np.ix_(first, kept)].ravel())
+        n_conductor += element.n_conductors
+    none = np.zeros(0, int)
+    places = (np.concatenate([none, *rows]), np.concatenate([none, *columns]))
+    return csc_matrix((np.concatenate([none, *values]), places), shape=(n_conductor, feeder.n_node))
 
 
 def _real_vector(values: np.ndarray) -> Array:

@@ -131,7 +131,8 @@ def _elements(grid: Grid, first_node: Mapping[int, int]) -> Iterator[Element]:
         kept = [3 * end + phase for end in (0, 1) if closed[end] for phase in range(3)]
         admittance = between_phases(y)[np.ix_(kept, kept)]
         kind = "line" if branch.is_line else "trafo"
-        yield Element(f"{kind}.{branch.number}", nodes, len(buses), admittance, branch.max_i_ka)
+        rating_ka = branch.max_i_ka / (branch.rated_ratio if closed[0] else 1.0)  # of the first end that is closed
+        yield Element(f"{kind}.{branch.number}", nodes, len(buses), admittance, rating_ka)
 
 
 def _positive(branch: Branch, vn_kv: Mapping[int, float]) -> np.ndarray:
