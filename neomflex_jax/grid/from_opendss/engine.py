@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.files.paths import is_file
+from neomflex_jax.grid.from_opendss.script import Script
 
 Engine: TypeAlias = Any  # opendssdirect's, which has no types
 
@@ -19,8 +20,8 @@ Engine: TypeAlias = Any  # opendssdirect's, which has no types
 def opened(path: Path) -> Iterator[Engine]:
     """Have OpenDSS read a file and solve it once as it stands, controls off, in a context of its own.
 
-    What the file shows or exports goes into a folder that is gone afterwards, but beside a file that it compiles in
-    turn, where OpenDSS insists on it; the working directory stays.
+    OpenDSS is told the commands that make the circuit, and nothing else (`script.py`). What solving it may write goes
+    into a folder that is gone afterwards; the working directory is the same afterwards.
 
     Raises
     ------
@@ -43,8 +44,9 @@ def opened(path: Path) -> Iterator[Engine]:
             engine.Basic.AllowEditor(False)
             engine.Basic.AllowChangeDir(False)
             engine.Basic.DataPath(written)
+            engine.Basic.AllowDOScmd(False)
             engine.Text.Command("clear")
-            engine.Text.Command(f'redirect "{path.resolve()}"')
+            _tell(engine, path)
             if engine.Basic.NumCircuits() == 0:
                 raise InputError(f"{short_path(path)}: makes no circuit; give the file that has `New Circuit...`")
             _solve(engine)
@@ -53,6 +55,22 @@ def opened(path: Path) -> Iterator[Engine]:
             raise InputError(f"{short_path(path)}: OpenDSS refuses it: {_one_line(error)}") from error
         finally:
             os.chdir(here)
+
+
+def _tell(engine: Engine, path: Path) -> None:
+    """Tell OpenDSS a file, command by command, each from the folder of the file that it stands in."""
+    from opendssdirect import DSSException
+
+    names = tuple(engine.Executive.Command(number) for number in range(1, engine.Executive.NumCommands() + 1))
+    folder = None
+    for told in Script(names).commands(path.resolve()):
+        if told.folder != folder:
+            folder = told.folder
+            os.chdir(folder)
+        try:
+            engine.Text.Command(told.command)
+        except DSSException as error:
+            raise InputError(f"{told.place}: OpenDSS refuses it: {_one_line(error)}") from error
 
 
 def text_of(engine: Engine, name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,11 @@ def read_feeder(path: str | Path, *, name: str | None = None) -> UnbalancedFeede
         except InputError as error:
             raise InputError(f"{short_path(path)}: {error}") from None
     check_grounded(feeder)
+    try:
+        _check_finite({load.name: [load.p_mw, load.q_mvar, load.v_nominal_kv] for load in feeder.loads})
+        _check_finite({source.element.name: source.i_ampere for source in feeder.sources})
+    except InputError as error:
+        raise InputError(f"{short_path(path)}: {error}") from None
     return replace(feeder, name=name or feeder.name)
 
 
@@ -67,6 +74,7 @@ def _read(engine: Engine) -> UnbalancedFeeder:
                 "disable it, or put a load or generator of constant power in its place"
             )
     v_base_kv = _bases(engine, nodes)
+    _check_finite({element.name: element.y_siemens for element in elements})
     return UnbalancedFeeder(
         name=str(engine.Circuit.Name()).lower(),
         nodes=nodes,
@@ -78,6 +86,13 @@ def _read(engine: Engine) -> UnbalancedFeeder:
         coordinates=_coordinates(engine, nodes),
         frequency_hz=float(engine.Solution.Frequency()),
     )
+
+
+def _check_finite(figures: Mapping[str, Any]) -> None:
+    """Refuse what is no number: OpenDSS takes `kw=nan`, and sums take it further."""
+    for name, values in figures.items():
+        if not np.isfinite(values).all():
+            raise InputError(f"{name} has a figure that is no finite number; mend it in the file")
 
 
 def _nodes(engine: Engine) -> Nodes:
