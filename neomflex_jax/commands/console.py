@@ -26,6 +26,9 @@ def write_what_cannot_be_encoded() -> None:
     end, with a traceback, a command that has done its work.
     """
     codecs.register_error(HANDLER, _escape)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as by ``>&-``
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors=HANDLER)
@@ -93,15 +96,24 @@ class _Output(Console):
             self._found["error"] = text
             return
         self.quiet = False
-        self.print(f"{word}{text}", style="red" if word else None)
+        try:
+            self.print(f"{word}{text}", style="red" if word else None)
+        except OSError:  # standard output itself cannot be written, as on a full disk
+            discard_output()
+            sys.stderr.write(f"{word}{text}\n")
 
     def end(self, command: str, status: int) -> None:
         """Print what the machine gets."""
         if self._found is None or (self._muted and "error" not in self._found):
             return
         answer = plain_values({"command": command, "status": status} | self._found)
-        with reader_may_leave():
-            sys.stdout.write(json.dumps(answer, allow_nan=False) + "\n")
+        try:
+            with reader_may_leave():
+                sys.stdout.write(json.dumps(answer, allow_nan=False) + "\n")
+        except OSError as error:
+            discard_output()
+            sys.stderr.write(f"error: the answer cannot be written to standard output: {error.strerror}\n")
+            sys.exit(2)
 
     def on_broken_pipe(self) -> None:
         """Print nothing more, as after ``| head``; the command goes on computing and writing files."""

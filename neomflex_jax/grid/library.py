@@ -64,9 +64,14 @@ def _load(name: str | Path, phases: bool | None) -> Feeder | UnbalancedFeeder:
 
 def load_balanced_feeder(name: str | Path) -> Feeder:
     """Load a feeder for what knows no phases; raises `InputError` as `load_feeder` does, and where it has phases."""
-    feeder = _load(name, phases=False)
+    return balanced(_load(name, phases=False), str(name))
+
+
+def balanced(feeder: Feeder | UnbalancedFeeder, name: str | None = None) -> Feeder:
+    """Return a feeder for what knows no phases; raises `InputError` where it has some, under the name it goes by."""
     if isinstance(feeder, UnbalancedFeeder):
         raise InputError(
-            f"feeder {str(name)!r} has phases, and here a balanced one is needed; nf.power_flow and nf.bind solve it"
+            f"feeder {(name or feeder.name)!r} has phases, and here a balanced one is needed, as "
+            f"{', '.join(feeder_names()[:3])} or a folder of one's own; nf.power_flow and nf.bind solve this one"
         )
     return feeder

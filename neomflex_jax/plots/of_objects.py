@@ -10,6 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from neomflex_jax.grid import Feeder, load_balanced_feeder
+from neomflex_jax.grid.library import balanced
 from neomflex_jax.powerflow import nominal_power_flow
 from neomflex_jax.scenario import Scenario
 
@@ -33,9 +34,15 @@ def draw_feeder(feeder: Feeder, vm_pu: ArrayLike | None = None) -> Figure:
     -------
     matplotlib.figure.Figure
         For a notebook, or `save`.
+
+    Raises
+    ------
+    InputError
+        If the feeder has phases.
     """
     from neomflex_jax.plots import feeder as figure
 
+    feeder = balanced(feeder)
     voltages = nominal_power_flow(feeder).vm_pu if vm_pu is None else vm_pu
     return figure.draw_feeder(feeder, np.asarray(voltages))
 

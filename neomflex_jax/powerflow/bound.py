@@ -14,6 +14,7 @@ from jaxtyping import Num
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.library import balanced
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow.methods.ac import Ac
@@ -295,7 +296,7 @@ def calibrate(
         raise InputError(
             "`calibrated` is fitted outside jit, grad and vmap: calibrate first, then pass the fitted method"
         )
-    check_can(Calibrated, needs_of(feeder), f"feeder {feeder.name!r}")
+    check_can(Calibrated, needs_of(balanced(feeder)), f"feeder {feeder.name!r}")
     p, q = checked_samples(feeder, p_samples_mw, q_samples_mvar)
     grid = _grid(feeder, Calibrated, network, sweeps)
     exact = grid if grid.generators is None else _grid(feeder, Ac, "auto", sweeps)

@@ -29,3 +29,10 @@ def test_a_scenario_is_drawn_with_a_colour_an_agent():
 def test_what_there_is_is_documented():
     for name in set(nf.plots.__all__) - {"FIGURES"}:
         assert len(getattr(nf.plots, name).__doc__.splitlines()) > 3, name
+
+
+def test_a_feeder_with_phases_is_refused_where_a_balanced_one_is_drawn_or_fitted():
+    feeder = nf.load_feeder("ieee13")
+    for use in (nf.plots.draw_feeder, lambda feeder: nf.calibrate(feeder, [[0.0]], [[0.0]])):
+        with pytest.raises(nf.InputError, match="'ieee13' has phases, and here a balanced one is needed"):
+            use(feeder)
