@@ -23,7 +23,7 @@ def notebook_cell(title: str, about: str, *tables: Table, drawing: object = None
     *tables
         Below the drawing.
     drawing
-        A `grid.places.Map`, or None.
+        A `grid.small_map.Map`, or None.
     """
     return fill_template("neomflex_jax", "notebook.html", title=title, about=about, tables=tables, map=drawing)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from neomflex_jax.environment.task import Task
-from neomflex_jax.grid.places import small_map
+from neomflex_jax.grid.small_map import small_map
 from neomflex_jax.pages import Table, notebook_cell
 from neomflex_jax.scenario.notebook import agent_rows
 

@@ -138,6 +138,14 @@ def numbers(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
     return values
 
 
+def numbers_or_empty(path: Path, table: pd.DataFrame, column: str) -> np.ndarray:
+    """One column as `numbers` reads it, NaN where a cell is empty."""
+    stated = (table[column].str.strip() != "").to_numpy()
+    values = np.full(len(table), np.nan)
+    values[stated] = numbers(path, table[stated], column)
+    return values
+
+
 def number_in(cell: str) -> float:
     """Return the float64 nearest to the text (pandas' own reader may be one digit off), NaN if it is no number."""
     try:

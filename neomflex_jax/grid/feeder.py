@@ -57,7 +57,7 @@ from neomflex_jax.grid.parts import (
     branch_names,
     summarise_labels,
 )
-from neomflex_jax.grid.places import small_map
+from neomflex_jax.grid.small_map import small_map
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.one_line import cut

@@ -29,7 +29,7 @@ import pandas as pd
 from neomflex_jax.errors import MOST_SHOWN, InputError, short_path, shown, unknown_name
 from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.spreadsheets import unguarded
-from neomflex_jax.files.tables import integers, numbers, read_table
+from neomflex_jax.files.tables import integers, numbers, numbers_or_empty, read_table
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.columns import FeederColumns, Held, WindingEnds
 from neomflex_jax.grid.elements import NO_ELEMENTS, TABLES, Element, Elements
@@ -184,12 +184,7 @@ class _Table:
 
     def numbers_or_empty(self, name: str) -> np.ndarray | None:
         """NaN where the cell is empty; None without the column."""
-        if name not in self.rows.columns:
-            return None
-        stated = (self.rows[name].str.strip() != "").to_numpy()
-        values = np.full(len(self.rows), np.nan)
-        values[stated] = numbers(self.path, self.rows[stated], name)
-        return values
+        return numbers_or_empty(self.path, self.rows, name) if name in self.rows.columns else None
 
 
 def _meant(name: str, absent: list[str]) -> str | None:

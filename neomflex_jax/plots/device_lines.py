@@ -10,7 +10,10 @@ import numpy as np
 from neomflex_jax.devices import registered_kinds
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.tables import columns_of
-from neomflex_jax.plots.days import ChosenDays
+from neomflex_jax.plots import style
+from neomflex_jax.plots.days import COLUMN_MIDDLE, ChosenDays
+from neomflex_jax.plots.drawing import Axes, Figure
+from neomflex_jax.plots.many import draw_lines
 from neomflex_jax.plots.named import picked
 
 
@@ -58,3 +61,17 @@ def device_lines(chosen: ChosenDays, figure: str, title: str, devices: Sequence[
         for called, column in (found[name] for name in picked(devices, found, "device", "devices"))
     }
     return DeviceLines(shown[0].title if len(shown) == 1 else title, " and ".join(each.many for each in shown), values)
+
+
+def draw_device_lines(
+    chosen: ChosenDays, figure: str, title: str, label: str, devices: Sequence[str] | None
+) -> tuple[Figure, Axes]:
+    """Draw a line a device over the hours of the days, held over each step, around zero; for `device_lines`."""
+    lines = device_lines(chosen, figure, title, devices)
+    drawn, axes = style.new_figure(chosen.title(lines.title), label, len(chosen.days))
+    axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
+    hours = chosen.table[COLUMN_MIDDLE].to_numpy(float)
+    draw_lines(axes, hours, lines.values, lines.many, len(chosen.days), held=True)
+    style.day_axis(axes, chosen)
+    style.legend(drawn, axes)
+    return drawn, axes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from neomflex_jax.errors import unknown_name
+from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import build, with_overrides
 from neomflex_jax.files.paths import is_there
 from neomflex_jax.files.toml_escapes import refuse_misread_path
@@ -45,6 +45,10 @@ def load_scenario(source: str | Path, **overrides: object) -> Scenario:
     InputError
         On an unknown scenario, field or value, naming file, line, field, value and what is allowed.
     """
+    given: object = source
+    if not isinstance(given, str | Path):
+        kind = type(given).__name__
+        raise InputError(f"a scenario is a name or a TOML file, no {kind}; `neomflex scenario new` makes one of a grid")
     if str(source) in scenario_names():
         path = scenario_folder() / f"{source}.toml"
     elif Path(source).suffix == ".toml":

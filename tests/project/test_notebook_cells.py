@@ -8,7 +8,7 @@ import pytest
 from run_pages import Page
 
 import neomflex_jax as nf
-from neomflex_jax.grid.places import MOST_BUSES
+from neomflex_jax.grid.small_map import MOST_BUSES, small_map
 
 EVIL = "<script>alert(1)</script>\"><img src=x onerror=y>'"
 
@@ -33,10 +33,15 @@ def test_a_feeder_is_a_map_and_its_sizes_with_its_name_escaped(feeder):
     assert shown.count("stroke-dasharray") == 5  # its open ties
 
 
+def test_a_feeder_with_phases_is_a_table_with_its_name_escaped():
+    text = read(dataclasses.replace(nf.load_feeder("ieee13"), name=EVIL)._repr_html_()).text
+    assert EVIL in text and "41" in text and "3.466, 2.102" in text  # IEEE 13's published total load
+
+
 def test_a_large_feeder_has_no_map():
     n = MOST_BUSES + 1
     topology = dataclasses.replace(nf.load_feeder("case33bw").topology, n_bus=n)
-    assert nf.grid.places.small_map(topology, [""] * n) is None
+    assert small_map(topology, [""] * n) is None
 
 
 def test_scenario_and_environment_show_agents_with_every_name_escaped():

@@ -268,3 +268,8 @@ def test_a_packaged_name_is_never_a_folder_beside_the_file(tmp_path: Path) -> No
     (tmp_path / "mine.toml").write_text(packaged_text(), encoding="utf-8")
     scenario = nf.load_scenario(tmp_path / "mine.toml")
     assert (scenario.feeder, scenario.evaluation_profiles) == ("case33bw", "testing")
+
+
+def test_a_feeder_in_the_place_of_a_scenario_is_refused_in_a_sentence() -> None:
+    with pytest.raises(nf.InputError, match=r"no Feeder; `neomflex scenario new` makes one of a grid"):
+        nf.make(nf.load_feeder("case33bw"))

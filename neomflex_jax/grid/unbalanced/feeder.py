@@ -25,6 +25,7 @@ from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.grid.unbalanced.load_shape import LoadShape
 from neomflex_jax.grid.unbalanced.source import Source
 from neomflex_jax.one_line import cut
+from neomflex_jax.pages import Table, notebook_cell
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,18 @@ class UnbalancedFeeder:
 
     def __repr__(self) -> str:
         return f"UnbalancedFeeder({cut(repr(self.name))}, {self.n_node} nodes, {self.n_load} loads)"
+
+    def _repr_html_(self) -> str:
+        levels = ", ".join(f"{level:g}" for level in np.unique(np.round(self.v_base_kv, 6))[::-1])
+        rows = (
+            ("buses, nodes", f"{self.n_bus}, {self.n_node}"),
+            ("buses with three phases", str(len(self.three_phase_buses))),
+            ("elements", str(len(self.elements))),
+            ("voltage levels to ground, kV", levels),
+            ("loads", str(self.n_load)),
+            ("load, MW and Mvar", f"{self.load_p_mw.sum():.4g}, {self.load_q_mvar.sum():.4g}"),
+        )
+        return notebook_cell("Feeder with phases", self.name, Table((), rows))
 
     @property
     def n_node(self) -> int:

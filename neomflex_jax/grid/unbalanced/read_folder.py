@@ -11,7 +11,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.files.paths import is_there
 from neomflex_jax.files.spreadsheets import unguarded
-from neomflex_jax.files.tables import integers, numbers, read_table
+from neomflex_jax.files.tables import integers, numbers, numbers_or_empty, read_table
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.unbalanced import folder as files
@@ -80,10 +80,7 @@ class _Table:
 
     def optional(self, name: str) -> np.ndarray:
         """Numbers, NaN where the cell is empty."""
-        stated = (self.rows[name].str.strip() != "").to_numpy()
-        values = np.full(len(self.rows), np.nan)
-        values[stated] = numbers(self.path, self.rows[stated], name)
-        return values
+        return numbers_or_empty(self.path, self.rows, name)
 
     def places(self, positions: dict[str, int]) -> list[tuple[int, ...]]:
         """Positions of the nodes that each row lists."""
