@@ -232,7 +232,7 @@ def read_step_metrics(path: Path) -> pd.DataFrame:
     InputError
         If the file is missing, holds no row, lacks a column, or a cell is not what its column says.
     """
-    text = read_table(path, REQUIRED)
+    text = read_table(path, REQUIRED, hint="`neomflex evaluate` writes such a table, step_metrics.csv")
     if text.empty:
         raise InputError(f"{path}: no row under the header")
     steps = text.assign(run=text["run"].map(unguarded))

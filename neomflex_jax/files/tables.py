@@ -25,13 +25,15 @@ MAX_INTEGER = 2**53  # up to here float64 tells whole numbers apart
 SEPARATORS = ",;\t"  # the first that the header has
 DECIMAL = re.compile(r"[+-]?\d*([.,])\d+(?:[eE][+-]?\d+)?")
 MOST_HEADER = 4_000_000  # characters of a header that are looked through for its separator
+MOST_MISSING, MOST_NEEDED = 4, 10  # columns that a message names
 EMPTY_SHARE = 4  # how many times more cells a table may have than its file holds, beyond a million
 
 
-def read_table(path: Path, columns: tuple[str, ...], *, others: bool = True) -> pd.DataFrame:
+def read_table(path: Path, columns: tuple[str, ...], *, others: bool = True, hint: str = "") -> pd.DataFrame:
     """Read a CSV file as text, indexed by line number, and make sure that `columns` are there.
 
-    Blank lines are skipped. `others` keeps the columns beside those named, unread.
+    Blank lines are skipped. `others` keeps the columns beside those named, unread; `hint` says where
+    such a file comes from.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def read_table(path: Path, columns: tuple[str, ...], *, others: bool = True) -> 
         longer than the header.
     """
     header, rows = _read_rows(path)
-    _check_header(path, header, columns, others)
+    _check_header(path, header, columns, others, hint)
     kept = {name: place for place, name in enumerate(header) if name and (others or name in columns)}
     cells, longest = sum(map(len, rows.values())), max(map(len, rows.values()), default=0)
     if longest > len(header):
@@ -103,15 +105,17 @@ def _read_rows(path: Path) -> tuple[list[str], dict[int, list[str]]]:
     return [name.strip() for name in rows.pop(next(iter(rows)))], rows
 
 
-def _check_header(path: Path, header: list[str], columns: tuple[str, ...], others: bool) -> None:
+def _check_header(path: Path, header: list[str], columns: tuple[str, ...], others: bool, hint: str) -> None:
     given = Counter(header)
     missing = [name for name in columns if name not in given]
     if missing:
         alike = {name.lower() for name in given}
         case = "; upper and lower case count" if any(name.lower() in alike for name in missing) else ""
+        lacks = ", ".join(shown(name) for name in missing[:MOST_MISSING])
+        lacks += f" and {len(missing) - MOST_MISSING} more" if len(missing) > MOST_MISSING else ""
+        needs = f" and needs {shown_list(columns)}" if len(columns) <= MOST_NEEDED else ""
         raise InputError(
-            f"{path}: column {', '.join(shown(name) for name in missing)} is missing; the header has "
-            f"{shown_list(header)} and needs {shown_list(columns)}{case}"
+            f"{path}: column {lacks} is missing; the header has {shown_list(header)}{needs}{case}{hint and f'; {hint}'}"
         )
     twice = [name for name in (given if others else columns) if name and given[name] > 1]
     if twice:
