@@ -12,6 +12,7 @@ from neomflex_jax.commands.run_page import SCRIPTS
 ROOT = Path(__file__).parents[2]
 FEEDERS = ("case33bw", "case69", "case85", "case141", "kerber_dorfnetz")
 FILES = ("buses.csv", "branches.csv", "feeder.toml")
+CIRCUITS = ("ieee13/opendss/IEEE13Nodeckt.dss", "ieee123/opendss/IEEE123Loads.DSS", "european_lv/opendss/Lines.txt")
 
 PROGRAM = """
 import jax, jax.numpy as jnp, neomflex_jax as nf, validation
@@ -46,6 +47,7 @@ def test_the_wheel_carries_what_it_needs_and_nothing_else(wheel):
         "neomflex_jax/scenarios/neom33-original.toml",
         "neomflex_jax/feeders/NOTICE.md",
         *(f"neomflex_jax/feeders/{name}/{file}" for name in FEEDERS for file in FILES),
+        *(f"neomflex_jax/feeders/{file}" for file in CIRCUITS),
         "neomflex_jax/data/training_profiles.csv",
         "neomflex_jax/data/testing_profiles.csv",
         "neomflex_jax/py.typed",

@@ -10,6 +10,7 @@ import pytest
 
 import neomflex_jax as nf
 from neomflex_jax.grid import unbalanced_feeder_names
+from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.unbalanced.write_folder import write_unbalanced_feeder
 
@@ -106,3 +107,25 @@ def test_taps_are_those_that_a_winding_has() -> None:
 def test_where_a_balanced_feeder_is_needed_that_is_said() -> None:
     with pytest.raises(nf.InputError, match="has phases"):
         nf.make("neom33", feeder="ieee13")
+
+
+@pytest.mark.parametrize("name", ["ieee13", "ieee34", "ieee123", "european_lv"])
+def test_the_circuit_of_a_packaged_feeder_says_what_it_said(name: str) -> None:
+    pytest.importorskip("opendssdirect", reason="OpenDSS is not installed (extra opendss)")
+    from neomflex_jax.grid.from_opendss.engine import circuit_at
+
+    circuit = nf.load_feeder(name).circuit
+    assert circuit is not None and circuit_at(circuit.path) == circuit
+
+
+def test_a_written_feeder_knows_its_circuit(tmp_path: Path) -> None:
+    feeder = nf.load_feeder("ieee13")
+    again = nf.load_feeder(write_unbalanced_feeder(feeder, tmp_path / "again"))
+    assert again.circuit == feeder.circuit is not None
+
+
+def test_the_hash_of_a_feeder_is_of_its_numbers() -> None:
+    feeder = nf.load_feeder("ieee13")
+    assert feeder_hash(replace(feeder, name="another")) == feeder_hash(feeder)
+    assert feeder_hash(feeder.with_taps({("transformer.reg1", 2): 1.1})) != feeder_hash(feeder)
+    assert feeder_hash(replace(feeder, loads=feeder.loads[:-1])) != feeder_hash(feeder)

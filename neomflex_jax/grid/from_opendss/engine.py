@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any, TypeAlias
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.grid.from_opendss.script import Script
+from neomflex_jax.grid.unbalanced.circuit import Circuit
 
 Engine: TypeAlias = Any  # opendssdirect's, which has no types
 
@@ -61,9 +63,8 @@ def _tell(engine: Engine, path: Path) -> None:
     """Tell OpenDSS a file, command by command, each from the folder of the file that it stands in."""
     from opendssdirect import DSSException
 
-    names = tuple(engine.Executive.Command(number) for number in range(1, engine.Executive.NumCommands() + 1))
     folder = None
-    for told in Script(names).commands(path.resolve()):
+    for told in Script(_commands(engine)).commands(path.resolve()):
         if told.folder != folder:
             folder = told.folder
             os.chdir(folder)
@@ -71,6 +72,27 @@ def _tell(engine: Engine, path: Path) -> None:
             engine.Text.Command(told.command)
         except DSSException as error:
             raise InputError(f"{told.place}: OpenDSS refuses it: {_one_line(error)}") from error
+
+
+def circuit_at(path: Path) -> Circuit:
+    """Return a file's path and the SHA-256 of what OpenDSS is told of it and of those that it redirects to.
+
+    Raises
+    ------
+    InputError
+        If one of them is not there, or says what OpenDSS is not told; opendssdirect.py is installed.
+    """
+    import opendssdirect
+
+    script, digest = Script(_commands(opendssdirect)), hashlib.sha256()
+    for told in script.commands(path.resolve()):
+        digest.update(f"{told.command}\n".encode())
+    return Circuit(path.resolve(), digest.hexdigest())
+
+
+def _commands(engine: Engine) -> tuple[str, ...]:
+    """Names of OpenDSS's commands, in its order."""
+    return tuple(engine.Executive.Command(number) for number in range(1, engine.Executive.NumCommands() + 1))
 
 
 def text_of(engine: Engine, name: str) -> str:

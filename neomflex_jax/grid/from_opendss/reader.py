@@ -11,7 +11,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.grid.from_opendss.elements import read_element, with_fixed_parts
-from neomflex_jax.grid.from_opendss.engine import Engine, opened
+from neomflex_jax.grid.from_opendss.engine import Engine, circuit_at, opened
 from neomflex_jax.grid.from_opendss.generation import read_generation
 from neomflex_jax.grid.from_opendss.loads import read_load
 from neomflex_jax.grid.from_opendss.shapes import read_shapes
@@ -47,7 +47,7 @@ def read_feeder(path: str | Path, *, name: str | None = None) -> UnbalancedFeede
         _check_finite({source.element.name: source.i_ampere for source in feeder.sources})
     except InputError as error:
         raise InputError(f"{short_path(path)}: {error}") from None
-    return replace(feeder, name=name or feeder.name)
+    return replace(feeder, name=name or feeder.name, circuit=circuit_at(path))
 
 
 def _read(engine: Engine) -> UnbalancedFeeder:

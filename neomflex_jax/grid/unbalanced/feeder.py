@@ -20,6 +20,7 @@ from scipy.sparse import coo_matrix
 from neomflex_jax.errors import unknown_name
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.unbalanced.admittance import assemble
+from neomflex_jax.grid.unbalanced.circuit import Circuit
 from neomflex_jax.grid.unbalanced.element import GROUND, Element
 from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.grid.unbalanced.load_shape import LoadShape
@@ -41,6 +42,7 @@ class UnbalancedFeeder:
     load_shapes: Mapping[str, LoadShape] = field(default_factory=dict)
     coordinates: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of buses, where the source has them
     frequency_hz: float = 60.0
+    circuit: Circuit | None = None  # what OpenDSS reads again as the referee; None: nobody can
 
     def __repr__(self) -> str:
         return f"UnbalancedFeeder({cut(repr(self.name))}, {self.n_node} nodes, {self.n_load} loads)"

@@ -9,7 +9,8 @@ conductors with spaces between them, 0 for ground, and names of matrices. With t
 ``sources.csv``: ``element,conductor,re_ampere,im_ampere``; the elements that it names are sources. ``windings.csv``:
 ``element,winding,tap,min_tap,max_tap,n_taps,kv,kva,connection``. ``loads.csv``: ``load,nodes,phases,connection,
 v_nominal_kv,p_mw,q_mvar,s_mva`` and the fields of `LoadModel`; shares have spaces between them. ``feeder.toml``:
-``name`` and ``frequency_hz``. Load shapes are not kept.
+``name``, ``frequency_hz``, and for a referee ``circuit``, the OpenDSS file that the tables were made of, with the
+``circuit_sha256`` of what it said. Load shapes are not kept.
 """
 
 from dataclasses import fields
@@ -35,5 +36,6 @@ LOAD_COLUMNS = (
     *SHARES,
     *MODEL_NUMBERS,
 )
+SETTING_FIELDS = ("name", "frequency_hz", "circuit", "circuit_sha256")
 EARTH = "0"  # a grounded conductor
 EXACT = 1e-13  # relative deviation up to which a matrix is another one's multiple

@@ -15,6 +15,7 @@ from neomflex_jax.files.tables import integers, numbers, numbers_or_empty, read_
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.unbalanced import folder as files
+from neomflex_jax.grid.unbalanced.circuit import Circuit
 from neomflex_jax.grid.unbalanced.element import GROUND, Element, Winding
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.grounding import check_grounded
@@ -32,7 +33,7 @@ def read_unbalanced_feeder(folder: Path) -> UnbalancedFeeder:
     positions = {label: place for place, label in enumerate(labels)} | {files.EARTH: GROUND}
     buses = tuple(label.rpartition(".")[0] or label for label in labels)
     x, y = nodes.optional("x"), nodes.optional("y")
-    name, frequency_hz = _settings(folder / files.SETTINGS)
+    name, frequency_hz, circuit = _settings(folder / files.SETTINGS)
     elements = _elements(folder, positions)
     currents = _currents(folder, elements)
     feeder = UnbalancedFeeder(
@@ -44,6 +45,7 @@ def read_unbalanced_feeder(folder: Path) -> UnbalancedFeeder:
         loads=_loads(folder, positions),
         coordinates={bus: (x[k], y[k]) for k, bus in enumerate(buses) if not np.isnan(x[k] + y[k])},
         frequency_hz=frequency_hz,
+        circuit=circuit,
     )
     if not feeder.sources:
         raise InputError(f"{folder / files.SOURCES}: no row under the header; a feeder needs a source")
@@ -95,18 +97,21 @@ class _Table:
         return found
 
 
-def _settings(path: Path) -> tuple[str, float]:
-    """Read the feeder's name, empty where none is given, and its frequency in Hz."""
+def _settings(path: Path) -> tuple[str, float, Circuit | None]:
+    """Read the feeder's name, empty where none is given, its frequency in Hz and what it was made of."""
     settings = read_toml(path)[0] if is_there(path) else {}
     for field in settings:
-        if field not in ("name", "frequency_hz"):
-            raise unknown_name(f"field in {path}", field, ("name", "frequency_hz"))
+        if field not in files.SETTING_FIELDS:
+            raise unknown_name(f"field in {path}", field, files.SETTING_FIELDS)
     name, frequency_hz = settings.get("name", ""), settings.get("frequency_hz", 60.0)
     if not isinstance(name, str):
         raise InputError(f"{path}: name = {shown(name)} must be text")
     if isinstance(frequency_hz, bool) or not isinstance(frequency_hz, int | float) or not 0 < frequency_hz < 1000:
         raise InputError(f"{path}: frequency_hz = {shown(frequency_hz)} must be a number above 0 and below 1000")
-    return name, float(frequency_hz)
+    circuit, sha256 = settings.get("circuit", ""), settings.get("circuit_sha256", "")
+    if not isinstance(circuit, str) or not isinstance(sha256, str) or bool(circuit) != bool(sha256):
+        raise InputError(f"{path}: circuit is the path of an OpenDSS file, and circuit_sha256 goes with it; give both")
+    return name, float(frequency_hz), Circuit(path.parent / circuit, sha256) if circuit else None
 
 
 def _matrices(folder: Path) -> dict[str, np.ndarray]:

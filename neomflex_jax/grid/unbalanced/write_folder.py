@@ -62,11 +62,18 @@ def write_unbalanced_feeder(feeder: UnbalancedFeeder, folder: str | Path) -> Pat
     for name, (header, rows) in tables.items():
         lines = [",".join(header), *(",".join(map(_text, row)) for row in rows)]
         write_whole(folder / name, "\n".join(lines) + "\n")
-    write_whole(
-        folder / files.SETTINGS,
-        f"name = {json.dumps(feeder.name, ensure_ascii=False)}\nfrequency_hz = {feeder.frequency_hz!r}\n",
-    )
+    settings = {"name": feeder.name, "frequency_hz": feeder.frequency_hz}
+    if feeder.circuit is not None:
+        settings |= {"circuit": _path_from(folder, feeder.circuit.path), "circuit_sha256": feeder.circuit.sha256}
+    lines = [f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in settings.items()]
+    write_whole(folder / files.SETTINGS, "".join(lines))
     return folder
+
+
+def _path_from(folder: Path, path: Path) -> str:
+    """Path from a folder to a file in it, else the whole path."""
+    inside = path.resolve().is_relative_to(folder.resolve())
+    return (path.resolve().relative_to(folder.resolve()) if inside else path.resolve()).as_posix()
 
 
 def _symmetric(values: np.ndarray) -> bool:
