@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import neomflex_jax as nf
-from neomflex_jax.grid.unbalanced import LoadModel
+from neomflex_jax.grid.unbalanced import GROUND, Load, LoadModel
 from neomflex_jax.grid.unbalanced.load_model import OPENDSS
+from neomflex_jax.powerflow.unbalanced import bind_unbalanced
 from neomflex_jax.powerflow.unbalanced.admittance import follows_of
 from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
 
@@ -132,3 +133,34 @@ def test_the_unbalance_factor_of_known_sequences() -> None:
     both = jnp.asarray(np.concatenate([v, np.zeros(3)]))
     found = vuf_percent(both.real, both.imag, np.array([[0, 1, 2], [3, 4, 5]]))
     np.testing.assert_allclose(found, [3, 0], atol=1e-5)
+
+
+def test_what_devices_feed_in_at_nodes_is_a_load_of_negative_constant_power(ieee13: nf.UnbalancedFeeder) -> None:
+    nodes, p_mw, q_mvar = ("611.3", "671.1", "680.2"), np.array([0.2, -0.3, 0.1]), np.array([0.05, 0.0, -0.1])
+    places = [ieee13.node_labels.index(node) for node in nodes]
+    beside = tuple(
+        Load(f"load.{node}", (place, GROUND), 1, "wye", 2.4, -p, -q)
+        for node, place, p, q in zip(nodes, places, p_mw, q_mvar, strict=True)
+    )
+    with jax.enable_x64(True):
+        solver = bind_unbalanced(ieee13, device_nodes=nodes)
+        flow = solver.solve(ieee13.load_p_mw, ieee13.load_q_mvar, p_injection_mw=p_mw, q_injection_mvar=q_mvar)
+        same = nf.nominal_power_flow(replace(ieee13, loads=(*ieee13.loads, *beside)))
+        without = solver.solve(ieee13.load_p_mw, ieee13.load_q_mvar)
+        nominal = nf.nominal_power_flow(ieee13)
+    np.testing.assert_allclose(flow.vm_pu, same.vm_pu, atol=1e-9)
+    np.testing.assert_allclose(flow.loss_mw, same.loss_mw, atol=1e-9)
+    np.testing.assert_allclose(without.vm_pu, nominal.vm_pu, atol=1e-9)
+    assert np.abs(flow.vm_pu - without.vm_pu).max() > 0.005
+    # 611.3 has a load whose branch takes the injection along
+    assert len(solver.branches.load) == len(nf.bind(ieee13).branches.load) + 2
+
+
+def test_injections_that_do_not_fit_are_refused(ieee13: nf.UnbalancedFeeder) -> None:
+    with pytest.raises(nf.InputError, match=r"671\.5"):
+        bind_unbalanced(ieee13, device_nodes=("671.5",))
+    solver = bind_unbalanced(ieee13, device_nodes=("671.1",))
+    with pytest.raises(nf.InputError, match="q_injection_mvar is missing"):
+        solver.solve(ieee13.load_p_mw, ieee13.load_q_mvar, p_injection_mw=[0.1])
+    with pytest.raises(nf.InputError, match=r"p_injection_mw has shape \(2,\); expected \(1,\)"):
+        solver.solve(ieee13.load_p_mw, ieee13.load_q_mvar, p_injection_mw=[0.1, 0.2], q_injection_mvar=[0.0, 0.0])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jax.typing import ArrayLike, DTypeLike
 from jaxtyping import Num
 
@@ -19,7 +21,7 @@ from neomflex_jax.powerflow.batch import solve_cases
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, branch_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
-from neomflex_jax.powerflow.unbalanced.branches import Branches, branches_of
+from neomflex_jax.powerflow.unbalanced.branches import Branches, branches_of, with_device_branches
 from neomflex_jax.powerflow.unbalanced.flow import flow_of
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork, port_network
 from neomflex_jax.powerflow.unbalanced.solve import solve_rises
@@ -35,13 +37,20 @@ class UnbalancedPowerFlow:
     branches: Branches
     phases: tuple[tuple[int, ...], ...] = field(metadata=STATIC)  # positions of three-phase buses' nodes
     node_labels: tuple[int | str, ...] = field(metadata=STATIC)
+    device_nodes: tuple[int | str, ...] = field(metadata=STATIC)  # labels of those at which devices may feed in
     n_load: int = field(metadata=STATIC)
     config: AcConfig = field(metadata=STATIC)
 
     __repr__ = one_line
 
     @nan_is_a_value()
-    def __call__(self, load_p_mw: Num[ArrayLike, " n_load"], load_q_mvar: Num[ArrayLike, " n_load"]) -> PowerFlowResult:
+    def __call__(
+        self,
+        load_p_mw: Num[ArrayLike, " n_load"],
+        load_q_mvar: Num[ArrayLike, " n_load"],
+        p_injection_mw: Num[ArrayLike, " n_device_node"] | None = None,
+        q_injection_mvar: Num[ArrayLike, " n_device_node"] | None = None,
+    ) -> PowerFlowResult:
         """Solve one case; `jax.vmap` or `solve` solves many.
 
         Parameters
@@ -49,17 +58,28 @@ class UnbalancedPowerFlow:
         load_p_mw, load_q_mvar
             Nominal consumption of every load in MW and Mvar, (n_load,) in the order of ``feeder.loads``; what feeds in
             is below 0. Each is connected and follows the voltage as the feeder has it.
+        p_injection_mw, q_injection_mvar
+            What devices feed in at the nodes `device_nodes`, in MW and Mvar, (n_device_node,): constant power between
+            each node and ground, positive into the grid. None: nothing. Both or neither.
 
         Returns
         -------
         PowerFlowResult
             Voltages by node, ``vuf_percent`` by three-phase bus. Failure is a value: see `converged`, `residual_mva`.
         """
-        dtype = jnp.result_type(load_p_mw, load_q_mvar, self.network.start)
-        p, q = (self.branches.of_loads(jnp.asarray(values, dtype)) for values in (load_p_mw, load_q_mvar))
+        given = [x for x in (load_p_mw, load_q_mvar, p_injection_mw, q_injection_mvar) if x is not None]
+        dtype = jnp.result_type(*given, self.network.start)
+        load_p, load_q, *fed_in = (jnp.asarray(values, dtype) for values in given)
         with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
-            solved = solve_rises(self.network, self.branches.follows, p, q, self.config)
-            return flow_of(self.network, self.branches.follows, p, q, solved, np.array(self.phases, int).reshape(-1, 3))
+            drawn = self.branches.consumption(load_p, load_q, *(fed_in or (None, None)))
+            solved = solve_rises(self.network, self.branches.follows, drawn, self.config)
+            phases = np.array(self.phases, int).reshape(-1, 3)
+            return flow_of(self.network, self.branches.follows, drawn, solved, phases)
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return "ac"
 
     @property
     def dtype(self) -> DTypeLike:
@@ -108,6 +128,9 @@ class UnbalancedPowerFlow:
         load_p_mw: Num[ArrayLike, "*#batch #n_load"],
         load_q_mvar: Num[ArrayLike, "*#batch #n_load"],
         fields: tuple[str, ...] | None = None,
+        *,
+        p_injection_mw: Num[ArrayLike, "*#batch #n_device_node"] | None = None,
+        q_injection_mvar: Num[ArrayLike, "*#batch #n_device_node"] | None = None,
     ) -> PowerFlowResult:
         """Solve one case or any batch of them, compiled.
 
@@ -115,6 +138,8 @@ class UnbalancedPowerFlow:
         ----------
         load_p_mw, load_q_mvar
             As in a call, shapes (..., n_load), broadcast to each other.
+        p_injection_mw, q_injection_mvar
+            As in a call, shapes (..., n_device_node), of the loads' leading axes.
         fields
             What is needed of the result; the rest is None and is not computed. None takes all.
 
@@ -135,13 +160,37 @@ class UnbalancedPowerFlow:
             raise InputError(f"load_p_mw {p.shape} and load_q_mvar {q.shape} do not fit together") from None
         if p.ndim == 0 or p.shape[-1] != self.n_load:
             raise InputError(f"loads have shape {p.shape}; the last axis must be n_load = {self.n_load}")
-        flow = solve_cases(self, (p.reshape(-1, self.n_load), q.reshape(-1, self.n_load)), fields)
+        fed_in = self._fed_in(p_injection_mw, q_injection_mvar, p.shape[:-1])
+        cases = tuple(values.reshape(-1, values.shape[-1]) for values in (p, q, *fed_in))
+        flow = solve_cases(self, cases, fields)
         return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
+
+    def _fed_in(
+        self, p_injection_mw: ArrayLike | None, q_injection_mvar: ArrayLike | None, batch: tuple[int, ...]
+    ) -> tuple[Array, ...]:
+        """Check what devices feed in and return it in the batch's shape; nothing of nothing."""
+        if p_injection_mw is None and q_injection_mvar is None:
+            return ()
+        n_device = len(self.device_nodes)
+        given = {"p_injection_mw": p_injection_mw, "q_injection_mvar": q_injection_mvar}
+        found = []
+        for name, values in given.items():
+            if values is None:
+                raise InputError(f"{name} is missing; give both injections, zeros say, or neither")
+            shape = jnp.shape(values)
+            if shape[-1:] != (n_device,) or (len(shape) > 1 and shape[:-1] != batch):
+                raise InputError(
+                    f"{name} has shape {shape}; expected {(*batch, n_device)}, the nodes of device_nodes last"
+                )
+            found.append(jnp.broadcast_to(jnp.asarray(values), (*batch, n_device)))
+        return tuple(found)
 
 
 @platform_is_there()
 @nan_is_a_value()
-def bind_unbalanced(feeder: UnbalancedFeeder, ac_config: AcConfig = AcConfig()) -> UnbalancedPowerFlow:
+def bind_unbalanced(
+    feeder: UnbalancedFeeder, ac_config: AcConfig = AcConfig(), *, device_nodes: Sequence[int | str] = ()
+) -> UnbalancedPowerFlow:
     """Factorise an unbalanced feeder's network once, to solve it many times.
 
     Parameters
@@ -150,6 +199,8 @@ def bind_unbalanced(feeder: UnbalancedFeeder, ac_config: AcConfig = AcConfig()) 
         The grid, at its present taps; its loads' models are taken over, their powers are given with each case.
     ac_config
         Tolerance and iteration limit.
+    device_nodes
+        Labels of nodes at which each case may feed in constant power, each once.
 
     Returns
     -------
@@ -159,13 +210,15 @@ def bind_unbalanced(feeder: UnbalancedFeeder, ac_config: AcConfig = AcConfig()) 
     Raises
     ------
     InputError
-        If a part of the feeder has no unique voltages, naming a node.
+        If a part of the feeder has no unique voltages, naming a node, or there is no such node.
     """
+    joined, device = with_device_branches(feeder, device_nodes)
     return UnbalancedPowerFlow(
-        port_network(feeder),
-        branches_of(feeder),
+        port_network(joined),
+        branches_of(joined, device),
         tuple(map(tuple, phase_positions(feeder).tolist())),
         feeder.node_labels,
+        tuple(device_nodes),
         feeder.n_load,
         ac_config,
     )

@@ -1,18 +1,36 @@
-"""Branches of all loads in arrays: between which nodes they lie, whose they are, how they follow the voltage."""
+"""Branches of all loads in arrays: between which nodes they lie, whose they are, how they follow the voltage.
+
+What devices feed in at nodes is constant power between a node and ground. Where a load's branch lies there already, it
+takes that along, for the fixed point is as dear as it has branches; elsewhere there is a branch without a load.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from neomflex_jax.errors import unknown_name
 from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.grid.unbalanced.element import GROUND
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.unbalanced.admittance import Follows, follows_of
+
+
+class Consumption(NamedTuple):
+    """What branches draw, (n_branch, ...) in MW and Mvar."""
+
+    p: Array  # nominal: it follows the voltage as the branch's model says
+    q: Array
+    steady_p: Array | None = None  # beside it, at any voltage; None: nothing
+    steady_q: Array | None = None
 
 
 @jax.tree_util.register_dataclass
@@ -22,21 +40,57 @@ class Branches:
 
     share: Array  # (n_branch,) of the load's power
     follows: Follows
-    load: tuple[int, ...] = field(metadata=STATIC)  # (n_branch,) position of the load
+    load: tuple[int, ...] = field(metadata=STATIC)  # (n_branch,) position of the load, n_load without one
+    device: tuple[int, ...] = field(metadata=STATIC)  # (n_device_node,) branch of each node at which devices feed in
 
     __repr__ = one_line
 
     def of_loads(self, values: Array) -> Array:
-        """Share out what loads have, (..., n_load) -> (..., n_branch)."""
-        return values[..., np.array(self.load, int)] * self.share
+        """Share out what loads have, (n_load,) -> (n_branch,)."""
+        owner = np.array(self.load, int)
+        if (owner >= values.shape[0]).any():
+            values = jnp.append(values, jnp.zeros((), values.dtype))
+        return values[owner] * self.share
+
+    def consumption(
+        self, load_p_mw: Array, load_q_mvar: Array, p_injection_mw: Array | None, q_injection_mvar: Array | None
+    ) -> Consumption:
+        """What branches draw at loads (n_load,) and injections (n_device_node,)."""
+        p, q = self.of_loads(load_p_mw), self.of_loads(load_q_mvar)
+        if p_injection_mw is None or q_injection_mvar is None:
+            return Consumption(p, q)
+        at = np.zeros((len(self.device), len(self.load)))
+        at[np.arange(len(self.device)), np.array(self.device, int)] = -1.0
+        steady_p, steady_q = (values @ jnp.asarray(at, values.dtype) for values in (p_injection_mw, q_injection_mvar))
+        if self.follows.inside is None and self.follows.limits is None and self.follows.cut_off is None:
+            return Consumption(p + steady_p, q + steady_q)
+        return Consumption(p, q, steady_p, steady_q)
 
 
-def branches_of(feeder: UnbalancedFeeder) -> Branches:
-    """Branches of a feeder's loads."""
+def with_device_branches(
+    feeder: UnbalancedFeeder, device_nodes: Sequence[int | str]
+) -> tuple[UnbalancedFeeder, tuple[int, ...]]:
+    """Feeder with a branch between each of the labelled nodes and ground, and which branches these are."""
+    ends = [pair for load in feeder.loads for pair in load.branches]
+    place = {label: number for number, label in enumerate(feeder.node_labels)}
+    loads, found = list(feeder.loads), []
+    for label in device_nodes:
+        if label not in place:
+            raise unknown_name("node", str(label), list(map(str, feeder.node_labels)))
+        pair = (place[label], GROUND)
+        if pair not in ends:
+            loads.append(Load(f"device.{label}", pair, 1, "wye", float(feeder.v_base_kv[pair[0]]), 0.0, 0.0))
+            ends.append(pair)
+        found.append(ends.index(pair))
+    return replace(feeder, loads=tuple(loads)), tuple(found)
+
+
+def branches_of(feeder: UnbalancedFeeder, device: tuple[int, ...] = ()) -> Branches:
+    """Branches of a feeder's loads, and which of them are `device`'s."""
     owners = [number for number, load in enumerate(feeder.loads) for _ in load.branches]
     models = [feeder.loads[owner].model for owner in owners]
     share = [1 / feeder.loads[owner].n_phases for owner in owners]
-    return Branches(jnp.asarray(share, float), follows_of(models), tuple(owners))
+    return Branches(jnp.asarray(share, float), follows_of(models), tuple(owners), device)
 
 
 def ends_of(feeder: UnbalancedFeeder) -> tuple[np.ndarray, np.ndarray]:

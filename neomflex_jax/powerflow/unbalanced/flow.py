@@ -8,6 +8,7 @@ from jax import Array
 
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.unbalanced.admittance import Follows
+from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.iteration import currents
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.solve import Solved
@@ -15,7 +16,7 @@ from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
 
 
 def flow_of(
-    network: PortNetwork, follows: Follows, p: Array, q: Array, solved: Solved, phases: np.ndarray
+    network: PortNetwork, follows: Follows, consumption: Consumption, solved: Solved, phases: np.ndarray
 ) -> PowerFlowResult:
     """Result of one case from the rises of its branches.
 
@@ -23,8 +24,8 @@ def flow_of(
     draw at the voltages that follow is the residual.
     """
     rise, converged, evaluations = solved
-    n_branch, n_node = p.shape[0], network.node_start.shape[0] // 2
-    drawn = currents(network, follows, p, q, rise)
+    n_branch, n_node = consumption.p.shape[0], network.node_start.shape[0] // 2
+    drawn = currents(network, follows, consumption, rise)
     v = network.node_start + network.node_impedance @ drawn
     vr, vi = v[:n_node], v[n_node:]
     # power out of the sources' conductors, v conj(i)
@@ -40,7 +41,7 @@ def flow_of(
     if network.within is not None:
         taken = taken + network.within[0] * y_squared
     taken = network.r_squared * taken
-    off = drawn - currents(network, follows, p, q, followed)
+    off = drawn - currents(network, follows, consumption, followed)
     residual = network.r_squared * jnp.sqrt(y_squared * (off[:n_branch] ** 2 + off[n_branch:] ** 2))
     i_ka = _conductor_currents(network, drawn)
     finite = jnp.isfinite(vr).all() & jnp.isfinite(vi).all()

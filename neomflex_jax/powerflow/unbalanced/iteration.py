@@ -1,7 +1,8 @@
 """The fixed point of the loads' branches: ``y <- start + impedance c(y)``, a whole batch at a time.
 
 Voltages y are in per unit of the branch's voltage without load, so a branch of nominal power s draws, in MVA,
-``c = (p k_p - j q k_q) y`` with k(m) from its model. Z-bus iterations of unbalanced feeders contract near their
+``c = (p k_p - j q k_q) y`` with k(m) from its model; what devices feed in there is of
+constant power beside it. Z-bus iterations of unbalanced feeders contract near their
 operating point (A. Bernstein et al., arXiv:1702.03310; M. Bazrafshan, N. Gatsis, arXiv:1605.08511). As in
 `powerflow/methods/fixed_point.py`, whose stop test this is too, an update undoes most of what is left branch by branch:
 were all voltages to move with the branch's own by delta, what the currents make of it would move by
@@ -19,7 +20,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.powerflow.stopping import UNTESTED
-from neomflex_jax.powerflow.unbalanced.admittance import Follows
+from neomflex_jax.powerflow.unbalanced.admittance import LEAST, Follows
+from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 
 LEAST_DETERMINANT = 0.1  # of an update's equations, 1 without load
@@ -35,8 +37,9 @@ class Iterate(NamedTuple):
     stopped: Array
 
 
-def currents(network: PortNetwork, follows: Follows, p: Array, q: Array, rise: Array) -> Array:
-    """Currents of the branches in real form, (2 n_branch, ...) as the rises; p and q (n_branch, ...)."""
+def currents(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array) -> Array:
+    """Currents of the branches in real form, (2 n_branch, ...) as the rises; consumption (n_branch, ...)."""
+    p, q = drawn.p, drawn.q
     n_branch = p.shape[0]
 
     def column(values: Array) -> Array:
@@ -44,36 +47,40 @@ def currents(network: PortNetwork, follows: Follows, p: Array, q: Array, rise: A
 
     yr = column(network.start[:n_branch]) + rise[:n_branch]
     yi = column(network.start[n_branch:]) + rise[n_branch:]
-    k_p, k_q = follows(column(network.r_squared) * (yr * yr + yi * yi))
+    m_squared = column(network.r_squared) * (yr * yr + yi * yi)
+    k_p, k_q = follows(m_squared)
     g, b = p * k_p, -q * k_q
+    if drawn.steady_p is not None and drawn.steady_q is not None:
+        k = 1 / jnp.maximum(m_squared, LEAST)
+        g, b = g + drawn.steady_p * k, b - drawn.steady_q * k
     if network.within is not None:  # what the network has not in it already
         g, b = g - column(network.within[0]), b + column(network.within[1])
     return jnp.concatenate([g * yr - b * yi, g * yi + b * yr])
 
 
-def evaluate(network: PortNetwork, follows: Follows, p: Array, q: Array, rise: Array) -> Array:
+def evaluate(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array) -> Array:
     """Rises that follow from the currents at other rises."""
-    return network.impedance @ currents(network, follows, p, q, rise)
+    return network.impedance @ currents(network, follows, drawn, rise)
 
 
 def solve_batch(
-    network: PortNetwork, follows: Follows, p: Array, q: Array, tolerance: float, max_iterations: int
+    network: PortNetwork, follows: Follows, drawn: Consumption, tolerance: float, max_iterations: int
 ) -> tuple[Array, Array, Array]:
-    """Solve for consumption (n_branch, n_cases) in MW and Mvar.
+    """Solve for consumption (n_branch, n_cases).
 
     Returns
     -------
     rise, converged, evaluations
         Voltages over those without load, (2 n_branch, n_cases), and one value a case.
     """
-    n_branch = p.shape[0]
-    rise = evaluate(network, follows, p, q, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype))
+    p, n_branch = drawn.p, drawn.p.shape[0]
+    rise = evaluate(network, follows, drawn, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype))
     off = _largest(rise)
     none = jnp.zeros((), p.dtype)
     first = (none, none, -rise[:n_branch], -rise[n_branch:]) if follows.inside is None else (none,) * 4
 
     def advance(rise: Array, slopes: Slopes) -> tuple[Array, Array]:
-        f = evaluate(network, follows, p, q, rise) - rise
+        f = evaluate(network, follows, drawn, rise) - rise
         return rise + _undone(f[:n_branch], f[n_branch:], slopes), _largest(f)
 
     def tested(state: Iterate, slopes: Slopes) -> Iterate:
@@ -92,7 +99,7 @@ def solve_batch(
         return ~jnp.all(state.stopped | given_up) & (jnp.max(state.evaluations, initial=0) < max_iterations)
 
     def go_on(state: Iterate) -> Iterate:
-        slopes = _slopes(network, follows, p, q, state.rise)
+        slopes = _slopes(network, follows, drawn, state.rise)
         return lax.while_loop(keep_going, lambda state: tested(state, slopes), state)
 
     if max_iterations > count:
@@ -118,13 +125,13 @@ def _undone(fr: Array, fi: Array, slopes: Slopes) -> Array:
     return jnp.concatenate([jnp.where(kept, real, fr), jnp.where(kept, imaginary, fi)])
 
 
-def _slopes(network: PortNetwork, follows: Follows, p: Array, q: Array, rise: Array) -> Slopes:
+def _slopes(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array) -> Slopes:
     """Parts of a and b at a state: how currents follow y and conj(y), summed over all branches by the impedances."""
-    n_branch = p.shape[0]
-    one, none = jnp.ones_like(p), jnp.zeros_like(p)
+    n_branch = drawn.p.shape[0]
+    one, none = jnp.ones_like(drawn.p), jnp.zeros_like(drawn.p)
 
     def along(direction: Array) -> Array:
-        return jax.jvp(lambda rise: evaluate(network, follows, p, q, rise), (rise,), (direction,))[1]
+        return jax.jvp(lambda rise: evaluate(network, follows, drawn, rise), (rise,), (direction,))[1]
 
     real, turned = along(jnp.concatenate([one, none])), along(jnp.concatenate([none, one]))  # a + b and j (a - b)
     sum_r, sum_i, difference_r, difference_i = real[:n_branch], real[n_branch:], turned[n_branch:], -turned[:n_branch]
