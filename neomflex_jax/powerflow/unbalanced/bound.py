@@ -177,7 +177,7 @@ class UnbalancedPowerFlow:
         for name, values in given.items():
             if values is None:
                 raise InputError(f"{name} is missing; give both injections, zeros say, or neither")
-            shape = jnp.shape(values)
+            shape = np.shape(values)
             if shape[-1:] != (n_device,) or (len(shape) > 1 and shape[:-1] != batch):
                 raise InputError(
                     f"{name} has shape {shape}; expected {(*batch, n_device)}, the nodes of device_nodes last"
