@@ -45,6 +45,17 @@ class Winding:
 
 
 @dataclass(frozen=True, eq=False)
+class Bank:
+    """Steps of a capacitor bank, which are switched in one after the other."""
+
+    shares: tuple[float, ...]  # of the bank's admittance that is in with the first step, the first two, ..., all: 1
+    steps_in: int
+    y_siemens: np.ndarray  # (n_conductor, n_conductor) complex, with all steps in
+
+    __repr__ = one_line
+
+
+@dataclass(frozen=True, eq=False)
 class Element:
     """A linear element by its primitive admittance."""
 
@@ -55,6 +66,7 @@ class Element:
     max_i_ka: float = float("nan")  # rating of a conductor; NaN where the source states none
     windings: tuple[Winding, ...] = ()  # one a terminal, of a transformer
     fixed_siemens: np.ndarray | None = None  # the part of y_siemens that taps do not change; None: nothing
+    bank: Bank | None = None  # of a capacitor; None: it has one step, which is in
 
     __repr__ = one_line
 
@@ -67,6 +79,40 @@ class Element:
     def n_conductors(self) -> int:
         """Conductors at each terminal."""
         return len(self.nodes) // self.n_terminals
+
+    @property
+    def whole_siemens(self) -> np.ndarray:
+        """Admittance with all steps in."""
+        return self.y_siemens if self.bank is None else self.bank.y_siemens
+
+    @property
+    def step_shares(self) -> tuple[float, ...]:
+        """Shares of the whole admittance with no step in, one, two, ..., all: from 0 to 1."""
+        return (0.0, 1.0) if self.bank is None else (0.0, *self.bank.shares)
+
+    @property
+    def steps_in(self) -> int:
+        """Steps that are in."""
+        return 1 if self.bank is None else self.bank.steps_in
+
+    @property
+    def share_in(self) -> float:
+        """Share of the whole admittance that is in."""
+        return self.step_shares[self.steps_in]
+
+    def with_steps(self, steps: int) -> Element:
+        """Return the capacitor with other steps in.
+
+        Raises
+        ------
+        InputError
+            If it has not so many.
+        """
+        shares = self.step_shares
+        if not (self.kind == "capacitor" and isinstance(steps, int) and 0 <= steps < len(shares)):
+            raise InputError(f"{self.name}: steps = {steps!r} must be one of 0 .. {len(shares) - 1}, a capacitor's steps")
+        bank = Bank(shares[1:], steps, self.whole_siemens)
+        return replace(self, y_siemens=shares[steps] * self.whole_siemens, bank=bank)
 
     def with_taps(self, taps: Sequence[float]) -> Element:
         """Return the transformer at other taps, one for each winding in per unit of its rated voltage.

@@ -14,14 +14,14 @@ one product of real numbers is faster than four of parts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from scipy.sparse import csc_matrix, diags_array
+from scipy.sparse import csc_matrix, csr_matrix, diags_array
 from scipy.sparse.linalg import splu
 
 from neomflex_jax.errors import InputError
@@ -30,10 +30,14 @@ from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.grounding import floating_nodes, refuse_floating
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.unbalanced.branches import ends_of, nominal_of
+from neomflex_jax.powerflow.unbalanced.port_rows import Chosen, port_rows
+from neomflex_jax.powerflow.unbalanced.ports import Ports
 
 LEAST_VOLTAGE = 0.05  # pu of the nominal one: with less a branch is measured by its nominal voltage
 # pu of its voltage that a branch's nominal admittance takes by itself; beyond, the fixed point might not settle
 STRONGEST = 0.5
+REFINEMENTS = 2  # of a solution, each good for some eight digits
+COLUMNS = 256  # that are solved together: extended precision takes twice the memory
 LARGEST_RESIDUAL = 1e-7  # of a solved unit current; more means that Y is singular to working precision
 
 
@@ -53,20 +57,30 @@ class PortNetwork:
     conductor_transfer: Array  # (2, n_conductor, n_branch) real and imaginary part of what the branches add to them
     conductor_max_i_ka: Array  # (n_conductor,) NaN without a rating
     within: Array | None  # (2, n_branch) nominal p and q of branches whose admittance the network has in it, else 0
+    ports: Ports | None  # where each case may have taps and capacitors of its own
     source_node: tuple[int, ...] = field(metadata=STATIC)  # (n_terminal,) of each source's conductors
 
     __repr__ = one_line
 
 
-def port_network(feeder: UnbalancedFeeder) -> PortNetwork:
+def port_network(feeder: UnbalancedFeeder, chosen: Chosen = Chosen()) -> PortNetwork:
     """Factorise a feeder's network; raises `InputError` if it has no unique voltages. Units: kV, kA, siemens, MVA."""
     ends, _ = ends_of(feeder)
     within = np.asarray(np.isin(ends, floating_nodes(feeder)).any(axis=1))
-    network, weak = _network(feeder, within)
-    return _network(feeder, within | weak)[0] if weak.any() else network
+    network, weak = _network(feeder, within, chosen)
+    return _network(feeder, within | weak, chosen)[0] if weak.any() else network
 
 
-def _network(feeder: UnbalancedFeeder, within: np.ndarray) -> tuple[PortNetwork, np.ndarray]:
+class _Effects(NamedTuple):
+    """What the nodes' voltages in kV, columns of them, are for all that is asked."""
+
+    branch: np.ndarray
+    node: np.ndarray
+    source: np.ndarray
+    conductor: np.ndarray
+
+
+def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tuple[PortNetwork, np.ndarray]:
     """Network with the nominal admittances of some branches in it, and which others it is too weak for."""
     folded = np.flatnonzero(within).tolist()
     floating = floating_nodes(feeder, folded)
@@ -75,33 +89,61 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray) -> tuple[PortNetwork,
     y = csc_matrix(feeder.admittance(folded))
     solve = _solver(feeder, y)
     no_load = solve(_source_currents(feeder))
-    no_load = no_load + solve(_source_currents(feeder) - y @ no_load)  # refined once, to the last digits
     incidence, reference = _incidence(feeder, no_load)
     currents = incidence.T.toarray() * reference  # of a branch that takes 1 MVA at its nominal voltage, turned
     response = -solve(currents)
     _check_solved(feeder, y, -response, currents)
     terminals, transfer = _source_rows(feeder)
     feed = np.concatenate([source.i_ampere[_real(source)] / 1000 for source in feeder.sources])
-    base = feeder.v_base_kv
-    impedance = (incidence @ response) / reference[:, None]
+    base, conductors, first = feeder.v_base_kv, _conductor_rows(feeder), _first_terminals(feeder)
+
+    def effects(voltages: np.ndarray) -> _Effects:
+        by_row = (slice(None), *(None,) * (voltages.ndim - 1))
+        return _Effects(
+            (incidence @ voltages) / reference[by_row],
+            voltages / base[by_row],
+            -(transfer @ voltages) * base[terminals][by_row],
+            (conductors @ voltages)[first],
+        )
+
+    start, taken = effects(no_load), effects(response)
     nominal = nominal_of(feeder)
-    conductors = _conductor_rows(feeder)
-    added = conductors @ response
     network = PortNetwork(
-        start=_real_vector(incidence @ no_load / reference),
+        start=_real_vector(start.branch),
         r_squared=jnp.asarray(np.abs(reference) ** 2),
-        impedance=_real_matrix(impedance),
-        node_start=_real_vector(no_load / base),
-        node_impedance=_real_matrix(response / base[:, None]),
-        source_start=_real_vector((feed - transfer @ no_load) * base[terminals]),
-        source_transfer=_real_matrix(-(transfer @ response) * base[terminals][:, None]),
-        conductor_start=_real_vector(conductors @ no_load),
-        conductor_transfer=jnp.asarray(np.stack([added.real, added.imag])),
+        impedance=_real_matrix(taken.branch),
+        node_start=_real_vector(start.node),
+        node_impedance=_real_matrix(taken.node),
+        source_start=_real_vector(feed * base[terminals] + start.source),
+        source_transfer=_real_matrix(taken.source),
+        conductor_start=_real_vector(start.conductor),
+        conductor_transfer=jnp.asarray(np.stack([taken.conductor.real, taken.conductor.imag])),
         conductor_max_i_ka=jnp.asarray(feeder.branch_max_i_ka),
         within=jnp.asarray(np.where(within, [nominal.real, nominal.imag], 0.0)) if within.any() else None,
+        ports=None,
         source_node=tuple(terminals.tolist()),
     )
-    return network, ~within & (np.abs(impedance.diagonal() * nominal) > STRONGEST)
+    weak = ~within & (np.abs(taken.branch.diagonal() * nominal) > STRONGEST)
+    if not any(chosen):
+        return network, weak
+    rows = port_rows(feeder, chosen)
+    driven = solve(rows.driven)
+    _check_solved(feeder, y, driven, rows.driven)
+    added, own = effects(driven), rows.seen @ driven + rows.own
+    beside = added.conductor + rows.beside[first]
+    ports = Ports(
+        seen=_real_vector(rows.seen @ no_load),
+        seen_by_branch=_real_matrix(rows.seen @ response),
+        own=(jnp.asarray(own.real), jnp.asarray(own.imag)),
+        branch=_real_matrix(added.branch),
+        node=_real_matrix(added.node),
+        source=_real_matrix(added.source),
+        conductor=(jnp.asarray(beside.real), jnp.asarray(beside.imag)),
+        present=jnp.asarray(rows.present),
+        setting=rows.setting,
+        n_tap=len(chosen.taps),
+    )
+    return replace(network, ports=ports), weak
 
 
 def _incidence(feeder: UnbalancedFeeder, no_load: np.ndarray) -> tuple[csc_matrix, np.ndarray]:
@@ -118,10 +160,10 @@ def _incidence(feeder: UnbalancedFeeder, no_load: np.ndarray) -> tuple[csc_matri
 
 
 def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], np.ndarray]:
-    """Function that solves Y v = i.
+    """Function that solves Y v = i to the last digits, refined by what is left in extended precision.
 
     Voltage levels are scaled to each other by powers of two, which round nothing: the voltages to ground of a delta
-    winding hang on the last digits of its admittances.
+    winding hang on the last digits of its admittances, and those behind a closed switch of 1e7 siemens on those of Y.
     """
     scale = 2.0 ** np.round(np.log2(feeder.v_base_kv))
     scaled = csc_matrix(diags_array(scale) @ y @ diags_array(scale)).astype(complex)
@@ -130,9 +172,23 @@ def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], n
     except RuntimeError:
         raise _no_answer(feeder, int(np.argmin(np.abs(y.diagonal())))) from None
 
-    def solve(currents: np.ndarray) -> np.ndarray:
+    def once(currents: np.ndarray) -> np.ndarray:
         by_row = scale.reshape(-1, *(1,) * (currents.ndim - 1))
         return by_row * factors.solve((by_row * currents).astype(complex))
+
+    extended = y.astype(np.clongdouble)
+
+    def refined(currents: np.ndarray) -> np.ndarray:
+        v = once(currents).astype(np.clongdouble)
+        for _ in range(REFINEMENTS):
+            v = v + once(np.asarray(currents - extended @ v, complex))
+        return v.astype(complex)
+
+    def solve(currents: np.ndarray) -> np.ndarray:
+        if currents.ndim == 1:
+            return refined(currents)
+        pieces = [currents[:, start : start + COLUMNS] for start in range(0, currents.shape[1], COLUMNS)]
+        return np.concatenate([refined(piece) for piece in pieces], axis=1) if pieces else once(currents)
 
     return solve
 
@@ -182,21 +238,26 @@ def _source_rows(feeder: UnbalancedFeeder) -> tuple[np.ndarray, csc_matrix]:
     return np.array(terminals, int), csc_matrix(entries, shape=(len(terminals), feeder.n_node))
 
 
-def _conductor_rows(feeder: UnbalancedFeeder) -> csc_matrix:
-    """Currents into the conductors at the elements' first terminals by the voltages of all nodes."""
+def _conductor_rows(feeder: UnbalancedFeeder) -> csr_matrix:
+    """Currents into the conductors of all elements by the voltages of all nodes."""
     n_conductor, rows, columns, values = 0, [], [], []
     for element in feeder.elements:
         nodes = np.array(element.nodes, int)
         kept = np.flatnonzero(nodes >= 0)
-        first = np.arange(element.n_conductors)
-        row, column = np.meshgrid(n_conductor + first, nodes[kept], indexing="ij")
+        row, column = np.meshgrid(n_conductor + np.arange(len(nodes)), nodes[kept], indexing="ij")
         rows.append(row.ravel())
         columns.append(column.ravel())
-        values.append(element.y_siemens[np.ix_(first, kept)].ravel())
-        n_conductor += element.n_conductors
+        values.append(element.y_siemens[:, kept].ravel())
+        n_conductor += len(nodes)
     none = np.zeros(0, int)
     places = (np.concatenate([none, *rows]), np.concatenate([none, *columns]))
-    return csc_matrix((np.concatenate([none, *values]), places), shape=(n_conductor, feeder.n_node))
+    return csr_matrix((np.concatenate([none, *values]), places), shape=(n_conductor, feeder.n_node))
+
+
+def _first_terminals(feeder: UnbalancedFeeder) -> np.ndarray:
+    """Which of all elements' conductors are at first terminals."""
+    first = [np.arange(len(element.nodes)) < element.n_conductors for element in feeder.elements]
+    return np.flatnonzero(np.concatenate([np.zeros(0, bool), *first]))
 
 
 def _real_vector(values: np.ndarray) -> Array:
