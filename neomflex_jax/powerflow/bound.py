@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import cast, overload
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +21,7 @@ from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.methods.calibrated import Calibrated
 from neomflex_jax.powerflow.methods.calibrated_fit import checked_samples, fit_to_ac, samples_around_loads
 from neomflex_jax.powerflow.methods.method import Method
-from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
+from neomflex_jax.powerflow.methods.needs import SETTINGS, check_steady_generators, needs_of
 from neomflex_jax.powerflow.methods.register import check_can, check_fallback, check_unbalanced, method_named
 from neomflex_jax.powerflow.network.form import check_form
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder, per_unit, per_unit_linear
@@ -171,7 +171,14 @@ class PowerFlow:
 
 
 @overload
-def bind(feeder: UnbalancedFeeder, method: str = "ac", ac_config: AcConfig = AcConfig()) -> UnbalancedPowerFlow: ...
+def bind(
+    feeder: UnbalancedFeeder,
+    method: str = "ac",
+    ac_config: AcConfig = AcConfig(),
+    *,
+    taps: Sequence[tuple[str, int]] = (),
+    capacitors: Sequence[str] = (),
+) -> UnbalancedPowerFlow: ...
 
 
 @overload
@@ -198,7 +205,8 @@ def bind(
     fallback: str = "",
     network: str = "auto",
     sweeps: bool = True,
-    taps: Sequence[tuple[int, int]] = (),
+    taps: Sequence[tuple[int, int]] | Sequence[tuple[str, int]] = (),
+    capacitors: Sequence[str] = (),
     enforce_q_lims: bool = False,
 ) -> PowerFlow | UnbalancedPowerFlow:
     """Prepare a power-flow method for a feeder once, to call it many times.
@@ -206,9 +214,9 @@ def bind(
     Parameters
     ----------
     feeder
-        The grid; of an unbalanced one `ac` and its `ac_config` alone are known, see `UnbalancedPowerFlow`. Its nominal
-        loads matter to `calibrated` alone, which is fitted around them: every load scaled by
-        itself, -1 to 2 times its nominal value, by a fixed seed. `calibrate` fits it to given injections.
+        The grid; of an unbalanced one `ac`, `ac_config`, `taps`, `capacitors` are known, see `UnbalancedPowerFlow`. Its
+        nominal loads matter to `calibrated` alone, which is fitted around them: every load scaled by itself, -1 to 2
+        times its nominal value, by a fixed seed. `calibrate` fits it to given injections.
     method
         `ac`, `newton`, `calibrated`, `lindistflow` or `dc`; the page of each in `powerflow/methods/` has its equations,
         its source and what it neglects.
@@ -223,7 +231,10 @@ def bind(
         False takes matrix products where machine code would solve radial feeders on a CPU: the same results, slower,
         in a program that `jax.export` accepts. ``NEOMFLEX_SWEEPS=off`` does so for a whole process.
     taps
-        Branches, each by the labels of its from and to bus, whose ratios each case may have its own factor on.
+        Branches, each by the labels of its from and to bus, whose ratios each case may have its own factor on; of an
+        unbalanced feeder windings, by the transformer's name and the winding's number from 1, each case's at its tap.
+    capacitors
+        Names of an unbalanced feeder's capacitors of which each case may have its own share in.
     enforce_q_lims
         True keeps generators' reactive power within the limits that the feeder states, as `runpp` does with this
         option: those beyond one are set to it, all at once, and give up their voltage, until none is beyond one.
@@ -243,7 +254,9 @@ def bind(
     """
     if isinstance(feeder, UnbalancedFeeder):
         check_unbalanced(method)
-        return bind_unbalanced(feeder, ac_config)
+        return bind_unbalanced(feeder, ac_config, taps=cast("Sequence[tuple[str, int]]", taps), capacitors=capacitors)
+    if capacitors:
+        raise InputError("capacitors are bound on a feeder with phases; on a balanced one each case has shunt_mvar")
     kind = method_named(method)
     check_can(kind, needs_of(feeder, enforce_q_lims=enforce_q_lims, settings=bool(taps)), f"feeder {feeder.name!r}")
     if enforce_q_lims:
@@ -253,7 +266,12 @@ def bind(
     chosen = kind.configured(ac_config)
     if check_fallback(fallback) and isinstance(chosen, Ac):
         chosen = chosen.with_fallback()
-    return PowerFlow(_grid(feeder, kind, network, sweeps, tap_branches(feeder, taps), enforce_q_lims), chosen)
+    return PowerFlow(
+        _grid(
+            feeder, kind, network, sweeps, tap_branches(feeder, cast("Sequence[tuple[int, int]]", taps)), enforce_q_lims
+        ),
+        chosen,
+    )
 
 
 @platform_is_there()
@@ -308,23 +326,6 @@ def calibrate(
     if concrete and not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(fitted)):
         raise InputError(f"the fit to {len(p)} samples is not finite; give more, or more different, samples")
     return PowerFlow(grid, fitted)
-
-
-def check_steady_generators(feeder: Feeder) -> None:
-    """Raise `InputError` where loads follow the voltage at the bus of a generator that may give it up.
-
-    pandapower has the generator's own power follow too, once it is at a limit.
-    """
-    held, shares = feeder.held, feeder.voltage_dependence
-    if held is None or shares is None or held.q_min_mvar is None:
-        return
-    for position, is_slack in zip(held.bus, held.is_slack, strict=True):
-        if not is_slack and any(share[position] for share in vars(shares).values()):
-            raise InputError(
-                f"feeder {feeder.name!r}: loads at bus {feeder.bus_labels[position]} follow the voltage, and so would "
-                "the generator there at a limit of its reactive power; make them constant power, or leave out "
-                "enforce_q_lims"
-            )
 
 
 def _grid(

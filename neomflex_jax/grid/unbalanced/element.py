@@ -110,7 +110,9 @@ class Element:
         """
         shares = self.step_shares
         if not (self.kind == "capacitor" and isinstance(steps, int) and 0 <= steps < len(shares)):
-            raise InputError(f"{self.name}: steps = {steps!r} must be one of 0 .. {len(shares) - 1}, a capacitor's steps")
+            raise InputError(
+                f"{self.name}: steps = {steps!r} must be one of 0 .. {len(shares) - 1}, a capacitor's steps"
+            )
         bank = Bank(shares[1:], steps, self.whole_siemens)
         return replace(self, y_siemens=shares[steps] * self.whole_siemens, bank=bank)
 

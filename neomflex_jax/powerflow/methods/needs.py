@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 
 
@@ -39,3 +40,20 @@ def needs_of(feeder: Feeder, *, enforce_q_lims: bool = False, settings: bool = F
         Q_LIMITS: enforce_q_lims and held is not None and held.q_min_mvar is not None,
     }
     return tuple(need for need, there in present.items() if there)
+
+
+def check_steady_generators(feeder: Feeder) -> None:
+    """Raise `InputError` where loads follow the voltage at the bus of a generator that may give it up.
+
+    pandapower has the generator's own power follow too, once it is at a limit.
+    """
+    held, shares = feeder.held, feeder.voltage_dependence
+    if held is None or shares is None or held.q_min_mvar is None:
+        return
+    for position, is_slack in zip(held.bus, held.is_slack, strict=True):
+        if not is_slack and any(share[position] for share in vars(shares).values()):
+            raise InputError(
+                f"feeder {feeder.name!r}: loads at bus {feeder.bus_labels[position]} follow the voltage, and so would "
+                "the generator there at a limit of its reactive power; make them constant power, or leave out "
+                "enforce_q_lims"
+            )

@@ -23,6 +23,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from neomflex_jax.errors import InputError
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.scaling import Pair
@@ -35,6 +36,7 @@ class Setting:
 
     tap_ratio: Float[Array, "... n_tap"] | None = None  # factors t on the ratios of the branches that were bound
     shunt_mvar: Float[Array, "... n_node"] | None = None  # feed-in at 1 pu, beside the feeder's own
+    capacitor_share: Float[Array, "... n_capacitor"] | None = None  # in 0..1, of a feeder's with phases that were bound
     steady_p_mw: Float[Array, "... n_node"] | None = None  # part of the injections that follows no voltage
     steady_q_mvar: Float[Array, "... n_node"] | None = None
 
@@ -77,6 +79,8 @@ def _each(change: Callable[[Array], Array], pair: tuple[Array, Array] | None) ->
 
 def with_setting(grid: PerUnitFeeder, setting: Setting) -> PerUnitFeeder:
     """Return the grid of one case, with its own ratios (n_tap,), shunts (n_node,) and steady powers (n_node,)."""
+    if setting.capacitor_share is not None:
+        raise InputError("setting has capacitor_share, which balanced feeders do not take; set shunt_mvar")
     if setting.steady_p_mw is not None and setting.steady_q_mvar is not None and grid.dependence is not None:
         grid = replace(grid, steady=_steady(grid, setting.steady_p_mw, setting.steady_q_mvar))
     if setting.tap_ratio is None and setting.shunt_mvar is None:

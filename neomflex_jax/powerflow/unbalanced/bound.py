@@ -18,12 +18,15 @@ from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.batch import solve_cases
+from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, branch_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.unbalanced.branches import Branches, branches_of, with_device_branches
 from neomflex_jax.powerflow.unbalanced.flow import flow_of
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork, port_network
+from neomflex_jax.powerflow.unbalanced.own import checked_setting, own_of, tap_ranges
+from neomflex_jax.powerflow.unbalanced.port_rows import Chosen
 from neomflex_jax.powerflow.unbalanced.solve import solve_rises
 from neomflex_jax.powerflow.unbalanced.unbalance import phase_positions
 
@@ -38,6 +41,8 @@ class UnbalancedPowerFlow:
     phases: tuple[tuple[int, ...], ...] = field(metadata=STATIC)  # positions of three-phase buses' nodes
     node_labels: tuple[int | str, ...] = field(metadata=STATIC)
     device_nodes: tuple[int | str, ...] = field(metadata=STATIC)  # labels of those at which devices may feed in
+    chosen: Chosen = field(metadata=STATIC)  # what each case may set
+    tap_ranges: tuple[tuple[float, float], ...] = field(metadata=STATIC)  # (n_tap,) lowest and highest
     n_load: int = field(metadata=STATIC)
     config: AcConfig = field(metadata=STATIC)
 
@@ -48,6 +53,7 @@ class UnbalancedPowerFlow:
         self,
         load_p_mw: Num[ArrayLike, " n_load"],
         load_q_mvar: Num[ArrayLike, " n_load"],
+        setting: Setting | None = None,
         p_injection_mw: Num[ArrayLike, " n_device_node"] | None = None,
         q_injection_mvar: Num[ArrayLike, " n_device_node"] | None = None,
     ) -> PowerFlowResult:
@@ -58,6 +64,10 @@ class UnbalancedPowerFlow:
         load_p_mw, load_q_mvar
             Nominal consumption of every load in MW and Mvar, (n_load,) in the order of ``feeder.loads``; what feeds in
             is below 0. Each is connected and follows the voltage as the feeder has it.
+        setting
+            The case's own taps in per unit of the windings' rated voltages, ``tap_ratio`` (n_tap,), and shares of
+            capacitors that are in, ``capacitor_share`` (n_capacitor,) in 0..1, in the order that was bound; whole steps
+            are for who sets them to take. None: as the feeder has them.
         p_injection_mw, q_injection_mvar
             What devices feed in at the nodes `device_nodes`, in MW and Mvar, (n_device_node,): constant power between
             each node and ground, positive into the grid. None: nothing. Both or neither.
@@ -66,15 +76,21 @@ class UnbalancedPowerFlow:
         -------
         PowerFlowResult
             Voltages by node, ``vuf_percent`` by three-phase bus. Failure is a value: see `converged`, `residual_mva`.
+
+        Raises
+        ------
+        InputError
+            If the setting is of what was not bound, or has another shape.
         """
         given = [x for x in (load_p_mw, load_q_mvar, p_injection_mw, q_injection_mvar) if x is not None]
         dtype = jnp.result_type(*given, self.network.start)
         load_p, load_q, *fed_in = (jnp.asarray(values, dtype) for values in given)
         with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
             drawn = self.branches.consumption(load_p, load_q, *(fed_in or (None, None)))
-            solved = solve_rises(self.network, self.branches.follows, drawn, self.config)
+            own = own_of(self.network.ports, self.chosen, setting, dtype)
+            solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
             phases = np.array(self.phases, int).reshape(-1, 3)
-            return flow_of(self.network, self.branches.follows, drawn, solved, phases)
+            return flow_of(self.network, self.branches.follows, drawn, own, solved, phases)
 
     @property
     def method(self) -> str:
@@ -129,6 +145,7 @@ class UnbalancedPowerFlow:
         load_q_mvar: Num[ArrayLike, "*#batch #n_load"],
         fields: tuple[str, ...] | None = None,
         *,
+        setting: Setting | None = None,
         p_injection_mw: Num[ArrayLike, "*#batch #n_device_node"] | None = None,
         q_injection_mvar: Num[ArrayLike, "*#batch #n_device_node"] | None = None,
     ) -> PowerFlowResult:
@@ -138,6 +155,8 @@ class UnbalancedPowerFlow:
         ----------
         load_p_mw, load_q_mvar
             As in a call, shapes (..., n_load), broadcast to each other.
+        setting
+            As in a call, of the loads' leading axes, or of none for all cases alike.
         p_injection_mw, q_injection_mvar
             As in a call, shapes (..., n_device_node), of the loads' leading axes.
         fields
@@ -151,7 +170,8 @@ class UnbalancedPowerFlow:
         Raises
         ------
         InputError
-            If the last axis has another length, or the shapes do not fit together.
+            If the last axis has another length, or the shapes do not fit together; on a setting of what was not bound,
+            or outside jit a tap outside of its winding's range or a share outside of 0..1.
         """
         p, q = jnp.asarray(load_p_mw), jnp.asarray(load_q_mvar)
         try:
@@ -161,7 +181,8 @@ class UnbalancedPowerFlow:
         if p.ndim == 0 or p.shape[-1] != self.n_load:
             raise InputError(f"loads have shape {p.shape}; the last axis must be n_load = {self.n_load}")
         fed_in = self._fed_in(p_injection_mw, q_injection_mvar, p.shape[:-1])
-        cases = tuple(values.reshape(-1, values.shape[-1]) for values in (p, q, *fed_in))
+        own = checked_setting(self.chosen, self.tap_ranges, setting, p.shape[:-1])
+        cases = jax.tree.map(lambda values: values.reshape(-1, values.shape[-1]), (p, q, own, *fed_in))
         flow = solve_cases(self, cases, fields)
         return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
 
@@ -189,7 +210,12 @@ class UnbalancedPowerFlow:
 @platform_is_there()
 @nan_is_a_value()
 def bind_unbalanced(
-    feeder: UnbalancedFeeder, ac_config: AcConfig = AcConfig(), *, device_nodes: Sequence[int | str] = ()
+    feeder: UnbalancedFeeder,
+    ac_config: AcConfig = AcConfig(),
+    *,
+    taps: Sequence[tuple[str, int]] = (),
+    capacitors: Sequence[str] = (),
+    device_nodes: Sequence[int | str] = (),
 ) -> UnbalancedPowerFlow:
     """Factorise an unbalanced feeder's network once, to solve it many times.
 
@@ -199,6 +225,10 @@ def bind_unbalanced(
         The grid, at its present taps; its loads' models are taken over, their powers are given with each case.
     ac_config
         Tolerance and iteration limit.
+    taps
+        Windings whose taps each case may set, by the transformer's name and the winding's number from 1.
+    capacitors
+        Capacitors of which each case may set the share that is in, by name.
     device_nodes
         Labels of nodes at which each case may feed in constant power, each once.
 
@@ -210,15 +240,18 @@ def bind_unbalanced(
     Raises
     ------
     InputError
-        If a part of the feeder has no unique voltages, naming a node, or there is no such node.
+        If a part of the feeder has no unique voltages, naming a node, or there is no such node, winding or capacitor.
     """
+    chosen = Chosen(tuple((str(name), int(winding)) for name, winding in taps), tuple(capacitors))
     joined, device = with_device_branches(feeder, device_nodes)
     return UnbalancedPowerFlow(
-        port_network(joined),
+        port_network(joined, chosen),
         branches_of(joined, device),
         tuple(map(tuple, phase_positions(feeder).tolist())),
         feeder.node_labels,
         tuple(device_nodes),
+        chosen,
+        tap_ranges(feeder, chosen),
         feeder.n_load,
         ac_config,
     )

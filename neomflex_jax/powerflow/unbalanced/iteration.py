@@ -23,6 +23,7 @@ from neomflex_jax.powerflow.stopping import UNTESTED
 from neomflex_jax.powerflow.unbalanced.admittance import LEAST, Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
+from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 
 LEAST_DETERMINANT = 0.1  # of an update's equations, 1 without load
 Slopes: TypeAlias = tuple[Array, Array, Array, Array]  # parts of a and of b
@@ -37,7 +38,7 @@ class Iterate(NamedTuple):
     stopped: Array
 
 
-def currents(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array) -> Array:
+def currents(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array, own: Own | None = None) -> Array:
     """Currents of the branches in real form, (2 n_branch, ...) as the rises; consumption (n_branch, ...)."""
     p, q = drawn.p, drawn.q
     n_branch = p.shape[0]
@@ -45,8 +46,8 @@ def currents(network: PortNetwork, follows: Follows, drawn: Consumption, rise: A
     def column(values: Array) -> Array:
         return values.reshape(values.shape + (1,) * (p.ndim - 1))
 
-    yr = column(network.start[:n_branch]) + rise[:n_branch]
-    yi = column(network.start[n_branch:]) + rise[n_branch:]
+    start = column(network.start) if own is None else column(network.start) + own.shift
+    yr, yi = start[:n_branch] + rise[:n_branch], start[n_branch:] + rise[n_branch:]
     m_squared = column(network.r_squared) * (yr * yr + yi * yi)
     k_p, k_q = follows(m_squared)
     g, b = p * k_p, -q * k_q
@@ -58,15 +59,28 @@ def currents(network: PortNetwork, follows: Follows, drawn: Consumption, rise: A
     return jnp.concatenate([g * yr - b * yi, g * yi + b * yr])
 
 
-def evaluate(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array) -> Array:
+def evaluate(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array, own: Own | None = None) -> Array:
     """Rises that follow from the currents at other rises."""
-    return network.impedance @ currents(network, follows, drawn, rise)
+    return rises_of(network, currents(network, follows, drawn, rise, own), own)
+
+
+def rises_of(network: PortNetwork, drawn: Array, own: Own | None = None) -> Array:
+    """Rises that the branches' currents make, (2 n_branch, ...)."""
+    rise = network.impedance @ drawn
+    if own is None or network.ports is None:
+        return rise
+    return rise + network.ports.branch @ sources(own.gain, network.ports.seen_by_branch @ drawn)
 
 
 def solve_batch(
-    network: PortNetwork, follows: Follows, drawn: Consumption, tolerance: float, max_iterations: int
+    network: PortNetwork,
+    follows: Follows,
+    drawn: Consumption,
+    own: Own | None,
+    tolerance: float,
+    max_iterations: int,
 ) -> tuple[Array, Array, Array]:
-    """Solve for consumption (n_branch, n_cases).
+    """Solve for consumption (n_branch, n_cases), with each case's own taps and capacitors if there are any.
 
     Returns
     -------
@@ -74,13 +88,13 @@ def solve_batch(
         Voltages over those without load, (2 n_branch, n_cases), and one value a case.
     """
     p, n_branch = drawn.p, drawn.p.shape[0]
-    rise = evaluate(network, follows, drawn, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype))
+    rise = evaluate(network, follows, drawn, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype), own)
     off = _largest(rise)
     none = jnp.zeros((), p.dtype)
     first = (none, none, -rise[:n_branch], -rise[n_branch:]) if follows.inside is None else (none,) * 4
 
     def advance(rise: Array, slopes: Slopes) -> tuple[Array, Array]:
-        f = evaluate(network, follows, drawn, rise) - rise
+        f = evaluate(network, follows, drawn, rise, own) - rise
         return rise + _undone(f[:n_branch], f[n_branch:], slopes), _largest(f)
 
     def tested(state: Iterate, slopes: Slopes) -> Iterate:
@@ -99,7 +113,7 @@ def solve_batch(
         return ~jnp.all(state.stopped | given_up) & (jnp.max(state.evaluations, initial=0) < max_iterations)
 
     def go_on(state: Iterate) -> Iterate:
-        slopes = _slopes(network, follows, drawn, state.rise)
+        slopes = _slopes(network, follows, drawn, state.rise, own)
         return lax.while_loop(keep_going, lambda state: tested(state, slopes), state)
 
     if max_iterations > count:
@@ -125,13 +139,13 @@ def _undone(fr: Array, fi: Array, slopes: Slopes) -> Array:
     return jnp.concatenate([jnp.where(kept, real, fr), jnp.where(kept, imaginary, fi)])
 
 
-def _slopes(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array) -> Slopes:
+def _slopes(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array, own: Own | None) -> Slopes:
     """Parts of a and b at a state: how currents follow y and conj(y), summed over all branches by the impedances."""
     n_branch = drawn.p.shape[0]
     one, none = jnp.ones_like(drawn.p), jnp.zeros_like(drawn.p)
 
     def along(direction: Array) -> Array:
-        return jax.jvp(lambda rise: evaluate(network, follows, drawn, rise), (rise,), (direction,))[1]
+        return jax.jvp(lambda rise: evaluate(network, follows, drawn, rise, own), (rise,), (direction,))[1]
 
     real, turned = along(jnp.concatenate([one, none])), along(jnp.concatenate([none, one]))  # a + b and j (a - b)
     sum_r, sum_i, difference_r, difference_i = real[:n_branch], real[n_branch:], turned[n_branch:], -turned[:n_branch]

@@ -1,7 +1,8 @@
 """Where taps and capacitors of each case's own act: what is seen at every port, and what its source drives.
 
-With M the part of a transformer's admittance that its taps change, at the present ones, a series voltage at a conductor
-drives M's column, and what is seen is that conductor's voltage; its current M v belongs to the current source beside it.
+With M the part of a transformer's admittance that its taps change, at the present ones, a series voltage at a
+conductor drives M's column, and what is seen is that conductor's voltage; its current M v belongs to the current source
+beside it.
 `ports.py` has the equations.
 """
 
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.unbalanced.element import Element
@@ -72,7 +72,9 @@ def port_rows(feeder: UnbalancedFeeder, chosen: Chosen) -> PortRows:
         np.add.at(seen[number], nodes[there], sign * port.y[port.conductor, there] * base[node])
         for other, source in enumerate(ports):
             if source.in_series and source.element == port.element:
-                own[number, other] = -port.y[port.conductor, source.conductor] * base[node] * base[nodes[source.conductor]]
+                own[number, other] = (
+                    -port.y[port.conductor, source.conductor] * base[node] * base[nodes[source.conductor]]
+                )
     present = [feeder.taps[key] for key in chosen.taps]
     present += [_named(feeder)[name].share_in for name in chosen.capacitors]
     return PortRows(tuple(port.setting for port in ports), np.array(present), seen, own, driven, beside)

@@ -19,22 +19,25 @@ from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.iteration import evaluate, solve_batch
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
+from neomflex_jax.powerflow.unbalanced.ports import Own
 
 Solved: TypeAlias = tuple[Array, Array, Array]  # rises, whether they converged, evaluations
 Halves: TypeAlias = tuple[Array, Array]  # real and imaginary parts
 
 
-def solve_rises(network: PortNetwork, follows: Follows, drawn: Consumption, config: AcConfig) -> Solved:
-    """Solve one case of consumption (n_branch,); rises (2 n_branch,)."""
+def solve_rises(
+    network: PortNetwork, follows: Follows, drawn: Consumption, own: Own | None, config: AcConfig
+) -> Solved:
+    """Solve one case of consumption (n_branch,), with its own taps and capacitors if any; rises (2 n_branch,)."""
     p, n_branch = drawn.p, drawn.p.shape[0]
     tolerance = config.tolerance(p.dtype)
 
     def unbalance(rise: Halves) -> Halves:
-        new = evaluate(network, follows, drawn, jnp.concatenate(rise))
+        new = evaluate(network, follows, drawn, jnp.concatenate(rise), own)
         return rise[0] - new[:n_branch], rise[1] - new[n_branch:]
 
     def solve(_: Callable[[Halves], Halves], start: Halves) -> tuple[Halves, tuple[Array, Array]]:
-        rise, converged, evaluations = _batched(config)(*lax.stop_gradient(((network, follows), drawn)))
+        rise, converged, evaluations = _batched(config)(*lax.stop_gradient(((network, follows), drawn, own)))
         # floats, because custom_root differentiates what it returns
         return (rise[:n_branch], rise[n_branch:]), (converged.astype(p.dtype), evaluations.astype(p.dtype))
 
@@ -47,31 +50,36 @@ def solve_rises(network: PortNetwork, follows: Follows, drawn: Consumption, conf
 def _batched(config: AcConfig) -> Callable[..., Solved]:
     """Make the function that solves one case; `vmap` over its loads becomes one loop over the whole batch."""
 
-    def solve(shared: tuple[PortNetwork, Follows], drawn: Consumption) -> Solved:
+    def solve(shared: tuple[PortNetwork, Follows], drawn: Consumption, own: Own | None) -> Solved:
         """Solve for consumption (..., n_branch)."""
         network, follows = shared
         cases, n_branch = drawn.p.shape[:-1], drawn.p.shape[-1]
         inner: Consumption = jax.tree.map(lambda values: values.reshape(-1, n_branch).T, drawn)
+        n_axes = len(cases)
+        last: Own | None = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, *x.shape[n_axes:]), 0, -1), own)
         tolerance = config.tolerance(drawn.p.dtype)
-        rise, *stop = solve_batch(network, follows, inner, tolerance, config.max_iterations)
+        rise, *stop = solve_batch(network, follows, inner, last, tolerance, config.max_iterations)
         return rise.T.reshape(*cases, 2 * n_branch), stop[0].reshape(cases), stop[1].reshape(cases)
 
     one = jax.custom_batching.custom_vmap(solve)
 
     @one.def_vmap
     def rule(
-        axis_size: int, in_batched: tuple[Any, Any], shared: tuple[PortNetwork, Follows], drawn: Consumption
+        axis_size: int,
+        in_batched: tuple[Any, Any, Any],
+        shared: tuple[PortNetwork, Follows],
+        drawn: Consumption,
+        own: Own | None,
     ) -> tuple[Solved, tuple[bool, bool, bool]]:
-        shared_batched, case_batched = in_batched
+        shared_batched, *case_batched = in_batched
         if any(jax.tree.leaves(shared_batched)):  # every case its own network
             axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
-            return jax.vmap(solve, in_axes=axes)(shared, drawn), (True,) * 3
-        leaves, form = jax.tree.flatten(drawn)
-        batched_leaves = zip(jax.tree.leaves(case_batched), leaves, strict=True)
-        leaves = [
-            leaf if batched else jnp.broadcast_to(leaf, (axis_size, *leaf.shape)) for batched, leaf in batched_leaves
-        ]
-        drawn = jax.tree.unflatten(form, jnp.broadcast_arrays(*leaves))
-        return one(shared, drawn), (True,) * 3  # and not `solve`: a map around this one adds its axis too
+            return jax.vmap(solve, in_axes=axes)(shared, drawn, own), (True,) * 3
+        drawn, own = jax.tree.map(
+            lambda batched, values: values if batched else jnp.broadcast_to(values, (axis_size, *values.shape)),
+            tuple(case_batched),
+            (drawn, own),
+        )
+        return one(shared, drawn, own), (True,) * 3  # and not `solve`: a map around this one adds its axis too
 
     return one
