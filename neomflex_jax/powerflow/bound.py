@@ -224,7 +224,7 @@ def bind(
         Tolerance and iteration limit of `ac` and `newton`.
     fallback
         `newton` hands the cases that `ac` gives up to Newton's method; `by_fallback` of the result says which it found.
-        What `ac` solves itself costs no more. Other methods have nothing to hand over, and ignore it.
+        What `ac` solves itself costs no more. Other methods ignore it.
     network
         Form of the impedances: `dense` for any feeder, `tree` or `sweep` for a radial one, `auto` for the fastest.
     sweeps
@@ -232,12 +232,12 @@ def bind(
         in a program that `jax.export` accepts. ``NEOMFLEX_SWEEPS=off`` does so for a whole process.
     taps
         Branches, each by the labels of its from and to bus, whose ratios each case may have its own factor on; of an
-        unbalanced feeder windings, by the transformer's name and the winding's number from 1, each case's at its tap.
+        unbalanced feeder windings, by the transformer's name and their number from 1.
     capacitors
         Names of an unbalanced feeder's capacitors of which each case may have its own share in.
     enforce_q_lims
-        True keeps generators' reactive power within the limits that the feeder states, as `runpp` does with this
-        option: those beyond one are set to it, all at once, and give up their voltage, until none is beyond one.
+        True keeps generators' reactive power within the limits that the feeder states, as `runpp` does: those beyond
+        one are set to it, all at once, and give up their voltage, until none is beyond one.
 
     Returns
     -------
@@ -248,9 +248,8 @@ def bind(
     ------
     InputError
         If there is no such method, fallback or form, the method cannot do what the feeder or `taps` need, a tree is
-        asked for and the feeder has a loop, sweeps are asked for and forbidden, a loop has no reactance on which `dc`
-        could solve it, a ratio cannot be set at one of `taps`, or loads follow the voltage at the bus of a generator
-        whose limits are kept.
+        asked for and the feeder has a loop, sweeps are asked for and forbidden, a loop has no reactance for `dc`, a
+        ratio cannot be set at one of `taps`, or loads follow the voltage at a generator whose limits are kept.
     """
     if isinstance(feeder, UnbalancedFeeder):
         check_unbalanced(method)

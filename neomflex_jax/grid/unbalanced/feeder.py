@@ -170,6 +170,37 @@ class UnbalancedFeeder:
         )
         return replace(self, elements=elements)
 
+    @property
+    def steps(self) -> dict[str, int]:
+        """Steps that are in of every capacitor, by its name."""
+        return {element.name: element.steps_in for element in self.elements if element.kind == "capacitor"}
+
+    def with_steps(self, steps: Mapping[str, int]) -> UnbalancedFeeder:
+        """Return the feeder with other steps of some capacitors in.
+
+        Parameters
+        ----------
+        steps
+            How many, by the capacitor's name.
+
+        Returns
+        -------
+        UnbalancedFeeder
+            All else unchanged.
+
+        Raises
+        ------
+        InputError
+            If there is no such capacitor, or it has not so many.
+        """
+        for name in steps:
+            if name not in self.steps:
+                raise unknown_name("capacitor", name, self.steps)
+        elements = tuple(
+            element.with_steps(steps[element.name]) if element.name in steps else element for element in self.elements
+        )
+        return replace(self, elements=elements)
+
     def with_loads_at_nodes(self) -> UnbalancedFeeder:
         """Return the feeder with a constant power between each node and ground in the place of its own loads."""
         loads = tuple(

@@ -53,9 +53,9 @@ class UnbalancedPowerFlow:
         self,
         load_p_mw: Num[ArrayLike, " n_load"],
         load_q_mvar: Num[ArrayLike, " n_load"],
-        setting: Setting | None = None,
         p_injection_mw: Num[ArrayLike, " n_device_node"] | None = None,
         q_injection_mvar: Num[ArrayLike, " n_device_node"] | None = None,
+        setting: Setting | None = None,
     ) -> PowerFlowResult:
         """Solve one case; `jax.vmap` or `solve` solves many.
 
@@ -64,13 +64,13 @@ class UnbalancedPowerFlow:
         load_p_mw, load_q_mvar
             Nominal consumption of every load in MW and Mvar, (n_load,) in the order of ``feeder.loads``; what feeds in
             is below 0. Each is connected and follows the voltage as the feeder has it.
+        p_injection_mw, q_injection_mvar
+            What devices feed in at the nodes `device_nodes`, in MW and Mvar, (n_device_node,): constant power between
+            each node and ground, positive into the grid. None: nothing. Both or neither.
         setting
             The case's own taps in per unit of the windings' rated voltages, ``tap_ratio`` (n_tap,), and shares of
             capacitors that are in, ``capacitor_share`` (n_capacitor,) in 0..1, in the order that was bound; whole steps
             are for who sets them to take. None: as the feeder has them.
-        p_injection_mw, q_injection_mvar
-            What devices feed in at the nodes `device_nodes`, in MW and Mvar, (n_device_node,): constant power between
-            each node and ground, positive into the grid. None: nothing. Both or neither.
 
         Returns
         -------
@@ -145,9 +145,9 @@ class UnbalancedPowerFlow:
         load_q_mvar: Num[ArrayLike, "*#batch #n_load"],
         fields: tuple[str, ...] | None = None,
         *,
-        setting: Setting | None = None,
         p_injection_mw: Num[ArrayLike, "*#batch #n_device_node"] | None = None,
         q_injection_mvar: Num[ArrayLike, "*#batch #n_device_node"] | None = None,
+        setting: Setting | None = None,
     ) -> PowerFlowResult:
         """Solve one case or any batch of them, compiled.
 
@@ -155,10 +155,10 @@ class UnbalancedPowerFlow:
         ----------
         load_p_mw, load_q_mvar
             As in a call, shapes (..., n_load), broadcast to each other.
-        setting
-            As in a call, of the loads' leading axes, or of none for all cases alike.
         p_injection_mw, q_injection_mvar
             As in a call, shapes (..., n_device_node), of the loads' leading axes.
+        setting
+            As in a call, of the loads' leading axes, or of none for all cases alike.
         fields
             What is needed of the result; the rest is None and is not computed. None takes all.
 
@@ -182,7 +182,8 @@ class UnbalancedPowerFlow:
             raise InputError(f"loads have shape {p.shape}; the last axis must be n_load = {self.n_load}")
         fed_in = self._fed_in(p_injection_mw, q_injection_mvar, p.shape[:-1])
         own = checked_setting(self.chosen, self.tap_ranges, setting, p.shape[:-1])
-        cases = jax.tree.map(lambda values: values.reshape(-1, values.shape[-1]), (p, q, own, *fed_in))
+        cases = (p, q, *(fed_in or (None, None)), own)
+        cases = jax.tree.map(lambda values: values.reshape(-1, values.shape[-1]), cases)
         flow = solve_cases(self, cases, fields)
         return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
 

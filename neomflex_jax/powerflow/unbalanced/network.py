@@ -38,6 +38,7 @@ LEAST_VOLTAGE = 0.05  # pu of the nominal one: with less a branch is measured by
 STRONGEST = 0.5
 REFINEMENTS = 2  # of a solution, each good for some eight digits
 COLUMNS = 256  # that are solved together: extended precision takes twice the memory
+NOTHING = Chosen()
 LARGEST_RESIDUAL = 1e-7  # of a solved unit current; more means that Y is singular to working precision
 
 
@@ -63,7 +64,7 @@ class PortNetwork:
     __repr__ = one_line
 
 
-def port_network(feeder: UnbalancedFeeder, chosen: Chosen = Chosen()) -> PortNetwork:
+def port_network(feeder: UnbalancedFeeder, chosen: Chosen = NOTHING) -> PortNetwork:
     """Factorise a feeder's network; raises `InputError` if it has no unique voltages. Units: kV, kA, siemens, MVA."""
     ends, _ = ends_of(feeder)
     within = np.asarray(np.isin(ends, floating_nodes(feeder)).any(axis=1))

@@ -67,7 +67,9 @@ def port_rows(feeder: UnbalancedFeeder, chosen: Chosen) -> PortRows:
             seen[number, node] = 1 / base[node]
             continue
         driven[node, number] = 1 / base[node]
-        beside[first[port.element] + port.conductor, number] = -1 / base[node]
+        beside[first[port.element] : first[port.element + 1], number] = (
+            _returned(feeder.elements[port.element], port) / base[node]
+        )
         sign = -1.0 if port.is_bank else 1.0
         np.add.at(seen[number], nodes[there], sign * port.y[port.conductor, there] * base[node])
         for other, source in enumerate(ports):
@@ -78,6 +80,26 @@ def port_rows(feeder: UnbalancedFeeder, chosen: Chosen) -> PortRows:
     present = [feeder.taps[key] for key in chosen.taps]
     present += [_named(feeder)[name].share_in for name in chosen.capacitors]
     return PortRows(tuple(port.setting for port in ports), np.array(present), seen, own, driven, beside)
+
+
+def _returned(element: Element, port: _Port) -> np.ndarray:
+    """What a current source of 1 takes from the currents into its element's conductors, (n_conductor,).
+
+    A grounded conductor of its winding has no port; its current follows from the others', that of a neutral as their
+    negative sum.
+    """
+    taken = np.zeros(len(element.nodes), complex)
+    taken[port.conductor] = -1.0
+    if port.is_bank:
+        own = np.arange(len(element.nodes))
+    else:
+        winding = port.conductor // element.n_conductors
+        own = np.arange(winding * element.n_conductors, (winding + 1) * element.n_conductors)
+    grounded = np.array(element.nodes)[own] < 0
+    others = own[~grounded]
+    shares = port.y[own[grounded]] @ np.linalg.pinv(port.y[others], rcond=1e-9)
+    taken[own[grounded]] = -shares[:, others == port.conductor][:, 0]
+    return taken
 
 
 def _ports(feeder: UnbalancedFeeder, chosen: Chosen) -> Iterator[_Port]:
