@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import neomflex_jax as nf
-from neomflex_jax.powerflow.network.setting import Setting
+from neomflex_jax import Setting
 
 CIRCUITS = Path(__file__).parent / "circuits"
 # a current is as sharp as its conductor's admittance, 1e7 siemens of a closed switch, lets the voltages be
