@@ -142,4 +142,4 @@ def test_what_cannot_be_set_is_named() -> None:
     with pytest.raises(nf.InputError, match="steps = 2 must be"):
         feeder.with_steps({"capacitor.cap1": 2})
     with pytest.raises(nf.InputError, match="on a balanced one each case has shunt_mvar"):
-        nf.bind(nf.load_feeder("neom33"), capacitors=["capacitor.cap1"])
+        nf.bind(nf.load_feeder("case33bw"), capacitors=["capacitor.cap1"])
