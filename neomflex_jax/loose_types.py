@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 Keywords: TypeAlias = dict[str, Any]  # arguments of many types to be handed on by `**`, checked where they arrive
 PandapowerNet: TypeAlias = Any  # pandapower states no types, and is not imported for one
@@ -10,3 +10,7 @@ Info: TypeAlias = dict[str, Any]  # of a step, by name: Gymnasium, PettingZoo, J
 JsonValue: TypeAlias = Any  # of a JSON or TOML file: what it is, is checked where it is used
 JsonObject: TypeAlias = dict[str, JsonValue]
 FieldValue: TypeAlias = Any  # of any field of a scenario or argument of `make`, where it is checked
+if TYPE_CHECKING:
+    BusLabel: TypeAlias = Any  # a number on a balanced feeder, a text on one with phases; a feeder has one of both
+else:
+    BusLabel = int | str  # what fields take

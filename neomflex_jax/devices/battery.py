@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.devices.battery_power import deliver_battery_power, deliver_battery_q
-from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, refuse
+from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, check_phases, refuse
 from neomflex_jax.devices.device import (
     Control,
     CostTerm,
@@ -39,6 +39,7 @@ from neomflex_jax.devices.device import (
 from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol, circle_bounds
 from neomflex_jax.devices.options import by_bus, stacked
 from neomflex_jax.devices.planning import Planning, ReactivePower
+from neomflex_jax.loose_types import BusLabel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +143,7 @@ class Battery(Device):
         ("battery_soc_fraction_bus_", ""),
     )
 
-    bus: int
+    bus: BusLabel
     """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
     capacity_mwh: float
     """Energy that it holds when full. Allowed: above 0."""
@@ -169,6 +170,9 @@ class Battery(Device):
     name: str = ""
     """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
     letters, digits, _ and -."""
+    phases: tuple[int, ...] = ()
+    """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
+    all that the bus has. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         device = f"battery at bus {self.bus}"
@@ -188,6 +192,7 @@ class Battery(Device):
             raise refuse(device, allowed, s_mva=self.s_mva)
         check_not_negative(device, throughput_cost=self.throughput_cost)
         check_name(device, self.name)
+        check_phases(device, self.phases)
 
     def look(self, recorded: Mapping[str, float]) -> Look:
         """Return its state of charge and its power."""

@@ -18,6 +18,7 @@ from neomflex_jax.devices.checks import check_above_zero
 from neomflex_jax.devices.device import Control, Observable
 from neomflex_jax.devices.figures import Lines
 from neomflex_jax.devices.stepped import StepParams, SteppedDevice, operations_term, recorded_steps
+from neomflex_jax.loose_types import BusLabel
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class CapacitorBank(SteppedDevice):
     }
     table_families: ClassVar = (("capacitor_bus_", "_steps"), ("capacitor_bus_", "_operations"))
 
-    bus: int
+    bus: BusLabel
     """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
     step_mvar: float
     """Reactive power of one step at 1 pu, into the grid. Allowed: above 0."""
@@ -62,11 +63,14 @@ class CapacitorBank(SteppedDevice):
     dead_band_pu: float | None = None
     """Whole width of the dead band, half of it on each side of the set-point; left out without band control.
     Allowed: above 0."""
-    controlled_bus: int | None = None
+    controlled_bus: BusLabel | None = None
     """Bus whose voltage band control keeps. None: its own."""
     name: str = ""
     """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
     letters, digits, _ and -."""
+    phases: tuple[int, ...] = ()
+    """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
+    all that the bus has. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         where = f"capacitor bank at bus {self.bus}"

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Sequence
 
 from neomflex_jax.errors import InputError
 
@@ -30,3 +31,9 @@ def check_name(device: str, name: str) -> None:
     """Raise `InputError` unless the name is empty or fit for the name of a column."""
     if not re.fullmatch(r"[A-Za-z0-9_-]*", name):
         raise refuse(device, "be made of letters, digits, _ and -", name=name)
+
+
+def check_phases(device: str, phases: Sequence[int]) -> None:
+    """Raise `InputError` unless the phases are some of 1, 2 and 3, each once."""
+    if len(set(phases)) < len(phases) or not set(phases) <= {1, 2, 3}:
+        raise refuse(device, "be some of 1, 2 and 3, each once", phases=list(phases))

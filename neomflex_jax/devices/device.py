@@ -25,6 +25,7 @@ from neomflex_jax.devices.planning import Store as Store
 from neomflex_jax.devices.surroundings import InService as InService
 from neomflex_jax.devices.surroundings import Sessions as Sessions
 from neomflex_jax.devices.surroundings import Surroundings as Surroundings
+from neomflex_jax.loose_types import BusLabel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,11 +127,13 @@ class Device(ABC):
     symbol: ClassVar[Symbol | None] = None  # None: a disc under the kind's noun
     drawn: ClassVar[Mapping[str, Lines]] = {}  # by the name of a figure over days, as "soc"
     needs_outdoor_temperature: ClassVar[bool] = False  # True: a scenario with such devices names its column
-    unstated: ClassVar[Mapping[str, object]] = {}  # fields that hashes leave out at these values: there were none once
+    # fields that hashes leave out at these values: there were none once
+    unstated: ClassVar[Mapping[str, object]] = {"phases": ()}
     table_families: ClassVar[tuple[tuple[str, str], ...]] = ()  # what columns of the step table begin and end with
 
-    bus: int  # label
+    bus: BusLabel
     name: str
+    phases: tuple[int, ...] = ()  # at which of its bus's phases; all of them if empty
 
     @property
     def label(self) -> str:

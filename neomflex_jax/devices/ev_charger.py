@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, refuse
+from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, check_phases, refuse
 from neomflex_jax.devices.device import (
     Control,
     CostTerm,
@@ -40,6 +40,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.options import by_bus, is_off
+from neomflex_jax.loose_types import BusLabel
 
 ROUNDING_MINUTES = 1e-3  # times of a day are floats of some 1e-4 minutes
 
@@ -117,10 +118,10 @@ class EvCharger(Device):
     )
     observables: ClassVar = (Observable("wanted at {}", "of the largest session", 0.0, 1.0),)
     costs: ClassVar = (CostTerm("unmet_energy", _unmet, priced=lambda charger: charger.unmet_cost > 0),)
-    unstated: ClassVar = {"largest_mwh": 0.0}
+    unstated: ClassVar = {"largest_mwh": 0.0, "phases": ()}
     table_families: ClassVar = (("ev_bus_", "_p_mw"), ("ev_bus_", "_unmet_mwh"), ("ev_bus_", "_wanted_mwh"))
 
-    bus: int
+    bus: BusLabel
     """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
     sessions: tuple[tuple[float, float, float, float], ...] = ()
     """Sessions of every day in order, [arrival_hour, departure_hour, energy_mwh, power_mw] each, hours in 0..24.
@@ -137,6 +138,9 @@ class EvCharger(Device):
     name: str = ""
     """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
     letters, digits, _ and -."""
+    phases: tuple[int, ...] = ()
+    """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
+    all that the bus has. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         device = f"EV charger at bus {self.bus}"
@@ -159,6 +163,7 @@ class EvCharger(Device):
                 raise refuse(device, "lie above 0 and at most at 1", **{name: getattr(self, name)})
         check_not_negative(device, unmet_cost=self.unmet_cost)
         check_name(device, self.name)
+        check_phases(device, self.phases)
 
     @staticmethod
     def stack(devices: Sequence[EvCharger]) -> EvParams:

@@ -23,7 +23,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from neomflex_jax.devices.checks import check_name, check_not_negative, refuse
+from neomflex_jax.devices.checks import check_name, check_not_negative, check_phases, refuse
 from neomflex_jax.devices.device import (
     Control,
     CostTerm,
@@ -38,6 +38,7 @@ from neomflex_jax.devices.device import (
 from neomflex_jax.devices.figures import Operated
 from neomflex_jax.devices.options import is_off, stacked
 from neomflex_jax.devices.planning import Planning
+from neomflex_jax.loose_types import BusLabel
 
 
 class LoadParams(NamedTuple):
@@ -98,7 +99,7 @@ class FlexibleLoad(Device):
     planning: ClassVar = Planning("load_shift", _towards, _reached)
     table_families: ClassVar = (("load_bus_", "_p_mw"), ("load_bus_", "_curtailed_mw"), ("load_bus_", "_owed_mwh"))
 
-    bus: int
+    bus: BusLabel
     """Where it stands, by the feeder's own number; a bus of some territory that has a load. At most one at a bus."""
     curtail_share: float = 0.0
     """Largest share of the load that may be shed. Unit: share. Allowed: 0 .. 1."""
@@ -109,6 +110,9 @@ class FlexibleLoad(Device):
     name: str = ""
     """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
     letters, digits, _ and -."""
+    phases: tuple[int, ...] = ()
+    """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
+    all that the bus has. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         device = f"flexible load at bus {self.bus}"
@@ -122,6 +126,7 @@ class FlexibleLoad(Device):
             allowed = "not all be 0: set curtail_share to shed load, shift_mw and buffer_mwh to shift it"
             raise refuse(device, allowed, curtail_share=self.curtail_share, **shifting)
         check_name(device, self.name)
+        check_phases(device, self.phases)
 
     def refusal(self, load_p_mw: float) -> str | None:
         """Refuse a bus without a load."""

@@ -24,7 +24,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, refuse
+from neomflex_jax.devices.checks import check_above_zero, check_name, check_not_negative, check_phases, refuse
 from neomflex_jax.devices.device import (
     Control,
     CostTerm,
@@ -38,6 +38,7 @@ from neomflex_jax.devices.device import (
 from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol, circle_bounds
 from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
 from neomflex_jax.devices.planning import ReactivePower
+from neomflex_jax.loose_types import BusLabel
 
 
 class PvParams(NamedTuple):
@@ -84,7 +85,7 @@ class PvInverter(Device):
     drawn: ClassVar = {"reactive-power": Lines("pv_bus_", "_q_mvar", "PV", "PV inverters", "PV reactive power")}
     table_families: ClassVar = (("pv_bus_", "_p_mw"), ("pv_bus_", "_q_mvar"), ("pv_bus_", "_curtailed_mw"))
 
-    bus: int
+    bus: BusLabel
     """Where it stands, by the feeder's own number; a bus of some territory. At most one of a kind at a bus."""
     p_max_mw: float
     """Power under full sun: what Solar is multiplied with. Allowed: above 0."""
@@ -100,6 +101,9 @@ class PvInverter(Device):
     name: str = ""
     """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
     letters, digits, _ and -."""
+    phases: tuple[int, ...] = ()
+    """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
+    all that the bus has. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         device = f"PV inverter at bus {self.bus}"
@@ -111,6 +115,7 @@ class PvInverter(Device):
         if self.export_limit_mw is not None:
             check_not_negative(device, export_limit_mw=self.export_limit_mw)
         check_name(device, self.name)
+        check_phases(device, self.phases)
 
     def look(self, recorded: Mapping[str, float]) -> Look:
         """Return its active and reactive power, filled by the share of the rating."""

@@ -24,10 +24,11 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from neomflex_jax.devices.band_control import Band, band_of, check_band, direction_of
-from neomflex_jax.devices.checks import check_name, check_not_negative, refuse
+from neomflex_jax.devices.checks import check_name, check_not_negative, check_phases, refuse
 from neomflex_jax.devices.device import CostTerm, Delivery, Device, Recorded, StepColumns, Surroundings, Turn
 from neomflex_jax.devices.figures import Bound, Look
 from neomflex_jax.devices.options import stacked
+from neomflex_jax.loose_types import BusLabel
 
 MOST_STEPS = 1000  # of a range: more is a mistake in units
 
@@ -76,7 +77,7 @@ class SteppedDevice(Device):
     control: str
     vm_set_pu: float | None
     dead_band_pu: float | None
-    controlled_bus: int | None
+    controlled_bus: BusLabel | None
 
     @property
     def follows_rule(self) -> bool:
@@ -99,6 +100,7 @@ class SteppedDevice(Device):
             raise refuse(where, allowed, operations_per_day=limit)
         check_not_negative(where, operation_cost=self.operation_cost)
         check_name(where, self.name)
+        check_phases(where, self.phases)
         own = {name: getattr(self, name) for name in ("vm_set_pu", "dead_band_pu", "controlled_bus")}
         check_band(where, self.control, **own)
 

@@ -19,6 +19,7 @@ from neomflex_jax.devices.checks import refuse
 from neomflex_jax.devices.device import Control, Observable
 from neomflex_jax.devices.figures import Lines
 from neomflex_jax.devices.stepped import StepParams, SteppedDevice, operations_term, recorded_steps
+from neomflex_jax.loose_types import BusLabel
 
 MOST_CHANGE = 0.5  # of the ratio: beyond it a power flow has hardly ever a solution
 
@@ -44,11 +45,11 @@ class TapChanger(SteppedDevice):
     }
     table_families: ClassVar = (("tap_bus_", "_position"), ("tap_bus_", "_operations"))
 
-    bus: int
+    bus: BusLabel
     """Whose agent moves it, by the feeder's own number; a bus of some territory."""
-    from_bus: int
+    from_bus: BusLabel
     """End of the branch at which it sits."""
-    to_bus: int
+    to_bus: BusLabel
     """Other end of that branch: a transformer, or a line, which then has a regulator."""
     steps: int = 8
     """Positions on each side of 0. Unit: steps. Allowed: 1 .. 1000."""
@@ -67,11 +68,14 @@ class TapChanger(SteppedDevice):
     dead_band_pu: float | None = None
     """Whole width of the dead band, half of it on each side of the set-point; left out without band control.
     Allowed: above 0."""
-    controlled_bus: int | None = None
+    controlled_bus: BusLabel | None = None
     """Bus whose voltage band control keeps; one behind the branch. None: to_bus."""
     name: str = ""
     """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
     letters, digits, _ and -."""
+    phases: tuple[int, ...] = ()
+    """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
+    all that the bus has. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         where = f"tap changer at bus {self.bus}"

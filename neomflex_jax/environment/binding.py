@@ -10,34 +10,46 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices.device import Kind, Turn
+from neomflex_jax.devices.device import Device, Kind, Turn
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
+from neomflex_jax.environment.step.answers import answer_to_loads
 from neomflex_jax.environment.step.dispatch import deliver
 from neomflex_jax.environment.step.disturbances import Today
-from neomflex_jax.environment.step.injections import node_injections, tapped_branches
+from neomflex_jax.environment.step.injections import feeding_nodes, node_injections, tapped_branches
 from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder
 from neomflex_jax.grid.territories import TerritoryLayout, check_buses, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value
-from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, bind, calibrate, method_named
+from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, UnbalancedPowerFlow, bind, calibrate, method_named
 from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
 from neomflex_jax.powerflow.methods.register import check_can
 from neomflex_jax.powerflow.network.taps import tap_branches
+from neomflex_jax.powerflow.unbalanced import bind_unbalanced
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
 
 CALIBRATION_SAMPLES, MILD_SHARE = 4096, 0.5
 
 
-def layout_of(scenario: Scenario, feeder: Feeder) -> TerritoryLayout:
-    """Who owns which buses and devices of a feeder."""
+def layout_of(scenario: Scenario, feeder: AnyFeeder) -> TerritoryLayout:
+    """Who owns which buses and devices of a feeder, and at which nodes these stand."""
+    check_buses(feeder, "the territory of", [(part.agent, part.buses) for part in scenario.territories])
     check_buses(feeder, "observes of", [(part.agent, part.observes) for part in scenario.territories])
     return layout_territories(
         feeder,
         [(part.agent, part.buses) for part in scenario.territories],
         {kind.table: [device.bus for device in scenario.of(kind)] for kind in scenario.kinds},
+        {kind.table: [_nodes_of(device, feeder) for device in scenario.of(kind)] for kind in scenario.kinds},
     )
+
+
+def _nodes_of(device: Device, feeder: AnyFeeder) -> np.ndarray:
+    """Positions of the nodes at which a device stands."""
+    try:
+        return feeder.nodes.of_phases(device.bus, device.phases)
+    except InputError as error:
+        raise InputError(f"{device.noun} {device.label!r} {error}") from None
 
 
 def kinds_setting_grid(scenario: Scenario) -> tuple[Kind, ...]:
@@ -45,7 +57,9 @@ def kinds_setting_grid(scenario: Scenario) -> tuple[Kind, ...]:
     return tuple(kind for kind in scenario.kinds if kind.turn == Turn.GRID and scenario.of(kind))
 
 
-def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scenario, profiles: Profiles) -> PowerFlow:
+def bound_power_flow(
+    power_flow: str | PowerFlow | UnbalancedPowerFlow, feeder: AnyFeeder, scenario: Scenario, profiles: Profiles
+) -> PowerFlow | UnbalancedPowerFlow:
     """Bind a method to a scenario's feeder, `calibrated` by a fit to its own injections on these days.
 
     Raises
@@ -54,6 +68,10 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
         If there is no such method, or one that cannot do what the feeder or what devices set needs, or a bound one
         belongs to another feeder.
     """
+    if isinstance(feeder, UnbalancedFeeder):
+        return _bound_with_phases(power_flow, feeder, scenario)
+    if isinstance(power_flow, UnbalancedPowerFlow):
+        raise InputError(f"the given power flow is of a feeder with phases, and feeder {feeder.name!r} is balanced")
     taps = tapped_branches(scenario)
     _check_charging(scenario, feeder)
     kind = method_named(power_flow) if isinstance(power_flow, str) else type(power_flow.model)
@@ -74,6 +92,23 @@ def bound_power_flow(power_flow: str | PowerFlow, feeder: Feeder, scenario: Scen
         raise InputError(
             f"scenario {scenario.name!r} has enforce_q_lims = {scenario.enforce_q_lims}, and the given power flow was "
             f"bound otherwise; bind it with enforce_q_lims={scenario.enforce_q_lims}"
+        )
+    return power_flow
+
+
+def _bound_with_phases(
+    power_flow: str | PowerFlow | UnbalancedPowerFlow, feeder: UnbalancedFeeder, scenario: Scenario
+) -> UnbalancedPowerFlow:
+    """Bind a feeder with phases for devices at their nodes, or check that a bound one is that."""
+    nodes = tuple(feeder.node_labels[node] for node in feeding_nodes(scenario, layout_of(scenario, feeder)))
+    if isinstance(power_flow, str):
+        return bind_unbalanced(feeder, device_nodes=nodes)
+    if not isinstance(power_flow, UnbalancedPowerFlow) or power_flow.node_labels != feeder.node_labels:
+        raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
+    if power_flow.device_nodes != nodes:
+        raise InputError(
+            f"the given power flow takes devices at other nodes than scenario {scenario.name!r} has them; bind it with "
+            f"device_nodes={list(nodes)}"
         )
     return power_flow
 
@@ -140,7 +175,7 @@ def sample_injections(
 
 @partial(jax.jit, static_argnames="every")
 def day_start_flow(
-    feeder: Feeder, profiles: Profiles, power_flow: PowerFlow, every: int | None = None
+    feeder: AnyFeeder, profiles: Profiles, power_flow: PowerFlow | UnbalancedPowerFlow, every: int | None = None
 ) -> PowerFlowResult:
     """Power flow of every row with which play may begin, all devices at zero: what a reset observes.
 
@@ -148,12 +183,14 @@ def day_start_flow(
     """
     first_rows = jnp.arange(0, profiles.n_rows, every or profiles.steps_per_day)
     p_mw, q_mvar = jax.vmap(lambda row: loads_of_row(feeder, profiles, row))(first_rows)
-    return jax.vmap(power_flow)(-p_mw, -q_mvar)
+    return jax.vmap(lambda p_mw, q_mvar: answer_to_loads(power_flow, p_mw, q_mvar))(p_mw, q_mvar)
 
 
-def todays_power_flow(power_flow: PowerFlow, feeder: Feeder, today: Today) -> PowerFlow:
+def todays_power_flow(
+    power_flow: PowerFlow | UnbalancedPowerFlow, feeder: AnyFeeder, today: Today
+) -> PowerFlow | UnbalancedPowerFlow:
     """The power flow of today's grid: its impedances may be others than the ones that are known."""
-    if today.impedance_factor is None:
+    if today.impedance_factor is None or isinstance(power_flow, UnbalancedPowerFlow) or not isinstance(feeder, Feeder):
         return power_flow
     r_ohm, x_ohm = (jnp.asarray(part) for part in (feeder.r_ohm, feeder.x_ohm))
     r_factor, x_factor = today.impedance_factor

@@ -17,6 +17,7 @@ from jax import Array
 from neomflex_jax.environment.days import Draw
 from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import Misuse
+from neomflex_jax.environment.step.answers import injections_of_loads
 from neomflex_jax.environment.step.dispatch import Delivered, Stores, nothing_delivered
 from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
 from neomflex_jax.environment.step.measurements import Now
@@ -65,7 +66,7 @@ def start_day(
         task,
         flow,
         outcome,
-        (-delivered.load_p_mw, -delivered.load_q_mvar),
+        injections_of_loads(task, delivered),
         row=day_row,
         load_q_factor=moment.demand,
         terms=dict.fromkeys(terms_of(task), nothing),

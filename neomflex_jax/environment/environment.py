@@ -21,8 +21,8 @@ from neomflex_jax.environment.days import Draw, draw_day, first_day, following_d
 from neomflex_jax.environment.notebook import environment_cell
 from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
+from neomflex_jax.environment.step.answers import answer
 from neomflex_jax.environment.step.dispatch import Stores
-from neomflex_jax.environment.step.injections import grid_setting, node_injections
 from neomflex_jax.environment.step.measured_voltages import with_measured
 from neomflex_jax.environment.step.measurements import Now
 from neomflex_jax.environment.step.observations import measure, observe, remember
@@ -32,10 +32,10 @@ from neomflex_jax.environment.step.rewards import local_reward, reward_terms, sh
 from neomflex_jax.environment.step.set_points import set_points
 from neomflex_jax.environment.task import Task
 from neomflex_jax.fields import with_overrides
-from neomflex_jax.grid import load_balanced_feeder
+from neomflex_jax.grid import load_scenario_feeder
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import cut
-from neomflex_jax.powerflow import PowerFlow, PowerFlowResult
+from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, UnbalancedPowerFlow
 from neomflex_jax.scenario.parts import END_UNSOLVED
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 class Environment(Task):
     """One scenario, ready to run. Build it with `neomflex_jax.make`."""
 
-    power_flow: PowerFlow
+    power_flow: PowerFlow | UnbalancedPowerFlow
     # (n_beginnings, ...) of rows with which play may begin, mostly days' first, undisturbed, all devices at zero
     day_start_flow: PowerFlowResult
 
@@ -68,7 +68,7 @@ class Environment(Task):
         return describe(self)
 
     @nan_is_a_value()
-    def with_power_flow(self, power_flow: str | PowerFlow) -> Environment:
+    def with_power_flow(self, power_flow: str | PowerFlow | UnbalancedPowerFlow) -> Environment:
         """Return the same task on another power flow: a surrogate first, `ac` to finish.
 
         Parameters
@@ -88,7 +88,7 @@ class Environment(Task):
         """
         name = power_flow if isinstance(power_flow, str) else power_flow.method
         scenario = with_overrides(self.scenario, {"power_flow": name})
-        bound = bound_power_flow(power_flow, load_balanced_feeder(scenario.feeder), scenario, self.profiles)
+        bound = bound_power_flow(power_flow, load_scenario_feeder(scenario.feeder), scenario, self.profiles)
         start_flow = day_start_flow(self.feeder, self.profiles, bound, scenario.begins_every)
         return replace(self, power_flow=bound, day_start_flow=start_flow, scenario=scenario)
 
@@ -161,11 +161,7 @@ class Environment(Task):
         scenario, today, row = self.scenario, state.today, state.day_row + state.step
 
         played = set_points(self, state, action)
-        factors = None if self.loads_vary else (played.moment.demand, played.load_q_factor)
-        in_one = self.profiles.by_element is not None
-        injections = node_injections(scenario, self.layout, self.feeder, played.delivered, factors, in_one=in_one)
-        setting = grid_setting(scenario, self.layout, self.feeder, played.delivered, injections)
-        flow = todays_power_flow(self.power_flow, self.feeder, today)(*injections, setting)
+        injections, flow = answer(self, todays_power_flow(self.power_flow, self.feeder, today), played)
         outcome = outcome_of(self, flow, played.delivered, played.moment)
 
         terms = reward_terms(self, outcome)

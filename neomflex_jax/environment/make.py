@@ -17,15 +17,16 @@ from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.limited_branches import LimitedBranches, limited_branches
 from neomflex_jax.environment.measured_buses import check_measured_buses
 from neomflex_jax.environment.own_series import check_loads_of_devices, own_generation_text, read_scenario_profiles
+from neomflex_jax.environment.phases import check_playable_with_phases, check_playable_without_phases
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.rewards import Term
 from neomflex_jax.environment.users_parts import with_users_parts
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
-from neomflex_jax.grid import Feeder, load_balanced_feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder, load_scenario_feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
-from neomflex_jax.powerflow import PowerFlow
+from neomflex_jax.powerflow import PowerFlow, UnbalancedPowerFlow
 from neomflex_jax.profiles import Profiles, SeriesConfig, doubts_of, resolve_profiles
 from neomflex_jax.profiles.config import PLAIN
 from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
@@ -36,7 +37,7 @@ from neomflex_jax.scenario import Scenario, Uncertainty, load_scenario
 def make(
     scenario: str | Path | Scenario = "neom33",
     *,
-    power_flow: str | PowerFlow | None = None,
+    power_flow: str | PowerFlow | UnbalancedPowerFlow | None = None,
     reward_terms: Mapping[str, Term] | None = None,
     observations: Sequence[Block] = (),
     **overrides: object,
@@ -75,13 +76,13 @@ def make(
         with_overrides(scenario, overrides) if isinstance(scenario, Scenario) else load_scenario(scenario, **overrides)
     )
     chosen, terms, blocks = with_users_parts(chosen, reward_terms or {}, observations)
-    feeder = load_balanced_feeder(chosen.feeder)
+    feeder = load_scenario_feeder(chosen.feeder)
     warn_of_own_generation(feeder, chosen.series)
     name = repr(scenario.name) if isinstance(scenario, Scenario) else str(scenario)
     layout, limited = _laid_out(chosen, feeder, name)
     training = scenario_profiles(chosen, chosen.profiles, feeder)
-    has_ratings = bool(np.isfinite(feeder.max_i_ka).any())
-    method = power_flow if isinstance(power_flow, PowerFlow) else chosen.power_flow
+    has_ratings = isinstance(feeder, Feeder) and bool(np.isfinite(feeder.max_i_ka).any())
+    method = chosen.power_flow if power_flow is None or isinstance(power_flow, str) else power_flow
     solver = bound_power_flow(method, feeder, chosen, training)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = day_start_flow(feeder, training, solver, chosen.begins_every)
@@ -98,14 +99,14 @@ def _check_extensions(env: Environment) -> None:
         try_parts(env, env.day_start_flow)
 
 
-def warn_of_own_generation(feeder: Feeder, series: SeriesConfig = PLAIN) -> None:
+def warn_of_own_generation(feeder: AnyFeeder, series: SeriesConfig = PLAIN) -> None:
     """Warn of what a feeder's own generators and storages follow by a guess, no column being stated for them."""
     told = own_generation_text(feeder, series, sure=False)
     if told is not None:
         warnings.warn(f"feeder {feeder.name!r}: {told}", stacklevel=3)
 
 
-def _laid_out(scenario: Scenario, feeder: Feeder, name: str) -> tuple[TerritoryLayout, LimitedBranches | None]:
+def _laid_out(scenario: Scenario, feeder: AnyFeeder, name: str) -> tuple[TerritoryLayout, LimitedBranches | None]:
     """Lay a scenario out on its feeder; `name` is what the user calls it.
 
     Raises
@@ -115,6 +116,10 @@ def _laid_out(scenario: Scenario, feeder: Feeder, name: str) -> tuple[TerritoryL
     """
     try:
         layout = layout_of(scenario, feeder)
+        if isinstance(feeder, UnbalancedFeeder):
+            check_playable_with_phases(scenario, feeder)
+            return layout, None
+        check_playable_without_phases(scenario, feeder)
         _check_places(scenario, feeder)
         check_loads_of_devices(scenario, feeder)
         check_measured_buses(scenario, feeder)
@@ -123,7 +128,7 @@ def _laid_out(scenario: Scenario, feeder: Feeder, name: str) -> tuple[TerritoryL
         raise InputError(f"scenario {name}: {error}") from None
 
 
-def scenario_profiles(scenario: Scenario, source: str | Path, feeder: Feeder | None = None) -> Profiles:
+def scenario_profiles(scenario: Scenario, source: str | Path, feeder: AnyFeeder | None = None) -> Profiles:
     """Read the days that a scenario plays from a series: its columns, its variant's factors, enough for it.
 
     `feeder` is the scenario's; None loads it.
@@ -134,7 +139,7 @@ def scenario_profiles(scenario: Scenario, source: str | Path, feeder: Feeder | N
         As `read_scenario_profiles`; also if a forecast looks further ahead than the series is long.
     """
     path = resolve_profiles(source)
-    feeder = load_balanced_feeder(scenario.feeder) if feeder is None else feeder
+    feeder = load_scenario_feeder(scenario.feeder) if feeder is None else feeder
     profiles = read_scenario_profiles(scenario, path, feeder)
     for doubt in doubts_of(path, profiles, scenario.step_hours) if scenario.series == PLAIN else ():
         warnings.warn(f"{path}: {doubt}", stacklevel=3)
@@ -148,7 +153,7 @@ def scenario_profiles(scenario: Scenario, source: str | Path, feeder: Feeder | N
     return profiles.scaled(variant.demand_factor, variant.solar_factor)
 
 
-def _check_places(scenario: Scenario, feeder: Feeder) -> None:
+def _check_places(scenario: Scenario, feeder: AnyFeeder) -> None:
     for device in scenario.devices:
         refusal = device.refusal(float(feeder.load_p_mw[feeder.nodes.at[device.bus]].sum()))
         if refusal is not None:

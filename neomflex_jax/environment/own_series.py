@@ -13,9 +13,8 @@ from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.errors import InputError, shown_list
 from neomflex_jax.files.parquet import is_parquet
 from neomflex_jax.files.paths import is_folder
-from neomflex_jax.grid import Feeder
-from neomflex_jax.grid.elements import Element, loads_at_buses
-from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder
+from neomflex_jax.grid.elements import Element, OneLoadEach, Places, loads_at_buses
 from neomflex_jax.profiles import (
     Profiles,
     SeriesConfig,
@@ -41,13 +40,33 @@ from neomflex_jax.scenario import Scenario
 MOST_NAMED = 4
 
 
-def elements_of(feeder: Feeder) -> tuple[Element, ...]:
+def elements_of(feeder: AnyFeeder) -> tuple[Element, ...]:
     """Return a feeder's elements; of one whose source does not list them, a load for each bus that consumes."""
+    if isinstance(feeder, UnbalancedFeeder):
+        return loads_with_phases(feeder)
     listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
     return listed.rows
 
 
-def assigned_elements(scenario: Scenario, feeder: Feeder) -> tuple[Assigned, ...]:
+TABLES_OF_CLASSES = {"pvsystem": "sgen", "generator": "sgen", "asymmetric_sgen": "sgen", "storage": "storage"}
+
+
+def loads_with_phases(feeder: UnbalancedFeeder) -> tuple[Element, ...]:
+    """Return the loads of a feeder with phases as elements, row by row, without the names of their classes."""
+    found = []
+    for row, (load, bus) in enumerate(zip(feeder.loads, feeder.load_buses, strict=True)):
+        kind, _, name = load.name.partition(".")
+        sun = "pv" if kind == "pvsystem" else ""
+        found.append(Element(TABLES_OF_CLASSES.get(kind, "load"), row, name, bus, load.p_mw, load.q_mvar, sun))
+    return tuple(found)
+
+
+def places_of(feeder: AnyFeeder) -> Places:
+    """Return where consumption counts: at the nodes of a balanced feeder, with phases load by load."""
+    return OneLoadEach(feeder.n_load) if isinstance(feeder, UnbalancedFeeder) else feeder.nodes
+
+
+def assigned_elements(scenario: Scenario, feeder: AnyFeeder) -> tuple[Assigned, ...]:
     """Assign a feeder's elements what the scenario has them follow; none where all of them follow Demand."""
     assigned = assign(scenario.series, elements_of(feeder))
     return assigned if any(each.is_mapped or each.p_column != DEMAND for each in assigned) else ()
@@ -85,7 +104,7 @@ def session_devices(scenario: Scenario) -> tuple[SessionDevice, ...]:
     return assign_sessions(scenario.series, table, devices)
 
 
-def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Profiles:
+def read_scenario_profiles(scenario: Scenario, path: Path, feeder: AnyFeeder) -> Profiles:
     """Read a series as the scenario's ``[profiles]`` and the feeder's elements have it, before any variant's factors.
 
     Raises
@@ -94,15 +113,15 @@ def read_scenario_profiles(scenario: Scenario, path: Path, feeder: Feeder) -> Pr
         As `read_profiles`, `check_plain_clock` and `read_profiles_by_element`.
     """
     if scenario.series != PLAIN or is_folder(path) or is_parquet(path):
-        return read_profiles_by_element(path, _wanted(scenario, feeder), feeder.nodes)
+        return read_profiles_by_element(path, _wanted(scenario, feeder), places_of(feeder))
     loads_mw = sum(element.p_mw for element in elements_of(feeder) if element.table == "load")
     if path not in map(packaged_profiles, PROFILES):  # whose clocks are in order
         check_plain_clock(path, scenario.step_hours)
     profiles = read_profiles(path, scenario.steps_per_day, scenario.tariff_column, loads_mw)
-    return with_own_generation(profiles, assigned_elements(scenario, feeder), feeder.nodes)
+    return with_own_generation(profiles, assigned_elements(scenario, feeder), places_of(feeder))
 
 
-def _wanted(scenario: Scenario, feeder: Feeder) -> Wanted:
+def _wanted(scenario: Scenario, feeder: AnyFeeder) -> Wanted:
     devices = solar_devices(scenario)
     n_suns = sum(device.column is not None for device in devices)
     n_generating = sum(len(scenario.of(kind)) for kind in scenario.kinds if kind.turn == Turn.GENERATION)
@@ -118,7 +137,7 @@ def _wanted(scenario: Scenario, feeder: Feeder) -> Wanted:
     )
 
 
-def split_of(scenario: Scenario, feeder: Feeder) -> Split | None:
+def split_of(scenario: Scenario, feeder: AnyFeeder) -> Split | None:
     """Return which days of the scenario's file are for training, validation and test; None without such rules."""
     if not scenario.series.splits:
         return None
@@ -128,15 +147,15 @@ def split_of(scenario: Scenario, feeder: Feeder) -> Split | None:
         return read_split(path, wanted, read_columns(path, wanted))
 
 
-def with_own_generation(profiles: Profiles, assigned: Sequence[Assigned], nodes: Nodes) -> Profiles:
+def with_own_generation(profiles: Profiles, assigned: Sequence[Assigned], places: Places) -> Profiles:
     """Profiles with every element on Demand, Solar or its nominal power; as they are where all follow Demand."""
     if not assigned:
         return profiles
-    own = element_series(SeriesConfig(), assigned, (), np.zeros((profiles.n_rows, 0)), nodes)
+    own = element_series(SeriesConfig(), assigned, (), np.zeros((profiles.n_rows, 0)), places)
     return profiles.with_elements(own)
 
 
-def check_loads_of_devices(scenario: Scenario, feeder: Feeder) -> None:
+def check_loads_of_devices(scenario: Scenario, feeder: AnyFeeder) -> None:
     """Refuse a device that changes a load that is not all Demand's: what it would have consumed is not recorded."""
     other = {each.element.bus: each for each in assigned_elements(scenario, feeder) if each.p_column != DEMAND}
     for kind in scenario.kinds:
@@ -150,7 +169,7 @@ def check_loads_of_devices(scenario: Scenario, feeder: Feeder) -> None:
                 )
 
 
-def own_generation_text(feeder: Feeder, series: SeriesConfig = PLAIN, *, sure: bool = True) -> str | None:
+def own_generation_text(feeder: AnyFeeder, series: SeriesConfig = PLAIN, *, sure: bool = True) -> str | None:
     """Return what a feeder's own generators and storages follow where no column is stated, None without any.
 
     Without `sure` those that their type says to be photovoltaic are left out: that they follow Solar is no guess.
@@ -166,7 +185,7 @@ def own_generation_text(feeder: Feeder, series: SeriesConfig = PLAIN, *, sure: b
     if parts:
         advice = "[profiles] generators and storages give them columns of their own"
         return f"plays what the grid has of its own as {' and '.join(parts)}; {advice}"
-    return None if feeder.elements else _hidden_generation(feeder)
+    return None if isinstance(feeder, UnbalancedFeeder) or feeder.elements else _hidden_generation(feeder)
 
 
 def _hidden_generation(feeder: Feeder) -> str | None:

@@ -19,7 +19,7 @@ from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.observations import ObservationLayout, lay_out_observations
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import check_choice
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import AnyFeeder
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.packing import Packing
@@ -39,7 +39,7 @@ class Packed(NamedTuple):
 class Task:
     """A scenario with its feeder and days; `Environment` adds the power flow."""
 
-    feeder: Feeder
+    feeder: AnyFeeder
     profiles: Profiles
     scenario: Scenario = field(metadata=STATIC)
     layout: TerritoryLayout = field(metadata=STATIC)

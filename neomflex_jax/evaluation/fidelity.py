@@ -218,4 +218,6 @@ def _solve(feeder: Feeder, solver: PowerFlow, p: np.ndarray, q: np.ndarray) -> P
 
 def _bind(env: Environment, feeder: Feeder, method: str) -> PowerFlow:
     """Bind a method as `make` does."""
-    return bound_power_flow(method, feeder, env.scenario, env.profiles)
+    bound = bound_power_flow(method, feeder, env.scenario, env.profiles)
+    assert isinstance(bound, PowerFlow)  # the feeder is balanced
+    return bound

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from neomflex_jax.devices import Operated
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import columns_of_kind
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.scenario import Limits
 
 CONTROLLABLE_SHARE = 1e-3
@@ -77,7 +77,7 @@ class Operation:
     peak_export_mw: float
 
 
-def bands_of(limits: Limits, feeder: Feeder) -> tuple[Band, ...]:
+def bands_of(limits: Limits, feeder: AnyFeeder) -> tuple[Band, ...]:
     """Return the bands that every run is held against.
 
     They are the scenario's own two; MAPDN's; EN 50160's +-10 % of nominal (there of 10-minute means, for 95 % of each
@@ -85,7 +85,10 @@ def bands_of(limits: Limits, feeder: Feeder) -> tuple[Band, ...]:
     above 600 V.
     """
     one = np.ones(feeder.n_node)
-    vn_kv = np.asarray(feeder.vn_kv)[feeder.nodes.bus_position]
+    if isinstance(feeder, UnbalancedFeeder):
+        vn_kv = feeder.v_base_kv * np.sqrt(3)
+    else:
+        vn_kv = np.asarray(feeder.vn_kv)[feeder.nodes.bus_position]
     ansi_low_pu = np.where(vn_kv > HIGH_VOLTAGE_KV, 0.975, 0.95)
     return (
         Band(f"scenario's band {limits.band_min_pu:g}..{limits.band_max_pu:g}", *_both(limits, "band", one)),
@@ -96,7 +99,7 @@ def bands_of(limits: Limits, feeder: Feeder) -> tuple[Band, ...]:
     )
 
 
-def operation(trajectory: Trajectory, answers: Answers, feeder: Feeder) -> Operation:
+def operation(trajectory: Trajectory, answers: Answers, feeder: AnyFeeder) -> Operation:
     """Compute a run's figures from its set-points and a power flow's answers to them.
 
     Parameters
@@ -154,7 +157,7 @@ def _operated(trajectory: Trajectory) -> dict[str, Float[np.ndarray, "... _"]]:
 
 
 def _band_figures(
-    band: Band, vm_pu: Float[np.ndarray, "n_steps n_node"], feeder: Feeder, step_hours: float
+    band: Band, vm_pu: Float[np.ndarray, "n_steps n_node"], feeder: AnyFeeder, step_hours: float
 ) -> BandFigures:
     out = ~((vm_pu >= band.low_pu) & (vm_pu <= band.high_pu))  # NaN is outside
     share = out.mean(axis=1)

@@ -17,6 +17,7 @@ from neomflex_jax.evaluation.agent_rows import AgentRows, joined_sizes, laid_out
 from neomflex_jax.evaluation.kept import Kept
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import BY_AGENT, BY_ENTRY, BY_NODE, BY_STEP, FLAGS, INDEX, LOADING
+from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.yardsticks.controller import Blind, Controller, Distinct
@@ -103,6 +104,7 @@ def record_with_memory(
         scenario=env.scenario,
         power_flow=env.power_flow.method,
         nodes=env.feeder.nodes,
+        load_buses=env.feeder.load_buses if isinstance(env.feeder, UnbalancedFeeder) else (),
         branches=() if env.limited is None else env.limited.name,
         profiles_sha256=profiles_sha256,
         **by_entry,

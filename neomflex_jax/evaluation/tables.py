@@ -104,7 +104,7 @@ def _columns_of_kind(trajectory: Trajectory, kind: Kind) -> StepColumns:
     """Columns of the devices of a kind."""
     devices = trajectory.scenario.of(kind)
     recorded = {name: trajectory.devices[name] for name in columns_of_kind(kind)}
-    loads = [trajectory.load_p_mw[:, trajectory.nodes.at[device.bus]].sum(axis=1) for device in devices]
+    loads = [trajectory.load_at(device.bus) for device in devices]
     load_p_mw = np.stack(loads, axis=1) if loads else np.zeros((trajectory.n_steps, 0))
     return kind.step_columns(devices, recorded, load_p_mw)
 

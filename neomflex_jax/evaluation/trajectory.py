@@ -26,13 +26,14 @@ from neomflex_jax.evaluation.trajectory_layout import (
     check_numbers,
     joined_sizes_of,
     wanted_arrays,
+    wanted_with_phases,
 )
 from neomflex_jax.files.json_values import parse_json
 from neomflex_jax.files.same_bytes import write_npz
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.nodes import Nodes
-from neomflex_jax.loose_types import Keywords
+from neomflex_jax.loose_types import BusLabel, Keywords
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario, scenario_from_dict
 
@@ -56,10 +57,10 @@ class Trajectory:
     load_q_factor: Float[np.ndarray, " n_steps"]  # what multiplies every load's nominal q
     observations: AgentRows  # before the action
     actions: AgentRows
-    p_injection_mw: Float[np.ndarray, "n_steps n_node"]  # net, positive into the grid
+    p_injection_mw: Float[np.ndarray, "n_steps n_node"]  # net, positive into the grid; with phases devices' alone
     q_injection_mvar: Float[np.ndarray, "n_steps n_node"]
-    load_p_mw: Float[np.ndarray, "n_steps n_node"]  # consumption, after curtailing and shifting
-    load_q_mvar: Float[np.ndarray, "n_steps n_node"]
+    load_p_mw: Float[np.ndarray, "n_steps n_load"]  # consumption by node, with phases load by load, see `load_buses`
+    load_q_mvar: Float[np.ndarray, "n_steps n_load"]  # after curtailing and shifting
     price: Float[np.ndarray, " n_steps"]  # per MWh, 0 without a tariff
     vm_pu: Float[np.ndarray, "n_steps n_node"]
     loss_mw: Float[np.ndarray, " n_steps"]
@@ -72,8 +73,10 @@ class Trajectory:
     reward: Float[np.ndarray, "n_steps n_agents"]  # what a learner would have got
     # (n_steps, n_device) each: what kinds record, after the step and before it; what else a step's record
     # has of `environment/step/info.py`: held_p_mw, held_q_mvar, held_at_limit, by_fallback (n_steps,),
-    # session_energy_mwh, session_power_mw, session_ends, outdoor_temperature_c (n_steps,)
+    # session_energy_mwh, session_power_mw, session_ends, outdoor_temperature_c (n_steps,), vuf_percent
+    # (n_steps, n_three_phase_bus)
     devices: Mapping[str, Shaped[np.ndarray, "n_steps ..."]]
+    load_buses: tuple[str, ...] = ()  # bus of each load of a feeder with phases; empty: loads are known by node
     branches: tuple[str, ...] = ()  # names of those that the scenario limits the loading of
     branch_loading_percent: Float[np.ndarray, "n_steps n_limited"] | None = None  # of ratings; None: nothing is limited
 
@@ -96,7 +99,7 @@ class Trajectory:
         for name, field in BY_ENTRY.items():
             if name in values:
                 values[field] = AgentRows(np.asarray(values.pop(name)))
-        values = {"branches": (), LOADING: None} | values
+        values = {"branches": (), "load_buses": (), LOADING: None} | values
         own = {name: values.pop(name) for name in FIELDS}
         for name, value in (own | {"devices": {**(devices or {}), **values}}).items():
             object.__setattr__(self, name, value)
@@ -120,6 +123,23 @@ class Trajectory:
     def action(self) -> Float[np.ndarray, "n_steps n_agents action_size"]:
         """Padded actions; made anew where the record holds them without padding."""
         return self.actions.padded
+
+    def load_at(self, bus: BusLabel) -> Float[np.ndarray, " n_steps"]:
+        """Return what the loads at a bus consume.
+
+        Parameters
+        ----------
+        bus
+            Its label.
+
+        Returns
+        -------
+        np.ndarray
+            MW, (n_steps,).
+        """
+        at = [load for load, own in enumerate(self.load_buses) if own == bus] if self.load_buses else self.nodes.at[bus]
+        total: np.ndarray = self.load_p_mw[:, at].sum(axis=1)
+        return total
 
     @property
     def n_steps(self) -> int:
@@ -197,8 +217,7 @@ class Trajectory:
         header |= {"format_version": FORMAT_VERSION, "scenario": self.scenario.as_dict()}
         if self.nodes.labels != self.nodes.bus:
             header["node_labels"] = self.nodes.labels
-        if self.branches:
-            header["branches"] = self.branches
+        header |= {name: stated for name in ("branches", "load_buses") if (stated := getattr(self, name))}
         joined = {name: getattr(self, field).sizes for name, field in BY_ENTRY.items()}
         header |= {f"{name}_sizes": sizes for name, sizes in joined.items() if sizes is not None}
         arrays = self._arrays | dict(self.devices)
@@ -234,6 +253,7 @@ class Trajectory:
             left = MAX_BYTES - index.nbytes
             sizes = len(stated["nodes"]), len(stated["branches"]), len(index)
             wanted_here = wanted_arrays(scenario, *sizes, joined)
+            wanted_here |= wanted_with_phases(stated["nodes"], len(stated["load_buses"]), len(index))
             wanted_here |= {name: Wanted("f", (len(index), None)) for name in HELD if name in stored.names}
             wanted_here |= {name: Wanted("b", (len(index),)) for name in ("by_fallback",) if name in stored.names}
             if "held_at_limit" in stored.names:
@@ -278,8 +298,13 @@ def _read_header(path: Path, header: object) -> tuple[Keywords, Scenario]:
     labels = header.get("node_labels", buses)
     if not all(isinstance(text, str) for text in texts.values()) or not isinstance(buses, list):
         raise InputError(f"{path}: the header is incomplete; record the trajectory again")
-    if not all(type(label) is int for label in buses):
-        raise InputError(f"{path}: the header is incomplete (bus_labels must be integers); record again")
+    load_buses = header.get("load_buses", [])
+    if not all(type(label) is (str if load_buses else int) for label in buses):
+        raise InputError(
+            f"{path}: the header is incomplete (bus_labels must be integers, texts with load_buses); record again"
+        )
+    if not isinstance(load_buses, list) or not all(type(label) is str for label in load_buses):
+        raise InputError(f"{path}: the header is incomplete (load_buses must be texts); record again")
     if not isinstance(labels, list) or [type(each) in (int, str) for each in labels] != [True] * len(buses):
         raise InputError(
             f"{path}: the header is incomplete (node_labels must be integers or texts, one for each of bus_labels)"
@@ -289,7 +314,10 @@ def _read_header(path: Path, header: object) -> tuple[Keywords, Scenario]:
     named = isinstance(branches, list) and all(isinstance(name, str) for name in branches)
     if not named or bool(branches) != scenario.loading.is_limited or len(set(branches)) < len(branches):
         raise InputError(f"{path}: the header is incomplete (branches must name each that the scenario limits)")
-    return {**texts, "nodes": Nodes(tuple(labels), tuple(buses)), "branches": tuple(branches)}, scenario
+    nodes, named_buses = Nodes(tuple(labels), tuple(buses)), tuple(load_buses)
+    if not set(named_buses) <= set(buses):
+        raise InputError(f"{path}: the header is incomplete (load_buses must be some of bus_labels); record again")
+    return {**texts, "nodes": nodes, "branches": tuple(branches), "load_buses": named_buses}, scenario
 
 
 _ALL = [field for field in dataclasses.fields(Trajectory) if field.name != "devices"]

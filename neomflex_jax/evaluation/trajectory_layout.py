@@ -11,6 +11,7 @@ from neomflex_jax.devices import Kind
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.fields import LARGEST
 from neomflex_jax.files.stored_arrays import Wanted
+from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.profiles.config import SESSION_TABLES
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
@@ -22,13 +23,14 @@ BY_STEP = (
     *("demand", "solar", "load_q_factor", "price"),
     *("loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva"),
 )
+VUF = "vuf_percent"  # by three-phase bus, of feeders with phases
 LOADING = "branch_loading_percent"  # by limited branch, where there is one
 BY_NODE = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
 OUTDOOR = "outdoor_temperature_c"  # where its column is named
 SESSIONS = ("session_energy_mwh", "session_power_mw", "session_ends")  # by device, where a file has its sessions
 HELD = ("held_p_mw", "held_q_mvar")  # of feeders that hold voltages beside the slack's
 # where a power flow failed
-MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva", LOADING, *HELD)
+MAY_BE_UNKNOWN = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva", LOADING, VUF, *HELD)
 BY_AGENT = ("local_reward", "reward")
 BY_ENTRY = {"observation": "observations", "action": "actions"}  # and the trajectory's fields that hold them
 
@@ -62,6 +64,14 @@ def wanted_arrays(
         **{name: Wanted("f", (n_steps, width)) for name, width in widths.items()},
         **{name: Wanted("f", shape) for name, shape in by_entry.items()},
     }
+
+
+def wanted_with_phases(nodes: Nodes, n_load: int, n_steps: int) -> dict[str, Wanted]:
+    """Return what else a run on a feeder with phases has; nothing without loads one by one."""
+    if not n_load:
+        return {}
+    widths = {"load_p_mw": n_load, "load_q_mvar": n_load, VUF: len(nodes.three_phase_buses)}
+    return {name: Wanted("f", (n_steps, width)) for name, width in widths.items()}
 
 
 def joined_sizes_of(where: str, header: Mapping[str, object], scenario: Scenario) -> dict[str, tuple[int, ...]]:

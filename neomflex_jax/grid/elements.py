@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.loose_types import BusLabel
 
 TABLES = ("load", "sgen", "storage")
 NOUNS = {"load": "load", "sgen": "static generator", "storage": "storage"}
@@ -23,7 +25,7 @@ class Element:
     table: str  # one of `TABLES`
     index: int  # its row in the source
     name: str
-    bus: int  # label in the feeder
+    bus: BusLabel  # label in the feeder
     p_mw: float  # consumption, negative for a generator
     q_mvar: float
     type: str = ""  # as the source has it
@@ -74,6 +76,30 @@ class Elements:
                 at = nodes.at[row.bus]
                 total[at] += complex(row.p_mw, row.q_mvar) / len(at)
         return total
+
+
+class Places(Protocol):
+    """Where consumption is counted."""
+
+    def __len__(self) -> int:
+        """How many places there are."""
+
+    def of_element(self, bus: BusLabel, row: int) -> list[int]:
+        """Return where an element at a bus, in a `row` of its source, consumes, an equal share at each."""
+
+
+@dataclass(frozen=True)
+class OneLoadEach:
+    """Places of a feeder whose loads are counted one by one."""
+
+    n_load: int
+
+    def __len__(self) -> int:
+        return self.n_load
+
+    def of_element(self, bus: BusLabel, row: int) -> list[int]:
+        """Return its row."""
+        return [row]
 
 
 NO_ELEMENTS = Elements()

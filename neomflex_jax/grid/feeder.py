@@ -31,7 +31,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeAlias, overload
 
 import jax
 import numpy as np
@@ -240,6 +240,11 @@ class Feeder:
         return Nodes.one_a_bus(self.bus_labels)
 
     @property
+    def load_buses(self) -> tuple[int | str, ...]:
+        """Label of the bus of each load; they are counted node by node."""
+        return self.nodes.bus
+
+    @property
     def n_node(self) -> int:
         """Number of nodes."""
         return len(self.nodes)
@@ -308,3 +313,6 @@ class Feeder:
             raise InputError(
                 f"feeder {self.name!r} has no bus {label}; its buses: {summarise_labels(self.bus_labels)}"
             ) from None
+
+
+AnyFeeder: TypeAlias = Feeder | UnbalancedFeeder

@@ -22,7 +22,7 @@ def feeder_hash(feeder: Feeder | UnbalancedFeeder) -> str:
     Of a feeder as `load_feeder` gives it, in double precision; one in JAX's single precision has another hash.
     """
     if isinstance(feeder, UnbalancedFeeder):
-        return _hash_with_phases(feeder)
+        return feeder.contents
     topology = feeder.topology
     stated = [feeder.bus_labels, feeder.s_base_mva, topology.slack, topology.from_bus, topology.to_bus]
     stated += [topology.in_service, [getattr(feeder, name) is None for name in ("charging", "transformers", "shunts")]]
@@ -39,22 +39,4 @@ def feeder_hash(feeder: Feeder | UnbalancedFeeder) -> str:
     digest = hashlib.sha256(json.dumps(stated, default=str).encode())
     for leaf in jax.tree.leaves(feeder):
         digest.update(np.ascontiguousarray(leaf, np.float64).tobytes() + b"|")
-    return digest.hexdigest()
-
-
-def _hash_with_phases(feeder: UnbalancedFeeder) -> str:
-    """SHA-256 of a feeder with phases, its name, coordinates, load shapes and where it was read from left out."""
-    elements = [*feeder.elements, *(source.element for source in feeder.sources)]
-    stated: list[object] = ["phases", feeder.node_labels, len(feeder.sources)]
-    stated += [
-        (each.name, each.nodes, each.n_terminals, [vars(winding) for winding in each.windings]) for each in elements
-    ]
-    stated += [(load.name, load.nodes, load.n_phases, load.connection, vars(load.model)) for load in feeder.loads]
-    digest = hashlib.sha256(json.dumps(stated, default=str).encode())
-    numbers: list[object] = [feeder.v_base_kv, [(each.v_nominal_kv, each.p_mw, each.q_mvar) for each in feeder.loads]]
-    numbers += [source.i_ampere for source in feeder.sources] + [each.max_i_ka for each in elements]
-    for element in elements:
-        numbers += [element.y_siemens, () if element.fixed_siemens is None else element.fixed_siemens]
-    for values in numbers:
-        digest.update(np.ascontiguousarray(values, np.complex128).tobytes() + b"|")
     return digest.hexdigest()

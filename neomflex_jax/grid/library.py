@@ -62,6 +62,11 @@ def _load(name: str | Path, phases: bool | None) -> Feeder | UnbalancedFeeder:
     raise unknown_name("feeder (and no such folder or file)", str(name), (*feeder_names(), *unbalanced_feeder_names()))
 
 
+def load_scenario_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
+    """Load a feeder as scenarios play it: as `load_feeder`, but a pandapower net as balanced, whatever it has."""
+    return _load(name, phases=False)
+
+
 def load_balanced_feeder(name: str | Path) -> Feeder:
     """Load a feeder for what knows no phases; raises `InputError` as `load_feeder` does, and where it has phases."""
     return balanced(_load(name, phases=False), str(name))

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int
 
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import AnyFeeder
 from neomflex_jax.grid.partition import electrical_neighbours
 
 
 def nearest_territories(
-    feeder: Feeder, buses: Sequence[Int[np.ndarray, " _n_own"]], n_nearest: int
+    feeder: AnyFeeder, buses: Sequence[Int[np.ndarray, " _n_own"]], n_nearest: int
 ) -> tuple[tuple[int, ...], ...]:
     """Return the nearest territories of each.
 

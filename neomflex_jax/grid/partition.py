@@ -17,7 +17,10 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import AnyFeeder, Feeder
+from neomflex_jax.grid.topology import Topology
+from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.joined import joined_z_pu
 
 EMPTY_BUS = 1e-3  # what a bus without load weighs, of the mean bus: borders among empty buses have a place, too
 GAIN = 1e-9  # of the total: the least that a move must gain, so that rounding cannot make it go on for ever
@@ -67,16 +70,27 @@ def partition_by_electrical_distance(
     return tuple(tuple(feeder.bus_labels[bus] for bus in own) for own in parts)
 
 
-def nominal_load_mva(feeder: Feeder) -> np.ndarray:
+def nominal_load_mva(feeder: AnyFeeder) -> np.ndarray:
     """Apparent nominal consumption of every bus, (n_bus,), the grid's own generation left out."""
+    if isinstance(feeder, UnbalancedFeeder):
+        total = np.zeros(feeder.n_bus, complex)
+        for load, bus in zip(feeder.loads, feeder.load_buses, strict=True):
+            total[feeder.bus_position(bus)] += complex(load.p_mw, load.q_mvar) if load.p_mw > 0 else 0.0
+        return np.abs(total)
     return np.abs(feeder.consumption_mva())
 
 
-def electrical_neighbours(feeder: Feeder) -> Neighbours:
+def electrical_neighbours(feeder: AnyFeeder) -> Neighbours:
     """Return of each bus the neighbours by branches in service, with |z| of the branch in per unit."""
     topology = feeder.topology
+    if isinstance(feeder, UnbalancedFeeder):
+        return _neighbours(topology, joined_z_pu(feeder.nodes, feeder.elements, feeder.v_base_kv))
     r_ohm, x_ohm, vn_kv = (np.asarray(part) for part in (feeder.r_ohm, feeder.x_ohm, feeder.vn_kv))
     z_pu = np.hypot(r_ohm, x_ohm) / vn_kv[list(topology.to_bus)] ** 2
+    return _neighbours(topology, z_pu)
+
+
+def _neighbours(topology: Topology, z_pu: np.ndarray) -> Neighbours:
     neighbours: Neighbours = [[] for _ in range(topology.n_bus)]
     for a, b, closed, z in zip(topology.from_bus, topology.to_bus, topology.in_service, z_pu, strict=True):
         if closed:

@@ -150,7 +150,7 @@ def branch_names(ends: Iterable[tuple[int, int]]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def summarise_labels(labels: Sequence[int], most: int = 12) -> str:
+def summarise_labels(labels: Sequence[int | str], most: int = 12) -> str:
     """Labels as text, cut after `most` of them."""
     shown = ", ".join(str(label) for label in labels[:most])
     return shown if len(labels) <= most else f"{shown}, ... ({len(labels)} in all)"

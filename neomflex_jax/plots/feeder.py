@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import AnyFeeder, Feeder
 from neomflex_jax.grid.places import bus_places
 from neomflex_jax.grid.topology import Topology, spanning_tree
 from neomflex_jax.plots import style
@@ -64,7 +64,7 @@ def draw_branches(axes: Axes, topology: Topology, place: np.ndarray, slack_size:
 
 
 def draw_labels(
-    axes: Axes, feeder: Feeder, place: np.ndarray, above: float = 4.0, first: Sequence[int] = (), size: float = 6.0
+    axes: Axes, feeder: AnyFeeder, place: np.ndarray, above: float = 4.0, first: Sequence[int] = (), size: float = 6.0
 ) -> None:
     """Write buses' labels so many points above them, of many those that have room.
 

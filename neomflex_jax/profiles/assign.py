@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.elements import NOUNS, Element
+from neomflex_jax.loose_types import BusLabel
 from neomflex_jax.profiles.config import SESSION_TABLES, SOLAR_TABLES, TABLES, UNITS, SeriesConfig
 from neomflex_jax.profiles.sessions import SessionDevice
 
@@ -39,7 +40,7 @@ class Named(Protocol):
         ...
 
     @property
-    def bus(self) -> int:
+    def bus(self) -> BusLabel:
         """Label of its bus."""
         ...
 
@@ -59,7 +60,7 @@ class SolarDevice:
     table: str  # one of `SOLAR_TABLES`
     index: int  # its row in the table
     name: str  # its label
-    bus: int
+    bus: BusLabel
     rating_mw: float  # its power at a value of 1
     column: str | None = None  # None: Solar
 

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.grid.elements import Places
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles.assign import DEMAND, SOLAR, STEADY, Assigned, SolarDevice
@@ -33,7 +33,7 @@ Column = tuple[str, bool]  # name, and whether generators follow it: growth and 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sums of series at n places, nodes or devices: of K terms each, as many as the place with most has."""
+    """Sums of series at n places, of loads or devices: of K terms each, as many as the place with most has."""
 
     series: Array  # (K, n) int32 position among a step's values
     coefficient: Array  # (K, n) what a value of 1 adds, 0 where there is no such term
@@ -110,7 +110,7 @@ def element_series(
     assigned: Sequence[Assigned],
     names: Sequence[str],
     values: np.ndarray,
-    nodes: Nodes,
+    places: Places,
     devices: Sequence[SolarDevice] = (),
 ) -> ElementSeries:
     """Lay out series by element.
@@ -119,29 +119,29 @@ def element_series(
     ----------
     names, values
         Of the columns that somebody follows; (n_rows, n_names) in JAX's floats, to be left unchanged.
-    nodes
-        Of the feeder; an element consumes as much at each node of its bus as at the others.
+    places
+        Of the feeder; an element consumes as much at each of its own as at the others.
     devices
         All that follow the sun, in the scenario's order.
     """
     columns = columns_followed(assigned, devices)
-    place = {column: len(COMMON) + number for number, column in enumerate(columns)}
+    place_of = {column: len(COMMON) + number for number, column in enumerate(columns)}
     p_terms: dict[tuple[int, int], float] = defaultdict(float)  # by node and value
     q_terms: dict[tuple[int, int], float] = defaultdict(float)
     for each in assigned:
-        at = nodes.at[each.element.bus].tolist()
+        at = places.of_element(each.element.bus, each.element.index)
         for terms, (name, coefficient) in zip((p_terms, q_terms), _terms(config, each), strict=True):
             is_common = not each.is_mapped or name in (DEMAND, SOLAR)
-            value = COMMON.index(name) if is_common else place[name, each.element.table == "sgen"]
-            for node in at:
-                terms[node, value] += coefficient / len(at)
-    places = [names.index(name) for name, _ in columns]
-    as_it_is = places == list(range(len(names)))  # no column is followed by consumers and by generators
+            value = COMMON.index(name) if is_common else place_of[name, each.element.table == "sgen"]
+            for one in at:
+                terms[one, value] += coefficient / len(at)
+    own = [names.index(name) for name, _ in columns]
+    as_it_is = own == list(range(len(names)))  # no column is followed by consumers and by generators
     return ElementSeries(
-        jnp.asarray(values if as_it_is else values[:, places], float),
-        _sums(p_terms, len(nodes)),
-        _sums(q_terms, len(nodes)),
-        _solar_sums(config, devices, place),
+        jnp.asarray(values if as_it_is else values[:, own], float),
+        _sums(p_terms, len(places)),
+        _sums(q_terms, len(places)),
+        _solar_sums(config, devices, place_of),
         tuple(of_generators for _, of_generators in columns),
     )
 

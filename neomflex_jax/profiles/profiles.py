@@ -22,7 +22,7 @@ from neomflex_jax.files.digest import file_sha256
 from neomflex_jax.files.parquet import is_parquet
 from neomflex_jax.files.paths import is_folder, is_there
 from neomflex_jax.files.tables import numbers, read_table
-from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.grid.elements import Places
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.one_line import one_line
@@ -153,13 +153,13 @@ def read_profiles(
     return _checked(places, steps_per_day, demand, solar, price if tariff_column else None, tariff_column)
 
 
-def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profiles:
+def read_profiles_by_element(path: Path, wanted: Wanted, load_places: Places) -> Profiles:
     """Read a table with series by element.
 
     Parameters
     ----------
-    nodes
-        Of the feeder.
+    load_places
+        Where the feeder's consumption is counted.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def read_profiles_by_element(path: Path, wanted: Wanted, nodes: Nodes) -> Profil
     check_sizes(wanted.config, wanted.assigned, columns.names, columns.own, MAX_DEMAND, str(path))
     check_suns(wanted.config, wanted.devices, columns.names, columns.own, MAX_SOLAR, str(path))
     if any(each.is_mapped or each.p_column != DEMAND for each in wanted.assigned) or columns.names:
-        own = element_series(wanted.config, wanted.assigned, columns.names, columns.own, nodes, wanted.devices)
+        own = element_series(wanted.config, wanted.assigned, columns.names, columns.own, load_places, wanted.devices)
         profiles = profiles.with_elements(own)
     sessions = read_session_rows(path, wanted, columns)
     if sessions is not None:

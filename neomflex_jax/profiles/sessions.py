@@ -22,6 +22,7 @@ import pandas as pd
 from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.files.tables import numbers, read_table
 from neomflex_jax.files.wide_tables import check_columns, read_header
+from neomflex_jax.loose_types import BusLabel
 from neomflex_jax.profiles.config import SeriesConfig
 from neomflex_jax.profiles.own_clock import parsed_times, winter_minutes
 from neomflex_jax.profiles.table_files import is_ignored
@@ -37,7 +38,7 @@ class SessionDevice:
 
     index: int  # its row in the table
     name: str  # its label
-    bus: int
+    bus: BusLabel
     title: str  # what a message calls it
     efficiency: float
     largest_mwh: float  # of a session

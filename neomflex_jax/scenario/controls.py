@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from neomflex_jax.devices.device import Control, Kind, Own
+from neomflex_jax.loose_types import BusLabel
 
 
 class HasDevices(Protocol):
@@ -29,7 +30,7 @@ class ActionEntry(NamedTuple):
     control: Control
     kind: Kind
     number: int  # of the device among those of its kind, in the scenario's order
-    bus: int  # label
+    bus: BusLabel
     device: str  # label
 
     @property

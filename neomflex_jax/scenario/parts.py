@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from neomflex_jax.errors import InputError, shown
 from neomflex_jax.fields import FieldError, check_choice
+from neomflex_jax.loose_types import BusLabel
 
 MAX_FACTOR = 10.0  # on Demand and Solar
 END_UNSOLVED = "end_unsolved"
@@ -21,9 +22,9 @@ class Territory:
 
     agent: str
     """The agent's name, one a territory. Allowed: letters, digits, _ and -."""
-    buses: tuple[int, ...]
+    buses: tuple[BusLabel, ...]
     """The feeder's own numbers of its buses; every bus is in exactly one territory."""
-    observes: tuple[int, ...] = ()
+    observes: tuple[BusLabel, ...] = ()
     """The buses whose voltages it sees in place of its own; needs scope = "territory". Empty: its own. Unit:
     numbers of buses."""
 
@@ -40,7 +41,7 @@ def check_territories(name: str, territories: tuple[Territory, ...], scope: str)
     """Raise `InputError` on no territory, on agents or buses that have two, or on what contradicts the scope."""
     if not territories:
         raise InputError(f"scenario {name!r} has no territories; add [[territories]] with agent and buses")
-    owner: dict[int, str] = {}
+    owner: dict[BusLabel, str] = {}
     agents: set[str] = set()
     for number, part in enumerate(territories):
         if part.agent in agents:

@@ -21,6 +21,8 @@ WEIGHTS = (
     "price_weight",
     "peak_weight",
     "peak_import_mw",
+    "unbalance_weight",
+    "unbalance_soft_percent",
 )
 
 
@@ -61,6 +63,11 @@ class RewardConfig:
     """Cost of import above the threshold, by the agent's share of the buses. Unit: 1/MW. Allowed: at least 0."""
     peak_import_mw: float = 0.0
     """That threshold. Allowed: at least 0."""
+    unbalance_weight: float = 0.0
+    """Cost of the voltage unbalance above the soft limit, summed over the agent's buses with three phases. Unit: 1/%.
+    Allowed: at least 0."""
+    unbalance_soft_percent: float = 1.0
+    """That soft limit, of negative over positive sequence. Unit: %. Allowed: at least 0."""
     sharing: str = "team"
     """What learners get: the mean of all agents, their own, or a mixture. Tables state the local rewards always.
     Allowed: "team", "local", "mixed"."""

@@ -16,7 +16,7 @@ from neomflex_jax.devices.device import Own
 from neomflex_jax.devices.registry import STANDING, is_packaged, registered_kinds
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
-from neomflex_jax.loose_types import FieldValue, JsonObject
+from neomflex_jax.loose_types import BusLabel, FieldValue, JsonObject
 from neomflex_jax.powerflow import check_fallback, check_method
 from neomflex_jax.profiles.config import LATER, PLAIN, SESSION_TABLES, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
@@ -197,7 +197,7 @@ class Scenario:
             return self
         return dataclasses.replace(self, series=dataclasses.replace(self.series, part=part))
 
-    def owner(self, bus: int) -> int | None:
+    def owner(self, bus: BusLabel) -> int | None:
         """Return whose territory holds a bus.
 
         Parameters
@@ -213,7 +213,7 @@ class Scenario:
         return self._owners.get(bus)
 
     @cached_property
-    def _owners(self) -> dict[int, int]:
+    def _owners(self) -> dict[BusLabel, int]:
         return {bus: index for index, part in enumerate(self.territories) for bus in part.buses}
 
     def as_dict(self) -> JsonObject:
@@ -227,6 +227,9 @@ class Scenario:
         for table, name in (("rules", "episode_steps"), ("reward", "unsolved_penalty")):
             if not values[table][name]:
                 values[table].pop(name)
+        if not self.reward.unbalance_weight:  # there was none once
+            for name in ("unbalance_weight", "unbalance_soft_percent"):
+                values["reward"].pop(name)
         for part in values["territories"]:
             if not part["observes"]:
                 part.pop("observes")
@@ -235,9 +238,9 @@ class Scenario:
                 values.get("series", {}).pop(name, None)
         tables: JsonObject = values.pop("further")
         for kind in self.kinds:
-            for row in tables.get(kind.table, ()):
-                for name in [name for name, absent in kind.unstated.items() if row[name] == absent]:
-                    row.pop(name)
+            for row in (values if kind in STANDING else tables).get(kind.table, ()):
+                for name in [name for name, absent in kind.unstated.items() if row.get(name) == absent]:
+                    row.pop(name, None)
         parts = {name: names for name in NOUNS if (names := values.pop(name))}
         modules = {
             DEVICE_MODULES: {kind.table: module_of(kind) for kind in self.kinds if not is_packaged(kind)},
@@ -311,12 +314,13 @@ def _check_devices(scenario: Scenario) -> None:
     where = f"scenario {scenario.name!r}"
     owned = {bus for part in scenario.territories for bus in part.buses}
     for kind in scenario.kinds:
-        taken: set[int] = set()
+        taken: set[BusLabel] = set()
         for number, device in enumerate(scenario.of(kind)):
             bus = device.bus
             if bus not in owned:
+                text = f" (as a text, {str(bus)!r}, it is in one)" if str(bus) in owned else ""
                 raise FieldError(
-                    f"{where}: the {kind.noun} at bus {bus} is in nobody's territory; "
+                    f"{where}: the {kind.noun} at bus {bus} is in nobody's territory{text}; "
                     f"add bus {bus} to one, or move the device",
                     *(kind.table, number, "bus"),
                 )

@@ -35,6 +35,7 @@ from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.environment.day_start import flow_at, start_day
 from neomflex_jax.environment.days import draw_day
 from neomflex_jax.environment.make import WHOLE_DAYS
+from neomflex_jax.environment.step.answers import answer_to_loads
 from neomflex_jax.environment.step.loads import loads_of_row
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
@@ -170,7 +171,7 @@ class GradientTraining:
                 ahead = max(self.horizon_steps, self.learner.config.warmup_steps)
                 row = jax.random.randint(jax.random.fold_in(key, 0), (), 0, max(1, env.profiles.n_rows - ahead))
                 p_mw, q_mvar = loads_of_row(env.feeder, env.profiles, row)
-                flow = env.power_flow(-p_mw, -q_mvar)
+                flow = answer_to_loads(env.power_flow, p_mw, q_mvar)
             state, timestep = start_day(env, flow, draw, row, draw.stores)
             return state, timestep.observation
 

@@ -19,6 +19,7 @@ from jaxtyping import Float
 from neomflex_jax.environment.step.agent_sums import sums_by_agent
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
+from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.powerflow import PowerFlowResult
 
 # Cost of the team above which a step counts as breaking a constraint: what rounding clips breaks none.
@@ -48,6 +49,7 @@ def _overload(task: Task, flow: PowerFlowResult, outcome: Outcome) -> Array:
     if task.limited is not None and outcome.loading_percent is not None:
         above_percent = outcome.loading_percent - jnp.asarray(task.limited.hard_percent, outcome.loading_percent.dtype)
         return jnp.sum(jnp.maximum(above_percent, 0.0)) / 100.0
+    assert isinstance(task.feeder, Feeder)  # others have no ratings here
     max_i_ka = jnp.asarray(task.feeder.max_i_ka)
     rated = jnp.isfinite(max_i_ka) & flow.converged
     loading = jnp.where(rated, flow.branch_i_ka, 0.0) / jnp.where(rated, max_i_ka, 1.0)

@@ -1,6 +1,7 @@
 """Requests to what the devices deliver: kind by kind, in the order of their turns.
 
-What a kind of the turn LOAD feeds in is taken off the load at its bus; later kinds meet the load as it is then.
+What a kind of the turn LOAD feeds in is taken off the load at its bus, of which one with phases has a single one; later
+kinds meet the load as it is then.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class Delivered:
     """What is fed in and consumed in one step."""
 
     by_table: dict[str, Delivery]
-    load_p_mw: Float[Array, " n_node"]  # consumption
-    load_q_mvar: Float[Array, " n_node"]
+    load_p_mw: Float[Array, " n_load"]  # consumption, by node on balanced feeders, by load on those with phases
+    load_q_mvar: Float[Array, " n_load"]
 
     @property
     def stores(self) -> Stores:
@@ -75,7 +76,7 @@ def deliver(
     stores
         Before the step.
     load_p_mw, load_q_mvar
-        Loads (n_node,) as they would be without devices.
+        Loads (n_load,) as they would be without devices.
     in_service
         By table; a table that is not in it has all of its devices in service.
     """
@@ -93,7 +94,7 @@ def deliver(
             solar=moment.own_solar.get(table, moment.solar),
             price=moment.price,
             in_service=in_service.get(table, True),
-            load=partial(_load, nodes, load_p_mw, load_q_mvar),
+            load=partial(_load, layout.device_loads[table], load_p_mw, load_q_mvar),
             others_p_mw=partial(_fed_in, nodes, layout, {other.table: by_table[other.table].p_mw for other in others}),
             outdoor_temperature_c=moment.outdoor_temperature_c,
             sessions=moment.sessions if table in SESSION_TABLES else None,
@@ -101,9 +102,10 @@ def deliver(
         by_table[table] = delivery = kind.step(kind.stack(scenario.of(kind)), requests, stores[table], around)
         check_delivery(kind, delivery, stores[table], len(nodes))
         if kind.turn == Turn.LOAD:
-            load_p_mw = load_p_mw - sum_at_nodes([delivery.p_mw], [nodes], layout.n_node)
+            loads = layout.device_loads[table]
+            load_p_mw = load_p_mw - sum_at_nodes([delivery.p_mw], [loads], layout.n_load)
             if delivery.q_mvar is not None:
-                load_q_mvar = load_q_mvar - sum_at_nodes([delivery.q_mvar], [nodes], layout.n_node)
+                load_q_mvar = load_q_mvar - sum_at_nodes([delivery.q_mvar], [loads], layout.n_load)
     return Delivered({kind.table: by_table[kind.table] for kind in scenario.kinds}, load_p_mw, load_q_mvar)
 
 
@@ -113,8 +115,8 @@ def nothing_delivered(scenario: Scenario, kind: Kind, store: Store) -> Delivery:
     return Delivery(nothing, None, store, nothing, {each.name: nothing for each in kind.recorded if not each.before})
 
 
-def _load(nodes: np.ndarray, p_mw: Array, q_mvar: Array) -> tuple[Array, Array]:
-    return sum_at_devices(p_mw, nodes), sum_at_devices(q_mvar, nodes)
+def _load(loads: np.ndarray, p_mw: Array, q_mvar: Array) -> tuple[Array, Array]:
+    return sum_at_devices(p_mw, loads), sum_at_devices(q_mvar, loads)
 
 
 def _fed_in(nodes: np.ndarray, layout: TerritoryLayout, p_mw: Mapping[str, Array]) -> Array:

@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder, Feeder
 from neomflex_jax.one_line import one_line
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.profiles.by_element import ElementSeries
@@ -29,7 +29,7 @@ class Today:
     """One day's draw."""
 
     growth: Float[Array, " 2"] | None = None  # factors on Demand and Solar
-    load_factor: Float[Array, " n_node"] | None = None
+    load_factor: Float[Array, " n_load"] | None = None
     impedance_factor: Float[Array, "2 n_branch"] | None = None  # on r and x
     outage_step: Int[Array, " n_device"] | None = None  # first step without the device, after the day's last if none
     missing: Bool[Array, " n_agents"] | None = None
@@ -38,7 +38,7 @@ class Today:
     __repr__ = one_line
 
 
-def draw_today(key: Array, scenario: Scenario, feeder: Feeder) -> Today:
+def draw_today(key: Array, scenario: Scenario, feeder: AnyFeeder) -> Today:
     """Draw a day's disturbances."""
     config, seen, steps = scenario.uncertainty, scenario.observation, scenario.steps_per_day
     growth_key, load_key, line_key, outage_key, missing_key, noise_key = jax.random.split(key, 6)
@@ -47,8 +47,8 @@ def draw_today(key: Array, scenario: Scenario, feeder: Feeder) -> Today:
         low, high = (jnp.array(ends) for ends in zip(config.load_growth, config.pv_growth, strict=True))
         growth = low + (high - low) * jax.random.uniform(growth_key, (2,))
     if config.varies_loads:
-        load_factor = 1.0 + config.demand_spread * jax.random.uniform(load_key, (feeder.n_node,), minval=-1.0)
-    if config.line_error > 0:
+        load_factor = 1.0 + config.demand_spread * jax.random.uniform(load_key, np.shape(feeder.load_p_mw), minval=-1.0)
+    if config.line_error > 0 and isinstance(feeder, Feeder):
         shape = (2, feeder.topology.n_branch)
         impedance_factor = 1.0 + config.line_error * jax.random.uniform(line_key, shape, minval=-1.0)
     if config.outage_probability > 0:

@@ -16,6 +16,7 @@ from neomflex_jax.one_line import one_line
 
 TERM = "reward_"  # before the name of a term of the reward
 LOADING = "branch_loading_percent"
+VUF = "vuf_percent"  # of feeders with phases
 
 
 @jax.tree_util.register_dataclass
@@ -33,10 +34,12 @@ class StepInfo(Mapping[str, Array]):
     slack_q_mvar: Float[Array, " ..."]  # likewise
     converged: Bool[Array, " ..."]  # the power flow has an answer
     residual_mva: Float[Array, " ..."]  # largest power imbalance of any bus
-    p_injection_mw: Float[Array, "... n_node"]  # net, positive into the grid, at 1 pu where loads follow the voltage
+    # net, positive into the grid, at 1 pu where loads follow the voltage; of a feeder with phases what devices feed in
+    p_injection_mw: Float[Array, "... n_node"]
     q_injection_mvar: Float[Array, "... n_node"]
-    load_p_mw: Float[Array, "... n_node"]  # consumption, likewise, after what devices of the turn LOAD did to it
-    load_q_mvar: Float[Array, "... n_node"]
+    # consumption, likewise, after what devices of the turn LOAD did to it; of a feeder with phases load by load
+    load_p_mw: Float[Array, "... n_load"]
+    load_q_mvar: Float[Array, "... n_load"]
     demand: Float[Array, " ..."]  # factor on nominal loads
     solar: Float[Array, " ..."]  # per unit of a rating
     load_q_factor: Float[Array, " ..."]  # factor on the loads' nominal q
@@ -52,7 +55,7 @@ class StepInfo(Mapping[str, Array]):
     # and held_at_limit, (n_held,), -1, 0 or 1, where limits of q are kept;
     # with a fallback by_fallback, (), whether it found the answer; where a file has the sessions of devices
     # session_energy_mwh, session_power_mw, session_ends, (n_device,), as `Surroundings.sessions` has them;
-    # outdoor_temperature_c, (), where it is known
+    # outdoor_temperature_c, (), where it is known; vuf_percent, (n_three_phase_bus,), of feeders with phases
     devices: Mapping[str, Array]
     terms: Mapping[str, Array]  # (n_agents,) each: the reward's terms, as ``reward_<term>``
     branch_loading_percent: Float[Array, "... n_limited"] | None = None  # where the scenario limits loadings

@@ -1,5 +1,7 @@
 """What devices feed in, and loads, to net injections of nodes, MW and Mvar into the grid: ``devices - load``.
 
+On feeders with phases loads stay apart, for they lie between phases as they like: injections are devices' alone.
+
 Devices of the turn GRID feed in nothing; what they set goes to the power flow beside the injections. Where loads follow
 the voltage, both are stated at 1 pu, and the power flow is told what part is devices': that is constant power.
 """
@@ -7,6 +9,7 @@ the voltage, both are stated at 1 pu, and the power flow is told what part is de
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -32,10 +35,7 @@ def node_injections(
 
     `load_factors` are those on all nominal p and q, where loads are nothing else; `in_one` is `sum_at_nodes`'.
     """
-    feeding_in = [kind for kind in scenario.kinds if kind.turn in (Turn.STORAGE, Turn.GENERATION) and scenario.of(kind)]
-    tables = [kind.table for kind in reversed(feeding_in)]
-    p_mw = {table: delivered.by_table[table].p_mw for table in tables}
-    q_mvar = {table: q for table in tables if (q := delivered.by_table[table].q_mvar) is not None}
+    p_mw, q_mvar = _fed_in(scenario, delivered)
 
     def net(fed_in: dict[str, Array], load: Array, nominal: Array, factor: Array | None) -> Array:
         places = [layout.device_nodes[table] for table in fed_in]
@@ -48,6 +48,41 @@ def node_injections(
         net(p_mw, delivered.load_p_mw, feeder.load_p_mw, p_factor),
         net(q_mvar, delivered.load_q_mvar, feeder.load_q_mvar, q_factor),
     )
+
+
+def _fed_in(scenario: Scenario, delivered: Delivered) -> tuple[dict[str, Array], dict[str, Array]]:
+    """What devices feed in, p and q by table."""
+    tables = feeding_in(scenario)
+    p_mw = {table: delivered.by_table[table].p_mw for table in tables}
+    return p_mw, {table: q for table in tables if (q := delivered.by_table[table].q_mvar) is not None}
+
+
+def feeding_in(scenario: Scenario) -> list[str]:
+    """Tables of the devices that feed in beside the loads."""
+    turns = (Turn.STORAGE, Turn.GENERATION)
+    return [kind.table for kind in reversed(scenario.kinds) if kind.turn in turns and scenario.of(kind)]
+
+
+def feeding_nodes(scenario: Scenario, layout: TerritoryLayout) -> np.ndarray:
+    """Positions of the nodes at which devices feed in, ascending."""
+    nodes = [layout.device_nodes[table].ravel() for table in feeding_in(scenario)]
+    every = np.unique(np.concatenate([np.zeros(0, int), *nodes]))
+    return every[every < layout.n_node]
+
+
+def device_injections(
+    scenario: Scenario, layout: TerritoryLayout, delivered: Delivered
+) -> tuple[Float[Array, " n_feeding"], Float[Array, " n_feeding"]]:
+    """Active and reactive power that devices feed in at `feeding_nodes`."""
+    at = feeding_nodes(scenario, layout)
+    place = np.full(layout.n_node + 1, len(at))
+    place[at] = np.arange(len(at))
+
+    def total(fed_in: dict[str, Array]) -> Array:
+        return sum_at_nodes(list(fed_in.values()), [place[layout.device_nodes[table]] for table in fed_in], len(at))
+
+    p_mw, q_mvar = _fed_in(scenario, delivered)
+    return total(p_mw), total(q_mvar)
 
 
 def grid_setting(

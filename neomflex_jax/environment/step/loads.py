@@ -13,10 +13,10 @@ from neomflex_jax.environment.state import State
 from neomflex_jax.environment.step.dispatch import Moment
 from neomflex_jax.environment.step.disturbances import element_values
 from neomflex_jax.environment.task import Task
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.profiles import Profiles
 
-Loads = tuple[Array, Array]  # p in MW and q in Mvar, (n_node,) each
+Loads = tuple[Array, Array]  # p in MW and q in Mvar, by node (n_node,), on feeders with phases by load (n_load,)
 OwnValues = Float[Array, " n_series"] | None  # of series by element, None where there are none
 
 
@@ -62,7 +62,7 @@ def own_values_today(task: Task, state: State) -> OwnValues:
     return element_values(own, task.scenario, state.today, state.day_row + state.step, state.step)
 
 
-def loads_of_row(feeder: Feeder, profiles: Profiles, row: Array) -> Loads:
+def loads_of_row(feeder: AnyFeeder, profiles: Profiles, row: Array) -> Loads:
     """Loads of a row of the profiles without disturbances."""
     demand, own = profiles.demand[row], profiles.by_element
     if own is None:

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from neomflex_jax.devices.device import Kind, Observable, Store
 from neomflex_jax.environment.limited_branches import LimitedBranches
 from neomflex_jax.environment.step.disturbances import FORECAST_NOISE, SENSOR_NOISE, Today, demand_and_solar, step_key
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.profiles.profiles import COLDEST_C, MAX_DEMAND, MAX_PRICE, WARMEST_C
@@ -73,7 +73,7 @@ class Block:
 
 
 def observation_blocks(
-    scenario: Scenario, layout: TerritoryLayout, feeder: Feeder, limited: LimitedBranches | None = None
+    scenario: Scenario, layout: TerritoryLayout, feeder: AnyFeeder, limited: LimitedBranches | None = None
 ) -> tuple[Block, ...]:
     """All blocks of a scenario in their order."""
     ahead = range(2, scenario.observation.forecast_steps + 2)
@@ -111,10 +111,10 @@ def _next(now: Now) -> tuple[Today, Array, Array]:
     return now.today, now.row, now.step
 
 
-def _voltages(scenario: Scenario, layout: TerritoryLayout, feeder: Feeder) -> Block:
+def _voltages(scenario: Scenario, layout: TerritoryLayout, feeder: AnyFeeder) -> Block:
     owned = layout.nodes
     if scenario.observation.scope == "local":
-        with_devices = np.concatenate(list(layout.device_nodes.values()))
+        with_devices = np.concatenate([nodes.ravel() for nodes in layout.device_nodes.values()])
         owned = tuple(nodes[np.isin(nodes, with_devices)] for nodes in owned)
     observed = None
     if any(part.observes for part in scenario.territories):

@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float
 from neomflex_jax.environment.limited_branches import LimitedBranches
 from neomflex_jax.environment.step.measurements import Block, Now, Value, observation_blocks
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.grid.territories import TerritoryLayout, pad
 from neomflex_jax.one_line import one_line
 from neomflex_jax.packing import Packing
@@ -56,7 +56,7 @@ class ObservationLayout:
 def lay_out_observations(
     scenario: Scenario,
     layout: TerritoryLayout,
-    feeder: Feeder,
+    feeder: AnyFeeder,
     further: tuple[Block, ...] = (),
     limited: LimitedBranches | None = None,
 ) -> ObservationLayout:

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 
 from neomflex_jax.environment.step.dispatch import Delivered, Moment
 from neomflex_jax.environment.task import Task
+from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.powerflow import PowerFlowResult
 from neomflex_jax.scenario import Limits
 
@@ -35,6 +36,7 @@ class Outcome:
     loading_percent: Float[Array, " n_limited"] | None = None  # of the task's limited branches; None: it has none
     overloaded: Bool[Array, ""] | None = None  # one of them above its hard limit
     unsolved: Bool[Array, ""] | bool = False  # failed
+    vuf_percent: Float[Array, " n_three_phase_bus"] | None = None  # 0 where it failed; None on balanced feeders
 
     @property
     def violated(self) -> Bool[Array, ""]:
@@ -59,6 +61,7 @@ def outcome_of(task: Task, flow: PowerFlowResult, delivered: Delivered, moment: 
         loading_percent=loading_percent,
         overloaded=overloaded,
         unsolved=~flow.converged,
+        vuf_percent=None if flow.vuf_percent is None else jnp.where(flow.converged, flow.vuf_percent, 0.0),
     )
 
 
@@ -71,7 +74,7 @@ def checked_voltages(flow: PowerFlowResult, limits: Limits) -> tuple[Array, Arra
 
 def limited_loading(task: Task, flow: PowerFlowResult) -> Array:
     """Loading of the task's limited branches, (n_limited,), per cent of their ratings."""
-    assert task.limited is not None  # callers ask only then
+    assert task.limited is not None and isinstance(task.feeder, Feeder)  # callers ask only then
     position = np.array(task.limited.position)
     # not the flow's own loading: that is NaN for other branches, and so would gradients be
     return 100.0 * flow.branch_i_ka[position] / jnp.asarray(task.feeder.max_i_ka)[position]

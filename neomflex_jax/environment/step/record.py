@@ -9,7 +9,7 @@ from jax import Array
 
 from neomflex_jax.environment.step.actions import Misuse
 from neomflex_jax.environment.step.constraint_costs import constraint_costs
-from neomflex_jax.environment.step.info import StepInfo
+from neomflex_jax.environment.step.info import VUF, StepInfo
 from neomflex_jax.environment.step.outcome import Outcome
 from neomflex_jax.environment.task import Task
 from neomflex_jax.powerflow import PowerFlowResult
@@ -40,6 +40,8 @@ def record_step(
         kept["outdoor_temperature_c"] = moment.outdoor_temperature_c
     if moment.sessions is not None:
         kept |= {f"session_{name}": values for name, values in moment.sessions._asdict().items()}
+    if flow.vuf_percent is not None:
+        kept[VUF] = known(flow.vuf_percent)
     if flow.by_fallback is not None:
         kept["by_fallback"] = flow.by_fallback
     if flow.held_p_mw is not None and flow.held_q_mvar is not None:

@@ -12,6 +12,8 @@ energy       -weight x price x import in MWh x its share of all buses (export ea
 peak         -weight x (import - peak_import_mw) in MW where positive, x its share of all buses
 loading      -weight x sum over the branches of the loading above the soft limit, as a share of the rating (or of the
              square of it), x its share of all buses
+unbalance    -weight x sum over the agent's buses with three phases of the unbalance factor above the soft limit, in per
+             cent; feeders with phases alone
 
 Kinds of devices say in `costs` what they add to a term, and may have terms of their own. A term that neither the
 scenario weights nor a device asks for is left out, but for the first three. One that needs a grid that has no
@@ -24,6 +26,7 @@ from collections.abc import Callable
 from functools import partial
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
@@ -97,6 +100,15 @@ def _loading(task: Task, outcome: Outcome) -> Array:
     return -config.loading_weight * jnp.sum(cost) * jnp.asarray(task.layout.bus_share, float)
 
 
+def _unbalance(task: Task, outcome: Outcome) -> Array:
+    reward, buses = task.scenario.reward, task.feeder.nodes.three_phase_buses
+    assert outcome.vuf_percent is not None  # the feeder has phases, or `make` refuses it
+    above = jnp.maximum(outcome.vuf_percent - reward.unbalance_soft_percent, 0.0)
+    owner = np.array([task.scenario.owner(bus) for bus in buses])
+    owns = (owner == np.arange(task.n_agents)[:, None]).astype(float)
+    return -reward.unbalance_weight * sums_by_agent(owns, above)
+
+
 SCENARIOS_OWN: dict[str, Term] = {
     "voltage": _voltage,
     "losses": _losses,
@@ -108,6 +120,7 @@ SCENARIOS_OWN: dict[str, Term] = {
     "energy": _energy,
     "peak": _peak,
     "loading": _loading,
+    "unbalance": _unbalance,
 }
 
 
@@ -149,6 +162,7 @@ def terms_of(task: Task) -> dict[str, Term]:
         "curtailment": config.curtailment_weight > 0,
         "energy": config.price_weight > 0,
         "peak": config.peak_weight > 0,
+        "unbalance": config.unbalance_weight > 0,
         "loading": scenario.loading.loading_soft_percent is not None and scenario.loading.loading_weight > 0,
     }
     terms = {name: term for name, term in SCENARIOS_OWN.items() if weighted[name] or name in asked_for}

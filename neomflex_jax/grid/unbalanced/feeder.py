@@ -4,6 +4,8 @@ A bus has a node for each of its phases and neutrals, and a phase that is not th
 primitive admittances of all elements and sources, j the sources' currents and c what loads draw, Kirchhoff's current
 law at the nodes is ``Y v = j - c(v)``. Voltages are to ground, in per unit of each node's own base.
 
+Under jit a whole feeder is static: two with equal contents are one.
+
 Everything here is on the host, in float64; `neomflex_jax.bind` puts what a power flow needs on a device. Loads are
 consumption, positive out of the grid.
 """
@@ -13,22 +15,30 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
+import jax
 import numpy as np
 from scipy.sparse import coo_matrix
 
-from neomflex_jax.errors import unknown_name
+from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.grid.parts import summarise_labels
+from neomflex_jax.grid.topology import Topology
 from neomflex_jax.grid.unbalanced.admittance import assemble
 from neomflex_jax.grid.unbalanced.circuit import Circuit
+from neomflex_jax.grid.unbalanced.contents import contents_hash
 from neomflex_jax.grid.unbalanced.element import GROUND, Element
+from neomflex_jax.grid.unbalanced.joined import topology_of
 from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.grid.unbalanced.load_shape import LoadShape
 from neomflex_jax.grid.unbalanced.source import Source
+from neomflex_jax.loose_types import BusLabel
 from neomflex_jax.one_line import cut
 from neomflex_jax.pages import Table, notebook_cell
 
 
+@jax.tree_util.register_static
 @dataclass(frozen=True, eq=False)
 class UnbalancedFeeder:
     """A whole grid with phases. `Feeder.from_opendss` and `load_feeder` make it."""
@@ -59,6 +69,19 @@ class UnbalancedFeeder:
         )
         return notebook_cell("Feeder with phases", self.name, Table((), rows))
 
+    @cached_property
+    def contents(self) -> str:
+        """SHA-256 of all that the feeder is but its name."""
+        return contents_hash(self.node_labels, self.v_base_kv, self.elements, self.sources, self.loads)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.contents))
+
+    def __eq__(self, other: object) -> bool:
+        if self is other or not isinstance(other, UnbalancedFeeder):
+            return self is other
+        return (self.name, self.contents) == (other.name, other.contents)
+
     @property
     def n_node(self) -> int:
         """Number of nodes."""
@@ -83,6 +106,46 @@ class UnbalancedFeeder:
     def bus_labels(self) -> tuple[int | str, ...]:
         """Labels of the buses, (n_bus,)."""
         return self.nodes.bus_labels
+
+    def bus_position(self, label: BusLabel) -> int:
+        """Return where a bus stands among the buses.
+
+        Parameters
+        ----------
+        label
+            Its name.
+
+        Returns
+        -------
+        int
+            From 0.
+
+        Raises
+        ------
+        InputError
+            If there is no such bus.
+        """
+        try:
+            return self._positions[label]
+        except KeyError:
+            named = f" (write it as a text, {str(label)!r})" if str(label) in self._positions else ""
+            raise InputError(
+                f"feeder {self.name!r} has no bus {label}{named}; its buses: {summarise_labels(self.bus_labels)}"
+            ) from None
+
+    @cached_property
+    def _positions(self) -> dict[Any, int]:
+        return {label: position for position, label in enumerate(self.bus_labels)}
+
+    @cached_property
+    def topology(self) -> Topology:
+        """Which buses the elements join; the bus of the first source is the slack's."""
+        return topology_of(self.nodes, self.elements, self.sources[0].element)
+
+    @cached_property
+    def load_buses(self) -> tuple[BusLabel, ...]:
+        """Label of the bus of each load, (n_load,)."""
+        return tuple(self.nodes.bus[load.nodes[0]] for load in self.loads)
 
     def admittance(self, branches: Collection[int] = ()) -> coo_matrix:
         """Sum the primitive admittances of all elements and sources.
@@ -113,8 +176,7 @@ class UnbalancedFeeder:
     @cached_property
     def three_phase_buses(self) -> tuple[int | str, ...]:
         """Labels of the buses that have the phases 1, 2 and 3, in their order."""
-        labels = set(self.node_labels)
-        return tuple(bus for bus in self.bus_labels if all(f"{bus}.{phase}" in labels for phase in (1, 2, 3)))
+        return self.nodes.three_phase_buses
 
     @cached_property
     def branch_labels(self) -> tuple[str, ...]:

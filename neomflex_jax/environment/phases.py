@@ -1,0 +1,48 @@
+"""What a scenario asks for that feeders with phases do not have yet, refused by name with the way out."""
+
+from __future__ import annotations
+
+from neomflex_jax.devices.device import Turn
+from neomflex_jax.errors import InputError
+from neomflex_jax.grid import Feeder, UnbalancedFeeder
+from neomflex_jax.scenario import Scenario
+
+
+def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> None:
+    """Check that a scenario can be played on a feeder with phases.
+
+    Raises
+    ------
+    InputError
+        On another method than `ac`, devices that set the grid, limits of loading, errors of lines, and loads that
+        flex where a bus has none or several.
+    """
+    where = f"feeder {feeder.name!r} has phases"
+    if scenario.power_flow != "ac":
+        raise InputError(f"{where}, which 'ac' alone solves; power_flow = {scenario.power_flow!r} must be 'ac'")
+    if scenario.fallback or scenario.enforce_q_lims:
+        raise InputError(f"{where}: its 'ac' has no fallback, and no generators with limits; leave both out")
+    if scenario.loading.is_limited:
+        raise InputError(f"{where}, and limits of what branches carry are not there for it yet; leave [loading] out")
+    if scenario.uncertainty.line_error > 0:
+        raise InputError(
+            f"{where}, whose impedances have no errors; line_error = {scenario.uncertainty.line_error} must be 0"
+        )
+    for kind in scenario.kinds:
+        for device in scenario.of(kind):
+            who = f"{device.noun} {device.label!r}"
+            if kind.turn == Turn.GRID:
+                raise InputError(f"{who}: {where}, and its taps and capacitors stand as it has them; leave it out")
+            n_load = feeder.load_buses.count(device.bus)
+            if kind.turn == Turn.LOAD and n_load != 1:
+                raise InputError(
+                    f"{who}: bus {device.bus} has {n_load or 'no'} loads, and such a device needs a bus with one of "
+                    "them; move it"
+                )
+
+
+def check_playable_without_phases(scenario: Scenario, feeder: Feeder) -> None:
+    """Raise `InputError` on what a scenario asks for that balanced feeders do not have."""
+    weight = scenario.reward.unbalance_weight
+    if weight > 0 and not feeder.nodes.three_phase_buses:
+        raise InputError(f"feeder {feeder.name!r} is balanced, without phases; unbalance_weight = {weight} must be 0")
