@@ -173,9 +173,12 @@ def type_name(hint: Any) -> str:
     words = {str: "text", int: "whole number", float: "number", bool: "true or false"}
     if get_origin(hint) is tuple:
         inner = get_args(hint)[0]
+        if isinstance(inner, types.UnionType):
+            return f"list of {' or '.join(f'{words[each]}s' for each in get_args(inner))}"
         return "list of lists of numbers" if get_origin(inner) is tuple else f"list of {words[inner]}s"
     if isinstance(hint, types.UnionType):
-        return type_name(next(each for each in get_args(hint) if each is not type(None)))
+        first, *others = (each for each in get_args(hint) if each is not type(None))
+        return " or ".join(map(type_name, (first, *others))) if set(others) <= {str} else type_name(first)
     if get_origin(hint) is Mapping:
         return f"table of {type_name(get_args(hint)[1])}s by name"
     return words[hint]

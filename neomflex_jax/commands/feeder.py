@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import tyro
@@ -17,6 +17,9 @@ from neomflex_jax.commands.images import check_image
 from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
 
+if TYPE_CHECKING:
+    from neomflex_jax.grid import UnbalancedFeeder
+
 AGREE_PU = 1e-6  # pandapower's own bar against commercial programs
 
 
@@ -25,17 +28,21 @@ class ShowFeeder(Answering):
     """Show what a feeder holds, and its power flow at nominal load."""
 
     feeder: tyro.conf.Positional[str]
-    """A packaged feeder's name, a feeder folder, or a pandapower net.json."""
+    """A packaged feeder's name, a feeder folder, an OpenDSS file, or a pandapower net.json."""
     output: MayOmit[Path] = None
-    """Image file (.png, .pdf or .svg) for a drawing of the feeder, coloured by voltage."""
+    """Image file (.png, .pdf or .svg) for a drawing of the feeder, coloured by voltage; of feeders without phases."""
 
     def execute(self, started: float) -> int:
         """Print; returns the exit status."""
         from neomflex_jax.commands.feeder_text import contents, found, nominal_answer, nominal_flow
-        from neomflex_jax.grid import load_balanced_feeder
+        from neomflex_jax.grid import UnbalancedFeeder
+        from neomflex_jax.grid.library import balanced, load_feeder
 
         check_image(self.output)
-        feeder = load_balanced_feeder(self.feeder)
+        feeder = load_feeder(self.feeder)
+        if isinstance(feeder, UnbalancedFeeder) and self.output is None:
+            return _show_with_phases(feeder)
+        feeder = balanced(feeder, self.feeder)
         flow, method = nominal_flow(feeder)
         print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))
         print_table(f"nominal load, method {method}", ("quantity", "value"), nominal_answer(feeder, flow))
@@ -48,6 +55,18 @@ class ShowFeeder(Answering):
             save(draw_feeder(feeder, np.asarray(flow.vm_pu)), self.output)
             console.print(f"figure: {self.output}")
         return 0
+
+
+def _show_with_phases(feeder: UnbalancedFeeder) -> int:
+    """Print what a feeder with phases holds, and its nominal power flow."""
+    from neomflex_jax.commands.feeder_with_phases import contents, found, nominal_answer
+    from neomflex_jax.powerflow import nominal_power_flow
+
+    flow = nominal_power_flow(feeder)
+    print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))
+    print_table("nominal load, method ac", ("quantity", "value"), nominal_answer(feeder, flow))
+    console.found(**found(feeder, flow), files=[])
+    return 0
 
 
 @dataclass(frozen=True)

@@ -56,13 +56,15 @@ class ShowScenario(Answering):
         """Print; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment import make
-        from neomflex_jax.grid import load_balanced_feeder
+        from neomflex_jax.grid import Feeder, load_scenario_feeder
+        from neomflex_jax.grid.library import balanced
         from neomflex_jax.scenario import load_scenario
 
         check_image(self.output)
         scenario = load_scenario(self.scenario)
-        feeder = load_balanced_feeder(scenario.feeder)
-        env = make(scenario, power_flow="lindistflow")  # for its sizes; the cheapest to build
+        feeder = load_scenario_feeder(scenario.feeder)
+        # for its sizes: the method that is the cheapest to build
+        env = make(scenario, power_flow="lindistflow" if isinstance(feeder, Feeder) else "ac")
         print_table(f"scenario {scenario.name}", ("part", "what there is"), text.contents(scenario, feeder))
         if scenario.description:
             console.print(scenario.description)
@@ -76,7 +78,7 @@ class ShowScenario(Answering):
             from neomflex_jax.plots.territories import draw_territories
 
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            save(draw_territories(scenario, feeder), self.output)
+            save(draw_territories(scenario, balanced(feeder)), self.output)
             console.print(f"figure: {self.output}")
         return 0
 
@@ -101,7 +103,7 @@ class CheckScenario(Answering):
         """Check; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment.own_series import split_of
-        from neomflex_jax.grid import load_balanced_feeder
+        from neomflex_jax.grid import load_scenario_feeder
         from validation import compare, judge, replay, tolerances_for
         from validation.referee.unsolved import Unsolved
 
@@ -109,7 +111,7 @@ class CheckScenario(Answering):
             on_day = partial(stage.counted, unit="days")
             trajectory = play_idle(self.scenario, self.days, self.power_flow, on_day)
         scenario = trajectory.scenario
-        split = split_of(scenario, load_balanced_feeder(scenario.feeder))
+        split = split_of(scenario, load_scenario_feeder(scenario.feeder))
         if split is not None:
             print_table("days, none in two parts", ("part", "days", "which"), text.days_of_parts(split))
         n_days = trajectory.n_steps // scenario.steps_per_day

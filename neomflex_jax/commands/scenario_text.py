@@ -13,7 +13,8 @@ from neomflex_jax.devices import Device
 from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.environment.limited_branches import limited_branches
 from neomflex_jax.errors import shown_list
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import AnyFeeder, Feeder
+from neomflex_jax.grid.load_by_bus import net_load_mw, nominal_load_mw
 from neomflex_jax.profiles.split import Split
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.loading import UNLIMITED
@@ -41,9 +42,9 @@ def days_of_parts(split: Split) -> Rows:
     return [(part, str(len(days)), shown_list(split.names(part)) or "none") for part, days in split.days.items()]
 
 
-def contents(scenario: Scenario, feeder: Feeder) -> Rows:
+def contents(scenario: Scenario, feeder: AnyFeeder) -> Rows:
     """Return a line on each part of the scenario."""
-    load_mw = float(feeder.consumption_mva().real.sum())
+    load_mw = float(nominal_load_mw(feeder).sum())
     pv_mw = sum(device.p_max_mw for device in scenario.pv_inverters)
     power_mw = sum(device.power_mw for device in scenario.batteries)
     capacity_mwh = sum(device.capacity_mwh for device in scenario.batteries)
@@ -51,7 +52,7 @@ def contents(scenario: Scenario, feeder: Feeder) -> Rows:
     inverters = f"{len(scenario.pv_inverters)}, {short(pv_mw)} MW in all"
     share = f" ({pv_mw / load_mw:.0%} of nominal load)" if load_mw else ""
     return [
-        ("feeder", f"{feeder.name}, {feeder.n_bus} buses, {short(load_mw)} MW of nominal load"),
+        ("feeder", f"{feeder.name}, {_places(feeder)}, {short(load_mw)} MW of nominal load"),
         ("agents", str(len(scenario.agents))),
         ("batteries", batteries if scenario.batteries else "none"),
         ("PV inverters", inverters + share if scenario.pv_inverters else "none"),
@@ -65,9 +66,13 @@ def contents(scenario: Scenario, feeder: Feeder) -> Rows:
     ]
 
 
-def _limits_of_loading(scenario: Scenario, feeder: Feeder) -> Rows:
-    limited = limited_branches(scenario, feeder)
-    if limited is None:
+def _places(feeder: AnyFeeder) -> str:
+    return f"{feeder.n_bus} buses" + (f", {feeder.n_node} nodes" if feeder.n_node > feeder.n_bus else "")
+
+
+def _limits_of_loading(scenario: Scenario, feeder: AnyFeeder) -> Rows:
+    limited = limited_branches(scenario, feeder) if isinstance(feeder, Feeder) else None
+    if limited is None or not isinstance(feeder, Feeder):
         return []
     closed = [name for name, closed in zip(feeder.branch_names, feeder.topology.in_service, strict=True) if closed]
     others = [name for name in closed if name not in limited.name]
@@ -75,13 +80,19 @@ def _limits_of_loading(scenario: Scenario, feeder: Feeder) -> Rows:
     return [("limits of loading", f"{said}; not {shown_list(others)}" if others else said)]
 
 
+def _place(device: Device) -> str:
+    """Bus of a device with the phases that it has there, as OpenDSS writes them."""
+    return ".".join(map(str, (device.bus, *device.phases)))
+
+
 def _buses(devices: Sequence[Device]) -> str:
-    return ", ".join(str(device.bus) for device in devices)
+    return ", ".join(map(_place, devices))
 
 
-def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[str, ...], Rows]:
+def agents(scenario: Scenario, feeder: AnyFeeder, env: Environment) -> tuple[tuple[str, ...], Rows]:
     """Return header and rows: what each agent has, sees and sets."""
     rows: Rows = []
+    loads_mw = net_load_mw(feeder)
     for index, part in enumerate(scenario.territories):
         own = [feeder.bus_position(bus) for bus in part.buses]
         batteries = [device for device in scenario.batteries if device.bus in part.buses]
@@ -90,9 +101,11 @@ def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[
             (
                 part.agent,
                 ranges(part.buses),
-                short(float(feeder.load_p_mw[own].sum())),
-                "\n".join(f"{one.bus}: {one.power_mw:g} MW, {one.capacity_mwh:g} MWh" for one in batteries) or "none",
-                "\n".join(f"{one.bus}: {one.p_max_mw:g} MW, {one.s_mva:g} MVA" for one in inverters) or "none",
+                short(float(loads_mw[own].sum())),
+                "\n".join(f"{_place(it)}: {it.power_mw:g} MW, {it.capacity_mwh:g} MWh" for it in batteries)
+                or "none",
+                or "none",
+                "\n".join(f"{_place(one)}: {one.p_max_mw:g} MW, {one.s_mva:g} MVA" for one in inverters) or "none",
                 str(int(env.action_mask[index].sum())),
                 str(int(env.observation_mask[index].sum())),
             )
@@ -100,7 +113,7 @@ def agents(scenario: Scenario, feeder: Feeder, env: Environment) -> tuple[tuple[
     return ("agent", "buses", "load\nMW", "batteries at bus", "PV at bus", "action\nsize", "observation\nsize"), rows
 
 
-def found(scenario: Scenario, feeder: Feeder, env: Environment) -> dict[str, object]:
+def found(scenario: Scenario, feeder: AnyFeeder, env: Environment) -> dict[str, object]:
     """Return what a machine is told of a scenario: sizes of its agents' actions and observations, and every field."""
     own = [
         {

@@ -60,6 +60,7 @@ from neomflex_jax.grid.parts import (
 from neomflex_jax.grid.small_map import small_map
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.loose_types import BusLabel
 from neomflex_jax.one_line import cut
 from neomflex_jax.pages import Table, notebook_cell
 
@@ -286,10 +287,10 @@ class Feeder:
         return np.where(p_mw >= 0, p_mw + 1j * q_mvar, 0.0)
 
     @cached_property
-    def _positions(self) -> dict[int, int]:
+    def _positions(self) -> dict[BusLabel, int]:
         return {label: position for position, label in enumerate(self.bus_labels)}
 
-    def bus_position(self, label: int) -> int:
+    def bus_position(self, label: BusLabel) -> int:
         """Return where a bus stands in the arrays.
 
         Parameters

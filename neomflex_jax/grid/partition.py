@@ -17,10 +17,12 @@ from collections.abc import Collection, Iterable
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.feeder import AnyFeeder, Feeder
+from neomflex_jax.grid.feeder import AnyFeeder
+from neomflex_jax.grid.load_by_bus import nominal_load
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.joined import joined_z_pu
+from neomflex_jax.loose_types import BusLabel
 
 EMPTY_BUS = 1e-3  # what a bus without load weighs, of the mean bus: borders among empty buses have a place, too
 GAIN = 1e-9  # of the total: the least that a move must gain, so that rounding cannot make it go on for ever
@@ -29,8 +31,8 @@ Neighbours = list[list[tuple[int, float]]]  # of each bus: neighbour and |z| of 
 
 
 def partition_by_electrical_distance(
-    feeder: Feeder, n_agents: int, *, device_buses: Collection[int] = ()
-) -> tuple[tuple[int, ...], ...]:
+    feeder: AnyFeeder, n_agents: int, *, device_buses: Collection[BusLabel] = ()
+) -> tuple[tuple[BusLabel, ...], ...]:
     """Cut a feeder, radial or meshed, into connected territories balanced by nominal load; equal calls, equal answers.
 
     Parameters
@@ -72,12 +74,7 @@ def partition_by_electrical_distance(
 
 def nominal_load_mva(feeder: AnyFeeder) -> np.ndarray:
     """Apparent nominal consumption of every bus, (n_bus,), the grid's own generation left out."""
-    if isinstance(feeder, UnbalancedFeeder):
-        total = np.zeros(feeder.n_bus, complex)
-        for load, bus in zip(feeder.loads, feeder.load_buses, strict=True):
-            total[feeder.bus_position(bus)] += complex(load.p_mw, load.q_mvar) if load.p_mw > 0 else 0.0
-        return np.abs(total)
-    return np.abs(feeder.consumption_mva())
+    return np.abs(nominal_load(feeder))
 
 
 def electrical_neighbours(feeder: AnyFeeder) -> Neighbours:

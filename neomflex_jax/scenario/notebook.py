@@ -7,6 +7,7 @@ from typing import Any
 
 from neomflex_jax.devices import Device
 from neomflex_jax.grid.parts import summarise_labels
+from neomflex_jax.loose_types import BusLabel
 from neomflex_jax.one_line import cut
 from neomflex_jax.pages import Table, notebook_cell
 from neomflex_jax.scenario.parts import Territory
@@ -16,8 +17,10 @@ SHOWN = ("feeder", "profiles", "evaluation_profiles", "power_flow", "description
 Header = tuple[str, ...]
 
 
-def ranges(labels: Sequence[int]) -> str:
+def ranges(labels: Sequence[BusLabel]) -> str:
     """Return labels as text, consecutive ones joined: 0-4, 18."""
+    if any(isinstance(label, str) for label in labels):
+        return ", ".join(map(str, labels))
     runs: list[list[int]] = []
     for label in sorted(labels):
         if runs and label == runs[-1][-1] + 1:

@@ -228,8 +228,7 @@ class Scenario:
             if not values[table][name]:
                 values[table].pop(name)
         if not self.reward.unbalance_weight:  # there was none once
-            for name in ("unbalance_weight", "unbalance_soft_percent"):
-                values["reward"].pop(name)
+            values["reward"] = {name: value for name, value in values["reward"].items() if "unbalance" not in name}
         for part in values["territories"]:
             if not part["observes"]:
                 part.pop("observes")
@@ -320,8 +319,7 @@ def _check_devices(scenario: Scenario) -> None:
             if bus not in owned:
                 text = f" (as a text, {str(bus)!r}, it is in one)" if str(bus) in owned else ""
                 raise FieldError(
-                    f"{where}: the {kind.noun} at bus {bus} is in nobody's territory{text}; "
-                    f"add bus {bus} to one, or move the device",
+                    f"{where}: the {kind.noun} at bus {bus} is in nobody's territory{text}; add it to one, or move it",
                     *(kind.table, number, "bus"),
                 )
             if bus in taken:
