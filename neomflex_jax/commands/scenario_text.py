@@ -102,9 +102,7 @@ def agents(scenario: Scenario, feeder: AnyFeeder, env: Environment) -> tuple[tup
                 part.agent,
                 ranges(part.buses),
                 short(float(loads_mw[own].sum())),
-                "\n".join(f"{_place(it)}: {it.power_mw:g} MW, {it.capacity_mwh:g} MWh" for it in batteries)
-                or "none",
-                or "none",
+                "\n".join(f"{_place(it)}: {it.power_mw:g} MW, {it.capacity_mwh:g} MWh" for it in batteries) or "none",
                 "\n".join(f"{_place(one)}: {one.p_max_mw:g} MW, {one.s_mva:g} MVA" for one in inverters) or "none",
                 str(int(env.action_mask[index].sum())),
                 str(int(env.observation_mask[index].sum())),
