@@ -8,6 +8,8 @@ PROFILES = {
     "testing": "testing_profiles.csv",
     "three_minutes_training": "three_minutes_training.csv",
     "three_minutes_testing": "three_minutes_testing.csv",
+    "european_lv_training": "european_lv_training.csv",
+    "european_lv_testing": "european_lv_testing.csv",
 }
 
 

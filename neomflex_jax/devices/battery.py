@@ -172,7 +172,7 @@ class Battery(Device):
     letters, digits, _ and -."""
     phases: tuple[int, ...] = ()
     """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
-    all that the bus has. Allowed: 1, 2, 3, each once."""
+    all that the bus has. Unit: numbers of phases. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         device = f"battery at bus {self.bus}"

@@ -70,7 +70,7 @@ class CapacitorBank(SteppedDevice):
     letters, digits, _ and -."""
     phases: tuple[int, ...] = ()
     """At which of its bus's phases it stands, each with an equal share of its power; for feeders with phases. Empty:
-    all that the bus has. Allowed: 1, 2, 3, each once."""
+    all that the bus has. Unit: numbers of phases. Allowed: 1, 2, 3, each once."""
 
     def __post_init__(self) -> None:
         where = f"capacitor bank at bus {self.bus}"

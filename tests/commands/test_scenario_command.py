@@ -13,6 +13,7 @@ from command_line import neomflex
 import neomflex_jax as nf
 from neomflex_jax.commands.scenario_file import field
 from neomflex_jax.commands.scenario_text import failures, ranges
+from neomflex_jax.grid import unbalanced_feeder_names
 from neomflex_jax.grid.partition import partition_by_electrical_distance
 from neomflex_jax.scenario import scenario_names
 from validation import Criterion
@@ -38,9 +39,11 @@ def net_file(tmp_path_factory):
 
 @pytest.mark.parametrize("name", scenario_names())
 def test_every_packaged_scenario_becomes_an_environment(name):
-    env = nf.make(name, power_flow="lindistflow")
+    has_phases = nf.load_scenario(name).feeder in unbalanced_feeder_names()
+    env = nf.make(name, power_flow="ac" if has_phases else "lindistflow")
     assert env.scenario.name == name
-    assert env.action_mask.sum() == len(env.scenario.devices)
+    four_quadrants = sum(battery.s_mva is not None for battery in env.scenario.batteries)
+    assert env.action_mask.sum() == len(env.scenario.devices) + four_quadrants
     assert (env.action_mask.sum(axis=1) > 0).all()
 
 
