@@ -12,6 +12,7 @@ import pandas as pd
 
 from neomflex_jax.evaluation.operation import operation
 from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.one_line import one_line
 from validation.closed_loop.gap import ClosedLoop
@@ -23,6 +24,7 @@ from validation.recompute.record import Record
 from validation.referee.feeder_net import runpp_needs
 from validation.referee.replay import Replay
 from validation.referee.second_referee import ask_again
+from validation.referee.solvers import program_for
 from validation.report.report import RunReport
 from validation.report.step_table import step_table
 from validation.verdict.criteria import Criterion, judge, missing_twins, verdict_of
@@ -68,7 +70,8 @@ def judge_run(record: Record, replayed: Replay, closed: ClosedLoop | None, asked
         kind=asked.kind,
         **_identity(record),
         policies_sha256=dict(asked.policy_hashes),
-        runpp_needs=runpp_needs(record.feeder),
+        runpp_needs=runpp_needs(record.feeder) if isinstance(record.feeder, Feeder) else {},
+        referee=program_for(record.feeder),
         tolerances=tolerances,
         own_tolerances=changes(tolerances, default),
         verdict=verdict_of(criteria),

@@ -145,7 +145,12 @@ def _both_sides(run: JsonObject) -> Table:
     """Return figures of the record beside pandapower's."""
     both = {name: each for name, each in run["metrics"].items() if isinstance(each, dict) and "pandapower" in each}
     rows = [(name, short(each["recorded"]), short(each["pandapower"])) for name, each in both.items()]
-    return Table(("figure", "recorded", "pandapower"), tuple(rows))
+    return Table(("figure", "recorded", _program(run)), tuple(rows))
+
+
+def _program(run: JsonObject) -> str:
+    """Name of the program that judged a run."""
+    return str(run.get("referee", "pandapower"))
 
 
 def _outside_limits(run: JsonObject) -> Table:
@@ -164,16 +169,16 @@ def _loading(run: JsonObject) -> Iterator[Table]:
         rows = [(f"{limits} limits", *(f"{loading[limits][kind]:,}" for kind in COUNTS)) for limits in ("hard", "soft")]
         yield Table(("branch-steps above", *COUNTS), tuple(rows))
         largest = (loading["recorded_max_percent"], loading["max_percent"], loading["error"]["max_abs"])
-        header = ("largest loading, % of the rating", "recorded", "pandapower", "largest error")
+        header = ("largest loading, % of the rating", "recorded", _program(run), "largest error")
         yield Table(header, ((str(loading["worst_branch"]), *map(short, largest)),))
 
 
 def _errors(run: JsonObject) -> Table:
     whole = [row for row in run["budget"]["rows"] if row["axis"] == "all"]
     rows = [(row["quantity"], *(short(row["error"][name]) for name in ERRORS)) for row in whole]
-    return Table(("error, recorded - pandapower", *ERRORS.values()), tuple(rows))
+    return Table((f"error, recorded - {_program(run)}", *ERRORS.values()), tuple(rows))
 
 
 def _bands(run: JsonObject) -> Table:
     rows = [(band["band"], *(short(band[name]) for name in BANDS)) for band in run["operation"]["bands"]]
-    return Table(("band, in pandapower", *BANDS.values()), tuple(rows))
+    return Table((f"band, in {_program(run)}", *BANDS.values()), tuple(rows))

@@ -109,7 +109,7 @@ class ValidateCommand(Answering):
                 on_progress=stage.counted,
             )
         tolerances = self._tolerances(played.trajectories[0].power_flow)
-        with progress("replaying in pandapower") as stage, results.replaced() as new:
+        with progress("replaying every step") as stage, results.replaced() as new:
             report = validate(
                 played.trajectories,
                 new,
@@ -126,7 +126,7 @@ class ValidateCommand(Answering):
                 on_step=partial(stage.counted, unit="steps"),
                 draw=lambda run: draw_all(run, new),
             )
-        print_table("every step in pandapower", TABLE_HEADER, table_rows(report))
+        print_table(f"every step in {report.program}", TABLE_HEADER, table_rows(report))
         for line in details(report):
             console.print(line)
         console.print(f"report: {self.output / 'report.md'}")

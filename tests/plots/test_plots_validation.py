@@ -30,7 +30,7 @@ def run() -> SimpleNamespace:
         run="my run/1", vm_pu=recorded, scenario=scenario, power_flow="calibrated", n_steps=2 * STEPS
     )
     metrics = SimpleNamespace(hard=Confusion(0, 33, 0, 3135), band=Confusion(100, 20, 3, 3045))
-    report = SimpleNamespace(metrics=metrics)
+    report = SimpleNamespace(metrics=metrics, referee="pandapower")
     return SimpleNamespace(trajectory=trajectory, replayed=SimpleNamespace(vm_pu=exact), report=report)
 
 

@@ -1,16 +1,61 @@
-"""Steps on feeders with phases, played by us and answered by OpenDSS."""
+"""Steps and runs on feeders with phases, played by us and answered by OpenDSS."""
 
+import dataclasses
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import neomflex_jax as nf
+from neomflex_jax.environment import evaluation_environment
+from neomflex_jax.environment.step.actions import lay_out_actions
+from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.grid.unbalanced import GROUND, Load
+from neomflex_jax.profiles import profiles_hash
+from validation.closed_loop.acting import ActingPolicy
 from validation.recompute.phase_set_points import PhaseSetPoints
 from validation.referee.opendss.day_solver import opendss_day_solver
 from validation.referee.runpp import Solved
+
+SMALL = """
+name = "small13"
+feeder = "ieee13"
+power_flow = "ac"
+step_hours = 3.0
+steps_per_day = 8
+
+[[territories]]
+agent = "north"
+buses = ["sourcebus", "rg60", "650", "632", "633", "634", "645", "646", "670"]
+[[territories]]
+agent = "south"
+buses = ["671", "680", "684", "611", "652", "692", "675"]
+
+[[batteries]]
+bus = "675"
+capacity_mwh = 2.0
+power_mw = 0.2
+s_mva = 0.22
+[[pv_inverters]]
+bus = "634"
+p_max_mw = 0.15
+s_mva = 0.18
+phases = [2]
+[[flexible_loads]]
+bus = "646"
+curtail_share = 0.5
+
+[limits]
+hard_min_pu = 0.7
+hard_max_pu = 1.2
+[reward]
+unbalance_weight = 2.0
+[rules]
+first_observation = "devices_at_zero"
+"""
 
 
 def random_steps(
@@ -38,3 +83,50 @@ def play(feeder: nf.UnbalancedFeeder, points: PhaseSetPoints) -> nf.PowerFlowRes
 def ask_opendss(feeder: nf.UnbalancedFeeder, points: PhaseSetPoints) -> Solved:
     """OpenDSS's answer."""
     return opendss_day_solver(feeder, points.device_nodes).solve(points)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Waves:
+    """Actions that follow the observations smoothly, so that a closed loop stays with the record."""
+
+    action_size: int = field(metadata={"static": True})
+
+    def __call__(self, observation: jax.Array) -> jax.Array:
+        return jnp.sin(5 * observation[:, : self.action_size] + 2 * jnp.arange(self.action_size))
+
+
+def waves(scenario: nf.Scenario) -> ActingPolicy:
+    """The same policy, in NumPy and by agent."""
+    sizes = lay_out_actions(scenario).mask.sum(axis=1)
+
+    def act(observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        own = zip(observations.items(), sizes, strict=True)
+        return {agent: np.sin(5 * seen[:size] + 2 * np.arange(size)) for (agent, seen), size in own}
+
+    return act
+
+
+def small_run(folder: Path) -> tuple[Trajectory, Path]:
+    """Two days of `SMALL`, from light loads to some that see less than their vminpu, and the profiles' file."""
+    hours = np.arange(16) * 3.0
+    demand = 1.0 + 0.6 * np.sin(hours / 24 * 2 * np.pi - 1.0) + 0.02 * (hours // 24)
+    solar = np.clip(np.sin((hours % 24 - 6) / 12 * np.pi), 0.0, 1.0)
+    rows = [f"{one:.6f},{sun:.6f}" for one, sun in zip(demand, solar, strict=True)]
+    profiles = folder / "days.csv"
+    profiles.write_text("\n".join(["Demand,Solar", *rows]) + "\n", encoding="utf-8")
+    path = folder / "small13.toml"
+    path.write_text(f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{SMALL}', encoding="utf-8")
+    env = evaluation_environment(nf.make(path))
+    run = record(env, Waves(env.action_size), "waves", n_days=2, profiles_sha256=profiles_hash(profiles))
+    return run, profiles
+
+
+def answered(run: Trajectory, flow: nf.PowerFlowResult) -> Trajectory:
+    """A run with the grid quantities of other answers to its steps."""
+    names = ("vm_pu", "loss_mw", "slack_p_mw", "slack_q_mvar", "vuf_percent")
+    return dataclasses.replace(
+        run,
+        **{name: np.asarray(getattr(flow, name), np.float32) for name in names if name != "vuf_percent"},
+        devices={**run.devices, "vuf_percent": np.asarray(flow.vuf_percent, np.float32)},
+    )

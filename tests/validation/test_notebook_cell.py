@@ -18,6 +18,6 @@ def run(name, kind, cost):
 
 def test_a_notebook_shows_the_headline_and_every_run_with_names_escaped():
     runs = (run(EVIL, POLICY, 12.0), run("baseline", NO_CONTROL, 100.0))
-    shown = notebook_cell(SimpleNamespace(runs=runs, judged=runs[:1], days=(0,), is_sample=False))
+    shown = notebook_cell(SimpleNamespace(runs=runs, judged=runs[:1], days=(0,), is_sample=False, program="pandapower"))
     assert "record confirmed by pandapower: PASS" in shown and "costs 88 % less than no control" in shown
     assert EVIL in Page(shown.replace(" style=", " data-style=")).text  # refuses images, handlers and open tags

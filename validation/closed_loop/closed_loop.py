@@ -1,5 +1,7 @@
 """Closed loop: the policy acts again through the recorded days, on a feeder that pandapower's AC power flow answers.
 
+On a feeder with phases OpenDSS answers.
+
 Each step: observation -> policy -> what the project's device models deliver -> AC power flow -> next observation. What
 no action can change (Demand, Solar, forecasts, prices, the clock) is observed as recorded; voltages, states of charge
 and debts are the closed loop's own, and so is the idle feeder's voltage where play begins. Energies, and the grid that
@@ -23,6 +25,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.agent_rows import laid_out
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import BY_ENTRY
+from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Uncertainty
@@ -40,18 +43,20 @@ from validation.closed_loop.gap import Apart, ClosedLoop, Played, compare_loops
 from validation.closed_loop.observing import Observing
 from validation.recompute.cost import COLLAPSED_VM_PU, local_cost
 from validation.recompute.device_solar import recorded_solar
-from validation.recompute.element_loads import nodes_with_own_series
+from validation.recompute.element_loads import loads_with_own_series
 from validation.recompute.loading import COLLAPSED_PERCENT
 from validation.recompute.observations import carries_grid, seen_share, steps_since_start
+from validation.recompute.phase_set_points import AnySetPoints, any_set_points_of, idle_with_phases
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.session_rows import session_names
-from validation.recompute.set_points import SetPoints, idle, set_points_of
+from validation.recompute.set_points import idle
 from validation.recompute.twins import series_names, stores_of, twins_of
-from validation.referee.prepared import StepSolver, step_solver
+from validation.recompute.unbalance import vuf_percent
 from validation.referee.replay import OnStep
 from validation.referee.runpp import OK, Solved
+from validation.referee.solvers import program_for, step_solver_for
 
-SPOT_STRIDE = 7  # a day's step that is solved by plain `runpp` as well: day x stride, modulo the day
+SPOT_STRIDE = 7  # a day's step that is solved once more: day x stride, modulo the day
 
 
 @nan_is_a_value()
@@ -135,14 +140,14 @@ class _Loop:
 
     def __init__(self, record: Record, policy: ActingPolicy, apart: Apart) -> None:
         self.record, self.trajectory, self.scenario = record, record.trajectory, record.trajectory.scenario
-        self.solver: StepSolver = step_solver(self.scenario, record.feeder)
+        self.solver = step_solver_for(self.scenario, record.feeder)
         self.observing = Observing(record)
         self.actor = Actor(policy, self.scenario, self.observing.sizes, f"trajectory {self.trajectory.run!r}")
         self.rounded, self.tie = rounded_entries(self.scenario), apart.action
         self.deliver = compiled_dispatch(self.scenario, record.feeder)
         self.stores = [store for _, store, _ in stores_of(self.scenario)]
         self.measures_voltages = measures_voltages(self.scenario)
-        self.own_series = nodes_with_own_series(self.scenario, record.feeder)
+        self.own_series = loads_with_own_series(self.scenario, record.feeder)
         common = np.stack([getattr(self.trajectory, name) for name in known_names(self.scenario)], axis=1)
         suns = [recorded_solar(self.trajectory, *own) for own in kinds_with_own_sun(self.scenario)]
         names = [name for twin, _ in kinds_with_sessions(self.scenario) for name in session_names(self.scenario, twin)]
@@ -169,7 +174,7 @@ class _Loop:
                 answer = step
                 measured_vm_pu = step["vm_pu"] if step["status"] == OK else self._nothing_measured
                 if row == first + day * SPOT_STRIDE % steps:
-                    spots.append(_difference_pu(step, self.solver.by_runpp(points)))
+                    spots.append(_difference_pu(step, self.solver.once_more(points)))
             if on_step is not None:
                 on_step(first + steps, n_days * steps)
         arrays = {name: np.stack([step[name] for step in kept]) for name in kept[0]}
@@ -181,7 +186,7 @@ class _Loop:
     def _nothing_measured(self) -> np.ndarray:
         return np.full(len(self.record.feeder.nodes), np.nan)
 
-    def _step(self, row: int, carried: Named, measured_vm_pu: np.ndarray) -> tuple[Named, SetPoints, Named]:
+    def _step(self, row: int, carried: Named, measured_vm_pu: np.ndarray) -> tuple[Named, AnySetPoints, Named]:
         """Observe, act, deliver, solve; return what to record of it, the set-points and what devices carry on.
 
         `measured_vm_pu`, (n_node,), is what the step before left.
@@ -220,10 +225,17 @@ class _Loop:
     def _idle(self, row: int) -> Named:
         """Solve the row's loads with all devices at zero: what is seen where play begins."""
         demand = np.asarray(self.trajectory.demand[row : row + 1], np.float64)
-        points = idle(self.scenario, demand, demand)
-        if self.own_series.any():
-            extra = [np.where(self.own_series, own - demand * nominal, 0.0) for own, nominal in self._loads(row)]
-            points = dataclasses.replace(points, load_p_extra_mw=extra[0][None], load_q_extra_mvar=extra[1][None])
+        feeder = self.record.feeder
+        points: AnySetPoints
+        if isinstance(feeder, UnbalancedFeeder):
+            points = idle_with_phases(self.scenario, feeder, demand, demand)
+            own_p, own_q = (np.where(self.own_series, own, demand * nominal) for own, nominal in self._loads(row))
+            points = dataclasses.replace(points, load_p_mw=own_p[None], load_q_mvar=own_q[None])
+        else:
+            points = idle(self.scenario, demand, demand)
+            if self.own_series.any():
+                extra = [np.where(self.own_series, own - demand * nominal, 0.0) for own, nominal in self._loads(row)]
+                points = dataclasses.replace(points, load_p_extra_mw=extra[0][None], load_q_extra_mvar=extra[1][None])
         solved = self.solver.solve(points)
         return {name: values[0] for name, values in solved.items()}
 
@@ -249,11 +261,11 @@ class _Loop:
         recorded = (np.asarray(each[row], np.float64) for each in (trajectory.load_p_mw, trajectory.load_q_mvar))
         return list(zip(recorded, (feeder.load_p_mw, feeder.load_q_mvar), strict=True))
 
-    def _set_points(self, row: int, delivered: Named) -> SetPoints:
+    def _set_points(self, row: int, delivered: Named) -> AnySetPoints:
         """Return one step's set-points, made in the same way as a recorded step's."""
         one: Keywords = {name: value[None] for name, value in delivered.items()}
         recorded = self.trajectory.rows(slice(row, row + 1))
-        return set_points_of(dataclasses.replace(recorded, **one), self.record.feeder)
+        return any_set_points_of(dataclasses.replace(recorded, **one), self.record.feeder)
 
     def _as_trajectory(self, arrays: Named, status: np.ndarray) -> Trajectory:
         """Make a trajectory of what was played, costs and all."""
@@ -264,11 +276,12 @@ class _Loop:
         if limited is not None and loading_percent is not None:
             violated |= limited.above(loading_percent, limited.hard_percent).any(axis=1)
         grid_state = {"converged": status == OK, "violated": np.asarray(violated)}
-        changed: Keywords = {"power_flow": "pandapower", "branch_loading_percent": loading_percent}
+        changed: Keywords = {"power_flow": program_for(self.record.feeder), "branch_loading_percent": loading_percent}
         by_entry = {
             field: dataclasses.replace(getattr(trajectory, field), values=arrays.pop(name))
             for name, field in BY_ENTRY.items()
         }
+        unbalance = self._unbalance(arrays)
         changed |= {**grid_state, **arrays, **by_entry}
         changed["devices"] = {name: values for name, values in trajectory.devices.items() if name != "by_fallback"}
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
@@ -276,7 +289,12 @@ class _Loop:
         needed = {name: np.asarray(arrays[name], float) for name in names}
         needed |= {name: np.asarray(getattr(trajectory, name), float) for name in series_names(scenario)}
         cost = local_cost(
-            scenario, played.feeder, step=trajectory.step, branch_loading_percent=loading_percent, **needed
+            scenario,
+            played.feeder,
+            step=trajectory.step,
+            branch_loading_percent=loading_percent,
+            vuf_percent=unbalance,
+            **needed,
         )
         return dataclasses.replace(
             played.trajectory,
@@ -286,6 +304,14 @@ class _Loop:
             local_reward=-cost,
             reward=np.asarray(jax.vmap(partial(shared_reward, scenario))(jnp.asarray(-cost))),
         )
+
+    def _unbalance(self, arrays: Named) -> np.ndarray | None:
+        """Put the unbalance factors of what was played in the place of the angles; None without phases."""
+        feeder = self.record.feeder
+        if not isinstance(feeder, UnbalancedFeeder):
+            return None
+        arrays["vuf_percent"] = vuf_percent(feeder, arrays["vm_pu"], arrays.pop("va_degree"))
+        return arrays["vuf_percent"]
 
 
 def _same(one: Named, other: Named) -> bool:

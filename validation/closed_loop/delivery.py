@@ -14,15 +14,15 @@ from neomflex_jax.environment.binding import layout_of
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.dispatch import Moment, Stores, deliver
 from neomflex_jax.environment.step.measured_voltages import with_measured
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import solar_columns
 from validation.recompute.devices.twin import SomeDevice, SomeTwin
-from validation.recompute.element_loads import nodes_with_own_series
+from validation.recompute.element_loads import loads_with_own_series
 from validation.recompute.session_rows import NAMES, session_names
 from validation.recompute.twins import series_names, twins_of
 
-LOADS = ("load_p_mw", "load_q_mvar")  # (n_node,) consumption after what devices make of it
+LOADS = ("load_p_mw", "load_q_mvar")  # (n_load,) consumption after what devices make of it
 
 Named = dict[str, np.ndarray]  # arrays (n_device,) or (n_node,) by recorded name
 Deliver = Callable[[np.ndarray, Named, np.ndarray], tuple[Named, Named]]
@@ -53,7 +53,7 @@ def measures_voltages(scenario: Scenario) -> bool:
     return any(twin.measured_bus(device) is not None for twin, devices in twins_of(scenario) for device in devices)
 
 
-def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
+def compiled_dispatch(scenario: Scenario, feeder: AnyFeeder) -> Deliver:
     """Compile a scenario's devices.
 
     Returns
@@ -61,13 +61,13 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     Deliver
         Takes padded actions (n_agents, action_size), what is carried, and `known_names` (then Solar (n_device,) of
         each of `kinds_with_own_sun`, a file's sessions as (3 x n_device,), where elements have series of their own the
-        step's loads p and q (n_node,) before devices, and where devices measure voltages those of the step before,
+        step's loads p and q (n_load,) before devices, and where devices measure voltages those of the step before,
         (n_node,)); gives what is delivered and the loads of the step, and what is carried on. In the environment's
         float32.
     """
     actions, kinds, layout = lay_out_actions(scenario), twins_of(scenario), layout_of(scenario, feeder)
     size = {name: len(devices) for twin, devices in kinds for name in twin.recorded}
-    size |= dict.fromkeys(LOADS, feeder.n_node)
+    size |= dict.fromkeys(LOADS, len(feeder.load_buses))
     delivered = (*(name for twin, _ in kinds for name in twin.delivered), *LOADS)
     carried = carried_names(scenario)
     known_of = _reader_of_known(scenario, feeder)
@@ -104,12 +104,14 @@ def compiled_dispatch(scenario: Scenario, feeder: Feeder) -> Deliver:
     return step
 
 
-def _reader_of_known(scenario: Scenario, feeder: Feeder) -> Callable[[Array], tuple[Moment, dict[str, Array], Array]]:
-    """Return a function that takes what is known of a step apart: moment, loads p and q by node, voltages before."""
-    own_series = nodes_with_own_series(scenario, feeder)
+def _reader_of_known(
+    scenario: Scenario, feeder: AnyFeeder
+) -> Callable[[Array], tuple[Moment, dict[str, Array], Array]]:
+    """Return a function that takes what is known of a step apart: moment, loads p and q, voltages before."""
+    own_series = loads_with_own_series(scenario, feeder)
     suns = {twin.table: len(devices) for twin, devices in kinds_with_own_sun(scenario)}
     n_sessions = sum(len(NAMES) * len(devices) for _, devices in kinds_with_sessions(scenario))
-    n_own_loads = 2 * feeder.n_node if own_series.any() else 0
+    n_own_loads = 2 * len(feeder.load_buses) if own_series.any() else 0
     cuts = np.cumsum([len(known_names(scenario)), *suns.values(), n_sessions, n_own_loads])
 
     def read(known: Array) -> tuple[Moment, dict[str, Array], Array]:

@@ -1,4 +1,4 @@
-"""Where the recorded run and pandapower part: errors by bus, branch, hour, load level and direction of flow.
+"""Where the recorded run and pandapower part: errors by bus, branch, phase, hour, load level and direction of flow.
 
 An error is ``recorded - pandapower``; a bias keeps its sign. Steps without an answer on either side have no error and
 are left out here; `metrics` counts them. Currents are those of the larger end of a branch.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder
 from validation.errors.currents import RecordedCurrents
 from validation.errors.margin import Margin, margin_of
 from validation.errors.summary import ErrorSummary, summarise
@@ -29,7 +29,7 @@ class BudgetRow:
     """The error of one quantity in one group of steps, buses or branches."""
 
     quantity: str  # vm_pu, loss_mw, slack_p_mw, slack_q_mvar or branch_i_ka
-    axis: str  # all, bus, branch, hour, load_level or slack_flow
+    axis: str  # all, bus, branch, phase, hour, load_level or slack_flow
     group: str
     error: ErrorSummary
 
@@ -64,11 +64,14 @@ def error_budget(record: Record, replayed: Replay, currents: RecordedCurrents) -
     sides = {"vm_pu": (np.asarray(trajectory.vm_pu, float), replayed.vm_pu)}
     sides |= {name: (np.asarray(getattr(trajectory, name), float), getattr(replayed, name)) for name in STEP_QUANTITIES}
     columns = {"vm_pu": ("bus", [str(label) for label in feeder.node_labels])}
-    closed = np.asarray(feeder.topology.in_service, bool)
+    closed, names, rating_ka = _branches(feeder)
     exact_ka = replayed.branch_i_ka[:, closed]
     own_ka = np.full(exact_ka.shape, np.nan) if currents.branch_i_ka is None else currents.branch_i_ka[:, closed]
     sides["branch_i_ka"] = (own_ka, exact_ka)
-    columns["branch_i_ka"] = ("branch", branch_names(feeder, closed))
+    columns["branch_i_ka"] = ("branch", names)
+    if replayed.vuf_percent is not None:
+        sides["vuf_percent"] = (np.asarray(trajectory.vuf_percent, float), replayed.vuf_percent)
+    by_phase = _phases(feeder)
     groups = dict(_step_groups(trajectory, replayed))
     rows: list[BudgetRow] = []
     for quantity, (recorded, exact) in sides.items():
@@ -80,6 +83,10 @@ def error_budget(record: Record, replayed: Replay, currents: RecordedCurrents) -
                 for column, name in enumerate(names)
             ]
         rows += [
+            BudgetRow(quantity, "phase", phase, summarise(recorded[:, where], exact[:, where]))
+            for phase, where in by_phase.get(quantity, {}).items()
+        ]
+        rows += [
             BudgetRow(quantity, axis, group, summarise(recorded[where], exact[where]))
             for (axis, group), where in groups.items()
         ]
@@ -90,7 +97,7 @@ def error_budget(record: Record, replayed: Replay, currents: RecordedCurrents) -
             margin_of("band", *sides["vm_pu"], limits.band_min_pu, limits.band_max_pu),
         ),
         currents=currents.source,
-        loading_percent=_loading(feeder, own_ka, exact_ka, closed),
+        loading_percent=_loading(rating_ka, own_ka, exact_ka),
     )
 
 
@@ -124,8 +131,23 @@ def branch_names(feeder: Feeder, which: np.ndarray) -> list[str]:
     return names
 
 
-def _loading(feeder: Feeder, recorded_ka: np.ndarray, exact_ka: np.ndarray, closed: np.ndarray) -> Loading:
-    rating_ka = np.asarray(feeder.max_i_ka, float)[closed]
+def _branches(feeder: AnyFeeder) -> tuple[np.ndarray, list[str], np.ndarray]:
+    """Branches whose currents are compared, (n_branch,) bool, their names and ratings; with phases all conductors."""
+    if isinstance(feeder, UnbalancedFeeder):
+        return np.ones(len(feeder.branch_labels), bool), list(feeder.branch_labels), feeder.branch_max_i_ka
+    closed = np.asarray(feeder.topology.in_service, bool)
+    return closed, branch_names(feeder, closed), np.asarray(feeder.max_i_ka, float)[closed]
+
+
+def _phases(feeder: AnyFeeder) -> dict[str, dict[str, np.ndarray]]:
+    """Columns by phase, (n_node,) bool, of each quantity that has phases; a current's conductor need not be one."""
+    if not isinstance(feeder, UnbalancedFeeder):
+        return {}
+    own = np.array([str(label).rpartition(".")[2] for label in feeder.node_labels])
+    return {"vm_pu": {str(phase): own == phase for phase in sorted(set(own.tolist()))}}
+
+
+def _loading(rating_ka: np.ndarray, recorded_ka: np.ndarray, exact_ka: np.ndarray) -> Loading:
     rated = np.isfinite(rating_ka)
     largest = []
     for current_ka in (recorded_ka, exact_ka):

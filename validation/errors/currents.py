@@ -17,8 +17,12 @@ from jax import Array
 from neomflex_jax.environment.binding import bound_power_flow
 from neomflex_jax.environment.make import scenario_profiles
 from neomflex_jax.errors import InputError
+from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, power_flow
+from neomflex_jax.powerflow.unbalanced import bind_unbalanced
+from validation.recompute.phase_set_points import nodes_of_devices
 from validation.recompute.record import Record
+from validation.recompute.set_points import SetPoints
 from validation.referee.grid_settings import ratios_and_shunts
 
 SAME_VM_PU = 1e-5  # float32 sums in another order; another model is apart by far more
@@ -36,6 +40,8 @@ def recorded_currents(record: Record) -> RecordedCurrents:
     """Work out the currents of the method that played."""
     trajectory, feeder = record.trajectory, record.feeder
     method, scenario = trajectory.power_flow, trajectory.scenario
+    if isinstance(feeder, UnbalancedFeeder):
+        return _kept(record, _flow_with_phases(record, feeder))
     try:
         plain = replace(scenario, variant="").playing("train")  # a variant is played on the plain days' fit
         profiles = scenario_profiles(plain, plain.profiles)
@@ -44,6 +50,7 @@ def recorded_currents(record: Record) -> RecordedCurrents:
         return RecordedCurrents(None, f"not available: `{method}` cannot be set up again ({error})")
     p, q = (jnp.asarray(values, float) for values in (trajectory.p_injection_mw, trajectory.q_injection_mvar))
     points = record.set_points
+    assert isinstance(points, SetPoints)
     ratios, shunts = ratios_and_shunts(scenario, points)
 
     def solve(solver: PowerFlow, p: Array, q: Array) -> PowerFlowResult:
@@ -60,7 +67,26 @@ def recorded_currents(record: Record) -> RecordedCurrents:
             steady_q_mvar=points.steady_q_mvar,
         )
 
-    flow = jax.jit(solve)(solver, p, q)
+    return _kept(record, jax.jit(solve)(solver, p, q))
+
+
+def _flow_with_phases(record: Record, feeder: UnbalancedFeeder) -> PowerFlowResult:
+    """What the equations of a feeder with phases make of the recorded loads and injections."""
+    trajectory, nodes = record.trajectory, nodes_of_devices(record.trajectory.scenario, feeder)
+    solver = bind_unbalanced(feeder, device_nodes=[feeder.node_labels[node] for node in nodes])
+    at = list(nodes)
+    return solver.solve(
+        jnp.asarray(trajectory.load_p_mw, float),
+        jnp.asarray(trajectory.load_q_mvar, float),
+        ("vm_pu", "branch_i_ka"),
+        p_injection_mw=jnp.asarray(trajectory.p_injection_mw[:, at], float),
+        q_injection_mvar=jnp.asarray(trajectory.q_injection_mvar[:, at], float),
+    )
+
+
+def _kept(record: Record, flow: PowerFlowResult) -> RecordedCurrents:
+    """Take an answer's currents for the record's if its voltages are the recorded ones."""
+    trajectory, method = record.trajectory, record.trajectory.power_flow
     solved = np.asarray(trajectory.converged, bool)
     apart_pu = np.abs(np.asarray(flow.vm_pu, float) - trajectory.vm_pu)[solved]
     if apart_pu.size and not apart_pu.max() <= SAME_VM_PU:

@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.loose_types import Keywords
+from neomflex_jax.grid import UnbalancedFeeder
+from neomflex_jax.loose_types import BusLabel, Keywords
 from neomflex_jax.one_line import one_line
 from validation.errors.loading import LoadingMetrics, Loadings, loading_of, loadings_of
 from validation.errors.summary import Confusion, ErrorSummary, confusion, outside, summarise
@@ -21,6 +22,7 @@ from validation.recompute.cost import local_cost
 from validation.recompute.device_limits import device_excess
 from validation.recompute.energies import energy_gaps_mwh, energy_jumps_mwh
 from validation.recompute.observations import check_observations
+from validation.recompute.phase_set_points import PhaseSetPoints
 from validation.recompute.record import Record, record_of
 from validation.recompute.set_points import ruled_load_q_factor
 from validation.recompute.twins import series_names, twins_of
@@ -32,7 +34,7 @@ from validation.referee.replay import Replay
 class WorstVoltage:
     """Where the largest voltage error is; bus by label. All None if nothing could be compared."""
 
-    bus: int | None
+    bus: BusLabel | None
     day: int | None
     step: int | None
 
@@ -79,6 +81,7 @@ class Metrics:
     cost_max: float  # recorded cost of a step against the one worked out from the recorded voltages and losses
     observation_max: float  # recorded against what the record implies, where that can be judged
     loading: LoadingMetrics | None = None  # of limited branches; None: nothing is limited
+    vuf_percent: ErrorSummary | None = None  # of the unbalance factors; None without phases
 
     __repr__ = one_line
 
@@ -140,8 +143,7 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
         worst_voltage=_worst_voltage(trajectory, series.vm_error_pu),
         hard=confusion(series.recorded_outside_hard, series.outside_hard),
         band=confusion(series.recorded_outside_band, series.outside_band),
-        p_injection_max_mw=_max_abs(trajectory.p_injection_mw - record.p_injection_mw),
-        q_injection_max_mvar=_max_abs(trajectory.q_injection_mvar - record.q_injection_mvar),
+        **_injections(record),
         load_q_factor_max=_max_abs(trajectory.load_q_factor - ruled_load_q_factor(trajectory)),
         energy_max_mwh=_max_abs(energy_gaps_mwh(trajectory, feeder)),
         energy_jump_max_mwh=_max_abs(energy_jumps_mwh(whole)),
@@ -150,6 +152,9 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
         cost_max=math.nan if unknown_costs(trajectory.scenario) else _max_abs(series.recorded_cost - own_cost),
         observation_max=check_observations(whole, feeder).max_abs,
         loading=None if series.loadings is None else series.loadings.metrics(),
+        vuf_percent=None
+        if replayed.vuf_percent is None
+        else summarise(np.asarray(trajectory.vuf_percent, float), replayed.vuf_percent),
     ), series
 
 
@@ -181,9 +186,32 @@ def _cost(record: Record, grid: Trajectory | Replay) -> Float[np.ndarray, " n_st
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}
     known |= {name: np.asarray(getattr(grid, name), float) for name in ("vm_pu", "loss_mw", "slack_p_mw")}
     step = np.asarray(trajectory.dataset_index) % trajectory.scenario.steps_per_day
-    loading_percent = loading_of(record, grid)
-    costs = local_cost(trajectory.scenario, record.feeder, step=step, branch_loading_percent=loading_percent, **known)
+    loading_percent, unbalance = loading_of(record, grid), None
+    if isinstance(record.feeder, UnbalancedFeeder):
+        unbalance = np.asarray(grid.vuf_percent, float)
+    costs = local_cost(
+        trajectory.scenario,
+        record.feeder,
+        step=step,
+        branch_loading_percent=loading_percent,
+        vuf_percent=unbalance,
+        **known,
+    )
     return costs.sum(axis=1)
+
+
+def _injections(record: Record) -> Keywords:
+    """How far recorded injections, and with phases loads too, are from those that the set-points mean."""
+    trajectory, points = record.trajectory, record.set_points
+    pairs = [("p_injection_mw", "q_injection_mvar", record.p_injection_mw, record.q_injection_mvar)]
+    if isinstance(points, PhaseSetPoints):
+        pairs.append(("load_p_mw", "load_q_mvar", points.load_p_mw, points.load_q_mvar))
+    off = [
+        [_max_abs(np.asarray(getattr(trajectory, name), float) - implied) for name, implied in ((p, own_p), (q, own_q))]
+        for p, q, own_p, own_q in pairs
+    ]
+    worst = np.max(off, axis=0).tolist()  # NaN stays NaN
+    return dict(zip(("p_injection_max_mw", "q_injection_max_mvar"), worst, strict=True))
 
 
 def _counts(trajectory: Trajectory, replayed: Replay) -> Keywords:
@@ -243,7 +271,8 @@ def _worst_voltage(trajectory: Trajectory, vm_error_pu: Float[np.ndarray, "n_ste
     row, node = np.unravel_index(int(size.argmax()), size.shape)
     if size[row, node] < 0:
         return WorstVoltage(None, None, None)
-    return WorstVoltage(trajectory.nodes.bus[node], int(trajectory.day[row]), int(trajectory.step[row]))
+    where = trajectory.nodes.labels[node] if trajectory.load_buses else trajectory.nodes.bus[node]  # phase and all
+    return WorstVoltage(where, int(trajectory.day[row]), int(trajectory.step[row]))
 
 
 def _max_abs(error: np.ndarray) -> float:

@@ -8,18 +8,18 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.agent_rows import AgentRows
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import BY_ENTRY
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 from validation.recompute.loading import limited_of
 from validation.recompute.observations import observation_sizes
+from validation.recompute.phase_set_points import any_set_points_of
 from validation.recompute.session_rows import session_names
-from validation.recompute.set_points import set_points_of
 from validation.recompute.twins import series_names, twins_of
 from validation.recompute.users_twins import unknown_observations
 
 
-def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
+def check_trajectory(trajectory: Trajectory, feeder: AnyFeeder) -> None:
     """Make sure that the trajectory can be replayed on the feeder and holds whole days.
 
     Raises
@@ -38,11 +38,13 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
         )
     if trajectory.nodes != feeder.nodes:
         raise InputError(f"{where} has other buses than feeder {feeder.name!r}, which its scenario names")
+    if isinstance(feeder, UnbalancedFeeder) and trajectory.load_buses != feeder.load_buses:
+        raise InputError(f"{where} has other loads than feeder {feeder.name!r}, which its scenario names")
     has_loading = trajectory.branch_loading_percent is not None
     _check_branches(where, trajectory.scenario, trajectory.branches, has_loading, feeder)
     _check_arrays(where, trajectory, feeder)
     _check_days(where, trajectory)
-    for name, values in set_points_of(trajectory, feeder).arrays().items():
+    for name, values in any_set_points_of(trajectory, feeder).arrays().items():
         if values is None:
             continue
         bad = np.argwhere(~np.isfinite(values))
@@ -51,7 +53,7 @@ def check_trajectory(trajectory: Trajectory, feeder: Feeder) -> None:
 
 
 def _check_branches(
-    where: str, scenario: Scenario, branches: tuple[str, ...], has_loading: bool, feeder: Feeder
+    where: str, scenario: Scenario, branches: tuple[str, ...], has_loading: bool, feeder: AnyFeeder
 ) -> None:
     limited = limited_of(scenario, feeder)
     names = () if limited is None else limited.names
@@ -62,7 +64,7 @@ def _check_branches(
         )
 
 
-def _check_arrays(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
+def _check_arrays(where: str, trajectory: Trajectory, feeder: AnyFeeder) -> None:
     for name in ("converged", "violated"):
         flags = getattr(trajectory, name)
         if flags.dtype != bool:  # ~1 is -2: counts of integers come out negative
@@ -85,14 +87,17 @@ def _check_arrays(where: str, trajectory: Trajectory, feeder: Feeder) -> None:
             raise InputError(f"{where}: {name} has shape {rows.values.shape}, expected {(trajectory.n_steps, *shape)}")
 
 
-def _shapes(scenario: Scenario, feeder: Feeder, n: int, n_branch: int) -> dict[str, tuple[int, ...]]:
+def _shapes(scenario: Scenario, feeder: AnyFeeder, n: int, n_branch: int) -> dict[str, tuple[int, ...]]:
     """Shape of every array recorded in n steps, by name, in the order in which they are checked."""
     n_agents = len(scenario.agents)
     width = dict.fromkeys(("p_injection_mw", "q_injection_mvar", "vm_pu"), feeder.n_node)
-    width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), feeder.n_node) | {"local_reward": n_agents, "reward": n_agents}
+    width |= dict.fromkeys(("load_p_mw", "load_q_mvar"), len(feeder.load_buses))
+    width |= {"local_reward": n_agents, "reward": n_agents}
     width |= {name: len(own) for twin, own in twins_of(scenario) for name in twin.recorded}
     width |= {name: len(own) for twin, own in twins_of(scenario) for name in session_names(scenario, twin)}
-    if feeder.held is not None:
+    if isinstance(feeder, UnbalancedFeeder):
+        width["vuf_percent"] = len(feeder.three_phase_buses)
+    elif feeder.held is not None:
         width |= dict.fromkeys(("held_p_mw", "held_q_mvar"), len(feeder.held.bus))
     grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")
     plain = ("dataset_index", *series_names(scenario), "load_q_factor", "residual_mva", *grid)
@@ -103,7 +108,7 @@ def _shapes(scenario: Scenario, feeder: Feeder, n: int, n_branch: int) -> dict[s
     return shapes
 
 
-def _sizes(scenario: Scenario, feeder: Feeder) -> dict[str, tuple[int, ...]]:
+def _sizes(scenario: Scenario, feeder: AnyFeeder) -> dict[str, tuple[int, ...]]:
     """Return every agent's number of entries, by the name of the array, where they are known."""
     seen = {} if unknown_observations(scenario) else {"observation": observation_sizes(scenario, feeder)}
     controls = controls_of(scenario)

@@ -6,6 +6,7 @@ Every agent's cost of a step, the negative of its local reward, is the sum of
 its devices' own terms (`devices/`), users' own terms by their twins (`users_twins.py`),
 ``violation_penalty`` if any voltage is outside the hard limits or the power flow failed, and then ``unsolved_penalty``
 beside it,
+with phases ``unbalance_weight x sum over its buses with three phases of the unbalance factor above its soft limit``,
 ``loading_penalty`` if any branch is loaded above its hard limit, and of the whole feeder, by its share of the buses,
 ``price_weight x price x MWh`` and ``peak_weight x MW above peak_import_mw`` of the import, and ``loading_weight`` x
 the sum over the limited branches of the excess above the soft limit, as a share of the rating, or of its square.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.scenario import Limits, Scenario, Territory
 from validation.recompute.loading import COLLAPSED_PERCENT, limited_of
 from validation.recompute.twins import twins_of
@@ -27,13 +28,14 @@ COLLAPSED_VM_PU = 0.5
 
 def local_cost(
     scenario: Scenario,
-    feeder: Feeder,
+    feeder: AnyFeeder,
     *,
     vm_pu: np.ndarray,
     loss_mw: np.ndarray,
     step: np.ndarray,
     slack_p_mw: np.ndarray | None = None,
     branch_loading_percent: np.ndarray | None = None,
+    vuf_percent: np.ndarray | None = None,
     **recorded: np.ndarray,
 ) -> np.ndarray:
     """Cost of every step and agent, (n, n_agents).
@@ -51,6 +53,8 @@ def local_cost(
         (n,) import; needed where energy or its peak has a price.
     branch_loading_percent
         (n, n_limited); needed where the scenario limits loadings.
+    vuf_percent
+        (n, n_three_phase_bus) unbalance factors; needed where they have a price.
     **recorded
         What the devices' own terms need, (n, n_device) by recorded name (`Twin.recorded`), and the price, (n,); for
         users' terms Demand and Solar too.
@@ -74,6 +78,7 @@ def local_cost(
         cost = reward.voltage_weight * barrier[:, own].sum(axis=1)
         cost += reward.loss_weight * known_loss_mw * share + whole * share
         cost += _device_cost(scenario, part, step, recorded) + users[:, agent]
+        cost += _unbalance_cost(scenario, feeder, part, vuf_percent, failed)
         penalty = reward.violation_penalty * violated + reward.unsolved_penalty * failed
         penalty += scenario.loading.loading_penalty * overloaded
         stands_alone = (violated | overloaded) & (scenario.rules.on_violation == "end_day")
@@ -118,8 +123,21 @@ def _device_cost(
     return cost
 
 
+def _unbalance_cost(
+    scenario: Scenario, feeder: AnyFeeder, territory: Territory, vuf_percent: np.ndarray | None, failed: np.ndarray
+) -> np.ndarray:
+    """Cost of the unbalance at a territory's buses, (n,); a failed power flow has none."""
+    reward = scenario.reward
+    if not reward.unbalance_weight:
+        return np.zeros(len(failed))
+    assert vuf_percent is not None, "unbalance has a price: give vuf_percent"
+    own = [number for number, bus in enumerate(feeder.nodes.three_phase_buses) if bus in territory.buses]
+    above = np.clip(vuf_percent[:, own] - reward.unbalance_soft_percent, 0.0, None).sum(axis=1)
+    return reward.unbalance_weight * np.where(failed, 0.0, above)
+
+
 def _loading_cost(
-    scenario: Scenario, feeder: Feeder, loading_percent: np.ndarray | None, failed: np.ndarray
+    scenario: Scenario, feeder: AnyFeeder, loading_percent: np.ndarray | None, failed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cost of loadings above soft limits to the whole feeder, (n,), and the steps above hard ones, (n,) bool."""
     limited, config = limited_of(scenario, feeder), scenario.loading

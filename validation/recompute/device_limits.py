@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from validation.recompute.twins import parts_of
 
 
-def device_excess(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
+def device_excess(trajectory: Trajectory, feeder: AnyFeeder) -> np.ndarray:
     """Return by how much each device is outside its limits, (n, n_device), in the scenario's order.
 
     In MW, MWh or per unit of charge; of ratings above 1 MW as a share of the rating, for records are float32. At most 0

@@ -1,8 +1,9 @@
 """Loads of series by element, worked out a second time from the file and the feeder's list of elements.
 
-``load of a bus = sum of its elements``, each ``nominal power x its column`` or, where the columns are powers, the
-column itself, generation negative. An element's column is that of its name, of its row, of its bus, or of the first
-pattern that fits; without one loads follow Demand, sun Solar, and everything else keeps its nominal power.
+``load of a bus = sum of its elements``, with phases each load by itself. An element is ``nominal power x its column``
+or, where the columns are powers, the column itself, generation negative. Its column is that of its name, of its row, of
+its bus, or of the first pattern that fits; without one loads follow Demand, sun Solar, and everything else keeps its
+nominal power.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ import pandas as pd
 from neomflex_jax.files.parquet import is_parquet, parquet_time_column
 from neomflex_jax.files.tables import first_rows, number_in
 from neomflex_jax.files.wide_tables import read_header, read_wide
-from neomflex_jax.grid import load_balanced_feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder, load_scenario_feeder
 from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
-from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.profiles import SeriesConfig
 from neomflex_jax.scenario import Scenario
 from validation.recompute.day_parts import first_midnight, rows_played
 
 POWERS = {"MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one
 FIELDS = {"load": "loads", "sgen": "generators", "storage": "storages"}
+OF_CLASSES = {"pvsystem": "sgen", "generator": "sgen", "storage": "storage"}  # of OpenDSS's, as tables
 PER_UNIT_COLUMNS = ("Demand", "Solar")
 DATE = "date of the day"  # a column that is added where sessions of a file are played
 WITHOUT_SOURCE = ("", "wye", "delta", "none", "nan")  # types of generators that say nothing of what drives them
@@ -46,16 +47,29 @@ class Followed:
     by_scenario: bool  # whether the scenario says so
 
 
-def nodes_with_own_series(scenario: Scenario, feeder: Feeder) -> np.ndarray:
-    """Return the nodes where a load is not its nominal power times Demand, (n_node,) bool."""
-    others = {one.element.bus for one in followed(scenario, feeder) if one.by_scenario or one.column != "Demand"}
-    return np.isin(feeder.nodes.bus, list(others))
+def loads_with_own_series(scenario: Scenario, feeder: AnyFeeder) -> np.ndarray:
+    """Return the loads that are not their nominal power times Demand, (n_load,) bool: by node on balanced feeders."""
+    others = [one.element for one in followed(scenario, feeder) if one.by_scenario or one.column != "Demand"]
+    if isinstance(feeder, UnbalancedFeeder):
+        return np.isin(np.arange(feeder.n_load), [element.index for element in others])
+    return np.isin(feeder.nodes.bus, list({element.bus for element in others}))
 
 
-def followed(scenario: Scenario, feeder: Feeder) -> tuple[Followed, ...]:
+def followed(scenario: Scenario, feeder: AnyFeeder) -> tuple[Followed, ...]:
     """Return what each element of the feeder follows."""
-    listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
-    return followed_of(scenario.series, listed)
+    return followed_of(scenario.series, _listed(feeder))
+
+
+def _listed(feeder: AnyFeeder) -> Elements:
+    """Return a feeder's elements; with phases each load is one, under its name without the class."""
+    if not isinstance(feeder, UnbalancedFeeder):
+        return feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
+    rows = []
+    for row, (load, bus) in enumerate(zip(feeder.loads, feeder.load_buses, strict=True)):
+        kind, _, name = load.name.partition(".")
+        source = "pv" if kind == "pvsystem" else ""
+        rows.append(Element(OF_CLASSES.get(kind, "load"), row, name, bus, load.p_mw, load.q_mvar, source))
+    return Elements(tuple(rows))
 
 
 @lru_cache(maxsize=8)
@@ -137,8 +151,7 @@ def _share_of_nominal(scenario: Scenario) -> float:
     unit = scenario.series.demand_unit
     if unit == "per_cent":
         return 0.01
-    feeder = load_balanced_feeder(scenario.feeder)
-    listed = feeder.elements or loads_at_buses(feeder.nodes, feeder.load_p_mw, feeder.load_q_mvar)
+    listed = _listed(load_scenario_feeder(scenario.feeder))
     return POWERS[unit] / sum(element.p_mw for element in listed.rows if element.table == "load")
 
 
@@ -174,7 +187,7 @@ def times_in(texts: tuple[str, ...]) -> pd.DatetimeIndex | None:
 
 
 def element_powers(
-    scenario: Scenario, feeder: Feeder, rows: pd.DataFrame
+    scenario: Scenario, feeder: AnyFeeder, rows: pd.DataFrame
 ) -> tuple[list[Element], np.ndarray, np.ndarray]:
     """Return all elements with their consumption p in MW and q in Mvar, (n, n_element), on rows of the file."""
     series, n_rows = scenario.series, len(rows)
@@ -221,8 +234,13 @@ def _factor(scenario: Scenario, element: Element, column: str | None) -> float:
     return variant.solar_factor if of_solar else variant.demand_factor
 
 
-def at_nodes(feeder: Feeder, elements: list[Element], values: np.ndarray) -> np.ndarray:
-    """Sum values of elements (n, n_element) at the nodes of their buses, equally, (n, n_node)."""
+def at_loads(feeder: AnyFeeder, elements: list[Element], values: np.ndarray) -> np.ndarray:
+    """Values of elements (n, n_element) by load, (n, n_load): summed at the nodes of their buses, equally, if balanced.
+
+    With phases each is a load.
+    """
+    if isinstance(feeder, UnbalancedFeeder):
+        return values[:, np.argsort([element.index for element in elements])]
     total = np.zeros((len(values), feeder.n_node))
     for number, element in enumerate(elements):
         nodes = feeder.nodes.at[element.bus]

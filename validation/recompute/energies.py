@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from validation.recompute.twins import parts_of, stores_of
 
 
-def energy_gaps_mwh(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:
+def energy_gaps_mwh(trajectory: Trajectory, feeder: AnyFeeder) -> np.ndarray:
     """Return what is missing in the energy balance of every device with a store, (n, n_store).
 
     Of a store above 1 MWh the gap is a share of its size: a state of charge is kept in float32.

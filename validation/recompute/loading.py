@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.scenario import Scenario
 
 COLLAPSED_PERCENT = 200.0
@@ -40,8 +40,10 @@ class Limited:
         return ~(percent <= limit_percent) & np.isfinite(limit_percent)
 
 
-def limited_of(scenario: Scenario, feeder: Feeder) -> Limited | None:
-    """Find the limited branches; None if there are none."""
+def limited_of(scenario: Scenario, feeder: AnyFeeder) -> Limited | None:
+    """Find the limited branches; None if there are none, as with phases, where a scenario limits none."""
+    if isinstance(feeder, UnbalancedFeeder):
+        return None
     config, topology, labels = scenario.loading, feeder.topology, feeder.bus_labels
     limits_all = config.loading_soft_percent is not None or config.loading_hard_percent is not None
     seen: Counter[str] = Counter()

@@ -23,9 +23,10 @@ from typing import NamedTuple
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.scenario import Scenario, Uncertainty
 from validation.recompute.cost import COLLAPSED_VM_PU
+from validation.recompute.device_nodes import device_nodes
 from validation.recompute.loading import COLLAPSED_PERCENT, SEEN_AT_MOST, limited_of
 from validation.recompute.twins import OUTDOOR, series_names, stores_of, without_twin
 from validation.recompute.users_twins import (
@@ -61,16 +62,19 @@ class ObservationCheck:
     not_judged: tuple[str, ...]
 
 
-def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...]:
+def frame_of(scenario: Scenario, feeder: AnyFeeder, agent: int) -> tuple[Entry, ...]:
     """Name the values that an agent sees of one step, in order."""
     seen, limited = _seen_agents(scenario, feeder, agent), limited_of(scenario, feeder)
     buses = [bus for other in seen for bus in scenario.territories[other].buses]
+    measured = None  # all nodes
     sees = scenario.territories[agent].observes or buses  # the scope is the territory where they are stated
     if scenario.observation.scope == "local":
         buses = [bus for bus in buses if any(device.bus == bus for device in scenario.devices)]
         sees = buses
+        measured = np.concatenate([np.zeros(0, int), *(device_nodes(feeder, device) for device in scenario.devices)])
     ahead = range(1, scenario.observation.forecast_steps + 1)
-    frame = [Entry("vm", int(node)) for bus in sees for node in feeder.nodes.at[bus]]
+    nodes = [int(node) for bus in sees for node in feeder.nodes.at[bus]]
+    frame = [Entry("vm", node) for node in nodes if measured is None or node in measured]
     if limited is not None and scenario.loading.loading_observed:
         for other in seen:
             ends = set(scenario.territories[other].buses).intersection(buses)
@@ -93,13 +97,13 @@ def frame_of(scenario: Scenario, feeder: Feeder, agent: int) -> tuple[Entry, ...
     return tuple(frame)
 
 
-def observation_sizes(scenario: Scenario, feeder: Feeder) -> tuple[int, ...]:
+def observation_sizes(scenario: Scenario, feeder: AnyFeeder) -> tuple[int, ...]:
     """Length of every agent's observation."""
     frames = (frame_of(scenario, feeder, agent) for agent in range(len(scenario.agents)))
     return tuple(scenario.observation.history * len(frame) for frame in frames)
 
 
-def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationCheck:
+def check_observations(trajectory: Trajectory, feeder: AnyFeeder) -> ObservationCheck:
     """Compare every agent's recorded observations with those that the record implies."""
     scenario = trajectory.scenario
     if unknown := (*without_twin(scenario), *observations_without_twin(scenario)):
@@ -131,7 +135,7 @@ def check_observations(trajectory: Trajectory, feeder: Feeder) -> ObservationChe
     return ObservationCheck(n_judged=judged, n_observed=observed_values, **found)
 
 
-def _seen_agents(scenario: Scenario, feeder: Feeder, agent: int) -> list[int]:
+def _seen_agents(scenario: Scenario, feeder: AnyFeeder, agent: int) -> list[int]:
     others = [other for other in range(len(scenario.agents)) if other != agent]
     scope = scenario.observation.scope
     if scope == "neighbours":
@@ -159,7 +163,7 @@ def steps_since_start(trajectory: Trajectory) -> np.ndarray:
     return np.arange(len(rows)) - np.maximum.accumulate(np.where(begins, np.arange(len(rows)), 0))
 
 
-def before_steps(trajectory: Trajectory, feeder: Feeder) -> Steps:
+def before_steps(trajectory: Trajectory, feeder: AnyFeeder) -> Steps:
     """What is known before every step: voltages and stores that the step before left, and the step's own profiles."""
     begins = (trajectory.step == 0)[:, None]
     vm_pu = np.where(trajectory.converged[:, None], np.asarray(trajectory.vm_pu, float), COLLAPSED_VM_PU)
@@ -235,7 +239,7 @@ def _worse(
     agent: str,
     frame: tuple[Entry, ...],
     age: int,
-    feeder: Feeder,
+    feeder: AnyFeeder,
 ) -> ObservationCheck:
     """Return the worse of what was found so far and these differences (n, n_entry)."""
     if not np.isfinite(expected).any():

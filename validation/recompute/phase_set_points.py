@@ -1,17 +1,26 @@
 """What is set in each step on a feeder with phases, in this project's signs.
 
-Loads are consumption by load, nominal: what they draw follows the voltage as each is modelled. Devices are constant
-power between a node and ground, positive into the grid.
+Loads are consumption by load, nominal: what they draw follows the voltage as each is modelled. They are their nominal p
+times Demand and nominal q times `load_q_factor`, but for those that are taken as recorded (`set_points.py`). Devices
+are constant power between a node and ground, positive into the grid, an equal share at each of a device's phases; what
+devices without a twin do is believed as recorded, at their nodes and in the loads at their buses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
+from neomflex_jax.evaluation.trajectory import Trajectory
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.one_line import one_line
+from neomflex_jax.scenario import Scenario
+from validation.recompute.device_nodes import device_nodes, loads_at
+from validation.recompute.set_points import SetPoints, recorded_loads, set_points_of
+from validation.recompute.twins import devices_by_table, feed_ins_of, without_twin
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,3 +58,67 @@ class PhaseSetPoints:
             device_q_mvar=change(self.device_q_mvar),
             taps=None if self.taps is None else change(self.taps),
         )
+
+    def at_nodes(self, n_node: int) -> tuple[np.ndarray, np.ndarray]:
+        """What devices feed in at every node, p in MW and q in Mvar, (n, n_node) each."""
+        both = np.zeros((2, len(self), n_node))
+        both[0][:, list(self.device_nodes)], both[1][:, list(self.device_nodes)] = (
+            self.device_p_mw,
+            self.device_q_mvar,
+        )
+        return both[0], both[1]
+
+
+AnySetPoints: TypeAlias = SetPoints | PhaseSetPoints
+
+
+def nodes_of_devices(scenario: Scenario, feeder: UnbalancedFeeder) -> tuple[int, ...]:
+    """Positions of the nodes at which a scenario's devices feed in, ascending."""
+    feeding = [device for _, own in feed_ins_of(scenario) for device in own]
+    feeding += [device for table in without_twin(scenario) for device in devices_by_table(scenario)[table]]
+    return tuple(sorted({int(node) for device in feeding for node in device_nodes(feeder, device)}))
+
+
+def idle_with_phases(
+    scenario: Scenario, feeder: UnbalancedFeeder, demand: np.ndarray, load_q_factor: np.ndarray
+) -> PhaseSetPoints:
+    """Return steps with nominal loads times factors (n,), and all devices at zero."""
+    nodes = nodes_of_devices(scenario, feeder)
+    nothing = np.zeros((len(demand), len(nodes)))
+    loads = (np.outer(demand, feeder.load_p_mw), np.outer(load_q_factor, feeder.load_q_mvar))
+    return PhaseSetPoints(*loads, nothing, nothing, nodes)
+
+
+def phase_set_points_of(trajectory: Trajectory, feeder: UnbalancedFeeder) -> PhaseSetPoints:
+    """Set-points of a recorded run in double precision, n rows."""
+    scenario, unknown = trajectory.scenario, without_twin(trajectory.scenario)
+    demand, load_q_factor = (np.asarray(each, np.float64) for each in (trajectory.demand, trajectory.load_q_factor))
+    points = idle_with_phases(scenario, feeder, demand, load_q_factor)
+    place = {node: number for number, node in enumerate(points.device_nodes)}
+    p_mw, q_mvar = np.zeros_like(points.device_p_mw), np.zeros_like(points.device_q_mvar)
+    for powers, own in feed_ins_of(scenario):
+        for name, total in ((powers.p_mw, p_mw), (powers.q_mvar, q_mvar)):
+            recorded = None if name is None else np.asarray(getattr(trajectory, name), np.float64)
+            for number, device in enumerate(own if recorded is not None else ()):
+                at = [place[int(node)] for node in device_nodes(feeder, device)]
+                total[:, at] += recorded[:, number, None] / len(at)  # type: ignore[index]  # it is there
+    taken = recorded_loads(scenario, feeder)
+    for device in (device for table in unknown for device in devices_by_table(scenario)[table]):
+        at = [place[int(node)] for node in device_nodes(feeder, device)]
+        own_nodes = [points.device_nodes[each] for each in at]
+        p_mw[:, at], q_mvar[:, at] = trajectory.p_injection_mw[:, own_nodes], trajectory.q_injection_mvar[:, own_nodes]
+        taken[loads_at(feeder, device.bus)] = True
+    return replace(
+        points,
+        load_p_mw=np.where(taken, np.asarray(trajectory.load_p_mw, np.float64), points.load_p_mw),
+        load_q_mvar=np.where(taken, np.asarray(trajectory.load_q_mvar, np.float64), points.load_q_mvar),
+        device_p_mw=p_mw,
+        device_q_mvar=q_mvar,
+    )
+
+
+def any_set_points_of(trajectory: Trajectory, feeder: AnyFeeder) -> AnySetPoints:
+    """Set-points of a recorded run, of whichever kind its feeder takes."""
+    if isinstance(feeder, UnbalancedFeeder):
+        return phase_set_points_of(trajectory, feeder)
+    return set_points_of(trajectory, feeder)

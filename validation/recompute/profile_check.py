@@ -12,12 +12,11 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, reason_of
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_balanced_feeder
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, load_scenario_feeder
 from neomflex_jax.profiles import profiles_hash
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import mean_solar, recorded_solar, solar_columns, stated_solar
-from validation.recompute.element_loads import at_nodes, element_powers, file_rows, nodes_with_own_series
+from validation.recompute.element_loads import at_loads, element_powers, file_rows, loads_with_own_series
 from validation.recompute.session_rows import session_gap
 from validation.recompute.twins import OUTDOOR, twins_of
 
@@ -43,7 +42,7 @@ def check_profiles_file(trajectory: Trajectory, path: Path) -> None:
         )
 
 
-def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None) -> float | None:
+def profile_gap(trajectory: Trajectory, path: Path, feeder: AnyFeeder | None = None) -> float | None:
     """Return the largest difference from the file's rows, of values above 1 as a share of them; infinite past its end.
 
     Loads by element are differences as a share of the largest power at their bus. None where the scenario disturbs its
@@ -52,7 +51,7 @@ def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None
     scenario = trajectory.scenario
     if scenario.uncertainty.varies_growth or scenario.uncertainty.profile_noise > 0:
         return None
-    feeder = load_balanced_feeder(scenario.feeder) if feeder is None else feeder
+    feeder = load_scenario_feeder(scenario.feeder) if feeder is None else feeder
     rows, at = file_rows(scenario, path), np.asarray(trajectory.dataset_index)
     if at.min() < 0 or at.max() >= len(rows):
         return float("inf")
@@ -66,7 +65,7 @@ def profile_gap(trajectory: Trajectory, path: Path, feeder: Feeder | None = None
     return float(max(np.max(gaps), of_sessions, _load_gap(trajectory, feeder, rows), _solar_gap(trajectory, rows)))
 
 
-def _common(scenario: Scenario, feeder: Feeder, rows: pd.DataFrame) -> dict[str, np.ndarray]:
+def _common(scenario: Scenario, feeder: AnyFeeder, rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Return Demand, Solar, price and outdoor temperature (n,) as they should be recorded."""
     variant, zero = scenario.chosen_variant, np.zeros(len(rows))
     price = np.asarray(rows[scenario.tariff_column], float) if scenario.tariff_column else zero
@@ -97,17 +96,17 @@ def _solar_gap(trajectory: Trajectory, rows: pd.DataFrame) -> float:
     return worst
 
 
-def _load_gap(trajectory: Trajectory, feeder: Feeder, rows: pd.DataFrame) -> float:
+def _load_gap(trajectory: Trajectory, feeder: AnyFeeder, rows: pd.DataFrame) -> float:
     """Return the largest difference of a load by element, as a share of the largest power at its bus."""
     scenario = trajectory.scenario
-    own = nodes_with_own_series(scenario, feeder)
+    own = loads_with_own_series(scenario, feeder)
     if not own.any() or scenario.uncertainty.varies_loads:
         return 0.0
     elements, p_mw, q_mvar = element_powers(scenario, feeder, rows)
     recorded = trajectory.load_p_mw, trajectory.load_q_mvar
     worst = 0.0
     for values, of_record in zip((p_mw, q_mvar), recorded, strict=True):
-        right, most = (at_nodes(feeder, elements, each) for each in (values, np.abs(values)))
+        right, most = (at_loads(feeder, elements, each) for each in (values, np.abs(values)))
         share = np.abs(np.asarray(of_record, float) - right) / np.maximum(most.max(axis=0), SMALLEST_MVA)
         worst = max(worst, float(share[:, own].max()))
     return worst

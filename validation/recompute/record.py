@@ -8,12 +8,12 @@ from functools import cached_property
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import load_balanced_feeder
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, load_scenario_feeder
 from neomflex_jax.one_line import one_line
 from validation.recompute.checks import check_trajectory
 from validation.recompute.loading import Limited, limited_of
-from validation.recompute.set_points import SetPoints, injections_of, set_points_of
+from validation.recompute.phase_set_points import AnySetPoints, PhaseSetPoints, any_set_points_of
+from validation.recompute.set_points import injections_of
 from validation.recompute.twins import without_twin
 from validation.recompute.users_twins import observations_without_twin, terms_without_twin
 
@@ -23,9 +23,10 @@ class Record:
     """A recorded run, or some days of one."""
 
     trajectory: Trajectory
-    feeder: Feeder
-    set_points: SetPoints
-    p_injection_mw: np.ndarray  # (n, n_node) net, positive into the grid, implied by the set-points
+    feeder: AnyFeeder
+    set_points: AnySetPoints  # the latter of a feeder with phases
+    # (n, n_node) positive into the grid, implied by the set-points: net, with phases what devices feed in
+    p_injection_mw: np.ndarray
     q_injection_mvar: np.ndarray  # (n, n_node)
     whole: Trajectory  # the run that the days are from: forecasts, energies and ramps go across midnight
 
@@ -70,12 +71,12 @@ def checked_record(trajectory: Trajectory) -> Record:
     InputError
         If its scenario's feeder cannot be loaded or `check_trajectory` refuses it.
     """
-    feeder = load_balanced_feeder(trajectory.scenario.feeder)
+    feeder = load_scenario_feeder(trajectory.scenario.feeder)
     check_trajectory(trajectory, feeder)
     return record_of(trajectory, feeder)
 
 
-def record_of(trajectory: Trajectory, feeder: Feeder | None = None, whole: Trajectory | None = None) -> Record:
+def record_of(trajectory: Trajectory, feeder: AnyFeeder | None = None, whole: Trajectory | None = None) -> Record:
     """Record of a run that was checked before.
 
     Parameters
@@ -87,9 +88,13 @@ def record_of(trajectory: Trajectory, feeder: Feeder | None = None, whole: Traje
     whole
         The run that the days are from; None: these are all.
     """
-    feeder = load_balanced_feeder(trajectory.scenario.feeder) if feeder is None else feeder
-    set_points = set_points_of(trajectory, feeder)
-    p_injection_mw, q_injection_mvar = injections_of(set_points, trajectory.scenario, feeder)
+    feeder = load_scenario_feeder(trajectory.scenario.feeder) if feeder is None else feeder
+    set_points = any_set_points_of(trajectory, feeder)
+    if isinstance(set_points, PhaseSetPoints):
+        p_injection_mw, q_injection_mvar = set_points.at_nodes(feeder.n_node)
+    else:
+        assert isinstance(feeder, Feeder)
+        p_injection_mw, q_injection_mvar = injections_of(set_points, trajectory.scenario, feeder)
     return Record(
         trajectory=trajectory,
         feeder=feeder,

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, Feeder
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
-from validation.recompute.element_loads import nodes_with_own_series
+from validation.recompute.element_loads import loads_with_own_series
 from validation.recompute.twins import devices_by_table, feed_ins_of, sets_of, twins_of, without_twin
 from validation.recompute.voltage_dependence import factors_at
 
@@ -89,7 +89,7 @@ def set_points_of(trajectory: Trajectory, feeder: Feeder) -> SetPoints:
     names += [sets.position for sets, _ in sets_of(trajectory.scenario)]
     devices = {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
     points = SetPoints(demand, load_q_factor, devices)
-    recorded, believed = _nodes_of_recorded_loads(trajectory.scenario, feeder), _nodes_without_twin(trajectory, feeder)
+    recorded, believed = recorded_loads(trajectory.scenario, feeder), _nodes_without_twin(trajectory, feeder)
     points = _with_extra_loads(points, trajectory, feeder, recorded, believed)
     if feeder.voltage_dependence is None:
         return points
@@ -118,13 +118,13 @@ def _with_extra_loads(
     return points
 
 
-def _nodes_of_recorded_loads(scenario: Scenario, feeder: Feeder) -> np.ndarray:
-    """Where the recorded consumption is taken, (n_node,) bool."""
+def recorded_loads(scenario: Scenario, feeder: AnyFeeder) -> np.ndarray:
+    """Which loads are taken as recorded, (n_load,) bool: by node on balanced feeders."""
     if scenario.uncertainty.varies_loads:
-        return np.ones(feeder.n_node, bool)
+        return np.ones(len(feeder.load_buses), bool)
     at_load = [own for twin, own in twins_of(scenario) if twin.feed_in is None and twin.sets is None]
     changing = [device.bus for own in at_load for device in own]
-    return np.isin(feeder.nodes.bus, changing) | nodes_with_own_series(scenario, feeder)
+    return np.isin(feeder.load_buses, changing) | loads_with_own_series(scenario, feeder)
 
 
 def _nodes_without_twin(trajectory: Trajectory, feeder: Feeder) -> np.ndarray:

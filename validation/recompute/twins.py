@@ -10,9 +10,10 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute import devices
+from validation.recompute.device_nodes import loads_at
 from validation.recompute.device_solar import recorded_solar, solar_columns
 from validation.recompute.devices.twin import FeedIn, Part, Sets, SomeDevice, SomeStore, SomeTwin
 from validation.recompute.session_rows import session_names
@@ -81,7 +82,7 @@ def without_twin(scenario: Scenario) -> tuple[str, ...]:
     return tuple(table for table, own in devices_by_table(scenario).items() if own and table not in TWINS)
 
 
-def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin, Part[SomeDevice]]]:
+def parts_of(trajectory: Trajectory, feeder: AnyFeeder) -> Iterator[tuple[SomeTwin, Part[SomeDevice]]]:
     """Twin and part of every device that has a twin."""
     demand, solar = (np.asarray(values, float) for values in (trajectory.demand, trajectory.solar))
     knows_outdoor = bool(trajectory.scenario.series.outdoor_temperature)
@@ -90,7 +91,7 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin,
         has_own_sun = bool(solar_columns(trajectory.scenario, twin, own))
         suns = recorded_solar(trajectory, twin, own) if has_own_sun else np.repeat(solar[:, None], len(own), axis=1)
         for number, device in enumerate(own):
-            nodes, measured_bus = feeder.nodes.at[device.bus], twin.measured_bus(device)
+            loads, measured_bus = loads_at(feeder, device.bus), twin.measured_bus(device)
             measured_vm_pu = np.full(trajectory.n_steps, np.nan)
             if measured_bus is not None:
                 measured_vm_pu = np.asarray(trajectory.vm_pu[:, feeder.nodes.at[measured_bus]], float).mean(axis=1)
@@ -104,8 +105,8 @@ def parts_of(trajectory: Trajectory, feeder: Feeder) -> Iterator[tuple[SomeTwin,
                     recorded=recorded | {"step": trajectory.step},
                     demand=demand,
                     solar=suns[:, number],
-                    nominal_load_p_mw=float(feeder.load_p_mw[nodes].sum()),
-                    load_p_mw=np.asarray(trajectory.load_p_mw[:, nodes], float).sum(axis=1),
+                    nominal_load_p_mw=float(feeder.load_p_mw[loads].sum()),
+                    load_p_mw=np.asarray(trajectory.load_p_mw[:, loads], float).sum(axis=1),
                     measured_vm_pu=measured_vm_pu,
                     outdoor_temperature_c=outdoor_c,
                 ),

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Integer, Num
 
 from neomflex_jax.errors import InputError, shown
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.recompute.twins import without_twin
@@ -28,7 +28,7 @@ class Steps:
     """
 
     scenario: Scenario
-    feeder: Feeder
+    feeder: AnyFeeder
     step: Integer[np.ndarray, " n_steps"]  # of the day
     vm_pu: Float[np.ndarray, "n_steps n_node"]  # 0.5 where the power flow failed, NaN before the step where play begins
     recorded: Mapping[str, Num[np.ndarray, "n_steps ..."]]  # demand, solar, price; of devices (n_steps, n_device)

@@ -1,7 +1,7 @@
 """Finished days of a replay on disk, so that one that was cut off goes on where it stopped.
 
 A file holds one day's answers as plain arrays. Its name is the SHA-256 of everything that the answers depend on: the
-day's set-points, the scenario, the feeder, the options of `runpp`, the version of pandapower. So a day of another run
+day's set-points, the scenario, the feeder, the options of `runpp` or OpenDSS and its version. So a day of another run
 is never taken for this one's. What is in a file is checked when it is read: a file that is cut off, altered, of other
 shapes or larger than a day can be counts as absent, and its day is solved again.
 """
@@ -22,11 +22,12 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.stored_arrays import Wanted, open_arrays
 from neomflex_jax.files.whole_files import whole_file
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Scenario
-from validation.recompute.set_points import SetPoints
+from validation.recompute.phase_set_points import AnySetPoints
+from validation.referee.opendss.day_solver import OPTIONS
 from validation.referee.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Solved
 
 FORMAT = "neomflex-replayed-day-1"
@@ -36,9 +37,14 @@ MAX_BYTES = 256 * 1024**2  # of an array: a day of 10,000 buses has some 4 MiB
 SEAL_BYTES = 4 * 64  # hexadecimal
 
 
-def grid_key(scenario: Scenario, feeder: Feeder) -> str:
+def grid_key(scenario: Scenario, feeder: AnyFeeder) -> str:
     """SHA-256 of everything but the set-points that a day's answers depend on."""
-    stated = [scenario.hash(), RUNPP_OPTIONS, RETRY_LADDER, version("pandapower"), feeder_hash(feeder)]
+    if isinstance(feeder, UnbalancedFeeder):
+        circuit = "" if feeder.circuit is None else feeder.circuit.sha256
+        solver: list[object] = [OPTIONS, circuit, version("opendssdirect.py")]
+    else:
+        solver = [RUNPP_OPTIONS, RETRY_LADDER, version("pandapower")]
+    stated = [scenario.hash(), *solver, feeder_hash(feeder)]
     return hashlib.sha256(json.dumps(stated, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -48,11 +54,12 @@ class DayFiles:
 
     folder: Path
     key: str  # of the grid
-    n_bus: int
+    n_node: int
     n_branch: int
     n_held: int = 0
+    has_angles: bool = False
 
-    def read(self, day: SetPoints) -> Solved | None:
+    def read(self, day: AnySetPoints) -> Solved | None:
         """Read a day's answers; None if there are none that can be trusted."""
         path = self._path(day)
         try:
@@ -66,7 +73,7 @@ class DayFiles:
             return None
         return held if _sound(held) else None
 
-    def write(self, day: SetPoints, answers: Solved) -> None:
+    def write(self, day: AnySetPoints, answers: Solved) -> None:
         """Write a day's answers, whole or not at all."""
         path = self._path(day)
         arrays: Keywords = {"sha256": np.array(_seal(path.stem, answers)), **answers}
@@ -75,7 +82,7 @@ class DayFiles:
             file.flush()
             os.fsync(file.fileno())
 
-    def _path(self, day: SetPoints) -> Path:
+    def _path(self, day: AnySetPoints) -> Path:
         digest = hashlib.sha256(f"{FORMAT} {self.key}".encode())
         for name, values in sorted(day.arrays().items()):
             digest.update(name.encode())
@@ -88,10 +95,12 @@ class DayFiles:
         by_step |= {"status": Wanted("U", (n,)), "attempts": Wanted("i", (n,))}
         if self.n_held:
             by_step |= {name: Wanted("f", (n, self.n_held)) for name in ("held_p_mw", "held_q_mvar")}
-        return by_step | {"vm_pu": Wanted("f", (n, self.n_bus)), "branch_i_ka": Wanted("f", (n, self.n_branch))}
+        if self.has_angles:
+            by_step |= {"va_degree": Wanted("f", (n, self.n_node))}
+        return by_step | {"vm_pu": Wanted("f", (n, self.n_node)), "branch_i_ka": Wanted("f", (n, self.n_branch))}
 
 
-def day_files(folder: str | Path, key: str, feeder: Feeder) -> DayFiles:
+def day_files(folder: str | Path, key: str, feeder: AnyFeeder) -> DayFiles:
     """Open a folder of finished days, made if need be.
 
     Raises
@@ -104,6 +113,8 @@ def day_files(folder: str | Path, key: str, feeder: Feeder) -> DayFiles:
         where.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{where}: cannot keep finished days here ({error}); give another folder") from error
+    if isinstance(feeder, UnbalancedFeeder):
+        return DayFiles(where, key, feeder.n_node, len(feeder.branch_labels), has_angles=True)
     n_held = 0 if feeder.held is None else len(feeder.held.bus)
     return DayFiles(where, key, feeder.n_bus, feeder.topology.n_branch, n_held)
 

@@ -116,6 +116,10 @@ class StepSolver:
         self.as_set[setting] = prepared if same else None
         return answers
 
+    def once_more(self, step: SetPoints) -> Solved:
+        """Solve one step in another way: by plain `runpp`."""
+        return self.by_runpp(step)
+
     def by_runpp(self, step: SetPoints) -> Solved:
         """Solve one step by cold `runpp` and its retries alone."""
         return solve_stubbornly(self.net, step)

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import Feeder, UnbalancedFeeder
 from neomflex_jax.one_line import one_line
 from validation.recompute.record import Record, record_of
+from validation.recompute.set_points import SetPoints
 from validation.recompute.twins import sets_of
 from validation.referee.grid_settings import feeder_as_set
 from validation.referee.replay import Replay
@@ -73,6 +74,8 @@ def second_referee(trajectory: Trajectory, replayed: Replay, *, within_pu: float
 
 def ask_again(record: Record, replayed: Replay, within_pu: float = AGREEMENT_PU) -> SecondReferee:
     """Solve the steps of a replayed record again, as `second_referee` does."""
+    if isinstance(record.feeder, UnbalancedFeeder):
+        return _silent(None, f"{PROGRAM} is not asked: feeder {record.feeder.name!r} has phases, and OpenDSS judges it")
     try:
         number = version(PROGRAM)
     except PackageNotFoundError:
@@ -80,6 +83,7 @@ def ask_again(record: Record, replayed: Replay, within_pu: float = AGREEMENT_PU)
     from power_grid_model.errors import PowerGridError
 
     feeder = record.feeder
+    assert isinstance(feeder, Feeder)
     if feeder.held is not None:
         return _silent(
             number,
@@ -144,16 +148,18 @@ def _compared(
 def _solve_as_set(record: Record) -> dict[str, np.ndarray]:
     """Solve a record's steps, those of equal positions together: a model has one set of ratios and shunts."""
     scenario, p_mw, q_mvar = record.trajectory.scenario, record.p_injection_mw, record.q_injection_mvar
-    held = {sets.position: record.set_points.devices[sets.position] for sets, _ in sets_of(scenario)}
+    points, feeder = record.set_points, record.feeder
+    assert isinstance(points, SetPoints) and isinstance(feeder, Feeder)  # nobody else is asked
+    held = {sets.position: points.devices[sets.position] for sets, _ in sets_of(scenario)}
     if not held:
-        return _solve(record.feeder, p_mw, q_mvar)
+        return _solve(feeder, p_mw, q_mvar)
     cuts = np.cumsum([values.shape[1] for values in held.values()])[:-1]
     different, which = np.unique(np.concatenate(list(held.values()), axis=1), axis=0, return_inverse=True)
     answers: dict[str, np.ndarray] = {}
     for number, row in enumerate(different):
         here = which.ravel() == number
         positions = dict(zip(held, np.split(row, cuts), strict=True))
-        found = _solve(feeder_as_set(record.feeder, scenario, positions), p_mw[here], q_mvar[here])
+        found = _solve(feeder_as_set(feeder, scenario, positions), p_mw[here], q_mvar[here])
         for name, values in found.items():
             answers.setdefault(name, np.full((len(p_mw), *values.shape[1:]), np.nan))[here] = values
     return answers

@@ -1,4 +1,4 @@
-"""Days solved by worker processes, each with nets of its own that it builds once.
+"""Days solved by worker processes, each with nets, or a circuit, of its own that it builds once.
 
 Processes are spawned, not forked: the parent may hold JAX's threads. A day's answer depends on its set-points alone, so
 it is the same whoever solves it, and one whose worker died is solved again without being counted twice.
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.scenario import Scenario
-from validation.recompute.set_points import SetPoints
-from validation.referee.pandapower_net import build_net
-from validation.referee.runpp import DaySolver, Solved, day_solver
+from validation.recompute.phase_set_points import AnySetPoints
+from validation.referee.runpp import Solved
+from validation.referee.solvers import AnyDaySolver, check_solvable, day_solver
 
 MOST_POOLS = 3  # pools whose workers die before giving up
 _own = threading.local()  # a worker's nets: runpp writes into them, so no two threads may share them
@@ -46,18 +46,18 @@ class Grid(NamedTuple):
 
     key: str
     scenario: Scenario
-    feeder: Feeder
+    feeder: AnyFeeder
 
 
-def solve_day(grid: Grid, day: SetPoints) -> Solved:
+def solve_day(grid: Grid, day: AnySetPoints) -> Solved:
     """Solve a day in a worker, with nets that are built when their grid first comes up."""
-    known = cast("tuple[str, DaySolver] | None", getattr(_own, "nets", None))
+    known = cast("tuple[str, AnyDaySolver] | None", getattr(_own, "nets", None))
     if known is None or known[0] != grid.key:
         known = _own.nets = (grid.key, day_solver(grid.scenario, grid.feeder))
     return known[1].solve(day)
 
 
-def solve_days(days: Mapping[int, SetPoints], grid: Grid, on_day: OnDay, spread: Spread) -> None:
+def solve_days(days: Mapping[int, AnySetPoints], grid: Grid, on_day: OnDay, spread: Spread) -> None:
     """Solve all days, here or by others, and hand over each once, in the order in which they are finished.
 
     Parameters
@@ -84,7 +84,7 @@ def solve_days(days: Mapping[int, SetPoints], grid: Grid, on_day: OnDay, spread:
         for day, points in days.items():
             on_day(day, solver.solve(points))
         return
-    build_net(grid.scenario, grid.feeder)  # what is wrong with the grid is said here, not by a worker
+    check_solvable(grid.scenario, grid.feeder)  # what is wrong with the grid is said here, not by a worker
     left = dict(days)
 
     def finish(day: int, solved: Solved) -> None:
@@ -108,7 +108,7 @@ def solve_days(days: Mapping[int, SetPoints], grid: Grid, on_day: OnDay, spread:
 
 
 def _solve_in_processes(
-    left: Mapping[int, SetPoints], grid: Grid, finish: OnDay, n_workers: int
+    left: Mapping[int, AnySetPoints], grid: Grid, finish: OnDay, n_workers: int
 ) -> BrokenExecutor | None:
     """Solve what is left in processes of our own, in a fresh pool where workers died; return the last pool's error."""
     broken: BrokenExecutor | None = None
@@ -126,7 +126,7 @@ def _solve_in_processes(
     return broken
 
 
-def _fan_out(pool: Executor, left: Mapping[int, SetPoints], grid: Grid, finish: OnDay) -> None:
+def _fan_out(pool: Executor, left: Mapping[int, AnySetPoints], grid: Grid, finish: OnDay) -> None:
     """Solve in a pool what is left; what it has finished counts, also if it breaks over the rest."""
     futures: dict[Future[Solved], int] = {}
     broken: BrokenExecutor | None = None

@@ -100,7 +100,7 @@ def _section(run: RunReport) -> Section:
         violations=_violations(run),
         loading=_loading(run),
         errors=_errors(
-            "error, recorded - pandapower", {label: run.budget.of(name)[ALL] for name, label in ERRORS.items()}
+            f"error, recorded - {run.referee}", {label: run.budget.of(name)[ALL] for name, label in ERRORS.items()}
         ),
         errors_by_group=tuple(_errors_by_group(run)),
         closed_loop=_closed_loop(run),
@@ -118,8 +118,8 @@ def _figures(run: RunReport) -> Table:
     """Return figures of the record beside pandapower's."""
     both = [(label, getattr(run.metrics, name), form) for name, label, form in SIDES]
     rows = [(label, number(side.recorded, form), number(side.pandapower, form)) for label, side, form in both]
-    gap = ("day cost, recorded - pandapower", number(run.metrics.day_cost_gap, "{:+.2%}"), "")
-    return Table(("figure", "recorded", "pandapower"), (*rows, gap))
+    gap = (f"day cost, recorded - {run.referee}", number(run.metrics.day_cost_gap, "{:+.2%}"), "")
+    return Table(("figure", "recorded", run.referee), (*rows, gap))
 
 
 def _violations(run: RunReport) -> Table:
@@ -155,6 +155,9 @@ def _errors(what: str, errors: Mapping[str, ErrorSummary]) -> Table:
 
 def _errors_by_group(run: RunReport) -> Iterator[Table]:
     """Yield tables: voltage errors by group of steps, then the buses and branches with the largest errors."""
+    by_phase = run.budget.of("vm_pu", "phase")  # nothing without phases
+    if by_phase:
+        yield _errors("voltage error (pu) by phase", by_phase)
     for axis, label in AXES.items():
         yield _errors(f"voltage error (pu) by {label}", run.budget.of("vm_pu", axis))
     for quantity, axis in (("vm_pu", "bus"), ("branch_i_ka", "branch")):
@@ -187,7 +190,7 @@ def _operation(run: RunReport) -> Table:
     rows = [
         (label, *(number(getattr(side, name), form) for side in sides)) for name, (label, form) in OPERATION.items()
     ]
-    return Table(("operation", "recorded", "pandapower"), tuple(rows))
+    return Table(("operation", "recorded", run.referee), tuple(rows))
 
 
 def _bands(run: RunReport) -> Table:
@@ -201,4 +204,4 @@ def _bands(run: RunReport) -> Table:
         )
         for band in run.operation.bands
     ]
-    return Table(("band, in pandapower", *BAND_HEADER), tuple(rows))
+    return Table((f"band, in {run.referee}", *BAND_HEADER), tuple(rows))

@@ -13,7 +13,11 @@ from pathlib import Path
 from neomflex_jax._version import __version__
 
 PACKAGES = ("jax", "numpy", "pandapower")
-OPTIONAL = {"numba": "numba", "power-grid-model": "power_grid_model"}  # distribution: module
+OPTIONAL = {
+    "numba": "numba",
+    "power-grid-model": "power_grid_model",
+    "opendssdirect.py": "opendssdirect",
+}  # distribution: module
 ROOT = Path(__file__).parents[2]
 
 

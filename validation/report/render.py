@@ -51,7 +51,8 @@ def table_rows(report: Report) -> list[tuple[str, ...]]:
             error = number(run.metrics.vm_pu.max_abs, "{:.1e}")
             word = f"({run.record_verdict})" if run.reference else run.record_verdict
             agreement = ("", "") if side == "recorded" else (error, word)
-            rows.append((run.run, run.power_flow, side, *figures, share, *agreement))
+            answer = side if side == "recorded" else run.referee
+            rows.append((run.run, run.power_flow, answer, *figures, share, *agreement))
     return rows
 
 
@@ -81,9 +82,9 @@ def remarks(report: Report) -> list[str]:
             lines.append(f"{run.run}: own tolerances: {', '.join(run.own_tolerances)}")
         if "day_cost_flattery_max" in run.failed_criteria:
             share = number(-run.metrics.day_cost_gap, "{:.1%}")
-            lines.append(f"{run.run}: `{run.power_flow}` flatters it by {share} of its day cost in pandapower")
+            lines.append(f"{run.run}: `{run.power_flow}` flatters it by {share} of its day cost in {run.referee}")
     for better, worse in report.ranking.swapped:
-        lines.append(f"recorded, {better} costs less than {worse}; in pandapower it is the other way round")
+        lines.append(f"recorded, {better} costs less than {worse}; in {report.program} it is the other way round")
     return lines
 
 

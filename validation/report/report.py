@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from neomflex_jax.evaluation.operation import Operation
@@ -24,7 +24,13 @@ from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, Criterion, recor
 from validation.verdict.tolerances import Tolerances
 
 SCHEMA_VERSION = 4
+PROGRAMS = ("pandapower", "OpenDSS")  # that judge
 EXIT_STATUS = {PASS: 0, FAIL: 1, INCOMPLETE: 2}
+
+
+def program_of(referees: Iterable[str]) -> str:
+    """Name of the program, or of both, that judged some runs."""
+    return " and ".join(sorted(set(referees), key=str.lower, reverse=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +47,7 @@ class RunReport:
     power_flow: str
     profiles_sha256: str
     policies_sha256: Mapping[str, str]  # by agent; empty for what is no trained policy
+    referee: str  # the program that judged it: pandapower, or OpenDSS with phases, under pandapower's names below
     runpp_needs: Mapping[str, object]  # what its grid puts in place of the general options of `runpp`
     tolerances: Tolerances
     own_tolerances: Mapping[str, object]  # {name: [default, own]} of those that are not the method's defaults
@@ -116,6 +123,11 @@ class Report:
     def judged(self) -> tuple[RunReport, ...]:
         """Runs whose verdict counts."""
         return tuple(run for run in self.runs if not run.reference)
+
+    @property
+    def program(self) -> str:
+        """Name of the program that answered: pandapower, or OpenDSS on feeders with phases."""
+        return program_of(run.referee for run in self.runs)
 
     @property
     def is_sample(self) -> bool:

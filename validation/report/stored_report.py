@@ -15,7 +15,7 @@ from neomflex_jax.folders.results import changed_since
 from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.one_line import one_line
 from validation.report.notebook import notebook_cell
-from validation.report.report import SCHEMA_VERSION
+from validation.report.report import PROGRAMS, SCHEMA_VERSION, program_of
 from validation.report.report_folder import MAX_BYTES, REPORT
 from validation.verdict.criteria import FAIL, INCOMPLETE, PASS, POLICY_CRITERIA
 from validation.verdict.run_kinds import KINDS, POLICY
@@ -41,6 +41,7 @@ class StoredRun:
     record_verdict: str  # of the criteria that no policy can help
     failed_criteria: tuple[str, ...]
     own_tolerances: tuple[str, ...]
+    referee: str  # the program that judged it
     recorded_day_cost: tuple[float, ...]
     day_cost: tuple[float, ...]  # pandapower's
     hard_violations: int  # steps x buses, pandapower's
@@ -89,6 +90,11 @@ class StoredReport:
         """Names of files beside it that have changed since it was written; a missing one has not."""
         there = {name: value for name, value in self.files_sha256.items() if (self.path.parent / name).exists()}
         return changed_since(self.path.parent, there)
+
+    @property
+    def program(self) -> str:
+        """Name of the program that answered."""
+        return program_of(run.referee for run in self.runs)
 
     @property
     def judged(self) -> tuple[StoredRun, ...]:
@@ -159,6 +165,7 @@ def _run(path: Path, entry: dict[str, object]) -> StoredRun:
         **{name: _get(path, entry, name, str) for name in texts},
         reference=_get(path, entry, "reference", bool),
         kind=kind,
+        referee=_referee(path, entry),
         record_verdict=_record_verdict(_get(path, entry, "verdict", str), passed, failed),
         policies_sha256=policies,
         failed_criteria=tuple(sorted(failed)),
@@ -170,6 +177,14 @@ def _run(path: Path, entry: dict[str, object]) -> StoredRun:
         loading_violations=None if overloads is None else _true(path, overloads),
         loading_violations_allowed=0 if overloads is None else _count(path, tolerances, "loading_violations"),
     )
+
+
+def _referee(path: Path, entry: Mapping[str, object]) -> str:
+    """Return the program that judged a run; reports of before there were two do not say."""
+    name = entry.get("referee", PROGRAMS[0])
+    if name not in PROGRAMS:
+        raise InputError(f"{path}: referee is {shown(name)}, not one of {', '.join(PROGRAMS)}; validate again")
+    return str(name)
 
 
 def _true(path: Path, confusion: Mapping[str, object]) -> int:

@@ -75,6 +75,7 @@ def judge(
         "loss_max_mw": metrics.loss_mw.max_abs,
         "slack_p_max_mw": metrics.slack_p_mw.max_abs,
         "slack_q_max_mvar": metrics.slack_q_mvar.max_abs,
+        "vuf_max_percent": None if metrics.vuf_percent is None else metrics.vuf_percent.max_abs,
         "missed_hard_violations": metrics.hard.missed,
         "hard_violations": metrics.hard.true if is_policy else None,
         **_of_loading(metrics.loading, is_policy),

@@ -92,6 +92,10 @@ class AnyReport(Protocol):
         """Numbers of the replayed days."""
 
     @property
+    def program(self) -> str:
+        """Name of the program that answered."""
+
+    @property
     def is_sample(self) -> bool:
         """True if days were left out."""
 
@@ -118,7 +122,7 @@ def policy_lines(outcomes: Sequence[Outcome], where: str = "", *, sure: bool) ->
     where
         What the comparison rests on, for example ", on 6 sampled days": the end of each line.
     sure
-        True if pandapower confirmed what is compared; nothing is GOOD news otherwise.
+        True if the referee confirmed what is compared; nothing is GOOD news otherwise.
     """
     policies = [each for each in outcomes if each.kind == POLICY]
     if not policies:
@@ -138,13 +142,15 @@ def _record_line(report: AnyReport) -> Line:
         f"{run}: {', '.join(names)}" if len(judged) > 1 else ", ".join(names) for run, names in faults.items() if names
     ]
     if report.is_sample and verdict == PASS:
-        return Line(f"record not confirmed by pandapower: {INCOMPLETE} (a sample of the days)", UNSURE)
+        return Line(f"record not confirmed by {report.program}: {INCOMPLETE} (a sample of the days)", UNSURE)
     if verdict != PASS:
         tone = UNSURE if verdict == INCOMPLETE else BAD
-        return Line(f"record not confirmed by pandapower: {verdict} ({'; '.join(named) or 'no reason stated'})", tone)
+        return Line(
+            f"record not confirmed by {report.program}: {verdict} ({'; '.join(named) or 'no reason stated'})", tone
+        )
     own = sorted({name for run in judged for name in run.own_tolerances if name not in POLICY_CRITERIA})
     return Line(
-        "record confirmed by pandapower: " + PASS + (f" (own tolerances: {', '.join(own)})" if own else ""), GOOD
+        f"record confirmed by {report.program}: " + PASS + (f" (own tolerances: {', '.join(own)})" if own else ""), GOOD
     )
 
 

@@ -28,6 +28,8 @@ class Tolerances:
     slack_q_max_mvar: float = 1e-4
     # in per cent of the ratings: float32 currents, measured 3e-5
     loading_error_max_percent: float = 0.001
+    # unbalance factors in per cent: float32 voltages, whose negative sequence is a small difference
+    vuf_max_percent: float = 0.001
     # a surrogate that hides a broken hard limit must not pass, however small its errors are elsewhere
     missed_hard_violations: int = 0
     # steps x buses that a policy leaves outside the hard limits, in pandapower's answers to what it did; a step without

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from validation import Validated
 
 CAPTIONS = {
-    "scatter": "Voltage of every bus and step, recorded against pandapower",
+    "scatter": "Voltage of every bus and step, recorded against the referee",
     "error_by_bus": "Voltage error along the feeder",
     "error_over_day": "Voltage error over the day",
     "envelopes": "Voltage envelopes of both",

@@ -19,7 +19,7 @@ def draw(run: Validated) -> Figure:
     trajectory, limits = run.trajectory, run.trajectory.scenario.limits
     figure = Figure(figsize=(8.6, 3.6), dpi=150, layout="constrained")
     figure.suptitle(
-        f"Bus-steps outside limits, {trajectory.power_flow} against pandapower: {trajectory.run}",
+        f"Bus-steps outside limits, {trajectory.power_flow} against {run.report.referee}: {trajectory.run}",
         x=0.01,
         ha="left",
         fontsize=11,
@@ -27,12 +27,14 @@ def draw(run: Validated) -> Figure:
     )
     panels = figure.subplots(1, 2)
     metrics = run.report.metrics
-    _matrix(panels[0], f"hard limits {limits.hard_min_pu:g}..{limits.hard_max_pu:g} pu", metrics.hard)
-    _matrix(panels[1], f"band {limits.band_min_pu:g}..{limits.band_max_pu:g} pu", metrics.band)
+    _matrix(
+        panels[0], f"hard limits {limits.hard_min_pu:g}..{limits.hard_max_pu:g} pu", metrics.hard, run.report.referee
+    )
+    _matrix(panels[1], f"band {limits.band_min_pu:g}..{limits.band_max_pu:g} pu", metrics.band, run.report.referee)
     return figure
 
 
-def _matrix(axes: Axes, title: str, counts: Confusion) -> None:
+def _matrix(axes: Axes, title: str, counts: Confusion, referee: str) -> None:
     total = counts.agreed + counts.missed + counts.invented + counts.inside
     cells = (
         (0, 0, counts.agreed, "found", style.BLUE),
@@ -51,6 +53,6 @@ def _matrix(axes: Axes, title: str, counts: Confusion) -> None:
     axes.set_xticks([0.5, 1.5], ["outside", "inside"])
     axes.set_yticks([0.5, 1.5], ["outside", "inside"], rotation=90, va="center")
     axes.set_xlabel("recorded")
-    axes.set_ylabel("pandapower")
+    axes.set_ylabel(referee)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -22,7 +22,7 @@ def draw(run: Validated) -> Figure:
     hours = (np.arange(steps) + 0.5) * scenario.step_hours
     low, high = envelope(run.replayed.vm_pu, steps)
     axes.axhspan(limits.band_min_pu, limits.band_max_pu, color=style.GREEN, alpha=0.13, linewidth=0, label="band")
-    axes.fill_between(hours, low, high, color=style.BLUE, alpha=0.28, linewidth=0, label="pandapower")
+    axes.fill_between(hours, low, high, color=style.BLUE, alpha=0.28, linewidth=0, label=run.report.referee)
     low, high = envelope(np.asarray(trajectory.vm_pu, float), steps)
     for values, label in ((low, f"recorded ({trajectory.power_flow})"), (high, "")):
         axes.plot(hours, values, color=style.VERMILLION, linewidth=1.3, linestyle="--", label=label)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neomflex_jax.grid import Feeder, load_balanced_feeder
+from neomflex_jax.grid import AnyFeeder, load_scenario_feeder
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure
@@ -21,9 +21,9 @@ MOST_LABELS = 60
 def draw(run: Validated) -> Figure:
     """Draw the errors' spread at every bus, laterals one after the other with a gap before each."""
     trajectory = run.trajectory
-    feeder = load_balanced_feeder(trajectory.scenario.feeder)
+    feeder = load_scenario_feeder(trajectory.scenario.feeder)
     figure, axes = style.new_figure(
-        f"Voltage error along the feeder, {trajectory.power_flow} - pandapower: {trajectory.run}",
+        f"Voltage error along the feeder, {trajectory.power_flow} - {run.report.referee}: {trajectory.run}",
         "voltage error (pu)",
         n_days=1 + feeder.n_bus // 10,
     )
@@ -43,7 +43,7 @@ def draw(run: Validated) -> Figure:
     return figure
 
 
-def along_feeder(feeder: Feeder) -> tuple[np.ndarray, np.ndarray]:
+def along_feeder(feeder: AnyFeeder) -> tuple[np.ndarray, np.ndarray]:
     """Return buses from the slack outwards, (n_bus,), and their positions, which skip one before each lateral.
 
     Of several ways on, the longest comes first; open branches do not count, and a loop is cut where it closes.

@@ -20,7 +20,8 @@ def draw(run: Validated) -> Figure:
     scenario = trajectory.scenario
     steps = scenario.steps_per_day
     figure, axes = style.new_figure(
-        f"Voltage error over the day, {trajectory.power_flow} - pandapower: {trajectory.run}", "voltage error (pu)"
+        f"Voltage error over the day, {trajectory.power_flow} - {run.report.referee}: {trajectory.run}",
+        "voltage error (pu)",
     )
     errors = vm_error_pu(trajectory.vm_pu, run.replayed.vm_pu)
     by_step = errors.reshape(-1, steps, errors.shape[1]).swapaxes(1, 2).reshape(-1, steps)

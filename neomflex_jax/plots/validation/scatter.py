@@ -23,7 +23,7 @@ def draw(run: Validated) -> Figure:
     figure = Figure(figsize=(6.6, 5.4), dpi=150, layout="constrained")
     axes = figure.add_subplot()
     axes.set_title(f"Voltage of every bus and step: {trajectory.run}", loc="left", fontsize=11, color=style.INK)
-    axes.set_xlabel("pandapower (pu)")
+    axes.set_xlabel(f"{run.report.referee} (pu)")
     axes.set_ylabel(f"recorded, {trajectory.power_flow} (pu)")
     axes.spines[["top", "right"]].set_visible(False)
     if not known.any():
