@@ -58,3 +58,41 @@ def random_factors(feeder: nf.UnbalancedFeeder, n_states: int) -> np.ndarray:
 def complex_voltages(flow: nf.PowerFlowResult) -> np.ndarray:
     """Voltages of a result in pu."""
     return np.asarray(flow.vm_pu) * np.exp(1j * np.deg2rad(np.asarray(flow.va_degree)))
+
+
+def opendss_controls(
+    path: Path, windings: tuple[tuple[str, int], ...], capacitors: tuple[str, ...], levels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Taps (n_level, n_winding), steps (n_level, n_capacitor), whether controls settled, iterations of them.
+
+    OpenDSS reads the circuit anew for each level, so that each begins at the taps that the file leaves.
+    """
+    taps, steps, settled, iterations = [], [], [], []
+    for level in levels.tolist():
+        engine = opendssdirect.NewContext()
+        engine.Text.Command(f'redirect "{path}"')
+        engine.Text.Command("set mode=snapshot controlmode=static tolerance=1e-10 maxiterations=1000")
+        engine.Solution.LoadMult(level)
+        try:
+            engine.Solution.Solve()
+        except opendssdirect.DSSException as error:
+            assert "control iterations" in str(error).lower(), error
+        settled.append(bool(engine.Solution.ControlActionsDone()))
+        iterations.append(engine.Solution.ControlIterations())
+        taps.append([])
+        for name, winding in windings:
+            engine.Transformers.Name(name.partition(".")[2])
+            engine.Transformers.Wdg(winding)
+            taps[-1].append(engine.Transformers.Tap())
+        steps.append([])
+        for name in capacitors:
+            engine.Capacitors.Name(name.partition(".")[2])
+            engine.Circuit.SetActiveElement(name)
+            states = 0 if engine.CktElement.IsOpen(1, 0) else sum(engine.Capacitors.States())
+            steps[-1].append(states)
+    return (
+        np.array(taps).reshape(len(levels), len(windings)),
+        np.array(steps).reshape(len(levels), len(capacitors)),
+        np.array(settled),
+        np.array(iterations),
+    )

@@ -11,12 +11,14 @@ from neomflex_jax.evaluation.fidelity import fidelity
 from neomflex_jax.grid import Feeder, UnbalancedFeeder, load_feeder
 from neomflex_jax.powerflow import (
     AcConfig,
+    ControlledFlow,
     PowerFlow,
     PowerFlowResult,
     Setting,
     UnbalancedPowerFlow,
     bind,
     calibrate,
+    follow_controls,
     nominal_power_flow,
     power_flow,
 )
@@ -26,6 +28,7 @@ from neomflex_jax.scenario import Scenario, load_scenario
 __all__ = [
     "AcConfig",
     "AutoReset",
+    "ControlledFlow",
     "Environment",
     "Feeder",
     "InputError",
@@ -42,6 +45,7 @@ __all__ = [
     "bind",
     "calibrate",
     "fidelity",
+    "follow_controls",
     "load_feeder",
     "load_policies",
     "load_scenario",

@@ -8,11 +8,13 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.unbalanced import UnbalancedPowerFlow
+from neomflex_jax.powerflow.unbalanced.controlled import ControlledFlow, follow_controls
 
 __all__ = [
     "CHEAPEST_FIRST",
     "METHODS",
     "AcConfig",
+    "ControlledFlow",
     "PowerFlow",
     "PowerFlowResult",
     "Setting",
@@ -21,6 +23,7 @@ __all__ = [
     "calibrate",
     "check_fallback",
     "check_method",
+    "follow_controls",
     "method_named",
     "nominal_power_flow",
     "power_flow",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.powerflow.bound import PowerFlow, bind
+from neomflex_jax.powerflow.methods.register import check_unbalanced
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.unbalanced.controlled import follow_controls
 
 
 def nominal_power_flow(
@@ -17,6 +21,7 @@ def nominal_power_flow(
     ac_config: AcConfig = AcConfig(),
     *,
     enforce_q_lims: bool = False,
+    controls: bool = False,
 ) -> PowerFlowResult:
     """Solve the power flow of a feeder at its nominal state: what stands in its source, as it is modelled.
 
@@ -32,6 +37,11 @@ def nominal_power_flow(
     method, ac_config, enforce_q_lims
         As in `power_flow`.
 
+    controls
+        True has the controls of an unbalanced feeder move its taps and capacitors first, as OpenDSS does in its static
+        control mode; `follow_controls` also says where they came to rest. Controls that did not leave ``converged``
+        false.
+
     Returns
     -------
     PowerFlowResult
@@ -42,10 +52,16 @@ def nominal_power_flow(
     Raises
     ------
     InputError
-        On an unknown method, or one that cannot solve what the feeder has.
+        On an unknown method, or one that cannot solve what the feeder has; on controls that are not followed.
     """
     if isinstance(feeder, UnbalancedFeeder):
         if enforce_q_lims or isinstance(method, PowerFlow):
             raise InputError("an unbalanced feeder takes a method's name, and has no limits of reactive power to keep")
+        if controls:
+            check_unbalanced(method)
+            found = follow_controls(feeder, ac_config=ac_config)
+            return replace(found.flow, converged=found.settled)
         return bind(feeder, method, ac_config).solve(feeder.load_p_mw, feeder.load_q_mvar)
+    if controls:
+        raise InputError("a balanced feeder has no controls; a scenario's tap_changers and capacitor_banks have them")
     return power_flow(feeder, -feeder.load_p_mw, -feeder.load_q_mvar, method, ac_config, enforce_q_lims=enforce_q_lims)

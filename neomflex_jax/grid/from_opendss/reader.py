@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from neomflex_jax.errors import InputError, short_path
+from neomflex_jax.grid.from_opendss.controls import ACT, read_controls, with_banks
 from neomflex_jax.grid.from_opendss.elements import read_element, with_fixed_parts
 from neomflex_jax.grid.from_opendss.engine import Engine, circuit_at, opened
 from neomflex_jax.grid.from_opendss.generation import read_generation
@@ -26,11 +27,8 @@ from neomflex_jax.grid.unbalanced.source import Source
 JOIN_NODES = ("line", "transformer", "autotrans", "capacitor", "reactor", "fault")
 SOURCES = ("vsource", "isource")
 FEED_IN = ("generator", "pvsystem", "storage")
-# what watches or switches; taps, capacitors and switches are read where they stand
-NO_PART = (
-    *("energymeter", "monitor", "sensor", "regcontrol", "capcontrol", "swtcontrol", "invcontrol", "expcontrol"),
-    *("storagecontroller", "gendispatcher", "fuse", "relay", "recloser", "upfccontrol", "espvlcontrol", "fmonitor"),
-)
+FOLLOWED = ("regcontrol", "capcontrol")
+NO_PART = ("energymeter", "monitor", "sensor", "fmonitor")
 
 
 def read_feeder(path: str | Path, *, name: str | None = None) -> UnbalancedFeeder:
@@ -55,6 +53,7 @@ def _read(engine: Engine) -> UnbalancedFeeder:
     elements: list[Element] = []
     sources: list[Source] = []
     loads: list[Load] = []
+    controls: list[str] = []
     for full_name in engine.Circuit.AllElementNames():
         engine.Circuit.SetActiveElement(full_name)
         if not engine.CktElement.Enabled():
@@ -68,23 +67,27 @@ def _read(engine: Engine) -> UnbalancedFeeder:
             loads.append(read_load(engine))
         elif kind in FEED_IN:
             loads.append(read_generation(engine))
+        elif kind in (*FOLLOWED, *ACT):
+            controls.append(full_name.lower())
         elif kind not in NO_PART:
             raise InputError(
                 f"{full_name.lower()} is no element that is modelled ({', '.join((*JOIN_NODES, 'load', *FEED_IN))}); "
                 "disable it, or put a load or generator of constant power in its place"
             )
     v_base_kv = _bases(engine, nodes)
+    read = with_fixed_parts(engine, with_banks(engine, elements))
     _check_finite({element.name: element.y_siemens for element in elements})
     return UnbalancedFeeder(
         name=str(engine.Circuit.Name()).lower(),
         nodes=nodes,
         v_base_kv=v_base_kv,
-        elements=with_fixed_parts(engine, elements),
+        elements=read,
         sources=tuple(sources),
         loads=tuple(loads),
         load_shapes=read_shapes(engine, {shape for load in loads for shape in load.shapes.values()}),
         coordinates=_coordinates(engine, nodes),
         frequency_hz=float(engine.Solution.Frequency()),
+        controls=read_controls(engine, controls, nodes, read),
     )
 
 

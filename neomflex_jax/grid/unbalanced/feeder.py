@@ -28,6 +28,7 @@ from neomflex_jax.grid.topology import Topology
 from neomflex_jax.grid.unbalanced.admittance import assemble
 from neomflex_jax.grid.unbalanced.circuit import Circuit
 from neomflex_jax.grid.unbalanced.contents import contents_hash
+from neomflex_jax.grid.unbalanced.control import Control
 from neomflex_jax.grid.unbalanced.element import GROUND, Element
 from neomflex_jax.grid.unbalanced.joined import topology_of
 from neomflex_jax.grid.unbalanced.load import Load
@@ -52,6 +53,7 @@ class UnbalancedFeeder:
     load_shapes: Mapping[str, LoadShape] = field(default_factory=dict)
     coordinates: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # of buses, where the source has them
     frequency_hz: float = 60.0
+    controls: tuple[Control, ...] = ()  # which act in `follow_controls` alone
     circuit: Circuit | None = None  # what OpenDSS reads again as the referee; None: nobody can
 
     def __repr__(self) -> str:
@@ -64,6 +66,7 @@ class UnbalancedFeeder:
             ("buses with three phases", str(len(self.three_phase_buses))),
             ("elements", str(len(self.elements))),
             ("voltage levels to ground, kV", levels),
+            ("controls", str(len(self.controls))),
             ("loads", str(self.n_load)),
             ("load, MW and Mvar", f"{self.load_p_mw.sum():.4g}, {self.load_q_mvar.sum():.4g}"),
         )
@@ -262,6 +265,30 @@ class UnbalancedFeeder:
             element.with_steps(steps[element.name]) if element.name in steps else element for element in self.elements
         )
         return replace(self, elements=elements)
+
+    def without_controls(self, *names: str) -> UnbalancedFeeder:
+        """Return the feeder without some of its controls.
+
+        Parameters
+        ----------
+        names
+            Theirs, with their classes.
+
+        Returns
+        -------
+        UnbalancedFeeder
+            All else unchanged; what they moved stands.
+
+        Raises
+        ------
+        InputError
+            If there is no such control.
+        """
+        known = [control.name for control in self.controls]
+        for name in names:
+            if name not in known:
+                raise unknown_name("control", name, known)
+        return replace(self, controls=tuple(control for control in self.controls if control.name not in names))
 
     def with_loads_at_nodes(self) -> UnbalancedFeeder:
         """Return the feeder with a constant power between each node and ground in the place of its own loads."""

@@ -8,7 +8,10 @@ conductors with spaces between them, 0 for ground, and names of matrices. With t
 ``matrix,row,column,g_siemens,b_siemens``, of symmetric matrices the entries on and above the diagonal that are not 0.
 ``sources.csv``: ``element,conductor,re_ampere,im_ampere``; the elements that it names are sources. ``windings.csv``:
 ``element,winding,tap,min_tap,max_tap,n_taps,kv,kva,connection``. ``loads.csv``: ``load,nodes,phases,connection,
-v_nominal_kv,p_mw,q_mvar,s_mva`` and the fields of `LoadModel`; shares have spaces between them. ``feeder.toml``:
+v_nominal_kv,p_mw,q_mvar,s_mva`` and the fields of `LoadModel`; shares have spaces between them. Where there are any:
+``banks.csv``: ``element,steps_in,shares,whole,whole_factor``, of capacitors with several steps or some out, shares of
+the whole admittance with the first step in, the first two and so on; ``regulator_controls.csv``,
+``capacitor_controls.csv``, ``other_controls.csv``, with the fields of the dataclasses in `control.py`. ``feeder.toml``:
 ``name``, ``frequency_hz``, and for a referee ``circuit``, the OpenDSS file that the tables were made of, with the
 ``circuit_sha256`` of what it said. Load shapes are not kept.
 """
@@ -19,7 +22,10 @@ from neomflex_jax.grid.unbalanced.load_model import LoadModel
 
 NODES, ELEMENTS, MATRICES, SOURCES = "nodes.csv", "elements.csv", "matrices.csv", "sources.csv"
 WINDINGS, LOADS, SETTINGS = "windings.csv", "loads.csv", "feeder.toml"
-FILES = (NODES, ELEMENTS, MATRICES, SOURCES, WINDINGS, LOADS, SETTINGS)
+BANKS, REGULATOR_CONTROLS = "banks.csv", "regulator_controls.csv"
+CAPACITOR_CONTROLS, OTHER_CONTROLS = "capacitor_controls.csv", "other_controls.csv"
+OPTIONAL = (BANKS, REGULATOR_CONTROLS, CAPACITOR_CONTROLS, OTHER_CONTROLS)
+FILES = (NODES, ELEMENTS, MATRICES, SOURCES, WINDINGS, LOADS, SETTINGS, *OPTIONAL)
 NODE_COLUMNS = ("node", "v_base_kv", "x", "y")
 ELEMENT_COLUMNS = (
     *("element", "nodes", "terminals", "max_i_ka"),
@@ -29,6 +35,7 @@ MATRIX_COLUMNS = ("matrix", "row", "column", "g_siemens", "b_siemens")
 SOURCE_COLUMNS = ("element", "conductor", "re_ampere", "im_ampere")
 WINDING_FIELDS = ("tap", "min_tap", "max_tap", "n_taps", "kv", "kva")
 WINDING_COLUMNS = ("element", "winding", *WINDING_FIELDS, "connection")
+BANK_COLUMNS = ("element", "steps_in", "shares", "whole", "whole_factor")
 SHARES = ("p_inside", "q_inside", "p_outside", "q_outside")
 MODEL_NUMBERS = tuple(field.name for field in fields(LoadModel) if field.name not in SHARES)
 LOAD_COLUMNS = (

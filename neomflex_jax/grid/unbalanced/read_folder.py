@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,13 @@ import pandas as pd
 from neomflex_jax.errors import InputError, shown, unknown_name
 from neomflex_jax.files.paths import is_there
 from neomflex_jax.files.spreadsheets import unguarded
-from neomflex_jax.files.tables import integers, numbers, numbers_or_empty, read_table
+from neomflex_jax.files.tables import integers, number_in, numbers, numbers_or_empty, read_table
 from neomflex_jax.files.toml_lines import read_toml
 from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.grid.unbalanced import folder as files
 from neomflex_jax.grid.unbalanced.circuit import Circuit
-from neomflex_jax.grid.unbalanced.element import GROUND, Element, Winding
+from neomflex_jax.grid.unbalanced.control_tables import read_controls
+from neomflex_jax.grid.unbalanced.element import GROUND, Bank, Element, Winding
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.grounding import check_grounded
 from neomflex_jax.grid.unbalanced.load import CONNECTIONS, Load
@@ -34,7 +36,7 @@ def read_unbalanced_feeder(folder: Path) -> UnbalancedFeeder:
     buses = tuple(label.rpartition(".")[0] or label for label in labels)
     x, y = nodes.optional("x"), nodes.optional("y")
     name, frequency_hz, circuit = _settings(folder / files.SETTINGS)
-    elements = _elements(folder, positions)
+    elements = _with_banks(folder, _elements(folder, positions))
     currents = _currents(folder, elements)
     feeder = UnbalancedFeeder(
         name=name or folder.name,
@@ -45,6 +47,7 @@ def read_unbalanced_feeder(folder: Path) -> UnbalancedFeeder:
         loads=_loads(folder, positions),
         coordinates={bus: (x[k], y[k]) for k, bus in enumerate(buses) if not np.isnan(x[k] + y[k])},
         frequency_hz=frequency_hz,
+        controls=read_controls(folder, positions),
         circuit=circuit,
     )
     if not feeder.sources:
@@ -171,6 +174,32 @@ def _elements(folder: Path, positions: dict[str, int]) -> dict[str, Element]:
         if own and len(own) != terminals[place]:
             raise InputError(f"{where}: {name} has {terminals[place]} terminals and {len(own)} windings")
         found[name] = Element(name, nodes, terminals[place], y, float(rating[place]), own, parts["fixed"])
+    return found
+
+
+def _with_banks(folder: Path, elements: dict[str, Element]) -> dict[str, Element]:
+    """Add the steps of capacitors that have several, or some out."""
+    if not is_there(folder / files.BANKS):
+        return elements
+    table, matrices = _Table(folder / files.BANKS, files.BANK_COLUMNS), _matrices(folder)
+    steps, factors = table.integers("steps_in"), table.numbers("whole_factor")
+    found = dict(elements)
+    for place, name in enumerate(table.names("element")):
+        where, shares = f"{table.path}: line {table.rows.index[place]}", table.rows["shares"].iloc[place].split()
+        if name not in elements:
+            raise InputError(f"{where}: {unknown_name('element', name, elements)}")
+        whole = matrices.get(table.rows["whole"].iloc[place].strip())
+        if whole is None or whole.shape != elements[name].y_siemens.shape:
+            raise InputError(f"{where}: {name}: whole is no matrix of {files.MATRICES} of its size")
+        values = [number_in(share) for share in shares]
+        if (
+            not values
+            or not (np.diff([0.0, *values]) >= 0).all()
+            or values[-1] != 1
+            or not 0 <= steps[place] <= len(values)
+        ):
+            raise InputError(f"{where}: {name}: shares rise to 1, and steps_in is 0 .. {len(values)}")
+        found[name] = replace(elements[name], bank=Bank(tuple(values), steps[place], whole * factors[place]))
     return found
 
 

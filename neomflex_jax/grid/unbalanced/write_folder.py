@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.files.spreadsheets import guarded
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.grid.unbalanced import folder as files
+from neomflex_jax.grid.unbalanced.control_tables import TABLES, node_label, rows_of
 from neomflex_jax.grid.unbalanced.element import Element
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.load import Load
@@ -57,9 +59,16 @@ def write_unbalanced_feeder(feeder: UnbalancedFeeder, folder: str | Path) -> Pat
         files.SOURCES: (files.SOURCE_COLUMNS, _source_rows(feeder)),
         files.WINDINGS: (files.WINDING_COLUMNS, _winding_rows(feeder)),
         files.LOADS: (files.LOAD_COLUMNS, [_load_row(feeder, load) for load in feeder.loads]),
+        files.BANKS: (files.BANK_COLUMNS, _bank_rows(feeder, matrices)),
         files.MATRICES: (files.MATRIX_COLUMNS, matrices.rows()),
     }
+    for name, kind in TABLES.items():
+        rows = rows_of(feeder.controls, kind, node_label(feeder.node_labels))
+        tables[name] = ([field.name for field in fields(kind)], rows)
     for name, (header, rows) in tables.items():
+        if name in files.OPTIONAL and not rows:
+            (folder / name).unlink(missing_ok=True)
+            continue
         lines = [",".join(header), *(",".join(map(_text, row)) for row in rows)]
         write_whole(folder / name, "\n".join(lines) + "\n")
     settings = {"name": feeder.name, "frequency_hz": feeder.frequency_hz}
@@ -151,6 +160,14 @@ def _winding_rows(feeder: UnbalancedFeeder) -> list[list[object]]:
         [element.name, number, *(getattr(winding, name) for name in files.WINDING_FIELDS), winding.connection]
         for element in feeder.elements
         for number, winding in enumerate(element.windings, 1)
+    ]
+
+
+def _bank_rows(feeder: UnbalancedFeeder, matrices: _Matrices) -> list[list[object]]:
+    return [
+        [element.name, bank.steps_in, " ".join(map(_text, bank.shares)), *matrices.place(bank.y_siemens)]
+        for element in feeder.elements
+        if (bank := element.bank) is not None
     ]
 
 

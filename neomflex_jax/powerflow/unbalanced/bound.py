@@ -23,7 +23,7 @@ from neomflex_jax.powerflow.piece_sizes import PieceSizes, branch_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.unbalanced.branches import Branches, branches_of, with_device_branches
-from neomflex_jax.powerflow.unbalanced.flow import flow_of
+from neomflex_jax.powerflow.unbalanced.flow import flow_of, seen_by_controls
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork, port_network
 from neomflex_jax.powerflow.unbalanced.own import checked_setting, own_of, tap_ranges
 from neomflex_jax.powerflow.unbalanced.port_rows import Chosen
@@ -91,6 +91,27 @@ class UnbalancedPowerFlow:
             solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
             phases = np.array(self.phases, int).reshape(-1, 3)
             return flow_of(self.network, self.branches.follows, drawn, own, solved, phases)
+
+    @nan_is_a_value()
+    def measured(self, load_p_mw: Array, load_q_mvar: Array, setting: Setting) -> tuple[Array, Array, Array]:
+        """Solve one case for what controls measure.
+
+        Parameters
+        ----------
+        load_p_mw, load_q_mvar, setting
+            As in a call.
+
+        Returns
+        -------
+        tuple of Array
+            Complex voltages in pu, (n_node,), currents into the metered conductors in kA, whether it converged.
+        """
+        with jax.default_matmul_precision("highest"):
+            drawn = self.branches.consumption(load_p_mw, load_q_mvar, None, None)
+            own = own_of(self.network.ports, self.chosen, setting, load_p_mw.dtype)
+            solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
+            volts, amperes = seen_by_controls(self.network, self.branches.follows, drawn, own, solved)
+        return volts, amperes, solved[1] & jnp.isfinite(volts).all()
 
     @property
     def method(self) -> str:
@@ -216,6 +237,7 @@ def bind_unbalanced(
     *,
     taps: Sequence[tuple[str, int]] = (),
     capacitors: Sequence[str] = (),
+    meters: Sequence[tuple[str, int]] = (),
     device_nodes: Sequence[int | str] = (),
 ) -> UnbalancedPowerFlow:
     """Factorise an unbalanced feeder's network once, to solve it many times.
@@ -230,6 +252,8 @@ def bind_unbalanced(
         Windings whose taps each case may set, by the transformer's name and the winding's number from 1.
     capacitors
         Capacitors of which each case may set the share that is in, by name.
+    meters
+        Conductors whose currents `measured` returns, by the element's name and their number from 0.
     device_nodes
         Labels of nodes at which each case may feed in constant power, each once.
 
@@ -243,7 +267,7 @@ def bind_unbalanced(
     InputError
         If a part of the feeder has no unique voltages, naming a node, or there is no such node, winding or capacitor.
     """
-    chosen = Chosen(tuple((str(name), int(winding)) for name, winding in taps), tuple(capacitors))
+    chosen = Chosen(tuple((str(name), int(winding)) for name, winding in taps), tuple(capacitors), tuple(meters))
     joined, device = with_device_branches(feeder, device_nodes)
     return UnbalancedPowerFlow(
         port_network(joined, chosen),

@@ -44,6 +44,17 @@ LARGEST_RESIDUAL = 1e-7  # of a solved unit current; more means that Y is singul
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
+class Meters:
+    """Currents into conductors in kA, of any terminal, in real form."""
+
+    start: Array  # (2 n_meter,) without load
+    transfer: Array  # (2 n_meter, 2 n_branch)
+
+    __repr__ = one_line
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
 class PortNetwork:
     """What currents of the branches do, in real form: parts of complex vectors one after the other."""
 
@@ -58,6 +69,7 @@ class PortNetwork:
     conductor_transfer: Array  # (2, n_conductor, n_branch) real and imaginary part of what the branches add to them
     conductor_max_i_ka: Array  # (n_conductor,) NaN without a rating
     within: Array | None  # (2, n_branch) nominal p and q of branches whose admittance the network has in it, else 0
+    meters: Meters | None  # of conductors that controls watch
     ports: Ports | None  # where each case may have taps and capacitors of its own
     source_node: tuple[int, ...] = field(metadata=STATIC)  # (n_terminal,) of each source's conductors
 
@@ -70,6 +82,13 @@ def port_network(feeder: UnbalancedFeeder, chosen: Chosen = NOTHING) -> PortNetw
     within = np.asarray(np.isin(ends, floating_nodes(feeder)).any(axis=1))
     network, weak = _network(feeder, within, chosen)
     return _network(feeder, within | weak, chosen)[0] if weak.any() else network
+
+
+def _metered(feeder: UnbalancedFeeder, chosen: Chosen) -> np.ndarray:
+    """Positions of the metered conductors among those of all elements."""
+    first = np.cumsum([0, *(len(element.nodes) for element in feeder.elements)])
+    place = {element.name: start for element, start in zip(feeder.elements, first, strict=False)}
+    return np.array([place[name] + conductor for name, conductor in chosen.meters], int)
 
 
 class _Effects(NamedTuple):
@@ -121,11 +140,16 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tu
         conductor_transfer=jnp.asarray(np.stack([taken.conductor.real, taken.conductor.imag])),
         conductor_max_i_ka=jnp.asarray(feeder.branch_max_i_ka),
         within=jnp.asarray(np.where(within, [nominal.real, nominal.imag], 0.0)) if within.any() else None,
+        meters=None,
         ports=None,
         source_node=tuple(terminals.tolist()),
     )
     weak = ~within & (np.abs(taken.branch.diagonal() * nominal) > STRONGEST)
-    if not any(chosen):
+    metered = _metered(feeder, chosen)
+    if chosen.meters:
+        watched = (_real_vector((conductors @ no_load)[metered]), _real_matrix((conductors @ response)[metered]))
+        network = replace(network, meters=Meters(*watched))
+    if not (chosen.taps or chosen.capacitors):
         return network, weak
     rows = port_rows(feeder, chosen)
     driven = solve(rows.driven)
@@ -140,6 +164,7 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tu
         node=_real_matrix(added.node),
         source=_real_matrix(added.source),
         conductor=(jnp.asarray(beside.real), jnp.asarray(beside.imag)),
+        meter=_real_matrix(((conductors @ driven) + rows.beside)[metered]),
         present=jnp.asarray(rows.present),
         setting=rows.setting,
         n_tap=len(chosen.taps),

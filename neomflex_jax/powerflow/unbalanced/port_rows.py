@@ -23,6 +23,7 @@ class Chosen(NamedTuple):
 
     taps: tuple[tuple[str, int], ...] = ()  # windings, by the transformer's name and their number from 1
     capacitors: tuple[str, ...] = ()  # banks by name
+    meters: tuple[tuple[str, int], ...] = ()  # conductors whose currents are measured, by element and number from 0
 
 
 class PortRows(NamedTuple):

@@ -48,6 +48,7 @@ class Ports:
     node: Array  # (2 n_node, 2 n_port)
     source: Array  # (2 n_terminal, 2 n_port)
     conductor: Pair  # (n_conductor, n_port)
+    meter: Array  # (2 n_meter, 2 n_port)
     present: Array  # (n_tap + n_capacitor,) taps and shares that the network has
     setting: tuple[int, ...] = field(metadata=STATIC)  # (n_port,) which of those acts there
     n_tap: int = field(metadata=STATIC)
