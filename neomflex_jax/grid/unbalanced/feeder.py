@@ -75,7 +75,7 @@ class UnbalancedFeeder:
     @cached_property
     def contents(self) -> str:
         """SHA-256 of all that the feeder is but its name."""
-        return contents_hash(self.node_labels, self.v_base_kv, self.elements, self.sources, self.loads)
+        return contents_hash(self.node_labels, self.v_base_kv, self.elements, self.sources, self.loads, self.controls)
 
     def __hash__(self) -> int:
         return hash((self.name, self.contents))

@@ -49,8 +49,8 @@ class ControlledFlow:
     flow: PowerFlowResult
     tap_ratio: Float[Array, "... n_tap"]  # of `windings`, pu of their rated voltages
     capacitor_steps: Int[Array, "... n_capacitor"]  # that are in, of `capacitors`
-    settled: Bool[Array, ...]  # False: controls were still moving after the last iteration
-    control_iterations: Int[Array, ...]
+    settled: Bool[Array, " *batch"]  # False: controls were still moving after the last iteration
+    control_iterations: Int[Array, " *batch"]
     windings: tuple[tuple[str, int], ...] = field(metadata=STATIC)
     capacitors: tuple[str, ...] = field(metadata=STATIC)
 
