@@ -168,12 +168,17 @@ def _devices(devices: Sequence[jax.Device]) -> str:
 
 def _form_of_sweeps(kind: str) -> str:
     """Return the form of `ac` and `calibrated` where programs are compiled for this kind of device, and why."""
-    from neomflex_jax.powerflow.sweeps.door import SWITCH, Sweep, fault, wanted
+    from neomflex_jax.powerflow.sweeps.door import SWITCH, Sweep, fault, fused_fault, wanted
 
-    if kind != "cpu":
+    if kind not in ("cpu", "gpu", "cuda"):
         return f"matrix products over the whole batch, as programs are compiled for {kind}"
     if not wanted():
         return f"matrix products, as {SWITCH}=off asks for"
+    if kind != "cpu":
+        reason = fused_fault(Sweep.AC, "float32") or fused_fault(Sweep.CALIBRATED, "float32")
+        if reason:
+            return f"matrix products over the whole batch, as there is no kernel: {reason}"
+        return "radial feeders by a kernel for each, which solved its trial; others by matrix products"
     reason = fault(Sweep.AC, "float32") or fault(Sweep.CALIBRATED, "float32")
     if reason:
         return f"matrix products, as there is no machine code: {reason}"

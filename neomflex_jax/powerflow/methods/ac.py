@@ -23,6 +23,7 @@ from jax import Array, lax
 from jax.typing import DTypeLike
 
 from neomflex_jax.grid.parts import STATIC
+from neomflex_jax.loose_types import Keywords
 from neomflex_jax.powerflow.methods import needs
 from neomflex_jax.powerflow.methods.fixed_point import solve_batch
 from neomflex_jax.powerflow.methods.held import solve_held
@@ -34,7 +35,7 @@ from neomflex_jax.powerflow.network.setting import Own, apart, together
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
-from neomflex_jax.powerflow.sweeps.door import Sweep, ac_by_sweeps, can_sweep
+from neomflex_jax.powerflow.sweeps.door import Sweep, ac_by_sweeps, ac_fused, can_sweep, only_accelerators
 
 FALLBACK_STEPS = 30  # of Newton's method, which needs five or so
 Solved = tuple[Array, Array, Array, Array]  # rises' real and imaginary part, whether it converged, evaluations
@@ -110,14 +111,17 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
 
     def solve(grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Solved:
         """Solve for (..., n_bus - 1) injections; what is a case's own of the grid has their axes, or none if shared."""
-        if not can_sweep(grid, Ac.sweep if own is None else Sweep.AC_SETTING, p.dtype):
+        forms: dict[str, Callable[..., Solved]] = {}
+        stop: Keywords = {"tolerance": config.tolerance(p.dtype), "max_iterations": config.max_iterations}
+        if can_sweep(grid, Ac.sweep if own is None else Sweep.AC_SETTING, p.dtype):
+            forms["cpu"] = partial(ac_by_sweeps, **stop)
+        if own is None and (forms or only_accelerators(grid)):
+            forms["cuda"] = partial(ac_fused, solve_by_products, **stop)
+        if not forms:
             return solve_by_products(grid, own, p, q)
-        sweeps = partial(ac_by_sweeps, tolerance=config.tolerance(p.dtype), max_iterations=config.max_iterations)
-        return lax.platform_dependent(grid, own, p, q, cpu=sweeps, default=solve_by_products)
+        return lax.platform_dependent(grid, own, p, q, **forms, default=solve_by_products)
 
-    def solve_by_products(
-        grid: PerUnitFeeder, own: Own | None, p: Array, q: Array
-    ) -> tuple[Array, Array, Array, Array]:
+    def solve_by_products(grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Solved:
         grid, tolerance = grid if own is None else together(grid, own), config.tolerance(p.dtype)
         enter, leave = grid.network.enter, grid.network.leave
         rise_r, rise_i, *stop = solve_batch(grid, enter(p), enter(q), tolerance, config.max_iterations)

@@ -18,8 +18,9 @@ numbers; validate against AC.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,13 @@ from neomflex_jax.powerflow.network.dense import DenseNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
-from neomflex_jax.powerflow.sweeps.door import Sweep, calibrated_by_sweeps, can_sweep
+from neomflex_jax.powerflow.sweeps.door import (
+    Sweep,
+    calibrated_by_sweeps,
+    calibrated_fused,
+    can_sweep,
+    only_accelerators,
+)
 
 Case = tuple[PerUnitFeeder, "Calibrated", Array, Array]  # with p and q injections, (n_bus,)
 Voltages = tuple[Array, Array, Array, Array]  # magnitudes (n_bus,), active and reactive losses (), solved () bool
@@ -71,7 +78,7 @@ class Calibrated(Method):
     def solve(self, grid: PerUnitFeeder, p_injection_mw: Array, q_injection_mvar: Array) -> PowerFlowResult:
         """Solve one case, shapes (n_bus,)."""
         voltages, va, current, added = solve_by_products(grid, self, p_injection_mw, q_injection_mvar)
-        if can_sweep(grid, self.sweep, p_injection_mw.dtype):  # XLA drops what nobody reads
+        if can_sweep(grid, self.sweep, p_injection_mw.dtype) or only_accelerators(grid):  # XLA drops what nobody reads
             voltages = _by_sweeps(grid, self, p_injection_mw, q_injection_mvar)
         vm, loss, q_loss, solved = voltages
         return linear_result(
@@ -153,7 +160,10 @@ def _derivative(primals: Case, tangents: Case) -> tuple[Voltages, Voltages]:
 
 @jax.custom_batching.custom_vmap
 def _batched(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:
-    return lax.platform_dependent(grid, fit, p_injection_mw, q_injection_mvar, cpu=_on_cpu, default=_by_products)
+    forms: dict[str, Callable[..., Voltages]] = {"cuda": partial(calibrated_fused, _by_products)}
+    if not only_accelerators(grid):
+        forms["cpu"] = _on_cpu
+    return lax.platform_dependent(grid, fit, p_injection_mw, q_injection_mvar, **forms, default=_by_products)
 
 
 def _on_cpu(grid: PerUnitFeeder, fit: Calibrated, p_injection_mw: Array, q_injection_mvar: Array) -> Voltages:

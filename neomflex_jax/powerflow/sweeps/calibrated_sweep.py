@@ -15,6 +15,7 @@ from neomflex_jax.native.xla_call import Kernel, registered
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.sweeps.calibrated_kernel import OPERANDS, ROW_VECTORS, write_kernel
 from neomflex_jax.powerflow.sweeps.depth_first import depth_first
+from neomflex_jax.powerflow.sweeps.row_coefficients import coefficients
 
 KERNEL = Kernel("neomflex_calibrated", write_kernel, OPERANDS, sizes=(("p", 0), ("p", 1)))
 
@@ -37,16 +38,10 @@ def solve_by_sweeps(
     if n_cases < lanes:
         p, q = (jnp.pad(values, ((0, lanes - n_cases), (0, 0))) for values in (p, q))
 
-    r, x, v = grid.r[tree.branch], grid.x[tree.branch], grid.slack_vm
-    own = jnp.zeros((2, n - 1))
-    if grid.bus_admittance is not None:
-        g, b = (grid.network.leave(part)[tree.bus] for part in grid.bus_admittance)
-        own = jnp.stack([-g, b]) * vm_squared[tree.bus]
-    # the fit is in currents from -> to, (P - jQ) / v towards the slack
-    to_flow = jnp.stack([jnp.ones(n - 1), tree.towards / v, -tree.towards / v]) / v**2
-    by_row = [*own, r, x, 0.5 * (r**2 + x**2), *(gain[:, tree.branch] * to_flow)]
+    by_row = coefficients(grid, gain, vm_squared)
     values = [
-        jnp.asarray(part, dtype) for part in (*(jnp.pad(part, (1, 0)) for part in by_row), v, grid.s_base_mva, p, q)
+        jnp.asarray(part, dtype)
+        for part in (*(jnp.pad(part, (1, 0)) for part in by_row), grid.slack_vm, grid.s_base_mva, p, q)
     ]
     shapes = [
         (p.shape, dtype),

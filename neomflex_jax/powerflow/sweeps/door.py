@@ -1,44 +1,39 @@
 """The door to machine code: it opens if this process can sweep; if not, one warning, and matrix products serve as well.
 
-It is asked whenever `ac` or `calibrated` is traced on a radial network, whatever the trace is compiled for: sweeps and
-products both go into it, and the platform takes one (`jax.lax.platform_dependent`). It finds out by trying: the kernel
-is written, compiled, registered and has to solve a small network whose answer is known (`trials.py`), once for each
-kernel and precision. What is found holds until the process ends, and so does what ``NEOMFLEX_SWEEPS`` says at the first
-question: programs that are traced already would not follow a change. LLVM is loaded at the first question, only here.
+It is asked whenever `ac` or `calibrated` is traced on a radial network, whatever the trace is compiled for: sweeps, the
+kernel of an accelerator and products all go into it, and the platform takes one (`jax.lax.platform_dependent`). It
+finds out by trying: the kernel is written, compiled, registered and has to solve a small network whose answer is known
+(`trials.py`), once for each kernel and precision. What is found holds until the process ends, and so does what
+``NEOMFLEX_SWEEPS`` says at the first question: programs that are traced already would not follow a change. LLVM is
+loaded at the first question, only here; an accelerator's kernels ask in `accelerator.py`, once they are compiled.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import warnings
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import Enum
 from threading import Lock
+from typing import Any
 
 import jax
 import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
-from neomflex_jax.errors import InputError
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own
+from neomflex_jax.powerflow.sweeps.switch import SWITCH as SWITCH
+from neomflex_jax.powerflow.sweeps.switch import Solved, first_line
+from neomflex_jax.powerflow.sweeps.switch import Sweep as Sweep
+from neomflex_jax.powerflow.sweeps.switch import wanted as wanted
 
-SWITCH = "NEOMFLEX_SWEEPS"
 # Where the call frame's offsets and the C convention of a function from pointer to pointer are those of the kernels.
 # Elsewhere a call could end the process, which no trial would survive.
 SYSTEMS, PROCESSORS = ("Linux", "Darwin"), ("x86_64", "aarch64", "arm64")
-
-
-class Sweep(Enum):
-    """The kernels behind the door."""
-
-    AC = "ac"
-    AC_SETTING = "ac with settings"
-    CALIBRATED = "calibrated"
 
 
 @dataclass
@@ -85,6 +80,11 @@ def can_sweep(grid: PerUnitFeeder, sweep: Sweep | None, dtype: DTypeLike) -> boo
     return grid.swept and sweep is not None and cpu_device() is not None and _door.lets_pass(sweep, dtype)
 
 
+def only_accelerators(grid: PerUnitFeeder) -> bool:
+    """Return True where a network could be swept, and there is no CPU to ask: an accelerator may have a kernel."""
+    return grid.swept and cpu_device() is None and wanted()
+
+
 def cpu_device() -> jax.Device | None:
     """Return this process's first CPU as a device of JAX; None where ``JAX_PLATFORMS`` leaves it out."""
     try:
@@ -113,15 +113,55 @@ def calibrated_by_sweeps(
     return solve_by_sweeps(grid, gain, vm_squared, p_injection_mw, q_injection_mvar)
 
 
-def wanted() -> bool:
-    """Return False if the environment variable says ``off``."""
-    chosen = os.environ.get(SWITCH, "")
-    if chosen.strip().lower() not in ("", "off"):
-        raise InputError(
-            f"environment variable {SWITCH} = {chosen!r} must be 'off' (matrix products) or not set "
-            "(machine code where it can be made)"
-        )
-    return not chosen.strip()
+def ac_fused(
+    products: Callable[..., Solved],
+    grid: PerUnitFeeder,
+    own: None,
+    p: Array,
+    q: Array,
+    tolerance: float,
+    max_iterations: int,
+) -> Solved:
+    """Call `fused_ac.solve_fused`, or `products` where there is no kernel; what is compiled for an accelerator."""
+    from neomflex_jax.powerflow.sweeps.accelerator import fused_or_products
+
+    def fused(grid: PerUnitFeeder, own: None, p: Array, q: Array) -> Solved:
+        from neomflex_jax.powerflow.sweeps.fused_ac import solve_fused  # loads Pallas
+
+        return solve_fused(grid, p, q, tolerance, max_iterations)
+
+    shapes = _shapes(p.dtype, p.shape, p.shape) + _shapes(bool, p.shape[:-1]) + _shapes(np.int32, p.shape[:-1])
+    return fused_or_products(Sweep.AC, fused, products, shapes, grid, own, p, q)
+
+
+def calibrated_fused(
+    products: Callable[..., Solved], grid: PerUnitFeeder, fit: Any, p_injection_mw: Array, q_injection_mvar: Array
+) -> Solved:
+    """Call `fused_calibrated.solve_fused`, or `products` where there is no kernel, as `ac_fused` does.
+
+    `fit` has `Calibrated`'s arrays.
+    """
+    from neomflex_jax.powerflow.sweeps.accelerator import fused_or_products
+
+    def fused(grid: PerUnitFeeder, fit: Any, p: Array, q: Array) -> Solved:
+        from neomflex_jax.powerflow.sweeps.fused_calibrated import solve_fused  # loads Pallas
+
+        return solve_fused(grid, fit.gain, fit.vm_squared, p, q)
+
+    shape = p_injection_mw.shape
+    shapes = _shapes(p_injection_mw.dtype, shape, shape[:-1], shape[:-1]) + _shapes(bool, shape[:-1])
+    return fused_or_products(Sweep.CALIBRATED, fused, products, shapes, grid, fit, p_injection_mw, q_injection_mvar)
+
+
+def fused_fault(sweep: Sweep, dtype: str) -> str:
+    """Return why a kernel for CUDA cannot be used in a precision, "" if it can: where there is a card, by trying."""
+    from neomflex_jax.powerflow.sweeps import accelerator
+
+    return accelerator.fault(sweep, dtype)
+
+
+def _shapes(dtype: DTypeLike, *shapes: tuple[int, ...]) -> list[jax.ShapeDtypeStruct]:
+    return [jax.ShapeDtypeStruct(shape, dtype) for shape in shapes]  # type: ignore[no-untyped-call]
 
 
 def fault(sweep: Sweep, dtype: str) -> str:
@@ -134,25 +174,20 @@ def fault(sweep: Sweep, dtype: str) -> str:
         with ThreadPoolExecutor(1, thread_name_prefix="machine-code") as pool:
             pool.submit(_try, sweep, dtype).result()
     except ImportError as problem:
-        return f"llvmlite does not load ({_first_line(problem)}; `pip install --force-reinstall llvmlite` may mend it)"
+        return f"llvmlite does not load ({first_line(problem)}; `pip install --force-reinstall llvmlite` may mend it)"
     except Exception as problem:  # LLVM, XLA or this code on a processor nobody tried: whatever it is, products serve
-        return f"{type(problem).__name__}: {_first_line(problem)}"
+        return f"{type(problem).__name__}: {first_line(problem)}"
     return ""
 
 
 def _try(sweep: Sweep, dtype: str) -> None:
     """Compile a kernel and solve its trial with it; raises whatever goes wrong."""
-    from neomflex_jax.powerflow.sweeps import trials  # loads LLVM
+    from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep, trials  # loads LLVM
 
-    trial = {
-        Sweep.AC: trials.try_ac,
-        Sweep.AC_SETTING: trials.try_ac_with_settings,
-        Sweep.CALIBRATED: trials.try_calibrated,
+    trial, module = {
+        Sweep.AC: (trials.try_ac, ac_sweep),
+        Sweep.AC_SETTING: (trials.try_ac_with_settings, setting_sweep),
+        Sweep.CALIBRATED: (trials.try_calibrated, calibrated_sweep),
     }[sweep]
     with jax.default_device(cpu_device()):
-        trial(np.dtype(dtype))
-
-
-def _first_line(problem: Exception) -> str:
-    """First line of an error's message, for a sentence to go on after it."""
-    return next(iter(str(problem).strip().splitlines()), "no reason given").rstrip(".")
+        trial(np.dtype(dtype), module.solve_by_sweeps)

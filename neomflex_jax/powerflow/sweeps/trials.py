@@ -6,6 +6,8 @@ in any part of a kernel shows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,6 @@ from neomflex_jax.grid.parts import Shunts
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.powerflow.network.per_unit import per_unit
 from neomflex_jax.powerflow.network.setting import Own
-from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep
 
 N_BUS, N_CASES = 19, 19
 PARENT = np.arange(1, N_BUS) * 2 // 3  # of bus 1 and those that follow; bus 0 is the slack
@@ -28,35 +29,42 @@ TAPPED = (1, 4, 6)  # next to the slack, below that, and below both with its fro
 G, B = np.linspace(0.0, 0.02, N_BUS - 1), np.linspace(0.05, 0.0, N_BUS - 1)  # per unit, at each bus
 
 
+Solved = tuple[Array, Array, Array, Array]  # as a kernel returns them
+
+
 class WrongAnswerError(ArithmeticError):
     """A kernel was compiled and called, and its numbers are others than they must be."""
 
 
-def try_ac(dtype: np.dtype[np.floating]) -> None:
-    """Solve injections that were worked out from chosen voltages; raises `WrongAnswerError` unless these come back."""
+def try_ac(dtype: np.dtype[np.floating], solve: Callable[..., Solved]) -> None:
+    """Solve injections that were worked out from chosen voltages; raises `WrongAnswerError` unless these come back.
+
+    `solve` takes the grid, injections, tolerance and most evaluations, as `ac_sweep.solve_by_sweeps` does.
+    """
     power, rise = _chosen(np.ones((1, N_BUS)), G + 1j * B)
     with jax.enable_x64(dtype == np.float64):
-        grid, p, q = per_unit(_feeder()), power.real.astype(dtype), power.imag.astype(dtype)
-        found = jax.jit(lambda p, q: ac_sweep.solve_by_sweeps(grid, p, q, _tolerance(dtype), 100))(p, q)
+        grid, p, q = per_unit(trial_feeder()), power.real.astype(dtype), power.imag.astype(dtype)
+        found = jax.jit(lambda p, q: solve(grid, p, q, _tolerance(dtype), 100))(p, q)
     _check_rises(dtype, found, rise)
 
 
-def try_ac_with_settings(dtype: np.dtype[np.floating]) -> None:
-    """Solve the like with factors on branches in both directions and admittances that differ from case to case."""
+def try_ac_with_settings(dtype: np.dtype[np.floating], solve: Callable[..., Solved]) -> None:
+    """Solve the like with factors on branches in both directions and admittances that differ from case to case.
+
+    `solve` takes what `setting_sweep.solve_by_sweeps` does.
+    """
     factor, admittance = np.ones((N_CASES, N_BUS)), _spread(N_CASES, N_BUS - 1)
     factor[:, TAPPED] += 0.1 * _spread(N_CASES, len(TAPPED))
     g, b = G + 0.01 * admittance, B - 0.02 * admittance
     power, rise = _chosen(factor, g + 1j * b)
     with jax.enable_x64(dtype == np.float64):
-        grid = per_unit(_feeder(), tap_branches=tuple(bus - 1 for bus in TAPPED))
+        grid = per_unit(trial_feeder(), tap_branches=tuple(bus - 1 for bus in TAPPED))
         assert grid.taps is not None
         tapped = factor[:, [TAPPED[place] for place in grid.taps.order]]
         own_g, own_b, own_c, p, q = (jnp.asarray(part, dtype) for part in (g, b, tapped, power.real, power.imag))
 
-        def solve(own: Own, p: Array, q: Array) -> ac_sweep.Solved:
-            return setting_sweep.solve_by_sweeps(grid, own, p, q, _tolerance(dtype), 100)
-
-        found = jax.jit(solve)(Own(own_c, (own_g, own_b), None), p, q)
+        own = Own(own_c, (own_g, own_b), None)
+        found = jax.jit(lambda own, p, q: solve(grid, own, p, q, _tolerance(dtype), 100))(own, p, q)
     _check_rises(dtype, found, rise)
 
 
@@ -76,13 +84,16 @@ def _tolerance(dtype: np.dtype[np.floating]) -> float:
     return 1e-11 if dtype == np.float64 else 1e-6
 
 
-def _check_rises(dtype: np.dtype[np.floating], found: ac_sweep.Solved, rise: np.ndarray) -> None:
+def _check_rises(dtype: np.dtype[np.floating], found: Solved, rise: np.ndarray) -> None:
     rise_r, rise_i, converged, _ = (np.asarray(part) for part in found)
     _check(dtype, rise_r=(rise_r, rise.real), rise_i=(rise_i, rise.imag), converged=(converged, True))
 
 
-def try_calibrated(dtype: np.dtype[np.floating]) -> None:
-    """Solve injections with coefficients that are used nowhere else; raises `WrongAnswerError` for other voltages."""
+def try_calibrated(dtype: np.dtype[np.floating], solve: Callable[..., Solved]) -> None:
+    """Solve injections with coefficients that are used nowhere else; raises `WrongAnswerError` for other voltages.
+
+    `solve` takes what `calibrated_sweep.solve_by_sweeps` does.
+    """
     above, gain = _above(np.ones(N_BUS))[1:, 1:], np.stack([1.0 + R, 3.0 * X, -2.0 * R])
     power = 0.05 * (_spread(N_CASES, N_BUS) + 0.5j * _spread(N_BUS, N_CASES).T)
     power[:, 0] = 7.0  # at the slack, where it changes nothing
@@ -95,9 +106,9 @@ def try_calibrated(dtype: np.dtype[np.floating]) -> None:
     change = 2.0 * (R * left.real + X * left.imag) + (R**2 + X**2) * squared
     vm = np.sqrt(SLACK_VM**2 + np.pad(change @ above, ((0, 0), (1, 0))))
     with jax.enable_x64(dtype == np.float64):
-        grid = per_unit(_feeder())
+        grid = per_unit(trial_feeder())
         arrays = [part.astype(dtype) for part in (gain, vm_squared, BASE_MVA * power.real, BASE_MVA * power.imag)]
-        found = jax.jit(lambda *arrays: calibrated_sweep.solve_by_sweeps(grid, *arrays))(*arrays)
+        found = jax.jit(lambda *arrays: solve(grid, *arrays))(*arrays)
     own_vm, loss, q_loss, solved = (np.asarray(part) for part in found)
     _check(
         dtype,
@@ -108,7 +119,7 @@ def try_calibrated(dtype: np.dtype[np.floating]) -> None:
     )
 
 
-def _feeder() -> Feeder:
+def trial_feeder() -> Feeder:
     """Tree at one kV everywhere, so that ohms are per unit times the base's inverse."""
     ends = np.stack([PARENT, np.arange(1, N_BUS)])
     start, end = np.where(TOWARDS > 0, ends[::-1], ends).tolist()
