@@ -105,13 +105,15 @@ class CheckScenario(Answering):
         from neomflex_jax.environment.own_series import split_of
         from neomflex_jax.grid import load_scenario_feeder
         from validation import compare, judge, replay, tolerances_for
+        from validation.referee.solvers import program_for
         from validation.referee.unsolved import Unsolved
 
         with progress("playing the days") as stage:
             on_day = partial(stage.counted, unit="days")
             trajectory = play_idle(self.scenario, self.days, self.power_flow, on_day)
         scenario = trajectory.scenario
-        split = split_of(scenario, load_scenario_feeder(scenario.feeder))
+        feeder = load_scenario_feeder(scenario.feeder)
+        split, program = split_of(scenario, feeder), program_for(feeder)
         if split is not None:
             print_table("days, none in two parts", ("part", "days", "which"), text.days_of_parts(split))
         n_days = trajectory.n_steps // scenario.steps_per_day
@@ -121,12 +123,12 @@ class CheckScenario(Answering):
             text.idle_days(trajectory),
         )
         day, worst = worst_day(trajectory)
-        with progress("replaying in pandapower") as stage:
+        with progress(f"replaying in {program}") as stage:
             replayed = replay(worst, on_step=partial(stage.counted, unit="steps"))
             criteria = judge(compare(worst, replayed)[0], tolerances_for(self.power_flow))
         unsolved = Unsolved.count(worst.converged, ~replayed.failed)
         rows = text.against_pandapower(criteria)
-        print_table(f"day {day} against pandapower", ("criterion", "value", "allowed", ""), rows)
+        print_table(f"day {day} against {program}", ("criterion", "value", "allowed", ""), rows)
         failures = text.failures(trajectory, day, unsolved, criteria, self.power_flow)
         console.found(**text.found_idle(trajectory, n_days), day_against_pandapower=day, failures=failures)
         console.found(criteria=[{**vars(one), "passed": one.passed} for one in criteria])
@@ -136,7 +138,7 @@ class CheckScenario(Answering):
             return 1
         if trajectory.violated.any():
             console.warn("idle devices break hard limits; see whether devices can mend that")
-        console.print("OK: every power flow has an answer, and pandapower agrees", style="green")
+        console.print(f"OK: every power flow has an answer, and {program} agrees", style="green")
         return 0
 
 

@@ -39,9 +39,12 @@ class OpenDssDaySolver:
         for row in range(n):
             one = slice(row, row + 1)
             status[row], attempts[row] = self._solve_step(points, row)
+            if status[row] == OK:
+                volts[row], slack[row] = self._answer()
+                if not np.isfinite(volts[row]).all():
+                    status[row], volts[row], slack[row] = NON_FINITE, np.nan, np.nan
             if status[row] != OK:
                 continue
-            volts[row], slack[row] = self._answer()
             admittances = self._admittances(points, row)
             loss_mw[one], branch_i_ka[one] = admittances.loss_mw(volts[one]), admittances.branch_i_ka(volts[one])
         return {
@@ -74,8 +77,7 @@ class OpenDssDaySolver:
                 except DSSException:
                     continue
                 if solution.Converged():
-                    finite = np.isfinite(self._answer()[0]).all()
-                    return (OK if finite else NON_FINITE), attempt
+                    return OK, attempt
         finally:
             if attempt > 1:
                 for option in BACK:
