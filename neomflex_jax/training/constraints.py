@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float
 
 from neomflex_jax.agents.multipliers import Multiplier, ascended, stand_in, unpriced
@@ -61,23 +61,23 @@ class Constraints:
 
     def priced(self, cost: Array, metrics: Metrics, multipliers: Multipliers, n_steps: int) -> Array:
         """Add to a cost over `n_steps` what broken constraints cost in as many; metrics have an axis of steps."""
+        total = cost
         for name in self.names:
             share, own = metrics[_name(name, "share")].mean(), metrics[_name(name, "cost")].mean()
-            cost = cost + n_steps * multipliers[name].value * stand_in(own, share)
-        return cost
+            price = multipliers[name].value * jnp.abs(lax.stop_gradient(cost))
+            total = total + n_steps * price * stand_in(own, share)
+        return total
 
     def ascended(
         self, multipliers: Multipliers, metrics: Metrics, n_steps: int, scale: Array | float, mesh_axis: str | None
     ) -> tuple[Multipliers, Metrics]:
-        """Return the multipliers after `n_steps` steps of `metrics`, and metrics with limits and multipliers."""
+        """Return the multipliers after `n_steps` steps of `metrics`, and metrics with limits and what breaking costs."""
         after, metrics = dict(multipliers), dict(metrics)
         for name, limit in self.limits:
             share = mean_over_devices(metrics[_name(name, "share")], mesh_axis)
-            after[name] = ascended(
-                multipliers[name], share, n_steps, limit, mean_over_devices(jnp.abs(scale), mesh_axis)
-            )
+            after[name] = ascended(multipliers[name], share, n_steps, limit)
             metrics[_name(name, "limit")] = jnp.asarray(limit, float)
-            metrics[_name(name, "multiplier")] = multipliers[name].value
+            metrics[_name(name, "multiplier")] = multipliers[name].value * mean_over_devices(jnp.abs(scale), mesh_axis)
         return after, metrics
 
 

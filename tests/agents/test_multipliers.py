@@ -12,17 +12,17 @@ from neomflex_jax.agents.sac.replay_buffer import Batch
 
 
 def after(value, share, limit, average=0.0, n_steps=10_000):
-    one = ascended(Multiplier(jnp.asarray(value), jnp.asarray(average)), jnp.asarray(share), n_steps, limit, 50.0)
+    one = ascended(Multiplier(jnp.asarray(value), jnp.asarray(average)), jnp.asarray(share), n_steps, limit)
     return float(one.value), float(one.share)
 
 
 def test_a_multiplier_rises_with_what_is_broken_beyond_the_limit_and_stays_in_its_bounds():
-    assert after(2.0, 0.15, 0.099) == pytest.approx((2.0 + 5 * 0.51, 0.15))
-    assert after(2.0, 0.04, 0.099) == pytest.approx((0.0, 0.04))
-    assert after(9.0, 0.9, 0.0) == pytest.approx((9.0 + 5, 0.9))  # bounded, whatever the share
-    assert after(1e9, 0.9, 0.0)[0] == 50 * MOST
+    assert after(2.0, 0.15, 0.099) == pytest.approx((2.0 + 0.1 * 0.51, 0.15))
+    assert after(0.02, 0.04, 0.099) == pytest.approx((0.0, 0.04))
+    assert after(9.0, 0.9, 0.0) == pytest.approx((9.0 + 0.1, 0.9))  # bounded, whatever the share
+    assert after(1e9, 0.9, 0.0)[0] == MOST
     assert after(2.0, 0.0, 0.0) == (2.0, 0.0)
-    assert after(2.0, 0.2, 0.099, average=0.1, n_steps=500) == pytest.approx((2.0 + 5 * 0.11, 0.11))
+    assert after(2.0, 0.2, 0.099, average=0.1, n_steps=500) == pytest.approx((2.0 + 0.1 * 0.11, 0.11))
 
 
 def test_the_stand_in_is_the_share_and_its_gradient_has_no_unit():
@@ -46,7 +46,7 @@ def test_descent_and_ascent_end_where_the_limit_lies(limit):
     def step(carry, rate):
         action, multiplier = carry
         slope, share = jax.grad(lagrangian, has_aux=True)(action, multiplier)
-        return (action - rate * jnp.sign(slope), ascended(multiplier, share, 10_000, limit, 1.0)), share
+        return (action - rate * jnp.sign(slope), ascended(multiplier, share, 10_000, limit)), share
 
     rates = 0.05 * jnp.linspace(1.0, 0.01, 1000)
     (action, multiplier), _ = jax.jit(lambda: jax.lax.scan(step, (jnp.zeros(()), unpriced()), rates))()

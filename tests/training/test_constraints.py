@@ -121,8 +121,8 @@ def test_a_step_breaks_a_constraint_where_the_team_pays_for_it():
     assert float(metrics["constraint_voltage_cost"]) == pytest.approx(0.005)
     before = {"clipping": unpriced(), "voltage": Multiplier(jnp.ones(()), jnp.zeros(()))}
     after, said = constraints.ascended(before, metrics, 10_000, -20.0, None)
-    assert float(after["voltage"].value) == pytest.approx(1 + 2) and float(said["constraint_voltage_multiplier"]) == 1
-    assert float(after["clipping"].value) == pytest.approx(2) and "constraint_clipping_limit" in said
+    assert float(after["voltage"].value) == pytest.approx(1.1) and float(said["constraint_voltage_multiplier"]) == 20
+    assert float(after["clipping"].value) == pytest.approx(0.1) and "constraint_clipping_limit" in said
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
     C_k(s, a) = E[ sum_t gamma^t broken_t ],  broken_t in {0, 1},   k = 1, 2
     y = broken + gamma max_k C_k(s', a'),     a' as the policies act now
-    actors descend on  temperature log pi - min_k Q_k + sum_i multiplier_i max_k C_ik
+    actors descend on  temperature log pi - min_k Q_k + UNITS sum_i multiplier_i max_k C_ik
 
 They are the reward's critics (`critics.py`), of a reward of -1 where the constraint is broken: so the greater of two
 costs is the lesser of two values. There is no entropy in them. A constraint is the team's, so its critics see

@@ -29,7 +29,7 @@ from neomflex_jax.agents.sac.critics import OF_FEW, Critics, Seen, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_target, temperature_loss
 from neomflex_jax.agents.sac.replay_buffer import Batch
-from neomflex_jax.agents.sac.reward import measured_scale, receding, squeezed
+from neomflex_jax.agents.sac.reward import UNITS, measured_scale, receding, squeezed
 from neomflex_jax.agents.sharing import sharing_of
 from neomflex_jax.one_line import one_line
 
@@ -316,7 +316,7 @@ class Sac:
             for name, cost in costs.items():
                 seen = self._cost_critics.seen(observation, action)
                 value = cost_critics.broken_value(self._cost_critics, cost, seen)
-                total = total - state.multipliers[name].value * value.mean()
+                total = total - UNITS * state.multipliers[name].value * value.mean()
             return total, (losses, log_probability.T)
 
         gradients, (losses, log_probability) = jax.grad(losses_of, has_aux=True)(state.actor)
