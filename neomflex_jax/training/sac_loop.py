@@ -17,7 +17,9 @@ from neomflex_jax.agents.sac import LearnerState, Sac
 from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
 from neomflex_jax.agents.sac.reward import UNITS
 from neomflex_jax.environment import AutoReset, Environment, State
+from neomflex_jax.fields import with_overrides
 from neomflex_jax.one_line import one_line
+from neomflex_jax.scenario import Scenario
 from neomflex_jax.training.constraints import UNCONSTRAINED, Constraints
 from neomflex_jax.training.devices import EVERYWHERE, SPREAD, key_of_device
 from neomflex_jax.training.packed import packed_for
@@ -159,6 +161,8 @@ class SacTraining:
         return self.sac.with_networks(learner, networks, key)
 
     def _days(self, env: Environment) -> AutoReset:
+        if self.sac.config.days == "random":
+            env = replace(env, scenario=_of_random_days(env.scenario))
         return AutoReset(packed_for(self.sac.actors, env))
 
     def _step(
@@ -203,3 +207,9 @@ class SacTraining:
         keys = jax.random.split(update_key, config.updates_per_step)
         learner, metrics = jax.lax.scan(body, state.learner, (batches, keys))
         return replace(state, learner=learner, key=key), jax.tree.map(lambda values: values.mean(axis=0), metrics)
+
+
+def _of_random_days(scenario: Scenario) -> Scenario:
+    """Return the task with days and energies at random, played to their end: whole days are what is judged."""
+    ends = {"on_violation": "continue"} if scenario.rules.on_violation == "end_day" else {}
+    return with_overrides(scenario, {"day_order": "random", "energies": "random", **ends})

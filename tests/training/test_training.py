@@ -305,3 +305,14 @@ def test_training_numbers_are_finite_and_counted(run):
 def test_bad_options_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         dataclasses.replace(options(1), **changes)
+
+
+@pytest.mark.parametrize("days", ["random", "scenario"])
+def test_copies_begin_different_days_whatever_order_the_scenario_has(days):
+    """In the order of the file, all of them would play one and the same day, and learn from little else."""
+    scenario = load_scenario("neom33-original", power_flow="lindistflow")
+    made = TrainOptions(scenario=scenario, sac=dataclasses.replace(SAC, days=days))
+    env = make(scenario)
+    state = jax.jit(program_for(env, made).algorithm.start)(env, jax.random.key(0))
+    n_days, n_copies = len(np.unique(state.environments.day_row)), SAC.n_copies
+    assert n_days > n_copies / 2 if days == "random" else n_days == 1

@@ -20,6 +20,8 @@ CRITICS = get_args(CriticsName)
 AUTO = 0  # copies: as many as memory holds, on the command line `auto`
 RewardScale = float | Literal["auto"]
 TargetStep = float | Literal["auto"]
+DaysName = Literal["random", "scenario"]
+DAYS = get_args(DaysName)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class SacConfig:
     buffer_gib
         Memory that they may take: where so many take more, as those of hundreds of agents do, fewer are kept, but never
         fewer than the warm-up makes.
+    days
+        `random`: copies begin random days with random energies and play them to their end, whatever the scenario's rules
+        are; `scenario`: as these say. In the order of a file all copies play one and the same day.
     warmup_steps
         Steps of every copy with random actions before learning starts; they also fix the observation normalisation.
     hidden_sizes
@@ -100,6 +105,7 @@ class SacConfig:
     updates_per_step: int = 12
     buffer_size: int = 196_608
     buffer_gib: float = 2.0
+    days: DaysName = "random"
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
     critics: CriticsName = "auto"
@@ -132,6 +138,7 @@ class SacConfig:
 
     def __post_init__(self) -> None:
         check_choice("critics", self.critics, CRITICS)
+        check_choice("days", self.days, DAYS)
         check_choice("activation", self.activation, tuple(ACTIVATIONS))
         check_choice("actors", self.actors, SHARING)
         check_choice("learning_rate_decay", self.learning_rate_decay, DECAYS)
