@@ -6,9 +6,9 @@
 
 ``share`` is the share of steps that break a constraint. It has no useful gradient, so policies descend on a stand-in
 ``share~`` that has one, and multipliers go by the share itself, which is what the limit is stated in. ``scale`` is what
-costs are at present, and a multiplier what a breaking step costs in these units: what is paid before anything is learned
-is many times more than later, and a price in those units would rule the rest of the training. An ascent is bounded in
-each step and in all: an impossible limit must not drown the cost.
+costs are at present, and a multiplier what a breaking step costs in these units: what is paid before anything is
+learned is many times more than later, and a price in those units would rule the rest of the training. An ascent is
+bounded in each step and in all: an impossible limit must not drown the cost.
 
 Projected ascent: C. Tessler et al., arXiv:1805.11074. A stand-in for the one player and the constraint itself for the
 other: A. Cotter et al., arXiv:1804.06500, "proxy-Lagrangian".

@@ -71,7 +71,7 @@ class Constraints:
     def ascended(
         self, multipliers: Multipliers, metrics: Metrics, n_steps: int, scale: Array | float, mesh_axis: str | None
     ) -> tuple[Multipliers, Metrics]:
-        """Return the multipliers after `n_steps` steps of `metrics`, and metrics with limits and what breaking costs."""
+        """Return the multipliers after `n_steps` steps of `metrics`, and metrics with limits and prices of a break."""
         after, metrics = dict(multipliers), dict(metrics)
         for name, limit in self.limits:
             share = mean_over_devices(metrics[_name(name, "share")], mesh_axis)

@@ -43,8 +43,8 @@ class SacConfig:
         Memory that they may take: where so many take more, as those of hundreds of agents do, fewer are kept, but never
         fewer than the warm-up makes.
     days
-        `random`: copies begin random days with random energies and play them to their end, whatever the scenario's rules
-        are; `scenario`: as these say. In the order of a file all copies play one and the same day.
+        `random`: copies begin random days with random energies and play them to their end, whatever the rules of the
+        scenario are; `scenario`: as these say. In the order of a file all copies play one and the same day.
     warmup_steps
         Steps of every copy with random actions before learning starts; they also fix the observation normalisation.
     hidden_sizes
