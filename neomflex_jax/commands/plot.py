@@ -15,7 +15,7 @@ from neomflex_jax.commands.console import console
 from neomflex_jax.commands.images import IMAGES, check_image
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, Several
-from neomflex_jax.commands.plotted import runs_beside, scenario_beside, step_table, without_control
+from neomflex_jax.commands.plotted import recorded_beside, runs_beside, scenario_beside, step_table, without_control
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.loose_types import Keywords
 
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 CURVES = "curves"  # of trainings; all other figures are of days
 MAP = "map"  # of recorded steps
-FIGURE_NAMES = "{soc,voltage,bus,loading,reactive-power,dispatch,device,price,positions,comparison,map,curves}"
+DISTANCE = "distance"  # likewise, of feeders with phases
+FIGURE_NAMES = (
+    "{soc,voltage,bus,loading,reactive-power,dispatch,device,price,positions,comparison,map,unbalance,distance,curves}"
+)
 TAKES = {  # which figures show a choice, by option
     "buses": ("bus",),
     "branches": ("loading",),
-    "step": (MAP,),
+    "step": (MAP, DISTANCE),
     "devices": ("device", "soc", "dispatch", "reactive-power", "price", "positions"),
 }
 SCREEN = "screen"
@@ -65,7 +68,8 @@ class PlotCommand(Answering):
     day: MayOmit[int] = None
     """One day to draw, the same as --days with one."""
     step: MayOmit[int] = None
-    """map: step of the day. If not given: a .gif shows all of them, other pictures the one with the worst voltage."""
+    """map, distance: step of the day. If not given: a .gif shows all of them, other pictures the one with the worst
+    voltage."""
     size: Annotated[str, tyro.conf.arg(metavar="{screen,single,double}")] = SCREEN
     """Size: screen, or the width of one or two columns of a printed page."""
     modules: Modules = ()
@@ -76,8 +80,8 @@ class PlotCommand(Answering):
         """Draw; returns the exit status."""
         from neomflex_jax.plots import FIGURES
 
-        if self.figure not in (*FIGURES, MAP, CURVES):
-            raise unknown_name("figure", self.figure, (*FIGURES, MAP, CURVES))
+        if self.figure not in (known := (*FIGURES, MAP, DISTANCE, CURVES)):
+            raise unknown_name("figure", self.figure, known)
         check_image(self.output, (*IMAGES, GIF) if self.figure == MAP else IMAGES)
         self._check_choices()
         path = self.output or Path(tempfile.mkdtemp(prefix="neomflex-")) / f"{self.figure}.png"
@@ -103,6 +107,8 @@ class PlotCommand(Answering):
         """Draw without writing."""
         if self.figure == MAP:
             return self._map()
+        if self.figure == DISTANCE:
+            return self._distance()
         if self.figure != CURVES:
             return self._of_days()
         from neomflex_jax.plots import draw_curves
@@ -115,6 +121,20 @@ class PlotCommand(Answering):
         if self.size not in (SCREEN, "double"):
             raise InputError(f"a map needs two columns of a page; give --size double, not {self.size!r}")
         return draw_map(*self._recorded(), self._map_day, self.step, stacked=self.size != SCREEN)
+
+    def _distance(self) -> Figure:
+        from neomflex_jax.evaluation.tables import read_step_metrics
+        from neomflex_jax.grid import Feeder, load_scenario_feeder
+        from neomflex_jax.plots.distance import draw_distance
+        from neomflex_jax.plots.feeder_map import worst_step
+
+        table = self._table()
+        runs = recorded_beside(table, read_step_metrics(table)["run"], self.run)
+        feeder = load_scenario_feeder(runs[-1].scenario.feeder)
+        if isinstance(feeder, Feeder):
+            raise InputError(f"feeder {feeder.name!r} has no phases; a distance is drawn of feeders that have some")
+        day = self._map_day
+        return draw_distance(runs, feeder, day, worst_step(runs, day) if self.step is None else self.step)
 
     def _recorded(self) -> tuple[tuple[Trajectory, ...], Feeder]:
         from neomflex_jax.evaluation.tables import read_step_metrics
@@ -161,7 +181,7 @@ class PlotCommand(Answering):
         if "devices" in options and scenario is not None:
             named = {each.label: f"{each.prefix}_{each.bus}" for each in scenario.devices}
             options["devices"] = tuple(named.get(name, name) for name in options["devices"])
-        if self.figure in ("voltage", "bus", "device"):
+        if self.figure in ("voltage", "bus", "device", "unbalance"):
             options["overlay"] = overlay
         if self.figure in ("voltage", "bus") and scenario is not None:
             options["limits"] = scenario.limits

@@ -62,7 +62,15 @@ def without_control(runs: Iterable[str], run: str) -> tuple[str, ...]:
 
 
 def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Trajectory, ...], Feeder]:
-    """Return the recorded run of this name, no control before it where that was recorded, and their feeder.
+    """Return what `recorded_beside` does, and the feeder, which has no phases."""
+    from neomflex_jax.grid import load_balanced_feeder
+
+    recorded = recorded_beside(table, runs, run)
+    return recorded, load_balanced_feeder(recorded[-1].scenario.feeder)
+
+
+def recorded_beside(table: Path, runs: Iterable[str], run: str) -> tuple[Trajectory, ...]:
+    """Return the recorded run of this name, and no control before it where that was recorded.
 
     Raises
     ------
@@ -70,7 +78,6 @@ def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Traje
         If the run is none of the table's `runs`, or its record is not there or cannot be read.
     """
     from neomflex_jax.evaluation import Trajectory
-    from neomflex_jax.grid import load_balanced_feeder
 
     known = list(dict.fromkeys(runs))
     if run not in known:
@@ -82,5 +89,4 @@ def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Traje
             "its tables: keep them together, or evaluate again"
         )
     beside = [table.parent / trajectory_file(name) for name in without_control(known, run)]
-    recorded = tuple(Trajectory.load(each) for each in (*(each for each in beside if is_file(each)), path))
-    return recorded, load_balanced_feeder(recorded[-1].scenario.feeder)
+    return tuple(Trajectory.load(each) for each in (*(each for each in beside if is_file(each)), path))

@@ -27,6 +27,7 @@ from neomflex_jax.evaluation.loading_columns import (
 from neomflex_jax.evaluation.operation import controllable_rate, q_loss_mvar
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import OUTDOOR, columns_of_kind
+from neomflex_jax.evaluation.unbalance_columns import unbalance_columns, unbalance_totals
 from neomflex_jax.files.spreadsheets import guarded, unguarded
 from neomflex_jax.files.tables import integers, numbers, read_table, without_negative_zeros
 from neomflex_jax.files.whole_files import write_whole
@@ -49,6 +50,7 @@ FAMILIES = (
     ("voltage_bus_", "_pu"),
     ("no_control_", ""),
     ("loading_", ""),
+    ("vuf_", "_percent"),
     (ABOVE_SOFT, ""),
 )  # and those of the kinds of devices
 
@@ -85,7 +87,7 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,
     }
-    columns |= loading_columns(trajectory)
+    columns |= loading_columns(trajectory) | unbalance_columns(trajectory)
     for of_kind in of_kinds:
         columns |= of_kind.further
     if BY_FALLBACK in trajectory.devices:
@@ -321,4 +323,4 @@ def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     }
     if BY_FALLBACK in steps:
         totals[SOLVED_BY_FALLBACK] = groups[BY_FALLBACK].sum()
-    return pd.DataFrame(totals | loading_totals(steps, by))
+    return pd.DataFrame(totals | loading_totals(steps, by) | unbalance_totals(steps, by))

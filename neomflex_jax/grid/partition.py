@@ -96,6 +96,11 @@ def _neighbours(topology: Topology, z_pu: np.ndarray) -> Neighbours:
     return neighbours
 
 
+def distances_from_slack(feeder: AnyFeeder) -> np.ndarray:
+    """Electrical distance of every bus from the slack's, (n_bus,), in per unit."""
+    return _distances(electrical_neighbours(feeder), [feeder.topology.slack])
+
+
 def _distances(neighbours: Neighbours, sources: Iterable[int]) -> np.ndarray:
     """Electrical distance of every bus to the nearest of `sources`, by Dijkstra's algorithm, (n_bus,)."""
     distance = np.full(len(neighbours), np.inf)

@@ -44,6 +44,7 @@ FIGURES = {
     "device": "neomflex_jax.plots.device",
     "price": "neomflex_jax.plots.price",
     "positions": "neomflex_jax.plots.positions",
+    "unbalance": "neomflex_jax.plots.unbalance",
     "comparison": "neomflex_jax.plots.comparison",
 }
 

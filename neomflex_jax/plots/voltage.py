@@ -1,4 +1,7 @@
-"""Voltage envelope: lowest, mean and highest voltage of all buses, against the reward band and the hard limits."""
+"""Voltage envelope: lowest, mean and highest voltage of all buses, against the reward band and the hard limits.
+
+Of feeders with phases each phase has an envelope of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from neomflex_jax.grid.nodes import PHASES
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import COLUMN_MIDDLE, ChosenDays, choose
 from neomflex_jax.plots.drawing import Axes, Figure
 from neomflex_jax.scenario import Limits
 
 DEFAULT_LIMITS = Limits()
+PHASE_COLOURS = (style.BLUE, style.VERMILLION, style.PURPLE)
 
 
 def draw(
@@ -60,10 +65,31 @@ def draw_limits(axes: Axes, limits: Limits) -> None:
 def _envelope(axes: Axes, chosen: ChosenDays) -> None:
     """Lowest to highest voltage as an area, the mean as a line."""
     table, run = chosen.table, chosen.run
+    by_phase = _by_phase(list(table.columns))
+    for (phase, columns), colour in zip(by_phase.items(), PHASE_COLOURS, strict=False):
+        values = table[columns]
+        low, high = values.min(axis=1), values.max(axis=1)
+        label = f"{run}: phase {phase}, lowest, highest"
+        axes.fill_between(table[COLUMN_MIDDLE], low, high, color=colour, alpha=0.08, linewidth=0)
+        axes.plot(table[COLUMN_MIDDLE], low, color=colour, linewidth=1.4, label=label)
+        axes.plot(table[COLUMN_MIDDLE], high, color=colour, linewidth=1.4)
+    if by_phase:
+        return
     hours, lowest, highest = (table[name] for name in (COLUMN_MIDDLE, "voltage_min_pu", "voltage_max_pu"))
     label = f"{run}: lowest to highest"
     axes.fill_between(hours, lowest, highest, color=style.BLUE, alpha=0.28, linewidth=0, label=label)
     axes.plot(hours, table["voltage_mean_pu"], label=f"{run}: mean", **style.series_style(0, len(chosen.days)))
+
+
+def _by_phase(columns: Sequence[str]) -> dict[str, list[str]]:
+    """Columns of nodes by their phase; empty of feeders without phases."""
+    found: dict[str, list[str]] = {}
+    for name in columns:
+        if name.startswith("voltage_bus_") and name.endswith("_pu"):
+            _, dot, phase = name.removesuffix("_pu").rpartition(".")
+            if dot and phase in PHASES:
+                found.setdefault(phase, []).append(name)
+    return dict(sorted(found.items()))
 
 
 def _outline(axes: Axes, chosen: ChosenDays, line_style: str) -> None:

@@ -16,6 +16,8 @@ from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.evaluation.operation import operation
 from neomflex_jax.evaluation.tables import step_metrics
 from neomflex_jax.grid.unbalanced import GROUND, Load
+from neomflex_jax.plots import draw_figure
+from neomflex_jax.plots.distance import draw_distance
 from neomflex_jax.yardsticks.droop import Droop
 
 WEST = ["sourcebus", "650", "rg60", "632", "633", "634", "645", "646", "670"]
@@ -220,3 +222,23 @@ def test_balanced_feeders_have_no_phases() -> None:
         nf.make("neom33", batteries=[battery])
     with pytest.raises(nf.InputError, match="unbalance_weight"):
         nf.make("neom33", unbalance_weight=1.0)
+
+
+def test_figures_are_drawn_by_phase(run: Trajectory, env: Environment) -> None:
+    steps = step_metrics(run)
+    assert np.isclose(steps["vuf_max_percent"], run.vuf_percent.max(axis=1), rtol=1e-6).all()
+    labels = draw_figure("voltage", steps, "droop").axes[0].get_legend_handles_labels()[1]
+    assert [label for label in labels if "phase" in label] == [
+        f"droop: phase {phase}, lowest, highest" for phase in (1, 2, 3)
+    ]
+    (worst, *_) = draw_figure("unbalance", steps, "droop").axes[0].get_lines()
+    np.testing.assert_allclose(worst.get_ydata(), run.vuf_percent.max(axis=1), rtol=1e-6)
+    axes = draw_distance([run], nf.load_feeder("ieee13"), 0, 24).axes[0]
+    dots = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
+    place = [str(label).endswith(".2") for label in env.feeder.node_labels]
+    np.testing.assert_allclose(np.sort(dots["phase 2"]), np.sort(run.vm_pu[24, place]))
+
+
+def test_a_run_without_phases_has_no_unbalance_to_draw(run: Trajectory) -> None:
+    with pytest.raises(nf.InputError, match="only feeders with phases have an unbalance"):
+        draw_figure("unbalance", step_metrics(run).drop(columns="vuf_max_percent"), "droop")
