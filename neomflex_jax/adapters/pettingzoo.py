@@ -24,6 +24,7 @@ from neomflex_jax.adapters.extras import missing
 from neomflex_jax.adapters.joint import checked_agent_actions, join
 from neomflex_jax.environment import Environment, StepInfo, TimeStep, make
 from neomflex_jax.environment.step.info import TERM
+from neomflex_jax.grid import Feeder
 from neomflex_jax.loose_types import FieldValue, Info
 from neomflex_jax.scenario import Scenario
 
@@ -34,7 +35,8 @@ try:
 except ImportError as error:
     raise missing("pettingzoo", "adapters") from error
 
-NODE_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar")
+NODE_VALUES = ("vm_pu", "p_injection_mw", "q_injection_mvar")
+LOAD_VALUES = ("load_p_mw", "load_q_mvar")
 BY_AGENT = ("local_reward", "constraint_cost", "clipped_actions", "nan_actions")
 
 
@@ -152,9 +154,17 @@ def _own_info(env: Environment, index: int, info: StepInfo) -> Info:
     layout = env.layout
     own: Info = {name: value for name, value in info.items() if np.ndim(value) == 0}
     own |= {name: info[name][layout.nodes[index]] for name in NODE_VALUES}
+    own |= {name: info[name][_loads_of(env, index)] for name in LOAD_VALUES}
     own |= {name: info[name][index] for name in BY_AGENT}
     own |= {f"{TERM}{name}": value[index] for name, value in info.terms.items()}
     for kind in env.kinds:
         devices = layout.devices[kind.table][index]
         own |= {column.name: info[column.name][devices] for column in kind.recorded}
     return own
+
+
+def _loads_of(env: Environment, agent: int) -> np.ndarray:
+    """Positions of the loads at an agent's buses: on a balanced feeder its nodes, with phases the loads one by one."""
+    if isinstance(env.feeder, Feeder):
+        return env.layout.nodes[agent]
+    return np.array([load for load, bus in enumerate(env.feeder.load_buses) if env.scenario.owner(bus) == agent], int)

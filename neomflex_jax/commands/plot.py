@@ -30,7 +30,7 @@ CURVES = "curves"  # of trainings; all other figures are of days
 MAP = "map"  # of recorded steps
 DISTANCE = "distance"  # likewise, of feeders with phases
 FIGURE_NAMES = (
-    "{soc,voltage,bus,loading,reactive-power,dispatch,device,price,positions,comparison,map,unbalance,distance,curves}"
+    "{soc,voltage,bus,loading,reactive-power,dispatch,device,price,positions,unbalance,comparison,map,distance,curves}"
 )
 TAKES = {  # which figures show a choice, by option
     "buses": ("bus",),

@@ -65,7 +65,7 @@ def test_choices_that_are_listed_are_those_that_there_are(monkeypatch, capsys):
         flow = re.search(r"--power-flow \{(.*?)\}", listed[command])
         assert command == "plot" or (flow and set(flow[1].split(",")) == set(METHODS))
     (figures,) = re.findall(r"\{(.*?)\}\s+What to draw", listed["plot"])
-    assert figures.split(",") == [*FIGURES, "map", "curves"]
+    assert figures.split(",") == [*FIGURES, "map", "distance", "curves"]
     assert all("--algorithm {sac,gradient}" in listed[command] for command in ("train", "sweep"))
     assert neomflex("train", "--output", "x", "--algorithm") == 2
     assert "--algorithm takes one of sac, gradient" in capsys.readouterr().out

@@ -224,6 +224,17 @@ def test_balanced_feeders_have_no_phases() -> None:
         nf.make("neom33", unbalance_weight=1.0)
 
 
+def test_an_adapter_hands_out_each_agents_own_loads_and_nodes(env: Environment) -> None:
+    pytest.importorskip("pettingzoo")
+    from neomflex_jax.adapters.pettingzoo import NeomFlexParallelEnv
+
+    made = NeomFlexParallelEnv(env)
+    _, infos = made.reset(seed=0)
+    assert sum(len(own["vm_pu"]) for own in infos.values()) == 41
+    own = [load for load, bus in zip(env.feeder.load_p_mw, env.feeder.load_buses, strict=True) if bus in EAST]
+    np.testing.assert_allclose(infos["east"]["load_p_mw"], np.array(own) * infos["east"]["demand"], rtol=1e-6)
+
+
 def test_figures_are_drawn_by_phase(run: Trajectory, env: Environment) -> None:
     steps = step_metrics(run)
     assert np.isclose(steps["vuf_max_percent"], run.vuf_percent.max(axis=1), rtol=1e-6).all()

@@ -53,6 +53,7 @@ def steps() -> pd.DataFrame:
             "pv_bus_20_p_mw": random.uniform(0.0, 1.0, rows),
             "pv_bus_20_q_mvar": random.uniform(-1.0, 1.0, rows),
             **{f"voltage_bus_{bus}_pu": vm_pu[:, bus] for bus in range(3)},
+            **{f"vuf_{name}_percent": random.uniform(0.2, 1.5, rows) for name in ("max", "mean")},
             **{f"loading_branch_{name}_percent": random.uniform(10.0, 110.0, rows) for name in ("0-1", "1-2")},
             "tap_bus_1_position": np.arange(rows) % 7 - 3.0,
             "terminated_early": False,

@@ -43,6 +43,8 @@ def table(run: str, n_devices: int, seed: int) -> pd.DataFrame:
         "reward_east": -random.uniform(1.0, 2.0, N_STEPS) * (1 + seed),
         "voltage_bus_1_pu": 1.0,
         "loading_branch_0-1_percent": 40.0,
+        "vuf_max_percent": 1.0,
+        "vuf_mean_percent": 0.5,
         "tap_bus_1_position": -2.0,
         "terminated_early": False,
         "converged": True,
@@ -118,8 +120,8 @@ def test_territories_of_many_agents(n: int) -> None:
 
 
 def test_a_figure_that_is_unknown_gets_the_names_that_work(tmp_path: pytest.TempPathFactory) -> None:
-    known = "bus, comparison, curves, device, dispatch, loading, map, positions, price, reactive-power, soc, voltage"
-    with pytest.raises(InputError, match=f"known: {known}"):
+    known = "bus, comparison, curves, device, dispatch, distance, loading, map, positions, price, reactive-power, soc, "
+    with pytest.raises(InputError, match=f"known: {known}unbalance, voltage"):
         PlotCommand("curve", ()).execute(0.0)
     with pytest.raises(InputError) as refused:
         draw_figure(CURVES, table("controlled", 1, 0))
