@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -234,3 +235,17 @@ def test_a_device_on_another_phase(run: Trajectory, replayed: Replay, feeder: nf
 def test_a_run_on_other_loads_is_refused(run: Trajectory) -> None:
     with pytest.raises(nf.InputError, match="other loads than feeder 'ieee13'"):
         replay(dataclasses.replace(run, load_buses=run.load_buses[::-1]))
+
+
+def test_a_scenario_may_name_the_circuit_itself(run: Trajectory, replayed: Replay, feeder: nf.UnbalancedFeeder) -> None:
+    assert feeder.circuit is not None
+    scenario = replace(run.scenario, feeder=str(feeder.circuit.path))
+    found = replay(dataclasses.replace(run.rows(slice(0, 8)), scenario=scenario))
+    np.testing.assert_allclose(found.vm_pu, replayed.vm_pu[:8], rtol=0, atol=1e-12)
+    assert np.abs(found.surplus_mw).max() < 1e-6
+
+
+def test_a_replay_without_opendss_names_the_extra(run: Trajectory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opendssdirect", None)
+    with pytest.raises(nf.InputError, match=r"neomflex-jax\[opendss\]"):
+        replay(run)

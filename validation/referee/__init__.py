@@ -1,1 +1,1 @@
-"""Pandapower as the referee: its nets, its power flow, its replay of a record, and a second opinion."""
+"""The referees: pandapower, OpenDSS of feeders with phases, their replay of a record, and a second opinion."""

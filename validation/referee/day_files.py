@@ -27,6 +27,7 @@ from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.loose_types import Keywords
 from neomflex_jax.scenario import Scenario
 from validation.recompute.phase_set_points import AnySetPoints
+from validation.referee.opendss.circuit import check_circuit
 from validation.referee.opendss.day_solver import OPTIONS
 from validation.referee.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Solved
 
@@ -38,10 +39,9 @@ SEAL_BYTES = 4 * 64  # hexadecimal
 
 
 def grid_key(scenario: Scenario, feeder: AnyFeeder) -> str:
-    """SHA-256 of everything but the set-points that a day's answers depend on."""
+    """SHA-256 of everything but the set-points that a day's answers depend on; `InputError` as `check_circuit`."""
     if isinstance(feeder, UnbalancedFeeder):
-        circuit = "" if feeder.circuit is None else feeder.circuit.sha256
-        solver: list[object] = [OPTIONS, circuit, version("opendssdirect.py")]
+        solver: list[object] = [OPTIONS, check_circuit(feeder).sha256, version("opendssdirect.py")]
     else:
         solver = [RUNPP_OPTIONS, RETRY_LADDER, version("pandapower")]
     stated = [scenario.hash(), *solver, feeder_hash(feeder)]

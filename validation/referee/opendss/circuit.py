@@ -20,6 +20,7 @@ import numpy as np
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.grid.from_opendss.engine import Engine, circuit_at, opened, text_of
+from neomflex_jax.grid.unbalanced.circuit import Circuit
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from validation.referee.opendss.agreement import check_agreement
 
@@ -60,8 +61,8 @@ class OpenCircuit:
                 transformers.Tap(tap)
 
 
-def check_circuit(feeder: UnbalancedFeeder) -> None:
-    """Make sure that OpenDSS can read the circuit that a feeder was made of.
+def check_circuit(feeder: UnbalancedFeeder) -> Circuit:
+    """Return the circuit that a feeder was made of, once it is known that OpenDSS can read it.
 
     Raises
     ------
@@ -89,6 +90,7 @@ def check_circuit(feeder: UnbalancedFeeder) -> None:
             f"{short_path(circuit.path)} says something else than when feeder {feeder.name!r} was made of it; make the "
             "feeder again, and play the run on it again"
         )
+    return circuit
 
 
 def open_circuit(feeder: UnbalancedFeeder, device_nodes: Sequence[int] = ()) -> OpenCircuit:
@@ -111,11 +113,10 @@ def open_circuit(feeder: UnbalancedFeeder, device_nodes: Sequence[int] = ()) -> 
     InputError
         As `check_circuit`, and if what OpenDSS reads is another feeder, naming a node or load.
     """
-    check_circuit(feeder)
-    assert feeder.circuit is not None
+    circuit = check_circuit(feeder)
     here, kept = os.getcwd(), ExitStack()
     try:
-        engine = kept.enter_context(opened(feeder.circuit.path))
+        engine = kept.enter_context(opened(circuit.path))
         os.chdir(here)  # reading goes to the files' folders
         check_agreement(engine, feeder)
         devices = _add_devices(engine, feeder, device_nodes)
