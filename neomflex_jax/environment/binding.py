@@ -17,6 +17,7 @@ from neomflex_jax.environment.step.dispatch import deliver
 from neomflex_jax.environment.step.disturbances import Today
 from neomflex_jax.environment.step.injections import feeding_nodes, node_injections, tapped_branches
 from neomflex_jax.environment.step.loads import loads_of_row, moment_of_row
+from neomflex_jax.environment.taken_over import switched_capacitors, tapped_windings
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder
 from neomflex_jax.grid.territories import TerritoryLayout, check_buses, layout_territories
@@ -101,10 +102,17 @@ def _bound_with_phases(
 ) -> UnbalancedPowerFlow:
     """Bind a feeder with phases for devices at their nodes, or check that a bound one is that."""
     nodes = tuple(feeder.node_labels[node] for node in feeding_nodes(scenario, layout_of(scenario, feeder)))
+    taps = tuple(each for own in tapped_windings(scenario, feeder) for each in own)
+    capacitors = tuple(each for own in switched_capacitors(scenario, feeder) for each in own)
     if isinstance(power_flow, str):
-        return bind_unbalanced(feeder, device_nodes=nodes)
+        return bind_unbalanced(feeder, taps=taps, capacitors=capacitors, device_nodes=nodes)
     if not isinstance(power_flow, UnbalancedPowerFlow) or power_flow.node_labels != feeder.node_labels:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
+    if (power_flow.chosen.taps, power_flow.chosen.capacitors) != (taps, capacitors):
+        raise InputError(
+            f"the given power flow does not set the taps and capacitors that devices of scenario {scenario.name!r} do; "
+            f"bind it with taps={list(taps)}, capacitors={list(capacitors)}"
+        )
     if power_flow.device_nodes != nodes:
         raise InputError(
             f"the given power flow takes devices at other nodes than scenario {scenario.name!r} has them; bind it with "

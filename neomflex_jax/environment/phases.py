@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from neomflex_jax.devices import CapacitorBank, TapChanger
 from neomflex_jax.devices.device import Turn
+from neomflex_jax.environment.taken_over import switched_capacitors, tapped_windings
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder, UnbalancedFeeder
 from neomflex_jax.scenario import Scenario
@@ -14,8 +16,8 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
     Raises
     ------
     InputError
-        On another method than `ac`, devices that set the grid, limits of loading, errors of lines, and loads that
-        flex where a bus has none or several.
+        On another method than `ac`, devices that set what the feeder does not have, band control, limits of loading,
+        errors of lines, and loads that flex where a bus has none or several.
     """
     where = f"feeder {feeder.name!r} has phases"
     if scenario.power_flow != "ac":
@@ -31,14 +33,18 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
     for kind in scenario.kinds:
         for device in scenario.of(kind):
             who = f"{device.noun} {device.label!r}"
-            if kind.turn == Turn.GRID:
-                raise InputError(f"{who}: {where}, and its taps and capacitors stand as it has them; leave it out")
+            if kind.turn == Turn.GRID and kind not in (TapChanger, CapacitorBank):
+                raise InputError(f"{who}: {where}, whose taps and capacitors alone can be set; leave it out")
+            if device.measured_bus is not None:
+                raise InputError(f'{who}: {where}, where agents alone move such devices; control must be "agent"')
             n_load = feeder.load_buses.count(device.bus)
             if kind.turn == Turn.LOAD and n_load != 1:
                 raise InputError(
                     f"{who}: bus {device.bus} has {n_load or 'no'} loads, and such a device needs a bus with one of "
                     "them; move it"
                 )
+    tapped_windings(scenario, feeder)
+    switched_capacitors(scenario, feeder)
 
 
 def check_playable_without_phases(scenario: Scenario, feeder: Feeder) -> None:

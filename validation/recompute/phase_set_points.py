@@ -20,6 +20,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_nodes import device_nodes, loads_at
 from validation.recompute.set_points import SetPoints, recorded_loads, set_points_of
+from validation.recompute.taken_over import recorded_positions, steps_of, taps_of
 from validation.recompute.twins import devices_by_table, feed_ins_of, without_twin
 
 
@@ -34,6 +35,8 @@ class PhaseSetPoints:
     device_nodes: tuple[int, ...] = ()  # positions of those nodes
     taps: np.ndarray | None = None  # (n, n_tapped) in per unit of the winding's rated voltage
     tapped: tuple[tuple[str, int], ...] = ()  # transformer and number of the winding from 1
+    steps: np.ndarray | None = None  # (n, n_switched) of capacitors that are in
+    switched: tuple[str, ...] = ()  # which
 
     __repr__ = one_line
 
@@ -42,7 +45,7 @@ class PhaseSetPoints:
 
     def arrays(self) -> dict[str, np.ndarray | None]:
         """All of them by name; None: there is none."""
-        names = ("load_p_mw", "load_q_mvar", "device_p_mw", "device_q_mvar", "taps")
+        names = ("load_p_mw", "load_q_mvar", "device_p_mw", "device_q_mvar", "taps", "steps")
         return {name: getattr(self, name) for name in names} | {"device_nodes": np.array(self.device_nodes, float)}
 
     def rows(self, which: slice) -> PhaseSetPoints:
@@ -57,6 +60,7 @@ class PhaseSetPoints:
             device_p_mw=change(self.device_p_mw),
             device_q_mvar=change(self.device_q_mvar),
             taps=None if self.taps is None else change(self.taps),
+            steps=None if self.steps is None else change(self.steps),
         )
 
     def at_nodes(self, n_node: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,14 +90,34 @@ def idle_with_phases(
     nodes = nodes_of_devices(scenario, feeder)
     nothing = np.zeros((len(demand), len(nodes)))
     loads = (np.outer(demand, feeder.load_p_mw), np.outer(load_q_factor, feeder.load_q_mvar))
-    return PhaseSetPoints(*loads, nothing, nothing, nodes)
+    return _with_positions(PhaseSetPoints(*loads, nothing, nothing, nodes), scenario, feeder)
+
+
+def _with_positions(
+    points: PhaseSetPoints,
+    scenario: Scenario,
+    feeder: UnbalancedFeeder,
+    tap_position: np.ndarray | None = None,
+    capacitor_steps: np.ndarray | None = None,
+) -> PhaseSetPoints:
+    """Return steps with taps and capacitors at positions, 0 where there are none."""
+    taps = taps_of(scenario, feeder, tap_position, len(points))
+    steps = steps_of(scenario, feeder, capacitor_steps, len(points))
+    if taps is not None:
+        points = replace(points, tapped=taps[0], taps=taps[1])
+    return points if steps is None else replace(points, switched=steps[0], steps=steps[1])
 
 
 def phase_set_points_of(trajectory: Trajectory, feeder: UnbalancedFeeder) -> PhaseSetPoints:
     """Set-points of a recorded run in double precision, n rows."""
     scenario, unknown = trajectory.scenario, without_twin(trajectory.scenario)
     demand, load_q_factor = (np.asarray(each, np.float64) for each in (trajectory.demand, trajectory.load_q_factor))
-    points = idle_with_phases(scenario, feeder, demand, load_q_factor)
+    points = _with_positions(
+        idle_with_phases(scenario, feeder, demand, load_q_factor),
+        *(scenario, feeder),
+        recorded_positions(trajectory, "tap_position"),
+        recorded_positions(trajectory, "capacitor_steps"),
+    )
     place = {node: number for number, node in enumerate(points.device_nodes)}
     p_mw, q_mvar = np.zeros_like(points.device_p_mw), np.zeros_like(points.device_q_mvar)
     for powers, own in feed_ins_of(scenario):

@@ -12,7 +12,9 @@ from jax import Array
 from neomflex_jax.environment.step.dispatch import Delivered
 from neomflex_jax.environment.step.injections import device_injections, feeding_nodes, grid_setting, node_injections
 from neomflex_jax.environment.step.set_points import SetPoints
+from neomflex_jax.environment.taken_over import neutral, setting_of
 from neomflex_jax.environment.task import Task
+from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, UnbalancedPowerFlow
 
@@ -26,7 +28,9 @@ def answer(
     scenario, layout, delivered = task.scenario, task.layout, played.delivered
     if isinstance(power_flow, UnbalancedPowerFlow):
         p_mw, q_mvar = device_injections(scenario, layout, delivered)
-        flow = power_flow(delivered.load_p_mw, delivered.load_q_mvar, p_mw, q_mvar)
+        assert isinstance(task.feeder, UnbalancedFeeder)
+        setting = setting_of(scenario, task.feeder, delivered)
+        flow = power_flow(delivered.load_p_mw, delivered.load_q_mvar, p_mw, q_mvar, setting)
         at, nothing = feeding_nodes(scenario, layout), jnp.zeros(layout.n_node, p_mw.dtype)
         return (nothing.at[at].set(p_mw), nothing.at[at].set(q_mvar)), flow
     assert isinstance(task.feeder, Feeder)  # its power flow is of its kind
@@ -41,7 +45,8 @@ def answer_to_loads(
 ) -> PowerFlowResult:
     """Return the answer to loads alone, all devices at zero."""
     if isinstance(power_flow, UnbalancedPowerFlow):
-        return power_flow(load_p_mw, load_q_mvar)
+        chosen = power_flow.chosen
+        return power_flow(load_p_mw, load_q_mvar, setting=neutral(len(chosen.taps), len(chosen.capacitors)))
     return power_flow(-load_p_mw, -load_q_mvar)
 
 

@@ -60,6 +60,18 @@ class OpenCircuit:
             if transformers.Tap() != tap:
                 transformers.Tap(tap)
 
+    def set_steps(self, names: Sequence[str], steps: np.ndarray) -> None:
+        """Set how many steps of capacitors are in, by their names."""
+        capacitors, element = self.engine.Capacitors, self.engine.CktElement
+        for name, wanted in zip(names, steps.tolist(), strict=True):
+            capacitors.Name(name.partition(".")[2])
+            self.engine.Circuit.SetActiveElement(name)
+            states = [int(number < wanted) for number in range(capacitors.NumSteps())]
+            if list(capacitors.States()) != states:
+                capacitors.States(states)
+            if bool(element.IsOpen(1, 0)):
+                element.Close(1, 0)
+
 
 def check_circuit(feeder: UnbalancedFeeder) -> Circuit:
     """Return the circuit that a feeder was made of, once it is known that OpenDSS can read it.

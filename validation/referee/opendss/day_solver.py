@@ -1,7 +1,8 @@
 """The steps of a day in OpenDSS, one after the other, each from its voltages without load.
 
 So no step sees another's values, and a day's answers are the same whoever solves it. A step that does not settle is
-tried again by `RETRY_LADDER`, then it is recorded as failed with NaN results. Controls are off: taps are the record's.
+tried again by `RETRY_LADDER`, then it is recorded as failed with NaN results. Controls are off: taps and steps are the
+record's.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ class OpenDssDaySolver:
         self.circuit.set_devices(points.device_p_mw[row], points.device_q_mvar[row])
         if points.taps is not None:
             self.circuit.set_taps(points.tapped, points.taps[row])
+        if points.steps is not None:
+            self.circuit.set_steps(points.switched, points.steps[row])
         text, solution, status = self.circuit.engine.Text, self.circuit.engine.Solution, NOT_CONVERGED
         try:
             for attempt, option in enumerate(("", *RETRY_LADDER), 1):
@@ -92,9 +95,10 @@ class OpenDssDaySolver:
 
     def _admittances(self, points: PhaseSetPoints, row: int) -> Admittances:
         """Admittances at a step's taps, right after it was solved."""
-        key = b"" if points.taps is None else points.taps[row].tobytes()
+        key = b"|".join(b"" if values is None else values[row].tobytes() for values in (points.taps, points.steps))
         if key not in self.known:
-            self.blocks.update(read_blocks(self.circuit.engine, {name for name, _ in points.tapped}))
+            moved = {name for name, _ in points.tapped} | set(points.switched)
+            self.blocks.update(read_blocks(self.circuit.engine, moved))
             self.known.clear()
             self.known[key] = put_together(self.blocks.values(), self.circuit.feeder.n_node)
         return self.known[key]
