@@ -58,6 +58,33 @@ first_observation = "devices_at_zero"
 """
 
 
+OPERATED = """
+[[tap_changers]]
+bus = "rg60"
+phases = [1]
+from_bus = "650"
+to_bus = "rg60"
+steps = 16
+step_percent = 0.625
+operation_cost = 0.1
+[[tap_changers]]
+bus = "650"
+phases = [2, 3]
+from_bus = "650"
+to_bus = "rg60"
+steps = 10
+step_percent = 0.625
+[[capacitor_banks]]
+bus = "675"
+step_mvar = 0.6
+operation_cost = 0.2
+[[capacitor_banks]]
+bus = "611"
+step_mvar = 0.1
+operations_per_day = 2
+"""
+
+
 def random_steps(
     feeder: nf.UnbalancedFeeder, n_steps: int, device_nodes: Sequence[int] = (), highest: float = 1.3
 ) -> PhaseSetPoints:
@@ -91,24 +118,28 @@ class Waves:
     """Actions that follow the observations smoothly, so that a closed loop stays with the record."""
 
     action_size: int = field(metadata={"static": True})
+    speed: float = field(default=5.0, metadata={"static": True})
 
     def __call__(self, observation: jax.Array) -> jax.Array:
-        return jnp.sin(5 * observation[:, : self.action_size] + 2 * jnp.arange(self.action_size))
+        return jnp.sin(self.speed * observation[:, : self.action_size] + 2 * jnp.arange(self.action_size))
 
 
-def waves(scenario: nf.Scenario) -> ActingPolicy:
+def waves(scenario: nf.Scenario, speed: float = 5.0) -> ActingPolicy:
     """The same policy, in NumPy and by agent."""
     sizes = lay_out_actions(scenario).mask.sum(axis=1)
 
     def act(observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         own = zip(observations.items(), sizes, strict=True)
-        return {agent: np.sin(5 * seen[:size] + 2 * np.arange(size)) for (agent, seen), size in own}
+        return {agent: np.sin(speed * seen[:size] + 2 * np.arange(size)) for (agent, seen), size in own}
 
     return act
 
 
-def small_run(folder: Path) -> tuple[Trajectory, Path]:
-    """Two days of `SMALL`, from light loads to some that see less than their vminpu, and the profiles' file."""
+def small_run(folder: Path, more: str = "", speed: float = 5.0) -> tuple[Trajectory, Path]:
+    """Two days of `SMALL`, from light loads to some that see less than their vminpu, and the profiles' file.
+
+    `more` are tables of further devices, `speed` is how quickly actions follow observations.
+    """
     hours = np.arange(16) * 3.0
     demand = 1.0 + 0.6 * np.sin(hours / 24 * 2 * np.pi - 1.0) + 0.02 * (hours // 24)
     solar = np.clip(np.sin((hours % 24 - 6) / 12 * np.pi), 0.0, 1.0)
@@ -116,9 +147,9 @@ def small_run(folder: Path) -> tuple[Trajectory, Path]:
     profiles = folder / "days.csv"
     profiles.write_text("\n".join(["Demand,Solar", *rows]) + "\n", encoding="utf-8")
     path = folder / "small13.toml"
-    path.write_text(f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{SMALL}', encoding="utf-8")
+    path.write_text(f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{SMALL}{more}', encoding="utf-8")
     env = evaluation_environment(nf.make(path))
-    run = record(env, Waves(env.action_size), "waves", n_days=2, profiles_sha256=profiles_hash(profiles))
+    run = record(env, Waves(env.action_size, speed), "waves", n_days=2, profiles_sha256=profiles_hash(profiles))
     return run, profiles
 
 
