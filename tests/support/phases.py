@@ -118,27 +118,30 @@ class Waves:
     """Actions that follow the observations smoothly, so that a closed loop stays with the record."""
 
     action_size: int = field(metadata={"static": True})
-    speed: float = field(default=5.0, metadata={"static": True})
+    swing: float = field(default=0.0, metadata={"static": True})  # by the sum of all that is seen
 
     def __call__(self, observation: jax.Array) -> jax.Array:
-        return jnp.sin(self.speed * observation[:, : self.action_size] + 2 * jnp.arange(self.action_size))
+        phase = 2 * jnp.arange(self.action_size) + self.swing * observation.sum(axis=1, keepdims=True)
+        return jnp.sin(5 * observation[:, : self.action_size] + phase)
 
 
-def waves(scenario: nf.Scenario, speed: float = 5.0) -> ActingPolicy:
+def waves(scenario: nf.Scenario, swing: float = 0.0) -> ActingPolicy:
     """The same policy, in NumPy and by agent."""
     sizes = lay_out_actions(scenario).mask.sum(axis=1)
 
     def act(observations: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         own = zip(observations.items(), sizes, strict=True)
-        return {agent: np.sin(speed * seen[:size] + 2 * np.arange(size)) for (agent, seen), size in own}
+        return {
+            agent: np.sin(5 * seen[:size] + 2 * np.arange(size) + swing * seen.sum()) for (agent, seen), size in own
+        }
 
     return act
 
 
-def small_run(folder: Path, more: str = "", speed: float = 5.0) -> tuple[Trajectory, Path]:
+def small_run(folder: Path, more: str = "", swing: float = 0.0) -> tuple[Trajectory, Path]:
     """Two days of `SMALL`, from light loads to some that see less than their vminpu, and the profiles' file.
 
-    `more` are tables of further devices, `speed` is how quickly actions follow observations.
+    `more` are tables of further devices; by `swing` actions follow all observations.
     """
     hours = np.arange(16) * 3.0
     demand = 1.0 + 0.6 * np.sin(hours / 24 * 2 * np.pi - 1.0) + 0.02 * (hours // 24)
@@ -149,7 +152,7 @@ def small_run(folder: Path, more: str = "", speed: float = 5.0) -> tuple[Traject
     path = folder / "small13.toml"
     path.write_text(f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{SMALL}{more}', encoding="utf-8")
     env = evaluation_environment(nf.make(path))
-    run = record(env, Waves(env.action_size, speed), "waves", n_days=2, profiles_sha256=profiles_hash(profiles))
+    run = record(env, Waves(env.action_size, swing), "waves", n_days=2, profiles_sha256=profiles_hash(profiles))
     return run, profiles
 
 
