@@ -73,7 +73,7 @@ class Tolerances:
     # a closed loop with a step that has no answer says nothing of the policy
     closed_loop_failed_flows: int = 0
     # the loop's own solver against plain `runpp`, or OpenDSS's against a circuit opened anew, all in double precision:
-    # where taps move, OpenDSS's factors are those of another order, 2e-9 apart on IEEE 13 with its switch of 1e7 siemens
+    # where taps move, OpenDSS factorises in another order: 2e-9 apart on IEEE 13 with its switch of 1e7 siemens
     closed_loop_spot_max_pu: float = 1e-8
 
     def __post_init__(self) -> None:
