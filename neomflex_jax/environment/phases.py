@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from neomflex_jax.devices import CapacitorBank, TapChanger
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.environment.taken_over import switched_capacitors, tapped_windings
 from neomflex_jax.errors import InputError
@@ -33,8 +32,6 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
     for kind in scenario.kinds:
         for device in scenario.of(kind):
             who = f"{device.noun} {device.label!r}"
-            if kind.turn == Turn.GRID and kind not in (TapChanger, CapacitorBank):
-                raise InputError(f"{who}: {where}, whose taps and capacitors alone can be set; leave it out")
             if device.measured_bus is not None:
                 raise InputError(f'{who}: {where}, where agents alone move such devices; control must be "agent"')
             n_load = feeder.load_buses.count(device.bus)

@@ -1,10 +1,10 @@
 """Windings and capacitors of a feeder with phases that a scenario's devices take over.
 
-A tap changer between two buses moves the taps of the transformers there, at its to end: those of its phases, all of
-them together (ganged) where it names none. At position k the winding is at ``1 - k step_percent / 100`` of its rated
-voltage, so that positions above 0 lower the voltage behind it, as on balanced feeders. A capacitor bank takes over the
-capacitors at its bus and phases, of which ``position / steps`` is in. Steps are the feeder's own: they are whole there,
-as they are in OpenDSS.
+A device that sets the ratio of a branch moves the taps of the transformers there, at its to end: those of its phases,
+all of them together (ganged) where it names none. Where the ratio would be ``1 + k step``, the winding is at
+``1 - k step`` of its rated voltage, so that positions above 0 lower the voltage behind it, as on balanced feeders. One
+that sets a shunt takes over the capacitors at its bus and phases, of which ``position / steps`` is in. Steps are the
+feeder's own: they are whole there, as they are in OpenDSS.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.devices import CapacitorBank, TapChanger
+from neomflex_jax.devices.device import Turn
+from neomflex_jax.devices.stepped import SteppedDevice
 from neomflex_jax.environment.step.dispatch import Delivered
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import UnbalancedFeeder
@@ -28,46 +29,61 @@ from neomflex_jax.scenario import Scenario
 NEAR = 1e-3  # relative: as near as stated figures come to those of the feeder
 
 
+def _movers(scenario: Scenario) -> tuple[list[SteppedDevice], list[SteppedDevice]]:
+    """Devices that set ratios, and those that set shunts, in the order of the kinds."""
+    ratios: list[SteppedDevice] = []
+    shunts: list[SteppedDevice] = []
+    for kind in scenario.kinds:
+        for device in scenario.of(kind) if kind.turn == Turn.GRID else ():
+            if not isinstance(device, SteppedDevice):
+                raise InputError(f"{device.noun} {device.label!r}: a feeder with phases has whole steps to move alone")
+            (shunts if device.tap_branch is None else ratios).append(device)
+    return ratios, shunts
+
+
 def tapped_windings(scenario: Scenario, feeder: UnbalancedFeeder) -> tuple[tuple[tuple[str, int], ...], ...]:
-    """Windings of each tap changer, by the transformer's name and their number from 1.
+    """Windings of each device that sets a ratio, by the transformer's name and their number from 1.
 
     Raises
     ------
     InputError
-        If there is none, it has other steps or a smaller range, or another tap changer moves it too.
+        If there is none, it has other steps or a smaller range, or another device moves it too.
     """
-    found = tuple(tuple(_windings(device, feeder)) for device in scenario.of(TapChanger))
+    found = tuple(tuple(_windings(device, feeder)) for device in _movers(scenario)[0])
     _refuse_twice([each for own in found for each in own])
     return found
 
 
 def switched_capacitors(scenario: Scenario, feeder: UnbalancedFeeder) -> tuple[tuple[str, ...], ...]:
-    """Names of each capacitor bank's capacitors.
+    """Names of the capacitors of each device that sets a shunt.
 
     Raises
     ------
     InputError
-        If there is none, their rating is another one, or another bank switches them too.
+        If there is none, their rating is another one, or another device switches them too.
     """
-    found = tuple(tuple(_capacitors(device, feeder)) for device in scenario.of(CapacitorBank))
+    found = tuple(tuple(_capacitors(device, feeder)) for device in _movers(scenario)[1])
     _refuse_twice([each for own in found for each in own])
     return found
 
 
 def setting_of(scenario: Scenario, feeder: UnbalancedFeeder, delivered: Delivered) -> Setting | None:
     """Taps and shares that devices set in one step; None without such devices."""
+    own = [delivered.by_table[kind.table] for kind in scenario.kinds if scenario.of(kind)]
+    ratios = [each.tap_ratio for each in own if each.tap_ratio is not None]
+    shunts = [each.shunt_mvar for each in own if each.shunt_mvar is not None]
     taps = shares = None
-    if scenario.of(TapChanger):
-        ratio = delivered.by_table[TapChanger.table].tap_ratio
-        assert ratio is not None
-        owner = _owners(_tapped(scenario, feeder))
-        taps = 2.0 - ratio[owner]  # 1 - k step where the ratio is 1 + k step
-    if scenario.of(CapacitorBank):
-        shunt = delivered.by_table[CapacitorBank.table].shunt_mvar
-        assert shunt is not None
-        whole = jnp.asarray([bank.step_mvar * bank.steps for bank in scenario.of(CapacitorBank)], shunt.dtype)
-        shares = (shunt / whole)[_owners(_switched(scenario, feeder))]
+    if ratios:
+        taps = 2.0 - jnp.concatenate(ratios)[_owners(_tapped(scenario, feeder))]  # 1 - k step for 1 + k step
+    if shunts:
+        whole = jnp.asarray([_size(device) * device.steps for device in _movers(scenario)[1]], shunts[0].dtype)
+        shares = (jnp.concatenate(shunts) / whole)[_owners(_switched(scenario, feeder))]
     return None if taps is None and shares is None else Setting(tap_ratio=taps, capacitor_share=shares)
+
+
+def _size(device: SteppedDevice) -> float:
+    """How much a step is, in the unit of the kind's field."""
+    return float(getattr(device, device.step_field))
 
 
 _tapped = lru_cache(maxsize=8)(tapped_windings)
@@ -86,21 +102,23 @@ def neutral(n_tap: int, n_capacitor: int) -> Setting | None:
     return Setting(tap_ratio=taps, capacitor_share=jnp.zeros(n_capacitor) if n_capacitor else None)
 
 
-def _windings(device: TapChanger, feeder: UnbalancedFeeder) -> Iterator[tuple[str, int]]:
-    where, none = f"tap changer {device.label!r}", True
+def _windings(device: SteppedDevice, feeder: UnbalancedFeeder) -> Iterator[tuple[str, int]]:
+    where, none = f"{device.noun} {device.label!r}", True
+    assert device.tap_branch is not None
+    from_bus, to_bus = device.tap_branch
     for element in feeder.elements:
         ends = [_bus_and_phases(feeder, element, terminal) for terminal in range(element.n_terminals)]
         buses = [bus for bus, _ in ends]
-        if not element.windings or device.from_bus not in buses or device.to_bus not in buses:
+        if not element.windings or from_bus not in buses or to_bus not in buses:
             continue
-        place = buses.index(device.to_bus)
+        place = buses.index(to_bus)
         if device.phases and not ends[place][1] <= set(device.phases):
             continue
         none, winding = False, element.windings[place]
-        if abs(100 * winding.step - device.step_percent) > NEAR * device.step_percent:
+        if abs(100 * winding.step - _size(device)) > NEAR * _size(device):
             raise InputError(
                 f"{where}: {element.name} has steps of {100 * winding.step:g} per cent; step_percent = "
-                f"{device.step_percent} must be that"
+                f"{_size(device)} must be that"
             )
         reach = min(1 - winding.min_tap, winding.max_tap - 1) + NEAR * winding.step
         if device.steps * winding.step > reach:
@@ -112,7 +130,7 @@ def _windings(device: TapChanger, feeder: UnbalancedFeeder) -> Iterator[tuple[st
     if none:
         joined = sorted({f"{b[0]}-{b[1]}" for b in _transformer_ends(feeder)})
         raise InputError(
-            f"{where}: no transformer joins bus {device.from_bus} to bus {device.to_bus} with such phases; feeder "
+            f"{where}: no transformer joins bus {from_bus} to bus {to_bus} with such phases; feeder "
             f"{feeder.name!r} has {', '.join(joined) or 'none'}"
         )
 
@@ -123,8 +141,8 @@ def _transformer_ends(feeder: UnbalancedFeeder) -> Iterator[tuple[BusLabel, ...]
             yield tuple(_bus_and_phases(feeder, element, terminal)[0] for terminal in range(2))
 
 
-def _capacitors(device: CapacitorBank, feeder: UnbalancedFeeder) -> Iterator[str]:
-    where, rating, names = f"capacitor bank {device.label!r}", 0.0, []
+def _capacitors(device: SteppedDevice, feeder: UnbalancedFeeder) -> Iterator[str]:
+    where, rating, names = f"{device.noun} {device.label!r}", 0.0, []
     for element in feeder.elements:
         if element.kind != "capacitor":
             continue
@@ -140,10 +158,10 @@ def _capacitors(device: CapacitorBank, feeder: UnbalancedFeeder) -> Iterator[str
             f"{where}: feeder {feeder.name!r} has no capacitor at bus {device.bus} with such phases; it has some at "
             f"{', '.join(at) or 'no bus'}"
         )
-    if abs(rating - device.step_mvar * device.steps) > 0.02 * rating:  # rated voltages differ from bases
+    if abs(rating - _size(device) * device.steps) > 0.02 * rating:  # rated voltages differ from bases
         raise InputError(
             f"{where}: {', '.join(names)} of feeder {feeder.name!r} have {rating:.4g} Mvar; steps x step_mvar = "
-            f"{device.step_mvar * device.steps:.4g} must be that"
+            f"{_size(device) * device.steps:.4g} must be that"
         )
     yield from names
 

@@ -20,7 +20,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_nodes import device_nodes, loads_at
 from validation.recompute.set_points import SetPoints, recorded_loads, set_points_of
-from validation.recompute.taken_over import recorded_positions, steps_of, taps_of
+from validation.recompute.taken_over import Positions, recorded_positions, steps_of, taps_of
 from validation.recompute.twins import devices_by_table, feed_ins_of, without_twin
 
 
@@ -90,34 +90,24 @@ def idle_with_phases(
     nodes = nodes_of_devices(scenario, feeder)
     nothing = np.zeros((len(demand), len(nodes)))
     loads = (np.outer(demand, feeder.load_p_mw), np.outer(load_q_factor, feeder.load_q_mvar))
-    return _with_positions(PhaseSetPoints(*loads, nothing, nothing, nodes), scenario, feeder)
+    return _with_positions(PhaseSetPoints(*loads, nothing, nothing, nodes), scenario, feeder, {})
 
 
 def _with_positions(
-    points: PhaseSetPoints,
-    scenario: Scenario,
-    feeder: UnbalancedFeeder,
-    tap_position: np.ndarray | None = None,
-    capacitor_steps: np.ndarray | None = None,
+    points: PhaseSetPoints, scenario: Scenario, feeder: UnbalancedFeeder, positions: Positions
 ) -> PhaseSetPoints:
-    """Return steps with taps and capacitors at positions, 0 where there are none."""
-    taps = taps_of(scenario, feeder, tap_position, len(points))
-    steps = steps_of(scenario, feeder, capacitor_steps, len(points))
-    if taps is not None:
-        points = replace(points, tapped=taps[0], taps=taps[1])
-    return points if steps is None else replace(points, switched=steps[0], steps=steps[1])
+    """Return steps with windings and capacitors at positions, 0 where there are none."""
+    tapped, taps = taps_of(scenario, feeder, positions, len(points))
+    switched, steps = steps_of(scenario, feeder, positions, len(points))
+    return replace(points, tapped=tapped, taps=taps, switched=switched, steps=steps)
 
 
 def phase_set_points_of(trajectory: Trajectory, feeder: UnbalancedFeeder) -> PhaseSetPoints:
     """Set-points of a recorded run in double precision, n rows."""
     scenario, unknown = trajectory.scenario, without_twin(trajectory.scenario)
     demand, load_q_factor = (np.asarray(each, np.float64) for each in (trajectory.demand, trajectory.load_q_factor))
-    points = _with_positions(
-        idle_with_phases(scenario, feeder, demand, load_q_factor),
-        *(scenario, feeder),
-        recorded_positions(trajectory, "tap_position"),
-        recorded_positions(trajectory, "capacitor_steps"),
-    )
+    idle = idle_with_phases(scenario, feeder, demand, load_q_factor)
+    points = _with_positions(idle, scenario, feeder, recorded_positions(trajectory))
     place = {node: number for number, node in enumerate(points.device_nodes)}
     p_mw, q_mvar = np.zeros_like(points.device_p_mw), np.zeros_like(points.device_q_mvar)
     for powers, own in feed_ins_of(scenario):

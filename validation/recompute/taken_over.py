@@ -1,59 +1,76 @@
 """Windings and capacitors of a feeder with phases that devices take over, worked out a second time from labels.
 
-At position k a winding is at ``1 - k step_percent / 100`` of its rated voltage; of a bank, ``position / steps`` is in.
+At position k a winding is at ``1 - k step_percent / 100`` of its rated voltage; of capacitors so many steps are in as
+give ``k step_mvar``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from neomflex_jax.devices import CapacitorBank, TapChanger
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.element import Element
 from neomflex_jax.scenario import Scenario
+from validation.recompute.twins import sets_of
 
-Taps = tuple[tuple[tuple[str, int], ...], np.ndarray]  # windings; per step and winding in per unit
-Steps = tuple[tuple[str, ...], np.ndarray]  # capacitors; per step and capacitor how many are in
+Positions = Mapping[str, np.ndarray]  # (n_steps, n_device) by recorded name
+Taps = tuple[tuple[tuple[str, int], ...], np.ndarray | None]  # windings; per step and winding in per unit
+Steps = tuple[tuple[str, ...], np.ndarray | None]  # capacitors; per step and capacitor how many are in
 
 
-def taps_of(scenario: Scenario, feeder: UnbalancedFeeder, position: np.ndarray | None, n_steps: int) -> Taps | None:
-    """Taps at positions (n_steps, n_device), at 0 where there are None; None without tap changers."""
-    if not scenario.of(TapChanger):
-        return None
+def recorded_positions(trajectory: Trajectory) -> Positions:
+    """Positions of a run, by recorded name."""
+    names = [sets.position for sets, _ in sets_of(trajectory.scenario)]
+    return {name: np.asarray(getattr(trajectory, name), np.float64) for name in names}
+
+
+def taps_of(scenario: Scenario, feeder: UnbalancedFeeder, positions: Positions, n_steps: int) -> Taps:
+    """Taps at positions, at 0 where there are none; None without devices that set ratios."""
     names, columns = [], []
-    for number, device in enumerate(scenario.of(TapChanger)):
-        at = np.zeros(n_steps) if position is None else np.asarray(position[:, number], np.float64)
-        for name, windings in _transformers(feeder).items():
-            ends = [winding[0] for winding in windings]
-            if not {device.from_bus, device.to_bus} <= set(ends):
-                continue
-            winding = ends.index(device.to_bus)
-            if not device.phases or windings[winding][1] <= set(device.phases):
-                names.append((name, winding + 1))
-                columns.append(1.0 - at * device.step_percent / 100)
-    return tuple(names), np.stack(columns, axis=1)
+    for sets, devices in sets_of(scenario):
+        for number, device in enumerate(devices) if sets.tap is not None else ():
+            from_bus, to_bus, step_percent = sets.tap(device)  # type: ignore[misc]  # it is there
+            for name, windings in _transformers(feeder).items():
+                ends = [bus for bus, _ in windings]
+                if not {from_bus, to_bus} <= set(ends):
+                    continue
+                winding = ends.index(to_bus)
+                if not device.phases or windings[winding][1] <= set(device.phases):
+                    names.append((name, winding + 1))
+                    columns.append(1.0 - _at(positions, sets.position, number, n_steps) * step_percent / 100)
+    return tuple(names), np.stack(columns, axis=1) if columns else None
 
 
-def steps_of(scenario: Scenario, feeder: UnbalancedFeeder, position: np.ndarray | None, n_steps: int) -> Steps | None:
-    """Steps of capacitors at positions (n_steps, n_device), at 0 where there are None; None without banks."""
-    if not scenario.of(CapacitorBank):
-        return None
+def steps_of(scenario: Scenario, feeder: UnbalancedFeeder, positions: Positions, n_steps: int) -> Steps:
+    """Steps of capacitors at positions, at 0 where there are none; None without devices that set shunts."""
     names, columns = [], []
-    for number, device in enumerate(scenario.of(CapacitorBank)):
-        at = np.zeros(n_steps) if position is None else np.asarray(position[:, number], np.float64)
-        for element in feeder.elements:
-            bus, phases = _end(feeder, element.nodes[: element.n_conductors])
-            fits = element.name.startswith("capacitor.") and bus == device.bus
-            if fits and (not device.phases or phases <= set(device.phases)):
-                names.append(element.name)
-                columns.append(np.round(at * (len(element.step_shares) - 1) / device.steps))
-    return tuple(names), np.stack(columns, axis=1).astype(int)
+    for sets, devices in sets_of(scenario):
+        for number, device in enumerate(devices) if sets.shunt is not None else ():
+            bus, step_mvar = sets.shunt(device)  # type: ignore[misc]  # it is there
+            own = []
+            for element in feeder.elements:
+                at, phases = _end(feeder, element.nodes[: element.n_conductors])
+                fits = element.name.startswith("capacitor.") and at == bus
+                if fits and (not device.phases or phases <= set(device.phases)):
+                    own.append(element)
+            rating = sum(_rating_mvar(feeder, element) for element in own)
+            share = _at(positions, sets.position, number, n_steps) * step_mvar / rating
+            names += [element.name for element in own]
+            columns += [np.round(share * (len(element.step_shares) - 1)).astype(int) for element in own]
+    return tuple(names), np.stack(columns, axis=1) if columns else None
 
 
-def recorded_positions(trajectory: Trajectory, name: str) -> np.ndarray | None:
-    """Recorded positions; None where the run has no such devices."""
-    values = getattr(trajectory, name, None)
-    return None if values is None else np.asarray(values, np.float64)
+def _at(positions: Positions, name: str, number: int, n_steps: int) -> np.ndarray:
+    return positions[name][:, number] if name in positions else np.zeros(n_steps)
+
+
+def _rating_mvar(feeder: UnbalancedFeeder, element: Element) -> float:
+    """What a capacitor feeds in at its nodes' base voltages with all its steps in."""
+    base_kv = feeder.v_base_kv[list(element.nodes[: element.n_conductors])]
+    return float((element.whole_siemens.imag.diagonal()[: len(base_kv)] * base_kv**2).sum())
 
 
 def _transformers(feeder: UnbalancedFeeder) -> dict[str, list[tuple[object, set[int]]]]:
