@@ -204,3 +204,24 @@ def test_the_kernel_can_be_exported_by_who_says_so_and_is_left_out_otherwise(flo
     assert TRITON in jax.export.export(program, platforms=["cuda"], disabled_checks=[own])(zeros, zeros).mlir_module()
     program = jax.jit(jax.vmap(flows["ac"]))
     assert TRITON not in jax.export.export(program, platforms=["cuda", "tpu"])(more, more).mlir_module()
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("method", TRIALS)
+def test_this_device_has_the_voltages_of_products(
+    method: str, flows: dict[str, nf.PowerFlow], case33bw: nf.Feeder
+) -> None:
+    p, q = cases(case33bw, 100)
+    found, expected = (jax.jit(jax.vmap(each))(p, q) for each in (flows[method], flows[method].by_products()))
+    assert bool(found.converged.all())
+    np.testing.assert_allclose(found.vm_pu, expected.vm_pu, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found.loss_mw, expected.loss_mw, rtol=1e-4)
+
+
+@pytest.mark.device
+@pytest.mark.parametrize("sweep", [Sweep.AC, Sweep.CALIBRATED])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_kernel_passes_its_trial_on_the_card(sweep: Sweep, dtype: str) -> None:
+    if jax.default_backend() == "cpu":
+        pytest.skip("there is no card")
+    assert accelerator.fault(sweep, dtype) == ""

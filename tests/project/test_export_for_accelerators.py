@@ -5,7 +5,10 @@ accelerator should neither gather nor scatter where what is read is known before
 """
 
 import collections
+import os
 import re
+import subprocess
+import sys
 from functools import partial
 from typing import Any
 
@@ -158,3 +161,31 @@ def test_an_evaluation_is_exported(env: nf.Environment) -> None:
     distinct = Distinct.of(Blind(NoControl(env.action_size)))
     carry = jax.eval_shape(rollout._begin, env, distinct)
     check_export(rollout._play_day, env, distinct, carry)
+
+
+ON_TWO = """
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+import neomflex_jax as nf
+
+flow = nf.bind(nf.load_feeder("case33bw"))
+mesh, part = Mesh(jax.devices(), ("device",)), PartitionSpec("device")
+spread = jax.shard_map(jax.vmap(flow), mesh=mesh, in_specs=(part, part), out_specs=part, check_vma=False)
+cases = jax.ShapeDtypeStruct((8, 33), jnp.float32, sharding=NamedSharding(mesh, part))
+exported = jax.export.export(jax.jit(spread), platforms=["cuda", "tpu"])(cases, cases)
+text = exported.mlir_module()
+assert exported.nr_devices == 2, exported.nr_devices
+assert "f64" not in text and "callback" not in text and "neomflex_sweep" not in text
+lowered = jax.jit(spread).trace(cases, cases).lower(lowering_platforms=("cuda",)).as_text()
+assert "__gpu$xla.gpu.triton" in lowered  # each device solves its own cases by the kernel
+"""
+
+
+def test_what_two_devices_share_is_exported() -> None:
+    surroundings = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([sys.executable, "-c", ON_TWO], env=surroundings, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
