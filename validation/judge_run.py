@@ -24,7 +24,7 @@ from validation.recompute.record import Record
 from validation.referee.feeder_net import runpp_needs
 from validation.referee.replay import Replay
 from validation.referee.second_referee import ask_again
-from validation.referee.solvers import program_for
+from validation.referee.solvers import OPENDSS, program_for
 from validation.report.report import RunReport
 from validation.report.step_table import step_table
 from validation.verdict.criteria import Criterion, judge, missing_twins, verdict_of
@@ -62,7 +62,8 @@ def judge_run(record: Record, replayed: Replay, closed: ClosedLoop | None, asked
     default = tolerances_for(trajectory.power_flow)
     tolerances = default if asked.tolerances is None else asked.tolerances
     off_profiles = None if asked.profiles is None else profile_gap(trajectory, asked.profiles, record.feeder)
-    criteria = _criteria(metrics, tolerances, asked.kind == POLICY, closed, off_profiles)
+    in_opendss = program_for(record.feeder) == OPENDSS
+    criteria = _criteria(metrics, tolerances, asked.kind == POLICY, closed, off_profiles, in_opendss=in_opendss)
     criteria += missing_twins(record.without_twin, record.terms_without_twin, record.observations_without_twin)
     report = RunReport(
         run=trajectory.run,
@@ -90,9 +91,16 @@ def judge_run(record: Record, replayed: Replay, closed: ClosedLoop | None, asked
 
 
 def _criteria(
-    metrics: Metrics, tolerances: Tolerances, is_policy: bool, closed: ClosedLoop | None, profile_max: float | None
+    metrics: Metrics,
+    tolerances: Tolerances,
+    is_policy: bool,
+    closed: ClosedLoop | None,
+    profile_max: float | None,
+    *,
+    in_opendss: bool,
 ) -> tuple[Criterion, ...]:
     """Judge; a closed loop that is asked for and was not played has no value, which is not a pass."""
+    spot = "closed_loop_spot_opendss_max_pu" if in_opendss else "closed_loop_spot_max_pu"
     gap = None if not is_policy else math.nan if closed is None else closed.cost_gap_share
     return judge(
         metrics,
@@ -101,7 +109,7 @@ def _criteria(
         profile_max=profile_max,
         is_policy=is_policy,
         closed_loop_failed_flows=None if closed is None else closed.failed_flows,
-        closed_loop_spot_max_pu=None if closed is None else closed.spot_max_pu,
+        **{spot: None if closed is None else closed.spot_max_pu},
     )
 
 

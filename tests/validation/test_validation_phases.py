@@ -78,7 +78,7 @@ def test_a_whole_validation_passes(recorded: tuple[Trajectory, Path], tmp_path: 
     assert report.verdict == PASS and judged.referee == report.program == "OpenDSS"
     values = {criterion.name: criterion.value for criterion in judged.criteria}
     assert values["vm_max_pu"] < 1e-6 and values["power_balance_max_mw"] < 1e-6 and values["closed_loop_gap_max"] < 1e-5
-    assert values["closed_loop_spot_max_pu"] == 0.0  # in a circuit opened anew, bit by bit
+    assert values["closed_loop_spot_opendss_max_pu"] == 0.0  # in a circuit opened anew, bit by bit
     assert judged.closed_loop is not None and judged.closed_loop["parting"] is None
     by_phase = judged.budget.of("vm_pu", "phase")
     assert set(by_phase) == {"1", "2", "3"}

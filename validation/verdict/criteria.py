@@ -44,6 +44,7 @@ def judge(
     *,
     closed_loop_failed_flows: int | None = None,
     closed_loop_spot_max_pu: float | None = None,
+    closed_loop_spot_opendss_max_pu: float | None = None,
     profile_max: float | None = None,
     is_policy: bool = False,
 ) -> tuple[Criterion, ...]:
@@ -59,6 +60,8 @@ def judge(
     closed_loop_failed_flows, closed_loop_spot_max_pu
         Steps of the closed loop without an answer, and how far in pu it is from plain `runpp`; None where there was
         none.
+    closed_loop_spot_opendss_max_pu
+        How far in pu OpenDSS is from itself in a circuit opened anew, where it is the referee; else None.
     profile_max
         How far the record is from the profiles' file (`profile_gap`); None without a file.
     is_policy
@@ -85,6 +88,7 @@ def judge(
         "closed_loop_gap_max": closed_loop_gap,
         "closed_loop_failed_flows": closed_loop_failed_flows,
         "closed_loop_spot_max_pu": closed_loop_spot_max_pu,
+        "closed_loop_spot_opendss_max_pu": closed_loop_spot_opendss_max_pu,
     }
     return tuple(
         Criterion(name, value, limit)
