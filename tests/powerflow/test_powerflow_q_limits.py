@@ -88,7 +88,7 @@ def test_limits_are_kept_only_where_asked_for(nets: dict[str, Any]) -> None:
     assert np.asarray(flow.vm_pu)[[2, 4]] == pytest.approx(1.0, abs=1e-5)
     kept = nf.nominal_power_flow(feeder, enforce_q_lims=True)
     assert kept.held_at_limit is not None
-    assert np.asarray(kept.held_q_mvar) == pytest.approx([0.5, 2.5], abs=1e-5)
+    assert np.asarray(kept.held_q_mvar) == pytest.approx([0.5, 2.5], abs=1e-4)
 
 
 def test_derivatives_with_a_generator_at_its_limit_are_differences(nets: dict[str, Any]) -> None:
