@@ -68,8 +68,7 @@ class PlotCommand(Answering):
     day: MayOmit[int] = None
     """One day to draw, the same as --days with one."""
     step: MayOmit[int] = None
-    """map, distance: step of the day. If not given: a .gif shows all of them, other pictures the one with the worst
-    voltage."""
+    """map, distance: step of the day. If not given: the one with the worst voltage; a .gif has all of them."""
     size: Annotated[str, tyro.conf.arg(metavar="{screen,single,double}")] = SCREEN
     """Size: screen, or the width of one or two columns of a printed page."""
     modules: Modules = ()

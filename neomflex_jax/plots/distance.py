@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.collections import LineCollection
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
@@ -17,7 +16,7 @@ from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.grid.nodes import PHASES
 from neomflex_jax.grid.partition import distances_from_slack
 from neomflex_jax.plots import style
-from neomflex_jax.plots.drawing import Axes, Figure
+from neomflex_jax.plots.drawing import Axes, Figure, LineCollection
 from neomflex_jax.plots.voltage import PHASE_COLOURS, draw_limits
 
 

@@ -152,7 +152,7 @@ def test_a_violation_that_ends_the_day_is_no_rest(three_days):
     """Its value goes on as where policies are judged, or violating is cheaper than going on badly."""
     scenario = load_scenario("neom33-original", power_flow="lindistflow", profiles=str(three_days))
     narrow = replace(scenario, limits=replace(scenario.limits, hard_min_pu=0.99, band_min_pu=0.995))
-    env, options = make(narrow), TrainOptions(narrow, sac=SMALL)
+    env, options = make(narrow), TrainOptions(narrow, sac=replace(SMALL, days="scenario"))
     algorithm = algorithm_for(env, options)
     state = algorithm.warm_up(env, algorithm.start(env, jax.random.key(0)))
     kept = state.buffer.storage

@@ -204,7 +204,7 @@ REFUSED = {
     "lines": (("[limits]", "[uncertainty]\nline_error = 0.1\n[limits]"), "line_error = 0.1 must be 0"),
     "loading": (("[limits]", "[loading]\nloading_hard_percent = 100.0\n[limits]"), "leave \\[loading\\] out"),
     "flexible": (('bus = "652"', 'bus = "680"'), "bus 680 has no loads"),
-    "bank": (("[limits]", '[[capacitor_banks]]\nbus = "680"\nstep_mvar = 0.1\nsteps = 2\n[limits]'), "leave it out"),
+    "bank": (("[limits]", '[[capacitor_banks]]\nbus = "680"\nstep_mvar = 0.1\nsteps = 2\n[limits]'), "has some at"),
 }
 
 
