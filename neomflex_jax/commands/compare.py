@@ -17,7 +17,7 @@ HEADER = ("algorithm", "seeds", "validated", "IQM", "95 % low", "95 % high", "be
 
 @dataclass(frozen=True)
 class CompareCommand(Answering):
-    """Compare algorithms over several seeds' validation reports, by day cost in pandapower.
+    """Compare algorithms over several seeds' validation reports, by day cost in the program that judged them.
 
     Prints each algorithm's interquartile mean with its 95 % bootstrap interval, and says that one is better only with
     three validated seeds of each (5 are the minimum to publish, 10 recommended) and an interval without zero.
@@ -28,6 +28,7 @@ class CompareCommand(Answering):
 
     def execute(self, started: float) -> int:
         """Compare; returns the exit status."""
+        from validation.report.report import program_of
         from validation.report.seeds import compare_groups, read_groups, remarks
 
         groups = read_groups([_split(given) for given in self.reports])
@@ -41,7 +42,10 @@ class CompareCommand(Answering):
             found[-1] |= {"n_validated": group.n_validated, "day_cost": by_seed, "interval": interval}
             rows.append([group.name, *counts, *(short(float(figure)) for figure in figures)])
         run = groups[0].seeds[0].run
-        print_table(f"cost of a day in pandapower, {len(run.day_cost)} days of {run.scenario}", HEADER, rows)
+        referees = [seed.run.referee for group in groups for seed in group.seeds]
+        print_table(
+            f"cost of a day in {program_of(referees)}, {len(run.day_cost)} days of {run.scenario}", HEADER, rows
+        )
         for group in groups:
             console.print(remarks(group))
         compared = compare_groups(groups)

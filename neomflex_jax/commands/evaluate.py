@@ -11,7 +11,7 @@ import tyro
 from neomflex_jax.commands.answering import Answering
 from neomflex_jax.commands.console import console, print_table, short
 from neomflex_jax.commands.constraints import shown_constraints
-from neomflex_jax.commands.headlines import print_headline, tabled_runs
+from neomflex_jax.commands.headlines import judging_program, print_headline, tabled_runs
 from neomflex_jax.commands.identity import identity_of, places_of_reports, write_identity
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, PowerFlowName
@@ -57,7 +57,7 @@ class EvaluateCommand(Answering):
     """Play trained policies and yardsticks on unseen days, write three CSV files, and say whether they are validated.
 
     Days come in file order, energies are carried over midnight, actions are the policies' modes. Says how policies do
-    beside no control and the best rule played: in pandapower if they are validated, else in the power flow they played.
+    beside no control and the best rule played: in the program that validated them, else in the power flow they played.
     """
 
     output: Path
@@ -176,7 +176,7 @@ class EvaluateCommand(Answering):
             return False
         status = validation_status(identity, places_of_reports(self.policies, self.output))
         where = f", in `{played.trajectories[0].power_flow}` alone"
-        lines = status.headline(tabled_runs(summary), where)
+        lines = status.headline(tabled_runs(summary), where, judging_program(played.trajectories[0].scenario))
         console.found(validated=status.validated, headline=lines)
         print_headline(lines)
         console.print(status.sentence(run.run for run in played.trajectories))

@@ -16,6 +16,7 @@ from neomflex_jax.commands.existing_files import refuse_existing
 from neomflex_jax.commands.images import check_image
 from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.progress import progress
+from neomflex_jax.errors import InputError
 
 if TYPE_CHECKING:
     from neomflex_jax.grid import UnbalancedFeeder
@@ -125,10 +126,15 @@ class CheckFeeder(Answering):
     def execute(self, started: float) -> int:
         """Compare; returns the exit status."""
         from neomflex_jax.commands.feeder_text import QUANTITIES, comparison, verdict
-        from neomflex_jax.grid import feeder_names, load_balanced_feeder
+        from neomflex_jax.grid import UnbalancedFeeder, feeder_names, load_feeder
         from validation.referee.feeder_check import check_feeder
 
-        feeder = load_balanced_feeder(self.feeder)
+        feeder = load_feeder(self.feeder)
+        if isinstance(feeder, UnbalancedFeeder):
+            raise InputError(
+                f"feeder {feeder.name!r} has phases, and `feeder check` compares balanced ones; `neomflex scenario "
+                "check` of a scenario on it compares with OpenDSS"
+            )
         is_net = self.feeder not in feeder_names() and Path(self.feeder).is_file()
         with progress("solving in pandapower") as stage:
             on_case = partial(stage.counted, unit="cases")

@@ -12,6 +12,7 @@ import pandas as pd
 from neomflex_jax.commands.console import console
 
 if TYPE_CHECKING:
+    from neomflex_jax.scenario import Scenario
     from validation.verdict.headline import Line, Outcome
 
 COLOURS = {"good": "green", "unsure": "yellow", "bad": "red"}
@@ -53,6 +54,14 @@ def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
             overload = int(summary[NO_CONTROL_LOADING].iloc[0]) if NO_CONTROL_LOADING in summary else None
             runs.append(TabledRun("no control", NO_CONTROL, cost, int(violations), loading_violations=overload))
     return runs
+
+
+def judging_program(scenario: Scenario) -> str:
+    """Return the name of the program that judges runs of a scenario: pandapower, or OpenDSS where it has phases."""
+    from neomflex_jax.grid import load_scenario_feeder
+    from validation.referee.solvers import program_for
+
+    return program_for(load_scenario_feeder(scenario.feeder))
 
 
 def print_headline(lines: Sequence[Line]) -> None:

@@ -25,7 +25,7 @@ NEXT_STEPS: Mapping[tuple[str, ...], NextStep] = {
     ("train",): NextStep(
         ("train --algorithm gradient --output run --max-seconds 90",),
         "`neomflex evaluate --policies run --output run/evaluation` plays the policies "
-        "on unseen days; `neomflex validate` checks them in pandapower.",
+        "on unseen days; `neomflex validate` checks them in pandapower, or in OpenDSS on feeders with phases.",
     ),
     ("sweep",): NextStep(
         ("sweep --learning-rate 1e-3 3e-3 --seeds 3 --output sweep",),
@@ -97,7 +97,7 @@ NEXT_STEPS: Mapping[tuple[str, ...], NextStep] = {
     ),
     ("scenario", "check"): NextStep(
         ("scenario check neom33 --days 4",),
-        "if pandapower agrees, `neomflex train --scenario neom33 --output run`; where "
+        "if the referee agrees, `neomflex train --scenario neom33 --output run`; where "
         "limits are broken by far, make devices or loads in the TOML file smaller.",
     ),
     ("scenario", "new"): NextStep(

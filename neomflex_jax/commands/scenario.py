@@ -85,10 +85,11 @@ class ShowScenario(Answering):
 
 @dataclass(frozen=True)
 class CheckScenario(Answering):
-    """Play some days of a scenario with exact AC and idle devices, and hold the worst against pandapower.
+    """Play some days of a scenario with exact AC and idle devices, and hold the worst against the referee.
 
-    Says whether limits are broken and how many power flows failed. Exit status: 0 if every power flow has an answer and
-    pandapower agrees (broken limits are a scenario's business), 1 if not, 2 on unusable input.
+    The referee is pandapower, or OpenDSS on feeders with phases. Says whether limits are broken and how many power
+    flows failed. Exit status: 0 if every power flow has an answer and the referee agrees
+    (broken limits are a scenario's business), 1 if not, 2 on unusable input.
     """
 
     scenario: tyro.conf.Positional[str]
@@ -127,9 +128,9 @@ class CheckScenario(Answering):
             replayed = replay(worst, on_step=partial(stage.counted, unit="steps"))
             criteria = judge(compare(worst, replayed)[0], tolerances_for(self.power_flow))
         unsolved = Unsolved.count(worst.converged, ~replayed.failed)
-        rows = text.against_pandapower(criteria)
+        rows = text.against_referee(criteria)
         print_table(f"day {day} against {program}", ("criterion", "value", "allowed", ""), rows)
-        failures = text.failures(trajectory, day, unsolved, criteria, self.power_flow)
+        failures = text.failures(trajectory, day, unsolved, criteria, self.power_flow, program)
         console.found(**text.found_idle(trajectory, n_days), day_against_pandapower=day, failures=failures)
         console.found(criteria=[{**vars(one), "passed": one.passed} for one in criteria])
         for sentence in failures:

@@ -207,21 +207,21 @@ def _loadings(trajectory: Trajectory, loading_percent: np.ndarray) -> Rows:
 
 
 def failures(
-    trajectory: Trajectory, day: int, unsolved: Unsolved, criteria: Sequence[Criterion], power_flow: str
+    trajectory: Trajectory, day: int, unsolved: Unsolved, criteria: Sequence[Criterion], power_flow: str, program: str
 ) -> list[str]:
-    """Return sentences on what is wrong with a scenario: power flows without an answer, answers that differ."""
-    said = unsolved.sentences(f"power flows of day {day}", power_flow, "--power-flow")
+    """Return sentences on what is wrong with a scenario: power flows without an answer, answers unlike `program`'s."""
+    said = unsolved.sentences(f"power flows of day {day}", power_flow, "--power-flow", program)
     others = int((~trajectory.converged).sum()) - unsolved.neither - unsolved.ours
     if others:
         said.append(f"{others} power flows of other days have no answer here")
     of_answers = [one for one in criteria if one.name not in OF_FAILURES]
     nothing_solved = unsolved.neither == unsolved.n_cases
     if any(one.passed is False or (one.passed is None and not nothing_solved) for one in of_answers):
-        said.append("pandapower's answers differ, see above")
+        said.append(f"{program}'s answers differ, see above")
     return said
 
 
-def against_pandapower(criteria: Sequence[Criterion]) -> Rows:
+def against_referee(criteria: Sequence[Criterion]) -> Rows:
     """Return rows of the comparison: what differs, by how much, and how much is allowed."""
     verdicts = {True: "ok", False: "FAILED", None: "no value"}
     return [(one.name, short(one.value), short(one.limit), verdicts[one.passed]) for one in criteria]

@@ -28,14 +28,14 @@ FINISHED_DAYS = "replayed_days"  # in the output folder, until the report is wri
 
 @dataclass(frozen=True)
 class ValidateCommand(Answering):
-    """Replay trained policies and yardsticks in pandapower, step by step, and pass or fail them.
+    """Replay trained policies and yardsticks in another program, step by step, and pass or fail them.
 
     Plays the policies with no control beside them, and yardsticks by name, on days they have not seen, solves every
-    step again with pandapower's full AC power flow, lets the policies act once more on its answers, and compares. Says
-    whether the record is pandapower's, and apart from that how a policy does beside no control and the best rule
-    played. The verdict is on policies and yardsticks; no control is shown beside policies. Exit
-    status: 0 PASS, 1 FAIL (a record is not pandapower's, or a policy breaks hard limits), 2 INCOMPLETE (something
-    could not be judged) or unusable input.
+    step again with pandapower's full AC power flow, on feeders with phases with OpenDSS's, lets the policies act once
+    more on its answers, and compares. Says whether the record is that program's, and apart from that how a policy does
+    beside no control and the best rule played. The verdict is on policies and yardsticks; no control is shown beside
+    policies. Exit status: 0 PASS, 1 FAIL (a record is not that program's, or a policy breaks hard limits), 2 INCOMPLETE
+    (something could not be judged) or unusable input.
     """
 
     output: Path

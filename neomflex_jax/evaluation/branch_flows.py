@@ -14,12 +14,14 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder
 from neomflex_jax.grid.topology import spanning_tree
 
 
-def flows_are_known(feeder: Feeder) -> str:
+def flows_are_known(feeder: AnyFeeder) -> str:
     """Return why the equations above do not tell a feeder's flows; empty if they do."""
+    if isinstance(feeder, UnbalancedFeeder):
+        return "buses have several phases"
     if not feeder.topology.is_radial:
         return "a loop is closed"
     if feeder.held is not None:
@@ -28,7 +30,7 @@ def flows_are_known(feeder: Feeder) -> str:
         return "loads follow the voltage"
     if feeder.has_two_impedances:
         return "branches have two impedances"
-    return "" if feeder.n_node == len(feeder.vn_kv) else "buses have several phases"
+    return ""
 
 
 def flows_into_buses(

@@ -5,11 +5,13 @@ import math
 
 import numpy as np
 import pytest
+from phases import small_run
 from run_pages import HALF_A_UNIT, unpacked
 
 from neomflex_jax import load_feeder, load_scenario
 from neomflex_jax.commands.page.drawn_feeder import drawn_feeder
 from neomflex_jax.commands.page.packed import json_in_html, packed
+from neomflex_jax.commands.page.recorded import recorded_runs
 from neomflex_jax.commands.page.seed import SeedResults
 from neomflex_jax.commands.page.shown_days import days_that_fit
 from neomflex_jax.environment import evaluation_environment, make
@@ -36,6 +38,21 @@ def chain(n_bus, branches):
         name="made up", bus_labels=range(n_bus), vn_kv=10.0 * ones, load_p_mw=1e-4 * ones, load_q_mvar=0.0 * ones,
         branches=branches, r_ohm=ohms, x_ohm=ohms,
     )  # fmt: skip
+
+
+def test_the_page_of_a_feeder_with_phases_plays_its_steps(tmp_path):
+    run, _ = small_run(tmp_path)
+    run.save(tmp_path / "trajectory_controlled.npz")
+    recorded = recorded_runs(tmp_path, ["controlled"])
+    carried = recorded.carried(5_000_000)
+    assert not isinstance(carried, str), carried  # the sentence on why it cannot be shown
+    assert any("several phases" in note for note in carried["notes"]) and carried["runs"][0]["flow"] is None
+    shown, labels = unpacked(carried["runs"][0]["vm"]), carried["grid"]["labels"]
+    own = run.vm_pu[:, [node for node, bus in enumerate(run.nodes.bus) if bus == "675"]]
+    limits = run.scenario.limits
+    off = np.abs(own - (limits.band_min_pu + limits.band_max_pu) / 2)
+    farthest = own[np.arange(len(own)), off.argmax(axis=1)]
+    np.testing.assert_allclose(shown[:, labels.index("675")], farthest, atol=6e-5)
 
 
 def test_flows_are_not_told_where_the_equations_do_not_hold():

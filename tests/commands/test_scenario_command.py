@@ -207,7 +207,7 @@ def test_failures_are_told_apart_from_answers_that_differ():
         Criterion("failed_flows", 4, 0),
         Criterion("recorded_failures", 3, 0),
     ]
-    said = failures(played, 2, Unsolved(48, 3, 1, 0), criteria, "ac")
+    said = failures(played, 2, Unsolved(48, 3, 1, 0), criteria, "ac", "pandapower")
     assert [sentence.partition(";")[0] for sentence in said] == [
         "3 of 48 power flows of day 2 have no solution, neither here nor in pandapower: the feeder cannot carry its "
         "loads there",
@@ -216,8 +216,11 @@ def test_failures_are_told_apart_from_answers_that_differ():
     ]
     assert "try --power-flow newton" in said[1]
     sound = SimpleNamespace(converged=np.ones(96, bool))
-    assert not failures(sound, 0, Unsolved(48, 0, 0, 0), criteria[:1], "ac")
-    assert "differ" in failures(sound, 0, Unsolved(48, 0, 0, 0), [Criterion("vm_max_pu", 1.0, 1e-5)], "ac")[0]
+    assert not failures(sound, 0, Unsolved(48, 0, 0, 0), criteria[:1], "ac", "pandapower")
+    assert (
+        "OpenDSS's answers differ"
+        in failures(sound, 0, Unsolved(48, 0, 0, 0), [Criterion("vm_max_pu", 1.0, 1e-5)], "ac", "OpenDSS")[0]
+    )
 
 
 def test_lists_and_texts_survive_the_writer():

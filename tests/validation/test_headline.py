@@ -98,10 +98,12 @@ def test_a_policy_is_held_against_no_control_and_the_best_rule(runs: list[Tabled
 
 
 def test_nothing_is_good_news_before_pandapower_confirmed_it() -> None:
-    record_line, line = not_confirmed([policy(5), idle(100)], ", in `dc` alone")
+    record_line, line = not_confirmed([policy(5), idle(100)], ", in `dc` alone", "pandapower")
     assert record_line == Line("record not confirmed by pandapower: not validated", UNSURE)
     assert line == Line("policy: costs 95 % less than no control, no hard violations, in `dc` alone", UNSURE)
-    assert not_confirmed([], "")[1] == Line("policy: not compared: not evaluated either", UNSURE)
+    record_line, line = not_confirmed([], "", "OpenDSS")
+    assert record_line.text == "record not confirmed by OpenDSS: not validated"
+    assert line == Line("policy: not compared: not evaluated either", UNSURE)
 
 
 def test_several_policies_have_a_line_each() -> None:

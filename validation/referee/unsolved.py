@@ -46,17 +46,27 @@ class Unsolved:
         """Cases that one solves and the other does not."""
         return self.ours + self.pandapower
 
-    def sentences(self, what: str, method: str, option: str) -> list[str]:
-        """List what was not solved, by whom, and what to do; `option` chooses the method on the command line."""
+    def sentences(self, what: str, method: str, option: str, program: str = "pandapower") -> list[str]:
+        """List what was not solved, by whom, and what to do.
+
+        Parameters
+        ----------
+        what
+            Name of the cases.
+        method, option
+            What solved them here, and what chooses it on the command line.
+        program
+            Name of the referee.
+        """
         said = []
         if self.neither:
-            both = "have no solution, neither here nor in pandapower: the feeder cannot carry its loads there"
+            both = f"have no solution, neither here nor in {program}: the feeder cannot carry its loads there"
             said.append(f"{self.neither} of {self.n_cases} {what} {both}; {UNITS}")
         if self.ours:
             advice = f"; try {option} newton" if method != "newton" else f"; {NEAR_ITS_LIMIT}"
-            said.append(f"{self.ours} of {self.n_cases} {what} have an answer in pandapower, and none here{advice}")
+            said.append(f"{self.ours} of {self.n_cases} {what} have an answer in {program}, and none here{advice}")
         if self.pandapower:
-            theirs = "have an answer here, and pandapower finds none"
+            theirs = f"have an answer here, and {program} finds none"
             advice = "" if self.stable + self.unstable == self.pandapower else f"; {NEAR_ITS_LIMIT}"
             said.append(f"{self.pandapower} of {self.n_cases} {what} {theirs}{advice}")
         if self.stable:

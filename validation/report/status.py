@@ -54,9 +54,9 @@ class Status:
     text: str
     report: StoredReport | None = None  # that validates them, or that was made of them and does not
 
-    def headline(self, outcomes: Sequence[Outcome], where: str) -> list[Line]:
+    def headline(self, outcomes: Sequence[Outcome], where: str, program: str) -> list[Line]:
         """Return the report's headline, or without one that of `outcomes`, as `not_confirmed` makes it."""
-        return not_confirmed(outcomes, where) if self.report is None else headline(self.report)
+        return not_confirmed(outcomes, where, program) if self.report is None else headline(self.report)
 
     def sentence(self, runs: Iterable[str]) -> str:
         """Return `text` with the names of those runs that the report does not validate."""

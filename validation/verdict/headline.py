@@ -1,7 +1,7 @@
-"""What stands over results, in lines: whether the record is pandapower's, and whether the policy is any good.
+"""What stands over results, in lines: whether the record is the referee's, and whether the policy is any good.
 
 The two have nothing to do with each other: a record of a policy that is worse than no control may be exact. A policy is
-held against no control and against the best rule among runs of the same days, by cost in pandapower where there is a
+held against no control and against the best rule among runs of the same days, by the referee's cost where there is a
 report; without anything to hold it against the line says so.
 """
 
@@ -106,9 +106,19 @@ def headline(report: AnyReport) -> list[Line]:
     return [record, *policy_lines(report.runs, _where(report), sure=record.tone == GOOD)]
 
 
-def not_confirmed(outcomes: Sequence[Outcome], where: str) -> list[Line]:
-    """Return the lines of results without a report; `where` names the power flow that `outcomes` are from."""
-    record = Line("record not confirmed by pandapower: not validated", UNSURE)
+def not_confirmed(outcomes: Sequence[Outcome], where: str, program: str) -> list[Line]:
+    """Return the lines of results without a report.
+
+    Parameters
+    ----------
+    outcomes
+        The results.
+    where
+        Names the power flow that they are from.
+    program
+        Name of the program that would judge them.
+    """
+    record = Line(f"record not confirmed by {program}: not validated", UNSURE)
     if not outcomes:
         return [record, Line("policy: not compared: not evaluated either", UNSURE)]
     return [record, *policy_lines(outcomes, where, sure=False)]

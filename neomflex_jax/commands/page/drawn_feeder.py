@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.grid.places import bus_places
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.loose_types import JsonObject
@@ -23,7 +23,7 @@ MOST_BUSES = 400
 class DrawnFeeder:
     """The drawn buses by position in the feeder, and for each the drawn one before it on its way from the slack."""
 
-    feeder: Feeder
+    feeder: AnyFeeder
     buses: np.ndarray  # (n_drawn,) ascending
     before: np.ndarray  # (n_drawn,) index into `buses`, -1 at a slack
     place: np.ndarray  # (n_drawn, 2) branches from the slack, and height
@@ -65,7 +65,7 @@ class DrawnFeeder:
         )
 
 
-def drawn_feeder(feeder: Feeder, first: Iterable[int], most: int = MOST_BUSES) -> DrawnFeeder:
+def drawn_feeder(feeder: AnyFeeder, first: Iterable[int], most: int = MOST_BUSES) -> DrawnFeeder:
     """Choose what is drawn.
 
     Parameters

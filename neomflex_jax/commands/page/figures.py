@@ -35,7 +35,7 @@ class Figures:
 
 
 Read = Callable[[JsonObject], float | None]
-OF_REPORT: tuple[tuple[str, str, Read], ...] = (  # of a run's metrics in a report, pandapower's side
+OF_REPORT: tuple[tuple[str, str, Read], ...] = (  # of a run's metrics in a report, the referee's side
     ("cost of a day", "", lambda metrics: metrics["mean_day_cost"]["pandapower"]),
     ("losses of a day", "MWh", lambda metrics: metrics["losses_mwh"]["pandapower"] / metrics["n_days"]),
     ("outside the band", "% of buses x steps", lambda metrics: 100 * metrics["share_outside_band"]["pandapower"]),
@@ -54,7 +54,7 @@ OF_SUMMARY: tuple[Read, ...] = (  # the same of a row of run_summary.csv
 
 
 def figures_of_report(report: StoredReport) -> Figures:
-    """Return pandapower's figures of a report's first judged run beside those of no control."""
+    """Return the referee's figures of a report's first judged run beside those of no control."""
     from validation.verdict.run_kinds import NO_CONTROL
 
     runs = report.content["runs"]
@@ -64,7 +64,7 @@ def figures_of_report(report: StoredReport) -> Figures:
     cards = tuple(Card(label, unit, *(_shown(read, metrics) for metrics in both)) for label, unit, read in OF_REPORT)
     n_days = len(report.days)
     of = f"{n_days} sampled days" if report.is_sample else f"all {n_days} days"
-    return Figures(f"Figures of {of}, every step solved by pandapower.", cards)
+    return Figures(f"Figures of {of}, every step solved by {report.program}.", cards)
 
 
 def figures_of_tables(summary: pd.DataFrame, run: str, played_in: str) -> Figures:

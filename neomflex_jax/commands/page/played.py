@@ -17,7 +17,7 @@ from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS
 from neomflex_jax.devices import Device, Kind
 from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.evaluation.branch_flows import flows_are_known, flows_into_buses
-from neomflex_jax.grid import Feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.loose_types import JsonObject
 from neomflex_jax.plots.symbols import filled_shares, symbol_of
 
@@ -46,6 +46,11 @@ class Played:
         unknown = flows_are_known(self.grid.feeder)
         n_days = first.n_steps // steps
         notes = [said_of_days(self.days, n_days)]
+        if isinstance(self.grid.feeder, UnbalancedFeeder):
+            notes.append(
+                "Of a bus with several phases the voltage farthest from the middle of the band is drawn; the lowest "
+                "and highest are those of all phases."
+            )
         if unknown:
             notes.append(f"No flows are drawn: {unknown}.")
         if len(self.devices) < self.n_devices:
@@ -66,7 +71,7 @@ class Played:
             "solar": packed(rows.solar, 4),
             "price": packed(rows.price) if np.any(first.price) else None,
             "devices": [self._device(kind, device) for kind, _, device in self.devices],
-            "runs": [self._run(self._rows(run), known=not unknown) for run in self.runs],
+            "runs": [self._run(self._rows(run)) for run in self.runs],
         }
 
     def _rows(self, run: Trajectory) -> Trajectory:
@@ -85,11 +90,9 @@ class Played:
             "recorded": [{"name": one.name, "unit": one.unit, "meaning": one.meaning} for one in kind.recorded],
         }
 
-    def _run(self, run: Trajectory, *, known: bool) -> JsonObject:
+    def _run(self, run: Trajectory) -> JsonObject:
         vm_pu = np.where(run.converged[:, None], np.asarray(run.vm_pu, float), np.nan)
-        first_node = np.array([nodes[0] for nodes in self.grid.feeder.nodes.at.values()])
-        drawn = vm_pu[:, first_node[self.grid.buses]]
-        flows = flows_into_buses(self.grid.feeder, vm_pu, run.p_injection_mw, run.q_injection_mvar) if known else None
+        flows = self._flows(run, vm_pu)
         lowest, highest = (np.where(run.converged, which, 0) for which in _extremes(vm_pu))
         steps = np.arange(run.n_steps)
         labels = [str(label) for label in run.nodes.labels]
@@ -99,7 +102,7 @@ class Played:
         return {
             "name": run.run,
             "said": SAID.get(run.run, run.run),
-            "vm": packed(drawn, VOLTAGE_DECIMALS),
+            "vm": packed(self._voltage_of_buses(run, vm_pu), VOLTAGE_DECIMALS),
             "flow": None if flows is None else packed(flows[:, self.grid.buses]),
             "low": packed(vm_pu[steps, lowest], VOLTAGE_DECIMALS),
             "high": packed(vm_pu[steps, highest], VOLTAGE_DECIMALS),
@@ -115,6 +118,20 @@ class Played:
             "filled": packed(filled_shares(run.devices, self.devices), 3),
             "recorded": self._recorded(run),
         }
+
+    def _flows(self, run: Trajectory, vm_pu: np.ndarray) -> np.ndarray | None:
+        feeder = self.grid.feeder
+        if isinstance(feeder, UnbalancedFeeder) or flows_are_known(feeder):
+            return None
+        return flows_into_buses(feeder, vm_pu, run.p_injection_mw, run.q_injection_mvar)
+
+    def _voltage_of_buses(self, run: Trajectory, vm_pu: np.ndarray) -> np.ndarray:
+        """Return a voltage of each drawn bus: of its phases the farthest from the middle of the band."""
+        limits, at = run.scenario.limits, list(self.grid.feeder.nodes.at.values())
+        off = np.nan_to_num(np.abs(vm_pu - (limits.band_min_pu + limits.band_max_pu) / 2))
+        steps = np.arange(len(vm_pu))
+        farthest = [at[bus][off[:, at[bus]].argmax(axis=1)] for bus in self.grid.buses]
+        return np.stack([vm_pu[steps, nodes] for nodes in farthest], axis=1)
 
     @staticmethod
     def _outside(run: Trajectory) -> np.ndarray:
@@ -132,7 +149,7 @@ class Played:
         return found
 
 
-def played(runs: Sequence[Trajectory], feeder: Feeder, most_bytes: int) -> Played:
+def played(runs: Sequence[Trajectory], feeder: AnyFeeder, most_bytes: int) -> Played:
     """Choose the buses, devices and days that a page carries.
 
     Parameters

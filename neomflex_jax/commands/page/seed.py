@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from neomflex_jax.commands import report_sections as sections
-from neomflex_jax.commands.headlines import tabled_runs
+from neomflex_jax.commands.headlines import judging_program, tabled_runs
 from neomflex_jax.commands.identity import FILE as IDENTITY
 from neomflex_jax.commands.identity import doubt, make_identity, places_of_reports, read_identity
 from neomflex_jax.commands.page import reproduce
@@ -102,7 +102,13 @@ class SeedResults:
         page = SeedPage(
             label=label,
             about=sections.about(config, result.get("steps")),
-            headline=tuple(status.headline(tabled_runs(summary), ", in the evaluation's power flow alone")),
+            headline=tuple(
+                status.headline(
+                    tabled_runs(summary),
+                    ", in the evaluation's power flow alone",
+                    judging_program(self.options.scenario),
+                )
+            ),
             basis=status.sentence([] if steps is None else summary["run"]),
             figures=_figures(status, summary, name, policy),
             played=recorded.carried(most_bytes),
