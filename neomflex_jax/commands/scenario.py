@@ -88,8 +88,8 @@ class CheckScenario(Answering):
     """Play some days of a scenario with exact AC and idle devices, and hold the worst against the referee.
 
     The referee is pandapower, or OpenDSS on feeders with phases. Says whether limits are broken and how many power
-    flows failed. Exit status: 0 if every power flow has an answer and the referee agrees
-    (broken limits are a scenario's business), 1 if not, 2 on unusable input.
+    flows failed. Exit status: 0 if every power flow has an answer and the referee
+    agrees (broken limits are a scenario's business), 1 if not, 2 on unusable input.
     """
 
     scenario: tyro.conf.Positional[str]

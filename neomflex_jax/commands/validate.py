@@ -34,8 +34,8 @@ class ValidateCommand(Answering):
     step again with pandapower's full AC power flow, on feeders with phases with OpenDSS's, lets the policies act once
     more on its answers, and compares. Says whether the record is that program's, and apart from that how a policy does
     beside no control and the best rule played. The verdict is on policies and yardsticks; no control is shown beside
-    policies. Exit status: 0 PASS, 1 FAIL (a record is not that program's, or a policy breaks hard limits), 2 INCOMPLETE
-    (something could not be judged) or unusable input.
+    policies. Exit status: 0 PASS, 1 FAIL (a record is not that program's, or a policy breaks hard limits), 2
+    INCOMPLETE (something could not be judged) or unusable input.
     """
 
     output: Path
