@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +22,9 @@ from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, branch_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
-from neomflex_jax.powerflow.unbalanced.branches import Branches, branches_of, with_device_branches
+from neomflex_jax.powerflow.unbalanced.branches import Branches, Consumption, branches_of, nominal_of, with_device_branches
 from neomflex_jax.powerflow.unbalanced.flow import flow_of, seen_by_controls
+from neomflex_jax.powerflow.unbalanced.iteration import own_slope
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork, port_network
 from neomflex_jax.powerflow.unbalanced.own import checked_setting, own_of, tap_ranges
 from neomflex_jax.powerflow.unbalanced.port_rows import Chosen
@@ -269,9 +270,12 @@ def bind_unbalanced(
     """
     chosen = Chosen(tuple((str(name), int(winding)) for name, winding in taps), tuple(capacitors), tuple(meters))
     joined, device = with_device_branches(feeder, device_nodes)
+    network, branches = port_network(joined, chosen), branches_of(joined, device)
+    powers = nominal_of(joined)
+    nominal = Consumption(jnp.asarray(powers.real), jnp.asarray(powers.imag))
     return UnbalancedPowerFlow(
-        port_network(joined, chosen),
-        branches_of(joined, device),
+        replace(network, own_slope=own_slope(network, branches.follows, nominal)),
+        branches,
         tuple(map(tuple, phase_positions(feeder).tolist())),
         feeder.node_labels,
         tuple(device_nodes),

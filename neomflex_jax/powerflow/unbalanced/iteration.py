@@ -6,9 +6,10 @@ constant power beside it. Z-bus iterations of unbalanced feeders contract near t
 operating point (A. Bernstein et al., arXiv:1702.03310; M. Bazrafshan, N. Gatsis, arXiv:1605.08511). As in
 `powerflow/methods/fixed_point.py`, whose stop test this is too, an update undoes most of what is left branch by branch:
 were all voltages to move with the branch's own by delta, what the currents make of it would move by
-``a delta + b conj(delta)``, so with the misfit f the update solves ``delta = f + a delta + b conj(delta)``. First a is
-taken as 0 and b as the first rise turned round, which they are for constant powers, or as 0 where loads are of other
-models; what has not settled after a few evaluations gets its own a and b, at the cost of two.
+``a delta + b conj(delta)``, so with the misfit f the update solves ``delta = f + a delta + b conj(delta)``. First they
+are taken from the first rise r, ``a = h r``, ``b = (h - 1) r``: h is 0 for constant powers, 1/2 for currents, 1 for impedances,
+and in a mixture what it is at nominal load, worked out once. What has not settled after some evaluations gets its own a
+and b, at the cost of two.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 
+PATIENCE = 2  # tested evaluations before a and b are worked out anew, which costs two
 LEAST_DETERMINANT = 0.1  # of an update's equations, 1 without load
 Slopes: TypeAlias = tuple[Array, Array, Array, Array]  # parts of a and of b
 
@@ -90,8 +92,8 @@ def solve_batch(
     p, n_branch = drawn.p, drawn.p.shape[0]
     rise = evaluate(network, follows, drawn, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype), own)
     off = _largest(rise)
-    none = jnp.zeros((), p.dtype)
-    first = (none, none, -rise[:n_branch], -rise[n_branch:]) if follows.inside is None else (none,) * 4
+    (real, imaginary), h = (rise[:n_branch], rise[n_branch:]), network.own_slope[:, None]
+    first = (h * real, h * imaginary, (h - 1) * real, (h - 1) * imaginary)
 
     def advance(rise: Array, slopes: Slopes) -> tuple[Array, Array]:
         f = evaluate(network, follows, drawn, rise, own) - rise
@@ -116,10 +118,27 @@ def solve_batch(
         slopes = _slopes(network, follows, drawn, state.rise, own)
         return lax.while_loop(keep_going, lambda state: tested(state, slopes), state)
 
+    def patient(state: Iterate) -> Array:
+        return keep_going(state) & (jnp.max(state.evaluations, initial=0) < count + PATIENCE)
+
     if max_iterations > count:
         state = tested(state, first)
+        state = lax.while_loop(patient, lambda state: tested(state, first), state)
         state = lax.cond(keep_going(state), go_on, lambda state: state, state)
     return state.rise, state.stopped, state.evaluations
+
+
+@jax.jit
+def own_slope(network: PortNetwork, follows: Follows, nominal: Consumption) -> Array:
+    """Share h of the first rise by which branches' rises follow a rise of all voltages, (n_branch,), at nominal load."""
+    n_branch = nominal.p.shape[0]
+    none = jnp.zeros((2 * n_branch,), nominal.p.dtype)
+    rise = evaluate(network, follows, nominal, none)
+    ar, ai, *_ = _slopes(network, follows, nominal, none, None)
+    real, imaginary = rise[:n_branch], rise[n_branch:]
+    squared = real**2 + imaginary**2
+    some = squared > LEAST
+    return jnp.where(some, jnp.clip((ar * real + ai * imaginary) / jnp.where(some, squared, 1.0), 0.0, 1.0), 0.0)
 
 
 def _largest(parts: Array) -> Array:

@@ -68,6 +68,7 @@ class PortNetwork:
     conductor_start: Array  # (2 n_conductor,) currents into the elements' first terminals without load, kA
     conductor_transfer: Array  # (2, n_conductor, n_branch) real and imaginary part of what the branches add to them
     conductor_max_i_ka: Array  # (n_conductor,) NaN without a rating
+    own_slope: Array  # (n_branch,) h of `iteration.py`, which knows the loads' models; 0 until it is worked out
     within: Array | None  # (2, n_branch) nominal p and q of branches whose admittance the network has in it, else 0
     meters: Meters | None  # of conductors that controls watch
     ports: Ports | None  # where each case may have taps and capacitors of its own
@@ -139,6 +140,7 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tu
         conductor_start=_real_vector(start.conductor),
         conductor_transfer=jnp.asarray(np.stack([taken.conductor.real, taken.conductor.imag])),
         conductor_max_i_ka=jnp.asarray(feeder.branch_max_i_ka),
+        own_slope=jnp.zeros(len(reference)),
         within=jnp.asarray(np.where(within, [nominal.real, nominal.imag], 0.0)) if within.any() else None,
         meters=None,
         ports=None,
