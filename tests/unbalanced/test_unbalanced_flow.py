@@ -67,6 +67,20 @@ def test_derivatives_are_difference_quotients(ieee13: nf.UnbalancedFeeder) -> No
             np.testing.assert_allclose(slope[load], expected, rtol=1e-5, atol=1e-9)
 
 
+def test_random_states_of_a_feeder_settle_in_four_evaluations() -> None:
+    feeder = nf.load_feeder("ieee123")
+    factors = np.random.default_rng(0).uniform(0.3, 1.3, (256, feeder.n_load))
+    solver = nf.bind(feeder, ac_config=nf.AcConfig(tolerance_pu=1e-5))
+    flow = solver.solve(factors * feeder.load_p_mw, factors * feeder.load_q_mvar, ("converged", "iterations"))
+    assert flow.converged.all() and flow.iterations.max() == 4  # five without the slopes at nominal load
+
+
+@pytest.mark.parametrize(("kind", "share"), [(1, 0.0), (5, 0.5), (2, 1.0)])  # constant power, current, impedance
+def test_loads_of_one_model_follow_a_rise_by_its_share(ieee13: nf.UnbalancedFeeder, kind: int, share: float) -> None:
+    loads = tuple(replace(load, model=LoadModel(*OPENDSS[kind])) for load in ieee13.loads)
+    np.testing.assert_allclose(nf.bind(replace(ieee13, loads=loads)).network.own_slope, share, atol=1e-5)
+
+
 def test_what_does_not_converge_says_so(cases: tuple[nf.UnbalancedPowerFlow, np.ndarray, np.ndarray]) -> None:
     solver, p, q = cases
     flow = solver.solve(np.stack([p[0], 60 * p[0]]), np.stack([q[0], 60 * q[0]]))

@@ -22,7 +22,13 @@ from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, branch_sizes
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
-from neomflex_jax.powerflow.unbalanced.branches import Branches, Consumption, branches_of, nominal_of, with_device_branches
+from neomflex_jax.powerflow.unbalanced.branches import (
+    Branches,
+    Consumption,
+    branches_of,
+    nominal_of,
+    with_device_branches,
+)
 from neomflex_jax.powerflow.unbalanced.flow import flow_of, seen_by_controls
 from neomflex_jax.powerflow.unbalanced.iteration import own_slope
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork, port_network

@@ -7,9 +7,9 @@ operating point (A. Bernstein et al., arXiv:1702.03310; M. Bazrafshan, N. Gatsis
 `powerflow/methods/fixed_point.py`, whose stop test this is too, an update undoes most of what is left branch by branch:
 were all voltages to move with the branch's own by delta, what the currents make of it would move by
 ``a delta + b conj(delta)``, so with the misfit f the update solves ``delta = f + a delta + b conj(delta)``. First they
-are taken from the first rise r, ``a = h r``, ``b = (h - 1) r``: h is 0 for constant powers, 1/2 for currents, 1 for impedances,
-and in a mixture what it is at nominal load, worked out once. What has not settled after some evaluations gets its own a
-and b, at the cost of two.
+are taken from the first rise r, ``a = h r``, ``b = (h - 1) r``: h is 0 for constant powers, 1/2 for currents and 1 for
+impedances, and in a mixture what it is at nominal load, worked out once. What has not settled after a few evaluations,
+and is not near it, gets its own a and b, at the cost of two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 
-PATIENCE = 2  # tested evaluations before a and b are worked out anew, which costs two
+# with an error of so many tolerances one more evaluation costs less than a and b anew, which cost two
+NEAR = 10.0
 LEAST_DETERMINANT = 0.1  # of an update's equations, 1 without load
 Slopes: TypeAlias = tuple[Array, Array, Array, Array]  # parts of a and of b
 
@@ -38,6 +39,7 @@ class Iterate(NamedTuple):
     off: Array  # (...) squared largest |f| of the last evaluation
     evaluations: Array
     stopped: Array
+    error: Array  # (...) estimated, of the rise
 
 
 def currents(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array, own: Own | None = None) -> Array:
@@ -103,12 +105,12 @@ def solve_batch(
         rise, off = advance(state.rise, slopes)
         error = 2.0 * jnp.sqrt(off * jnp.minimum(off / state.off, 1.0))
         stopped = state.stopped | (error <= tolerance) | (off == 0.0)
-        return Iterate(rise, off, state.evaluations + ~state.stopped, stopped)
+        return Iterate(rise, off, state.evaluations + ~state.stopped, stopped, error)
 
     count = max(1, min(UNTESTED, max_iterations))
     for _ in range(count - 1):
         rise, off = advance(rise, first)
-    state = Iterate(rise, off, jnp.full(off.shape, count, jnp.int32), jnp.zeros(off.shape, bool))
+    state = Iterate(rise, off, jnp.full(off.shape, count, jnp.int32), jnp.zeros(off.shape, bool), off)
 
     def keep_going(state: Iterate) -> Array:
         given_up = ~jnp.isfinite(state.off)
@@ -118,19 +120,19 @@ def solve_batch(
         slopes = _slopes(network, follows, drawn, state.rise, own)
         return lax.while_loop(keep_going, lambda state: tested(state, slopes), state)
 
-    def patient(state: Iterate) -> Array:
-        return keep_going(state) & (jnp.max(state.evaluations, initial=0) < count + PATIENCE)
+    def near(state: Iterate) -> Array:
+        return keep_going(state) & jnp.all(state.stopped | (state.error <= NEAR * tolerance))
 
     if max_iterations > count:
         state = tested(state, first)
-        state = lax.while_loop(patient, lambda state: tested(state, first), state)
+        state = lax.cond(near(state), lambda state: tested(state, first), lambda state: state, state)
         state = lax.cond(keep_going(state), go_on, lambda state: state, state)
     return state.rise, state.stopped, state.evaluations
 
 
 @jax.jit
 def own_slope(network: PortNetwork, follows: Follows, nominal: Consumption) -> Array:
-    """Share h of the first rise by which branches' rises follow a rise of all voltages, (n_branch,), at nominal load."""
+    """Share h of the first rise by which rises follow one of all voltages at nominal load, (n_branch,)."""
     n_branch = nominal.p.shape[0]
     none = jnp.zeros((2 * n_branch,), nominal.p.dtype)
     rise = evaluate(network, follows, nominal, none)
