@@ -106,7 +106,7 @@ class SeedResults:
                 status.headline(
                     tabled_runs(summary),
                     ", in the evaluation's power flow alone",
-                    judging_program(self.options.scenario),
+                    self._referee(recorded),
                 )
             ),
             basis=status.sentence([] if steps is None else summary["run"]),
@@ -130,6 +130,15 @@ class SeedResults:
         if self._status(evaluated).text != status.text:
             raise InputError(f"{self.run}: its results were replaced while they were read; report again")
         return page
+
+    def _referee(self, recorded: Recorded) -> str:
+        """Return the name of the program that would judge the results: that of the feeder, where it can be told."""
+        if recorded.policy is not None:
+            return judging_program(recorded.policy.scenario)
+        try:
+            return judging_program(self.options.scenario)
+        except InputError:  # settings that no training has: the page shows what is left of them
+            return "a second program"
 
     def _reproduce(
         self,
