@@ -43,7 +43,7 @@ class ShowFeeder(Answering):
         feeder = load_feeder(self.feeder)
         if isinstance(feeder, UnbalancedFeeder) and self.output is None:
             return _show_with_phases(feeder)
-        feeder = balanced(feeder, self.feeder)
+        feeder = balanced(feeder, "a drawing of the tree", self.feeder)
         flow, method = nominal_flow(feeder)
         print_table(f"feeder {feeder.name}", ("part", "what there is"), contents(feeder))
         print_table(f"nominal load, method {method}", ("quantity", "value"), nominal_answer(feeder, flow))

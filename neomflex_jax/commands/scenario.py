@@ -78,7 +78,7 @@ class ShowScenario(Answering):
             from neomflex_jax.plots.territories import draw_territories
 
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            save(draw_territories(scenario, balanced(feeder)), self.output)
+            save(draw_territories(scenario, balanced(feeder, "a drawing of territories")), self.output)
             console.print(f"figure: {self.output}")
         return 0
 
@@ -150,10 +150,11 @@ def play_idle(source: str, days: int, power_flow: str, on_day: Callable[[int, in
     from neomflex_jax.agents.policy import NoControl
     from neomflex_jax.environment import evaluation_environment, make
     from neomflex_jax.evaluation import record
+    from neomflex_jax.scenario import load_scenario
 
     if days < 1:
         raise InputError(f"days = {days} must be at least 1")
-    env = make(source, power_flow=power_flow)
+    env = make(load_scenario(source), power_flow=power_flow)
     steps, n_days = env.profiles.steps_per_day, env.profiles.n_days
     chosen = np.unique(np.linspace(0, n_days - 1, min(days, n_days)).round().astype(int))
     rows = (chosen[:, None] * steps + np.arange(steps)).ravel()

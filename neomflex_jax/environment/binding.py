@@ -22,7 +22,15 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder
 from neomflex_jax.grid.territories import TerritoryLayout, check_buses, layout_territories
 from neomflex_jax.jax_settings import nan_is_a_value
-from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, UnbalancedPowerFlow, bind, calibrate, method_named
+from neomflex_jax.powerflow import (
+    PowerFlow,
+    PowerFlowResult,
+    UnbalancedPowerFlow,
+    bind,
+    calibrate,
+    check_unbalanced,
+    method_named,
+)
 from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
 from neomflex_jax.powerflow.methods.register import check_can
 from neomflex_jax.powerflow.network.taps import tap_branches
@@ -105,6 +113,7 @@ def _bound_with_phases(
     taps = tuple(each for own in tapped_windings(scenario, feeder) for each in own)
     capacitors = tuple(each for own in switched_capacitors(scenario, feeder) for each in own)
     if isinstance(power_flow, str):
+        check_unbalanced(power_flow, feeder.name)
         return bind_unbalanced(feeder, taps=taps, capacitors=capacitors, device_nodes=nodes)
     if not isinstance(power_flow, UnbalancedPowerFlow) or power_flow.node_labels != feeder.node_labels:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")

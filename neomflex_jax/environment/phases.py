@@ -6,6 +6,7 @@ from neomflex_jax.devices.device import Turn
 from neomflex_jax.environment.taken_over import switched_capacitors, tapped_windings
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder, UnbalancedFeeder
+from neomflex_jax.powerflow import check_unbalanced
 from neomflex_jax.scenario import Scenario
 
 
@@ -19,8 +20,7 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
         errors of lines, and loads that flex where a bus has none or several.
     """
     where = f"feeder {feeder.name!r} has phases"
-    if scenario.power_flow != "ac":
-        raise InputError(f"{where}, which 'ac' alone solves; power_flow = {scenario.power_flow!r} must be 'ac'")
+    check_unbalanced(scenario.power_flow, feeder.name)
     if scenario.fallback or scenario.enforce_q_lims:
         raise InputError(f"{where}: its 'ac' has no fallback, and no generators with limits; leave both out")
     if scenario.loading.is_limited:

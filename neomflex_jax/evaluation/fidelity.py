@@ -87,7 +87,8 @@ def fidelity(
     chosen = scenario if isinstance(scenario, Scenario) else load_scenario(scenario)
     _check_counts(samples, seed, batch_size)
     _check_one_grid(chosen)
-    feeder, methods = load_balanced_feeder(chosen.feeder), _choose_methods(power_flow_methods)
+    feeder = load_balanced_feeder(chosen.feeder, "a comparison of methods")
+    methods = _choose_methods(power_flow_methods)
     env = make(chosen, power_flow="lindistflow")  # for its layout and profiles; the cheapest to build
     p, q, samples_from = _samples(chosen, feeder, injections, profiles, samples, seed)
     batch_size = default_batch_size(feeder.n_node) if batch_size is None else batch_size

@@ -67,16 +67,22 @@ def load_scenario_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
     return _load(name, phases=False)
 
 
-def load_balanced_feeder(name: str | Path) -> Feeder:
-    """Load a feeder for what knows no phases; raises `InputError` as `load_feeder` does, and where it has phases."""
-    return balanced(_load(name, phases=False), str(name))
+def is_played_with_phases(name: str | Path) -> bool:
+    """True if `load_scenario_feeder` would load a feeder with phases; reads no feeder."""
+    packaged = _FOLDER / str(name) if str(name) in unbalanced_feeder_names() else Path(name)
+    return has_phases(packaged) or packaged.suffix.lower() == ".dss"
 
 
-def balanced(feeder: Feeder | UnbalancedFeeder, name: str | None = None) -> Feeder:
-    """Return a feeder for what knows no phases; raises `InputError` where it has some, under the name it goes by."""
+def load_balanced_feeder(name: str | Path, what: str = "what is asked for") -> Feeder:
+    """Load a feeder for `what` knows no phases; raises `InputError` as `load_feeder` does, and where it has phases."""
+    return balanced(_load(name, phases=False), what, str(name))
+
+
+def balanced(feeder: Feeder | UnbalancedFeeder, what: str, name: str | None = None) -> Feeder:
+    """Return a feeder for `what` knows no phases; raises `InputError` where it has some, under the name it goes by."""
     if isinstance(feeder, UnbalancedFeeder):
         raise InputError(
-            f"feeder {(name or feeder.name)!r} has phases, and here a balanced one is needed, as "
-            f"{', '.join(feeder_names()[:3])} or a folder of one's own; nf.power_flow and nf.bind solve this one"
+            f"feeder {(name or feeder.name)!r} has phases, and {what} is of balanced feeders alone, as "
+            f"{', '.join(feeder_names()[:3])} or a folder of one's own"
         )
     return feeder

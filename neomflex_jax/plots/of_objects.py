@@ -42,7 +42,7 @@ def draw_feeder(feeder: Feeder, vm_pu: ArrayLike | None = None) -> Figure:
     """
     from neomflex_jax.plots import feeder as figure
 
-    feeder = balanced(feeder)
+    feeder = balanced(feeder, "a drawing of the tree")
     voltages = nominal_power_flow(feeder).vm_pu if vm_pu is None else vm_pu
     return figure.draw_feeder(feeder, np.asarray(voltages))
 
@@ -62,7 +62,7 @@ def draw_territories(scenario: Scenario) -> Figure:
     """
     from neomflex_jax.plots import territories
 
-    return territories.draw_territories(scenario, load_balanced_feeder(scenario.feeder))
+    return territories.draw_territories(scenario, load_balanced_feeder(scenario.feeder, "a drawing of territories"))
 
 
 def draw_curves(folders: Sequence[str | Path], against: str = "steps") -> Figure:

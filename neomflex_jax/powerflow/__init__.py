@@ -1,7 +1,14 @@
 """Power flow: one result, five methods, from the cheapest to the exact (`dc` ... `ac` and `newton`)."""
 
 from neomflex_jax.powerflow.bound import PowerFlow, bind, calibrate
-from neomflex_jax.powerflow.methods.register import CHEAPEST_FIRST, METHODS, check_fallback, check_method, method_named
+from neomflex_jax.powerflow.methods.register import (
+    CHEAPEST_FIRST,
+    METHODS,
+    check_fallback,
+    check_method,
+    check_unbalanced,
+    method_named,
+)
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.nominal import nominal_power_flow
 from neomflex_jax.powerflow.result import PowerFlowResult
@@ -23,6 +30,7 @@ __all__ = [
     "calibrate",
     "check_fallback",
     "check_method",
+    "check_unbalanced",
     "follow_controls",
     "method_named",
     "nominal_power_flow",

@@ -252,7 +252,7 @@ def bind(
         ratio cannot be set at one of `taps`, or loads follow the voltage at a generator whose limits are kept.
     """
     if isinstance(feeder, UnbalancedFeeder):
-        check_unbalanced(method)
+        check_unbalanced(method, feeder.name)
         return bind_unbalanced(feeder, ac_config, taps=cast("Sequence[tuple[str, int]]", taps), capacitors=capacitors)
     if capacitors:
         raise InputError("capacitors are bound on a feeder with phases; on a balanced one each case has shunt_mvar")
@@ -313,7 +313,7 @@ def calibrate(
         raise InputError(
             "`calibrated` is fitted outside jit, grad and vmap: calibrate first, then pass the fitted method"
         )
-    check_can(Calibrated, needs_of(balanced(feeder)), f"feeder {feeder.name!r}")
+    check_can(Calibrated, needs_of(balanced(feeder, "a calibrated power flow")), f"feeder {feeder.name!r}")
     p, q = checked_samples(feeder, p_samples_mw, q_samples_mvar)
     grid = _grid(feeder, Calibrated, network, sweeps)
     exact = grid if grid.generators is None else _grid(feeder, Ac, "auto", sweeps)

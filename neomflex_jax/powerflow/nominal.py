@@ -58,7 +58,7 @@ def nominal_power_flow(
         if enforce_q_lims or isinstance(method, PowerFlow):
             raise InputError("an unbalanced feeder takes a method's name, and has no limits of reactive power to keep")
         if controls:
-            check_unbalanced(method)
+            check_unbalanced(method, feeder.name)
             found = follow_controls(feeder, ac_config=ac_config)
             return replace(found.flow, converged=found.settled)
         return bind(feeder, method, ac_config).solve(feeder.load_p_mw, feeder.load_q_mvar)

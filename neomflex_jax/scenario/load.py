@@ -10,8 +10,9 @@ from neomflex_jax.fields import build, with_overrides
 from neomflex_jax.files.paths import is_there
 from neomflex_jax.files.toml_escapes import refuse_misread_path
 from neomflex_jax.files.toml_lines import read_toml
-from neomflex_jax.grid import feeder_names
+from neomflex_jax.grid.library import feeder_names, is_played_with_phases, unbalanced_feeder_names
 from neomflex_jax.loose_types import FieldValue
+from neomflex_jax.powerflow import check_unbalanced
 from neomflex_jax.resources import PROFILES, scenario_folder
 from neomflex_jax.scenario.parts import DEVICES_AT_ZERO
 from neomflex_jax.scenario.profiles_table import path_in_file, split_profiles
@@ -61,7 +62,19 @@ def load_scenario(source: str | Path, **overrides: object) -> Scenario:
         if isinstance(values.get(name), str):
             refuse_misread_path(f"{path}: line {lines((name,))}: {name}", values[name])
     values = _resolve_paths(values, path.parent)
-    return with_overrides(build(Scenario, values, str(path), lines=lambda where: lines(path_in_file(where))), overrides)
+    built = build(Scenario, values, str(path), lines=lambda where: lines(path_in_file(where)))
+    scenario = with_overrides(built, overrides)
+    try:
+        check_method_of_feeder(scenario.feeder, scenario.power_flow)
+    except InputError as error:
+        raise InputError(f"scenario {source}: {error}") from None
+    return scenario
+
+
+def check_method_of_feeder(feeder: str, method: str) -> None:
+    """Raise `InputError` if a scenario's feeder has phases and the method does not solve such feeders."""
+    if is_played_with_phases(feeder):
+        check_unbalanced(method, Path(feeder).name)
 
 
 def scenario_from_dict(values: Mapping[str, object], where: str) -> Scenario:
@@ -85,7 +98,7 @@ def _resolve_paths(values: dict[str, object], folder: Path) -> dict[str, object]
     resolved = dict(values)
     for name in PATHS:
         given = resolved.get(name)
-        packaged = feeder_names() if name == "feeder" else PROFILES
+        packaged = (*feeder_names(), *unbalanced_feeder_names()) if name == "feeder" else PROFILES
         if isinstance(given, str) and given not in packaged and is_there(folder / given):
             resolved[name] = str((folder / given).resolve())
     return resolved

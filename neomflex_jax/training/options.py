@@ -18,7 +18,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow import METHODS
 from neomflex_jax.profiles import profiles_hash, resolve_profiles
 from neomflex_jax.scenario import Scenario
-from neomflex_jax.scenario.load import completed
+from neomflex_jax.scenario.load import check_method_of_feeder, completed
 from neomflex_jax.training.run_folder import RunFolder
 
 TUNED_STEPS = {"sac": 500_000, "gradient": 2_500_000}  # that the settings' defaults are tuned for
@@ -90,6 +90,7 @@ class TrainOptions:
         object.__setattr__(self, "constraints", FrozenDict(self.constraints))  # hashable, whatever mapping was given
         if self.finish_on is not None:
             check_choice("finish_on", self.finish_on, METHODS)
+            check_method_of_feeder(self.scenario.feeder, self.finish_on)
         if not 0 < self.finish_fraction <= 1:
             raise InputError(f"finish_fraction = {self.finish_fraction} must lie above 0 and at most at 1")
 

@@ -1,5 +1,7 @@
 """The environment on feeders with phases: against the power flow asked by hand, and what it refuses."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.command_line import neomflex
 
 import neomflex_jax as nf
 from neomflex_jax.environment import Environment
@@ -18,6 +21,7 @@ from neomflex_jax.evaluation.tables import step_metrics
 from neomflex_jax.grid.unbalanced import GROUND, Load
 from neomflex_jax.plots import draw_figure
 from neomflex_jax.plots.distance import draw_distance
+from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.yardsticks.droop import Droop
 
 WEST = ["sourcebus", "650", "rg60", "632", "633", "634", "645", "646", "670"]
@@ -200,7 +204,10 @@ REFUSED = {
     "a phase": (("phases = [1, 3]", "phases = [1, 4]"), "phases = \\[1, 4\\] must be some of 1, 2 and 3"),
     "not there": (('bus = "611"', 'bus = "611"\nphases = [1]'), "'pv_611' has phase 1, which bus 611 does not have"),
     "a number": (('bus = "611"\n', "bus = 611\n"), "nobody's territory .as a text, '611', it is in one"),
-    "method": (('feeder = "ieee13"', 'feeder = "ieee13"\npower_flow = "lindistflow"'), "which 'ac' alone solves"),
+    "method": (
+        ('feeder = "ieee13"', 'feeder = "ieee13"\npower_flow = "lindistflow"'),
+        "which 'ac' alone solves, and power flow 'lindistflow' is asked for",
+    ),
     "lines": (("[limits]", "[uncertainty]\nline_error = 0.1\n[limits]"), "line_error = 0.1 must be 0"),
     "loading": (("[limits]", "[loading]\nloading_hard_percent = 100.0\n[limits]"), "leave \\[loading\\] out"),
     "flexible": (('bus = "652"', 'bus = "680"'), "bus 680 has no loads"),
@@ -214,6 +221,40 @@ def test_what_cannot_be_played_is_refused_by_name(what: str, tmp_path: Path) -> 
     (tmp_path / "bad.toml").write_text(_with(IEEE13, old, new))
     with pytest.raises(nf.InputError, match=message):
         nf.make(tmp_path / "bad.toml")
+
+
+@pytest.mark.parametrize("method", ["calibrated", "newton"])
+def test_another_method_is_refused_in_one_sentence_wherever_it_is_asked_for(
+    method: str, scenario: Path, env: Environment, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sentence = f"feeder 'ieee13' has phases, which 'ac' alone solves, and power flow '{method}' is asked for; take 'ac'"
+    other = tmp_path / "other.toml"
+    other.write_text(f'power_flow = "{method}"\n{scenario.read_text()}')
+    folder = str(tmp_path / "out")
+    asked: list[Callable[[], object]] = [
+        lambda: nf.load_scenario(other),
+        lambda: nf.load_scenario(scenario, power_flow=method),
+        lambda: nf.make(other),
+        lambda: nf.make(scenario, power_flow=method),
+        lambda: env.with_power_flow(method),
+        lambda: nf.bind(nf.load_feeder("ieee13"), method),
+        lambda: TrainOptions(scenario=env.scenario, finish_on=method),
+    ]
+    for ask in asked:
+        with pytest.raises(nf.InputError, match=re.escape(sentence)):
+            ask()
+    commands = [
+        ["scenario", "show", str(other)],
+        ["scenario", "check", str(other)],
+        ["train", "--scenario", str(other), "--output", folder],
+        ["train", "--scenario", str(scenario), "--power-flow", method, "--output", folder],
+        ["evaluate", "--scenario", str(other), "--policy", "no_control", "--output", folder],
+        ["evaluate", "--scenario", str(scenario), "--policy", "no_control", "--power-flow", method, "--output", folder],
+        ["validate", "--scenario", str(other), "--policy", "no_control", "--output", folder],
+    ]
+    for command in commands:
+        assert neomflex(*command) == 2
+        assert sentence in " ".join(capsys.readouterr().out.split())
 
 
 def test_balanced_feeders_have_no_phases() -> None:

@@ -33,6 +33,10 @@ def test_what_there_is_is_documented():
 
 def test_a_feeder_with_phases_is_refused_where_a_balanced_one_is_drawn_or_fitted():
     feeder = nf.load_feeder("ieee13")
-    for use in (nf.plots.draw_feeder, lambda feeder: nf.calibrate(feeder, [[0.0]], [[0.0]])):
-        with pytest.raises(nf.InputError, match="'ieee13' has phases, and here a balanced one is needed"):
+    uses = {
+        "a drawing of the tree": nf.plots.draw_feeder,
+        "a calibrated power flow": lambda feeder: nf.calibrate(feeder, [[0.0]], [[0.0]]),
+    }
+    for what, use in uses.items():
+        with pytest.raises(nf.InputError, match=f"'ieee13' has phases, and {what} is of balanced feeders alone"):
             use(feeder)

@@ -58,7 +58,10 @@ def check_can(kind: type[Method], needed: Sequence[Need], who: str) -> None:
     )
 
 
-def check_unbalanced(name: str) -> None:
-    """Raise `InputError` if the method of this name does not solve unbalanced feeders."""
+def check_unbalanced(name: str, feeder: str) -> None:
+    """Raise `InputError` if the method of this name does not solve feeders with phases, of which `feeder` is one."""
     if method_named(name) is not Ac:
-        raise InputError(f"an unbalanced feeder is solved by method {Ac.name!r} alone, and {name!r} is asked for")
+        raise InputError(
+            f"feeder {feeder!r} has phases, which {Ac.name!r} alone solves, and power flow {name!r} is asked for; "
+            f"take {Ac.name!r}"
+        )
