@@ -114,7 +114,7 @@ def _bound_with_phases(
     capacitors = tuple(each for own in switched_capacitors(scenario, feeder) for each in own)
     if isinstance(power_flow, str):
         check_unbalanced(power_flow, feeder.name)
-        return bind_unbalanced(feeder, taps=taps, capacitors=capacitors, device_nodes=nodes)
+        return bind_unbalanced(feeder, method=power_flow, taps=taps, capacitors=capacitors, device_nodes=nodes)
     if not isinstance(power_flow, UnbalancedPowerFlow) or power_flow.node_labels != feeder.node_labels:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
     if (power_flow.chosen.taps, power_flow.chosen.capacitors) != (taps, capacitors):

@@ -26,7 +26,7 @@ from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid.fingerprint import feeder_hash
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow import UnbalancedPowerFlow
+from neomflex_jax.powerflow import method_named
 from neomflex_jax.scenario import Uncertainty
 from neomflex_jax.yardsticks import (
     IEEE_1547_B,
@@ -152,7 +152,7 @@ def _perfect_foresight(asked: _Asked) -> YardstickRun:
     env = asked.env
     if env.scenario.uncertainty != Uncertainty() or env.scenario.observation.missing_probability > 0:
         raise InputError("perfect foresight needs days without random disturbances; evaluate without them")
-    exact = isinstance(env.power_flow, UnbalancedPowerFlow) or env.power_flow.model.exact
+    exact = method_named(env.power_flow.method).exact
     planner = env if exact else env.with_power_flow(PLANNED_IN)
     n_days = env.profiles.n_days if asked.n_days is None else asked.n_days
     file = asked.file("optimum", planner, asdict(SEARCH), asdict(SETTLE))

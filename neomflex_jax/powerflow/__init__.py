@@ -4,6 +4,7 @@ from neomflex_jax.powerflow.bound import PowerFlow, bind, calibrate
 from neomflex_jax.powerflow.methods.register import (
     CHEAPEST_FIRST,
     METHODS,
+    UNBALANCED_METHODS,
     check_fallback,
     check_method,
     check_unbalanced,
@@ -20,6 +21,7 @@ from neomflex_jax.powerflow.unbalanced.controlled import ControlledFlow, follow_
 __all__ = [
     "CHEAPEST_FIRST",
     "METHODS",
+    "UNBALANCED_METHODS",
     "AcConfig",
     "ControlledFlow",
     "PowerFlow",

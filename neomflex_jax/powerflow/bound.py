@@ -214,9 +214,8 @@ def bind(
     Parameters
     ----------
     feeder
-        The grid; of an unbalanced one `ac`, `ac_config`, `taps`, `capacitors` are known, see `UnbalancedPowerFlow`. Its
-        nominal loads matter to `calibrated` alone, which is fitted around them: every load scaled by itself, -1 to 2
-        times its nominal value, by a fixed seed. `calibrate` fits it to given injections.
+        The grid; an unbalanced one takes `UNBALANCED_METHODS`, `ac_config`, `taps`, `capacitors` alone. `calibrated` is
+        fitted around nominal loads, each scaled by itself, -1 to 2 times; `calibrate` fits it to given injections.
     method
         `ac`, `newton`, `calibrated`, `lindistflow` or `dc`; the page of each in `powerflow/methods/` has its equations,
         its source and what it neglects.
@@ -253,7 +252,8 @@ def bind(
     """
     if isinstance(feeder, UnbalancedFeeder):
         check_unbalanced(method, feeder.name)
-        return bind_unbalanced(feeder, ac_config, taps=cast("Sequence[tuple[str, int]]", taps), capacitors=capacitors)
+        windings = cast("Sequence[tuple[str, int]]", taps)
+        return bind_unbalanced(feeder, ac_config, method=method, taps=windings, capacitors=capacitors)
     if capacitors:
         raise InputError("capacitors are bound on a feeder with phases; on a balanced one each case has shunt_mvar")
     kind = method_named(method)

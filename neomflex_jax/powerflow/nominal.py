@@ -8,7 +8,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.grid.feeder import Feeder
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.powerflow.bound import PowerFlow, bind
-from neomflex_jax.powerflow.methods.register import check_unbalanced
+from neomflex_jax.powerflow.methods.ac import Ac
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.solver import power_flow
 from neomflex_jax.powerflow.stopping import AcConfig
@@ -33,7 +33,7 @@ def nominal_power_flow(
     Parameters
     ----------
     feeder
-        The grid, balanced or not; of one that is not `ac` alone is known.
+        The grid, balanced or not; one that is not has `UNBALANCED_METHODS`.
     method, ac_config, enforce_q_lims
         As in `power_flow`.
 
@@ -58,7 +58,8 @@ def nominal_power_flow(
         if enforce_q_lims or isinstance(method, PowerFlow):
             raise InputError("an unbalanced feeder takes a method's name, and has no limits of reactive power to keep")
         if controls:
-            check_unbalanced(method, feeder.name)
+            if method != Ac.name:
+                raise InputError(f"controls are followed in power flows by 'ac' alone, and {method!r} is asked for")
             found = follow_controls(feeder, ac_config=ac_config)
             return replace(found.flow, converged=found.settled)
         return bind(feeder, method, ac_config).solve(feeder.load_p_mw, feeder.load_q_mvar)

@@ -21,6 +21,7 @@ from neomflex_jax.powerflow.labelled import in_order_of, labelled_setting, with_
 from neomflex_jax.powerflow.network.setting import Setting
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
+from neomflex_jax.powerflow.unbalanced.linear import AROUND_OWN_LOADS
 
 
 @platform_is_there()
@@ -46,8 +47,9 @@ def power_flow(
     Parameters
     ----------
     feeder
-        The grid; its nominal loads are not added to the injections. Of an unbalanced one `ac`, `ac_config` and `fields`
-        alone are known, and injections are constant powers between a node and ground; `bind` solves it by its loads.
+        The grid; its nominal loads are not added to the injections. Of an unbalanced one `ac`, `lindistflow`,
+        `ac_config` and `fields` alone are known, and injections are constant powers between a node and ground; `bind`
+        solves it by its loads.
     p_injection_mw, q_injection_mvar
         Net injections in MW and Mvar, positive into the grid, shapes (..., n_node), broadcast to each other; the
         slack's own entry moves the slack's import alone.
@@ -89,6 +91,8 @@ def power_flow(
         options = fallback, enforce_q_lims, tap_ratio, shunt_mvar, steady_p_mw is not None
         if any(options) or isinstance(method, PowerFlow):
             raise InputError("an unbalanced feeder takes a method's name and ac_config, and no other options")
+        if AROUND_OWN_LOADS.get(str(method)):
+            raise InputError(f"power_flow knows no loads to be {method!r} around; bind(feeder, {method!r}) does")
         at_nodes = bind(feeder.with_loads_at_nodes(), str(method), ac_config)
         return at_nodes.solve(-jnp.asarray(p_injection_mw), -jnp.asarray(q_injection_mvar), _checked_fields(fields))
     p, q = _checked_injections(feeder, p_injection_mw, q_injection_mvar)

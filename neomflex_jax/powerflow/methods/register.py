@@ -15,6 +15,7 @@ from neomflex_jax.powerflow.methods.newton import Newton
 
 CHEAPEST_FIRST: tuple[type[Method], ...] = (Dc, LinDistFlow, Calibrated, Ac, Newton)
 METHODS = tuple(sorted(kind.name for kind in CHEAPEST_FIRST))
+UNBALANCED_METHODS = (LinDistFlow.name, Calibrated.name, Ac.name)  # of feeders with phases, the cheapest first
 
 
 def method_named(name: str) -> type[Method]:
@@ -60,8 +61,8 @@ def check_can(kind: type[Method], needed: Sequence[Need], who: str) -> None:
 
 def check_unbalanced(name: str, feeder: str) -> None:
     """Raise `InputError` if the method of this name does not solve feeders with phases, of which `feeder` is one."""
-    if method_named(name) is not Ac:
+    if method_named(name).name not in UNBALANCED_METHODS:
         raise InputError(
-            f"feeder {feeder!r} has phases, which {Ac.name!r} alone solves, and power flow {name!r} is asked for; "
-            f"take {Ac.name!r}"
+            f"feeder {feeder!r} has phases, and power flow {name!r} is of balanced feeders alone; take "
+            f"{UNBALANCED_METHODS[-1]!r}, or a surrogate: {', '.join(map(repr, UNBALANCED_METHODS[:-1]))}"
         )

@@ -29,8 +29,9 @@ from neomflex_jax.powerflow.unbalanced.branches import (
     nominal_of,
     with_device_branches,
 )
-from neomflex_jax.powerflow.unbalanced.flow import flow_of, seen_by_controls
+from neomflex_jax.powerflow.unbalanced.flow import flow_of, linear_flow_of, seen_by_controls
 from neomflex_jax.powerflow.unbalanced.iteration import own_slope
+from neomflex_jax.powerflow.unbalanced.linear import AROUND_OWN_LOADS, Linear
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork, port_network
 from neomflex_jax.powerflow.unbalanced.own import checked_setting, own_of, tap_ranges
 from neomflex_jax.powerflow.unbalanced.port_rows import Chosen
@@ -41,10 +42,11 @@ from neomflex_jax.powerflow.unbalanced.unbalance import phase_positions
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class UnbalancedPowerFlow:
-    """The AC equations of a feeder with phases, solved by a fixed point on its loads. Made by `bind`."""
+    """A method on a feeder with phases: `ac` by a fixed point on its loads, or a linear one. Made by `bind`."""
 
     network: PortNetwork
     branches: Branches
+    linear: Linear | None  # None: `ac`
     phases: tuple[tuple[int, ...], ...] = field(metadata=STATIC)  # positions of three-phase buses' nodes
     node_labels: tuple[int | str, ...] = field(metadata=STATIC)
     device_nodes: tuple[int | str, ...] = field(metadata=STATIC)  # labels of those at which devices may feed in
@@ -95,8 +97,10 @@ class UnbalancedPowerFlow:
         with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
             drawn = self.branches.consumption(load_p, load_q, *(fed_in or (None, None)))
             own = own_of(self.network.ports, self.chosen, setting, dtype)
-            solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
             phases = np.array(self.phases, int).reshape(-1, 3)
+            if self.linear is not None:
+                return linear_flow_of(self.network, self.branches.follows, drawn, own, self.linear, phases)
+            solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
             return flow_of(self.network, self.branches.follows, drawn, own, solved, phases)
 
     @nan_is_a_value()
@@ -123,7 +127,7 @@ class UnbalancedPowerFlow:
     @property
     def method(self) -> str:
         """Name of the method."""
-        return "ac"
+        return "ac" if self.linear is None else self.linear.name
 
     @property
     def dtype(self) -> DTypeLike:
@@ -242,12 +246,13 @@ def bind_unbalanced(
     feeder: UnbalancedFeeder,
     ac_config: AcConfig = AcConfig(),
     *,
+    method: str = "ac",
     taps: Sequence[tuple[str, int]] = (),
     capacitors: Sequence[str] = (),
     meters: Sequence[tuple[str, int]] = (),
     device_nodes: Sequence[int | str] = (),
 ) -> UnbalancedPowerFlow:
-    """Factorise an unbalanced feeder's network once, to solve it many times.
+    """Factorise an unbalanced feeder's network once, to solve it many times by one of `UNBALANCED_METHODS`.
 
     Parameters
     ----------
@@ -255,6 +260,8 @@ def bind_unbalanced(
         The grid, at its present taps; its loads' models are taken over, their powers are given with each case.
     ac_config
         Tolerance and iteration limit.
+    method
+        `ac`, or one of `linear.py`: `lindistflow`, or `calibrated`, which is exact at the feeder's own loads.
     taps
         Windings whose taps each case may set, by the transformer's name and the winding's number from 1.
     capacitors
@@ -279,9 +286,11 @@ def bind_unbalanced(
     network, branches = port_network(joined, chosen), branches_of(joined, device)
     powers = nominal_of(joined)
     nominal = Consumption(jnp.asarray(powers.real), jnp.asarray(powers.imag))
+    network = replace(network, own_slope=own_slope(network, branches.follows, nominal))
     return UnbalancedPowerFlow(
-        replace(network, own_slope=own_slope(network, branches.follows, nominal)),
+        network,
         branches,
+        _linear(method, feeder, network, branches, nominal),
         tuple(map(tuple, phase_positions(feeder).tolist())),
         feeder.node_labels,
         tuple(device_nodes),
@@ -290,3 +299,19 @@ def bind_unbalanced(
         feeder.n_load,
         ac_config,
     )
+
+
+def _linear(
+    method: str, feeder: UnbalancedFeeder, network: PortNetwork, branches: Branches, nominal: Consumption
+) -> Linear | None:
+    """Make the linear method of this name, None for `ac`."""
+    if method not in AROUND_OWN_LOADS:
+        return None
+    if not AROUND_OWN_LOADS[method]:
+        return Linear(None, method)
+    rise, converged, _ = solve_rises(network, branches.follows, nominal, None, AcConfig())
+    if not converged:
+        raise InputError(
+            f"feeder {feeder.name!r}: its own loads have no power flow to be {method!r} around; take 'ac', or less load"
+        )
+    return Linear(rise, method)

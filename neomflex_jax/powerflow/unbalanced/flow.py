@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -10,9 +13,10 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.iteration import currents, rises_of
+from neomflex_jax.powerflow.unbalanced.linear import Linear, to_first_order
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
-from neomflex_jax.powerflow.unbalanced.solve import Solved
+from neomflex_jax.powerflow.unbalanced.solve import Halves, Solved
 from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
 
 
@@ -29,46 +33,103 @@ def flow_of(
     The nodes' voltages obey the network with the currents that the loads draw at these rises; what the loads would
     draw at the voltages that follow is the residual.
     """
-    rise, converged, evaluations = solved
-    n_branch, n_node = consumption.p.shape[0], network.node_start.shape[0] // 2
-    drawn = currents(network, follows, consumption, rise, own)
-    ports, added = network.ports, None
+    rise, *stop = solved
+    state = _state_of(network, currents(network, follows, consumption, rise, own), own)
+    return _result(network, follows, consumption, own, state, state.start + state.rise, state.slack, stop, phases)
+
+
+def linear_flow_of(
+    network: PortNetwork,
+    follows: Follows,
+    consumption: Consumption,
+    own: Own | None,
+    model: Linear,
+    phases: np.ndarray,
+) -> PowerFlowResult:
+    """Result of one case by a linear method."""
+    state = _state_of(network, model.drawn(network, follows, consumption, own), own)
+    v, (slack_p, slack_q) = state.start + state.rise, state.slack
+    if model.rise is None:
+        v = jnp.concatenate(to_first_order(state.start, state.rise))
+        # every load a constant power: the source feeds these, and what the network loses
+        p, q = (jnp.sum(x) for x in consumption[:2])
+        if consumption.steady_p is not None and consumption.steady_q is not None:
+            p, q = p + jnp.sum(consumption.steady_p), q + jnp.sum(consumption.steady_q)
+        slack_p, slack_q = slack_p - jnp.sum(state.taken[0]) + p, slack_q - jnp.sum(state.taken[1]) + q
+    stop = jnp.asarray(True), jnp.zeros((), jnp.int32)
+    return _result(network, follows, consumption, own, state, v, (slack_p, slack_q), stop, phases)
+
+
+class _State(NamedTuple):
+    """What currents of the branches do to the network, (2 n, ...) each in real form."""
+
+    drawn: Array  # these currents
+    added: Array | None  # sources of taps and capacitors
+    start: Array  # voltages of nodes without load, pu
+    rise: Array  # what the currents add to them
+    followed: Array  # rises of the branches
+    taken: Halves  # MW and Mvar into the branches, (n_branch,)
+    slack: Halves  # MW and Mvar out of the sources
+
+
+def _state_of(network: PortNetwork, drawn: Array, own: Own | None) -> _State:
+    """Work out one case's state of the network."""
+    ports, added, start = network.ports, None, network.node_start
+    rise, i = network.node_impedance @ drawn, network.source_start + network.source_transfer @ drawn
     if own is not None and ports is not None:
-        added = sources(own.gain, ports.seen + ports.seen_by_branch @ drawn)
-    v = network.node_start + network.node_impedance @ drawn
-    i = network.source_start + network.source_transfer @ drawn
-    if added is not None and ports is not None:
-        v, i = v + ports.node @ added, i + ports.source @ added
-    vr, vi = v[:n_node], v[n_node:]
+        without, by_load = sources(own.gain, ports.seen), sources(own.gain, ports.seen_by_branch @ drawn)
+        added = without + by_load
+        start, rise, i = start + ports.node @ without, rise + ports.node @ by_load, i + ports.source @ added
     # power out of the sources' conductors, v conj(i)
-    ir, ii = jnp.split(i, 2)
+    (vr, vi), (ir, ii) = jnp.split(start + rise, 2), jnp.split(i, 2)
     at = np.array(network.source_node, int)
-    slack_p, slack_q = jnp.sum(vr[at] * ir + vi[at] * ii), jnp.sum(vi[at] * ir - vr[at] * ii)
+    slack = jnp.sum(vr[at] * ir + vi[at] * ii), jnp.sum(vi[at] * ir - vr[at] * ii)
     # what the branches take: |reference|^2 y conj(c)
     followed = rises_of(network, drawn, own)
-    y, c = network.start + followed, drawn
-    if own is not None:
-        y = y + own.shift
-    y_squared = y[:n_branch] ** 2 + y[n_branch:] ** 2
-    taken = y[:n_branch] * c[:n_branch] + y[n_branch:] * c[n_branch:]
+    (yr, yi), (cr, ci) = jnp.split(_voltages(network, followed, own), 2), jnp.split(drawn, 2)
+    taken_p, taken_q = yr * cr + yi * ci, yi * cr - yr * ci
     if network.within is not None:
-        taken = taken + network.within[0] * y_squared
-    taken = network.r_squared * taken
-    off = drawn - currents(network, follows, consumption, followed, own)
+        y_squared = yr**2 + yi**2
+        taken_p, taken_q = taken_p + network.within[0] * y_squared, taken_q + network.within[1] * y_squared
+    taken = network.r_squared * taken_p, network.r_squared * taken_q
+    return _State(drawn, added, start, rise, followed, taken, slack)
+
+
+def _voltages(network: PortNetwork, rise: Array, own: Own | None) -> Array:
+    """Voltages of the branches, (2 n_branch,), at their rises."""
+    return network.start + rise if own is None else network.start + rise + own.shift
+
+
+def _result(
+    network: PortNetwork,
+    follows: Follows,
+    consumption: Consumption,
+    own: Own | None,
+    state: _State,
+    v: Array,
+    slack: Halves,
+    stop: Sequence[Array],
+    phases: np.ndarray,
+) -> PowerFlowResult:
+    """Result from the nodes' voltages, what the sources feed in, whether it converged and after how many steps."""
+    (vr, vi), n_branch = jnp.split(v, 2), consumption.p.shape[0]
+    y = _voltages(network, state.followed, own)
+    off = state.drawn - currents(network, follows, consumption, state.followed, own)
+    y_squared = y[:n_branch] ** 2 + y[n_branch:] ** 2
     residual = network.r_squared * jnp.sqrt(y_squared * (off[:n_branch] ** 2 + off[n_branch:] ** 2))
-    i_ka = _conductor_currents(network, drawn, added)
+    i_ka = _conductor_currents(network, state.drawn, state.added)
     finite = jnp.isfinite(vr).all() & jnp.isfinite(vi).all()
     return PowerFlowResult(
         vm_pu=jnp.sqrt(vr * vr + vi * vi),
         va_degree=jnp.rad2deg(jnp.arctan2(vi, vr)),
-        loss_mw=slack_p - jnp.sum(taken),
-        slack_p_mw=slack_p,
-        slack_q_mvar=slack_q,
+        loss_mw=state.slack[0] - jnp.sum(state.taken[0]),
+        slack_p_mw=slack[0],
+        slack_q_mvar=slack[1],
         branch_i_ka=i_ka,
         branch_loading_percent=100 * i_ka / network.conductor_max_i_ka,
-        converged=converged & finite,
+        converged=stop[0] & finite,
         residual_mva=jnp.max(residual, initial=0.0),
-        iterations=evaluations,
+        iterations=stop[1],
         vuf_percent=vuf_percent(vr, vi, phases),
     )
 

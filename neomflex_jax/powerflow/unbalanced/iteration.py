@@ -14,6 +14,7 @@ and is not near it, gets its own a and b, at the cost of two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -42,8 +43,17 @@ class Iterate(NamedTuple):
     error: Array  # (...) estimated, of the rise
 
 
-def currents(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Array, own: Own | None = None) -> Array:
-    """Currents of the branches in real form, (2 n_branch, ...) as the rises; consumption (n_branch, ...)."""
+def currents(
+    network: PortNetwork,
+    follows: Callable[[Array], tuple[Array, Array]],
+    drawn: Consumption,
+    rise: Array,
+    own: Own | None = None,
+) -> Array:
+    """Currents of the branches in real form, (2 n_branch, ...) as the rises; consumption (n_branch, ...).
+
+    `follows`: k of p and q by the squared voltages, `Follows` say.
+    """
     p, q = drawn.p, drawn.q
     n_branch = p.shape[0]
 
