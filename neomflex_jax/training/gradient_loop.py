@@ -48,7 +48,7 @@ from neomflex_jax.training.step_metrics import Metrics, share_at_bounds, step_me
 DAYS = 2  # of an update where something lasts
 UNCOUPLED_STEPS = 24  # of an update where nothing does, and so many days have more than
 LONG_STEPS = 96
-CHUNK_UPDATES = 10  # about half a second on two cores
+CHUNK_UPDATES = 10  # a quarter of a second on two cores
 KEPT_BYTES = 2**28  # of the actors' layers over a horizon, at most
 
 
