@@ -5,7 +5,7 @@ D. P. Kingma, J. Ba, "Adam", arXiv:1412.6980; clipping by the global norm of one
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -20,27 +20,51 @@ Decay = Literal["none", "linear", "cosine"]
 DECAYS = get_args(Decay)
 
 
+class Vectors(NamedTuple):
+    """Parameters and Adam's moments, arrays (n_agents, ...) of one shape."""
+
+    values: Array
+    mean: Array
+    square: Array
+
+
 def start(params: Params) -> optax.OptState:
     """Fresh moments for parameters with a leading agent axis: one vector an agent, which is less to compile."""
-    return jax.vmap(lambda own: ADAM.init(ravel_pytree(own)[0]))(params)
+    return jax.vmap(ADAM.init)(ravelled(params))
+
+
+def ravelled(params: Params) -> Array:
+    """Parameters with a leading agent axis as one vector an agent, (n_agents, size)."""
+    return jax.vmap(lambda own: ravel_pytree(own)[0])(params)
+
+
+def unravelled(like: Params, vectors: Array) -> Params:
+    """Return parameters as these are of one vector an agent, (n_agents, size)."""
+    return jax.vmap(ravel_pytree(jax.tree.map(lambda leaf: leaf[0], like))[1])(vectors)
+
+
+def stepped(
+    vectors: Vectors, gradient: Array, count: Array, learning_rate: Array, max_gradient_norm: Array | float = jnp.inf
+) -> Vectors:
+    """Make one step for every agent by itself, after `count` steps, () or (n_agents, 1)."""
+    norm = jnp.sqrt(jnp.sum(gradient**2, axis=tuple(range(1, gradient.ndim)), keepdims=True))
+    scale = jnp.minimum(1.0, max_gradient_norm / jnp.maximum(norm, 1e-30))
+    update, state = ADAM.update(gradient * scale, optax.ScaleByAdamState(count, vectors.mean, vectors.square))
+    moments: Any = state
+    return Vectors(vectors.values - learning_rate * update, moments.mu, moments.nu)
 
 
 def apply(
     gradients: Params,
-    state: optax.OptState,
+    state: Any,
     params: Params,
     learning_rate: Array,
     max_gradient_norm: Array | float = jnp.inf,
 ) -> tuple[Params, optax.OptState]:
     """Make one step for every agent by itself."""
-
-    def one(gradients: Params, state: optax.OptState, params: Params) -> tuple[Params, optax.OptState]:
-        gradient, (vector, unravel) = ravel_pytree(gradients)[0], ravel_pytree(params)
-        scale = jnp.minimum(1.0, max_gradient_norm / jnp.maximum(jnp.linalg.norm(gradient), 1e-30))
-        update, state = ADAM.update(gradient * scale, state)
-        return unravel(vector - learning_rate * update), state
-
-    return jax.vmap(one)(gradients, state, params)
+    vectors = Vectors(ravelled(params), state.mu, state.nu)
+    vectors = stepped(vectors, ravelled(gradients), state.count[:, None], learning_rate, max_gradient_norm)
+    return unravelled(params, vectors.values), optax.ScaleByAdamState(state.count + 1, vectors.mean, vectors.square)
 
 
 def decayed(decay: str, share: Array | float, final: float = 0.01) -> Array:

@@ -256,8 +256,8 @@ class Battery(Device):
     @staticmethod
     def random(key: Array, params: BatteryParams) -> BatteryStore:
         """Draw a charge uniform in the window, at rest."""
-        share = jax.random.uniform(key, params.soc_min.shape)
-        return _resting(params.soc_min + (params.soc_max - params.soc_min) * share)
+        low, span = _one_if_alike(params.soc_min), _one_if_alike(params.soc_max - params.soc_min)
+        return _resting(low + span * jax.random.uniform(key, params.soc_min.shape))
 
     @staticmethod
     def middle(params: BatteryParams) -> BatteryStore:
@@ -314,6 +314,11 @@ class Battery(Device):
         """Return the column of a power that is missing where its energy is there, and the latter."""
         powers = [(f"{POWER}{soc.removeprefix(SOC)}_mw", soc) for soc in columns if soc.startswith(SOC)]
         return next(((power, soc) for power, soc in powers if power not in columns), None)
+
+
+def _one_if_alike(values: np.ndarray) -> np.ndarray | np.floating:
+    """Return the value of equal ones: a draw is a branch, and an accelerator fills arrays that go into it anew."""
+    return values[0] if isinstance(values, np.ndarray) and len(set(values)) == 1 else values
 
 
 def _resting(soc: Array) -> BatteryStore:

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Key, PyTree
 from neomflex_jax.agents.actors import Actors
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.agents.sac import LearnerState, Sac
-from neomflex_jax.agents.sac.replay_buffer import Batch, ReplayBuffer, Transition, add, empty_buffer, sample_batch
+from neomflex_jax.agents.sac.replay_buffer import ReplayBuffer, Transition, add, empty_buffer, sample_batch
 from neomflex_jax.agents.sac.reward import UNITS
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.fields import with_overrides
@@ -201,11 +201,8 @@ class SacTraining:
         learned = partial(self.sac.learned_rewards, state.learner)
         batches = sample_batch(state.buffer, batch_key, shape, gamma, config.n_steps, self.n_copies, learned)
 
-        def body(learner: LearnerState, xs: tuple[Batch, Array]) -> tuple[LearnerState, Metrics]:
-            return self.sac.update(learner, *xs, share)
-
         keys = jax.random.split(update_key, config.updates_per_step)
-        learner, metrics = jax.lax.scan(body, state.learner, (batches, keys))
+        learner, metrics = self.sac.updates(state.learner, batches, keys, share)
         return replace(state, learner=learner, key=key), jax.tree.map(lambda values: values.mean(axis=0), metrics)
 
 

@@ -13,7 +13,7 @@ from neomflex_jax.agents.fresh import fresh
 from neomflex_jax.agents.sac import Sac, SacConfig
 from neomflex_jax.agents.sac.critics import Critic
 from neomflex_jax.agents.sac.distribution import mode, sample
-from neomflex_jax.agents.sac.losses import critic_loss, reward_loss, soft_target, temperature_loss
+from neomflex_jax.agents.sac.losses import critic_loss, reward_loss, soft_target, temperature_gradient
 from neomflex_jax.agents.sac.replay_buffer import Batch
 from neomflex_jax.environment.step.actions import lay_out_actions
 from neomflex_jax.scenario import load_scenario
@@ -80,7 +80,12 @@ def test_reward_loss_is_squared_near_and_linear_far():
 
 
 def test_temperature_rises_when_the_entropy_is_below_its_target():
-    gradient = jax.grad(temperature_loss)(jnp.array(0.0), jnp.array([3.0]), jnp.array(-1.0))  # entropy -3 < -1
+    def dual_objective(log_temperature, log_probability, target_entropy):
+        return -(log_temperature * (log_probability + target_entropy)).mean()
+
+    log_probability, target = jnp.array([3.0, 4.0]), jnp.array(-1.0)  # entropy -3.5 < -1
+    gradient = temperature_gradient(-log_probability.mean(), target)
+    assert gradient == pytest.approx(float(jax.grad(dual_objective)(jnp.array(0.7), log_probability, target)))
     assert gradient < 0  # a descent step raises the temperature
 
 

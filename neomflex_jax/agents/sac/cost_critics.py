@@ -49,7 +49,7 @@ def start(critics: Critics, key: Array, input_shape: tuple[int, int]) -> CostCri
 
 def broken_value(critics: Critics, cost: CostCritic, seen: Seen) -> Array:
     """Return minus the steps that will be broken, (batch,), by the twin that expects more of them."""
-    return lesser(critics.values(_only(cost.critic), _of_team(seen)))
+    return lesser(critics.all_values(cost.critic, seen)[0])
 
 
 def updated(
@@ -67,20 +67,13 @@ def updated(
     (batch,), of the step and the discounted sum over the steps after it; `rates` the learning rate and the settings.
     """
     learning_rate, settings = rates
-    now, following = map(_of_team, seen)
-    target = critics.values(_only(cost.target), following)
+    target = critics.all_values(cost.target, seen[1])[0]
     later = soft_target(-broken[1], discount, target, jnp.zeros_like(discount))
-    of_params = jax.value_and_grad(critics.loss, has_aux=True)
-    (loss, _), gradients = of_params(_only(cost.critic), now, -broken[0], later)
-    gradients = mean_over_devices(jax.tree.map(lambda leaf: leaf[None], gradients), mesh_axis)
+
+    def loss_of(critic: Params) -> Array:
+        return critics.losses(critic, seen[0], -broken[0][None], later[None])[0].sum()
+
+    loss, gradients = jax.value_and_grad(loss_of)(cost.critic)
+    gradients = mean_over_devices(gradients, mesh_axis)
     critic, moments = optimiser.apply(gradients, cost.moments, cost.critic, learning_rate, settings.max_gradient_norm)
     return CostCritic(critic, critics.followed(cost.target, critic, settings), moments), loss
-
-
-def _only(params: Params) -> Params:
-    return jax.tree.map(lambda leaf: leaf[0], params)
-
-
-def _of_team(seen: Seen) -> Seen:
-    """Return what the one pair of twins sees, (batch, input_size) each."""
-    return Seen(*(each[..., 0, :] for each in seen))

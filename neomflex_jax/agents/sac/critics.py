@@ -30,6 +30,7 @@ from neomflex_jax.agents.sac.losses import critic_loss, error_moments, reward_lo
 from neomflex_jax.packing import Packing
 
 STEP_OF_SHARED, STEP_OF_OWN = 0.05, 0.01  # of targets: of one critic for all, and of noisier ones, an agent's each
+EVERY = "every"  # key of parameters whose networks are stacked
 OF_FEW = ("local", "neighbourhood")  # critics that do not see everyone; gradients pass through an agent's own row alone
 
 
@@ -98,21 +99,25 @@ class Critics:
         return Seen(*(self._view(jnp.concatenate([observation, actions], axis=-1)) for actions in (action, lasting)))
 
     def values(self, params: Params, seen: Seen) -> Array:
-        """Values (2, batch) of one pair of twins."""
-        later = self._twins(params, seen)
-        return later + self._reward(params, seen) if self.config.split else later
+        """Values (2, batch) of one pair of twins, which sees (batch, input_size)."""
+        return self.all_values(_as_one_of_many(params), Seen(*(each[..., None, :] for each in seen)))[0]
 
-    def loss(self, params: Params, seen: Seen, reward: Array, later: Array) -> tuple[Array, Array]:
-        """Loss of one pair of twins, and the `error_moments` of its values.
+    def all_values(self, params: Params, seen: Seen) -> Array:
+        """Values (n_critics, 2, batch) of all pairs of twins, which see (batch, n_critics, input_size)."""
+        later, now = self._parts(params, seen)
+        return later if now is None else later + now[:, None]
 
-        It is against the step's reward, (batch,), and the target of what comes after it.
+    def losses(self, params: Params, seen: Seen, reward: Array, later: Array) -> tuple[Array, Array]:
+        """Losses (n_critics,) of all pairs of twins, and the `error_moments` (n_critics, 3) of their values.
+
+        They are against the step's reward, (n_critics, batch), and the target of what comes after it.
         """
-        twins = self._twins(params, seen)
-        if not self.config.split:
-            return critic_loss(twins, reward + later), error_moments(twins, reward + later)
-        now = self._reward(params, seen)
-        loss = critic_loss(twins, later) + reward_loss(now, reward, self.config.reward_huber)
-        return loss, error_moments(now + twins, reward + later)
+        twins, now = self._parts(params, seen)
+        if now is None:
+            return jax.vmap(critic_loss)(twins, reward + later), jax.vmap(error_moments)(twins, reward + later)
+        of_reward = jax.vmap(reward_loss, in_axes=(0, 0, None))(now, reward, self.config.reward_huber)
+        losses = jax.vmap(critic_loss)(twins, later) + of_reward
+        return losses, jax.vmap(error_moments)(now[:, None] + twins, reward + later)
 
     def followed(self, target: Params, online: Params, settings: Settings) -> Params:
         """Return the target critics after a step towards the online ones."""
@@ -130,13 +135,43 @@ class Critics:
         joint = own.reshape(*own.shape[:-2], 1, -1)
         return jnp.broadcast_to(joint, (*own.shape[:-2], self.n_critics, joint.shape[-1]))
 
-    def _reward(self, params: Params, seen: Seen) -> Array:
-        reward: Any = self._network.apply(params["now"], seen.now)
-        return reward
+    def _parts(self, params: Params, seen: Seen) -> tuple[Array, Array | None]:
+        """Twins (n_critics, 2, batch) of what comes later, and the reward's part (n_critics, batch), if it is apart.
 
-    def _twins(self, params: Params, seen: Seen) -> Array:
-        later: Any = jax.vmap(self._network.apply, in_axes=(0, None))(params["later"], seen.later)
-        return later
+        All networks are one batch of products: few operations, whose derivatives lie as the parameters do.
+        """
+        every = (params if EVERY in params else self.together(params))[EVERY]
+        now, later = (jnp.moveaxis(each, -2, 0) for each in seen)
+        inputs = jnp.stack([later, later, now] if self.config.split else [later, later], axis=1)
+        n_critics, n_networks = inputs.shape[:2]
+        networks = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), every)
+        values: Any = jax.vmap(self._network.apply)(networks, inputs.reshape(-1, *inputs.shape[2:]))
+        values = values.reshape(n_critics, n_networks, -1)
+        return values[:, :2], values[:, 2] if self.config.split else None
+
+    def together(self, params: Params) -> Params:
+        """Return parameters, (n_critics, ...), with all networks of a pair of twins stacked: (n_critics, 2 or 3, ...).
+
+        Functions of parameters take these, too.
+        """
+        if not self.config.split:
+            return {EVERY: params["later"]}
+
+        def stacked(later: Array, now: Array) -> Array:
+            return jnp.concatenate([later, now[:, None]], axis=1)
+
+        return {EVERY: jax.tree.map(stacked, params["later"], params["now"])}
+
+    def apart(self, together: Params) -> Params:
+        """Return the parameters that `together` made these of."""
+        parts = {"later": jax.tree.map(lambda leaf: leaf[:, :2], together[EVERY])}
+        if self.config.split:
+            parts["now"] = jax.tree.map(lambda leaf: leaf[:, 2], together[EVERY])
+        return parts
+
+
+def _as_one_of_many(params: Params) -> Params:
+    return jax.tree.map(lambda leaf: leaf[None], params)
 
 
 def all_lasting(action_sizes: Sequence[int]) -> tuple[tuple[bool, ...], ...]:

@@ -8,53 +8,33 @@ actors never see more than their own observation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array, lax
+from jax.flatten_util import ravel_pytree
 
 from neomflex_jax.agents import optimiser
-from neomflex_jax.agents.actors import Actors, Statistics, statistics_of
-from neomflex_jax.agents.multipliers import Multiplier, unpriced
+from neomflex_jax.agents.actors import Actors, statistics_of
+from neomflex_jax.agents.multipliers import unpriced
 from neomflex_jax.agents.networks import ActorNetwork
-from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices
+from neomflex_jax.agents.optimiser import Params, decayed, mean_over_devices, stepped
 from neomflex_jax.agents.sac import cost_critics
 from neomflex_jax.agents.sac.config import SacConfig, Settings, settings_of
 from neomflex_jax.agents.sac.cost_critics import CostCritic
-from neomflex_jax.agents.sac.critics import OF_FEW, Critics, Seen, all_lasting
+from neomflex_jax.agents.sac.critics import OF_FEW, Critics, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
-from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_target, temperature_loss
+from neomflex_jax.agents.sac.flat import Flat, Flattening
+from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_target, temperature_gradient
 from neomflex_jax.agents.sac.replay_buffer import Batch
 from neomflex_jax.agents.sac.reward import UNITS, measured_scale, receding, squeezed
+from neomflex_jax.agents.sac.state import LearnerState
 from neomflex_jax.agents.sharing import sharing_of
 from neomflex_jax.one_line import one_line
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class LearnerState:
-    """Everything that learning changes; leading axis n_agents."""
-
-    actor: Params
-    averaged_actor: Params  # moving average of `actor`: the trained policy
-    critic: Params  # see `Critics.init`
-    target_critic: Params
-    log_temperature: Array  # (n_agents,)
-    actor_optimiser: optax.OptState
-    critic_optimiser: optax.OptState
-    temperature_optimiser: optax.OptState
-    updates: Array  # () int32 made so far
-    statistics: Statistics
-    measured_scale: Array  # (n_agents,) of rewards, from the warm-up; settings may have another
-    settings: Settings  # do not change in a run
-    cost_critics: dict[str, CostCritic] = field(default_factory=dict)  # by constraint
-    multipliers: dict[str, Multiplier] = field(default_factory=dict)  # likewise
-
-    __repr__ = one_line
 
 
 @dataclass(frozen=True)
@@ -171,70 +151,96 @@ class Sac:
     def update(
         self, state: LearnerState, batch: Batch, key: Array, share: Array | float = 0.0
     ) -> tuple[LearnerState, dict[str, Array]]:
-        """Make one gradient step of every critic, actor and temperature on a batch (batch, ...).
+        """Make one update, on a batch (batch, ...); see `updates`."""
+        state, metrics = self.updates(state, jax.tree.map(lambda leaf: leaf[None], batch), key[None], share)
+        return state, jax.tree.map(lambda values: values[0], metrics)
 
-        The batch's rewards are as `learned_rewards` gives them.
-        `share` of the run's budget, 0..1, is what the learning rate's decay goes by.
+    def updates(
+        self, state: LearnerState, batches: Batch, keys: Array, share: Array | float = 0.0
+    ) -> tuple[LearnerState, dict[str, Array]]:
+        """Make gradient steps of every critic, actor and temperature, one on each batch of (n_updates, batch, ...).
+
+        The batches' rewards are as `learned_rewards` gives them.
+        `share` of the run's budget, 0..1, is what the learning rate's decay goes by. Metrics are (n_updates, ...).
         """
-        settings, pooled = state.settings, self.actors.pooled
+        decay, flattening = decayed(self.config.learning_rate_decay, share), Flattening(state, self._critics)
+        noises = jax.vmap(lambda key: jax.random.normal(key, (2, *batches.action.shape[1:])))(keys)
+        count = state.critic_optimiser.count[0]  # as many steps as every other moments made
+
+        def body(flat: Flat, xs: tuple[Array, Batch, Array]) -> tuple[Flat, Array]:
+            flat, measured = self._updated(flattening, flat, *xs, decay, count)
+            return flat, ravel_pytree(measured)[0]  # one array, one write
+
+        numbers = jnp.arange(len(keys), dtype=jnp.int32)
+        first = jax.tree.map(lambda leaf: leaf[0], (numbers, batches, noises))
+        shapes = jax.eval_shape(partial(self._updated, flattening), flattening.start(), *first, decay, count)[1]
+        unravel = ravel_pytree(jax.tree.map(lambda shape: jnp.zeros(shape.shape), shapes))[1]
+        flat, measured = lax.scan(body, flattening.start(), (numbers, batches, noises))
+        metrics = self._metrics(state, jax.vmap(unravel)(measured))
+        return flattening.kept(flat, len(keys)), metrics
+
+    def _updated(
+        self,
+        flattening: Flattening,
+        flat: Flat,
+        number: Array,
+        batch: Batch,
+        noise: Array,
+        decay: Array,
+        count: Array,
+    ) -> tuple[Flat, dict[str, Array]]:
+        """Make the update of a number, from 0 on, by noise (2, batch, ...); and return what is measured of it."""
+        state, settings, pooled = flattening.whole(flat, number), flattening.state.settings, self.actors.pooled
         observation = self.actors.inputs(state.statistics, batch.observation)
         next_observation = self.actors.inputs(state.statistics, batch.next_observation)
         batch = replace(
             batch, observation=observation, next_observation=next_observation, action=batch.action * self.action_mask
         )
-        noise, next_noise = jax.random.normal(key, (2, *batch.action.shape))
-        decay = decayed(self.config.learning_rate_decay, share)
-        rate, max_norm = settings.learning_rate * decay, settings.max_gradient_norm
+        rate, max_norm, count = settings.learning_rate * decay, settings.max_gradient_norm, count + number
 
-        critic_losses, gradients, moments = self._critic_gradients(state, batch, next_noise)
-        critic_errors = relative_error(mean_over_devices(moments, self.mesh_axis).T)
-        gradients = mean_over_devices(gradients, self.mesh_axis)
-        critic, critic_moments = optimiser.apply(gradients, state.critic_optimiser, state.critic, rate, max_norm)
+        critic_losses, gradients, moments = self._critic_gradients(state, batch, noise[1])
+        gradients = mean_over_devices(flattening.critic_rows.joined(gradients), self.mesh_axis)
+        critic = stepped(flat.critic, gradients, count, rate, max_norm)
+        target = self._critics.followed(flat.target_critic, critic.values, settings)
 
-        costs, cost_losses = self._updated_cost_critics(state, batch, next_noise, rate)
+        costs, cost_losses = self._updated_cost_critics(state, batch, noise[1], rate)
 
-        actor_losses, log_probability, gradients = self._actor_gradients(state, critic, costs, observation, noise)
-        gradients = mean_over_devices(pooled(gradients), self.mesh_axis)
-        actor, actor_moments = optimiser.apply(gradients, state.actor_optimiser, state.actor, rate, max_norm)
-
-        # the target entropy counts real action dimensions only
-        target_entropy = settings.target_entropy_per_action * jnp.asarray(self.action_sizes)
-        log_temperature, temperature_moments = self._updated_temperatures(
-            state, log_probability, target_entropy, settings.temperature_learning_rate * decay
+        actor_losses, log_probability, gradients = self._actor_gradients(
+            state, flattening.critic_rows.parted(critic.values), costs, observation, noise[0]
         )
-        average = jnp.maximum(settings.actor_average, 1.0 / (state.updates + 1))  # a plain mean at first
-        updated = replace(
-            state,
-            actor=actor,
-            averaged_actor=optax.incremental_update(actor, state.averaged_actor, average),
-            updates=state.updates + 1,
-            critic=critic,
-            target_critic=self._critics.followed(state.target_critic, critic, settings),
-            log_temperature=log_temperature,
-            actor_optimiser=actor_moments,
-            critic_optimiser=critic_moments,
-            temperature_optimiser=temperature_moments,
-            cost_critics=costs,
-        )
-        entropy = -log_probability.mean(axis=-1)
-        metrics = cost_losses | {
-            "critic_loss": jnp.broadcast_to(critic_losses, actor_losses.shape),
-            "critic_error": jnp.broadcast_to(critic_errors, actor_losses.shape),
+        gradients = mean_over_devices(flattening.actor_rows.joined(pooled(gradients)), self.mesh_axis)
+        actor = stepped(flat.actor, gradients, count, rate, max_norm)
+        weight = jnp.maximum(settings.actor_average, 1.0 / (state.updates + 1))  # a plain mean at first
+        average = optax.incremental_update(actor.values, flat.averaged_actor, weight)
+
+        entropy = mean_over_devices(-log_probability.mean(axis=-1), self.mesh_axis)
+        gradient = temperature_gradient(entropy, self._target_entropy(settings))[:, None]
+        rate = settings.temperature_learning_rate * decay
+        log_temperature = stepped(flat.log_temperature, gradient, count, rate)
+        return Flat(actor, average, critic, target, log_temperature, costs), cost_losses | {
+            "critic_loss": critic_losses,
+            "moments": moments,
             "actor_loss": actor_losses,
             "entropy": entropy,
-            "entropy_above_target": entropy - target_entropy,
-            "temperature": jnp.exp(state.log_temperature),
-            "reward_scale": _reward_scale(state),
+            "log_temperature": state.log_temperature,
         }
-        return updated, mean_over_devices(metrics, self.mesh_axis)
 
-    def _updated_temperatures(
-        self, state: LearnerState, log_probability: Array, target_entropy: Array, rate: Array
-    ) -> tuple[Array, optax.OptState]:
-        """Return log temperatures and their moments after a gradient step."""
-        gradients = jax.vmap(jax.grad(temperature_loss))(state.log_temperature, log_probability, target_entropy)
-        gradients = mean_over_devices(gradients, self.mesh_axis)
-        return optimiser.apply(gradients, state.temperature_optimiser, state.log_temperature, rate)
+    def _metrics(self, state: LearnerState, measured: dict[str, Array]) -> dict[str, Array]:
+        """Return metrics (n_updates, n_agents) of what was measured in updates, (n_updates, ...)."""
+        measured = mean_over_devices(measured, self.mesh_axis)
+        critic_errors = relative_error(jnp.moveaxis(measured.pop("moments"), -1, 0))
+        entropy, actor_losses = measured["entropy"], measured["actor_loss"]
+        return measured | {
+            "critic_loss": jnp.broadcast_to(measured["critic_loss"], actor_losses.shape),
+            "critic_error": jnp.broadcast_to(critic_errors, actor_losses.shape),
+            "entropy_above_target": entropy - self._target_entropy(state.settings),
+            "temperature": jnp.exp(measured.pop("log_temperature")),
+            "reward_scale": jnp.broadcast_to(_reward_scale(state), actor_losses.shape),
+        }
+
+    def _target_entropy(self, settings: Settings) -> Array:
+        """Of every agent, (n_agents,); it counts real action dimensions only."""
+        return settings.target_entropy_per_action * jnp.asarray(self.action_sizes)
 
     def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params, Array]:
         """Losses (n_critics,), gradients and `error_moments` (n_critics, 3) of the twins, against next actions."""
@@ -245,23 +251,17 @@ class Sac:
             reward, later_reward = (each.mean(-1, keepdims=True) for each in (reward, later_reward))
             entropy_cost = entropy_cost.sum(-1, keepdims=True)
         critics = self._critics
+        next_values = critics.all_values(state.target_critic, critics.seen(batch.next_observation, next_action))
+        targets = jax.vmap(soft_target, in_axes=(-1, None, 0, -1))
+        later = targets(later_reward, batch.discount, next_values, entropy_cost)
+        seen = critics.seen(batch.observation, batch.action)
 
-        def one(
-            critic: Params, target: Params, seen: Seen, next_seen: Seen, reward: Array, later: Array, cost: Array
-        ) -> tuple[Array, Params, Array]:
-            later = soft_target(later, batch.discount, critics.values(target, next_seen), cost)
-            (loss, moments), gradient = jax.value_and_grad(critics.loss, has_aux=True)(critic, seen, reward, later)
-            return loss, gradient, moments
+        def total(critic: Params) -> tuple[Array, tuple[Array, Array]]:
+            losses, moments = critics.losses(critic, seen, reward.T, later)
+            return losses.sum(), (losses, moments)
 
-        return jax.vmap(one, in_axes=(0, 0, -2, -2, -1, -1, -1))(
-            state.critic,
-            state.target_critic,
-            critics.seen(batch.observation, batch.action),
-            critics.seen(batch.next_observation, next_action),
-            reward,
-            later_reward,
-            entropy_cost,
-        )
+        gradients, (losses, moments) = jax.grad(total, has_aux=True)(state.critic)
+        return losses, gradients, moments
 
     def _updated_cost_critics(
         self, state: LearnerState, batch: Batch, noise: Array, learning_rate: Array
@@ -298,14 +298,12 @@ class Sac:
         def losses_of(actor: Params) -> tuple[Array, tuple[Array, Array]]:
             action, log_probability = self._sample(actor, observation, noise)
             if self.config.critics == "shared":
-                seen = jax.tree.map(lambda each: each[..., 0, :], self._critics.seen(observation, action))
-                values = self._critics.values(jax.tree.map(lambda leaf: leaf[0], critic), seen)
+                values = self._critics.all_values(critic, self._critics.seen(observation, action))[0]
                 each = jax.vmap(actor_loss, in_axes=(0, 0, None))
                 losses = each(temperature, log_probability.T, lax.stop_gradient(values))
                 total = losses.sum() - lesser(values).mean()  # the gradient of the value once, for all
             elif self.config.critics in OF_FEW:
-                seen = self._critics.seen(observation, action)
-                values = jax.vmap(self._critics.values, in_axes=(0, -2))(critic, seen)
+                values = self._critics.all_values(critic, self._critics.seen(observation, action))
                 losses = jax.vmap(actor_loss)(temperature, log_probability.T, values)
                 total = losses.sum()
             else:

@@ -61,6 +61,9 @@ def actor_loss(temperature: Array, log_probability: Array, values: Array) -> Arr
     return jnp.mean(temperature * log_probability - lesser(values))
 
 
-def temperature_loss(log_temperature: Array, log_probability: Array, target_entropy: Array) -> Array:
-    """Dual objective of the entropy constraint: eq. (18), in the logarithm of the temperature."""
-    return -jnp.mean(log_temperature * lax.stop_gradient(log_probability + target_entropy))
+def temperature_gradient(entropy: Array, target_entropy: Array) -> Array:
+    """Gradient by the temperature's logarithm l of the entropy constraint's dual objective, eq. (18).
+
+    ``-l E[log pi(a|s) + target]``; the entropy is ``-E[log pi(a|s)]``.
+    """
+    return entropy - target_entropy
