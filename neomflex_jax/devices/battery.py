@@ -257,7 +257,7 @@ class Battery(Device):
     def random(key: Array, params: BatteryParams) -> BatteryStore:
         """Draw a charge uniform in the window, at rest."""
         low, span = _one_if_alike(params.soc_min), _one_if_alike(params.soc_max - params.soc_min)
-        return _resting(low + span * jax.random.uniform(key, params.soc_min.shape))
+        return _resting(jnp.asarray(low + span * jax.random.uniform(key, params.soc_min.shape)))
 
     @staticmethod
     def middle(params: BatteryParams) -> BatteryStore:
