@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from neomflex_jax.devices.device import Device, Kind, Turn
+from neomflex_jax.environment.feeder_controls import idle_setting, plan_for
 from neomflex_jax.environment.step.actions import lay_out_actions, requests_of
 from neomflex_jax.environment.step.answers import answer_to_loads
 from neomflex_jax.environment.step.dispatch import deliver
@@ -35,6 +36,7 @@ from neomflex_jax.powerflow.methods.needs import SETTINGS, needs_of
 from neomflex_jax.powerflow.methods.register import check_can
 from neomflex_jax.powerflow.network.taps import tap_branches
 from neomflex_jax.powerflow.unbalanced import bind_unbalanced
+from neomflex_jax.powerflow.unbalanced.port_rows import Chosen
 from neomflex_jax.profiles import Profiles
 from neomflex_jax.scenario import Scenario
 
@@ -112,22 +114,32 @@ def _bound_with_phases(
     nodes = tuple(feeder.node_labels[node] for node in feeding_nodes(scenario, layout_of(scenario, feeder)))
     taps = tuple(each for own in tapped_windings(scenario, feeder) for each in own)
     capacitors = tuple(each for own in switched_capacitors(scenario, feeder) for each in own)
+    plan = plan_for(scenario, feeder)
+    moved = Chosen() if plan is None else plan.chosen
+    chosen = Chosen((*taps, *moved.taps), (*capacitors, *moved.capacitors), moved.meters)
     if isinstance(power_flow, str):
         check_unbalanced(power_flow, feeder.name)
-        return bind_unbalanced(feeder, method=power_flow, taps=taps, capacitors=capacitors, device_nodes=nodes)
+        if plan is not None and power_flow != "ac":
+            raise InputError(
+                f"feeder_controls = \"follow\": controls measure in 'ac', and power flow {power_flow!r} is asked for; "
+                "take 'ac', or frozen controls"
+            )
+        solver = bind_unbalanced(feeder, method=power_flow, device_nodes=nodes, **chosen._asdict())
+        return replace(solver, idle=idle_setting(scenario, feeder))
     if not isinstance(power_flow, UnbalancedPowerFlow) or power_flow.node_labels != feeder.node_labels:
         raise InputError(f"the given power flow was bound to another feeder than {feeder.name!r}")
-    if (power_flow.chosen.taps, power_flow.chosen.capacitors) != (taps, capacitors):
+    if power_flow.chosen != chosen:
+        meters = f", meters={list(chosen.meters)}" if chosen.meters else ""
         raise InputError(
-            f"the given power flow does not set the taps and capacitors that devices of scenario {scenario.name!r} do; "
-            f"bind it with taps={list(taps)}, capacitors={list(capacitors)}"
+            f"the given power flow does not set the taps and capacitors that scenario {scenario.name!r} moves; "
+            f"bind it with taps={list(chosen.taps)}, capacitors={list(chosen.capacitors)}{meters}"
         )
     if power_flow.device_nodes != nodes:
         raise InputError(
             f"the given power flow takes devices at other nodes than scenario {scenario.name!r} has them; bind it with "
             f"device_nodes={list(nodes)}"
         )
-    return power_flow
+    return replace(power_flow, idle=idle_setting(scenario, feeder))
 
 
 def _check_charging(scenario: Scenario, feeder: Feeder) -> None:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from neomflex_jax.environment.days import Draw
+from neomflex_jax.environment.feeder_controls import STORE, Followed
 from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import Misuse
 from neomflex_jax.environment.step.answers import injections_of_loads
@@ -47,7 +48,9 @@ def start_day(
     scenario, today, step = task.scenario, draw.today, jnp.zeros((), jnp.int32)
     moment = moment_of_row(task.profiles, day_row, step)
     delivered = _nothing_delivered(task, stores, day_row)
-    outcome = outcome_of(task, flow, delivered, moment)
+    standing = stores.get(STORE)
+    followed = None if standing is None else Followed(standing, standing, jnp.ones((), bool))
+    outcome = outcome_of(task, flow, delivered, moment, followed)
 
     seen = outcome.vm_pu, outcome.loading_percent
     if last_step is not None:

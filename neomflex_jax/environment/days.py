@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.devices.registry import key_of_kind
+from neomflex_jax.environment.feeder_controls import begin
 from neomflex_jax.environment.state import State
 from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.step.disturbances import Today, draw_today
 from neomflex_jax.environment.task import Task
-from neomflex_jax.scenario import Scenario
 
 
 @jax.tree_util.register_dataclass
@@ -38,17 +38,21 @@ def draw_day(task: Task, key: Array) -> Draw:
     every = scenario.begins_every
     beginning = jax.random.randint(day_key, (), 0, task.profiles.n_rows // every)
     stores = {kind.table: kind.random(key_of_kind(kind, key), task.params(kind)) for kind in task.kinds}
-    return Draw(next_key, every * beginning, stores, draw_today(today_key, scenario, task.feeder))
+    return Draw(
+        next_key, every * beginning, stores | begin(scenario, task.feeder), draw_today(today_key, scenario, task.feeder)
+    )
 
 
-def first_stores(scenario: Scenario) -> Stores:
+def first_stores(task: Task) -> Stores:
     """Stores with which a file's first day begins."""
-    return {kind.table: kind.first(kind.stack(scenario.of(kind))) for kind in scenario.kinds}
+    scenario = task.scenario
+    stores = {kind.table: kind.first(kind.stack(scenario.of(kind))) for kind in scenario.kinds}
+    return stores | begin(scenario, task.feeder)
 
 
 def first_day(task: Task, draw: Draw) -> tuple[Array, Stores]:
     """First row and stores of the day that a reset begins with."""
-    return _chosen(task, draw, 0, first_stores(task.scenario))
+    return _chosen(task, draw, 0, first_stores(task))
 
 
 def following_day(task: Task, state: State, draw: Draw) -> tuple[Array, Stores, Array]:
@@ -62,9 +66,9 @@ def following_day(task: Task, state: State, draw: Draw) -> tuple[Array, Stores, 
     following_row = (state.day_row + task.scenario.steps_per_day) % task.profiles.n_rows
     carried = state.stores
     if rules.day_order == "file":
-        carried = _choose(following_row == 0, first_stores(task.scenario), carried)
+        carried = _choose(following_row == 0, first_stores(task), carried)
     row, stores = _chosen(task, draw, following_row, carried)
-    began = {kind.table: kind.at_rest(state.day_stores[kind.table]) for kind in kinds}
+    began = state.day_stores | {kind.table: kind.at_rest(state.day_stores[kind.table]) for kind in kinds}
     return jnp.where(replay, state.day_row, row), _choose(replay, began, stores), ~replay & (following_row > 0)
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Num
 from neomflex_jax.environment.binding import bound_power_flow, day_start_flow, todays_power_flow
 from neomflex_jax.environment.day_start import flow_at, start_day
 from neomflex_jax.environment.days import Draw, draw_day, first_day, following_day
+from neomflex_jax.environment.feeder_controls import STORE
 from neomflex_jax.environment.notebook import environment_cell
 from neomflex_jax.environment.state import LastStep, State, TimeStep
 from neomflex_jax.environment.step.actions import check_action, misuse_of
@@ -161,8 +162,9 @@ class Environment(Task):
         scenario, today, row = self.scenario, state.today, state.day_row + state.step
 
         played = set_points(self, state, action)
-        injections, flow = answer(self, todays_power_flow(self.power_flow, self.feeder, today), played)
-        outcome = outcome_of(self, flow, played.delivered, played.moment)
+        solver = todays_power_flow(self.power_flow, self.feeder, today)
+        injections, flow, followed = answer(self, solver, played, state.stores)
+        outcome = outcome_of(self, flow, played.delivered, played.moment, followed)
 
         terms = reward_terms(self, outcome)
         local = local_reward(scenario, terms, outcome.violated)
@@ -171,6 +173,7 @@ class Environment(Task):
         next_row = jnp.where(terminated, row, (row + 1) % self.profiles.n_rows)
         vm_pu = jnp.where(flow.converged, flow.vm_pu, jnp.nan)
         stores = with_measured(scenario, self.feeder.nodes, played.delivered.stores, vm_pu)
+        stores = stores if followed is None else {**stores, STORE: followed.after}
         next_state, observation = self._after(state, next_row, stores, outcome)
         return next_state, TimeStep(
             observation=observation,

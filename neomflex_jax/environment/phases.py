@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from neomflex_jax.devices.device import Turn
+from neomflex_jax.environment.feeder_controls import plan_for
 from neomflex_jax.environment.taken_over import switched_capacitors, tapped_windings
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder, UnbalancedFeeder
 from neomflex_jax.powerflow import check_unbalanced
 from neomflex_jax.scenario import Scenario
+from neomflex_jax.scenario.parts import FOLLOW
 
 
 def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> None:
@@ -42,10 +44,22 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
                 )
     tapped_windings(scenario, feeder)
     switched_capacitors(scenario, feeder)
+    plan_for(scenario, feeder)
+    _check_operations(scenario)
 
 
 def check_playable_without_phases(scenario: Scenario, feeder: Feeder) -> None:
     """Raise `InputError` on what a scenario asks for that balanced feeders do not have."""
+    plan_for(scenario, feeder)
+    _check_operations(scenario)
     weight = scenario.reward.unbalance_weight
     if weight > 0 and not feeder.nodes.three_phase_buses:
         raise InputError(f"feeder {feeder.name!r} is balanced, without phases; unbalance_weight = {weight} must be 0")
+
+
+def _check_operations(scenario: Scenario) -> None:
+    weight = scenario.reward.feeder_operation_weight
+    if weight > 0 and scenario.feeder_controls != FOLLOW:
+        raise InputError(
+            f'feeder_operation_weight = {weight} needs feeder_controls = "follow": frozen controls make no operations'
+        )

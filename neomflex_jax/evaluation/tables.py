@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, Shaped
 
 from neomflex_jax.devices import Kind, StepColumns, registered_kinds
 from neomflex_jax.errors import InputError, shown
+from neomflex_jax.evaluation.control_columns import control_columns, control_totals
 from neomflex_jax.evaluation.loading_columns import (
     ABOVE_SOFT,
     NO_CONTROL_LOADING,
@@ -87,7 +88,7 @@ def step_metrics(trajectory: Trajectory, no_control: Trajectory | None = None) -
         "converged": trajectory.converged,
         "step_hours": scenario.step_hours,
     }
-    columns |= loading_columns(trajectory) | unbalance_columns(trajectory)
+    columns |= loading_columns(trajectory) | unbalance_columns(trajectory) | control_columns(trajectory)
     for of_kind in of_kinds:
         columns |= of_kind.further
     if BY_FALLBACK in trajectory.devices:
@@ -323,4 +324,5 @@ def _totals(steps: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     }
     if BY_FALLBACK in steps:
         totals[SOLVED_BY_FALLBACK] = groups[BY_FALLBACK].sum()
-    return pd.DataFrame(totals | loading_totals(steps, by) | unbalance_totals(steps, by))
+    totals |= loading_totals(steps, by) | unbalance_totals(steps, by) | control_totals(steps, by)
+    return pd.DataFrame(totals)

@@ -15,6 +15,7 @@ from neomflex_jax.grid.nodes import Nodes
 from neomflex_jax.profiles.config import SESSION_TABLES
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
+from neomflex_jax.scenario.parts import FOLLOW
 
 INDEX = "dataset_index"  # says how many rows there are
 MOST_ENTRIES = 10**7  # of an agent
@@ -24,6 +25,10 @@ BY_STEP = (
     *("loss_mw", "slack_p_mw", "slack_q_mvar", "residual_mva"),
 )
 VUF = "vuf_percent"  # by three-phase bus, of feeders with phases
+# of a feeder's own controls, where they are followed: by regulator, by capacitor, by step
+FEEDER_TAPS, FEEDER_STEPS = "feeder_tap_ratio", "feeder_bank_steps"
+BY_CONTROL = (FEEDER_TAPS, f"{FEEDER_TAPS}_before", FEEDER_STEPS, f"{FEEDER_STEPS}_before")
+CONTROLS_SETTLED = "feeder_controls_settled"
 LOADING = "branch_loading_percent"  # by limited branch, where there is one
 BY_NODE = ("p_injection_mw", "q_injection_mvar", "load_p_mw", "load_q_mvar", "vm_pu")
 OUTDOOR = "outdoor_temperature_c"  # where its column is named
@@ -58,8 +63,10 @@ def wanted_arrays(
         name: (n_steps, sum(joined[name])) if name in joined else (n_steps, n_agents, size)
         for name, size in largest.items()
     }
+    follows = scenario.feeder_controls == FOLLOW
     return {
-        **{name: Wanted("b", (n_steps,)) for name in FLAGS},
+        **{name: Wanted("b", (n_steps,)) for name in (*FLAGS, *([CONTROLS_SETTLED] if follows else []))},
+        **{name: Wanted("f", (n_steps, None)) for name in (BY_CONTROL if follows else ())},
         **{name: Wanted("f", (n_steps,)) for name in by_step},
         **{name: Wanted("f", (n_steps, width)) for name, width in widths.items()},
         **{name: Wanted("f", shape) for name, shape in by_entry.items()},

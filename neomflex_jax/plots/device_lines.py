@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +26,13 @@ class DeviceLines:
     values: dict[str, np.ndarray]  # (n_rows,) of `ChosenDays.table`, by the device's name in the legend
 
 
-def device_lines(chosen: ChosenDays, figure: str, title: str, devices: Sequence[str] | None = None) -> DeviceLines:
+def device_lines(
+    chosen: ChosenDays,
+    figure: str,
+    title: str,
+    devices: Sequence[str] | None = None,
+    controls: Mapping[str, str] | None = None,
+) -> DeviceLines:
     """Return the lines of the devices whose kinds name a figure in `Device.drawn`, generation before storage.
 
     Parameters
@@ -37,6 +43,8 @@ def device_lines(chosen: ChosenDays, figure: str, title: str, devices: Sequence[
         The figure's, where it shows more than one kind.
     devices
         By their kind's prefix and bus, joined by _; None: all.
+    controls
+        Columns of the feeder's own controls, by their names, beside devices.
 
     Raises
     ------
@@ -52,7 +60,11 @@ def device_lines(chosen: ChosenDays, figure: str, title: str, devices: Sequence[
             bus = column.removeprefix(lines.begins).removesuffix(lines.ends)
             found[f"{kind.prefix}_{bus}"] = f"{lines.one} at bus {bus}", column
         shown += [lines] * bool(columns)
-    if not shown:
+    own, many = controls or {}, [each.many for each in shown]
+    if own:
+        found |= {name: (f"{name}, the feeder's own", column) for name, column in own.items()}
+        many.append("the feeder's own controls")
+    if not many:
         missing = " or ".join(f"{lines.begins}<bus>{lines.ends}" for _, lines in kinds)
         nouns = " or ".join(kind.noun for kind, _ in kinds)
         raise InputError(f"the table has no column {missing}: there is no {nouns} to show")
@@ -60,14 +72,19 @@ def device_lines(chosen: ChosenDays, figure: str, title: str, devices: Sequence[
         called: chosen.table[column].to_numpy(float)
         for called, column in (found[name] for name in picked(devices, found, "device", "devices"))
     }
-    return DeviceLines(shown[0].title if len(shown) == 1 else title, " and ".join(each.many for each in shown), values)
+    return DeviceLines(shown[0].title if len(shown) == 1 and not own else title, " and ".join(many), values)
 
 
 def draw_device_lines(
-    chosen: ChosenDays, figure: str, title: str, label: str, devices: Sequence[str] | None
+    chosen: ChosenDays,
+    figure: str,
+    title: str,
+    label: str,
+    devices: Sequence[str] | None,
+    controls: Mapping[str, str] | None = None,
 ) -> tuple[Figure, Axes]:
     """Draw a line a device over the hours of the days, held over each step, around zero; for `device_lines`."""
-    lines = device_lines(chosen, figure, title, devices)
+    lines = device_lines(chosen, figure, title, devices, controls)
     drawn, axes = style.new_figure(chosen.title(lines.title), label, len(chosen.days))
     axes.axhline(0.0, color=style.GREY, linewidth=0.8, zorder=1)
     hours = chosen.table[COLUMN_MIDDLE].to_numpy(float)

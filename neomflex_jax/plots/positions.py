@@ -1,4 +1,8 @@
-"""Position of every device that moves in whole steps."""
+"""Position of every device that moves in whole steps, and of a feeder's own controls where it follows them.
+
+Of a device that sets a ratio a higher position lowers the voltage behind it; of the feeder's own regulators, counted as
+OpenDSS counts taps, it raises it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from neomflex_jax.evaluation.control_columns import BEGINS, POSITION
+from neomflex_jax.evaluation.tables import columns_of
 from neomflex_jax.plots.days import choose
 from neomflex_jax.plots.device_lines import draw_device_lines
 from neomflex_jax.plots.drawing import Figure, MaxNLocator
@@ -35,6 +41,9 @@ def draw(
     InputError
         If the run, a day or a device is not in the table, saying what is.
     """
-    figure, axes = draw_device_lines(choose(steps, run, days), "positions", "Positions", "position (steps)", devices)
+    columns = columns_of(steps, BEGINS, POSITION)
+    controls = {column.removeprefix(BEGINS).removesuffix(POSITION): column for column in columns}
+    chosen, title = choose(steps, run, days), "Positions"
+    figure, axes = draw_device_lines(chosen, "positions", title, "position (steps)", devices, controls)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure

@@ -11,6 +11,7 @@ from neomflex_jax.fields import FieldError, check_choice
 from neomflex_jax.loose_types import BusLabel
 
 MAX_FACTOR = 10.0  # on Demand and Solar
+FROZEN, FOLLOW = "frozen", "follow"  # a feeder's own controls
 END_UNSOLVED = "end_unsolved"
 DEVICES_AT_ZERO = "devices_at_zero"  # what a day's first observation always showed before there was the rule
 NAME = re.compile(r"[A-Za-z0-9_-]+")

@@ -23,6 +23,7 @@ WEIGHTS = (
     "peak_import_mw",
     "unbalance_weight",
     "unbalance_soft_percent",
+    "feeder_operation_weight",
 )
 
 
@@ -68,6 +69,9 @@ class RewardConfig:
     Allowed: at least 0."""
     unbalance_soft_percent: float = 1.0
     """That soft limit, of negative over positive sequence. Unit: %. Allowed: at least 0."""
+    feeder_operation_weight: float = 0.0
+    """Cost of one step of a tap or capacitor that the feeder's own controls move, by the agent's share of the buses;
+    needs feeder_controls = "follow". Unit: 1/step. Allowed: at least 0."""
     sharing: str = "team"
     """What learners get: the mean of all agents, their own, or a mixture. Tables state the local rewards always.
     Allowed: "team", "local", "mixed"."""

@@ -15,16 +15,17 @@ from neomflex_jax.devices import Battery, Device, FlexibleLoad, Kind, PvInverter
 from neomflex_jax.devices.device import Own
 from neomflex_jax.devices.registry import STANDING, is_packaged, registered_kinds
 from neomflex_jax.errors import InputError, unknown_name
-from neomflex_jax.fields import GATHERED, FieldError, FrozenDict
+from neomflex_jax.fields import GATHERED, FieldError, FrozenDict, check_choice
 from neomflex_jax.loose_types import BusLabel, FieldValue, JsonObject
 from neomflex_jax.powerflow import check_fallback, check_method
-from neomflex_jax.profiles.config import LATER, PLAIN, SESSION_TABLES, SeriesConfig
+from neomflex_jax.profiles.config import PLAIN, SESSION_TABLES, SeriesConfig
 from neomflex_jax.scenario.controls import controls_of
 from neomflex_jax.scenario.device_tables import DEVICE_MODULES, gather_tables
+from neomflex_jax.scenario.later_fields import leave_out_later
 from neomflex_jax.scenario.loading import UNLIMITED, LoadingConfig
 from neomflex_jax.scenario.notebook import scenario_cell, scenario_line
 from neomflex_jax.scenario.observation import ObservationConfig
-from neomflex_jax.scenario.parts import DEVICES_AT_ZERO, VARIANTS, Limits, Rules, Territory, Variant, check_territories
+from neomflex_jax.scenario.parts import FOLLOW, FROZEN, VARIANTS, Limits, Rules, Territory, Variant, check_territories
 from neomflex_jax.scenario.profiles_table import split_profiles
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.scenario.uncertainty import Uncertainty
@@ -60,6 +61,9 @@ class Scenario:
     """Method that solves what ac gives up, near the most that a feeder can carry. Allowed: "", "newton"."""
     enforce_q_lims: bool = False
     """Whether the feeder's generators keep their limits of reactive power; ac and newton."""
+    feeder_controls: str = FROZEN
+    """Whether regulators and capacitors of a feeder with phases that no device takes over follow their own controls.
+    Allowed: "frozen", "follow"."""
     profiles: str = "training"
     """Packaged series (training, testing) or a CSV file with Demand and Solar to train on."""
     evaluation_profiles: str = "testing"
@@ -98,6 +102,7 @@ class Scenario:
     def __post_init__(self) -> None:
         check_method(self.power_flow)
         check_fallback(self.fallback)
+        check_choice("feeder_controls", self.feeder_controls, (FROZEN, FOLLOW))
         if not 0 < self.step_hours <= 24:
             raise InputError(f"step_hours = {self.step_hours} must be above 0 and at most 24")
         if not 2 <= self.steps_per_day <= MOST_STEPS:
@@ -219,22 +224,7 @@ class Scenario:
     def as_dict(self) -> JsonObject:
         """Plain nested values, as in the TOML file, and which modules have to be imported to read them."""
         values = dataclasses.asdict(self)
-        for name, absent in (("series", PLAIN), ("loading", UNLIMITED), ("fallback", ""), ("enforce_q_lims", False)):
-            if getattr(self, name) == absent:
-                values.pop(name)
-        if self.rules.first_observation == DEVICES_AT_ZERO:
-            values["rules"].pop("first_observation")
-        for table, name in (("rules", "episode_steps"), ("reward", "unsolved_penalty")):
-            if not values[table][name]:
-                values[table].pop(name)
-        if not self.reward.unbalance_weight:  # there was none once
-            values["reward"] = {name: value for name, value in values["reward"].items() if "unbalance" not in name}
-        for part in values["territories"]:
-            if not part["observes"]:
-                part.pop("observes")
-        for name in LATER:
-            if not getattr(self.series, name):
-                values.get("series", {}).pop(name, None)
+        leave_out_later(values)
         tables: JsonObject = values.pop("further")
         for kind in self.kinds:
             for row in (values if kind in STANDING else tables).get(kind.table, ()):

@@ -2,8 +2,8 @@
 
 Energies are what joins steps. A scan over the first half of a step (`set_points.py`) gives them, and with them every
 step is an ordinary step of the environment by itself. Days follow in file order and energies are carried over
-midnight; disturbances are those of the first state's day. Where devices move by voltages that they measured, a step
-needs the power flow before: these go one after the other.
+midnight; disturbances are those of the first state's day. Where devices move by voltages that they measured, or
+the feeder follows its own controls, a step needs the power flow before: these go one after the other.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jax import Array, lax
 from jaxtyping import Float
 
 from neomflex_jax.environment import Environment, State
+from neomflex_jax.environment.feeder_controls import STORE
 from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.step.set_points import set_points
 
@@ -36,7 +37,7 @@ class Ahead(NamedTuple):
 def play_ahead(env: Environment, start: State, plan: Array, act: Callable[[Stores, Array], Array]) -> Ahead:
     """Play a plan (n, ...) from a state on; ``act(stores, plan[k])`` gives the actions of the k-th step from now."""
     steps_per_day = env.scenario.steps_per_day
-    measures = any(device.measured_bus is not None for device in env.scenario.devices)
+    measures = any(device.measured_bus is not None for device in env.scenario.devices) or STORE in start.stores
     step_from_midnight = start.step + jnp.arange(plan.shape[0])
     step = step_from_midnight % steps_per_day
     day_row = (start.day_row + step_from_midnight - step) % env.profiles.n_rows

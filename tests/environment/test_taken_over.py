@@ -29,7 +29,7 @@ def test_a_step_has_the_voltages_of_the_feeder_at_these_positions(scenario: nf.S
     expected = nf.bind(feeder).solve(info["load_p_mw"], info["load_q_mvar"])
     np.testing.assert_allclose(info["vm_pu"], expected.vm_pu, atol=2e-6)
     assert env.power_flow.chosen.capacitors == ("capacitor.cap1", "capacitor.cap2")
-    with pytest.raises(nf.InputError, match="does not set the taps and capacitors that devices of scenario"):
+    with pytest.raises(nf.InputError, match="does not set the taps and capacitors that scenario"):
         nf.make(replace(scenario, batteries=()), power_flow=nf.bind(nf.load_feeder("ieee13")))
 
 

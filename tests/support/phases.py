@@ -138,10 +138,10 @@ def waves(scenario: nf.Scenario, swing: float = 0.0) -> ActingPolicy:
     return act
 
 
-def small_run(folder: Path, more: str = "", swing: float = 0.0) -> tuple[Trajectory, Path]:
+def small_run(folder: Path, more: str = "", swing: float = 0.0, head: str = "") -> tuple[Trajectory, Path]:
     """Two days of `SMALL`, from light loads to some that see less than their vminpu, and the profiles' file.
 
-    `more` are tables of further devices; by `swing` actions follow all observations.
+    `more` are tables of further devices, `head` further fields; by `swing` actions follow all observations.
     """
     hours = np.arange(16) * 3.0
     demand = 1.0 + 0.6 * np.sin(hours / 24 * 2 * np.pi - 1.0) + 0.02 * (hours // 24)
@@ -150,7 +150,9 @@ def small_run(folder: Path, more: str = "", swing: float = 0.0) -> tuple[Traject
     profiles = folder / "days.csv"
     profiles.write_text("\n".join(["Demand,Solar", *rows]) + "\n", encoding="utf-8")
     path = folder / "small13.toml"
-    path.write_text(f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{SMALL}{more}', encoding="utf-8")
+    path.write_text(
+        f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{head}{SMALL}{more}', encoding="utf-8"
+    )
     env = evaluation_environment(nf.make(path))
     run = record(env, Waves(env.action_size, swing), "waves", n_days=2, profiles_sha256=profiles_hash(profiles))
     return run, profiles

@@ -8,6 +8,8 @@ and debts are the closed loop's own, and so is the idle feeder's voltage where p
 is seen after midnight, are carried over as the scenario's rules say. A request for one of a range of positions that
 lies within `apart_action` of the record's is taken for the record's: near the middle between two positions the last
 digit of a voltage would decide. Steps in which that leads to another position than the request would have are counted.
+What a feeder's own controls move stands as recorded: whether it is what OpenDSS's do is a criterion of its own
+(`errors/own_controls.py`).
 `gap.py` holds the outcome against the record.
 """
 
@@ -46,6 +48,7 @@ from validation.recompute.device_solar import recorded_solar
 from validation.recompute.element_loads import loads_with_own_series
 from validation.recompute.loading import COLLAPSED_PERCENT
 from validation.recompute.observations import carries_grid, seen_share, steps_since_start
+from validation.recompute.own_controls import recorded_names
 from validation.recompute.phase_set_points import AnySetPoints, any_set_points_of, idle_with_phases
 from validation.recompute.record import Record, checked_record, record_of
 from validation.recompute.session_rows import session_names
@@ -287,7 +290,8 @@ class _Loop:
         played = record_of(dataclasses.replace(trajectory, **changed), self.record.feeder)
         names = [name for twin, _ in twins_of(scenario) for name in twin.recorded] + ["vm_pu", "loss_mw", "slack_p_mw"]
         needed = {name: np.asarray(arrays[name], float) for name in names}
-        needed |= {name: np.asarray(getattr(trajectory, name), float) for name in series_names(scenario)}
+        as_recorded = (*series_names(scenario), *recorded_names(scenario))
+        needed |= {name: np.asarray(getattr(trajectory, name), float) for name in as_recorded}
         cost = local_cost(
             scenario,
             played.feeder,

@@ -17,11 +17,13 @@ from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.loose_types import BusLabel, Keywords
 from neomflex_jax.one_line import one_line
 from validation.errors.loading import LoadingMetrics, Loadings, loading_of, loadings_of
+from validation.errors.own_controls import controls_apart
 from validation.errors.summary import Confusion, ErrorSummary, confusion, outside, summarise
 from validation.recompute.cost import local_cost
 from validation.recompute.device_limits import device_excess
 from validation.recompute.energies import energy_gaps_mwh, energy_jumps_mwh
 from validation.recompute.observations import check_observations
+from validation.recompute.own_controls import recorded_names
 from validation.recompute.phase_set_points import PhaseSetPoints
 from validation.recompute.record import Record, record_of
 from validation.recompute.set_points import ruled_load_q_factor
@@ -82,6 +84,9 @@ class Metrics:
     observation_max: float  # recorded against what the record implies, where that can be judged
     loading: LoadingMetrics | None = None  # of limited branches; None: nothing is limited
     vuf_percent: ErrorSummary | None = None  # of the unbalance factors; None without phases
+    # of a feeder's own controls: share of steps in which one stands elsewhere than OpenDSS's, and by how many steps
+    feeder_controls_apart_share: float | None = None  # None: none is followed
+    feeder_controls_apart_max: float | None = None
 
     __repr__ = one_line
 
@@ -136,6 +141,7 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
     trajectory, feeder, whole = record.trajectory, record.feeder, record.whole
     own_cost = _cost(record, trajectory)
     series = _series(record, replayed, own_cost)
+    apart_share, apart_max = controls_apart(record) or (None, None)
     return Metrics(
         **_counts(trajectory, replayed),
         **_errors(trajectory, replayed),
@@ -155,6 +161,8 @@ def compare_record(record: Record, replayed: Replay) -> tuple[Metrics, Series]:
         vuf_percent=None
         if replayed.vuf_percent is None
         else summarise(np.asarray(trajectory.vuf_percent, float), replayed.vuf_percent),
+        feeder_controls_apart_share=apart_share,
+        feeder_controls_apart_max=apart_max,
     ), series
 
 
@@ -181,6 +189,7 @@ def _cost(record: Record, grid: Trajectory | Replay) -> Float[np.ndarray, " n_st
     trajectory = record.trajectory
     names = [
         *series_names(trajectory.scenario),
+        *recorded_names(trajectory.scenario),
         *(name for twin, _ in twins_of(trajectory.scenario) for name in twin.recorded),
     ]
     known = {name: np.asarray(getattr(trajectory, name), float) for name in names}

@@ -13,6 +13,7 @@ from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 from validation.recompute.loading import limited_of
 from validation.recompute.observations import observation_sizes
+from validation.recompute.own_controls import own_controls, recorded_names
 from validation.recompute.phase_set_points import any_set_points_of
 from validation.recompute.session_rows import session_names
 from validation.recompute.twins import series_names, twins_of
@@ -97,6 +98,7 @@ def _shapes(scenario: Scenario, feeder: AnyFeeder, n: int, n_branch: int) -> dic
     width |= {name: len(own) for twin, own in twins_of(scenario) for name in session_names(scenario, twin)}
     if isinstance(feeder, UnbalancedFeeder):
         width["vuf_percent"] = len(feeder.three_phase_buses)
+        width |= {name: own_controls(scenario, feeder).width(name) for name in recorded_names(scenario)}
     elif feeder.held is not None:
         width |= dict.fromkeys(("held_p_mw", "held_q_mvar"), len(feeder.held.bus))
     grid = ("loss_mw", "slack_p_mw", "slack_q_mvar", "converged", "violated")

@@ -9,7 +9,8 @@ beside it,
 with phases ``unbalance_weight x sum over its buses with three phases of the unbalance factor above its soft limit``,
 ``loading_penalty`` if any branch is loaded above its hard limit, and of the whole feeder, by its share of the buses,
 ``price_weight x price x MWh`` and ``peak_weight x MW above peak_import_mw`` of the import, and ``loading_weight`` x
-the sum over the limited branches of the excess above the soft limit, as a share of the rating, or of its square.
+the sum over the limited branches of the excess above the soft limit, as a share of the rating, or of its square; and
+``feeder_operation_weight`` x the steps by which the feeder's own controls moved.
 Where the rules end the day on a violation, the penalty stands alone.
 """
 
@@ -17,9 +18,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from neomflex_jax.grid import AnyFeeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.scenario import Limits, Scenario, Territory
 from validation.recompute.loading import COLLAPSED_PERCENT, limited_of
+from validation.recompute.own_controls import operations, own_controls
 from validation.recompute.twins import twins_of
 from validation.recompute.users_twins import Steps, users_reward
 
@@ -70,6 +72,7 @@ def local_cost(
     loading_cost, overloaded = _loading_cost(scenario, feeder, branch_loading_percent, failed)
     whole += loading_cost
     import_mw = None if slack_p_mw is None else np.where(failed, 0.0, slack_p_mw)
+    whole += _operations_cost(scenario, feeder, recorded, len(step))
     users = -users_reward(Steps(scenario, feeder, step, known_vm_pu, recorded, known_loss_mw, import_mw))
     costs = []
     for agent, part in enumerate(scenario.territories):
@@ -134,6 +137,16 @@ def _unbalance_cost(
     own = [number for number, bus in enumerate(feeder.nodes.three_phase_buses) if bus in territory.buses]
     above = np.clip(vuf_percent[:, own] - reward.unbalance_soft_percent, 0.0, None).sum(axis=1)
     return reward.unbalance_weight * np.where(failed, 0.0, above)
+
+
+def _operations_cost(
+    scenario: Scenario, feeder: AnyFeeder, recorded: dict[str, np.ndarray], n_steps: int
+) -> np.ndarray:
+    """Cost of what the feeder's own controls move, to the whole feeder, (n,)."""
+    weight = scenario.reward.feeder_operation_weight
+    if not weight or not isinstance(feeder, UnbalancedFeeder):
+        return np.zeros(n_steps)
+    return weight * operations(own_controls(scenario, feeder), feeder, recorded)
 
 
 def _loading_cost(

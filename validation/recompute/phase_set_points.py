@@ -8,7 +8,7 @@ devices without a twin do is believed as recorded, at their nodes and in the loa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.one_line import one_line
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_nodes import device_nodes, loads_at
+from validation.recompute.own_controls import STEPS, TAPS, of_run, own_controls
 from validation.recompute.set_points import SetPoints, recorded_loads, set_points_of
 from validation.recompute.taken_over import Positions, recorded_positions, steps_of, taps_of
 from validation.recompute.twins import devices_by_table, feed_ins_of, without_twin
@@ -90,16 +91,39 @@ def idle_with_phases(
     nodes = nodes_of_devices(scenario, feeder)
     nothing = np.zeros((len(demand), len(nodes)))
     loads = (np.outer(demand, feeder.load_p_mw), np.outer(load_q_factor, feeder.load_q_mvar))
-    return _with_positions(PhaseSetPoints(*loads, nothing, nothing, nodes), scenario, feeder, {})
+    return _with_positions(PhaseSetPoints(*loads, nothing, nothing, nodes), scenario, feeder, {}, {})
 
 
 def _with_positions(
-    points: PhaseSetPoints, scenario: Scenario, feeder: UnbalancedFeeder, positions: Positions
+    points: PhaseSetPoints,
+    scenario: Scenario,
+    feeder: UnbalancedFeeder,
+    positions: Positions,
+    recorded: Mapping[str, np.ndarray],
 ) -> PhaseSetPoints:
-    """Return steps with windings and capacitors at positions, 0 where there are none."""
-    tapped, taps = taps_of(scenario, feeder, positions, len(points))
-    switched, steps = steps_of(scenario, feeder, positions, len(points))
-    return replace(points, tapped=tapped, taps=taps, switched=switched, steps=steps)
+    """Return steps with windings and capacitors at positions, 0 where there are none, and what own controls move.
+
+    These stand as `recorded`, and as the feeder has them where nothing is.
+    """
+    controls, n = own_controls(scenario, feeder), len(points)
+    tapped, taps = taps_of(scenario, feeder, positions, n)
+    switched, steps = steps_of(scenario, feeder, positions, n)
+    own_taps = recorded.get(TAPS, np.tile([feeder.taps[each] for each in controls.windings], (n, 1)))
+    own_steps = recorded.get(STEPS, np.tile([feeder.steps[each] for each in controls.banks], (n, 1)))
+    return replace(
+        points,
+        tapped=(*tapped, *controls.windings),
+        taps=_beside(taps, own_taps),
+        switched=(*switched, *controls.banks),
+        steps=_beside(steps, own_steps),
+    )
+
+
+def _beside(taken_over: np.ndarray | None, own: np.ndarray) -> np.ndarray | None:
+    """Put what controls move behind what devices took over; None where there is neither."""
+    if not own.shape[1]:
+        return taken_over
+    return own if taken_over is None else np.concatenate([taken_over, own], axis=1)
 
 
 def phase_set_points_of(trajectory: Trajectory, feeder: UnbalancedFeeder) -> PhaseSetPoints:
@@ -107,7 +131,7 @@ def phase_set_points_of(trajectory: Trajectory, feeder: UnbalancedFeeder) -> Pha
     scenario, unknown = trajectory.scenario, without_twin(trajectory.scenario)
     demand, load_q_factor = (np.asarray(each, np.float64) for each in (trajectory.demand, trajectory.load_q_factor))
     idle = idle_with_phases(scenario, feeder, demand, load_q_factor)
-    points = _with_positions(idle, scenario, feeder, recorded_positions(trajectory))
+    points = _with_positions(idle, scenario, feeder, recorded_positions(trajectory), of_run(trajectory))
     place = {node: number for number, node in enumerate(points.device_nodes)}
     p_mw, q_mvar = np.zeros_like(points.device_p_mw), np.zeros_like(points.device_q_mvar)
     for powers, own in feed_ins_of(scenario):

@@ -30,6 +30,10 @@ class Tolerances:
     loading_error_max_percent: float = 0.001
     # unbalance factors in per cent: float32 voltages, whose negative sequence is a small difference
     vuf_max_percent: float = 0.001
+    # share of steps in which a control of the feeder's own stands elsewhere than OpenDSS's, and by how many steps: at
+    # the edge of a band the last digit of a voltage decides. Measured on ieee123: 0
+    feeder_controls_apart_share: float = 0.05
+    feeder_controls_apart_max: int = 1
     # a surrogate that hides a broken hard limit must not pass, however small its errors are elsewhere
     missed_hard_violations: int = 0
     # steps x buses that a policy leaves outside the hard limits, in pandapower's answers to what it did; a step without

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
 
+from neomflex_jax.environment.feeder_controls import Followed
 from neomflex_jax.environment.step.dispatch import Delivered, Moment
 from neomflex_jax.environment.task import Task
 from neomflex_jax.grid.feeder import Feeder
@@ -37,6 +38,7 @@ class Outcome:
     overloaded: Bool[Array, ""] | None = None  # one of them above its hard limit
     unsolved: Bool[Array, ""] | bool = False  # failed
     vuf_percent: Float[Array, " n_three_phase_bus"] | None = None  # 0 where it failed; None on balanced feeders
+    followed: Followed | None = None  # what the feeder's own controls did; None where it follows none
 
     @property
     def violated(self) -> Bool[Array, ""]:
@@ -44,7 +46,9 @@ class Outcome:
         return self.voltage_violated if self.overloaded is None else self.voltage_violated | self.overloaded
 
 
-def outcome_of(task: Task, flow: PowerFlowResult, delivered: Delivered, moment: Moment) -> Outcome:
+def outcome_of(
+    task: Task, flow: PowerFlowResult, delivered: Delivered, moment: Moment, followed: Followed | None = None
+) -> Outcome:
     """Put a power flow's answer beside what it answered to."""
     vm_pu, violated = checked_voltages(flow, task.scenario.limits)
     loading_percent = overloaded = None
@@ -62,6 +66,7 @@ def outcome_of(task: Task, flow: PowerFlowResult, delivered: Delivered, moment: 
         overloaded=overloaded,
         unsolved=~flow.converged,
         vuf_percent=None if flow.vuf_percent is None else jnp.where(flow.converged, flow.vuf_percent, 0.0),
+        followed=followed,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 from jax import Array
 
+from neomflex_jax.environment.feeder_controls import plan_for, recorded
 from neomflex_jax.environment.step.actions import Misuse
 from neomflex_jax.environment.step.constraint_costs import constraint_costs
 from neomflex_jax.environment.step.info import VUF, StepInfo
@@ -42,6 +43,9 @@ def record_step(
         kept |= {f"session_{name}": values for name, values in moment.sessions._asdict().items()}
     if flow.vuf_percent is not None:
         kept[VUF] = known(flow.vuf_percent)
+    plan = plan_for(task.scenario, task.feeder)
+    if plan is not None and outcome.followed is not None:
+        kept |= recorded(plan, outcome.followed)
     if flow.by_fallback is not None:
         kept["by_fallback"] = flow.by_fallback
     if flow.held_p_mw is not None and flow.held_q_mvar is not None:

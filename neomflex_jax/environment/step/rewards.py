@@ -15,6 +15,8 @@ loading      -weight x sum over the branches of the loading above the soft limit
 unbalance    -weight x sum over the agent's buses with three phases of the unbalance factor above the soft limit, in per
              cent; feeders with phases alone
 
+feeder_operations  -weight x steps by which the feeder's own controls moved taps and capacitors x its share of all buses
+
 Kinds of devices say in `costs` what they add to a term, and may have terms of their own. A term that neither the
 scenario weights nor a device asks for is left out, but for the first three. One that needs a grid that has no
 solution (losses, energy, peak) is 0 in that step, which the violation penalty pays for.
@@ -31,6 +33,7 @@ from jax import Array
 from jaxtyping import Bool, Float
 
 from neomflex_jax.devices.device import CostTerm, Kind
+from neomflex_jax.environment.feeder_controls import operations, plan_for
 from neomflex_jax.environment.step.agent_sums import sums_by_agent
 from neomflex_jax.environment.step.barriers import BARRIER_FUNCTIONS
 from neomflex_jax.environment.step.outcome import Outcome
@@ -109,6 +112,13 @@ def _unbalance(task: Task, outcome: Outcome) -> Array:
     return -reward.unbalance_weight * sums_by_agent(owns, above)
 
 
+def _feeder_operations(task: Task, outcome: Outcome) -> Array:
+    plan = plan_for(task.scenario, task.feeder)
+    assert plan is not None and outcome.followed is not None  # the feeder follows its controls, or `make` refuses it
+    moved = jnp.sum(operations(plan, outcome.followed))
+    return -task.scenario.reward.feeder_operation_weight * moved * jnp.asarray(task.layout.bus_share, float)
+
+
 SCENARIOS_OWN: dict[str, Term] = {
     "voltage": _voltage,
     "losses": _losses,
@@ -121,6 +131,7 @@ SCENARIOS_OWN: dict[str, Term] = {
     "peak": _peak,
     "loading": _loading,
     "unbalance": _unbalance,
+    "feeder_operations": _feeder_operations,
 }
 
 
@@ -163,6 +174,7 @@ def terms_of(task: Task) -> dict[str, Term]:
         "energy": config.price_weight > 0,
         "peak": config.peak_weight > 0,
         "unbalance": config.unbalance_weight > 0,
+        "feeder_operations": config.feeder_operation_weight > 0,
         "loading": scenario.loading.loading_soft_percent is not None and scenario.loading.loading_weight > 0,
     }
     terms = {name: term for name, term in SCENARIOS_OWN.items() if weighted[name] or name in asked_for}

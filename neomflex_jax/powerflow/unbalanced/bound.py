@@ -54,6 +54,7 @@ class UnbalancedPowerFlow:
     tap_ranges: tuple[tuple[float, float], ...] = field(metadata=STATIC)  # (n_tap,) lowest and highest
     n_load: int = field(metadata=STATIC)
     config: AcConfig = field(metadata=STATIC)
+    idle: Setting | None = None  # of an environment's step with all devices at zero; None: rated taps, no capacitor in
 
     __repr__ = one_line
 
@@ -104,24 +105,34 @@ class UnbalancedPowerFlow:
             return flow_of(self.network, self.branches.follows, drawn, own, solved, phases)
 
     @nan_is_a_value()
-    def measured(self, load_p_mw: Array, load_q_mvar: Array, setting: Setting) -> tuple[Array, Array, Array]:
+    def measured(
+        self,
+        load_p_mw: Array,
+        load_q_mvar: Array,
+        setting: Setting,
+        nodes: np.ndarray,
+        p_injection_mw: Array | None = None,
+        q_injection_mvar: Array | None = None,
+    ) -> tuple[Array, Array, Array]:
         """Solve one case for what controls measure.
 
         Parameters
         ----------
-        load_p_mw, load_q_mvar, setting
+        load_p_mw, load_q_mvar, setting, p_injection_mw, q_injection_mvar
             As in a call.
+        nodes
+            Positions of the nodes whose voltages they measure, (n_measured,).
 
         Returns
         -------
         tuple of Array
-            Complex voltages in pu, (n_node,), currents into the metered conductors in kA, whether it converged.
+            Complex voltages in pu, (n_measured,), currents into the metered conductors in kA, whether it converged.
         """
         with jax.default_matmul_precision("highest"):
-            drawn = self.branches.consumption(load_p_mw, load_q_mvar, None, None)
+            drawn = self.branches.consumption(load_p_mw, load_q_mvar, p_injection_mw, q_injection_mvar)
             own = own_of(self.network.ports, self.chosen, setting, load_p_mw.dtype)
             solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
-            volts, amperes = seen_by_controls(self.network, self.branches.follows, drawn, own, solved)
+            volts, amperes = seen_by_controls(self.network, self.branches.follows, drawn, own, solved, nodes)
         return volts, amperes, solved[1] & jnp.isfinite(volts).all()
 
     @property

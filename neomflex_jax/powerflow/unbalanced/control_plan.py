@@ -18,7 +18,7 @@ LARGEST_CHANGE = 400  # steps that are asked for at once; beyond, none has so ma
 
 
 class Measured(NamedTuple):
-    """What one control measures."""
+    """What one control measures; nodes by their place among the plan's, -1 for ground."""
 
     ends: np.ndarray  # (n_phase, 2) nodes between which its voltages are
     choice: int  # position of a phase, or one of `CHOICES`
@@ -55,6 +55,8 @@ class Plan(NamedTuple):
     regulators: tuple[RegulatorPlan, ...]
     capacitors: tuple[CapacitorPlan, ...]
     chosen: Chosen
+    nodes: np.ndarray  # (n_measured,) positions of the nodes that they measure
+    v_base: np.ndarray  # (n_measured + 1,) volts of 1 pu there, and 0 for ground, the last
 
 
 def plan_of(feeder: UnbalancedFeeder) -> Plan:
@@ -79,14 +81,38 @@ def plan_of(feeder: UnbalancedFeeder) -> Plan:
     every: list[RegulatorControl | CapacitorControl] = [*regulators, *capacitors]
     for control in every:
         _check_there(control, elements)
-    regulator_plans = tuple(_regulator(each, elements, meters) for each in regulators)
-    capacitor_plans = tuple(_capacitor(each, elements, meters) for each in capacitors)
+    by_position = [_regulator(each, elements, meters) for each in regulators]
+    banks = [_capacitor(each, elements, meters) for each in capacitors]
+    nodes = _nodes_of(by_position, banks)
+    place = np.append(np.full(feeder.n_node, -1), -1)
+    place[nodes] = np.arange(len(nodes))
+    regulator_plans = tuple(
+        each._replace(measured=_placed(each.measured, place), local=place[each.local]) for each in by_position
+    )
+    capacitor_plans = tuple(
+        each._replace(measured=_placed(each.measured, place), override=_placed(each.override, place)) for each in banks
+    )
     chosen = Chosen(
         tuple((each.transformer, each.tap_winding) for each in regulators),
         tuple(each.capacitor for each in capacitors),
         tuple(meters.found),
     )
-    return Plan(regulator_plans, capacitor_plans, chosen)
+    return Plan(regulator_plans, capacitor_plans, chosen, nodes, np.append(1000 * feeder.v_base_kv[nodes], 0.0))
+
+
+def _nodes_of(regulators: Sequence[RegulatorPlan], capacitors: Sequence[CapacitorPlan]) -> np.ndarray:
+    """Positions of the nodes that controls measure, ascending."""
+    measured = [each.measured for each in regulators] + [each.measured for each in capacitors]
+    measured += [each.override for each in capacitors]
+    found = [each.ends.ravel() for each in measured] + [each.terminal[:, 0] for each in measured]
+    every = np.unique(np.concatenate([*found, *(each.local for each in regulators)]))
+    return every[every >= 0]
+
+
+def _placed(measured: Measured, place: np.ndarray) -> Measured:
+    """Return it with nodes by their place among the plan's."""
+    terminal = np.stack([place[measured.terminal[:, 0]], measured.terminal[:, 1]], axis=1)
+    return measured._replace(ends=place[measured.ends], terminal=terminal)
 
 
 class _Meters:

@@ -1,18 +1,16 @@
 """Power flow with a feeder's controls: solved, sampled and moved until they rest, as OpenDSS's static mode does it.
 
 A case is a loop over control iterations with one power flow each, on one factorisation (`ports.py`); under `vmap` a
-batch is one loop, whose settled cases stand still. `control_rules.py` has the rules.
+batch is one loop, whose settled cases stand still. `settling.py` has the loop, `control_rules.py` the rules.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax import Array, lax
+from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int, Num
 
@@ -26,19 +24,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.unbalanced.bound import UnbalancedPowerFlow, bind_unbalanced
 from neomflex_jax.powerflow.unbalanced.control_plan import Plan, plan_of
-from neomflex_jax.powerflow.unbalanced.control_rules import (
-    Capacitor,
-    Measurement,
-    Regulator,
-    act_capacitor,
-    act_regulator,
-    capacitor_start,
-    regulator_start,
-    sample_capacitor,
-    sample_regulator,
-)
-
-MOST_ITERATIONS = 10  # of control, OpenDSS's default
+from neomflex_jax.powerflow.unbalanced.settling import MOST_ITERATIONS, setting_at, settle, standing_of
 
 
 @jax.tree_util.register_dataclass
@@ -68,13 +54,6 @@ class ControlledFlow:
         if self.tap_ratio.ndim != 1:
             raise InputError(f"tap_ratio has shape {self.tap_ratio.shape}; take one case of it by jax.tree.map")
         return dict(zip(self.windings, self.tap_ratio.tolist(), strict=True))
-
-
-class _State(NamedTuple):
-    regulators: tuple[Regulator, ...]
-    capacitors: tuple[Capacitor, ...]
-    iterations: Array
-    at_rest: Array
 
 
 @platform_is_there()
@@ -123,10 +102,9 @@ def follow_controls(
         raise InputError(
             f"load_p_mw {p.shape} and load_q_mvar {q.shape} must have one shape, with n_load = {feeder.n_load} last"
         )
-    base = jnp.append(jnp.asarray(1000 * feeder.v_base_kv), 0.0)
 
     def one(solver: UnbalancedPowerFlow, p: Array, q: Array) -> ControlledFlow:
-        return _follow(plan, solver, base, p, q, hour, max_control_iterations)
+        return _follow(plan, solver, p, q, hour, max_control_iterations)
 
     axes = p.ndim - 1
     if axes == 0:
@@ -137,61 +115,21 @@ def follow_controls(
 
 
 def _follow(
-    plan: Plan, solver: UnbalancedPowerFlow, base: Array, p: Array, q: Array, hour: float, max_iterations: int
+    plan: Plan, solver: UnbalancedPowerFlow, p: Array, q: Array, hour: float, max_iterations: int
 ) -> ControlledFlow:
     """Follow the controls of one case."""
 
-    def setting_of(state: _State) -> Setting:
-        taps = [each.tap for each in state.regulators]
-        shares = [
-            jnp.asarray(own.shares, p.dtype)[each.steps]
-            for own, each in zip(plan.capacitors, state.capacitors, strict=True)
-        ]
-        return Setting(
-            tap_ratio=jnp.stack(taps) if taps else None, capacitor_share=jnp.stack(shares) if shares else None
-        )
+    def measure(setting: Setting) -> tuple[Array, Array, Array]:
+        return solver.measured(p, q, setting, plan.nodes)
 
-    def keep_going(state: _State) -> Array:
-        return ~state.at_rest & (state.iterations < max_iterations - 1)
-
-    def iterate(state: _State) -> _State:
-        volts, amperes, converged = solver.measured(p, q, setting_of(state))
-        seen = Measurement(jnp.append(volts, 0.0) * base, 1000 * amperes)
-        now = jnp.asarray(hour, p.dtype)
-        regulators = [sample_regulator(*pair, seen) for pair in zip(plan.regulators, state.regulators, strict=True)]
-        capacitors = [
-            sample_capacitor(own, each, seen, now) for own, each in zip(plan.capacitors, state.capacitors, strict=True)
-        ]
-        times = [each.time_s for each in regulators] + [each.time_s for each in capacitors]
-        times += [each.reverse_time_s for each in regulators]
-        first = jnp.min(jnp.stack(times))
-        moved = _State(
-            tuple(act_regulator(own, each, first) for own, each in zip(plan.regulators, regulators, strict=True)),
-            tuple(act_capacitor(own, each, first) for own, each in zip(plan.capacitors, capacitors, strict=True)),
-            state.iterations + 1,
-            ~jnp.isfinite(first) | ~converged,
-        )
-        still = moved._replace(regulators=state.regulators, capacitors=state.capacitors)
-        return jax.tree.map(lambda a, b: jnp.where(moved.at_rest, a, b), still, moved)
-
-    dtype = np.dtype(p.dtype)
-    start = _State(
-        tuple(regulator_start(own, dtype) for own in plan.regulators),
-        tuple(capacitor_start(own, dtype) for own in plan.capacitors),
-        jnp.zeros((), jnp.int32),
-        jnp.zeros((), bool),
-    )
-    state = lax.while_loop(keep_going, iterate, start)
-    flow = solver(p, q, setting=setting_of(state))
-    setting = setting_of(state)
-    none = jnp.zeros((0,), p.dtype)
-    steps = [each.steps for each in state.capacitors]
+    found = settle(plan, measure, standing_of(plan, p.dtype), hour, max_iterations)
+    flow = solver(p, q, setting=setting_at(plan, found.standing))
     return ControlledFlow(
         flow=flow,
-        tap_ratio=none if setting.tap_ratio is None else setting.tap_ratio,
-        capacitor_steps=jnp.stack(steps) if steps else none.astype(jnp.int32),
-        settled=state.at_rest & flow.converged,
-        control_iterations=state.iterations + (~state.at_rest).astype(jnp.int32),
+        tap_ratio=found.standing.tap_ratio,
+        capacitor_steps=found.standing.steps,
+        settled=found.at_rest & flow.converged,
+        control_iterations=found.iterations,
         windings=plan.chosen.taps,
         capacitors=plan.chosen.capacitors,
     )

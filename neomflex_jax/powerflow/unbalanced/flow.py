@@ -151,15 +151,16 @@ def _conductor_currents(network: PortNetwork, drawn: Array, added: Array | None)
 
 
 def seen_by_controls(
-    network: PortNetwork, follows: Follows, consumption: Consumption, own: Own | None, solved: Solved
+    network: PortNetwork, follows: Follows, consumption: Consumption, own: Own | None, solved: Solved, nodes: np.ndarray
 ) -> tuple[Array, Array]:
-    """Complex voltages of nodes in pu, and currents into the metered conductors in kA."""
+    """Complex voltages of nodes at these positions in pu, and currents into the metered conductors in kA."""
     drawn = currents(network, follows, consumption, solved[0], own)
-    v, ports, meters = network.node_start + network.node_impedance @ drawn, network.ports, network.meters
+    rows = np.concatenate([nodes, nodes + network.node_start.shape[0] // 2])
+    v, ports, meters = network.node_start[rows] + network.node_impedance[rows] @ drawn, network.ports, network.meters
     assert meters is not None  # bound with some
     i = meters.start + meters.transfer @ drawn
     if own is not None and ports is not None:
         added = sources(own.gain, ports.seen + ports.seen_by_branch @ drawn)
-        v, i = v + ports.node @ added, i + ports.meter @ added
+        v, i = v + ports.node[rows] @ added, i + ports.meter @ added
     (vr, vi), (ir, ii) = jnp.split(v, 2), jnp.split(i, 2)
     return vr + 1j * vi, ir + 1j * ii
