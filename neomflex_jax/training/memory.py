@@ -14,13 +14,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import jax
 
 from neomflex_jax.environment import Environment
 from neomflex_jax.errors import InputError
-from neomflex_jax.files.text import read_text
+from neomflex_jax.free_memory import free_bytes_here
 from neomflex_jax.training.gradient_loop import GradientTraining
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.program import Program
@@ -29,7 +28,6 @@ from neomflex_jax.training.sac_loop import SacTraining
 GIB = 2**30
 KEPT_OF_NODE, KEPT_OF_AGENT = 36, 48  # numbers of a copy and step
 OF_AN_UPDATE = 3  # times what it draws and what it moves: values, gradients and what lies between
-MEMORY_INFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -111,31 +109,7 @@ def free_bytes() -> float | None:
         stats = device.memory_stats() or {}
         here = [each for each in ("bytes_limit", "bytes_in_use") if each in stats]
         return float(stats["bytes_limit"] - stats["bytes_in_use"]) if len(here) == 2 else None
-    known = [each for each in (_available_bytes(), _bytes_of_group()) if each is not None]
-    return min(known) if known else None
-
-
-def _available_bytes() -> float | None:
-    """Return what Linux says is available."""
-    found = [line.split()[1] for line in _lines(MEMORY_INFO) if line.startswith("MemAvailable:")]
-    return float(found[0]) * 1024 if found else None
-
-
-def _bytes_of_group() -> float | None:
-    """Return what the container or job may still take; files that are only cached do not count as taken."""
-    said = [_lines(CGROUP / name) for name in ("memory.max", "memory.current", "memory.stat")]
-    if not all(said) or said[0] == ["max"]:
-        return None
-    cached = [line.split()[1] for line in said[2] if line.startswith("inactive_file ")]
-    return float(said[0][0]) - float(said[1][0]) + float(cached[0] if cached else 0)
-
-
-def _lines(path: Path) -> list[str]:
-    """Return the lines of a file in which the system says something, none where it does not."""
-    try:
-        return read_text(path).split("\n")[:-1]
-    except InputError:
-        return []
+    return free_bytes_here()
 
 
 def _advice(needs: Needs, env: Environment, options: TrainOptions, free: float) -> str:

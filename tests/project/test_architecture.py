@@ -19,7 +19,7 @@ FLOORS = (
     {"errors", "resources", "_version"},
     {
         *("fields", "files", "folders", "interquartile", "jax_settings", "matplotlib_import", "native"),
-        *("loose_types", "one_line", "packing", "pages", "users_modules"),
+        *("free_memory", "loose_types", "one_line", "packing", "pages", "users_modules"),
     },
     {"grid", "devices", "profiles"},
     {"powerflow", "scenario"},

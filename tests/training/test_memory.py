@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from neomflex_jax import InputError, load_scenario
+from neomflex_jax import InputError, free_memory, load_scenario
 from neomflex_jax.agents.gradient import GradientConfig
 from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.environment import make
@@ -70,7 +70,7 @@ def test_what_fits_is_said_and_fits(env, algorithm):
 def test_the_machine_says_what_is_free():
     free = memory.free_bytes()
     assert free is None or free > 0
-    assert jax.devices()[0].platform != "cpu" or not memory.MEMORY_INFO.is_file() or np.isfinite(free)
+    assert jax.devices()[0].platform != "cpu" or not free_memory.MEMORY_INFO.is_file() or np.isfinite(free)
 
 
 def test_memory_that_is_used_up_all_the_same_is_said_in_one_sentence():

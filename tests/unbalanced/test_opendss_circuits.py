@@ -24,7 +24,7 @@ def test_every_node_has_opendss_voltage() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lines", "load_models", "four_wires", "generation"])
+@pytest.mark.parametrize("name", ["lines", "load_models", "four_wires", "generation", "never_seen"])
 def test_every_node_has_opendss_voltage_elsewhere(name: str) -> None:
     check(CIRCUITS / f"{name}.dss")
 
@@ -43,7 +43,7 @@ def check(path: Path) -> None:
     off = np.abs(found - i_ka)
     assert off.max() < 1e-7 * i_ka.max(), feeder.branch_labels[off.argmax()]
     rated = rating_ka > 0
-    np.testing.assert_allclose(loading[rated], (100 * i_ka / rating_ka)[rated], rtol=1e-6, atol=1e-3)
+    np.testing.assert_allclose(loading[rated], 100 * i_ka[rated] / rating_ka[rated], rtol=1e-6, atol=1e-3)
     assert np.isnan(loading[~rated]).all()
 
 

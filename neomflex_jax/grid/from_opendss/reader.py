@@ -28,6 +28,7 @@ JOIN_NODES = ("line", "transformer", "autotrans", "capacitor", "reactor", "fault
 SOURCES = ("vsource", "isource")
 FEED_IN = ("generator", "pvsystem", "storage")
 FOLLOWED = ("regcontrol", "capcontrol")
+OPENDSS_BASES = [0.208, 0.48, 12.47, 24.9, 34.5, 115.0, 230.0]  # kV, of a file that sets none
 NO_PART = ("energymeter", "monitor", "sensor", "fmonitor")
 
 
@@ -107,12 +108,29 @@ def _bases(engine: Engine, nodes: Nodes) -> np.ndarray:
     """Base of each node, line to ground in kV, by OpenDSS's `calcvoltagebases` if the file does without."""
     found = _stated_bases(engine, nodes)
     if not all(found.values()):
+        if sorted(engine.Settings.VoltageBases()) == OPENDSS_BASES:  # the file sets none
+            engine.Text.Command(f"set voltagebases=[{' '.join(map(str, _rated_kv(engine)))}]")
         engine.Text.Command("calcvoltagebases")
         found = _stated_bases(engine, nodes)
     without = [bus for bus, base in found.items() if not base]
     if without:
         raise InputError(f"bus {without[0]} has no base voltage; set voltagebases=[...] and calcvoltagebases in it")
     return np.array([found[bus] for bus in nodes.bus])
+
+
+def _rated_kv(engine: Engine) -> list[float]:
+    """Line to line voltages in kV that sources and transformers are rated for."""
+    found = set()
+    for name in engine.Vsources.AllNames():
+        engine.Vsources.Name(name)
+        found.add(float(engine.Vsources.BasekV()) * (3**0.5 if engine.Vsources.Phases() == 1 else 1.0))
+    for name in engine.Transformers.AllNames():
+        engine.Transformers.Name(name)
+        factor = 3**0.5 if engine.CktElement.NumPhases() == 1 else 1.0
+        for winding in range(1, engine.Transformers.NumWindings() + 1):
+            engine.Transformers.Wdg(winding)
+            found.add(float(engine.Transformers.kV()) * factor)
+    return sorted(kv for kv in found if np.isfinite(kv) and kv > 0)
 
 
 def _stated_bases(engine: Engine, nodes: Nodes) -> dict[str, float]:

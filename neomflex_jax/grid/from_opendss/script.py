@@ -73,6 +73,7 @@ class Script:
 
     names: tuple[str, ...]  # OpenDSS's commands, in its order: a short form means the first that begins with it
     _files: int = 0
+    _full_names: dict[str, str] = field(default_factory=dict, init=False)
     _kind: str = field(default="", init=False)  # class of the object that `more` goes on with, "" unknown
 
     def commands(self, path: Path, depth: int = 0) -> Iterator[Told]:
@@ -141,8 +142,11 @@ class Script:
 
     def _full_name(self, word: str) -> str:
         word = word.lower()
-        names = [name.lower() for name in self.names]
-        return word if word in names else next((name for name in names if name.startswith(word)), word)
+        if word not in self._full_names:
+            names = [name.lower() for name in self.names]
+            first = next((name for name in names if name.startswith(word)), word)
+            self._full_names[word] = word if word in names else first
+        return self._full_names[word]
 
     @staticmethod
     def _check_values(kind: str, found: list[Argument]) -> None:
@@ -201,9 +205,32 @@ def _redirected(path: Path, rest: str) -> Path:
     name = found[0].value.strip() if found else ""
     for written in (name, name.replace("\\", "/")):
         for ending in ("", ".dss"):
-            if name and is_file(path.parent / (written + ending)):
-                return (path.parent / (written + ending)).resolve()
+            if name and (found_there := _whatever_its_case(path.parent / (written + ending))) is not None:
+                return found_there.resolve()
     raise InputError(f"goes on in {name!r}, and there is no such file; give it a path from {short_path(path.parent)}")
+
+
+def _whatever_its_case(path: Path) -> Path | None:
+    """Return the file of this path, or the one that differs from it in capital letters alone, as on Windows."""
+    if is_file(path):
+        return path
+    folder = path.parent
+    if not folder.is_dir():
+        above = folder.parent
+        same = [each for each in _listed(above) if each.name.lower() == folder.name.lower() and each.is_dir()]
+        if len(same) != 1:
+            return None
+        folder = same[0]
+    files = [each for each in _listed(folder) if each.name.lower() == path.name.lower() and is_file(each)]
+    return files[0] if len(files) == 1 else None
+
+
+def _listed(folder: Path) -> list[Path]:
+    """Return what lies in a folder, nothing if there is none."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _text(path: Path) -> str:

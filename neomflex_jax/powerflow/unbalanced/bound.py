@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -226,7 +227,8 @@ class UnbalancedPowerFlow:
         fed_in = self._fed_in(p_injection_mw, q_injection_mvar, p.shape[:-1])
         own = checked_setting(self.chosen, self.tap_ranges, setting, p.shape[:-1])
         cases = (p, q, *(fed_in or (None, None)), own)
-        cases = jax.tree.map(lambda values: values.reshape(-1, values.shape[-1]), cases)
+        n_cases = math.prod(p.shape[:-1])
+        cases = jax.tree.map(lambda values: values.reshape(n_cases, values.shape[-1]), cases)
         flow = solve_cases(self, cases, fields)
         return jax.tree.map(lambda leaf: leaf.reshape(p.shape[:-1] + leaf.shape[1:]), flow)
 
@@ -293,8 +295,10 @@ def bind_unbalanced(
         If a part of the feeder has no unique voltages, naming a node, or there is no such node, winding or capacitor.
     """
     chosen = Chosen(tuple((str(name), int(winding)) for name, winding in taps), tuple(capacitors), tuple(meters))
-    joined, device = with_device_branches(feeder, device_nodes)
-    network, branches = port_network(joined, chosen), branches_of(joined, device)
+    # without any branch there is nothing to iterate on: one that draws nothing stands in
+    standing_in = () if feeder.loads or device_nodes else feeder.node_labels[:1]
+    joined, device = with_device_branches(feeder, (*device_nodes, *standing_in))
+    network, branches = port_network(joined, chosen), branches_of(joined, device[: len(device_nodes)])
     powers = nominal_of(joined)
     nominal = Consumption(jnp.asarray(powers.real), jnp.asarray(powers.imag))
     network = replace(network, own_slope=own_slope(network, branches.follows, nominal))

@@ -25,6 +25,7 @@ from scipy.sparse import csc_matrix, csr_matrix, diags_array
 from scipy.sparse.linalg import splu
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.free_memory import free_bytes_here
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.grounding import floating_nodes, refuse_floating
@@ -79,10 +80,31 @@ class PortNetwork:
 
 def port_network(feeder: UnbalancedFeeder, chosen: Chosen = NOTHING) -> PortNetwork:
     """Factorise a feeder's network; raises `InputError` if it has no unique voltages. Units: kV, kA, siemens, MVA."""
+    _check_size(feeder)
     ends, _ = ends_of(feeder)
     within = np.asarray(np.isin(ends, floating_nodes(feeder)).any(axis=1))
-    network, weak = _network(feeder, within, chosen)
-    return _network(feeder, within | weak, chosen)[0] if weak.any() else network
+    solved = _solved(feeder, within)
+    if solved.weak.any():  # what these branches hang on may be too weak to be solved without them
+        within = within | solved.weak
+        solved = _solved(feeder, within)
+    if solved.unsolved is not None:
+        raise solved.unsolved
+    return _network(feeder, solved, within, chosen)
+
+
+def _check_size(feeder: UnbalancedFeeder) -> None:
+    """Refuse a feeder whose matrices, all nodes by all branches of loads, would not fit into memory."""
+    n_branch = sum(len(load.branches) for load in feeder.loads)
+    n_conductor = sum(element.n_conductors for element in feeder.elements)
+    one = 8 * n_branch  # bytes of a row in float64; complex, real and as it is made
+    needed = one * (3 * 2 * feeder.n_node + 2 * 4 * feeder.n_node + 4 * 2 * n_branch + 3 * 2 * n_conductor)
+    here = free_bytes_here()
+    if here is not None and needed > here:
+        raise InputError(
+            f"feeder {feeder.name!r}: {feeder.n_node:,} nodes and {n_branch:,} branches of loads take "
+            f"{needed / 2**30:.1f} GiB to be bound, and {here / 2**30:.1f} GiB are free; join loads at a bus into one, "
+            "or take a part of the feeder"
+        )
 
 
 def _metered(feeder: UnbalancedFeeder, chosen: Chosen) -> np.ndarray:
@@ -101,8 +123,21 @@ class _Effects(NamedTuple):
     conductor: np.ndarray
 
 
-def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tuple[PortNetwork, np.ndarray]:
-    """Network with the nominal admittances of some branches in it, and which others it is too weak for."""
+class _Solved(NamedTuple):
+    """Voltages in kV without load, and those that each branch's unit of power makes."""
+
+    y: csc_matrix
+    solve: Callable[[np.ndarray], np.ndarray]
+    no_load: np.ndarray  # (n_node,)
+    incidence: csc_matrix
+    reference: np.ndarray  # (n_branch,)
+    response: np.ndarray  # (n_node, n_branch)
+    weak: np.ndarray  # (n_branch,) whether the network is too weak for the branch
+    unsolved: InputError | None
+
+
+def _solved(feeder: UnbalancedFeeder, within: np.ndarray) -> _Solved:
+    """Solve the network with the nominal admittances of some branches in it."""
     folded = np.flatnonzero(within).tolist()
     floating = floating_nodes(feeder, folded)
     if floating.size:
@@ -111,12 +146,21 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tu
     solve = _solver(feeder, y)
     no_load = solve(_source_currents(feeder))
     incidence, reference = _incidence(feeder, no_load)
-    currents = incidence.T.toarray() * reference  # of a branch that takes 1 MVA at its nominal voltage, turned
-    response = -solve(currents)
-    _check_solved(feeder, y, -response, currents)
+    currents = -incidence.T.toarray() * reference  # of a branch that takes 1 MVA at its nominal voltage
+    response = solve(currents)
+    own = np.asarray(incidence.multiply(response.T).sum(axis=1)).ravel() / reference
+    weak = ~within & (np.abs(own * nominal_of(feeder)) > STRONGEST)
+    unsolved = _unsolved(feeder, y, response, currents)
+    return _Solved(y, solve, no_load, incidence, reference, response, weak, unsolved)
+
+
+def _network(feeder: UnbalancedFeeder, solved: _Solved, within: np.ndarray, chosen: Chosen) -> PortNetwork:
+    """Network with the nominal admittances of some branches in it."""
+    no_load, incidence, reference, response = solved.no_load, solved.incidence, solved.reference, solved.response
     terminals, transfer = _source_rows(feeder)
     feed = np.concatenate([source.i_ampere[_real(source)] / 1000 for source in feeder.sources])
-    base, conductors, first = feeder.v_base_kv, _conductor_rows(feeder), _first_terminals(feeder)
+    base, conductors, at_first = feeder.v_base_kv, _conductor_rows(feeder), _first_terminals(feeder)
+    first = conductors[at_first]
 
     def effects(voltages: np.ndarray) -> _Effects:
         by_row = (slice(None), *(None,) * (voltages.ndim - 1))
@@ -124,7 +168,7 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tu
             (incidence @ voltages) / reference[by_row],
             voltages / base[by_row],
             -(transfer @ voltages) * base[terminals][by_row],
-            (conductors @ voltages)[first],
+            first @ voltages,
         )
 
     start, taken = effects(no_load), effects(response)
@@ -146,18 +190,18 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tu
         ports=None,
         source_node=tuple(terminals.tolist()),
     )
-    weak = ~within & (np.abs(taken.branch.diagonal() * nominal) > STRONGEST)
     metered = _metered(feeder, chosen)
     if chosen.meters:
-        watched = (_real_vector((conductors @ no_load)[metered]), _real_matrix((conductors @ response)[metered]))
+        watched = (_real_vector(conductors[metered] @ no_load), _real_matrix(conductors[metered] @ response))
         network = replace(network, meters=Meters(*watched))
     if not (chosen.taps or chosen.capacitors):
-        return network, weak
+        return network
     rows = port_rows(feeder, chosen)
-    driven = solve(rows.driven)
-    _check_solved(feeder, y, driven, rows.driven)
+    driven = solved.solve(rows.driven)
+    if (unsolved := _unsolved(feeder, solved.y, driven, rows.driven)) is not None:
+        raise unsolved
     added, own = effects(driven), rows.seen @ driven + rows.own
-    beside = added.conductor + rows.beside[first]
+    beside = added.conductor + rows.beside[at_first]
     ports = Ports(
         seen=_real_vector(rows.seen @ no_load),
         seen_by_branch=_real_matrix(rows.seen @ response),
@@ -166,12 +210,12 @@ def _network(feeder: UnbalancedFeeder, within: np.ndarray, chosen: Chosen) -> tu
         node=_real_matrix(added.node),
         source=_real_matrix(added.source),
         conductor=(jnp.asarray(beside.real), jnp.asarray(beside.imag)),
-        meter=_real_matrix(((conductors @ driven) + rows.beside)[metered]),
+        meter=_real_matrix(conductors[metered] @ driven + rows.beside[metered]),
         present=jnp.asarray(rows.present),
         setting=rows.setting,
         n_tap=len(chosen.taps),
     )
-    return replace(network, ports=ports), weak
+    return replace(network, ports=ports)
 
 
 def _incidence(feeder: UnbalancedFeeder, no_load: np.ndarray) -> tuple[csc_matrix, np.ndarray]:
@@ -221,12 +265,13 @@ def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], n
     return solve
 
 
-def _check_solved(feeder: UnbalancedFeeder, y: csc_matrix, solved: np.ndarray, wanted: np.ndarray) -> None:
-    """Refuse a network whose voltages are not to be had in working precision."""
+def _unsolved(feeder: UnbalancedFeeder, y: csc_matrix, solved: np.ndarray, wanted: np.ndarray) -> InputError | None:
+    """What is to be said of a network whose voltages are not to be had in working precision; None of all others."""
     left = np.abs(y @ solved - wanted).max(axis=1, initial=0.0)
     size = np.abs(wanted).max(initial=1.0)
     if not np.isfinite(solved).all() or left.max(initial=0.0) > LARGEST_RESIDUAL * size:
-        raise _no_answer(feeder, int(np.nanargmax(np.where(np.isfinite(left), left, np.inf))))
+        return _no_answer(feeder, int(np.nanargmax(np.where(np.isfinite(left), left, np.inf))))
+    return None
 
 
 def _no_answer(feeder: UnbalancedFeeder, node: int) -> InputError:

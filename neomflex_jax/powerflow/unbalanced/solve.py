@@ -6,6 +6,7 @@ on the iterations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -54,7 +55,7 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
         """Solve for consumption (..., n_branch)."""
         network, follows = shared
         cases, n_branch = drawn.p.shape[:-1], drawn.p.shape[-1]
-        inner: Consumption = jax.tree.map(lambda values: values.reshape(-1, n_branch).T, drawn)
+        inner: Consumption = jax.tree.map(lambda values: values.reshape(math.prod(cases), n_branch).T, drawn)
         n_axes = len(cases)
         last: Own | None = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, *x.shape[n_axes:]), 0, -1), own)
         tolerance = config.tolerance(drawn.p.dtype)
