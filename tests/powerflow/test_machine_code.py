@@ -22,11 +22,17 @@ import neomflex_jax as nf
 from neomflex_jax.native import xla_call
 from neomflex_jax.native.code import Code, Vector
 from neomflex_jax.powerflow import bind
-from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep
+from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep, sum_sweep
 from neomflex_jax.powerflow.sweeps import door as machine_code
 from neomflex_jax.powerflow.sweeps.door import SWITCH, Door, Sweep
 
 NUMBERS = count()
+KERNELS = {
+    Sweep.AC: (ac_sweep, "KERNEL"),
+    Sweep.AC_SETTING: (setting_sweep, "KERNEL"),
+    Sweep.CALIBRATED: (calibrated_sweep, "KERNEL"),
+    Sweep.SUMS: (sum_sweep, "BY_QUANTITY"),
+}
 Answers = dict[str, np.ndarray]
 
 
@@ -52,9 +58,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(machine_code, "_door", Door())
     monkeypatch.setattr(xla_call, "_names", {})
     monkeypatch.delenv(SWITCH, raising=False)
-    for module in (ac_sweep, setting_sweep, calibrated_sweep):
-        new = replace(module.KERNEL, name=f"{module.KERNEL.name}_{next(NUMBERS)}")
-        monkeypatch.setattr(module, "KERNEL", new)
+    for module, name in (*KERNELS.values(), (sum_sweep, "BY_CASE")):
+        kernel = getattr(module, name)
+        monkeypatch.setattr(module, name, replace(kernel, name=f"{kernel.name}_{next(NUMBERS)}"))
     yield monkeypatch
 
 
@@ -129,8 +135,8 @@ def test_whatever_fails_is_one_warning_and_the_same_answers(
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_kernel_is_tried(sweep: Sweep, dtype: str, fresh: pytest.MonkeyPatch) -> None:
     assert machine_code.fault(sweep, dtype) == ""
-    module = {Sweep.AC: ac_sweep, Sweep.AC_SETTING: setting_sweep, Sweep.CALIBRATED: calibrated_sweep}[sweep]
-    fresh.setattr(module, "KERNEL", replace(module.KERNEL, name=f"{module.KERNEL.name}_wrong"))
+    module, name = KERNELS[sweep]
+    fresh.setattr(module, name, replace(getattr(module, name), name=f"{getattr(module, name).name}_wrong"))
     fresh.setattr(Vector, "__mul__", Vector.__add__)
     assert "WrongAnswerError" in machine_code.fault(sweep, dtype)
 

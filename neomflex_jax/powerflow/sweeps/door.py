@@ -1,11 +1,12 @@
 """The door to machine code: it opens if this process can sweep; if not, one warning, and matrix products serve as well.
 
-It is asked whenever `ac` or `calibrated` is traced on a radial network, whatever the trace is compiled for: sweeps, the
-kernel of an accelerator and products all go into it, and the platform takes one (`jax.lax.platform_dependent`). It
-finds out by trying: the kernel is written, compiled, registered and has to solve a small network whose answer is known
-(`trials.py`), once for each kernel and precision. What is found holds until the process ends, and so does what
-``NEOMFLEX_SWEEPS`` says at the first question: programs that are traced already would not follow a change. LLVM is
-loaded at the first question, only here; an accelerator's kernels ask in `accelerator.py`, once they are compiled.
+It is asked whenever `ac` or `calibrated` is traced on a radial network or any method on one with phases, whatever the
+trace is compiled for: sweeps, the kernel of an accelerator and products all go into it, and the platform takes one
+(`jax.lax.platform_dependent`). It finds out by trying: the kernel is written, compiled, registered and has to solve a
+small network whose answer is known (`trials.py`), once for each kernel and precision. What is found holds until the
+process ends, and so does what ``NEOMFLEX_SWEEPS`` says at the first question: programs that are traced already would
+not follow a change. LLVM is loaded at the first question, only here; an accelerator's kernels ask in `accelerator.py`,
+once they are compiled.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from jax.typing import DTypeLike
 
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own
+from neomflex_jax.powerflow.sweeps.sum_arrays import SumArrays as SumArrays
 from neomflex_jax.powerflow.sweeps.switch import SWITCH as SWITCH
 from neomflex_jax.powerflow.sweeps.switch import Solved, first_line
 from neomflex_jax.powerflow.sweeps.switch import Sweep as Sweep
@@ -78,6 +80,25 @@ def can_sweep(grid: PerUnitFeeder, sweep: Sweep | None, dtype: DTypeLike) -> boo
         If ``NEOMFLEX_SWEEPS`` is neither empty nor ``off``.
     """
     return grid.swept and sweep is not None and cpu_device() is not None and _door.lets_pass(sweep, dtype)
+
+
+def can_sum(dtype: DTypeLike) -> bool:
+    """Return True if sums are machine code on this process's CPU, for feeders with phases; raises as `can_sweep`."""
+    return cpu_device() is not None and _door.lets_pass(Sweep.SUMS, dtype)
+
+
+def sums_by_quantity(sums: SumArrays, given: Array) -> Array:
+    """Call `sum_sweep.sums_by_quantity`; only where `can_sum` is True, and on CPUs."""
+    from neomflex_jax.powerflow.sweeps import sum_sweep  # loads LLVM
+
+    return sum_sweep.sums_by_quantity(sums, given)
+
+
+def sums_by_case(sums: SumArrays, given: Array) -> Array:
+    """Call `sum_sweep.sums_by_case`; only where `can_sum` is True, and on CPUs."""
+    from neomflex_jax.powerflow.sweeps import sum_sweep  # loads LLVM
+
+    return sum_sweep.sums_by_case(sums, given)
 
 
 def only_accelerators(grid: PerUnitFeeder) -> bool:
@@ -182,12 +203,13 @@ def fault(sweep: Sweep, dtype: str) -> str:
 
 def _try(sweep: Sweep, dtype: str) -> None:
     """Compile a kernel and solve its trial with it; raises whatever goes wrong."""
-    from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep, trials  # loads LLVM
+    from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep, sum_sweep, trials  # loads LLVM
 
-    trial, module = {
-        Sweep.AC: (trials.try_ac, ac_sweep),
-        Sweep.AC_SETTING: (trials.try_ac_with_settings, setting_sweep),
-        Sweep.CALIBRATED: (trials.try_calibrated, calibrated_sweep),
-    }[sweep]
+    number = np.dtype(dtype)
     with jax.default_device(cpu_device()):
-        trial(np.dtype(dtype), module.solve_by_sweeps)
+        {
+            Sweep.AC: lambda: trials.try_ac(number, ac_sweep.solve_by_sweeps),
+            Sweep.AC_SETTING: lambda: trials.try_ac_with_settings(number, setting_sweep.solve_by_sweeps),
+            Sweep.CALIBRATED: lambda: trials.try_calibrated(number, calibrated_sweep.solve_by_sweeps),
+            Sweep.SUMS: lambda: trials.try_sums(number, sum_sweep.sums_by_quantity, sum_sweep.sums_by_case),
+        }[sweep]()

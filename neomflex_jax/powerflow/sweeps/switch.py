@@ -19,6 +19,7 @@ class Sweep(Enum):
     AC = "ac"
     AC_SETTING = "ac with settings"
     CALIBRATED = "calibrated"
+    SUMS = "sums"  # of feeders with phases
 
 
 def wanted() -> bool:

@@ -7,6 +7,7 @@ in any part of a kernel shows.
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from neomflex_jax.grid.parts import Shunts
 from neomflex_jax.grid.topology import Topology
 from neomflex_jax.powerflow.network.per_unit import per_unit
 from neomflex_jax.powerflow.network.setting import Own
+from neomflex_jax.powerflow.sweeps.sum_arrays import SumArrays
 
 N_BUS, N_CASES = 19, 19
 PARENT = np.arange(1, N_BUS) * 2 // 3  # of bus 1 and those that follow; bus 0 is the slack
@@ -117,6 +119,33 @@ def try_calibrated(dtype: np.dtype[np.floating], solve: Callable[..., Solved]) -
         q_loss=(q_loss, lost.imag.sum(axis=1)),
         solved=(solved, True),
     )
+
+
+def try_sums(
+    dtype: np.dtype[np.floating],
+    by_quantity: Callable[[SumArrays, Array], Array],
+    by_case: Callable[[SumArrays, Array], Array],
+) -> None:
+    """Work out sums of all quantities before each, of none and of one; raises `WrongAnswerError` for other numbers."""
+    n_in, lengths = 5, [3, 0, 1, *range(1, N_BUS)]
+    first = np.cumsum([0, *lengths]).astype(np.int32)
+    source = np.concatenate([np.arange(length) % (n_in + row) for row, length in enumerate(lengths)]).astype(np.int32)
+    real, imaginary = 0.5 * _spread(2, len(source))
+    given = _spread(2 * n_in, N_CASES)
+    found = list(given[:n_in] + 1j * given[n_in:])
+    for start, stop in pairwise(first):
+        entries = slice(start, stop)
+        taken = np.array([found[quantity] for quantity in source[entries]]).reshape(-1, N_CASES)
+        found.append((real[entries] + 1j * imaginary[entries]) @ taken)
+    out = np.arange(len(found), dtype=np.int32)[::-2]
+    asked = np.array([found[quantity] for quantity in out])
+    expected = np.concatenate([asked.real, asked.imag])
+    with jax.enable_x64(dtype == np.float64):
+        coefficients = jnp.asarray(real, dtype), jnp.asarray(imaginary, dtype)
+        sums = SumArrays(jnp.asarray(first), jnp.asarray(source), *coefficients, jnp.asarray(out))
+        own = jnp.asarray(given, dtype)
+        quantities, cases = jax.jit(lambda sums, own: (by_quantity(sums, own), by_case(sums, own.T)))(sums, own)
+    _check(dtype, quantities=(np.asarray(quantities), expected), cases=(np.asarray(cases).T, expected))
 
 
 def trial_feeder() -> Feeder:

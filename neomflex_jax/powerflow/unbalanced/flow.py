@@ -17,6 +17,7 @@ from neomflex_jax.powerflow.unbalanced.linear import Linear, to_first_order
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 from neomflex_jax.powerflow.unbalanced.solve import Halves, Solved
+from neomflex_jax.powerflow.unbalanced.sums import node_rises
 from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
 
 
@@ -56,7 +57,7 @@ def linear_flow_of(
         if consumption.steady_p is not None and consumption.steady_q is not None:
             p, q = p + jnp.sum(consumption.steady_p), q + jnp.sum(consumption.steady_q)
         slack_p, slack_q = slack_p - jnp.sum(state.taken[0]) + p, slack_q - jnp.sum(state.taken[1]) + q
-    stop = jnp.asarray(True), jnp.zeros((), jnp.int32)
+    stop = jnp.isfinite(v).all(), jnp.zeros((), jnp.int32)
     return _result(network, follows, consumption, own, state, v, (slack_p, slack_q), stop, phases)
 
 
@@ -75,7 +76,10 @@ class _State(NamedTuple):
 def _state_of(network: PortNetwork, drawn: Array, own: Own | None) -> _State:
     """Work out one case's state of the network."""
     ports, added, start = network.ports, None, network.node_start
-    rise, i = network.node_impedance @ drawn, network.source_start + network.source_transfer @ drawn
+    rise, i = (
+        node_rises(network.sums.node, network.node_impedance, drawn),
+        network.source_start + network.source_transfer @ drawn,
+    )
     if own is not None and ports is not None:
         without, by_load = sources(own.gain, ports.seen), sources(own.gain, ports.seen_by_branch @ drawn)
         added = without + by_load
@@ -118,16 +122,16 @@ def _result(
     y_squared = y[:n_branch] ** 2 + y[n_branch:] ** 2
     residual = network.r_squared * jnp.sqrt(y_squared * (off[:n_branch] ** 2 + off[n_branch:] ** 2))
     i_ka = _conductor_currents(network, state.drawn, state.added)
-    finite = jnp.isfinite(vr).all() & jnp.isfinite(vi).all()
+    vm = jnp.sqrt(vr * vr + vi * vi)
     return PowerFlowResult(
-        vm_pu=jnp.sqrt(vr * vr + vi * vi),
+        vm_pu=vm,
         va_degree=jnp.rad2deg(jnp.arctan2(vi, vr)),
         loss_mw=state.slack[0] - jnp.sum(state.taken[0]),
         slack_p_mw=slack[0],
         slack_q_mvar=slack[1],
         branch_i_ka=i_ka,
         branch_loading_percent=100 * i_ka / network.conductor_max_i_ka,
-        converged=stop[0] & finite,
+        converged=stop[0] & jnp.isfinite(state.drawn).all(),  # voltages are these times numbers that are
         residual_mva=jnp.max(residual, initial=0.0),
         iterations=stop[1],
         vuf_percent=vuf_percent(vr, vi, phases),

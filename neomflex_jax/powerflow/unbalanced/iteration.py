@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.powerflow.stopping import UNTESTED
+from neomflex_jax.powerflow.sweeps.door import sums_by_quantity
 from neomflex_jax.powerflow.unbalanced.admittance import LEAST, Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
@@ -80,7 +81,8 @@ def evaluate(network: PortNetwork, follows: Follows, drawn: Consumption, rise: A
 
 def rises_of(network: PortNetwork, drawn: Array, own: Own | None = None) -> Array:
     """Rises that the branches' currents make, (2 n_branch, ...)."""
-    rise = network.impedance @ drawn
+    sums = network.sums.branch if network.by_sums else None
+    rise = network.impedance @ drawn if sums is None else sums_by_quantity(sums, drawn)
     if own is None or network.ports is None:
         return rise
     return rise + network.ports.branch @ sources(own.gain, network.ports.seen_by_branch @ drawn)
@@ -176,7 +178,8 @@ def _slopes(network: PortNetwork, follows: Follows, drawn: Consumption, rise: Ar
     one, none = jnp.ones_like(drawn.p), jnp.zeros_like(drawn.p)
 
     def along(direction: Array) -> Array:
-        return jax.jvp(lambda rise: evaluate(network, follows, drawn, rise, own), (rise,), (direction,))[1]
+        change = jax.jvp(lambda rise: currents(network, follows, drawn, rise, own), (rise,), (direction,))[1]
+        return rises_of(network, change, own)  # linear
 
     real, turned = along(jnp.concatenate([one, none])), along(jnp.concatenate([none, one]))  # a + b and j (a - b)
     sum_r, sum_i, difference_r, difference_i = real[:n_branch], real[n_branch:], turned[n_branch:], -turned[:n_branch]

@@ -33,6 +33,7 @@ from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.unbalanced.branches import ends_of, nominal_of
 from neomflex_jax.powerflow.unbalanced.port_rows import Chosen, port_rows
 from neomflex_jax.powerflow.unbalanced.ports import Ports
+from neomflex_jax.powerflow.unbalanced.sums import NetworkSums, network_sums
 
 LEAST_VOLTAGE = 0.05  # pu of the nominal one: with less a branch is measured by its nominal voltage
 # pu of its voltage that a branch's nominal admittance takes by itself; beyond, the fixed point might not settle
@@ -73,7 +74,9 @@ class PortNetwork:
     within: Array | None  # (2, n_branch) nominal p and q of branches whose admittance the network has in it, else 0
     meters: Meters | None  # of conductors that controls watch
     ports: Ports | None  # where each case may have taps and capacitors of its own
+    sums: NetworkSums  # which do the same as the impedances, on CPUs
     source_node: tuple[int, ...] = field(metadata=STATIC)  # (n_terminal,) of each source's conductors
+    by_sums: bool = field(default=False, metadata=STATIC)  # True in a program that is for CPUs
 
     __repr__ = one_line
 
@@ -188,6 +191,7 @@ def _network(feeder: UnbalancedFeeder, solved: _Solved, within: np.ndarray, chos
         within=jnp.asarray(np.where(within, [nominal.real, nominal.imag], 0.0)) if within.any() else None,
         meters=None,
         ports=None,
+        sums=network_sums(solved.y, base, feeder.nodes.bus, incidence, reference, nominal, (taken.branch, taken.node)),
         source_node=tuple(terminals.tolist()),
     )
     metered = _metered(feeder, chosen)
