@@ -115,11 +115,16 @@ class PlotCommand(Answering):
         return draw_curves(self.sources, self.against)
 
     def _map(self) -> Figure:
+        from neomflex_jax.evaluation.tables import read_step_metrics
+        from neomflex_jax.grid import load_scenario_feeder
         from neomflex_jax.plots import draw_map
 
         if self.size not in (SCREEN, "double"):
             raise InputError(f"a map needs two columns of a page; give --size double, not {self.size!r}")
-        return draw_map(*self._recorded(), self._map_day, self.step, stacked=self.size != SCREEN)
+        table = self._table()
+        runs = recorded_beside(table, read_step_metrics(table)["run"], self.run)
+        feeder = load_scenario_feeder(runs[-1].scenario.feeder)
+        return draw_map(runs, feeder, self._map_day, self.step, stacked=self.size != SCREEN)
 
     def _distance(self) -> Figure:
         from neomflex_jax.evaluation.tables import read_step_metrics

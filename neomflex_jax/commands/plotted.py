@@ -66,7 +66,7 @@ def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Traje
     from neomflex_jax.grid import load_balanced_feeder
 
     recorded = recorded_beside(table, runs, run)
-    return recorded, load_balanced_feeder(recorded[-1].scenario.feeder, "a map")
+    return recorded, load_balanced_feeder(recorded[-1].scenario.feeder, "a map of a whole day")
 
 
 def recorded_beside(table: Path, runs: Iterable[str], run: str) -> tuple[Trajectory, ...]:

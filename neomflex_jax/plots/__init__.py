@@ -12,13 +12,15 @@ import pandas as pd
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.tables import read_step_metrics
 from neomflex_jax.files.whole_files import whole_file
+from neomflex_jax.grid import UnbalancedFeeder
+from neomflex_jax.grid.library import balanced
 from neomflex_jax.plots.of_objects import draw_curves, draw_feeder, draw_fidelity, draw_territories
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from neomflex_jax.evaluation import Trajectory
-    from neomflex_jax.grid import Feeder
+    from neomflex_jax.grid import AnyFeeder
 
 __all__ = [
     "FIGURES",
@@ -85,11 +87,12 @@ def draw_figure(
 
 
 def draw_map(
-    runs: Sequence[Trajectory], feeder: Feeder, day: int = 0, step: int | None = None, *, stacked: bool = False
+    runs: Sequence[Trajectory], feeder: AnyFeeder, day: int = 0, step: int | None = None, *, stacked: bool = False
 ) -> Figure:
     """Draw the feeder at a moment of one or two recorded runs, side by side.
 
-    Buses are coloured by voltage, batteries filled by charge, and arrows point where active power flows.
+    Buses are coloured by voltage, batteries filled by charge, and arrows point where active power flows. Of a feeder
+    with phases a branch is a line for each phase that it carries, and buses have the colour of their worst phase.
 
     Parameters
     ----------
@@ -113,13 +116,20 @@ def draw_map(
         If there is no such day or step, or runs and feeder do not belong together.
     """
     from neomflex_jax.plots.feeder_map import FeederMap, worst_step
+    from neomflex_jax.plots.phase_map import draw_phase_map
 
+    if isinstance(feeder, UnbalancedFeeder):
+        if stacked:
+            raise InputError(
+                f"feeder {feeder.name!r} has phases, and its map is for screens; leave out the printed size"
+            )
+        return draw_phase_map(runs, feeder, day, worst_step(runs, day) if step is None else step)
     feeder_map = FeederMap(runs, feeder, stacked=stacked)
     return feeder_map.show(day, worst_step(runs, day) if step is None else step)
 
 
 def save_day(
-    runs: Sequence[Trajectory], feeder: Feeder, day: int, path: str | Path, milliseconds: int = MILLISECONDS
+    runs: Sequence[Trajectory], feeder: AnyFeeder, day: int, path: str | Path, milliseconds: int = MILLISECONDS
 ) -> None:
     """Write every step of a day, as `draw_map` draws it, into an animated GIF; folders are made as needed.
 
@@ -135,13 +145,13 @@ def save_day(
     Raises
     ------
     InputError
-        See `draw_map`; also if the name does not end in .gif.
+        See `draw_map`; also if the name does not end in .gif, or the feeder has phases.
     """
     from neomflex_jax.plots.feeder_map import write_gif
 
     if Path(path).suffix != ".gif":
         raise InputError(f"{path}: a day is written as an animated .gif; name it so")
-    write_gif(runs, feeder, day, Path(path), milliseconds)
+    write_gif(runs, balanced(feeder, "a map of a whole day"), day, Path(path), milliseconds)
 
 
 def fit_to_print(figure: Figure, size: str) -> Figure:

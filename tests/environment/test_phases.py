@@ -19,7 +19,7 @@ from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.evaluation.operation import operation
 from neomflex_jax.evaluation.tables import step_metrics
 from neomflex_jax.grid.unbalanced import GROUND, Load
-from neomflex_jax.plots import draw_figure
+from neomflex_jax.plots import draw_figure, draw_map, save_day
 from neomflex_jax.plots.distance import draw_distance
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.yardsticks.droop import Droop
@@ -298,6 +298,35 @@ def test_figures_are_drawn_by_phase(run: Trajectory, env: Environment) -> None:
     dots = {line.get_label(): line.get_ydata() for line in axes.get_lines()}
     place = [str(label).endswith(".2") for label in env.feeder.node_labels]
     np.testing.assert_allclose(np.sort(dots["phase 2"]), np.sort(run.vm_pu[24, place]))
+
+
+def test_a_map_has_a_line_for_each_phase_and_the_worst_voltage_of_each_bus(run: Trajectory, tmp_path: Path) -> None:
+    feeder = nf.load_feeder("ieee13")
+    axes = draw_map([run], feeder, 0, 24).axes[0]
+    lines, dots = axes.collections[:3], axes.collections[-1]
+    labels = set(feeder.node_labels)
+    topology = feeder.topology
+    pairs = {
+        (feeder.bus_labels[a], feeder.bus_labels[b])
+        for a, b, closed in zip(topology.from_bus, topology.to_bus, topology.in_service, strict=True)
+        if closed
+    }
+    for phase, drawn in zip((1, 2, 3), lines, strict=True):
+        shared = [pair for pair in pairs if {f"{pair[0]}.{phase}", f"{pair[1]}.{phase}"} <= labels]
+        assert len(drawn.get_segments()) == len(shared) > 5
+    away = np.abs(run.vm_pu[24] - 1.0)  # the band's middle
+    worst = [run.vm_pu[24, at[np.argmax(away[at])]] for at in feeder.nodes.at.values()]
+    np.testing.assert_allclose(dots.get_array(), worst, rtol=1e-6)
+    place = np.array(dots.get_offsets())
+    stated = np.array([feeder.coordinates[label] for label in feeder.bus_labels])
+    scale = np.ptp(place, axis=0) / np.ptp(stated, axis=0)
+    np.testing.assert_allclose(scale, scale[0])  # as it lies, not distorted
+    tree = draw_map([run], replace(feeder, coordinates={}), 0, 24).axes[0].collections[-1]
+    assert not np.allclose(tree.get_offsets(), place)
+    with pytest.raises(nf.InputError, match="the run has days"):
+        draw_map([run], feeder, 5, 0)
+    with pytest.raises(nf.InputError, match="a map of a whole day is of balanced feeders"):
+        save_day([run], feeder, 0, tmp_path / "day.gif")
 
 
 def test_a_run_without_phases_has_no_unbalance_to_draw(run: Trajectory) -> None:
