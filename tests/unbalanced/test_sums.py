@@ -60,7 +60,8 @@ def test_answers_and_derivatives_are_those_of_products(name: str) -> None:
 
         def slopes(solver: nf.UnbalancedPowerFlow) -> jax.Array:
             def squares(p: jax.Array) -> jax.Array:
-                return jnp.sum(solver(p, q[0]).vm_pu ** 2)
+                flow = solver(p, q[0])
+                return jnp.sum(flow.vm_pu**2) + flow.loss_mw
 
             return jax.jit(jax.vmap(jax.grad(squares)))(jnp.asarray(p))
 

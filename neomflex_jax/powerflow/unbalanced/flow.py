@@ -12,12 +12,12 @@ from jax import Array
 from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
-from neomflex_jax.powerflow.unbalanced.iteration import currents, rises_of
+from neomflex_jax.powerflow.unbalanced.iteration import currents
 from neomflex_jax.powerflow.unbalanced.linear import Linear, to_first_order
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 from neomflex_jax.powerflow.unbalanced.solve import Halves, Solved
-from neomflex_jax.powerflow.unbalanced.sums import node_rises
+from neomflex_jax.powerflow.unbalanced.sums import rises_of_case
 from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
 
 
@@ -76,20 +76,19 @@ class _State(NamedTuple):
 def _state_of(network: PortNetwork, drawn: Array, own: Own | None) -> _State:
     """Work out one case's state of the network."""
     ports, added, start = network.ports, None, network.node_start
-    rise, i = (
-        node_rises(network.sums.node, network.node_impedance, drawn),
-        network.source_start + network.source_transfer @ drawn,
-    )
+    rise = rises_of_case(network.sums.node, network.node_impedance, drawn)
+    followed = rises_of_case(network.sums.branch, network.impedance, drawn)
+    i = network.source_start + network.source_transfer @ drawn
     if own is not None and ports is not None:
         without, by_load = sources(own.gain, ports.seen), sources(own.gain, ports.seen_by_branch @ drawn)
         added = without + by_load
         start, rise, i = start + ports.node @ without, rise + ports.node @ by_load, i + ports.source @ added
+        followed = followed + ports.branch @ by_load
     # power out of the sources' conductors, v conj(i)
     (vr, vi), (ir, ii) = jnp.split(start + rise, 2), jnp.split(i, 2)
     at = np.array(network.source_node, int)
     slack = jnp.sum(vr[at] * ir + vi[at] * ii), jnp.sum(vi[at] * ir - vr[at] * ii)
     # what the branches take: |reference|^2 y conj(c)
-    followed = rises_of(network, drawn, own)
     (yr, yi), (cr, ci) = jnp.split(_voltages(network, followed, own), 2), jnp.split(drawn, 2)
     taken_p, taken_q = yr * cr + yi * ci, yi * cr - yr * ci
     if network.within is not None:

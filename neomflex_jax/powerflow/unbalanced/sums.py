@@ -86,28 +86,28 @@ def _arrays(sums: Sums) -> SumArrays:
     )
 
 
-def node_rises(sums: SumArrays | None, impedance: Array, drawn: Array) -> Array:
-    """Rises of the nodes' voltages by the branches' currents of one case, (2 n_branch,) -> (2 n_node,).
+def rises_of_case(sums: SumArrays | None, impedance: Array, drawn: Array) -> Array:
+    """Rises of voltages, nodes' or branches', by the branches' currents of one case, (2 n_branch,) -> (2 n,).
 
     Differentiable by the currents; not by the network.
     """
     if sums is None or not can_sum(drawn.dtype):
         return impedance @ drawn
-    return _node_rises(sums, impedance, drawn)
+    return _one_case(sums, impedance, drawn)
 
 
 @jax.custom_jvp
-def _node_rises(sums: SumArrays, impedance: Array, drawn: Array) -> Array:
+def _one_case(sums: SumArrays, impedance: Array, drawn: Array) -> Array:
     rises: Array = _batched()(sums, impedance, drawn)
     return rises
 
 
-@_node_rises.defjvp
-def _node_rises_jvp(
+@_one_case.defjvp
+def _one_case_jvp(
     primals: tuple[SumArrays, Array, Array], tangents: tuple[SumArrays, Array, Array]
 ) -> tuple[Array, Array]:
     sums, impedance, drawn = primals
-    return _node_rises(sums, impedance, drawn), impedance @ tangents[2]
+    return _one_case(sums, impedance, drawn), impedance @ tangents[2]
 
 
 def _batched() -> Callable[[SumArrays, Array, Array], Array]:
@@ -121,7 +121,7 @@ def _batched() -> Callable[[SumArrays, Array, Array], Array]:
         return drawn @ impedance.T
 
     def rises(sums: SumArrays, impedance: Array, drawn: Array) -> Array:
-        """Work out rises (..., 2 n_node) of currents (..., 2 n_branch)."""
+        """Work out rises (..., 2 n) of currents (..., 2 n_branch)."""
         found: Array = lax.platform_dependent(sums, impedance, drawn, cpu=by_sums, default=by_products)
         return found
 
