@@ -32,6 +32,7 @@ from neomflex_jax.training.options import TrainOptions
 FIGURES = Path(__file__).with_name("aot.json")
 MOST_RISE = 1.1
 CASES, COPIES, STEPS = 65_536, 4096, 24
+FEEDERS = "case33bw", "case141"
 # what XLA prints of a device of this kind
 H200 = """gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
  shared_memory_per_core: 233472 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
@@ -133,10 +134,10 @@ def measure(place: NamedSharding, program: Any, *arguments: Any) -> dict[str, fl
     }
 
 
-def flows(feeder: str, method: str) -> tuple[Any, ...]:
+def flows(feeder: str, method: str, sweeps: bool = True) -> tuple[Any, ...]:
     """Return the program of many power flows, of what the environment needs, and its arguments."""
     grid = nf.load_feeder(feeder)
-    solve = nf.bind(grid, method)
+    solve = nf.bind(grid, method, sweeps=sweeps)
 
     def some(p: jax.Array, q: jax.Array) -> tuple[jax.Array, ...]:
         flow = solve(p, q)
@@ -174,9 +175,10 @@ def chunk(algorithm: str) -> tuple[Any, ...]:
 PROGRAMS: dict[str, Callable[[], tuple[Any, ...]]] = {
     **{
         f"{CASES} flows, {feeder}, {method}": partial(flows, feeder, method)
-        for feeder in ("case33bw", "case141")
+        for feeder in FEEDERS
         for method in ("ac", "calibrated", "lindistflow", "newton")
     },
+    **{f"{CASES} flows, {feeder}, ac by products": partial(flows, feeder, "ac", False) for feeder in FEEDERS},
     f"{STEPS} steps of {COPIES} copies, neom33": steps,
     "round of sac, neom33": partial(chunk, "sac"),
     "round of gradient, neom33": partial(chunk, "gradient"),

@@ -30,6 +30,7 @@ from neomflex_jax.powerflow.methods.held import solve_held
 from neomflex_jax.powerflow.methods.method import Method
 from neomflex_jax.powerflow.methods.newton_steps import FIRST_EVALUATIONS, Voltage, krylov_solve, newton_steps
 from neomflex_jax.powerflow.methods.results import bus_current, exact_result
+from neomflex_jax.powerflow.network.dense import DenseNetwork
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own, apart, together
 from neomflex_jax.powerflow.piece_sizes import PieceSizes, product_sizes, sweep_sizes
@@ -115,13 +116,16 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
         stop: Keywords = {"tolerance": config.tolerance(p.dtype), "max_iterations": config.max_iterations}
         if can_sweep(grid, Ac.sweep if own is None else Sweep.AC_SETTING, p.dtype):
             forms["cpu"] = partial(ac_by_sweeps, **stop)
+        elsewhere = partial(solve_by_products, in_one=True)
         if own is None and (forms or only_accelerators(grid)):
-            forms["cuda"] = partial(ac_fused, solve_by_products, **stop)
-        if not forms:
-            return solve_by_products(grid, own, p, q)
-        return lax.platform_dependent(grid, own, p, q, **forms, default=solve_by_products)
+            forms["cuda"] = partial(ac_fused, elsewhere, **stop)
+        forms.setdefault("cpu", solve_by_products)
+        return lax.platform_dependent(grid, own, p, q, **forms, default=elsewhere)
 
-    def solve_by_products(grid: PerUnitFeeder, own: Own | None, p: Array, q: Array) -> Solved:
+    def solve_by_products(grid: PerUnitFeeder, own: Own | None, p: Array, q: Array, *, in_one: bool = False) -> Solved:
+        """Solve by matrices; `in_one` is the network's, where there is one matrix."""
+        if in_one and isinstance(grid.form, DenseNetwork):
+            grid = replace(grid, form=grid.form.in_one())
         grid, tolerance = grid if own is None else together(grid, own), config.tolerance(p.dtype)
         enter, leave = grid.network.enter, grid.network.leave
         rise_r, rise_i, *stop = solve_batch(grid, enter(p), enter(q), tolerance, config.max_iterations)

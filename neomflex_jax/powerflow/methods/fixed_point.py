@@ -78,9 +78,9 @@ def solve_batch(
     state = Iterate(rise_r, rise_i, off, jnp.full(off.shape, first, jnp.int32), jnp.zeros(off.shape, bool))
 
     def keep_going(state: Iterate) -> Array:
-        given_up = ~jnp.isfinite(state.off)
-        return ~jnp.all(state.stopped | given_up) & (jnp.max(state.evaluations, initial=0) < max_iterations)
+        given_up, count = ~jnp.isfinite(state.off), jnp.max(state.evaluations, initial=0)
+        return (~jnp.all(state.stopped | given_up) | (count == first)) & (count < max_iterations)
 
     if max_iterations > first:
-        state = lax.while_loop(keep_going, tested, tested(state))
+        state = lax.while_loop(keep_going, tested, state)
     return state.rise_r, state.rise_i, state.stopped, state.evaluations
