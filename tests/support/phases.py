@@ -138,8 +138,10 @@ def waves(scenario: nf.Scenario, swing: float = 0.0) -> ActingPolicy:
     return act
 
 
-def small_run(folder: Path, more: str = "", swing: float = 0.0, head: str = "") -> tuple[Trajectory, Path]:
-    """Two days of `SMALL`, from light loads to some that see less than their vminpu, and the profiles' file.
+def small_run(
+    folder: Path, more: str = "", swing: float = 0.0, head: str = "", task: str = SMALL
+) -> tuple[Trajectory, Path]:
+    """Two days of a task, from light loads to some that see less than their vminpu, and the profiles' file.
 
     `more` are tables of further devices, `head` further fields; by `swing` actions follow all observations.
     """
@@ -151,7 +153,7 @@ def small_run(folder: Path, more: str = "", swing: float = 0.0, head: str = "") 
     profiles.write_text("\n".join(["Demand,Solar", *rows]) + "\n", encoding="utf-8")
     path = folder / "small13.toml"
     path.write_text(
-        f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{head}{SMALL}{more}', encoding="utf-8"
+        f'profiles = "{profiles}"\nevaluation_profiles = "{profiles}"\n{head}{task}{more}', encoding="utf-8"
     )
     env = evaluation_environment(nf.make(path))
     run = record(env, Waves(env.action_size, swing), "waves", n_days=2, profiles_sha256=profiles_hash(profiles))

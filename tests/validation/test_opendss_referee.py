@@ -95,7 +95,7 @@ def test_the_working_directory_stays(ieee13: nf.UnbalancedFeeder) -> None:
 
 
 def test_a_feeder_without_a_circuit_says_the_way_out(ieee13: nf.UnbalancedFeeder) -> None:
-    with pytest.raises(nf.InputError, match="no circuit of OpenDSS"):
+    with pytest.raises(nf.InputError, match="names no file that OpenDSS or pandapower could read"):
         check_circuit(replace(ieee13, circuit=None))
 
 

@@ -29,6 +29,8 @@ from neomflex_jax.scenario import Scenario
 from validation.recompute.phase_set_points import AnySetPoints
 from validation.referee.opendss.circuit import check_circuit
 from validation.referee.opendss.day_solver import OPTIONS
+from validation.referee.phase_net import OPTIONS as PHASE_OPTIONS
+from validation.referee.phase_net import check_net, of_pandapower
 from validation.referee.runpp import OK, RETRY_LADDER, RUNPP_OPTIONS, STATUSES, Solved
 
 FORMAT = "neomflex-replayed-day-1"
@@ -40,8 +42,11 @@ SEAL_BYTES = 4 * 64  # hexadecimal
 
 def grid_key(scenario: Scenario, feeder: AnyFeeder) -> str:
     """SHA-256 of everything but the set-points that a day's answers depend on; `InputError` as `check_circuit`."""
-    if isinstance(feeder, UnbalancedFeeder):
-        solver: list[object] = [OPTIONS, check_circuit(feeder).sha256, version("opendssdirect.py")]
+    solver: list[object]
+    if isinstance(feeder, UnbalancedFeeder) and of_pandapower(feeder):
+        solver = [PHASE_OPTIONS, check_net(feeder).sha256, version("pandapower")]
+    elif isinstance(feeder, UnbalancedFeeder):
+        solver = [OPTIONS, check_circuit(feeder).sha256, version("opendssdirect.py")]
     else:
         solver = [RUNPP_OPTIONS, RETRY_LADDER, version("pandapower")]
     stated = [scenario.hash(), *solver, feeder_hash(feeder)]

@@ -59,7 +59,7 @@ RETRY_LADDER: tuple[dict[str, object], ...] = (  # cold each, and from where the
     {"algorithm": "iwamoto_nr", "init": "flat", "max_iteration": 30},
 )
 Solved = dict[str, np.ndarray]  # fields of `GridResults`, status and attempts; first axis: steps
-_ONE_AT_A_TIME = Lock()  # warnings and standard output, which `solve` silences, belong to the whole process
+ONE_AT_A_TIME = Lock()  # warnings and standard output, which `solve` silences, belong to the whole process
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +144,7 @@ def _solve_written(built: PandapowerNet, set_points: SetPoints, options: dict[st
     built.write(set_points)
     options = options | built.needs
     try:
-        with _ONE_AT_A_TIME, warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
+        with ONE_AT_A_TIME, warnings.catch_warnings(), np.errstate(all="ignore"), redirect_stdout(StringIO()):
             warnings.simplefilter("ignore")  # a diverging Newton overflows, which the status says; iwamoto_nr prints
             pandapower.runpp(built.net, **options)
     except pandapower.LoadflowNotConverged:

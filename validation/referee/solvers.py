@@ -1,4 +1,7 @@
-"""Which program solves a scenario's days: pandapower on a balanced feeder, OpenDSS on one with phases."""
+"""Which program solves a scenario's days: pandapower on balanced feeders, OpenDSS on those with phases.
+
+A feeder with phases that was read from a pandapower net is pandapower's too, by `runpp_3ph`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from validation.referee import runpp
 from validation.referee.opendss.circuit import open_circuit
 from validation.referee.opendss.day_solver import OpenDssDaySolver, opendss_day_solver
 from validation.referee.pandapower_net import build_net
+from validation.referee.phase_net import PhaseNet, of_pandapower, open_phase_net
 from validation.referee.prepared import step_solver
 
 PANDAPOWER, OPENDSS = "pandapower", "OpenDSS"
@@ -26,7 +30,7 @@ class AnyDaySolver(Protocol):
 
 def program_for(feeder: AnyFeeder) -> str:
     """Name of the program that judges runs on a feeder."""
-    return OPENDSS if isinstance(feeder, UnbalancedFeeder) else PANDAPOWER
+    return OPENDSS if isinstance(feeder, UnbalancedFeeder) and not of_pandapower(feeder) else PANDAPOWER
 
 
 def day_solver(scenario: Scenario, feeder: AnyFeeder) -> AnyDaySolver:
@@ -38,7 +42,8 @@ def day_solver(scenario: Scenario, feeder: AnyFeeder) -> AnyDaySolver:
         If the program's own data of the feeder differ from ours, or it cannot have the feeder.
     """
     if isinstance(feeder, UnbalancedFeeder):
-        return opendss_day_solver(feeder, nodes_of_devices(scenario, feeder))
+        nodes = nodes_of_devices(scenario, feeder)
+        return open_phase_net(feeder, nodes) if of_pandapower(feeder) else opendss_day_solver(feeder, nodes)
     return runpp.day_solver(scenario, feeder)
 
 
@@ -67,16 +72,34 @@ class OpenDssStepSolver:
         return opendss_day_solver(self.kept.circuit.feeder, self.kept.circuit.device_nodes).solve(step)
 
 
+@dataclass(frozen=True, eq=False)
+class PhaseNetStepSolver:
+    """Steps in a net that stays open, and some of them in one that is read for it."""
+
+    kept: PhaseNet
+
+    def solve(self, step: PhaseSetPoints) -> runpp.Solved:
+        """Solve one step."""
+        return self.kept.solve(step)
+
+    def once_more(self, step: PhaseSetPoints) -> runpp.Solved:
+        """Solve one step in a net read for it."""
+        return open_phase_net(self.kept.feeder, self.kept.device_nodes).solve(step)
+
+
 def step_solver_for(scenario: Scenario, feeder: AnyFeeder) -> AnyStepSolver:
     """Make what solves single steps; raises `InputError` as `day_solver` does."""
     if isinstance(feeder, UnbalancedFeeder):
-        return OpenDssStepSolver(opendss_day_solver(feeder, nodes_of_devices(scenario, feeder)))
+        nodes = nodes_of_devices(scenario, feeder)
+        if of_pandapower(feeder):
+            return PhaseNetStepSolver(open_phase_net(feeder, nodes))
+        return OpenDssStepSolver(opendss_day_solver(feeder, nodes))
     return step_solver(scenario, feeder)
 
 
 def check_solvable(scenario: Scenario, feeder: AnyFeeder) -> None:
     """Raise `InputError` as `day_solver` would, for what is wrong with the grid."""
     if isinstance(feeder, UnbalancedFeeder):
-        open_circuit(feeder, nodes_of_devices(scenario, feeder))
+        (open_phase_net if of_pandapower(feeder) else open_circuit)(feeder, nodes_of_devices(scenario, feeder))
     else:
         build_net(scenario, feeder)

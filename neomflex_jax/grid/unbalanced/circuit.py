@@ -1,4 +1,4 @@
-"""The OpenDSS file that a feeder was read from, for a referee that has OpenDSS read it again."""
+"""The file that a feeder was read from, for a referee that has OpenDSS or pandapower read it again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Circuit:
-    """A master file, and what it said when the feeder was read."""
+    """A master file of OpenDSS or a ``net.json``, and what it said when the feeder was read."""
 
     path: Path
-    sha256: str  # of the commands that OpenDSS was told
+    sha256: str  # of the commands that OpenDSS was told, or of the net.json

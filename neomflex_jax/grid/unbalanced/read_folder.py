@@ -113,7 +113,9 @@ def _settings(path: Path) -> tuple[str, float, Circuit | None]:
         raise InputError(f"{path}: frequency_hz = {shown(frequency_hz)} must be a number above 0 and below 1000")
     circuit, sha256 = settings.get("circuit", ""), settings.get("circuit_sha256", "")
     if not isinstance(circuit, str) or not isinstance(sha256, str) or bool(circuit) != bool(sha256):
-        raise InputError(f"{path}: circuit is the path of an OpenDSS file, and circuit_sha256 goes with it; give both")
+        raise InputError(
+            f"{path}: circuit is the path of an OpenDSS file or net.json, and circuit_sha256 goes with it; give both"
+        )
     return name, float(frequency_hz), Circuit(path.parent / circuit, sha256) if circuit else None
 
 

@@ -84,8 +84,8 @@ def check_circuit(feeder: UnbalancedFeeder) -> Circuit:
     circuit = feeder.circuit
     if circuit is None:
         raise InputError(
-            f"feeder {feeder.name!r} has phases and no circuit of OpenDSS's, which judges such feeders; name the .dss "
-            "file itself as the feeder, or a folder written from it"
+            f"feeder {feeder.name!r} has phases, and names no file that OpenDSS or pandapower could read to judge it; "
+            "name the .dss file itself as the feeder, or a folder of one read from it or from a net.json"
         )
     try:
         import opendssdirect  # noqa: F401

@@ -5,11 +5,14 @@ from __future__ import annotations
 import cmath
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.errors import InputError
+from neomflex_jax.files.digest import file_sha256
 from neomflex_jax.grid.from_pandapower.branches import Branch
 from neomflex_jax.grid.from_pandapower.convert import Grid, opened, read_grid, refuse_unsupplied
 from neomflex_jax.grid.from_pandapower.rows import Rows
@@ -18,6 +21,7 @@ from neomflex_jax.grid.from_pandapower.with_phases.sequences import between_phas
 from neomflex_jax.grid.from_pandapower.with_phases.sources import read_sources
 from neomflex_jax.grid.from_pandapower.with_phases.zero_sequence import WITHOUT, zero_lines, zero_transformers
 from neomflex_jax.grid.nodes import Nodes
+from neomflex_jax.grid.unbalanced.circuit import Circuit
 from neomflex_jax.grid.unbalanced.element import Element
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.grounding import check_grounded
@@ -62,7 +66,15 @@ def read_unbalanced(net: pandapowerNet, *, strict: bool = True) -> UnbalancedFee
             refuse_unsupplied(grid)
         feeder = _feeder(grid, name)
         check_grounded(feeder)
-    return feeder
+    return replace(feeder, circuit=_circuit(net))
+
+
+def _circuit(net: object) -> Circuit | None:
+    """Return where the net lies, for a referee that has pandapower read it again; None for one in memory."""
+    if not isinstance(net, str | Path):
+        return None
+    path = Path(net).resolve()
+    return Circuit(path, file_sha256(path))
 
 
 def _refuse_balanced_only(net: pandapowerNet) -> None:
