@@ -48,7 +48,10 @@ def elements_of(feeder: AnyFeeder) -> tuple[Element, ...]:
     return listed.rows
 
 
-TABLES_OF_CLASSES = {"pvsystem": "sgen", "generator": "sgen", "asymmetric_sgen": "sgen", "storage": "storage"}
+TABLES_OF_CLASSES = {
+    **{"pvsystem": "sgen", "generator": "sgen", "storage": "storage"},  # OpenDSS's
+    **{"sgen": "sgen", "asymmetric_sgen": "sgen"},  # pandapower's
+}
 
 
 def loads_with_phases(feeder: UnbalancedFeeder) -> tuple[Element, ...]:

@@ -32,6 +32,7 @@ from validation.recompute.day_parts import first_midnight, rows_played
 POWERS = {"MW": 1.0, "kW": 1e-3, "W": 1e-6}  # MW in one
 FIELDS = {"load": "loads", "sgen": "generators", "storage": "storages"}
 OF_CLASSES = {"pvsystem": "sgen", "generator": "sgen", "storage": "storage"}  # of OpenDSS's, as tables
+OF_CLASSES |= dict.fromkeys(("sgen", "asymmetric_sgen"), "sgen")  # of pandapower's with phases
 PER_UNIT_COLUMNS = ("Demand", "Solar")
 DATE = "date of the day"  # a column that is added where sessions of a file are played
 WITHOUT_SOURCE = ("", "wye", "delta", "none", "nan")  # types of generators that say nothing of what drives them
