@@ -101,3 +101,54 @@ def test_a_short_command_is_the_first_that_begins_so(tmp_path: Path) -> None:
     names = ("New", "Select", "Save", "Solve", "Set", "Seqvoltages", "Export")
     told = [each.command for each in Script(names).commands(tmp_path / "a.dss")]
     assert told == ["solve", "select tolerance=1e-5"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "npts", "has"),
+    [
+        ("new loadshape.s npts=5 interval=1 mult=(1 2 3)", 5, "mult has 3 values"),
+        ("new loadshape.s 5 1 [1, 2, 3]", 5, "mult has 3 values"),
+        ("new loadshape.s npts=5 interval=1\n~ mul={1 2}", 5, "mult has 2 values"),
+        ("new loadshape.s npts=3 mult=(1 2 3) qmult=(1 2)", 3, "qmult has 2 values"),
+        ("new loadshape.s npts=3 mult=(1 2 3)\nloadshape.s.npts=6", 6, "mult has 3 values"),
+        ("new loadshape.t npts=3 mult=(1 2 3)\nnew loadshape.s like=t\nloadshape.s.npts=4", 4, "mult has 3 values"),
+        ("new loadshape.s npts=5 mult=(1 2 3 4 5) qmult=(file=three.csv)", 5, "qmult has 3 values"),
+        ("new loadshape.s npts=3 interval=0 hour=(0 1) mult=(1 2 3)", 3, "hour has 2 values"),
+        ("new loadshape.s mult=(1 2 3) npts=3", 3, "0 values of mult"),
+        ("new loadshape.s npts=-5 mult=(1 2 3)", -5, "0 values of mult"),
+    ],
+)
+def test_shapes_with_fewer_values_than_npts_are_refused(lines: str, npts: int, has: str, tmp_path: Path) -> None:
+    (tmp_path / "three.csv").write_text("1\n2\n3\n", encoding="utf-8")
+    with pytest.raises(nf.InputError, match=has) as refused:
+        nf.Feeder.from_opendss(written(tmp_path, *lines.split("\n"), "edit load.x daily=s"))
+    assert "load shape 's'" in str(refused.value) and f"npts={npts}," in str(refused.value)
+    line = len(CIRCUIT) + len(lines.split("\n"))
+    assert "0 values" in has or f"circuit.dss, line {line}: " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("lines", "values"),
+    [
+        ("new loadshape.s npts=5 interval=1 mult=(0 1 2 0 0) qmult=(0 1 1 0 0)", [0, 1, 2, 0, 0]),  # night
+        ("new loadshape.s npts=2 interval=1 mult=(0 0)", [0, 0]),
+        ("new loadshape.s npts=2 interval=1 mult=(1 2 3)", [1, 2]),
+        ("new loadshape.s npts=5 interval=1 mult=(file=three.csv)", [1, 2, 3]),  # a file's own length
+        ("new loadshape.s npts=5 interval=1 csvfile=three.csv qmult=(file=three.csv)", [1, 2, 3]),
+        ("new loadshape.t npts=2 mult=(1 2)\nnew loadshape.s like=t\nloadshape.s.npts=3\n~ mult=(3 4 5)", [3, 4, 5]),
+    ],
+)
+def test_shapes_that_end_in_zeros_or_come_from_files_are_read(lines: str, values: list[float], tmp_path: Path) -> None:
+    (tmp_path / "three.csv").write_text("1\n2\n3\n", encoding="utf-8")
+    feeder = nf.Feeder.from_opendss(written(tmp_path, *lines.split("\n"), "edit load.x daily=s"))
+    assert feeder.load_shapes["s"].p_factor.tolist() == values
+
+
+def test_a_tap_outside_its_range_is_refused(tmp_path: Path) -> None:
+    transformer = "new transformer.t buses=(b c) kvs=(4.16 0.4) kvas=(100 100) wdg=2 tap="
+    with pytest.raises(nf.InputError, match=r"transformer\.t: winding 2 is at tap=1\.5, .*0\.9 to maxtap=1\.1"):
+        nf.Feeder.from_opendss(written(tmp_path, f"{transformer}1.5"))
+    with pytest.raises(nf.InputError, match=r"winding 2 is at tap=0\.8"):
+        nf.Feeder.from_opendss(written(tmp_path, f"{transformer}0.8"))
+    for tap in ("1.1", "0.9", "1.5 maxtap=1.5"):
+        assert nf.Feeder.from_opendss(written(tmp_path, transformer + tap)).n_load == 1

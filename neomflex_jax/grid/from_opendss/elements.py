@@ -11,11 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_opendss.conductors import admittance_of, name_of, nodes_of
 from neomflex_jax.grid.from_opendss.engine import Engine
 from neomflex_jax.grid.unbalanced.element import Element, Winding
 
 OTHER_TAP = 1.1  # at which transformers are read a second time, against their present taps
+BEYOND = 1e-9  # of decimal numbers at the end of a range of taps
 ROUNDING = 1e-10  # of the largest admittance of a winding: below is no fixed part
 
 
@@ -66,7 +68,17 @@ def _windings(engine: Engine, element: Element) -> tuple[Winding, ...]:
                 connection="delta" if transformers.IsDelta() else "wye",
             )
         )
+        _check_tap(element.name, number + 1, windings[-1])
     return tuple(windings)
+
+
+def _check_tap(name: str, number: int, winding: Winding) -> None:
+    """Refuse a tap that the changer does not have: OpenDSS takes it where a file states it."""
+    if not winding.min_tap - BEYOND <= winding.tap <= winding.max_tap + BEYOND:
+        raise InputError(
+            f"{name}: winding {number} is at tap={winding.tap:g}, outside mintap={winding.min_tap:g} to "
+            f"maxtap={winding.max_tap:g}; mend the tap, or state the winding's range"
+        )
 
 
 def _scale_taps(engine: Engine, elements: Sequence[Element], factor: float) -> None:

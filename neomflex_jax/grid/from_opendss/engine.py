@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.files.paths import is_file
 from neomflex_jax.grid.from_opendss.script import Script
+from neomflex_jax.grid.from_opendss.shape_lengths import ShapeLengths
 from neomflex_jax.grid.unbalanced.circuit import Circuit
 
 Engine: TypeAlias = Any  # opendssdirect's, which has no types
@@ -63,7 +64,7 @@ def _tell(engine: Engine, path: Path) -> None:
     """Tell OpenDSS a file, command by command, each from the folder of the file that it stands in."""
     from opendssdirect import DSSException
 
-    folder = None
+    folder, shapes = None, ShapeLengths()
     for told in Script(_commands(engine)).commands(path.resolve()):
         if told.folder != folder:
             folder = told.folder
@@ -72,6 +73,8 @@ def _tell(engine: Engine, path: Path) -> None:
             engine.Text.Command(told.command)
         except DSSException as error:
             raise InputError(f"{told.place}: OpenDSS refuses it: {_one_line(error)}") from error
+        shapes.follow(engine, told.command, told.place)
+    shapes.check()
 
 
 def circuit_at(path: Path) -> Circuit:
