@@ -36,7 +36,8 @@ def draw(
     run, days
         What to show; days None: all.
     buses
-        Labels; None: the two with the lowest and the highest voltage of all shown runs and days.
+        Labels, of a feeder with phases of a node (`671.2`) or of a bus, for all its nodes;
+        None: the two with the lowest and the highest voltage of all shown runs and days.
     limits
         Of the scenario; by default those of a scenario that sets none.
     overlay
@@ -54,7 +55,7 @@ def draw(
     """
     shown = [choose(steps, run, days)]
     shown += [choose(steps, other, shown[0].days) for other in overlay]
-    columns = named_columns(steps, FAMILY, buses, "bus", "buses")
+    columns = named_columns(steps, FAMILY, _with_nodes(steps, buses), "bus", "buses")
     if buses is None:
         columns = _extremes(columns, shown)
     n_days = len(shown[0].days)
@@ -75,6 +76,18 @@ def _what(buses: list[str]) -> str:
     if len(buses) > MOST_LINES:
         return f"Voltage of {len(buses)} buses"
     return f"Voltage of bus{'es' if len(buses) > 1 else ''} {', '.join(buses)}"
+
+
+def _with_nodes(steps: pd.DataFrame, buses: Sequence[str | int] | None) -> list[str] | None:
+    """Put a bus's nodes, ``671.1`` and so on, in the place of a bus that has them."""
+    if buses is None:
+        return None
+    known = sorted(named_columns(steps, FAMILY, None, "bus", "buses"))
+    names: list[str] = []
+    for bus in map(str, buses):
+        nodes = [] if bus in known else [name for name in known if name.rpartition(".")[0] == bus]
+        names += nodes or [bus]
+    return names
 
 
 def _extremes(columns: dict[str, str], shown: Sequence[ChosenDays]) -> dict[str, str]:

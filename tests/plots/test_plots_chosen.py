@@ -16,6 +16,7 @@ from PIL import Image
 
 import neomflex_jax as nf
 from neomflex_jax.commands.plot import PlotCommand
+from neomflex_jax.plots import bus as bus_figure
 from neomflex_jax.plots import draw_figure, fit_to_print, save
 
 N_STEPS = 8  # of a day, three hours each
@@ -192,3 +193,9 @@ def test_hostile_names_are_drawn_as_they_are_written(ending: str, steps: pd.Data
         tags = {element.tag.rpartition("}")[2] for element in ET.parse(tmp_path / "x.svg").iter()}
         assert "script" not in tags
         assert "path" in tags
+
+
+def test_a_bus_with_phases_is_drawn_by_its_nodes():
+    steps = pd.DataFrame({f"voltage_bus_{node}_pu": [1.0] for node in ("671.2", "671.1", "6.1", "9")})
+    assert bus_figure._with_nodes(steps, [671, "9"]) == ["671.1", "671.2", "9"]
+    assert bus_figure._with_nodes(steps, ["67"]) == ["67"] and bus_figure._with_nodes(steps, None) is None
