@@ -24,6 +24,8 @@ from neomflex_jax.agents.policy_files import load_policies
 from neomflex_jax.environment import Environment, evaluation_environment
 from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.profiles import resolve_profiles
+from neomflex_jax.training.options import read_options
+from neomflex_jax.training.run_folder import RunFolder
 from validation import closed_loop, replay
 from validation.powergym import HORIZON, Rewards, in_its_choices, rewards
 from validation.recompute.own_controls import STEPS, STEPS_BEFORE, TAPS, TAPS_BEFORE, own_controls
@@ -38,7 +40,7 @@ class Options:
     """Compare controllers on PowerGym's reward."""
 
     policies: tuple[Path, ...]
-    """Output folders of trainings on ieee13_volt_var, or on a scenario that agents see alike."""
+    """Output folders of trainings on ieee13_volt_var or another scenario of PowerGym's devices, which are played."""
     days: int = 84
     """How many days of the evaluation."""
 
@@ -72,17 +74,17 @@ def main(options: Options) -> None:
     rows: dict[str, Rewards] = {}
     with TemporaryDirectory() as folder:
         scenario = hourly(nf.load_scenario(SCENARIO), Path(folder))
-        env = evaluation_environment(nf.make(scenario))
         own: dict[str, object] = {"tap_changers": (), "capacitor_banks": ()}
         followed = evaluation_environment(nf.make(scenario, feeder_controls="follow", **own))
         frozen = evaluation_environment(nf.make(scenario, **own))
         still = record(frozen, NoControl(frozen.action_size), "fixed as published", options.days)
         rows["fixed as published"] = rewards(still, replay(still))
         rows["OpenDSS's controllers"] = under_opendss(followed, options.days)[1]
-        idle = record(env, NoControl(env.action_size), "idle", options.days)
         for each in options.policies:
-            policy = in_its_choices(load_policies(each), env.scenario)
-            played = closed_loop(idle, policy, apart_action=0.0).played
+            trained = hourly(read_options(RunFolder(each)).scenario, Path(folder))
+            env = evaluation_environment(nf.make(trained))
+            idle = record(env, NoControl(env.action_size), "idle", options.days)
+            played = closed_loop(idle, in_its_choices(load_policies(each), trained), apart_action=0.0).played
             rows[str(each)] = rewards(played, played)
     best = rows["OpenDSS's controllers"].by_day()
     for name, found in rows.items():

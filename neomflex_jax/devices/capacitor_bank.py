@@ -56,6 +56,9 @@ class CapacitorBank(SteppedDevice):
     """Steps of the position that it may take in a day. None: no limit. Unit: steps. Allowed: at least 1."""
     operation_cost: float = 0.0
     """Cost of one step of the position. Unit: 1/step. Allowed: at least 0."""
+    hysteresis_steps: float = 0.0
+    """A request no farther than this from the position leaves it there; up to 0.5 it goes to the nearest. Left out
+    under band control. Unit: steps. Allowed: 0 .. steps."""
     control: str = "agent"
     """Who moves it: its agent, or no action and the rule of a dead band. Allowed: "agent", "band"."""
     vm_set_pu: float | None = None

@@ -1,8 +1,10 @@
 """What moves in whole steps: a position, a pause between moves, a limit of operations a day.
 
 A request r in -1..1 asks for the position ``round(r N)`` of a range up to N; where the range begins at 0, r below 0
-asks for 0. The position goes there if the pause after the last move is over, as far as the day's operations last; one
-operation moves it by one step. Under band control no agent asks; `band_control.py` has the rule.
+asks for 0. One within `hysteresis_steps` of the position asks for no move: an agent whose requests change a little
+between steps does not switch to and fro. The position goes there if the pause after the last move is over, as far as
+the day's operations last; one operation moves it by one step. Under band control no agent asks; `band_control.py` has
+the rule.
 
 Derivatives pass rounding and range as if they were not there, so that a learner by gradients feels which way a position
 should go, while what is played and recorded is whole. Source: the straight-through estimator, Y. Bengio, N. Leonard,
@@ -27,7 +29,7 @@ from neomflex_jax.devices.band_control import Band, band_of, check_band, directi
 from neomflex_jax.devices.checks import check_name, check_not_negative, check_phases, refuse
 from neomflex_jax.devices.device import CostTerm, Delivery, Device, Recorded, StepColumns, Surroundings, Turn
 from neomflex_jax.devices.figures import Bound, Look
-from neomflex_jax.devices.options import stacked
+from neomflex_jax.devices.options import is_off, stacked
 from neomflex_jax.loose_types import BusLabel
 
 MOST_STEPS = 1000  # of a range: more is a mistake in units
@@ -41,6 +43,7 @@ class StepParams(NamedTuple):
     step_size: np.ndarray  # in the unit of the kind's field
     operation_cost: np.ndarray
     delay: np.ndarray  # steps of the day from a move to the next at the earliest
+    hysteresis_steps: np.ndarray  # from the position, within which a request leaves it
     most: np.ndarray  # operations a day, infinite: no limit
     band: Band  # NaN where an agent moves the device
 
@@ -74,6 +77,7 @@ class SteppedDevice(Device):
     delay: int
     operations_per_day: int | None
     operation_cost: float
+    hysteresis_steps: float
     control: str
     vm_set_pu: float | None
     dead_band_pu: float | None
@@ -99,10 +103,18 @@ class SteppedDevice(Device):
             allowed = "be a whole number of at least 1; leave it out for no limit"
             raise refuse(where, allowed, operations_per_day=limit)
         check_not_negative(where, operation_cost=self.operation_cost)
+        self._check_hysteresis(where)
         check_name(where, self.name)
         check_phases(where, self.phases)
         own = {name: getattr(self, name) for name in ("vm_set_pu", "dead_band_pu", "controlled_bus")}
         check_band(where, self.control, **own)
+
+    def _check_hysteresis(self, where: str) -> None:
+        if not 0 <= self.hysteresis_steps <= self.steps:
+            raise refuse(where, f"be in 0..{self.steps}, its steps", hysteresis_steps=self.hysteresis_steps)
+        if self.hysteresis_steps and self.follows_rule:
+            allowed = 'be left out with control = "band", where dead_band_pu says when it moves'
+            raise refuse(where, allowed, hysteresis_steps=self.hysteresis_steps)
 
     def look(self, recorded: Mapping[str, float]) -> Look:
         """Return its position, the symbol filled by its place in the range."""
@@ -233,7 +245,7 @@ def move(params: StepParams, store: StepStore, wanted: Float[Array, " n_device"]
         direction = direction_of(params.band, store.vm_pu)
         wanted = jnp.where(ruled, store.position + direction, wanted)
         inside = ruled & (direction == 0)
-    target = _rounded(wanted, params)
+    target = _rounded(wanted, store.position, params)
     made = jnp.where(jnp.asarray(around.step) == 0, 0.0, store.made)
     may = (store.wait <= 0) & around.in_service
     left = jnp.where(may, jnp.asarray(params.most) - made, 0.0)
@@ -245,11 +257,13 @@ def move(params: StepParams, store: StepStore, wanted: Float[Array, " n_device"]
     return Moved(after, moved, missed / (params.steps - params.lowest))
 
 
-def _rounded(wanted: Array, params: StepParams) -> Array:
-    """Return the nearest position of the range, with the derivative of what is wanted."""
-    wanted_alone = jax.lax.stop_gradient(wanted)
-    position = jnp.clip(jnp.round(wanted_alone), params.lowest, params.steps)
-    return position + (wanted - wanted_alone)  # whole: x - x is 0
+def _rounded(wanted: Array, position: Array, params: StepParams) -> Array:
+    """Return the nearest position of the range, or the present one if near enough, with the derivative of `wanted`."""
+    wanted_alone, present = jax.lax.stop_gradient((wanted, position))
+    whole = jnp.clip(jnp.round(wanted_alone), params.lowest, params.steps)
+    if not is_off(params.hysteresis_steps, 0.0, whole):
+        whole = jnp.where(jnp.abs(wanted_alone - present) <= params.hysteresis_steps, present, whole)
+    return whole + (wanted - wanted_alone)  # whole: x - x is 0
 
 
 def _free(params: StepParams, position: ArrayLike) -> StepStore:

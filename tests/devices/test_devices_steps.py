@@ -17,6 +17,7 @@ from neomflex_jax.environment.binding import bound_power_flow
 from neomflex_jax.grid.parts import Charging
 
 HEAD = {"bus": 1, "from_bus": 0, "to_bus": 1}
+BAND = {"control": "band", "vm_set_pu": 1.0, "dead_band_pu": 0.03}
 
 
 def played(devices: list[Any], requests: list[float], start: float = 0.0) -> list[Delivery]:
@@ -71,7 +72,18 @@ def test_after_a_move_it_pauses_and_a_day_has_so_many_operations() -> None:
     assert float(again.store.position[0]) == -2.0
 
 
-@pytest.mark.parametrize("device", [TapChanger(**HEAD), CapacitorBank(5, 0.2, steps=8)])
+def test_a_request_near_the_position_leaves_it() -> None:
+    tap = TapChanger(**HEAD, steps=4, hysteresis_steps=1.0)
+    assert positions(played([tap], [0.5, 0.7, 0.75, 0.76, 0.6, 0.49])) == [2.0, 2.0, 2.0, 3.0, 3.0, 2.0]
+    bank = CapacitorBank(5, 0.2, hysteresis_steps=0.75)
+    switched = played([bank], [0.7, 0.8, 0.3, 0.2])
+    assert positions(switched) == [0.0, 1.0, 1.0, 0.0]
+    assert all(float(one.clipped[0]) == 0.0 for one in switched)  # nothing asked for was missed
+    mixed = played([TapChanger(**HEAD, steps=4), tap], [0.5, 0.7])  # each by its own
+    assert np.asarray(mixed[-1].store.position).tolist() == [3.0, 2.0]
+
+
+@pytest.mark.parametrize("device", [TapChanger(**HEAD), CapacitorBank(5, 0.2, steps=8, hysteresis_steps=3.0)])
 def test_derivatives_pass_the_rounding(device: Any) -> None:
     def position(request: jax.Array) -> jax.Array:
         kind = type(device)
@@ -92,6 +104,8 @@ def test_derivatives_pass_the_rounding(device: Any) -> None:
         (TapChanger, HEAD | {"steps": 50, "step_percent": 2.0}, "at most 50"),
         (TapChanger, HEAD | {"delay": 0}, "delay = 0 must be a whole number in 1.."),
         (TapChanger, HEAD | {"operations_per_day": 0}, "leave it out for no limit"),
+        (TapChanger, HEAD | {"hysteresis_steps": 9.0}, "hysteresis_steps = 9.0 must be in 0..8"),
+        (TapChanger, HEAD | {"hysteresis_steps": 1.0} | BAND, "must be left out with control"),
         (TapChanger, HEAD | {"to_bus": 0}, "differ from from_bus"),
         (TapChanger, HEAD | {"operation_cost": -1.0}, "operation_cost = -1.0 must be at least 0"),
         (CapacitorBank, {"bus": 5, "step_mvar": 0.0}, "step_mvar = 0.0 must be above 0"),
