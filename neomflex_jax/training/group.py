@@ -4,6 +4,9 @@ They share a budget, of which ``share = max(steps / most_steps, seconds / max_se
 is a group of one. A budget in seconds is kept: what the last rounds took says how many more there is time for. Without
 one, a chunk is whole, in several parts where it takes long. Where Ctrl-C ended it in between, the next is the rest of
 it, with the share of its beginning, so that what is learned is the same bit for bit.
+
+What falls in the course of a budget, like the learning rate, goes by the share of its learning: seconds of starting and
+compiling are left out, ``(seconds - theirs) / (max_seconds - theirs)``.
 """
 
 from __future__ import annotations
@@ -56,16 +59,23 @@ class Group:
     reached_target: bool = False
     finishing: bool = False  # on the power flow of `finish_on`
     round_seconds: float = 0.0  # that a round takes, as the last ones did; 0 before any was measured
+    idle_seconds: float = 0.0  # of this sitting, in which nothing was learned: start and compilation
 
-    def share(self, state: TrainState, since: int = 0) -> float:
-        """Share of the budget that is used up, of steps or of time, whichever is larger; above 1 where exceeded.
-
-        The last `since` steps do not count.
-        """
-        share = (self.program.steps(state) - since) / self.options.most_steps
+    def share(self, state: TrainState) -> float:
+        """Share of the budget that is used up, of steps or of time, whichever is larger; above 1 where exceeded."""
+        share = self.program.steps(state) / self.options.most_steps
         if self.options.max_seconds is not None:
             share = max(share, self.clock.seconds() / self.options.max_seconds)
         return share
+
+    def _learned_share(self, steps: int) -> float:
+        """Share of the learning there is a budget for that these steps, or the time since it began, have used up."""
+        share = steps / self.options.most_steps
+        if self.options.max_seconds is not None:
+            seconds = self.clock.seconds() - self.idle_seconds
+            of = seconds + max(self._seconds_left, 0.0)
+            share = max(share, seconds / of if of else 0.0)
+        return min(share, 1.0)
 
     def stopped(self, state: TrainState) -> str | None:
         """Option that ends the training here; None while it goes on, which it does for a round whatever the budget."""
@@ -94,9 +104,10 @@ class Group:
         TrainState, Progress, Values
             The state after it, how far the training is, and the metrics by name, (n_seeds,) or (n_seeds, n_agents).
         """
+        self._finish_if_due(state)
+        state = self._compiled(state)
         before, steps = self.clock.seconds(), self.program.steps(state)
         left, share = self._rest_of_chunk(state)
-        self._finish_if_due(share)
         state, parts = self._make_parts(state, share, left, is_interrupted)
         values = of_rounds(parts, axis=1)
         made = (self.program.steps(state) - steps) * len(self.seeds)
@@ -107,13 +118,22 @@ class Group:
         return state, progress, values
 
     def _rest_of_chunk(self, state: TrainState) -> tuple[int, float]:
-        """Return the rounds that are left of the chunk at hand, and the share that was used up at its beginning."""
+        """Return the rounds that are left of the chunk at hand, and the share of the learning at its beginning."""
         algorithm, begun = self.program.algorithm, 0
         if self.options.max_seconds is None:  # else chunks end where the clock says
             learned = steps_of_a_copy(state) - getattr(self.options, self.options.algorithm).warmup_steps
             begun = learned // algorithm.round_steps % algorithm.chunk_rounds
-        steps = begun * algorithm.round_steps * self.program.n_copies
-        return algorithm.chunk_rounds - begun, min(agreed(self.share(state, steps)), 1.0)
+        steps = self.program.steps(state) - begun * algorithm.round_steps * self.program.n_copies
+        return algorithm.chunk_rounds - begun, agreed(self._learned_share(steps))
+
+    def _compiled(self, state: TrainState) -> TrainState:
+        """Compile what has not run yet, before a round of it is timed."""
+        if self.round_seconds:
+            return state
+        began = self.clock.seconds() if self.idle_seconds else self.clock.earlier_seconds
+        state, _ = self.program.advance(self.env, state, 0.0, 0)
+        self.idle_seconds += self.clock.seconds() - began
+        return state
 
     def _make_parts(
         self, state: TrainState, share: float, left: int, is_interrupted: Callable[[], bool]
@@ -121,7 +141,6 @@ class Group:
         """Train for the rounds that are left of a chunk, in parts of a few seconds; return the metrics of each part."""
         parts: list[Values] = []
         if not self.round_seconds:
-            state, _ = self.program.advance(self.env, state, share, 0)  # compiled before a round is timed
             state, left = self._make_rounds(1, state, share, parts), left - 1
         while left and not (parts and is_interrupted()):
             has_budget = self.options.max_seconds is not None
@@ -152,9 +171,9 @@ class Group:
         """Seconds of the budget that are left; infinite without one in seconds."""
         return (self.options.max_seconds or math.inf) - self.clock.seconds()
 
-    def _finish_if_due(self, share: float) -> None:
+    def _finish_if_due(self, state: TrainState) -> None:
         """Change to the power flow of the last part of the budget, once."""
-        options = self.options
+        options, share = self.options, agreed(self.share(state))
         if options.finish_on is not None and not self.finishing and share >= 1.0 - options.finish_fraction:
             self.env, self.finishing = self.env.with_power_flow(options.finish_on), True
             self.round_seconds = 0.0  # of another program
