@@ -82,6 +82,15 @@ class Code:
         """Vector of square roots, NaN below 0."""
         return Vector(self.build, self.build.call(self._intrinsic("sqrt", 1), [squared.value]))
 
+    def select(self, flags: ir.Value, one: Vector, other: Vector) -> Vector:
+        """Vector with the one number where a lane's flag is true, else the other."""
+        return Vector(self.build, self.build.select(flags, one.value, other.value))
+
+    def some(self, flags: ir.Value) -> ir.Value:
+        """Return whether any lane's flag is true."""
+        bits = ir.IntType(self.lanes)
+        return self.build.icmp_unsigned("!=", self.build.bitcast(flags, bits), bits(0))
+
     def variable(self, value: ir.Value) -> ir.Value:
         """Memory for a value that changes, written and read by `build.store` and `build.load`."""
         with self.build.goto_entry_block():  # one in a loop would take new stack every time

@@ -22,7 +22,7 @@ import neomflex_jax as nf
 from neomflex_jax.native import xla_call
 from neomflex_jax.native.code import Code, Vector
 from neomflex_jax.powerflow import bind
-from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep, sum_sweep
+from neomflex_jax.powerflow.sweeps import ac_sweep, branch_sweep, calibrated_sweep, setting_sweep, sum_sweep
 from neomflex_jax.powerflow.sweeps import door as machine_code
 from neomflex_jax.powerflow.sweeps.door import SWITCH, Door, Sweep
 
@@ -32,6 +32,7 @@ KERNELS = {
     Sweep.AC_SETTING: (setting_sweep, "KERNEL"),
     Sweep.CALIBRATED: (calibrated_sweep, "KERNEL"),
     Sweep.SUMS: (sum_sweep, "BY_QUANTITY"),
+    Sweep.BRANCHES: (branch_sweep, "KERNEL"),
 }
 Answers = dict[str, np.ndarray]
 
@@ -58,7 +59,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     monkeypatch.setattr(machine_code, "_door", Door())
     monkeypatch.setattr(xla_call, "_names", {})
     monkeypatch.delenv(SWITCH, raising=False)
-    for module, name in (*KERNELS.values(), (sum_sweep, "BY_CASE")):
+    for module, name in (*KERNELS.values(), (sum_sweep, "BY_CASE"), (sum_sweep, "MAGNITUDES")):
         kernel = getattr(module, name)
         monkeypatch.setattr(module, name, replace(kernel, name=f"{kernel.name}_{next(NUMBERS)}"))
     yield monkeypatch

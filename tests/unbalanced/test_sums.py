@@ -11,11 +11,11 @@ from scipy.sparse import csc_matrix
 import neomflex_jax as nf
 from neomflex_jax.powerflow.unbalanced import sums as module
 from neomflex_jax.powerflow.unbalanced.elimination import sums_of
-from neomflex_jax.powerflow.unbalanced.sums import NetworkSums
+from neomflex_jax.powerflow.unbalanced.sums import NO_SUMS
 
 
 def by_products(solver: nf.UnbalancedPowerFlow) -> nf.UnbalancedPowerFlow:
-    return replace(solver, network=replace(solver.network, sums=NetworkSums(None, None)))
+    return replace(solver, network=replace(solver.network, sums=NO_SUMS))
 
 
 def test_sums_are_those_of_the_inverse_on_trees_and_loops() -> None:
@@ -76,7 +76,7 @@ def test_programs_for_cpus_call_machine_code_and_others_do_not() -> None:
     many = [jnp.stack([part] * 3) for part in loads]
     for platform, found in (("cpu", True), ("cuda", False)):
         text = solve.trace(*many).lower(lowering_platforms=(platform,)).as_text()
-        assert ("neomflex_sums_by_quantity" in text and "neomflex_sums_by_case" in text) == found
+        assert ("neomflex_branches" in text and "neomflex_sums_magnitudes" in text) == found
         assert ("neomflex" in text) == found
     nested = jax.jit(jax.vmap(jax.vmap(lambda *loads: solver(*loads).vm_pu)))(*(part[None] for part in many))
     np.testing.assert_allclose(nested[0], solve(*many), atol=1e-6)
@@ -84,10 +84,12 @@ def test_programs_for_cpus_call_machine_code_and_others_do_not() -> None:
 
 def test_a_feeder_without_loads_has_no_sums() -> None:
     idle = replace(nf.load_feeder("ieee13"), loads=())
-    assert nf.bind(idle).network.sums == NetworkSums(None, None)
+    assert nf.bind(idle).network.sums.node is None
 
 
 def test_sums_that_do_not_agree_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     feeder = nf.load_feeder("ieee123")
     monkeypatch.setattr(module, "LARGEST_ERROR", {np.dtype(np.complex64): 1e-9})
-    assert nf.bind(feeder).network.sums == NetworkSums(None, None)
+    sums = nf.bind(feeder).network.sums
+    assert sums.branch is None and sums.node is None
+    assert sums.iterated is not None and len(sums.iterated.source) == 95**2  # the matrix itself

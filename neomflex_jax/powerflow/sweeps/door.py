@@ -27,6 +27,7 @@ from jax.typing import DTypeLike
 
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own
+from neomflex_jax.powerflow.sweeps.branch_arrays import BranchArrays, Case
 from neomflex_jax.powerflow.sweeps.sum_arrays import SumArrays as SumArrays
 from neomflex_jax.powerflow.sweeps.switch import SWITCH as SWITCH
 from neomflex_jax.powerflow.sweeps.switch import Solved, first_line
@@ -99,6 +100,27 @@ def sums_by_case(sums: SumArrays, given: Array) -> Array:
     from neomflex_jax.powerflow.sweeps import sum_sweep  # loads LLVM
 
     return sum_sweep.sums_by_case(sums, given)
+
+
+def magnitudes_by_case(sums: SumArrays, start: Array, given: Array) -> Array:
+    """Call `sum_sweep.magnitudes_by_case`; only where `can_sum` is True, and on CPUs."""
+    from neomflex_jax.powerflow.sweeps import sum_sweep  # loads LLVM
+
+    return sum_sweep.magnitudes_by_case(sums, start, given)
+
+
+def can_iterate(dtype: DTypeLike) -> bool:
+    """Return True if the loads' branches of feeders with phases iterate in machine code on this process's CPU."""
+    return cpu_device() is not None and _door.lets_pass(Sweep.BRANCHES, dtype)
+
+
+def solve_by_branches(
+    sums: SumArrays, branches: BranchArrays, case: Case, tolerance: float, max_iterations: int
+) -> tuple[Array, Array, Array, Array]:
+    """Call `branch_sweep.solve_by_branches`; only where `can_iterate` is True, and on CPUs."""
+    from neomflex_jax.powerflow.sweeps import branch_sweep  # loads LLVM
+
+    return branch_sweep.solve_by_branches(sums, branches, case, tolerance, max_iterations)
 
 
 def only_accelerators(grid: PerUnitFeeder) -> bool:
@@ -203,7 +225,15 @@ def fault(sweep: Sweep, dtype: str) -> str:
 
 def _try(sweep: Sweep, dtype: str) -> None:
     """Compile a kernel and solve its trial with it; raises whatever goes wrong."""
-    from neomflex_jax.powerflow.sweeps import ac_sweep, calibrated_sweep, setting_sweep, sum_sweep, trials  # loads LLVM
+    from neomflex_jax.powerflow.sweeps import (  # loads LLVM
+        ac_sweep,
+        branch_sweep,
+        branch_trial,
+        calibrated_sweep,
+        setting_sweep,
+        sum_sweep,
+        trials,
+    )
 
     number = np.dtype(dtype)
     with jax.default_device(cpu_device()):
@@ -211,5 +241,8 @@ def _try(sweep: Sweep, dtype: str) -> None:
             Sweep.AC: lambda: trials.try_ac(number, ac_sweep.solve_by_sweeps),
             Sweep.AC_SETTING: lambda: trials.try_ac_with_settings(number, setting_sweep.solve_by_sweeps),
             Sweep.CALIBRATED: lambda: trials.try_calibrated(number, calibrated_sweep.solve_by_sweeps),
-            Sweep.SUMS: lambda: trials.try_sums(number, sum_sweep.sums_by_quantity, sum_sweep.sums_by_case),
+            Sweep.SUMS: lambda: trials.try_sums(
+                number, sum_sweep.sums_by_quantity, sum_sweep.sums_by_case, sum_sweep.magnitudes_by_case
+            ),
+            Sweep.BRANCHES: lambda: branch_trial.try_branches(number, branch_sweep.solve_by_branches),
         }[sweep]()

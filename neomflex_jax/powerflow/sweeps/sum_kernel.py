@@ -36,6 +36,18 @@ def write_by_quantity(dtype: np.dtype[np.floating]) -> ir.Function:
     return _write("sums_by_quantity", dtype, by_case=False)
 
 
+def write_magnitudes(dtype: np.dtype[np.floating]) -> ir.Function:
+    """Write the kernel for magnitudes of start + sum, cases one after another: found (n_cases, n_out).
+
+    Takes what `write_by_case`'s does, and `start` (2 n_out,) after `given`.
+    """
+    names = (*OPERANDS, "start", *RESULTS)
+    function = new_kernel("sums_magnitudes", dtype, names, INTEGERS, n_lengths=4)
+    arrays = dict(zip(names, function.args, strict=False))
+    _MagnitudeKernel(Code(function, dtype), arrays, function.args[-4:], by_case=True).write()
+    return function
+
+
 def _write(name: str, dtype: np.dtype[np.floating], *, by_case: bool) -> ir.Function:
     names = (*OPERANDS, *RESULTS)
     function = new_kernel(name, dtype, names, INTEGERS, n_lengths=4)
@@ -62,8 +74,7 @@ class _SumKernel:
         with self.code.count(INDEX(0), self.n_cases, self.code.lanes) as case:
             first = build.select(build.icmp_signed("<", case, last), case, last)
             self.enter(first)
-            with self.code.count(INDEX(0), self.n_rows) as row:
-                self.sum(row)
+            write_sums(self.code, self.arrays, self.given, self.n_columns, self.n_rows)
             self.leave(first)
         build.ret_void()
 
@@ -85,22 +96,52 @@ class _SumKernel:
             row = self.code.element(self.arrays["out"], column)
             self.code.store(self.found.get(row, 0), self.arrays["found"], self._place(column, first_case))
 
-    def sum(self, row: ir.Value) -> None:
-        """Work out a row."""
-        code, build, zero, two = self.code, self.build, self.code.constant(0.0).value, INDEX(2)
-        start, stop = (code.element(self.arrays["first"], build.add(row, INDEX(step))) for step in (0, 1))
-        totals = [code.variable(zero) for _ in range(4)]
-        with code.count(start, stop) as entry:
-            source = build.mul(code.element(self.arrays["source"], entry), two)
-            values = [self.given.get(build.add(source, INDEX(part)), 0) for part in (0, 1)]
-            real, imaginary = (code.everywhere(code.element(self.arrays[name], entry)) for name in OPERANDS[2:4])
-            products = (real, values[0]), (imaginary, values[1]), (real, values[1]), (imaginary, values[0])
-            for total, (factor, value) in zip(totals, products, strict=True):
-                build.store((factor * value + Vector(build, build.load(total))).value, total)
-        straight, crossed, mixed, turned = (Vector(build, build.load(total)) for total in totals)
-        target = build.add(self.n_columns, build.mul(row, two))  # after the 2 n_in rows of what is given
-        self.given.put(target, 0, straight - crossed)
-        self.given.put(build.add(target, INDEX(1)), 0, mixed + turned)
-
     def _place(self, column: ir.Value, first_case: ir.Value) -> ir.Value:
         return self.build.add(self.build.mul(column, self.n_cases), first_case)
+
+
+class _MagnitudeKernel(_SumKernel):
+    """The same with one number a quantity."""
+
+    def leave(self, first_case: ir.Value) -> None:
+        """Copy magnitudes of what was asked for."""
+        n_out = self.build.sdiv(self.n_out, INDEX(2))
+        columns = ScratchRows(self.code, self.arrays["scratch"], 1, None)
+        columns.leave_values(self.arrays["found"], self.magnitude, first_case, n_out)
+
+    def magnitude(self, column: ir.Value) -> Vector:
+        """Magnitude of a column of what was asked for."""
+        code, build, squared = self.code, self.build, self.code.constant(0.0)
+        row = code.element(self.arrays["out"], column)
+        n_out = build.sdiv(self.n_out, INDEX(2))
+        for part, place in enumerate((column, build.add(column, n_out))):
+            start = code.everywhere(code.element(self.arrays["start"], place))
+            value = start + self.found.get(build.add(row, INDEX(part)), 0)
+            squared = squared + value * value
+        return code.root(squared)
+
+
+def write_sums(
+    code: Code, arrays: dict[str, ir.Value], quantities: ScratchRows, n_columns: ir.Value, n_rows: ir.Value
+) -> None:
+    """Work all rows out, one after another; `n_columns`: rows of scratch memory of what is given, two a quantity."""
+    with code.count(INDEX(0), n_rows) as row:
+        _sum(code, arrays, quantities, n_columns, row)
+
+
+def _sum(code: Code, arrays: dict[str, ir.Value], quantities: ScratchRows, n_columns: ir.Value, row: ir.Value) -> None:
+    """Work out a row."""
+    build, zero, two = code.build, code.constant(0.0).value, INDEX(2)
+    start, stop = (code.element(arrays["first"], build.add(row, INDEX(step))) for step in (0, 1))
+    totals = [code.variable(zero) for _ in range(4)]
+    with code.count(start, stop) as entry:
+        source = build.mul(code.element(arrays["source"], entry), two)
+        values = [quantities.get(build.add(source, INDEX(part)), 0) for part in (0, 1)]
+        real, imaginary = (code.everywhere(code.element(arrays[name], entry)) for name in OPERANDS[2:4])
+        products = (real, values[0]), (imaginary, values[1]), (real, values[1]), (imaginary, values[0])
+        for total, (factor, value) in zip(totals, products, strict=True):
+            build.store((factor * value + Vector(build, build.load(total))).value, total)
+    straight, crossed, mixed, turned = (Vector(build, build.load(total)) for total in totals)
+    target = build.add(n_columns, build.mul(row, two))
+    quantities.put(target, 0, straight - crossed)
+    quantities.put(build.add(target, INDEX(1)), 0, mixed + turned)

@@ -20,6 +20,7 @@ class Sweep(Enum):
     AC_SETTING = "ac with settings"
     CALIBRATED = "calibrated"
     SUMS = "sums"  # of feeders with phases
+    BRANCHES = "loads' branches"  # of these, the whole iteration
 
 
 def wanted() -> bool:

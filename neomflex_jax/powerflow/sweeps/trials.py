@@ -55,8 +55,8 @@ def try_ac_with_settings(dtype: np.dtype[np.floating], solve: Callable[..., Solv
 
     `solve` takes what `setting_sweep.solve_by_sweeps` does.
     """
-    factor, admittance = np.ones((N_CASES, N_BUS)), _spread(N_CASES, N_BUS - 1)
-    factor[:, TAPPED] += 0.1 * _spread(N_CASES, len(TAPPED))
+    factor, admittance = np.ones((N_CASES, N_BUS)), spread(N_CASES, N_BUS - 1)
+    factor[:, TAPPED] += 0.1 * spread(N_CASES, len(TAPPED))
     g, b = G + 0.01 * admittance, B - 0.02 * admittance
     power, rise = _chosen(factor, g + 1j * b)
     with jax.enable_x64(dtype == np.float64):
@@ -74,7 +74,7 @@ def _chosen(factor: np.ndarray, admittance: np.ndarray) -> tuple[np.ndarray, np.
     """Powers and rises u - w, (N_CASES, N_BUS - 1), of chosen drops; `factor` (..., N_BUS): c above each bus."""
     above = _above(factor)
     rest, seen = above[:, 1:, 1:], np.where(TOWARDS > 0, factor[:, 1:] ** 2, 1.0)
-    drop = 2e-3 * _spread(N_CASES, N_BUS - 1) + 1e-3j * _spread(N_BUS - 1, N_CASES).T  # over each branch, seen below it
+    drop = 2e-3 * spread(N_CASES, N_BUS - 1) + 1e-3j * spread(N_BUS - 1, N_CASES).T  # over each branch, seen below it
     rise = (drop[:, None] @ rest)[:, 0]
     u = SLACK_VM * above[:, 0, 1:] + rise
     branch_current = drop / ((R + 1j * X) * seen)
@@ -88,7 +88,7 @@ def _tolerance(dtype: np.dtype[np.floating]) -> float:
 
 def _check_rises(dtype: np.dtype[np.floating], found: Solved, rise: np.ndarray) -> None:
     rise_r, rise_i, converged, _ = (np.asarray(part) for part in found)
-    _check(dtype, rise_r=(rise_r, rise.real), rise_i=(rise_i, rise.imag), converged=(converged, True))
+    check(dtype, rise_r=(rise_r, rise.real), rise_i=(rise_i, rise.imag), converged=(converged, True))
 
 
 def try_calibrated(dtype: np.dtype[np.floating], solve: Callable[..., Solved]) -> None:
@@ -97,7 +97,7 @@ def try_calibrated(dtype: np.dtype[np.floating], solve: Callable[..., Solved]) -
     `solve` takes what `calibrated_sweep.solve_by_sweeps` does.
     """
     above, gain = _above(np.ones(N_BUS))[1:, 1:], np.stack([1.0 + R, 3.0 * X, -2.0 * R])
-    power = 0.05 * (_spread(N_CASES, N_BUS) + 0.5j * _spread(N_BUS, N_CASES).T)
+    power = 0.05 * (spread(N_CASES, N_BUS) + 0.5j * spread(N_BUS, N_CASES).T)
     power[:, 0] = 7.0  # at the slack, where it changes nothing
     vm_squared = np.linspace(0.95, 1.05, N_BUS - 1)
     flow = (power[:, 1:] - np.conj(G + 1j * B) * vm_squared) @ above.T  # towards the slack, without losses
@@ -112,7 +112,7 @@ def try_calibrated(dtype: np.dtype[np.floating], solve: Callable[..., Solved]) -
         arrays = [part.astype(dtype) for part in (gain, vm_squared, BASE_MVA * power.real, BASE_MVA * power.imag)]
         found = jax.jit(lambda *arrays: solve(grid, *arrays))(*arrays)
     own_vm, loss, q_loss, solved = (np.asarray(part) for part in found)
-    _check(
+    check(
         dtype,
         vm=(own_vm, vm),
         loss=(loss, lost.real.sum(axis=1)),
@@ -125,13 +125,14 @@ def try_sums(
     dtype: np.dtype[np.floating],
     by_quantity: Callable[[SumArrays, Array], Array],
     by_case: Callable[[SumArrays, Array], Array],
+    magnitudes: Callable[[SumArrays, Array, Array], Array],
 ) -> None:
     """Work out sums of all quantities before each, of none and of one; raises `WrongAnswerError` for other numbers."""
     n_in, lengths = 5, [3, 0, 1, *range(1, N_BUS)]
     first = np.cumsum([0, *lengths]).astype(np.int32)
     source = np.concatenate([np.arange(length) % (n_in + row) for row, length in enumerate(lengths)]).astype(np.int32)
-    real, imaginary = 0.5 * _spread(2, len(source))
-    given = _spread(2 * n_in, N_CASES)
+    real, imaginary = 0.5 * spread(2, len(source))
+    given = spread(2 * n_in, N_CASES)
     found = list(given[:n_in] + 1j * given[n_in:])
     for start, stop in pairwise(first):
         entries = slice(start, stop)
@@ -139,13 +140,16 @@ def try_sums(
         found.append((real[entries] + 1j * imaginary[entries]) @ taken)
     out = np.arange(len(found), dtype=np.int32)[::-2]
     asked = np.array([found[quantity] for quantity in out])
-    expected = np.concatenate([asked.real, asked.imag])
+    expected, start = np.concatenate([asked.real, asked.imag]), spread(1, 2 * len(out))[0]
     with jax.enable_x64(dtype == np.float64):
         coefficients = jnp.asarray(real, dtype), jnp.asarray(imaginary, dtype)
         sums = SumArrays(jnp.asarray(first), jnp.asarray(source), *coefficients, jnp.asarray(out))
-        own = jnp.asarray(given, dtype)
-        quantities, cases = jax.jit(lambda sums, own: (by_quantity(sums, own), by_case(sums, own.T)))(sums, own)
-    _check(dtype, quantities=(np.asarray(quantities), expected), cases=(np.asarray(cases).T, expected))
+        own, own_start = jnp.asarray(given, dtype), jnp.asarray(start, dtype)
+        quantities, cases, sizes = jax.jit(
+            lambda sums, own: (by_quantity(sums, own), by_case(sums, own.T), magnitudes(sums, own_start, own.T))
+        )(sums, own)
+    check(dtype, quantities=(np.asarray(quantities), expected), cases=(np.asarray(cases).T, expected))
+    check(dtype, sizes=(np.asarray(sizes).T, np.abs(asked + (start[: len(out)] + 1j * start[len(out) :])[:, None])))
 
 
 def trial_feeder() -> Feeder:
@@ -179,12 +183,12 @@ def _above(factor: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def _spread(n_rows: int, n_columns: int) -> np.ndarray:
+def spread(n_rows: int, n_columns: int) -> np.ndarray:
     """Numbers between -1 and 1 without any pattern, shape (n_rows, n_columns)."""
     return np.sin(1.0 + np.arange(n_rows * n_columns) ** 1.5).reshape(n_rows, n_columns)
 
 
-def _check(dtype: np.dtype[np.floating], **results: tuple[np.ndarray, ArrayLike]) -> None:
+def check(dtype: np.dtype[np.floating], **results: tuple[np.ndarray, ArrayLike]) -> None:
     """Raise `WrongAnswerError` if a result, (found, expected), is off."""
     for name, (found, expected) in results.items():
         error = np.abs(found.astype(np.float64) - expected).max()

@@ -14,10 +14,10 @@ from jax import Array
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.unbalanced.load_model import LoadModel, P
 from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.sweeps.branch_arrays import LEAST, STEEPNESS
 
-STEEPNESS = 500.0  # of the drop-out at `cut_off_pu`
 NEVER = 1e6  # pu, in the place of no upper limit: its square is finite in float32
-LEAST = 1e-30  # squared voltage at which k stays finite, in float32 too
+LOWEST_LIMIT = 1e-12  # pu, in the place of no lower limit
 Shares: TypeAlias = tuple[Array, Array, Array]  # of constant impedance, current and power, p's and q's (2, n_branch)
 
 
@@ -122,7 +122,7 @@ def _limits(models: Sequence[LoadModel]) -> Limits | None:
     )
     if (v_min <= 0).all() and (v_max >= NEVER).all():
         return None
-    v_min, v_max = np.maximum(v_min, 1e-12), np.minimum(v_max, NEVER)
+    v_min, v_max = np.maximum(v_min, LOWEST_LIMIT), np.minimum(v_max, NEVER)
     lines = []
     for top in (1 / v_min, np.ones_like(v_min)):  # current at v_min of a constant power, and of a constant current
         slope = (top - foot) / np.where(v_min > foot, v_min - foot, np.inf)

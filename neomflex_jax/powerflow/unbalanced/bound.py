@@ -25,6 +25,7 @@ from neomflex_jax.powerflow.result import PowerFlowResult
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.unbalanced.branches import (
     Branches,
+    Case,
     Consumption,
     branches_of,
     nominal_of,
@@ -97,12 +98,13 @@ class UnbalancedPowerFlow:
         dtype = jnp.result_type(*given, self.network.start)
         load_p, load_q, *fed_in = (jnp.asarray(values, dtype) for values in given)
         with jax.default_matmul_precision("highest"):  # accelerators would round float32 products to 10 bits
-            drawn = self.branches.consumption(load_p, load_q, *(fed_in or (None, None)))
+            case = Case(load_p, load_q, *fed_in)
+            drawn = self.branches.consumption(case)
             own = own_of(self.network.ports, self.chosen, setting, dtype)
             phases = np.array(self.phases, int).reshape(-1, 3)
             if self.linear is not None:
                 return linear_flow_of(self.network, self.branches.follows, drawn, own, self.linear, phases)
-            solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
+            solved = solve_rises(self.network, self.branches, case, own, self.config)
             return flow_of(self.network, self.branches.follows, drawn, own, solved, phases)
 
     @nan_is_a_value()
@@ -130,11 +132,11 @@ class UnbalancedPowerFlow:
             Complex voltages in pu, (n_measured,), currents into the metered conductors in kA, whether it converged.
         """
         with jax.default_matmul_precision("highest"):
-            drawn = self.branches.consumption(load_p_mw, load_q_mvar, p_injection_mw, q_injection_mvar)
+            case = Case(load_p_mw, load_q_mvar, p_injection_mw, q_injection_mvar)
             own = own_of(self.network.ports, self.chosen, setting, load_p_mw.dtype)
-            solved = solve_rises(self.network, self.branches.follows, drawn, own, self.config)
-            volts, amperes = seen_by_controls(self.network, self.branches.follows, drawn, own, solved, nodes)
-        return volts, amperes, solved[1] & jnp.isfinite(volts).all()
+            solved = solve_rises(self.network, self.branches, case, own, self.config)
+            volts, amperes = seen_by_controls(self.network, own, solved.drawn, nodes)
+        return volts, amperes, solved.converged & jnp.isfinite(volts).all()
 
     @property
     def method(self) -> str:
@@ -305,7 +307,7 @@ def bind_unbalanced(
     return UnbalancedPowerFlow(
         network,
         branches,
-        _linear(method, feeder, network, branches, nominal),
+        _linear(method, feeder, network, branches),
         tuple(map(tuple, phase_positions(feeder).tolist())),
         feeder.node_labels,
         tuple(device_nodes),
@@ -316,17 +318,16 @@ def bind_unbalanced(
     )
 
 
-def _linear(
-    method: str, feeder: UnbalancedFeeder, network: PortNetwork, branches: Branches, nominal: Consumption
-) -> Linear | None:
+def _linear(method: str, feeder: UnbalancedFeeder, network: PortNetwork, branches: Branches) -> Linear | None:
     """Make the linear method of this name, None for `ac`."""
     if method not in AROUND_OWN_LOADS:
         return None
     if not AROUND_OWN_LOADS[method]:
         return Linear(None, method)
-    rise, converged, _ = solve_rises(network, branches.follows, nominal, None, AcConfig())
-    if not converged:
+    own = Case(jnp.asarray(feeder.load_p_mw), jnp.asarray(feeder.load_q_mvar))
+    solved = solve_rises(network, branches, own, None, AcConfig())
+    if not solved.converged:
         raise InputError(
             f"feeder {feeder.name!r}: its own loads have no power flow to be {method!r} around; take 'ac', or less load"
         )
-    return Linear(rise, method)
+    return Linear(solved.rise, method)

@@ -21,6 +21,7 @@ from neomflex_jax.grid.unbalanced.element import GROUND
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.sweeps.branch_arrays import Case as Case
 from neomflex_jax.powerflow.unbalanced.admittance import Follows, follows_of
 
 
@@ -52,10 +53,9 @@ class Branches:
             values = jnp.append(values, jnp.zeros((), values.dtype))
         return values[owner] * self.share
 
-    def consumption(
-        self, load_p_mw: Array, load_q_mvar: Array, p_injection_mw: Array | None, q_injection_mvar: Array | None
-    ) -> Consumption:
+    def consumption(self, case: Case) -> Consumption:
         """What branches draw at loads (n_load,) and injections (n_device_node,)."""
+        load_p_mw, load_q_mvar, p_injection_mw, q_injection_mvar = case
         p, q = self.of_loads(load_p_mw), self.of_loads(load_q_mvar)
         if p_injection_mw is None or q_injection_mvar is None:
             return Consumption(p, q)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -17,7 +18,7 @@ from neomflex_jax.powerflow.unbalanced.linear import Linear, to_first_order
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 from neomflex_jax.powerflow.unbalanced.solve import Halves, Solved
-from neomflex_jax.powerflow.unbalanced.sums import rises_of_case
+from neomflex_jax.powerflow.unbalanced.sums import magnitudes, magnitudes_of_case, rises_of_case
 from neomflex_jax.powerflow.unbalanced.unbalance import vuf_percent
 
 
@@ -34,9 +35,24 @@ def flow_of(
     The nodes' voltages obey the network with the currents that the loads draw at these rises; what the loads would
     draw at the voltages that follow is the residual.
     """
-    rise, *stop = solved
-    state = _state_of(network, currents(network, follows, consumption, rise, own), own)
-    return _result(network, follows, consumption, own, state, state.start + state.rise, state.slack, stop, phases)
+    drawn = _known_currents(solved.drawn, (network, follows, consumption, solved.rise, own))
+    state, stop = _state_of(network, drawn, own), (solved.converged, solved.evaluations)
+    v = state.start + state.rise
+    vm = magnitudes(v)
+    if own is None:  # magnitudes alone are less to write, where nobody wants the voltages themselves
+        vm = magnitudes_of_case(network.sums.node, network.node_start, network.node_impedance, drawn)
+    return _result(network, follows, consumption, own, state, v, vm, state.slack, stop, phases)
+
+
+@jax.custom_jvp
+def _known_currents(drawn: Array, at: tuple[PortNetwork, Follows, Consumption, Array, Own | None]) -> Array:
+    """Currents of the branches at a state, as whoever iterated has them; with the derivatives of `currents`."""
+    return drawn
+
+
+@_known_currents.defjvp
+def _known_currents_jvp(primals: tuple[Array, Any], tangents: tuple[Array, Any]) -> tuple[Array, Array]:
+    return primals[0], jax.jvp(currents, primals[1], tangents[1])[1]
 
 
 def linear_flow_of(
@@ -58,7 +74,7 @@ def linear_flow_of(
             p, q = p + jnp.sum(consumption.steady_p), q + jnp.sum(consumption.steady_q)
         slack_p, slack_q = slack_p - jnp.sum(state.taken[0]) + p, slack_q - jnp.sum(state.taken[1]) + q
     stop = jnp.isfinite(v).all(), jnp.zeros((), jnp.int32)
-    return _result(network, follows, consumption, own, state, v, (slack_p, slack_q), stop, phases)
+    return _result(network, follows, consumption, own, state, v, magnitudes(v), (slack_p, slack_q), stop, phases)
 
 
 class _State(NamedTuple):
@@ -77,17 +93,20 @@ def _state_of(network: PortNetwork, drawn: Array, own: Own | None) -> _State:
     """Work out one case's state of the network."""
     ports, added, start = network.ports, None, network.node_start
     rise = rises_of_case(network.sums.node, network.node_impedance, drawn)
+    at, n_node = np.array(network.source_node, int), len(start) // 2
+    rows = np.concatenate([at, at + n_node])
+    at_source = start[rows] + network.node_impedance[rows] @ drawn  # these few alone: nobody may want the others
     followed = rises_of_case(network.sums.branch, network.impedance, drawn)
     i = network.source_start + network.source_transfer @ drawn
     if own is not None and ports is not None:
         without, by_load = sources(own.gain, ports.seen), sources(own.gain, ports.seen_by_branch @ drawn)
         added = without + by_load
         start, rise, i = start + ports.node @ without, rise + ports.node @ by_load, i + ports.source @ added
+        at_source = at_source + ports.node[rows] @ added
         followed = followed + ports.branch @ by_load
     # power out of the sources' conductors, v conj(i)
-    (vr, vi), (ir, ii) = jnp.split(start + rise, 2), jnp.split(i, 2)
-    at = np.array(network.source_node, int)
-    slack = jnp.sum(vr[at] * ir + vi[at] * ii), jnp.sum(vi[at] * ir - vr[at] * ii)
+    (vr, vi), (ir, ii) = jnp.split(at_source, 2), jnp.split(i, 2)
+    slack = jnp.sum(vr * ir + vi * ii), jnp.sum(vi * ir - vr * ii)
     # what the branches take: |reference|^2 y conj(c)
     (yr, yi), (cr, ci) = jnp.split(_voltages(network, followed, own), 2), jnp.split(drawn, 2)
     taken_p, taken_q = yr * cr + yi * ci, yi * cr - yr * ci
@@ -110,6 +129,7 @@ def _result(
     own: Own | None,
     state: _State,
     v: Array,
+    vm: Array,
     slack: Halves,
     stop: Sequence[Array],
     phases: np.ndarray,
@@ -121,7 +141,6 @@ def _result(
     y_squared = y[:n_branch] ** 2 + y[n_branch:] ** 2
     residual = network.r_squared * jnp.sqrt(y_squared * (off[:n_branch] ** 2 + off[n_branch:] ** 2))
     i_ka = _conductor_currents(network, state.drawn, state.added)
-    vm = jnp.sqrt(vr * vr + vi * vi)
     return PowerFlowResult(
         vm_pu=vm,
         va_degree=jnp.rad2deg(jnp.arctan2(vi, vr)),
@@ -153,11 +172,8 @@ def _conductor_currents(network: PortNetwork, drawn: Array, added: Array | None)
     return jnp.where(some, jnp.sqrt(jnp.where(some, squared, 1.0)), 0.0)
 
 
-def seen_by_controls(
-    network: PortNetwork, follows: Follows, consumption: Consumption, own: Own | None, solved: Solved, nodes: np.ndarray
-) -> tuple[Array, Array]:
+def seen_by_controls(network: PortNetwork, own: Own | None, drawn: Array, nodes: np.ndarray) -> tuple[Array, Array]:
     """Complex voltages of nodes at these positions in pu, and currents into the metered conductors in kA."""
-    drawn = currents(network, follows, consumption, solved[0], own)
     rows = np.concatenate([nodes, nodes + network.node_start.shape[0] // 2])
     v, ports, meters = network.node_start[rows] + network.node_impedance[rows] @ drawn, network.ports, network.meters
     assert meters is not None  # bound with some

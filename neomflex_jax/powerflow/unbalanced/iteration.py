@@ -22,15 +22,13 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from neomflex_jax.powerflow.stopping import UNTESTED
+from neomflex_jax.powerflow.sweeps.branch_arrays import LEAST, LEAST_DETERMINANT, NEAR
 from neomflex_jax.powerflow.sweeps.door import sums_by_quantity
-from neomflex_jax.powerflow.unbalanced.admittance import LEAST, Follows
+from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 
-# with an error of so many tolerances one more evaluation costs less than a and b anew, which cost two
-NEAR = 10.0
-LEAST_DETERMINANT = 0.1  # of an update's equations, 1 without load
 Slopes: TypeAlias = tuple[Array, Array, Array, Array]  # parts of a and of b
 
 

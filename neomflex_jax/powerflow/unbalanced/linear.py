@@ -29,7 +29,8 @@ from jax import Array
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.unbalanced.admittance import LEAST, Follows
+from neomflex_jax.powerflow.sweeps.branch_arrays import LEAST
+from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.iteration import currents
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork

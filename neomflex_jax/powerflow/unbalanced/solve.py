@@ -1,7 +1,7 @@
 """Rises of the branches' voltages for one case: many under `vmap` in one loop, derivatives at the solution.
 
 Derivatives come from the implicit function theorem, in forward and reverse mode, at a memory cost that does not depend
-on the iterations.
+on the iterations. On CPUs the loop is machine code (`sweeps/branch_kernel.py`), elsewhere that of `iteration.py`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +18,30 @@ from jax import Array, lax
 
 from neomflex_jax.powerflow.methods.ac import contraction_solve
 from neomflex_jax.powerflow.stopping import AcConfig
-from neomflex_jax.powerflow.sweeps.door import can_sum
-from neomflex_jax.powerflow.unbalanced.admittance import Follows
-from neomflex_jax.powerflow.unbalanced.branches import Consumption
-from neomflex_jax.powerflow.unbalanced.iteration import evaluate, solve_batch
+from neomflex_jax.powerflow.sweeps.door import can_iterate, can_sum, solve_by_branches
+from neomflex_jax.powerflow.unbalanced.branch_table import branch_table
+from neomflex_jax.powerflow.unbalanced.branches import Branches, Case
+from neomflex_jax.powerflow.unbalanced.iteration import currents, evaluate, solve_batch
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own
 
-Solved: TypeAlias = tuple[Array, Array, Array]  # rises, whether they converged, evaluations
+
+class Solved(NamedTuple):
+    """What the iteration of one case came to, or of a batch with its axes first."""
+
+    rise: Array  # (2 n_branch,)
+    converged: Array
+    evaluations: Array
+    drawn: Array  # (2 n_branch,) currents at these rises; a value without derivatives
+
+
 Halves: TypeAlias = tuple[Array, Array]  # real and imaginary parts
+Shared: TypeAlias = tuple[PortNetwork, Branches]
 
 
-def solve_rises(
-    network: PortNetwork, follows: Follows, drawn: Consumption, own: Own | None, config: AcConfig
-) -> Solved:
-    """Solve one case of consumption (n_branch,), with its own taps and capacitors if any; rises (2 n_branch,)."""
+def solve_rises(network: PortNetwork, branches: Branches, case: Case, own: Own | None, config: AcConfig) -> Solved:
+    """Solve one case, with its own taps and capacitors if any."""
+    drawn, follows = branches.consumption(case), branches.follows
     p, n_branch = drawn.p, drawn.p.shape[0]
     tolerance = config.tolerance(p.dtype)
 
@@ -40,70 +49,76 @@ def solve_rises(
         new = evaluate(network, follows, drawn, jnp.concatenate(rise), own)
         return rise[0] - new[:n_branch], rise[1] - new[n_branch:]
 
-    def solve(_: Callable[[Halves], Halves], start: Halves) -> tuple[Halves, tuple[Array, Array]]:
-        rise, converged, evaluations = _batched(config)(*lax.stop_gradient(((network, follows), drawn, own)))
+    def solve(_: Callable[[Halves], Halves], start: Halves) -> tuple[Halves, tuple[Array, Array, Array]]:
+        rise, converged, evaluations, drawn = _batched(config)(*lax.stop_gradient(((network, branches), case, own)))
         # floats, because custom_root differentiates what it returns
-        return (rise[:n_branch], rise[n_branch:]), (converged.astype(p.dtype), evaluations.astype(p.dtype))
+        return (rise[:n_branch], rise[n_branch:]), (converged.astype(p.dtype), evaluations.astype(p.dtype), drawn)
 
     start = (jnp.zeros_like(p), jnp.zeros_like(p))
     backwards = contraction_solve(tolerance, config.max_iterations)
-    rise, (converged, evaluations) = lax.custom_root(unbalance, start, solve, backwards, has_aux=True)
-    return jnp.concatenate(rise), converged > 0, evaluations.astype(jnp.int32)
+    rise, (converged, evaluations, at_rise) = lax.custom_root(unbalance, start, solve, backwards, has_aux=True)
+    return Solved(jnp.concatenate(rise), converged > 0, evaluations.astype(jnp.int32), at_rise)
 
 
 def _batched(config: AcConfig) -> Callable[..., Solved]:
     """Make the function that solves one case; `vmap` over its loads becomes one loop over the whole batch."""
-
-    def iterate(
-        network: PortNetwork, follows: Follows, drawn: Consumption, own: Own | None, *, by_sums: bool
-    ) -> Solved:
-        tolerance = config.tolerance(drawn.p.dtype)
-        return solve_batch(replace(network, by_sums=by_sums), follows, drawn, own, tolerance, config.max_iterations)
-
-    def products(network: PortNetwork, follows: Follows, drawn: Consumption, own: Own | None) -> Solved:
-        return iterate(network, follows, drawn, own, by_sums=False)
-
-    def sums_or_products(network: PortNetwork, follows: Follows, drawn: Consumption, own: Own | None) -> Solved:
-        if network.sums.branch is None or not can_sum(drawn.p.dtype):
-            return products(network, follows, drawn, own)
-        sums = partial(iterate, by_sums=True)
-        found: Solved = lax.platform_dependent(network, follows, drawn, own, cpu=sums, default=products)
-        return found
-
-    def solve(shared: tuple[PortNetwork, Follows], drawn: Consumption, own: Own | None) -> Solved:
-        """Solve for consumption (..., n_branch)."""
-        return cases_last(sums_or_products, shared, drawn, own)
-
-    def cases_last(
-        form: Callable[..., Solved], shared: tuple[PortNetwork, Follows], drawn: Consumption, own: Own | None
-    ) -> Solved:
-        network, follows = shared
-        cases, n_branch = drawn.p.shape[:-1], drawn.p.shape[-1]
-        inner: Consumption = jax.tree.map(lambda values: values.reshape(math.prod(cases), n_branch).T, drawn)
-        n_axes = len(cases)
-        last: Own | None = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, *x.shape[n_axes:]), 0, -1), own)
-        rise, *stop = form(network, follows, inner, last)
-        return rise.T.reshape(*cases, 2 * n_branch), stop[0].reshape(cases), stop[1].reshape(cases)
-
-    one = jax.custom_batching.custom_vmap(solve)
+    one = jax.custom_batching.custom_vmap(partial(_solve_cases, config))
 
     @one.def_vmap
     def rule(
-        axis_size: int,
-        in_batched: tuple[Any, Any, Any],
-        shared: tuple[PortNetwork, Follows],
-        drawn: Consumption,
-        own: Own | None,
-    ) -> tuple[Solved, tuple[bool, bool, bool]]:
+        axis_size: int, in_batched: tuple[Any, Any, Any], shared: Shared, case: Case, own: Own | None
+    ) -> tuple[Solved, Any]:
+        all_batched: Any = Solved(*(True,) * 4)  # type: ignore[arg-type]
         shared_batched, *case_batched = in_batched
         if any(jax.tree.leaves(shared_batched)):  # every case its own network
             axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
-            return jax.vmap(partial(cases_last, products), in_axes=axes)(shared, drawn, own), (True,) * 3
-        drawn, own = jax.tree.map(
+            return jax.vmap(partial(_by_arrays, config, by_sums=False), in_axes=axes)(shared, case, own), all_batched
+        case, own = jax.tree.map(
             lambda batched, values: values if batched else jnp.broadcast_to(values, (axis_size, *values.shape)),
             tuple(case_batched),
-            (drawn, own),
+            (case, own),
         )
-        return one(shared, drawn, own), (True,) * 3  # and not `solve`: a map around this one adds its axis too
+        return one(shared, case, own), all_batched  # and not the function in it: a map around this one adds its axis
 
     return one
+
+
+def _solve_cases(config: AcConfig, shared: Shared, case: Case, own: Own | None) -> Solved:
+    """Solve cases (..., n), by what the platform has for it."""
+    products, dtype = partial(_by_arrays, config, by_sums=False), case.load_p.dtype
+    sums = shared[0].sums
+    if own is None and sums.iterated is not None and can_iterate(dtype):
+        on_cpu: Callable[..., Solved] = partial(_by_machine_code, config)
+    elif sums.branch is not None and can_sum(dtype):
+        on_cpu = partial(_by_arrays, config, by_sums=True)
+    else:
+        return products(shared, case, own)
+    found: Solved = lax.platform_dependent(shared, case, own, cpu=on_cpu, default=products)
+    return found
+
+
+def _by_machine_code(config: AcConfig, shared: Shared, case: Case, own: None) -> Solved:
+    """Solve cases (..., n) by one kernel."""
+    (network, branches), axes = shared, case.load_p.shape[:-1]
+    sums = network.sums.iterated
+    assert sums is not None  # asked before
+    flat: Case = jax.tree.map(lambda values: values.reshape(math.prod(axes), values.shape[-1]), case)
+    n_fed = 0 if flat.fed_p is None else flat.fed_p.shape[-1]
+    table = branch_table(network, branches, flat.load_p.shape[-1], n_fed)
+    tolerance = config.tolerance(flat.load_p.dtype)
+    found = Solved(*solve_by_branches(sums, table, flat, tolerance, config.max_iterations))
+    return jax.tree.map(lambda leaf: leaf.reshape(axes + leaf.shape[1:]), found)
+
+
+def _by_arrays(config: AcConfig, shared: Shared, case: Case, own: Own | None, *, by_sums: bool) -> Solved:
+    """Solve cases (..., n) by array operations, on arrays with the cases last."""
+    (network, branches), axes = shared, case.load_p.shape[:-1]
+    flat: Case = jax.tree.map(lambda values: values.reshape(math.prod(axes), values.shape[-1]), case)
+    drawn = jax.vmap(branches.consumption, out_axes=-1)(flat)
+    n_axes, network = len(axes), replace(network, by_sums=by_sums)
+    last: Own | None = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, *x.shape[n_axes:]), 0, -1), own)
+    tolerance = config.tolerance(flat.load_p.dtype)
+    rise, *stop = solve_batch(network, branches.follows, drawn, last, tolerance, config.max_iterations)
+    at_rise = currents(network, branches.follows, drawn, rise, last)
+    rise, at_rise = (values.T.reshape(*axes, values.shape[0]) for values in (rise, at_rise))
+    return Solved(rise, stop[0].reshape(axes), stop[1].reshape(axes), at_rise)
