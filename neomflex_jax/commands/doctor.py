@@ -48,6 +48,7 @@ class DoctorCommand(Answering):
         advice = "" if kind != "cpu" else card_advice(Path("/"), _plugins(), os.environ.get("JAX_PLATFORMS", ""))
         lines += [("graphics card", advice)] if advice else []
         lines += [("ac, calibrated", _form_of_sweeps(kind)), ("newton, lindistflow, dc", "matrix products, everywhere")]
+        lines += [("feeders with phases", _opendss())]
         for name, text in lines:
             console.print(f"{name + ':':<25}{text}", style="yellow" if name == "graphics card" else None)
         wrong: list[str] = []
@@ -155,6 +156,15 @@ def _versions() -> str:
 
     own = f"neomflex-jax {__version__}, jax {jax.__version__}, jaxlib {metadata.version('jaxlib')}"
     return ", ".join([own, f"Python {platform.python_version()}", *_plugins()])
+
+
+def _opendss() -> str:
+    """Return what can be done with feeders with phases here."""
+    try:
+        version = metadata.version("opendssdirect.py")
+    except metadata.PackageNotFoundError:
+        return "packaged ones are played; .dss files are read and runs judged by: pip install 'neomflex-jax[opendss]'"
+    return f"OpenDSS (opendssdirect.py {version}) reads .dss files and judges runs"
 
 
 def _devices(devices: Sequence[jax.Device]) -> str:

@@ -72,12 +72,18 @@ def _show_with_phases(feeder: UnbalancedFeeder) -> int:
 
 @dataclass(frozen=True)
 class ImportFeeder(Answering):
-    """Convert a pandapower net into a feeder folder: buses.csv, branches.csv and feeder.toml."""
+    """Convert a pandapower net or an OpenDSS circuit into a feeder folder of plain files.
+
+    A net becomes buses.csv, branches.csv and feeder.toml, balanced; a circuit, or a net with --phases, nodes.csv,
+    elements.csv, loads.csv and the like, with its phases.
+    """
 
     net: tyro.conf.Positional[Path]
-    """A net.json, as pandapower.to_json writes it."""
+    """A net.json, as pandapower.to_json writes it, or the master file (.dss) of an OpenDSS circuit."""
     output: Path
     """Folder for the feeder; its name becomes the feeder's."""
+    phases: bool = False
+    """Keep the phases of a net, as pandapower.runpp_3ph solves it; an OpenDSS circuit has them anyway."""
     overwrite: bool = False
     """Replace the feeder in the output folder."""
 
@@ -87,8 +93,11 @@ class ImportFeeder(Answering):
         from neomflex_jax.grid.feeder import Feeder
         from neomflex_jax.grid.from_pandapower import fused_buses
         from neomflex_jax.grid.from_pandapower.json_file import read_net
+        from neomflex_jax.grid.from_pandapower.with_phases import has_phases
         from neomflex_jax.grid.to_csv import FILES, write_feeder
 
+        if self.phases or self.net.suffix.lower() == ".dss":
+            return self._import_with_phases()
         feeder = Feeder.from_pandapower(self.net, strict=False, phases=False)
         net = read_net(self.net)
         refuse_existing(self.output, FILES, self.overwrite)
@@ -96,10 +105,39 @@ class ImportFeeder(Answering):
         print_table(f"imported {self.net.name}", ("elements", "net", "feeder"), conversion(net, feeder))
         for line in changes(net, feeder, fused_buses(net)):
             console.print(line)
+        if has_phases(self.net):
+            console.warn(
+                f"{self.net} has phases, and is taken as balanced, loads by the sum of theirs; --phases keeps them"
+            )
         console.print(f"feeder: {self.output}")
         console.remark(f"check it: neomflex feeder check {self.net}")
         sizes = {"n_bus": feeder.n_bus, "n_branch": feeder.topology.n_branch}
         console.found(feeder=self.output, **sizes, files=[self.output / name for name in FILES])
+        return 0
+
+    def _import_with_phases(self) -> int:
+        """Write the folder of a feeder with phases; returns the exit status."""
+        from dataclasses import replace
+
+        from neomflex_jax.commands.feeder_with_phases import contents
+        from neomflex_jax.grid.feeder import Feeder
+        from neomflex_jax.grid.unbalanced.folder import FILES
+        from neomflex_jax.grid.unbalanced.write_folder import write_unbalanced_feeder
+
+        is_circuit = self.net.suffix.lower() == ".dss"
+        read = (
+            Feeder.from_opendss(self.net) if is_circuit else Feeder.from_pandapower(self.net, strict=False, phases=True)
+        )
+        refuse_existing(self.output, FILES, self.overwrite)
+        feeder = replace(read, name=self.output.resolve().name)
+        write_unbalanced_feeder(feeder, self.output)
+        print_table(f"imported {self.net.name}", ("part", "what there is"), contents(feeder))
+        if feeder.load_shapes:
+            console.print(f"left out: {len(feeder.load_shapes)} load shapes; [profiles] of a scenario names series")
+        console.print(f"feeder: {self.output}")
+        console.remark(f"check it: neomflex feeder check {self.output}")
+        written = [self.output / name for name in FILES if (self.output / name).exists()]
+        console.found(feeder=self.output, n_bus=feeder.n_bus, n_node=feeder.n_node, files=written)
         return 0
 
 
@@ -109,13 +147,14 @@ class CheckFeeder(Answering):
 
     In a random state every load, static generator, storage and generator is scaled by a random number of its own.
 
-    The referee is the net itself where a net.json is given, and otherwise the feeder rebuilt in pandapower. Exit
+    The referee is the net itself where a net.json is given, and otherwise the feeder rebuilt in pandapower; with phases
+    it is OpenDSS, which reads the feeder's own circuit, or runpp_3ph of the net. Exit
     status: 0 if all voltages and slack powers agree within 1e-6, 1 if not or if the nominal loads have no solution, 2
     on unusable input.
     """
 
     feeder: tyro.conf.Positional[str]
-    """A packaged feeder's name, a feeder folder, or a pandapower net.json."""
+    """A packaged feeder's name, a feeder folder, an OpenDSS file, or a pandapower net.json."""
     samples: int = 50
     """Random cases beside the nominal one. Fifty show every bus with its flow in either direction."""
     seed: int = 0
@@ -131,10 +170,7 @@ class CheckFeeder(Answering):
 
         feeder = load_feeder(self.feeder)
         if isinstance(feeder, UnbalancedFeeder):
-            raise InputError(
-                f"feeder {feeder.name!r} has phases, and `feeder check` compares balanced ones; `neomflex scenario "
-                "check` of a scenario on it compares with OpenDSS"
-            )
+            return self._check_with_phases(feeder)
         is_net = self.feeder not in feeder_names() and Path(self.feeder).is_file()
         with progress("solving in pandapower") as stage:
             on_case = partial(stage.counted, unit="cases")
@@ -155,10 +191,31 @@ class CheckFeeder(Answering):
         console.found(cases=check.unsolved, worst_bus=check.worst_bus)
         return 0 if agrees else 1
 
+    def _check_with_phases(self, feeder: UnbalancedFeeder) -> int:
+        """Compare with OpenDSS, or with `runpp_3ph` where pandapower's net was read."""
+        from neomflex_jax.commands.feeder_with_phases import comparison, verdict
+        from validation.referee.phase_check import check_with_phases
+        from validation.referee.solvers import program_for
+
+        if self.method != "ac":
+            raise InputError(
+                f"method = {self.method!r}: feeder {feeder.name!r} has phases, which 'ac' solves; leave it"
+            )
+        program = program_for(feeder)
+        with progress(f"solving in {program}"):
+            check = check_with_phases(feeder, n_samples=self.samples, seed=self.seed)
+        print_table(f"feeder {feeder.name}; referee: {program}, which reads its own file", *comparison(check, program))
+        agrees, said = check.agrees(AGREE_PU), verdict(check, AGREE_PU, program)
+        console.print(said, style="green" if agrees else "red")
+        apart = {"v_pu": check.off_pu(), "slack_mva": check.off_mva()}
+        console.found(feeder=feeder.name, referee=program, agrees=agrees, said=said, largest_difference=apart)
+        console.found(cases=check.unsolved, worst_node=check.worst_node)
+        return 0 if agrees else 1
+
 
 @dataclass(frozen=True)
 class FeederCommand:
-    """Show a feeder, convert a pandapower net into one, or check one against pandapower."""
+    """Show a feeder, convert one into a feeder folder, or check one against pandapower or OpenDSS."""
 
     what: Annotated[
         Annotated[ShowFeeder, tyro.conf.subcommand("show")]

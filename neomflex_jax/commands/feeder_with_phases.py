@@ -1,14 +1,18 @@
-"""What ``neomflex feeder show`` prints of a feeder with phases."""
+"""What ``neomflex feeder`` prints of a feeder with phases."""
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from neomflex_jax.commands.console import short
 from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.powerflow import PowerFlowResult
+
+if TYPE_CHECKING:
+    from validation.referee.phase_check import PhaseCheck
 
 Rows = list[tuple[str, str]]
 
@@ -73,3 +77,37 @@ def found(feeder: UnbalancedFeeder, flow: PowerFlowResult) -> dict[str, object]:
         "load_q_mvar": float(feeder.load_q_mvar.sum()),
         "nominal": {"method": "ac", "converged": solved, **nominal},
     }
+
+
+def comparison(check: PhaseCheck, program: str) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Header and rows: nominal answers of both, how far they are apart, and the largest difference over all cases."""
+    nominal = slice(1)
+    lowest = [f"{np.abs(volts[0]).min():.9f}" for volts in (check.own, check.theirs)]
+    imported = [f"{slack[0].real:z.9f}" for slack in (check.own_slack_mva, check.their_slack_mva)]
+    off = [("voltages, pu", check.off_pu), ("import, MVA", check.off_mva)]
+    header = ("", "ours,\nnominal", f"{program},\nnominal", "difference,\nnominal", "largest difference,\nall cases")
+    return header, [
+        ("lowest voltage, pu", *lowest, "", ""),
+        ("import, MW", *imported, "", ""),
+        *((what, "", "", f"{largest(nominal):.2g}", f"{largest():.2g}") for what, largest in off),
+    ]
+
+
+def verdict(check: PhaseCheck, within_pu: float, program: str) -> str:
+    """Return AGREES, DIFFERS or NO SOLUTION, and a line on each finding."""
+    cases, word = check.unsolved, "AGREES" if check.agrees(within_pu) else "DIFFERS"
+    said = [f"{check.n_compared} of {cases.n_cases} cases solved by both"]
+    if check.n_compared:
+        where = f"max |dV| = {check.off_pu():.2g} pu, at node {check.worst_node}"
+        said = [f"{said[0]}; {where} (allowed: {within_pu:g} pu)"]
+    if cases.neither:
+        said.append(
+            f"{cases.neither} have no solution, neither here nor in {program}: the feeder cannot carry its loads"
+        )
+    if cases.ours:
+        said.append(f"{cases.ours} have an answer in {program}, and none here")
+    if cases.pandapower:
+        said.append(f"{cases.pandapower} have an answer here, and {program} finds none")
+    if word == "DIFFERS" and not cases.disputed and not np.isfinite(check.own[0]).all():
+        word = "NO SOLUTION"
+    return f"{word}: " + "\n".join(said)

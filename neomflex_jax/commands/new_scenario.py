@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from neomflex_jax.commands.opened_grid import OpenedGrid
     from neomflex_jax.commands.scenario_series import ScenarioSeries
     from neomflex_jax.grid.placement import Placement
+    from neomflex_jax.loose_types import BusLabel
 
 MOST_NAMED = 4
 
@@ -34,7 +35,7 @@ class NewScenario(Answering):
     """
 
     source: Annotated[str, tyro.conf.arg(name="from")]
-    """A packaged feeder's name, a feeder folder, a pandapower net.json, a MATPOWER case (.m, .mat), or one of these:
+    """A packaged feeder's name, a feeder folder, an OpenDSS file, a pandapower net.json, a MATPOWER case (.m, .mat):
     A folder in MAPDN's layout.
     simbench:CODE, such as simbench:1-LV-semiurb4--1-no_sw.
     pandapower:FUNCTION, such as 'pandapower:create_cigre_network_mv(with_der="pv_wind")'."""
@@ -66,6 +67,7 @@ class NewScenario(Answering):
         from neomflex_jax.commands.scenario_file import write_scenario_text
         from neomflex_jax.commands.scenario_series import write_series
         from neomflex_jax.environment.own_series import own_generation_text
+        from neomflex_jax.grid.from_pandapower.with_phases import has_phases
         from neomflex_jax.grid.partition import partition_by_electrical_distance
         from neomflex_jax.grid.placement import place_devices
         from neomflex_jax.scenario import load_scenario
@@ -97,6 +99,11 @@ class NewScenario(Answering):
         said = _told(grid, territories, devices)
         for sentence in said:
             console.print(sentence)
+        if grid.source is not None and has_phases(grid.source.net):
+            console.warn(
+                f"{self.source} has phases, and this scenario plays it as balanced, loads by the sum of theirs; with "
+                "phases a scenario on the net is written by hand, its feeder the net.json"
+            )
         told = own_generation_text(grid.feeder, scenario.series)
         if told is not None:
             console.print(f"feeder {feeder_field}: {told}")
@@ -118,9 +125,11 @@ class NewScenario(Answering):
     def _series(self, grid: OpenedGrid, devices: Placement) -> ScenarioSeries | None:
         """Choose from the series that came along, if any did, and make sure that their file may be written."""
         from neomflex_jax.commands.scenario_series import scenario_series
+        from neomflex_jax.grid import Feeder
 
         if grid.source is None or grid.source.series is None:
             return None
+        assert isinstance(grid.feeder, Feeder)  # of a net
         stem, inverters = self.output.stem, devices.pv_inverters
         series = scenario_series(grid.source, grid.feeder.elements.rows, inverters, grid.pv_rows, stem)
         refuse_existing(self.output.parent, (series.header["file"],), self.overwrite)
@@ -128,20 +137,21 @@ class NewScenario(Answering):
 
     def _place_feeder(self, grid: OpenedGrid) -> str:
         """Write the feeder beside the scenario file if it comes from a net; returns how the file names it."""
-        from neomflex_jax.grid import feeder_names
+        from neomflex_jax.grid import Feeder, feeder_names, unbalanced_feeder_names
         from neomflex_jax.grid.from_pandapower.sources import save_net
         from neomflex_jax.grid.to_csv import FILES, write_feeder
 
-        if self.source in feeder_names():
+        if self.source in (*feeder_names(), *unbalanced_feeder_names()):
             return self.source
-        if grid.folder is not None:
-            return Path(os.path.relpath(grid.folder, self.output.parent)).as_posix()
+        if grid.path is not None:
+            return Path(os.path.relpath(grid.path, self.output.parent)).as_posix()
         # a folder keeps these too; `feeder check` of the net itself asks pandapower about the user's own generators
-        if grid.source is not None and grid.feeder.held is not None:
+        if grid.source is not None and isinstance(grid.feeder, Feeder) and grid.feeder.held is not None:
             path = self.output.with_name(f"{self.output.stem}_net.json")
             refuse_existing(path.parent, (path.name,), self.overwrite)
             save_net(grid.net, path)
             return path.name
+        assert isinstance(grid.feeder, Feeder)  # of a net
         folder = self.output.with_name(f"{self.output.stem}_feeder")
         refuse_existing(folder, FILES, self.overwrite)
         self.output.unlink(missing_ok=True)  # a scenario never stands over another feeder than its own
@@ -149,7 +159,7 @@ class NewScenario(Answering):
         return folder.name
 
 
-def _told(grid: OpenedGrid, territories: Sequence[Sequence[int]], devices: Placement) -> list[str]:
+def _told(grid: OpenedGrid, territories: Sequence[Sequence[BusLabel]], devices: Placement) -> list[str]:
     """Return sentences on the devices made of the net's own, and on the agents that got new ones."""
     if not grid.takes:
         return []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.paths import is_folder
-from neomflex_jax.grid import Feeder, load_balanced_feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, load_feeder
 from neomflex_jax.grid.from_pandapower import read_columns
 from neomflex_jax.grid.from_pandapower.own_devices import take_devices
 from neomflex_jax.grid.from_pandapower.sources import NetSource, is_net_source, open_net
@@ -20,8 +20,8 @@ from neomflex_jax.loose_types import PandapowerNet
 class OpenedGrid:
     """A feeder without what became devices, those devices, and series."""
 
-    feeder: Feeder
-    folder: Path | None = None  # where it is a feeder folder
+    feeder: AnyFeeder
+    path: Path | None = None  # where it is a feeder folder or an OpenDSS file
     own: Placement = NOTHING  # devices of the net's own
     takes: bool = False  # True if these were asked for
     left: tuple[str, ...] = ()  # see `OwnDevices`
@@ -49,7 +49,8 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
     if not is_net_source(text):
         if take not in (None, "none"):
             raise InputError(f"take_devices = {take!r}: {text} is no net, and only a net states devices with ratings")
-        return OpenedGrid(load_balanced_feeder(text), folder=Path(text) if is_folder(Path(text)) else None)
+        path = Path(text)
+        return OpenedGrid(load_feeder(text), path=path if is_folder(path) or path.suffix.lower() == ".dss" else None)
     source = open_net(text)
     take = take or ("none" if source.series is None else "all")
     try:

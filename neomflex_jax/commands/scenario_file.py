@@ -11,8 +11,10 @@ import numpy as np
 
 from neomflex_jax.commands.scenario_series import ScenarioSeries
 from neomflex_jax.devices import Device
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import AnyFeeder, Feeder
+from neomflex_jax.grid.load_by_bus import nominal_load_mw
 from neomflex_jax.grid.placement import Placement
+from neomflex_jax.loose_types import BusLabel
 from neomflex_jax.scenario import Limits, RewardConfig, Rules
 from neomflex_jax.scenario.loading import LoadingConfig
 
@@ -63,9 +65,9 @@ SUN_STEPS = ("solar_first_step", "solar_last_step")  # stated of days of 48 step
 
 def write_scenario_text(
     name: str,
-    feeder: Feeder,
+    feeder: AnyFeeder,
     feeder_field: str,
-    territories: Sequence[Sequence[int]],
+    territories: Sequence[Sequence[BusLabel]],
     devices: Placement,
     series: ScenarioSeries | None = None,
 ) -> str:
@@ -81,7 +83,7 @@ def write_scenario_text(
     n_agents, n_pv, n_batteries = len(territories), len(devices.pv_inverters), len(devices.batteries)
     steps_per_day = 48 if series is None else series.steps_per_day
     counts = f"{feeder.n_bus} buses, {n_agents} agents, {n_batteries} batteries, {n_pv} PV inverters"
-    load_mw = feeder.consumption_mva().real
+    load_mw = nominal_load_mw(feeder)
     pv_mw = sum(device.p_max_mw for device in devices.pv_inverters)
     battery_mw = sum(device.power_mw for device in devices.batteries)
     lines = [
@@ -116,7 +118,7 @@ def write_scenario_text(
     sun = {name: round(getattr(RewardConfig, name) * steps_per_day / 48) for name in SUN_STEPS}
     for table, part in (("limits", Limits()), ("reward", RewardConfig(**sun)), ("rules", Rules())):
         lines += ["", f"[{table}]", *fields(**dataclasses.asdict(part))]
-    lines += _loading(feeder)
+    lines += _loading(feeder) if isinstance(feeder, Feeder) else []
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from neomflex_jax.devices import Device
 from neomflex_jax.devices.registry import STANDING
 from neomflex_jax.environment.limited_branches import limited_branches
 from neomflex_jax.errors import shown_list
-from neomflex_jax.grid.feeder import AnyFeeder, Feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.grid.load_by_bus import net_load_mw, nominal_load_mw
 from neomflex_jax.profiles.split import Split
 from neomflex_jax.scenario import Scenario
@@ -71,9 +71,11 @@ def _places(feeder: AnyFeeder) -> str:
 
 
 def _limits_of_loading(scenario: Scenario, feeder: AnyFeeder) -> Rows:
-    limited = limited_branches(scenario, feeder) if isinstance(feeder, Feeder) else None
-    if limited is None or not isinstance(feeder, Feeder):
+    limited = limited_branches(scenario, feeder)
+    if limited is None:
         return []
+    if isinstance(feeder, UnbalancedFeeder):
+        return [("limits of loading", f"{len(limited.name)} of {len(feeder.branch_labels)} conductors")]
     closed = [name for name, closed in zip(feeder.branch_names, feeder.topology.in_service, strict=True) if closed]
     others = [name for name in closed if name not in limited.name]
     said = f"{len(limited.name)} of {len(closed)} branches"

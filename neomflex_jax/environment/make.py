@@ -118,7 +118,7 @@ def _laid_out(scenario: Scenario, feeder: AnyFeeder, name: str) -> tuple[Territo
         layout = layout_of(scenario, feeder)
         if isinstance(feeder, UnbalancedFeeder):
             check_playable_with_phases(scenario, feeder)
-            return layout, None
+            return layout, limited_branches(scenario, feeder)
         check_playable_without_phases(scenario, feeder)
         _check_places(scenario, feeder)
         check_loads_of_devices(scenario, feeder)

@@ -18,15 +18,13 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
     Raises
     ------
     InputError
-        On a method of balanced feeders alone, devices that set what the feeder does not have, band control, limits of
-        loading, errors of lines, and loads that flex where a bus has none or several.
+        On a method of balanced feeders alone, devices that set what the feeder does not have, band control, errors of
+        lines, and loads that flex where a bus has none or several.
     """
     where = f"feeder {feeder.name!r} has phases"
     check_unbalanced(scenario.power_flow, feeder.name)
     if scenario.fallback or scenario.enforce_q_lims:
         raise InputError(f"{where}: its power flow has no fallback, and no generators with limits; leave both out")
-    if scenario.loading.is_limited:
-        raise InputError(f"{where}, and limits of what branches carry are not there for it yet; leave [loading] out")
     if scenario.uncertainty.line_error > 0:
         raise InputError(
             f"{where}, whose impedances have no errors; line_error = {scenario.uncertainty.line_error} must be 0"

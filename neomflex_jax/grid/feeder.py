@@ -162,6 +162,12 @@ class Feeder:
     @overload
     @staticmethod
     def from_pandapower(
+        net: object, *, islands: bool = ..., strict: bool = ..., phases: Literal[True]
+    ) -> UnbalancedFeeder: ...
+
+    @overload
+    @staticmethod
+    def from_pandapower(
         net: object, *, islands: bool = ..., strict: bool = ..., phases: bool | None = ...
     ) -> Feeder | UnbalancedFeeder: ...
 

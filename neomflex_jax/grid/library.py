@@ -34,7 +34,7 @@ def load_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
     ----------
     name
         A packaged feeder's name, a feeder folder, an OpenDSS file (``.dss``), or a pandapower ``net.json``, which is
-        read as `runpp` reads it: `Feeder.from_pandapower` with ``strict=False``.
+        read as `runpp` and `runpp_3ph` read it: `Feeder.from_pandapower` with ``strict=False``.
 
     Returns
     -------
@@ -63,12 +63,12 @@ def _load(name: str | Path, phases: bool | None) -> Feeder | UnbalancedFeeder:
 
 
 def load_scenario_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
-    """Load a feeder as scenarios play it: as `load_feeder`, but a pandapower net as balanced, whatever it has."""
-    return _load(name, phases=False)
+    """Load a feeder as scenarios play it: as `load_feeder` does, so a pandapower net with the phases that it has."""
+    return load_feeder(name)
 
 
-def is_played_with_phases(name: str | Path) -> bool:
-    """True if `load_scenario_feeder` would load a feeder with phases; reads no feeder."""
+def shows_phases(name: str | Path) -> bool:
+    """True if a feeder's name shows that it has phases; reads no feeder, so a ``net.json`` may have some after all."""
     packaged = _FOLDER / str(name) if str(name) in unbalanced_feeder_names() else Path(name)
     return has_phases(packaged) or packaged.suffix.lower() == ".dss"
 

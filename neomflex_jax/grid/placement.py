@@ -15,8 +15,10 @@ import numpy as np
 
 from neomflex_jax.devices import Battery, PvInverter
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid.feeder import AnyFeeder
+from neomflex_jax.grid.load_by_bus import nominal_load_mw
 from neomflex_jax.grid.partition import nominal_load_mva
+from neomflex_jax.loose_types import BusLabel
 
 LEAST_SHARE = 0.1  # of the mean territory's load: what one with hardly any load counts as
 STEPS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)  # sensible figures of a decade, as ratings are made
@@ -30,7 +32,7 @@ class Placement:
     pv_inverters: tuple[PvInverter, ...] = ()
 
     @property
-    def buses(self) -> set[int]:
+    def buses(self) -> set[BusLabel]:
         """Labels of the buses with a device."""
         return {device.bus for device in (*self.batteries, *self.pv_inverters)}
 
@@ -39,8 +41,8 @@ NOTHING = Placement()
 
 
 def place_devices(
-    feeder: Feeder,
-    territories: Sequence[Sequence[int]],
+    feeder: AnyFeeder,
+    territories: Sequence[Sequence[BusLabel]],
     *,
     pv_share: float = 0.8,
     battery_share: float = 0.4,
@@ -112,14 +114,14 @@ def _check_numbers(**numbers: int | None) -> None:
             raise InputError(f"{name} = {number} must be at least 0")
 
 
-def _without(devices: Sequence[Battery] | Sequence[PvInverter], buses: list[int]) -> list[int]:
+def _without(devices: Sequence[Battery] | Sequence[PvInverter], buses: list[BusLabel]) -> list[BusLabel]:
     taken = {device.bus for device in devices}
     return [bus for bus in buses if bus not in taken]
 
 
-def _counted_load_mw(feeder: Feeder, positions: list[list[int]]) -> np.ndarray:
+def _counted_load_mw(feeder: AnyFeeder, positions: list[list[int]]) -> np.ndarray:
     """Nominal load that each territory's devices are sized by: its own or `LEAST_SHARE`; the sum is the feeder's."""
-    load_mw = feeder.consumption_mva().real
+    load_mw = nominal_load_mw(feeder)
     if not load_mw.any():
         raise InputError(f"feeder {feeder.name!r} has no load; sizes of devices cannot follow from it")
     own_mw = np.array([load_mw[own].sum() for own in positions])
@@ -127,7 +129,7 @@ def _counted_load_mw(feeder: Feeder, positions: list[list[int]]) -> np.ndarray:
     return own_mw * (load_mw.sum() / own_mw.sum())
 
 
-def _heaviest_first(feeder: Feeder, own: list[int]) -> list[int]:
+def _heaviest_first(feeder: AnyFeeder, own: list[int]) -> list[BusLabel]:
     """Labels of the buses with load, heaviest first, of equal ones the later first; the slack only if it is all."""
     load_mva, slack = nominal_load_mva(feeder), feeder.topology.slack
     ranked = sorted(own, key=lambda bus: (bus == slack, -load_mva[bus], -bus))

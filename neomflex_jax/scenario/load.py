@@ -10,7 +10,7 @@ from neomflex_jax.fields import build, with_overrides
 from neomflex_jax.files.paths import is_there
 from neomflex_jax.files.toml_escapes import refuse_misread_path
 from neomflex_jax.files.toml_lines import read_toml
-from neomflex_jax.grid.library import feeder_names, is_played_with_phases, unbalanced_feeder_names
+from neomflex_jax.grid.library import feeder_names, shows_phases, unbalanced_feeder_names
 from neomflex_jax.loose_types import FieldValue
 from neomflex_jax.powerflow import check_unbalanced
 from neomflex_jax.resources import PROFILES, scenario_folder
@@ -73,7 +73,7 @@ def load_scenario(source: str | Path, **overrides: object) -> Scenario:
 
 def check_method_of_feeder(feeder: str, method: str) -> None:
     """Raise `InputError` if a scenario's feeder has phases and the method does not solve such feeders."""
-    if is_played_with_phases(feeder):
+    if shows_phases(feeder):
         check_unbalanced(method, Path(feeder).name)
 
 

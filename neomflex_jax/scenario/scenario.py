@@ -44,7 +44,7 @@ class Scenario:
     name: str
     """What tables and reports call the task."""
     feeder: str
-    """A packaged feeder's name, a feeder folder or a pandapower net.json, relative to the file."""
+    """A packaged feeder's name, a feeder folder, an OpenDSS file or a pandapower net.json, relative to the file."""
     territories: tuple[Territory, ...]
     """One an agent."""
     batteries: tuple[Battery, ...] = ()

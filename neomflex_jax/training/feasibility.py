@@ -18,7 +18,6 @@ from jaxtyping import PyTree
 from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.environment.limited_branches import limited_branches
 from neomflex_jax.environment.make import evaluation_scenario
-from neomflex_jax.grid import Feeder
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.reward import RewardConfig
 from neomflex_jax.training.comparison import of_days, spread_days
@@ -75,8 +74,7 @@ def _for_limits_alone(env: Environment) -> Environment:
         soft = max(min(hard_percent) - MARGIN_PERCENT, min(hard_percent) / 2)
         limited = replace(loading, loading_soft_percent=soft, loading_barrier=squared, loading_penalty=0.0)
         aimed = replace(aimed, loading=limited)
-    branches = limited_branches(aimed, env.feeder) if isinstance(env.feeder, Feeder) else None
-    return replace(env, scenario=aimed, limited=branches, reward_terms=())
+    return replace(env, scenario=aimed, limited=limited_branches(aimed, env.feeder), reward_terms=())
 
 
 @jax.jit

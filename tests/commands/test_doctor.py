@@ -22,6 +22,7 @@ def test_this_machine_is_well_and_says_what_it_chose(capsys: pytest.CaptureFixtu
     assert f"neomflex-jax {nf.__version__}, jax " in said
     assert "(cpu)" in said
     assert "sweeps in machine code, which solved their trial" in said
+    assert "feeders with phases: OpenDSS (opendssdirect.py " in said or "pip install 'neomflex-jax[opendss]'" in said
     assert said.count("as stored") == len(doctor.EXACT)
 
 

@@ -1,6 +1,8 @@
 """``neomflex feeder show | import | check`` as a user types it."""
 
 import re
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandapower
@@ -11,6 +13,12 @@ from command_line import neomflex
 import neomflex_jax as nf
 from neomflex_jax.commands.feeder_text import verdict
 from validation.referee.feeder_check import Answers, FeederCheck
+from validation.referee.opendss.day_solver import OpenDssDaySolver
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unbalanced"))
+from test_pandapower_phases import small_net
+
+IEEE13 = nf.load_feeder("ieee13")
 
 
 def printed(capsys):
@@ -206,3 +214,57 @@ def test_import_says_what_is_no_branch_any_more(tmp_path, capsys):
     text = printed(capsys)
     assert "line 3 (1 out of service) 2 branches" in text
     assert "no branch of the feeder: 1 lines or transformers" in text
+
+
+def test_check_of_a_feeder_with_phases_asks_opendss(capsys):
+    pytest.importorskip("opendssdirect")
+    assert neomflex("feeder", "check", "ieee13", "--samples", "1") == 0
+    said = printed(capsys)
+    assert "AGREES: 2 of 2 cases solved by both" in said and "referee: OpenDSS" in said
+    assert float(re.search(r"max \|dV\| = ([^ ]+) pu", said)[1]) < 1e-8
+    assert neomflex("feeder", "check", "ieee13", "--samples", "1", "--method", "newton") == 2
+    assert "has phases, which 'ac' solves" in printed(capsys)
+
+
+def test_check_of_a_feeder_with_phases_exits_1_where_the_answers_differ(capsys, monkeypatch):
+    pytest.importorskip("opendssdirect")
+    solve = OpenDssDaySolver.solve
+
+    def wrong(self, points):
+        solved = solve(self, points)
+        solved["va_degree"][1, 7] += 1e-3
+        return solved
+
+    monkeypatch.setattr(OpenDssDaySolver, "solve", wrong)
+    assert neomflex("feeder", "check", "ieee13", "--samples", "1") == 1
+    assert f"DIFFERS: 2 of 2 cases solved by both; max |dV| = 1.8e-05 pu, at node {IEEE13.node_labels[7]}" in printed(
+        capsys
+    )
+
+
+def test_import_keeps_the_phases_of_circuits_and_of_nets_when_asked(tmp_path, capsys):
+    pytest.importorskip("opendssdirect")
+    circuit = IEEE13.circuit.path
+    assert neomflex("feeder", "import", circuit, "--output", tmp_path / "mine") == 0
+    assert "41: 13 phase 1" in printed(capsys)
+    read = nf.load_feeder(tmp_path / "mine")
+    assert read.name == "mine" and read.circuit == nf.Feeder.from_opendss(circuit).circuit
+    pandapower.to_json(small_net(), tmp_path / "net.json")
+    assert neomflex("feeder", "import", tmp_path / "net.json", "--output", tmp_path / "balanced") == 0
+    assert "taken as balanced, loads by the sum of theirs; --phases keeps them" in printed(capsys)
+    assert neomflex("feeder", "import", tmp_path / "net.json", "--phases", "--output", tmp_path / "with_phases") == 0
+    assert isinstance(nf.load_feeder(tmp_path / "with_phases"), nf.UnbalancedFeeder)
+    assert isinstance(nf.load_feeder(tmp_path / "balanced"), nf.Feeder)
+    assert neomflex("scenario", "new", "--from", tmp_path / "net.json", "--output", tmp_path / "s.toml") == 0
+    assert "plays it as balanced, loads by the sum of theirs" in printed(capsys)
+
+
+@pytest.mark.parametrize("source", ["ieee13", "circuit"])
+def test_a_new_scenario_on_a_feeder_with_phases(source, tmp_path, capsys):
+    pytest.importorskip("opendssdirect")
+    given = source if source == "ieee13" else IEEE13.circuit.path
+    assert neomflex("scenario", "new", "--from", given, "--agents", "2", "--output", tmp_path / "s.toml") == 0
+    scenario = nf.load_scenario(tmp_path / "s.toml")
+    assert {bus for part in scenario.territories for bus in part.buses} == set(IEEE13.bus_labels)
+    assert nf.make(scenario).feeder.n_node == 41
+    assert sum(one.p_max_mw for one in scenario.pv_inverters) == pytest.approx(0.8 * 3.466, rel=0.1)

@@ -218,7 +218,7 @@ REFUSED = {
         "'dc' is of balanced feeders alone",
     ),
     "lines": (("[limits]", "[uncertainty]\nline_error = 0.1\n[limits]"), "line_error = 0.1 must be 0"),
-    "loading": (("[limits]", "[loading]\nloading_hard_percent = 100.0\n[limits]"), "leave \\[loading\\] out"),
+    "no branch": (("[limits]", '[loading.branch_limits]\n"650-632" = 90.0\n[limits]'), "branch_labels of the feeder"),
     "flexible": (('bus = "652"', 'bus = "680"'), "bus 680 has no loads"),
     "bank": (("[limits]", '[[capacitor_banks]]\nbus = "680"\nstep_mvar = 0.1\nsteps = 2\n[limits]'), "has some at"),
 }

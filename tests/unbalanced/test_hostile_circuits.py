@@ -152,3 +152,8 @@ def test_a_tap_outside_its_range_is_refused(tmp_path: Path) -> None:
         nf.Feeder.from_opendss(written(tmp_path, f"{transformer}0.8"))
     for tap in ("1.1", "0.9", "1.5 maxtap=1.5"):
         assert nf.Feeder.from_opendss(written(tmp_path, transformer + tap)).n_load == 1
+    auto = "new autotrans.a buses=(b c) kvs=(4.16 2.4) kvas=(100 100) wdg=1 tap=0.95 wdg=2 tap="
+    for tap in ("1.2", "0.85"):
+        with pytest.raises(nf.InputError, match=rf"autotrans\.a: winding 2 is at tap={tap}, .*0\.9 to maxtap=1\.1"):
+            nf.Feeder.from_opendss(written(tmp_path, auto + tap))
+    assert nf.Feeder.from_opendss(written(tmp_path, f"{auto}1.2 maxtap=1.25")).n_load == 1

@@ -90,6 +90,23 @@ def test_a_whole_validation_passes(recorded: tuple[Trajectory, Path], tmp_path: 
     assert {row["group"] for row in stored["runs"][0]["budget"]["rows"] if row["axis"] == "phase"} == {"1", "2", "3"}
 
 
+def test_loadings_with_limits_are_judged_too(tmp_path: Path) -> None:
+    limits = "loading_soft_percent = 60.0\nloading_hard_percent = 300.0\nloading_observed = true"
+    more = f'[loading]\n{limits}\n[loading.branch_limits]\n"line.650632.1" = 90.0\n"capacitor.cap1.2" = 400.0\n'
+    run, profiles = small_run(tmp_path, more=more)
+    conductors = dict(zip(run.branches, run.branch_loading_percent.T, strict=True))
+    assert "capacitor.cap1.1" not in conductors and "transformer.reg1.1" in conductors
+    over = int((conductors["line.650632.1"] > 90).sum())
+    assert over > 0 and conductors["capacitor.cap1.2"].max() < 400
+    report = validate([run], tmp_path / "report", policies={"waves": waves(run.scenario)}, profiles=profiles)
+    (judged,) = report.runs
+    values = {criterion.name: criterion.value for criterion in judged.criteria}
+    assert values["loading_error_max_percent"] < 1e-3 and values["cost_max"] < 0.005
+    assert values["closed_loop_gap_max"] < 1e-5 and judged.loading_violations == over
+    shifted = dataclasses.replace(run, branch_loading_percent=run.branch_loading_percent * np.float32(0.99))
+    assert "loading_error_max_percent" in failures(shifted, replay(run))
+
+
 def test_finished_days_are_taken_up_again(run: Trajectory, replayed: Replay, tmp_path: Path) -> None:
     replay(run, resume_folder=tmp_path)
     (first, _) = sorted(tmp_path.glob("*.npz"))

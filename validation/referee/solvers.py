@@ -42,9 +42,13 @@ def day_solver(scenario: Scenario, feeder: AnyFeeder) -> AnyDaySolver:
         If the program's own data of the feeder differ from ours, or it cannot have the feeder.
     """
     if isinstance(feeder, UnbalancedFeeder):
-        nodes = nodes_of_devices(scenario, feeder)
-        return open_phase_net(feeder, nodes) if of_pandapower(feeder) else opendss_day_solver(feeder, nodes)
+        return feeder_solver(feeder, nodes_of_devices(scenario, feeder))
     return runpp.day_solver(scenario, feeder)
+
+
+def feeder_solver(feeder: UnbalancedFeeder, device_nodes: tuple[int, ...] = ()) -> AnyDaySolver:
+    """Make what solves steps on a feeder with phases, where devices stand at these nodes; raises as `day_solver`."""
+    return open_phase_net(feeder, device_nodes) if of_pandapower(feeder) else opendss_day_solver(feeder, device_nodes)
 
 
 class AnyStepSolver(Protocol):

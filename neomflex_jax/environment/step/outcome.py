@@ -79,7 +79,8 @@ def checked_voltages(flow: PowerFlowResult, limits: Limits) -> tuple[Array, Arra
 
 def limited_loading(task: Task, flow: PowerFlowResult) -> Array:
     """Loading of the task's limited branches, (n_limited,), per cent of their ratings."""
-    assert task.limited is not None and isinstance(task.feeder, Feeder)  # callers ask only then
+    assert task.limited is not None  # callers ask only then
     position = np.array(task.limited.position)
+    rating_ka = task.feeder.max_i_ka if isinstance(task.feeder, Feeder) else task.feeder.branch_max_i_ka
     # not the flow's own loading: that is NaN for other branches, and so would gradients be
-    return 100.0 * flow.branch_i_ka[position] / jnp.asarray(task.feeder.max_i_ka)[position]
+    return 100.0 * flow.branch_i_ka[position] / jnp.asarray(rating_ka)[position]

@@ -13,7 +13,7 @@ import numpy as np
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.from_opendss.conductors import admittance_of, name_of, nodes_of
-from neomflex_jax.grid.from_opendss.engine import Engine
+from neomflex_jax.grid.from_opendss.engine import Engine, text_of
 from neomflex_jax.grid.unbalanced.element import Element, Winding
 
 OTHER_TAP = 1.1  # at which transformers are read a second time, against their present taps
@@ -32,6 +32,8 @@ def read_element(engine: Engine) -> Element:
         y_siemens=admittance_of(engine),
         max_i_ka=rating / 1000 if rating > 0 else float("nan"),
     )
+    if element.kind == "autotrans":
+        _check_taps_of_autotransformer(engine, element)
     return replace(element, windings=_windings(engine, element)) if element.kind == "transformer" else element
 
 
@@ -68,16 +70,25 @@ def _windings(engine: Engine, element: Element) -> tuple[Winding, ...]:
                 connection="delta" if transformers.IsDelta() else "wye",
             )
         )
-        _check_tap(element.name, number + 1, windings[-1])
+        _check_tap(element.name, number + 1, windings[-1].tap, (windings[-1].min_tap, windings[-1].max_tap))
     return tuple(windings)
 
 
-def _check_tap(name: str, number: int, winding: Winding) -> None:
+def _check_taps_of_autotransformer(engine: Engine, element: Element) -> None:
+    """Look at the windings' taps, which OpenDSS tells of one winding at a time, by its properties."""
+    for number in range(1, element.n_terminals + 1):
+        engine.Text.Command(f'edit "{element.name}" wdg={number}')
+        tap, lowest, highest = (float(text_of(engine, name)) for name in ("tap", "mintap", "maxtap"))
+        _check_tap(element.name, number, tap, (lowest, highest))
+
+
+def _check_tap(name: str, number: int, tap: float, within: tuple[float, float]) -> None:
     """Refuse a tap that the changer does not have: OpenDSS takes it where a file states it."""
-    if not winding.min_tap - BEYOND <= winding.tap <= winding.max_tap + BEYOND:
+    lowest, highest = within
+    if not lowest - BEYOND <= tap <= highest + BEYOND:
         raise InputError(
-            f"{name}: winding {number} is at tap={winding.tap:g}, outside mintap={winding.min_tap:g} to "
-            f"maxtap={winding.max_tap:g}; mend the tap, or state the winding's range"
+            f"{name}: winding {number} is at tap={tap:g}, outside mintap={lowest:g} to "
+            f"maxtap={highest:g}; mend the tap, or state the winding's range"
         )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 GROUPS = ("Dyn", "YNyn", "Yzn")
 YZN = 1.1547
-WITHOUT = "phases=False reads the net as balanced"
+WITHOUT = "phases=False (`neomflex feeder import`) reads the net as balanced"
 
 
 def column(rows: Rows, name: str) -> np.ndarray:
