@@ -233,7 +233,9 @@ def operations_term(prefix: str) -> CostTerm:
     """Return the term of the reward that charges a kind's operations."""
 
     def amount(params: StepParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
-        return jnp.abs(delivered.recorded[f"{prefix}_moved"]) * params.operation_cost
+        moved = delivered.recorded[f"{prefix}_moved"]
+        operations = moved * jax.lax.stop_gradient(jnp.sign(moved))  # |moved|, whose derivative JAX takes as 1 at rest
+        return operations * params.operation_cost
 
     return CostTerm(f"{prefix}_operations", amount, priced=lambda device: device.operation_cost > 0)
 

@@ -96,6 +96,24 @@ def test_derivatives_pass_the_rounding(device: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "device", [TapChanger(**HEAD, operation_cost=0.5), CapacitorBank(5, 0.2, 8, operation_cost=0.5)]
+)
+def test_the_cost_of_operations_leads_to_rest_and_nowhere_from_there(device: Any) -> None:
+    """Derivatives of a cost at rest drove all positions down: JAX takes that of |x| at 0 as 1."""
+    kind = type(device)
+    params = kind.stack([device])
+    store = kind.first(params)._replace(position=jnp.array([4.0]))
+
+    def cost(request: jax.Array) -> jax.Array:
+        delivered = kind.step(params, {kind.controls[0].name: request[None]}, store, _around(1))
+        return kind.costs[0].amount(params, delivered, 1.0, 0.5).sum()
+
+    for request, slope in ((0.51, 0.0), (0.25, -4.0), (0.75, 4.0)):  # 8 steps at 0.5 each
+        assert float(jax.grad(cost)(jnp.asarray(request))) == slope
+        assert float(cost(jnp.asarray(request))) == abs(round(8 * request) - 4) * 0.5
+
+
+@pytest.mark.parametrize(
     ("kind", "fields", "complaint"),
     [
         (TapChanger, HEAD | {"steps": 0}, "steps = 0 must be a whole number in 1.."),
