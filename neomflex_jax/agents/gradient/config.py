@@ -52,7 +52,7 @@ class GradientConfig:
         gradient, which explodes where many inverters answer each other's voltages; see `training/gradient_loop.py`.
     """
 
-    n_copies: int = 16
+    n_copies: int = 8
     horizon_days: int = 0
     warmup_steps: int = 48
     hidden_sizes: tuple[int, ...] = (64, 64)
