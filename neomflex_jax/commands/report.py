@@ -14,12 +14,12 @@ from neomflex_jax.commands.headlines import print_headline
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit
 from neomflex_jax.commands.result_kinds import PAGE
-from neomflex_jax.commands.run_page import RunPage, SeedPage, is_page
 from neomflex_jax.errors import InputError
 from neomflex_jax.files.whole_files import write_whole
 from neomflex_jax.folders.marker import is_there
 
 if TYPE_CHECKING:
+    from neomflex_jax.commands.run_page import RunPage, SeedPage
     from neomflex_jax.training.run_folder import RunFolder
 
 MOST_BYTES = 5_000_000  # of the steps that a page carries, of all seeds together
@@ -47,6 +47,8 @@ class ReportCommand(Answering):
 
     def execute(self, started: float) -> int:
         """Write the page; returns the exit status."""
+        from neomflex_jax.commands.run_page import is_page
+
         output = self.run / PAGE if self.output is None else self.output
         if output.suffix != ".html":
             raise InputError(f"{output}: the name must end in .html")
@@ -73,6 +75,7 @@ class ReportCommand(Answering):
             If something of it cannot be read, or results are replaced meanwhile.
         """
         from neomflex_jax.commands.page.seed import SeedResults
+        from neomflex_jax.commands.run_page import RunPage
         from neomflex_jax.training.run_folder import RunFolder
 
         folder = RunFolder(self.run)

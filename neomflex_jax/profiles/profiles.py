@@ -79,13 +79,13 @@ class Profiles:
         return None if self.sessions is None else self.sessions[row]
 
     def rows(self, which: np.ndarray | Array) -> Profiles:
-        """Return some rows, whole days of them."""
+        """Return some rows, whole days of them; known rows are taken on the host, where nothing is compiled for it."""
+        on_host = isinstance(which, np.ndarray) and not isinstance(self.demand, jax.core.Tracer)
+        whole = np.asarray if on_host else jnp.asarray
         own = self.by_element
-        own = None if own is None else dataclasses.replace(own, values=jnp.asarray(own.values)[which])
+        own = None if own is None else dataclasses.replace(own, values=whole(own.values)[which])
         columns = {name: getattr(self, name) for name in _BY_ROW}
-        taken: Keywords = {
-            name: None if column is None else jnp.asarray(column)[which] for name, column in columns.items()
-        }
+        taken: Keywords = {name: None if column is None else whole(column)[which] for name, column in columns.items()}
         return dataclasses.replace(self, by_element=own, **taken)
 
     def in_the_dark(self) -> Profiles:

@@ -23,6 +23,7 @@ from neomflex_jax.environment import AutoReset, Environment, State
 from neomflex_jax.environment.binding import day_start_flow
 from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
 from neomflex_jax.fields import with_overrides
+from neomflex_jax.training.ahead import compile_ahead
 from neomflex_jax.yardsticks import MAPDN, Droop
 from neomflex_jax.yardsticks.controller import Blind, Controller
 
@@ -83,14 +84,28 @@ def compare(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days
     n_days
         How many days; no more than there are.
     """
-    env, part = compared_on(env)
-    days = spread_days(env.profiles.n_days, n_days)
-    judged = replace(of_days(env, days), scenario=evaluation_scenario(env.scenario))
-    policies = [team_policy(each) for each in networks]
-    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *policies)
-    costs = np.asarray(_costs(judged, stacked)) / len(days)
+    judged, part, days = _judged(env, n_days)
+    costs = np.asarray(_costs(judged, _stacked(networks))) / len(days)
     own, no_control, droop = costs[:-2], float(costs[-2]), float(costs[-1])
     return Comparison(tuple(days.tolist()), env.power_flow.method, tuple(own.tolist()), no_control, droop, part)
+
+
+def compare_ahead(env: Environment, networks: Sequence[Sequence[ActorNetwork]], n_days: int) -> None:
+    """Have another thread compile what `compare` plays, for networks of the same sizes."""
+    compile_ahead(_costs, _judged(env, n_days)[0], _stacked(networks))
+
+
+def _judged(env: Environment, n_days: int) -> tuple[Environment, str, np.ndarray]:
+    """Return the environment of the days compared on, whose they are, and which."""
+    env, part = compared_on(env)
+    days = spread_days(env.profiles.n_days, n_days)
+    return replace(of_days(env, days), scenario=evaluation_scenario(env.scenario)), part, days
+
+
+def _stacked(networks: Sequence[Sequence[ActorNetwork]]) -> NetworkPolicy | StackedPolicy:
+    """Return the policies of all seeds as one, leaves (n_seeds, ...)."""
+    policies = [team_policy(each) for each in networks]
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *policies)
 
 
 def compared_on(env: Environment) -> tuple[Environment, str]:

@@ -18,6 +18,7 @@ from jaxtyping import PyTree
 from neomflex_jax.agents.networks import ActorNetwork
 from neomflex_jax.environment import Environment
 from neomflex_jax.one_line import one_line
+from neomflex_jax.training.ahead import compile_ahead
 from neomflex_jax.training.algorithm import Algorithm, TrainState, algorithm_for
 from neomflex_jax.training.devices import (
     EVERYWHERE,
@@ -53,8 +54,15 @@ class Program:
 
     def template(self, env: Environment) -> TrainState:
         """Return shapes, dtypes and places of a state."""
-        shapes = jax.eval_shape(partial(_start, self), env, self._keys(range(self.n_seeds)))
-        return placed(shapes, self._state_place, self.n_devices)
+        return placed(self._shapes(env), self._state_place, self.n_devices)
+
+    def compile_ahead(self, env: Environment, state: TrainState | None = None) -> None:
+        """Have other threads compile what `advance` runs from a state; None: what `begin` runs, then from its state."""
+        if state is None:
+            compile_ahead(_begin, self, env, self._keys(range(self.n_seeds)))
+            state = self._shapes(env)
+            state = state if self.n_devices == 1 else placed(state, self._state_place, self.n_devices)
+        compile_ahead(_advance, self, env, state, *_how_far(0.0, 0))
 
     def advance(
         self, env: Environment, state: TrainState, share: float, n_rounds: int | None = None
@@ -68,7 +76,7 @@ class Program:
             seeds; 0 of rounds not made.
         """
         n_rounds = self.algorithm.chunk_rounds if n_rounds is None else n_rounds
-        return _advance(self, env, state, jnp.asarray(share, jnp.float32), jnp.asarray(n_rounds, jnp.int32))
+        return _advance(self, env, state, *_how_far(share, n_rounds))
 
     def with_networks(self, state: TrainState, networks: Sequence[ActorNetwork]) -> TrainState:
         """Return the state with the given policy for every seed, one network an agent."""
@@ -101,6 +109,9 @@ class Program:
             return [self.algorithm.networks(learner)]
         each = [jax.tree.map(lambda leaf, index=index: leaf[index], learner) for index in range(self.n_seeds)]
         return [self.algorithm.networks(one) for one in each]
+
+    def _shapes(self, env: Environment) -> TrainState:
+        return jax.eval_shape(partial(_start, self), env, self._keys(range(self.n_seeds)))
 
     def _keys(self, seeds: Sequence[int]) -> Array:
         keys = [jax.random.key(seed) for seed in seeds]
@@ -144,6 +155,10 @@ def program_for(env: Environment, options: TrainOptions) -> Program:
 def steps_of_a_copy(state: TrainState) -> int:
     """Return the steps made by every copy: the same number for every seed, on every device."""
     return int(np.ravel(state.steps.addressable_data(0))[0])
+
+
+def _how_far(share: float, n_rounds: int) -> tuple[Array, Array]:
+    return jnp.asarray(share, jnp.float32), jnp.asarray(n_rounds, jnp.int32)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -110,16 +110,23 @@ def drop_rows_after(path: Path, steps: int) -> None:
 
 def check_finite_arrays(learner: PyTree) -> None:
     """Raise `DivergedError` if an array of a learner is not finite: losses tell only of the updates before the last."""
-    if not bool(np.asarray(_all_finite(learner).addressable_data(0))):
+    if not _all_finite(learner):
         raise DivergedError(
             "training stopped: parameters are not finite after the last update. --resume goes back to the last "
             "checkpoint; a smaller learning_rate or reward_scale usually helps"
         )
 
 
-@jax.jit
-def _all_finite(learner: PyTree) -> Array:
+def _all_finite(learner: PyTree) -> bool:
+    """Look on the host, which compiles nothing, unless parts lie with other processes."""
     floats = [leaf for leaf in jax.tree.leaves(learner) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    if all(leaf.is_fully_addressable for leaf in floats):
+        return all(np.isfinite(leaf).all() for leaf in jax.device_get(floats))
+    return bool(np.asarray(_all_finite_anywhere(floats).addressable_data(0)))
+
+
+@jax.jit
+def _all_finite_anywhere(floats: list[Array]) -> Array:
     return jnp.array([jnp.isfinite(leaf).all() for leaf in floats]).all()
 
 

@@ -13,7 +13,7 @@ from neomflex_jax.environment import Environment
 from neomflex_jax.loose_types import JsonObject, Keywords
 from neomflex_jax.training.algorithm import TrainState
 from neomflex_jax.training.checkpoint import Checkpoints, Standing
-from neomflex_jax.training.comparison import compare
+from neomflex_jax.training.comparison import compare, compare_ahead
 from neomflex_jax.training.constraints import constraints_at_the_end
 from neomflex_jax.training.group import Group
 from neomflex_jax.training.options import TUNED_STEPS, config_of
@@ -50,6 +50,9 @@ class RunOutput:
         if is_first():
             self._folder.result.unlink(missing_ok=True)
         self._saved_at = self._group.clock.seconds()
+        options = self._group.options
+        if options.compared_days and options.finish_on is None and is_first():
+            compare_ahead(self._group.env, self._group.program.networks(state), options.compared_days)
 
     def record(self, progress: Progress, values: Values) -> None:
         """Append a row a seed to metrics.csv.

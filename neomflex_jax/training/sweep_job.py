@@ -70,6 +70,7 @@ def train_group(
         for training in trainings:
             stack.enter_context(alone_in(training.folder, "sweep"))
         group = _group(trainings, clock)
+        group.program.compile_ahead(group.env)
         state = _start(group, trainings)  # what fails before costs no run that is there
         for training in trainings:
             config = {**config_of(training.options), PART_OF: "a sweep"}

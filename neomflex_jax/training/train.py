@@ -90,6 +90,7 @@ def train(
         env = make(options.scenario) if env is None else _fitting(env, options)
         group = _group(with_fitting_copies(options, env), env, clock)
         _doubt_limits(group)
+        group.program.compile_ahead(env)
         state = _begin(group, folder, overwrite)
         if on_begin is not None:
             on_begin()
@@ -146,6 +147,7 @@ def resume(
         if is_first():
             folder.write_config(config_of(group.options))
             drop_rows_after(folder.metrics, group.program.steps(state))
+        group.program.compile_ahead(group.env, state)
         return _learn(group, folder, state, checkpoint_seconds, on_progress)
 
 
