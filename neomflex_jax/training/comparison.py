@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from neomflex_jax.environment.binding import day_start_flow
 from neomflex_jax.environment.make import evaluation_scenario, scenario_profiles
 from neomflex_jax.fields import with_overrides
 from neomflex_jax.training.ahead import compile_ahead
+from neomflex_jax.training.once import once
 from neomflex_jax.yardsticks import MAPDN, Droop
 from neomflex_jax.yardsticks.controller import Blind, Controller
 
@@ -135,8 +135,7 @@ def spread_days(n_days: int, wanted: int) -> np.ndarray:
     return ((np.arange(wanted) + 0.5) * n_days / wanted).astype(int)
 
 
-# Run once: compiling it well takes longer than it saves.
-@partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+@once()
 def _costs(env: Environment, policies: NetworkPolicy | StackedPolicy) -> Array:
     """Sum of the costs of all days, (n_seeds + 2,): of the policies (leaves (n_seeds, ...)), no control, the droop."""
     copy = AutoReset(env)

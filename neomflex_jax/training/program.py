@@ -29,6 +29,7 @@ from neomflex_jax.training.devices import (
     on_host,
     placed,
 )
+from neomflex_jax.training.once import once
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.step_metrics import Metrics
 
@@ -50,7 +51,8 @@ class Program:
 
     def begin(self, env: Environment, seeds: Sequence[int]) -> TrainState:
         """Return the state after the warm-up, one training a seed."""
-        return _begin(self, env, self._keys(seeds))
+        state: TrainState = _begin(self, env, self._keys(seeds))
+        return state
 
     def template(self, env: Environment) -> TrainState:
         """Return shapes, dtypes and places of a state."""
@@ -167,8 +169,7 @@ def _start(program: Program, env: Environment, key: Array) -> TrainState:
     return program._mapped(program.algorithm.start, (EVERYWHERE, key_place), program._state_place)(env, key)
 
 
-# Run once, for a tenth of a second: compiling it well takes longer than it saves.
-@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+@once(static_argnums=0)
 def _begin(program: Program, env: Environment, key: Array) -> TrainState:
     place = program._state_place
     return program._mapped(program.algorithm.warm_up, (EVERYWHERE, place), place)(env, _start(program, env, key))

@@ -205,7 +205,7 @@ import sys, logging
 handlers = list(logging.getLogger().handlers)
 import jax
 before = dict(jax.config.values)
-import neomflex_jax
+import neomflex_jax.cli
 from jax._src import xla_bridge
 loaded = {name.split(".")[0] for name in sys.modules}
 heavy = {"pandapower", "matplotlib", "gymnasium", "pettingzoo", "jaxmarl", "gymnax", "torch", "llvmlite", "numba"}

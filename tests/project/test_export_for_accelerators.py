@@ -153,7 +153,7 @@ def test_a_training_is_exported(env: nf.Environment, algorithm: str, n_seeds: in
 def test_what_comes_before_a_training_is_exported(env: nf.Environment, algorithm: str) -> None:
     options = TrainOptions(env.scenario, algorithm=algorithm, sac=SAC, gradient=GRADIENT)
     program = programs.program_for(env, options)
-    check_export(programs._begin, program, env, program._keys([0]))
+    check_export(programs._begin.program, program, env, program._keys([0]))
 
 
 @pytest.mark.slow

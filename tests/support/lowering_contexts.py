@@ -18,6 +18,7 @@ def share_contexts() -> None:
     def context() -> Any:
         if getattr(own, "left", 0) == 0:
             own.context, own.left = make(), PROGRAMS
+            own.context.enable_multithreading(True)  # another thread may compile what was lowered in it
         own.left -= 1
         return own.context
 
