@@ -58,12 +58,21 @@ class Program:
         """Return shapes, dtypes and places of a state."""
         return placed(self._shapes(env), self._state_place, self.n_devices)
 
-    def compile_ahead(self, env: Environment, state: TrainState | None = None) -> None:
-        """Have other threads compile what `advance` runs from a state; None: what `begin` runs, then from its state."""
+    def compile_ahead(self, env: Environment, state: TrainState | None = None, *, from_networks: bool = False) -> None:
+        """Have other threads compile what `advance` runs.
+
+        Parameters
+        ----------
+        env
+            Of the training.
+        state
+            That it goes on from; None: from what `begin` returns, which is compiled first.
+        from_networks
+            True if `with_networks` comes between the two, and binds the state to its devices.
+        """
         if state is None:
             compile_ahead(_begin, self, env, self._keys(range(self.n_seeds)))
-            state = self._shapes(env)
-            state = state if self.n_devices == 1 else placed(state, self._state_place, self.n_devices)
+            state = self.template(env) if from_networks or self.n_devices > 1 else self._shapes(env)
         compile_ahead(_advance, self, env, state, *_how_far(0.0, 0))
 
     def advance(

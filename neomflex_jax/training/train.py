@@ -90,7 +90,7 @@ def train(
         env = make(options.scenario) if env is None else _fitting(env, options)
         group = _group(with_fitting_copies(options, env), env, clock)
         _doubt_limits(group)
-        group.program.compile_ahead(env)
+        group.program.compile_ahead(env, from_networks=options.initial_policies is not None)
         state = _begin(group, folder, overwrite)
         if on_begin is not None:
             on_begin()

@@ -11,7 +11,10 @@ from neomflex_jax.agents.actors import statistics_of
 from neomflex_jax.agents.gradient import GradientConfig, GradientLearner
 from neomflex_jax.agents.sac import Sac, SacConfig
 from neomflex_jax.agents.sac.replay_buffer import Batch
+from neomflex_jax.environment import make
 from neomflex_jax.training.devices import AXIS, EVERYWHERE, SPREAD, ask_for_cpu_devices, mesh, part_of_device
+from neomflex_jax.training.options import TrainOptions
+from neomflex_jax.training.program import program_for
 
 N_DEVICES, BATCH, SIZES = 8, 64, ((5, 4, 4), (2, 1, 1))
 UPDATES = 3
@@ -115,9 +118,22 @@ def copies():
     return {"equal": bool((parts == drawn).all()), "difference": worst_difference(statistics, statistics_of(drawn))}
 
 
+def compiled():
+    """How often the first programs of a training on two devices are compiled, where other threads did so before."""
+    names = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **told: names.append(told["fun_name"]) if event.endswith("backend_compile_duration") else None
+    )
+    learner = GradientConfig(n_copies=4, horizon_days=1, warmup_steps=1, hidden_sizes=(4,))
+    env = make("neom33", power_flow="lindistflow")
+    program = program_for(env, TrainOptions(env.scenario, algorithm="gradient", gradient=learner, devices=2))
+    program.compile_ahead(env)
+    program.advance(env, program.begin(env, [0]), 0.0, 1)
+    return {name: sum(name in each for each in names) for name in ("_begin", "_advance")}
+
+
 if __name__ == "__main__":
     ask_for_cpu_devices(N_DEVICES)
-    of_copies = copies()  # before `sac` takes the place of what draws noise
-    found = {"devices": jax.device_count(), "copies": of_copies, "sac": sac(), "gradient": gradient()}
-    print(json.dumps(found))
+    found = {"compiled": compiled(), "copies": copies()}  # before `sac` takes the place of what draws noise
+    print(json.dumps(found | {"devices": jax.device_count(), "sac": sac(), "gradient": gradient()}))
     sys.exit()

@@ -1,5 +1,7 @@
 """What other threads compile beforehand is what is called, and nothing of it is compiled twice."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -30,12 +32,14 @@ def compiled():
     return names
 
 
-@pytest.mark.parametrize("n_devices", [1, 2])
-def test_begin_and_advance_are_compiled_once(env, compiled, n_devices):
-    options = TrainOptions(env.scenario, algorithm="gradient", gradient=LEARNER, devices=n_devices)
-    program = program_for(env, options)
-    program.compile_ahead(env)
-    state, _ = program.advance(env, program.begin(env, [0]), 0.0, 1)
+@pytest.mark.parametrize("from_networks", [False, True])
+def test_begin_and_advance_are_compiled_once(env, compiled, from_networks):
+    learner = replace(LEARNER, hidden_sizes=(3 + from_networks,))  # each a program of its own
+    program = program_for(env, TrainOptions(env.scenario, algorithm="gradient", gradient=learner))
+    program.compile_ahead(env, from_networks=from_networks)
+    state = program.begin(env, [0])
+    state = program.with_networks(state, program.networks(state)[0]) if from_networks else state
+    state, _ = program.advance(env, state, 0.0, 1)
     program.advance(env, state, 0.5, 2)
     assert [sum(name in each for each in compiled) for name in ("_begin", "_advance")] == [1, 1], compiled
 

@@ -56,6 +56,7 @@ def test_a_sharded_update_of_a_fixed_batch_equals_the_one_on_a_single_device():
         assert found[algorithm]["identical"]
     assert found["copies"]["equal"]
     assert found["copies"]["difference"] < 1e-5
+    assert found["compiled"] == {"_begin": 1, "_advance": 1}
 
 
 @pytest.mark.slow
