@@ -33,7 +33,7 @@ class Options:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     seconds: float = 120.0
     """From the command's start to its end, compilation and the last save included."""
-    spare_seconds: float = 6.0
+    spare_seconds: float = 3.0
     """Of these, for starting Python, the chunk that is being made, the last save and the comparison."""
     scenario: str = "neom33"
     extra: tyro.conf.UseAppendAction[tuple[str, ...]] = ()

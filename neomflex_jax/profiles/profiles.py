@@ -79,13 +79,11 @@ class Profiles:
         return None if self.sessions is None else self.sessions[row]
 
     def rows(self, which: np.ndarray | Array) -> Profiles:
-        """Return some rows, whole days of them; known rows are taken on the host, where nothing is compiled for it."""
-        on_host = isinstance(which, np.ndarray) and not isinstance(self.demand, jax.core.Tracer)
-        whole = np.asarray if on_host else jnp.asarray
+        """Return some rows, whole days of them."""
         own = self.by_element
-        own = None if own is None else dataclasses.replace(own, values=whole(own.values)[which])
+        own = None if own is None else dataclasses.replace(own, values=_taken(own.values, which))
         columns = {name: getattr(self, name) for name in _BY_ROW}
-        taken: Keywords = {name: None if column is None else whole(column)[which] for name, column in columns.items()}
+        taken: Keywords = {name: None if column is None else _taken(column, which) for name, column in columns.items()}
         return dataclasses.replace(self, by_element=own, **taken)
 
     def in_the_dark(self) -> Profiles:
@@ -108,6 +106,13 @@ class Profiles:
             own = dataclasses.replace(own, values=own.values * factors)
         demand, solar = self.demand * demand_factor, self.solar * solar_factor
         return dataclasses.replace(self, demand=demand, solar=solar, by_element=own)
+
+
+def _taken(column: Array, which: np.ndarray | Array) -> Array:
+    """Take rows of a column, known ones on the host: JAX would compile a program for it, outside of any other."""
+    if isinstance(which, np.ndarray) and not isinstance(column, jax.core.Tracer):
+        return jax.device_put(np.asarray(column)[which])
+    return jnp.asarray(column)[which]
 
 
 _BY_ROW = ("demand", "solar", "price", "outdoor_temperature_c", "sessions")
