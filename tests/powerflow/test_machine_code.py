@@ -33,6 +33,7 @@ KERNELS = {
     Sweep.CALIBRATED: (calibrated_sweep, "KERNEL"),
     Sweep.SUMS: (sum_sweep, "BY_QUANTITY"),
     Sweep.BRANCHES: (branch_sweep, "KERNEL"),
+    Sweep.BRANCHES_SETTING: (branch_sweep, "WITH_PORTS"),
 }
 Answers = dict[str, np.ndarray]
 

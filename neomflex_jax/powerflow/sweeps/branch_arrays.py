@@ -48,6 +48,15 @@ class BranchArrays(NamedTuple):
     numbers: Array  # (n_branch, len(COLUMNS))
 
 
+class PortArrays(NamedTuple):
+    """Where each case's own taps and capacitors act, as `unbalanced/ports.py` has it; pairs are complex."""
+
+    seen: Array  # (2 n_port,) x_0
+    own: tuple[Array, Array]  # (n_port, n_port) H
+    by_branch: Array  # (2 n_port, 2 n_branch) G
+    to_branch: Array  # (2 n_branch, 2 n_port) B
+
+
 class Case(NamedTuple):
     """What a power flow is asked about, (..., n) each."""
 

@@ -52,7 +52,9 @@ def write_kernel(dtype: np.dtype[np.floating]) -> ir.Function:
 
 
 class BranchKernel:
-    """The kernel's statements."""
+    """The kernel's statements; those that another kernel writes otherwise are methods of their own."""
+
+    branch_vectors = BRANCH_VECTORS
 
     def __init__(
         self,
@@ -71,12 +73,17 @@ class BranchKernel:
         self.n_columns = build.mul(n_branch, INDEX(2))
         n_quantities = build.add(n_branch, self.n_rows)
         of_branches = build.mul(n_quantities, INDEX(2 * code.lanes))
-        of_loads = build.add(of_branches, build.mul(n_branch, INDEX(BRANCH_VECTORS * code.lanes)))
+        of_loads = build.add(of_branches, build.mul(n_branch, INDEX(self.branch_vectors * code.lanes)))
         of_fed = build.add(of_loads, build.mul(build.add(n_load, INDEX(1)), INDEX(POWER_VECTORS * code.lanes)))
+        self.end = build.add(of_fed, build.mul(build.add(n_fed, INDEX(1)), INDEX(POWER_VECTORS * code.lanes)))
         self.given = ScratchRows(code, arrays["scratch"], 1, arrays["columns"])
         self.branches, self.loads, self.fed = (
             ScratchRows(code, build.gep(arrays["scratch"], [start]), n_vectors, None)
-            for start, n_vectors in ((of_branches, BRANCH_VECTORS), (of_loads, POWER_VECTORS), (of_fed, POWER_VECTORS))
+            for start, n_vectors in (
+                (of_branches, self.branch_vectors),
+                (of_loads, POWER_VECTORS),
+                (of_fed, POWER_VECTORS),
+            )
         )
         self.get, self.put = self.branches.get, self.branches.put
         self.zero, self.one = code.constant(0.0), code.constant(1.0)
@@ -87,17 +94,13 @@ class BranchKernel:
 
     def write(self) -> None:
         """Solve all cases, a vector at a time; the last vector goes back over cases that were solved before."""
-        build, arrays = self.build, self.arrays
+        build = self.build
         last = build.sub(self.n_cases, INDEX(self.code.lanes))
         with self.code.count(INDEX(0), self.n_cases, self.code.lanes) as case:
             first = build.select(build.icmp_signed("<", case, last), case, last)
             self.enter(first)
             self.solve(first)
-            self.branches.leave(arrays["rise"], RISE_R, first, self.n_branch, width=self.n_columns)
-            self.branches.leave(
-                arrays["rise"], RISE_I, first, self.n_branch, skipped=self.n_branch, width=self.n_columns
-            )
-            self.given.leave(arrays["drawn"], 0, first, self.n_columns)
+            self.leave(first)
         build.ret_void()
 
     def enter(self, first_case: ir.Value) -> None:
@@ -119,6 +122,13 @@ class BranchKernel:
             for kind, value in ((RISE_R, self.zero), (RISE_I, self.zero), (W_RR, self.one), (W_RI, self.zero),
                                 (W_IR, self.zero), (W_II, self.one)):  # fmt: skip
                 self.put(branch, kind, value)  # the first update takes the evaluation as it is
+
+    def leave(self, first_case: ir.Value) -> None:
+        """Copy a vector's worth of cases to the results."""
+        rise, n_branch = self.arrays["rise"], self.n_branch
+        self.branches.leave(rise, RISE_R, first_case, n_branch, width=self.n_columns)
+        self.branches.leave(rise, RISE_I, first_case, n_branch, skipped=n_branch, width=self.n_columns)
+        self.given.leave(self.arrays["drawn"], 0, first_case, self.n_columns)
 
     def solve(self, first_case: ir.Value) -> None:
         """Iterate one vector of cases until each has stopped or given up."""

@@ -27,7 +27,7 @@ from jax.typing import DTypeLike
 
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own
-from neomflex_jax.powerflow.sweeps.branch_arrays import BranchArrays, Case
+from neomflex_jax.powerflow.sweeps.branch_arrays import BranchArrays, Case, PortArrays
 from neomflex_jax.powerflow.sweeps.sum_arrays import SumArrays as SumArrays
 from neomflex_jax.powerflow.sweeps.switch import SWITCH as SWITCH
 from neomflex_jax.powerflow.sweeps.switch import Solved, first_line
@@ -109,18 +109,29 @@ def magnitudes_by_case(sums: SumArrays, start: Array, given: Array) -> Array:
     return sum_sweep.magnitudes_by_case(sums, start, given)
 
 
-def can_iterate(dtype: DTypeLike) -> bool:
+def can_iterate(dtype: DTypeLike, *, with_settings: bool = False) -> bool:
     """Return True if the loads' branches of feeders with phases iterate in machine code on this process's CPU."""
-    return cpu_device() is not None and _door.lets_pass(Sweep.BRANCHES, dtype)
+    sweep = Sweep.BRANCHES_SETTING if with_settings else Sweep.BRANCHES
+    return cpu_device() is not None and _door.lets_pass(sweep, dtype)
 
 
 def solve_by_branches(
-    sums: SumArrays, branches: BranchArrays, case: Case, tolerance: float, max_iterations: int
-) -> tuple[Array, Array, Array, Array]:
-    """Call `branch_sweep.solve_by_branches`; only where `can_iterate` is True, and on CPUs."""
+    sums: SumArrays,
+    branches: BranchArrays,
+    case: Case,
+    own: tuple[PortArrays, Array] | None,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[Array, ...]:
+    """Call `branch_sweep.solve_by_branches` or, with ports and changes of a case's own, `solve_with_ports`.
+
+    Only where `can_iterate` is True, and on CPUs.
+    """
     from neomflex_jax.powerflow.sweeps import branch_sweep  # loads LLVM
 
-    return branch_sweep.solve_by_branches(sums, branches, case, tolerance, max_iterations)
+    if own is None:
+        return branch_sweep.solve_by_branches(sums, branches, case, tolerance, max_iterations)
+    return branch_sweep.solve_with_ports(sums, branches, case, *own, tolerance, max_iterations)
 
 
 def only_accelerators(grid: PerUnitFeeder) -> bool:
@@ -245,4 +256,5 @@ def _try(sweep: Sweep, dtype: str) -> None:
                 number, sum_sweep.sums_by_quantity, sum_sweep.sums_by_case, sum_sweep.magnitudes_by_case
             ),
             Sweep.BRANCHES: lambda: branch_trial.try_branches(number, branch_sweep.solve_by_branches),
+            Sweep.BRANCHES_SETTING: lambda: branch_trial.try_ports(number, branch_sweep.solve_with_ports),
         }[sweep]()

@@ -9,6 +9,8 @@ accumulators each, so that no product waits for the one before. Scratch memory h
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from llvmlite import ir
 
@@ -131,17 +133,33 @@ def write_sums(
 
 def _sum(code: Code, arrays: dict[str, ir.Value], quantities: ScratchRows, n_columns: ir.Value, row: ir.Value) -> None:
     """Work out a row."""
-    build, zero, two = code.build, code.constant(0.0).value, INDEX(2)
+    build, two = code.build, INDEX(2)
     start, stop = (code.element(arrays["first"], build.add(row, INDEX(step))) for step in (0, 1))
-    totals = [code.variable(zero) for _ in range(4)]
-    with code.count(start, stop) as entry:
+
+    def products(entry: ir.Value) -> tuple[Vector, Vector, Vector, Vector]:
         source = build.mul(code.element(arrays["source"], entry), two)
-        values = [quantities.get(build.add(source, INDEX(part)), 0) for part in (0, 1)]
+        values = (quantities.get(build.add(source, INDEX(part)), 0) for part in (0, 1))
         real, imaginary = (code.everywhere(code.element(arrays[name], entry)) for name in OPERANDS[2:4])
-        products = (real, values[0]), (imaginary, values[1]), (real, values[1]), (imaginary, values[0])
-        for total, (factor, value) in zip(totals, products, strict=True):
+        return real, imaginary, *values
+
+    total = complex_sum(code, start, stop, products)
+    target = build.add(n_columns, build.mul(row, two))
+    for part in (0, 1):
+        quantities.put(build.add(target, INDEX(part)), 0, total[part])
+
+
+def complex_sum(
+    code: Code,
+    start: ir.Value,
+    stop: ir.Value,
+    products: Callable[[ir.Value], tuple[Vector, Vector, Vector, Vector]],
+) -> tuple[Vector, Vector]:
+    """Sum products of complex numbers, real and imaginary part of both, over entries from `start` to before `stop`."""
+    build = code.build
+    totals = [code.variable(code.constant(0.0).value) for _ in range(4)]
+    with code.count(start, stop) as entry:
+        ar, ai, br, bi = products(entry)
+        for total, (factor, value) in zip(totals, ((ar, br), (ai, bi), (ar, bi), (ai, br)), strict=True):
             build.store((factor * value + Vector(build, build.load(total))).value, total)
     straight, crossed, mixed, turned = (Vector(build, build.load(total)) for total in totals)
-    target = build.add(n_columns, build.mul(row, two))
-    quantities.put(target, 0, straight - crossed)
-    quantities.put(build.add(target, INDEX(1)), 0, mixed + turned)
+    return straight - crossed, mixed + turned

@@ -21,6 +21,7 @@ class Sweep(Enum):
     CALIBRATED = "calibrated"
     SUMS = "sums"  # of feeders with phases
     BRANCHES = "loads' branches"  # of these, the whole iteration
+    BRANCHES_SETTING = "loads' branches with settings"
 
 
 def wanted() -> bool:

@@ -135,7 +135,7 @@ class UnbalancedPowerFlow:
             case = Case(load_p_mw, load_q_mvar, p_injection_mw, q_injection_mvar)
             own = own_of(self.network.ports, self.chosen, setting, load_p_mw.dtype)
             solved = solve_rises(self.network, self.branches, case, own, self.config)
-            volts, amperes = seen_by_controls(self.network, own, solved.drawn, nodes)
+            volts, amperes = seen_by_controls(self.network, solved, nodes)
         return volts, amperes, solved.converged & jnp.isfinite(volts).all()
 
     @property

@@ -25,6 +25,7 @@ from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
+from neomflex_jax.powerflow.sweeps.branch_arrays import PortArrays
 
 Pair: TypeAlias = tuple[Array, Array]  # real and imaginary parts
 
@@ -34,6 +35,7 @@ class Own(NamedTuple):
 
     shift: Array  # (2 n_branch, ...) what the ports add to the branches' voltages without load
     gain: Pair  # K, (n_port, n_port, ...)
+    change: Array  # d, (n_port, ...), of which both are made
 
 
 @jax.tree_util.register_dataclass
@@ -64,7 +66,12 @@ class Ports:
         real, imaginary = d[:, None] * self.own[0], d[:, None] * self.own[1]
         inverse = _inverse(jnp.eye(len(d), dtype=real.dtype) - real, -imaginary)
         gain = inverse[0] * d, inverse[1] * d
-        return Own(self.branch @ sources(gain, self.seen), gain)
+        return Own(self.branch @ sources(gain, self.seen), gain, d)
+
+    @property
+    def arrays(self) -> PortArrays:
+        """What the kernel takes."""
+        return PortArrays(self.seen, self.own, self.seen_by_branch, self.branch)
 
 
 def sources(gain: Pair, seen: Array) -> Array:

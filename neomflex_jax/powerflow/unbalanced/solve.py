@@ -23,7 +23,7 @@ from neomflex_jax.powerflow.unbalanced.branch_table import branch_table
 from neomflex_jax.powerflow.unbalanced.branches import Branches, Case
 from neomflex_jax.powerflow.unbalanced.iteration import currents, evaluate, solve_batch
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
-from neomflex_jax.powerflow.unbalanced.ports import Own
+from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 
 
 class Solved(NamedTuple):
@@ -33,6 +33,7 @@ class Solved(NamedTuple):
     converged: Array
     evaluations: Array
     drawn: Array  # (2 n_branch,) currents at these rises; a value without derivatives
+    added: Array | None  # (2 n_port,) sources at the ports there, likewise; None: no taps or capacitors of its own
 
 
 Halves: TypeAlias = tuple[Array, Array]  # real and imaginary parts
@@ -49,15 +50,17 @@ def solve_rises(network: PortNetwork, branches: Branches, case: Case, own: Own |
         new = evaluate(network, follows, drawn, jnp.concatenate(rise), own)
         return rise[0] - new[:n_branch], rise[1] - new[n_branch:]
 
-    def solve(_: Callable[[Halves], Halves], start: Halves) -> tuple[Halves, tuple[Array, Array, Array]]:
-        rise, converged, evaluations, drawn = _batched(config)(*lax.stop_gradient(((network, branches), case, own)))
+    def solve(_: Callable[[Halves], Halves], start: Halves) -> tuple[Halves, Solved]:
+        found = _batched(config)(*lax.stop_gradient(((network, branches), case, own)))
         # floats, because custom_root differentiates what it returns
-        return (rise[:n_branch], rise[n_branch:]), (converged.astype(p.dtype), evaluations.astype(p.dtype), drawn)
+        floats = jax.tree.map(lambda part: part.astype(p.dtype), found)
+        return (found.rise[:n_branch], found.rise[n_branch:]), floats
 
     start = (jnp.zeros_like(p), jnp.zeros_like(p))
     backwards = contraction_solve(tolerance, config.max_iterations)
-    rise, (converged, evaluations, at_rise) = lax.custom_root(unbalance, start, solve, backwards, has_aux=True)
-    return Solved(jnp.concatenate(rise), converged > 0, evaluations.astype(jnp.int32), at_rise)
+    rise, found = lax.custom_root(unbalance, start, solve, backwards, has_aux=True)
+    counted = found.evaluations.astype(jnp.int32)
+    return Solved(jnp.concatenate(rise), found.converged > 0, counted, found.drawn, found.added)
 
 
 def _batched(config: AcConfig) -> Callable[..., Solved]:
@@ -68,7 +71,8 @@ def _batched(config: AcConfig) -> Callable[..., Solved]:
     def rule(
         axis_size: int, in_batched: tuple[Any, Any, Any], shared: Shared, case: Case, own: Own | None
     ) -> tuple[Solved, Any]:
-        all_batched: Any = Solved(*(True,) * 4)  # type: ignore[arg-type]
+        # whether each of the results is mapped
+        all_batched: Any = Solved(*(True,) * 4, None if own is None else True)  # type: ignore[arg-type]
         shared_batched, *case_batched = in_batched
         if any(jax.tree.leaves(shared_batched)):  # every case its own network
             axes = jax.tree.map(lambda batched: 0 if batched else None, tuple(in_batched))
@@ -87,7 +91,7 @@ def _solve_cases(config: AcConfig, shared: Shared, case: Case, own: Own | None) 
     """Solve cases (..., n), by what the platform has for it."""
     products, dtype = partial(_by_arrays, config, by_sums=False), case.load_p.dtype
     sums = shared[0].sums
-    if own is None and sums.iterated is not None and can_iterate(dtype):
+    if sums.iterated is not None and can_iterate(dtype, with_settings=own is not None):
         on_cpu: Callable[..., Solved] = partial(_by_machine_code, config)
     elif sums.branch is not None and can_sum(dtype):
         on_cpu = partial(_by_arrays, config, by_sums=True)
@@ -97,7 +101,7 @@ def _solve_cases(config: AcConfig, shared: Shared, case: Case, own: Own | None) 
     return found
 
 
-def _by_machine_code(config: AcConfig, shared: Shared, case: Case, own: None) -> Solved:
+def _by_machine_code(config: AcConfig, shared: Shared, case: Case, own: Own | None) -> Solved:
     """Solve cases (..., n) by one kernel."""
     (network, branches), axes = shared, case.load_p.shape[:-1]
     sums = network.sums.iterated
@@ -106,7 +110,11 @@ def _by_machine_code(config: AcConfig, shared: Shared, case: Case, own: None) ->
     n_fed = 0 if flat.fed_p is None else flat.fed_p.shape[-1]
     table = branch_table(network, branches, flat.load_p.shape[-1], n_fed)
     tolerance = config.tolerance(flat.load_p.dtype)
-    found = Solved(*solve_by_branches(sums, table, flat, tolerance, config.max_iterations))
+    ports = None
+    if own is not None and network.ports is not None:
+        ports = network.ports.arrays, own.change.reshape(math.prod(axes), own.change.shape[-1])
+    parts = solve_by_branches(sums, table, flat, ports, tolerance, config.max_iterations)
+    found = Solved(*parts) if ports is not None else Solved(*parts, None)
     return jax.tree.map(lambda leaf: leaf.reshape(axes + leaf.shape[1:]), found)
 
 
@@ -120,5 +128,9 @@ def _by_arrays(config: AcConfig, shared: Shared, case: Case, own: Own | None, *,
     tolerance = config.tolerance(flat.load_p.dtype)
     rise, *stop = solve_batch(network, branches.follows, drawn, last, tolerance, config.max_iterations)
     at_rise = currents(network, branches.follows, drawn, rise, last)
+    added, ports = None, network.ports
+    if last is not None and ports is not None:
+        added = sources(last.gain, ports.seen[:, None] + ports.seen_by_branch @ at_rise)
+        added = added.T.reshape(*axes, added.shape[0])
     rise, at_rise = (values.T.reshape(*axes, values.shape[0]) for values in (rise, at_rise))
-    return Solved(rise, stop[0].reshape(axes), stop[1].reshape(axes), at_rise)
+    return Solved(rise, stop[0].reshape(axes), stop[1].reshape(axes), at_rise, added)
