@@ -100,3 +100,18 @@ def test_derivatives_are_those_of_finite_differences() -> None:
         difference = (worth(p + step * along) - worth(p - step * along)) / (2 * step)
         np.testing.assert_allclose(jax.grad(worth)(p) @ along, difference, rtol=1e-6)
         np.testing.assert_allclose(jax.jvp(worth, (p,), (along,))[1], difference, rtol=1e-6)
+
+
+def test_taps_and_capacitors_of_a_case_are_those_of_the_array_program() -> None:
+    feeder = nf.load_feeder("ieee13")
+    windings = [(name, winding) for name, winding in feeder.taps if ".reg" in name and winding == 2]
+    banks = [element.name for element in feeder.elements if element.kind == "capacitor"]
+    draws = np.random.default_rng(7)
+    with jax.enable_x64(True):
+        solver = bind_unbalanced(feeder, taps=windings, capacitors=banks)
+        setting = nf.Setting(
+            tap_ratio=draws.uniform(0.9, 1.1, (LANES, len(windings))),
+            capacitor_share=draws.integers(0, 2, (LANES, len(banks))).astype(float),
+        )
+        assert can_iterate(np.float64, with_settings=True)
+        assert same(solver, *cases(feeder), setting=setting).converged.all()

@@ -67,9 +67,9 @@ def solve_with_ports(
     dtype, (n_cases, n_port), n_branch = np.dtype(case.load_p.dtype), change.shape, len(branches.owner)
     lanes = lanes_of(dtype)
     n_scratch += (PORT_VECTORS + 2 * n_port) * n_port * lanes
-    matrices = (ports.by_branch[:n_port, :n_branch], ports.by_branch[n_port:, :n_branch])
-    matrices += (ports.to_branch[:n_branch, :n_port], ports.to_branch[n_branch:, :n_port])
-    arrays = (ports.seen[:n_port], ports.seen[n_port:], *ports.own, *matrices)
+    by_branch = ports.by_branch[:n_port, :n_branch], ports.by_branch[n_port:, :n_branch]
+    to_branch = ports.to_branch[:n_branch, :n_port], ports.to_branch[n_branch:, :n_port]
+    arrays = (ports.seen[:n_port], ports.seen[n_port:], *ports.own, *by_branch, *to_branch)
     added = _shape((max(n_cases, lanes), 2 * n_port), dtype)
     call = jax.ffi.ffi_call(registered(WITH_PORTS, dtype), (*shapes, added, _shape((n_scratch,), dtype)))
     given = [values.astype(dtype) for values in (*arrays, at_least_a_vector(change, lanes))]

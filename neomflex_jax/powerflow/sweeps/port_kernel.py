@@ -171,8 +171,8 @@ class PortKernel(BranchKernel):
         with code.count(INDEX(0), self.n_port) as port:
 
             def products(other: ir.Value) -> tuple[Vector, Vector, Vector, Vector]:
-                place, x = self.place(port, other), (self.ports.get(other, kind) for kind in (X_R, X_I))
-                return self.matrix.get(place, 0), self.matrix.get(place, 1), *x
+                place, get = self.place(port, other), self.ports.get
+                return self.matrix.get(place, 0), self.matrix.get(place, 1), get(other, X_R), get(other, X_I)
 
             for kind, total in zip((S_R, S_I), complex_sum(code, INDEX(0), self.n_port, products), strict=True):
                 self.ports.put(port, kind, total)
@@ -182,8 +182,9 @@ class PortKernel(BranchKernel):
         first = self.build.mul(branch, self.n_port)
 
         def products(port: ir.Value) -> tuple[Vector, Vector, Vector, Vector]:
-            place, s = self.build.add(first, port), (self.ports.get(port, kind) for kind in (S_R, S_I))
-            return self.number("to_branch_r", place), self.number("to_branch_i", place), *s
+            place, get = self.build.add(first, port), self.ports.get
+            factor = self.number("to_branch_r", place), self.number("to_branch_i", place)
+            return *factor, get(port, S_R), get(port, S_I)
 
         return complex_sum(self.code, INDEX(0), self.n_port, products)
 

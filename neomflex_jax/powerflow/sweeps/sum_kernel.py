@@ -138,9 +138,8 @@ def _sum(code: Code, arrays: dict[str, ir.Value], quantities: ScratchRows, n_col
 
     def products(entry: ir.Value) -> tuple[Vector, Vector, Vector, Vector]:
         source = build.mul(code.element(arrays["source"], entry), two)
-        values = (quantities.get(build.add(source, INDEX(part)), 0) for part in (0, 1))
         real, imaginary = (code.everywhere(code.element(arrays[name], entry)) for name in OPERANDS[2:4])
-        return real, imaginary, *values
+        return real, imaginary, quantities.get(source, 0), quantities.get(build.add(source, INDEX(1)), 0)
 
     total = complex_sum(code, start, stop, products)
     target = build.add(n_columns, build.mul(row, two))

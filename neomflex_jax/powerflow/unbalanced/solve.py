@@ -113,8 +113,10 @@ def _by_machine_code(config: AcConfig, shared: Shared, case: Case, own: Own | No
     ports = None
     if own is not None and network.ports is not None:
         ports = network.ports.arrays, own.change.reshape(math.prod(axes), own.change.shape[-1])
-    parts = solve_by_branches(sums, table, flat, ports, tolerance, config.max_iterations)
-    found = Solved(*parts) if ports is not None else Solved(*parts, None)
+    rise, converged, evaluations, drawn, *added = solve_by_branches(
+        sums, table, flat, ports, tolerance, config.max_iterations
+    )
+    found = Solved(rise, converged, evaluations, drawn, added[0] if added else None)
     return jax.tree.map(lambda leaf: leaf.reshape(axes + leaf.shape[1:]), found)
 
 
