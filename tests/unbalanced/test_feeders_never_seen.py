@@ -1,5 +1,6 @@
 """Feeders that nobody tried before: taken as OpenDSS solves them, or refused by the name of an element."""
 
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from neomflex_jax.powerflow.unbalanced import network
 
 pytest.importorskip("opendssdirect", reason="OpenDSS is not installed (extra opendss)")
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from opendss_answers import complex_voltages, opendss_voltages
 from test_opendss_circuits import check, refusal
 
 WIRES = """
@@ -84,6 +88,25 @@ def test_a_feeder_without_loads_has_voltages(tmp_path: Path) -> None:
         flow = nf.bind(feeder).solve(np.zeros((3, 0)), np.zeros((3, 0)))
         assert flow.vm_pu.shape == (3, 6) and flow.converged.all()
         np.testing.assert_allclose(flow.vm_pu, 1.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("kw", [5400, 7200])
+def test_a_load_at_a_kink_of_its_model_settles_as_in_opendss(kw: float, tmp_path: Path) -> None:
+    """Below vminpu a power becomes an impedance: the plain iteration goes to and fro between both sides."""
+    path = tmp_path / "kink.dss"
+    lines = ("length=2000 units=ft bus1=sourcebus bus2=n2", "length=2500 units=ft bus1=n2 bus2=n3")
+    path.write_text(
+        WIRES.replace("basekv=12.47", "basekv=4.16")
+        + "".join(f"new line.l{number} geometry=wye {line}\n" for number, line in enumerate(lines))
+        + f"new load.x bus1=n3 kv=4.16 kw={kw} pf=0.9 vminpu=0.75\nset voltagebases=[4.16]\ncalcvoltagebases",
+        encoding="utf-8",
+    )
+    with jax.enable_x64(True):
+        feeder = nf.Feeder.from_opendss(path)
+        flow = nf.nominal_power_flow(feeder)
+        assert flow.converged and 0.65 < flow.vm_pu.min() < 0.75
+        off = np.abs(complex_voltages(flow) - opendss_voltages(path, feeder, np.ones((1, 1))))
+    assert off.max() < 1e-8
 
 
 def test_what_hangs_on_next_to_nothing_counts_from_the_beginning(tmp_path: Path) -> None:

@@ -81,10 +81,46 @@ def test_loads_of_one_model_follow_a_rise_by_its_share(ieee13: nf.UnbalancedFeed
     np.testing.assert_allclose(nf.bind(replace(ieee13, loads=loads)).network.own_slope, share, atol=1e-5)
 
 
-def test_what_does_not_converge_says_so(cases: tuple[nf.UnbalancedPowerFlow, np.ndarray, np.ndarray]) -> None:
-    solver, p, q = cases
-    flow = solver.solve(np.stack([p[0], 60 * p[0]]), np.stack([q[0], 60 * q[0]]))
+def test_what_does_not_converge_says_so(ieee13: nf.UnbalancedFeeder) -> None:
+    """Constant powers at any voltage: below their vminpu those of IEEE 13 become impedances, and have an answer."""
+    loads = tuple(replace(load, model=LoadModel()) for load in ieee13.loads)
+    p, q = (np.array([[1.0], [60.0]]) * load for load in (ieee13.load_p_mw, ieee13.load_q_mvar))
+    flow = nf.bind(replace(ieee13, loads=loads)).solve(p, q)
     assert flow.converged.tolist() == [True, False]
+
+
+def test_loads_near_the_most_that_a_feeder_carries_settle_with_their_derivatives() -> None:
+    """Where the plain iteration contracts no more: at 3 times the load, all of it constant power."""
+    feeder = nf.load_feeder("ieee123")
+    feeder = replace(feeder, loads=tuple(replace(load, model=LoadModel()) for load in feeder.loads))
+    with jax.enable_x64(True):
+        solver, p, q = nf.bind(feeder), jnp.asarray(feeder.load_p_mw), jnp.asarray(feeder.load_q_mvar)
+        scale = jnp.array([[1.0], [3.0], [3.1], [6.0]])
+        flow = solver.solve(scale * p, scale * q)
+        assert flow.converged.tolist() == [True, True, True, False]
+        assert flow.iterations[0] < 20 < 100 < flow.iterations[1]  # the first is not touched
+        assert flow.residual_mva[:3].max() < 1e-9 and 0.5 < flow.vm_pu[2].min() < flow.vm_pu[1].min() < 0.7
+
+        @jax.jit
+        def lowest(times: jax.Array) -> jax.Array:
+            return jnp.sum(solver(times * p, times * q).vm_pu)
+
+        expected = (lowest(3.0 + 1e-6) - lowest(3.0 - 1e-6)) / 2e-6
+        for derivative in (jax.grad(lowest), jax.jacfwd(lowest)):
+            np.testing.assert_allclose(derivative(jnp.asarray(3.0)), expected, rtol=1e-5)
+
+
+def test_each_case_with_taps_of_its_own_goes_on_too() -> None:
+    feeder = nf.load_feeder("ieee13")
+    feeder = replace(feeder, loads=tuple(replace(load, model=LoadModel()) for load in feeder.loads))
+    tap = ("transformer.reg1", 2)
+    solver = nf.bind(feeder, taps=[tap])
+    p, q = (np.tile(2.4 * load, (2, 1)) for load in (feeder.load_p_mw, feeder.load_q_mvar))
+    flow = solver.solve(p, q, setting=nf.Setting(tap_ratio=np.array([[1.0], [1.05]])))
+    assert flow.converged.all()
+    for row, ratio in enumerate((1.0, 1.05)):
+        alone = nf.bind(feeder.with_taps({tap: ratio})).solve(p[0], q[0])
+        np.testing.assert_allclose(flow.vm_pu[row], alone.vm_pu, atol=2e-5)
 
 
 @pytest.mark.slow

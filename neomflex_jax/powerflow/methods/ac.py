@@ -203,8 +203,20 @@ def contraction_solve(
     tolerance: float, max_iterations: int
 ) -> Callable[[Callable[[Voltage], Voltage], Voltage], Voltage]:
     """Make the function that solves ``x - J x = right_side`` for a contraction J or its transpose, by iteration."""
+    found = contraction(tolerance, max_iterations)
 
     def iterate(residual: Callable[[Voltage], Voltage], right_side: Voltage) -> Voltage:
+        return found(residual, right_side)[0]
+
+    return lambda residual, right_side: lax.custom_linear_solve(residual, right_side, iterate, transpose_solve=iterate)
+
+
+def contraction(
+    tolerance: float, max_iterations: int
+) -> Callable[[Callable[[Voltage], Voltage], Voltage], tuple[Voltage, Array]]:
+    """Make the iteration of `contraction_solve`, which also says whether it has settled."""
+
+    def iterate(residual: Callable[[Voltage], Voltage], right_side: Voltage) -> tuple[Voltage, Array]:
         size = jnp.maximum(*(jnp.max(jnp.abs(part)) for part in right_side))  # cotangents have no natural scale
 
         def keep_going(carry: tuple[Voltage, Array, Array]) -> Array:
@@ -218,6 +230,7 @@ def contraction_solve(
             return jax.tree.map(jnp.add, x, missing), count + 1, step
 
         start = (right_side, jnp.zeros((), jnp.int32), jnp.full((), jnp.inf, right_side[0].dtype))
-        return lax.while_loop(keep_going, body, start)[0]
+        x, _, step = lax.while_loop(keep_going, body, start)
+        return x, step <= tolerance * size
 
-    return lambda residual, right_side: lax.custom_linear_solve(residual, right_side, iterate, transpose_solve=iterate)
+    return iterate

@@ -103,13 +103,13 @@ def solve_batch(
     """
     p, n_branch = drawn.p, drawn.p.shape[0]
     rise = evaluate(network, follows, drawn, jnp.zeros((2 * n_branch, *p.shape[1:]), p.dtype), own)
-    off = _largest(rise)
+    off = largest(rise)
     (real, imaginary), h = (rise[:n_branch], rise[n_branch:]), network.own_slope[:, None]
     first = (h * real, h * imaginary, (h - 1) * real, (h - 1) * imaginary)
 
     def advance(rise: Array, slopes: Slopes) -> tuple[Array, Array]:
         f = evaluate(network, follows, drawn, rise, own) - rise
-        return rise + _undone(f[:n_branch], f[n_branch:], slopes), _largest(f)
+        return rise + _undone(f[:n_branch], f[n_branch:], slopes), largest(f)
 
     def tested(state: Iterate, slopes: Slopes) -> Iterate:
         rise, off = advance(state.rise, slopes)
@@ -153,7 +153,7 @@ def own_slope(network: PortNetwork, follows: Follows, nominal: Consumption) -> A
     return jnp.where(some, jnp.clip((ar * real + ai * imaginary) / jnp.where(some, squared, 1.0), 0.0, 1.0), 0.0)
 
 
-def _largest(parts: Array) -> Array:
+def largest(parts: Array) -> Array:
     """Squared largest of complex values, (2 n_branch, ...) -> (...)."""
     n_branch = parts.shape[0] // 2
     return jnp.max(parts[:n_branch] ** 2 + parts[n_branch:] ** 2, axis=0, initial=0.0)

@@ -2,6 +2,7 @@
 
 Derivatives come from the implicit function theorem, in forward and reverse mode, at a memory cost that does not depend
 on the iterations. On CPUs the loop is machine code (`sweeps/branch_kernel.py`), elsewhere that of `iteration.py`.
+Cases that it does not settle go on by `accelerated.py`: the derivatives' equations too, which contract no more there.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from neomflex_jax.powerflow.methods.ac import contraction_solve
+from neomflex_jax.powerflow.methods.ac import contraction
 from neomflex_jax.powerflow.stopping import AcConfig
 from neomflex_jax.powerflow.sweeps.door import can_iterate, can_sum, solve_by_branches
+from neomflex_jax.powerflow.unbalanced.accelerated import accelerated
 from neomflex_jax.powerflow.unbalanced.branch_table import branch_table
-from neomflex_jax.powerflow.unbalanced.branches import Branches, Case
-from neomflex_jax.powerflow.unbalanced.iteration import currents, evaluate, solve_batch
+from neomflex_jax.powerflow.unbalanced.branches import Branches, Case, Consumption
+from neomflex_jax.powerflow.unbalanced.iteration import currents, evaluate, largest, solve_batch
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork
 from neomflex_jax.powerflow.unbalanced.ports import Own, sources
 
@@ -57,7 +59,7 @@ def solve_rises(network: PortNetwork, branches: Branches, case: Case, own: Own |
         return (found.rise[:n_branch], found.rise[n_branch:]), floats
 
     start = (jnp.zeros_like(p), jnp.zeros_like(p))
-    backwards = contraction_solve(tolerance, config.max_iterations)
+    backwards = _linear_solve(tolerance, config.max_iterations)
     rise, found = lax.custom_root(unbalance, start, solve, backwards, has_aux=True)
     counted = found.evaluations.astype(jnp.int32)
     return Solved(jnp.concatenate(rise), found.converged > 0, counted, found.drawn, found.added)
@@ -65,7 +67,7 @@ def solve_rises(network: PortNetwork, branches: Branches, case: Case, own: Own |
 
 def _batched(config: AcConfig) -> Callable[..., Solved]:
     """Make the function that solves one case; `vmap` over its loads becomes one loop over the whole batch."""
-    one = jax.custom_batching.custom_vmap(partial(_solve_cases, config))
+    one = jax.custom_batching.custom_vmap(partial(_solve_all, config))
 
     @one.def_vmap
     def rule(
@@ -101,6 +103,55 @@ def _solve_cases(config: AcConfig, shared: Shared, case: Case, own: Own | None) 
     return found
 
 
+def _solve_all(config: AcConfig, shared: Shared, case: Case, own: Own | None) -> Solved:
+    """Solve cases (..., n), those that the iteration does not settle in another way."""
+    found = _solve_cases(config, shared, case, own)
+    again = partial(_accelerated, config, shared, case, own)
+    done: Solved = lax.cond(jnp.all(found.converged), lambda found: found, again, found)
+    return done
+
+
+def _accelerated(config: AcConfig, shared: Shared, case: Case, own: Own | None, found: Solved) -> Solved:
+    """Solve the cases (..., n) that have not converged, from voltages without load; the others stay as they are."""
+    (network, branches), axes = shared, case.load_p.shape[:-1]
+    drawn, last = _cases_last(branches, case, own)
+    rise, converged = found.rise.reshape(-1, found.rise.shape[-1]).T, found.converged.reshape(-1)
+
+    def change(rise: Array) -> Array:
+        return evaluate(network, branches.follows, drawn, rise, last) - rise
+
+    none = jnp.zeros_like(rise)
+    first = change(none)
+    starts = (jnp.where(converged, rise, none), first, 0.5 * first)
+    tolerance = config.tolerance(rise.dtype)
+    rise, settled, count = accelerated(change, lambda f: jnp.sqrt(largest(f)), starts, converged, tolerance)
+    new = _at_rises(shared, drawn, last, axes, (rise, settled, found.evaluations.reshape(-1) + count))
+
+    def kept(old: Array, new: Array) -> Array:
+        return jnp.where(found.converged.reshape(*axes, *(1,) * (old.ndim - len(axes))), old, new)
+
+    both: Solved = jax.tree.map(kept, found, new)
+    return both
+
+
+def _linear_solve(tolerance: float, max_iterations: int) -> Callable[..., Halves]:
+    """Make the function that solves ``x - J x = right_side``, or with J's transpose, for derivatives."""
+    iterate = contraction(tolerance, max_iterations)
+
+    def solve(residual: Callable[[Halves], Halves], right_side: Halves) -> Halves:
+        n_branch, size = len(right_side[0]), jnp.maximum(*(jnp.max(jnp.abs(part)) for part in right_side))
+
+        def change(x: Array) -> Array:
+            return jnp.concatenate(right_side) - jnp.concatenate(residual((x[:n_branch], x[n_branch:])))
+
+        x, converged = iterate(residual, right_side)
+        starts = (jnp.where(converged, jnp.concatenate(x), jnp.concatenate(right_side)),)
+        both = accelerated(change, lambda f: jnp.max(jnp.abs(f)), starts, converged, tolerance * size)[0]
+        return both[:n_branch], both[n_branch:]
+
+    return lambda residual, right_side: lax.custom_linear_solve(residual, right_side, solve, transpose_solve=solve)
+
+
 def _by_machine_code(config: AcConfig, shared: Shared, case: Case, own: Own | None) -> Solved:
     """Solve cases (..., n) by one kernel."""
     (network, branches), axes = shared, case.load_p.shape[:-1]
@@ -123,12 +174,17 @@ def _by_machine_code(config: AcConfig, shared: Shared, case: Case, own: Own | No
 def _by_arrays(config: AcConfig, shared: Shared, case: Case, own: Own | None, *, by_sums: bool) -> Solved:
     """Solve cases (..., n) by array operations, on arrays with the cases last."""
     (network, branches), axes = shared, case.load_p.shape[:-1]
-    flat: Case = jax.tree.map(lambda values: values.reshape(math.prod(axes), values.shape[-1]), case)
-    drawn = jax.vmap(branches.consumption, out_axes=-1)(flat)
-    n_axes, network = len(axes), replace(network, by_sums=by_sums)
-    last: Own | None = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, *x.shape[n_axes:]), 0, -1), own)
-    tolerance = config.tolerance(flat.load_p.dtype)
-    rise, *stop = solve_batch(network, branches.follows, drawn, last, tolerance, config.max_iterations)
+    drawn, last = _cases_last(branches, case, own)
+    network, tolerance = replace(network, by_sums=by_sums), config.tolerance(drawn.p.dtype)
+    found = solve_batch(network, branches.follows, drawn, last, tolerance, config.max_iterations)
+    return _at_rises(shared, drawn, last, axes, found)
+
+
+def _at_rises(
+    shared: Shared, drawn: Consumption, last: Own | None, axes: tuple[int, ...], found: tuple[Array, Array, Array]
+) -> Solved:
+    """Put what flows beside rises (2 n_branch, n_cases), and one value a case, with the axes of the cases first."""
+    (network, branches), (rise, *stop) = shared, found
     at_rise = currents(network, branches.follows, drawn, rise, last)
     added, ports = None, network.ports
     if last is not None and ports is not None:
@@ -136,3 +192,12 @@ def _by_arrays(config: AcConfig, shared: Shared, case: Case, own: Own | None, *,
         added = added.T.reshape(*axes, added.shape[0])
     rise, at_rise = (values.T.reshape(*axes, values.shape[0]) for values in (rise, at_rise))
     return Solved(rise, stop[0].reshape(axes), stop[1].reshape(axes), at_rise, added)
+
+
+def _cases_last(branches: Branches, case: Case, own: Own | None) -> tuple[Consumption, Own | None]:
+    """What branches draw, and what cases set of their own, of cases (..., n), in arrays with the cases last."""
+    axes = case.load_p.shape[:-1]
+    flat: Case = jax.tree.map(lambda values: values.reshape(math.prod(axes), values.shape[-1]), case)
+    n_axes = len(axes)
+    last: Own | None = jax.tree.map(lambda x: jnp.moveaxis(x.reshape(-1, *x.shape[n_axes:]), 0, -1), own)
+    return jax.vmap(branches.consumption, out_axes=-1)(flat), last
