@@ -250,7 +250,13 @@ def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], n
 
     def once(currents: np.ndarray) -> np.ndarray:
         by_row = scale.reshape(-1, *(1,) * (currents.ndim - 1))
-        return by_row * factors.solve((by_row * currents).astype(complex))
+        scaled_currents = (by_row * currents).astype(complex)
+        if currents.ndim == 1:
+            return by_row * factors.solve(scaled_currents)
+        voltages = np.empty_like(scaled_currents)
+        for column in range(currents.shape[1]):  # SuperLU takes several times as long for many at once on large feeders
+            voltages[:, column] = factors.solve(np.ascontiguousarray(scaled_currents[:, column]))
+        return by_row * voltages
 
     extended = y.astype(np.clongdouble)
 
