@@ -22,7 +22,8 @@ class AcConfig:
     tolerance_pu
         Largest error of a voltage, as the iteration estimates it; None takes 1e-6 in float32 and 1e-11 in float64.
     max_iterations
-        Evaluations of the map (in `newton` also Newton steps) after which a case counts as not converged.
+        Evaluations of the map (in `newton` also Newton steps) after which a case counts as not converged; with phases
+        it goes on for as many by another iteration.
     """
 
     tolerance_pu: float | None = None

@@ -11,7 +11,7 @@ Jacobian, no factorisation: power flows of feeders with phases settle in some tw
 collapse, also where a load stands at a kink of its model and the plain iteration goes to and fro between both sides.
 
 A step after which f is more than twice as large is taken back and shortened; where that does not help, the case begins
-anew from another start. What has not settled after `MOST` evaluations has no solution, or one that is out of reach.
+anew from another start. What has not settled after `most` evaluations has no solution, or one that is out of reach.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def accelerated(
     starts: Sequence[Array],
     settled: Array,
     tolerance: Array | float,
+    most: int = MOST,
 ) -> tuple[Array, Array, Array]:
     """Find x with ``|f(x)|`` within the tolerance, case by case.
 
@@ -64,6 +65,8 @@ def accelerated(
         Cases that need nothing, (...) bool: their first start is returned.
     tolerance
         Of |f|.
+    most
+        Evaluations of a case.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def accelerated(
     begin = _State(x, jnp.zeros_like(x), jnp.inf * one, nothing, nothing, one, count + 1, count, settled)
 
     def keep_going(s: _State) -> Array:
-        return ~jnp.all(s.settled | (s.start > len(starts)) | (s.evaluations >= MOST))
+        return ~jnp.all(s.settled | (s.start > len(starts)) | (s.evaluations >= most))
 
     def go_on(s: _State) -> _State:
         new = s.x + s.share * (s.f - _combined(s))

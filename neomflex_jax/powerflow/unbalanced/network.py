@@ -250,13 +250,9 @@ def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], n
 
     def once(currents: np.ndarray) -> np.ndarray:
         by_row = scale.reshape(-1, *(1,) * (currents.ndim - 1))
-        scaled_currents = (by_row * currents).astype(complex)
-        if currents.ndim == 1:
-            return by_row * factors.solve(scaled_currents)
-        voltages = np.empty_like(scaled_currents)
-        for column in range(currents.shape[1]):  # SuperLU takes several times as long for many at once on large feeders
-            voltages[:, column] = factors.solve(np.ascontiguousarray(scaled_currents[:, column]))
-        return by_row * voltages
+        # one by one: of many at once, SuperLU takes several times as long on large feeders
+        columns = np.ascontiguousarray((by_row * currents).astype(complex).reshape(len(scale), -1).T)
+        return by_row * np.array([factors.solve(one) for one in columns], complex).T.reshape(currents.shape)
 
     extended = y.astype(np.clongdouble)
 

@@ -123,8 +123,8 @@ def _accelerated(config: AcConfig, shared: Shared, case: Case, own: Own | None, 
     none = jnp.zeros_like(rise)
     first = change(none)
     starts = (jnp.where(converged, rise, none), first, 0.5 * first)
-    tolerance = config.tolerance(rise.dtype)
-    rise, settled, count = accelerated(change, lambda f: jnp.sqrt(largest(f)), starts, converged, tolerance)
+    tolerance, most = config.tolerance(rise.dtype), config.max_iterations
+    rise, settled, count = accelerated(change, lambda f: jnp.sqrt(largest(f)), starts, converged, tolerance, most)
     new = _at_rises(shared, drawn, last, axes, (rise, settled, found.evaluations.reshape(-1) + count))
 
     def kept(old: Array, new: Array) -> Array:
