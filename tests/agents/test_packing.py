@@ -67,7 +67,9 @@ def gradients(sac, state, noise):
     batch = batch_of(sac)
     inputs = sac.actors.inputs(state.statistics, batch.observation)
     given = replace(batch, observation=inputs, next_observation=inputs)
-    return sac._critic_gradients(state, given, noise), sac._actor_gradients(state, state.critic, {}, inputs, noise)
+    return sac._critic_gradients(state, given, noise, given.reward.max(axis=0)), sac._actor_gradients(
+        state, state.critic, {}, inputs, noise
+    )
 
 
 def test_packed_agents_learn_as_padded_ones_with_critics_of_their_own(monkeypatch):

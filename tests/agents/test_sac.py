@@ -302,7 +302,7 @@ def test_the_reward_is_learned_from_the_step_and_the_rest_from_what_follows():
 
 def gradients(sac, state, batch, noise):
     """Losses and gradients of critics and actors, from a batch whose observations are networks' inputs."""
-    critics = sac._critic_gradients(state, batch, noise)
+    critics = sac._critic_gradients(state, batch, noise, batch.reward.max(axis=0))
     return critics, sac._actor_gradients(state, state.critic, {}, batch.observation, noise)
 
 

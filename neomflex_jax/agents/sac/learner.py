@@ -29,7 +29,7 @@ from neomflex_jax.agents.sac.cost_critics import CostCritic
 from neomflex_jax.agents.sac.critics import OF_FEW, Critics, all_lasting
 from neomflex_jax.agents.sac.distribution import sample
 from neomflex_jax.agents.sac.flat import Flat, Flattening
-from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_target, temperature_gradient
+from neomflex_jax.agents.sac.losses import actor_loss, lesser, relative_error, soft_targets, temperature_gradient
 from neomflex_jax.agents.sac.replay_buffer import Batch
 from neomflex_jax.agents.sac.reward import UNITS, measured_scale, receding, squeezed
 from neomflex_jax.agents.sac.state import LearnerState
@@ -165,15 +165,15 @@ class Sac:
         """
         decay, flattening = decayed(self.config.learning_rate_decay, share), Flattening(state, self._critics)
         noises = jax.vmap(lambda key: jax.random.normal(key, (2, *batches.action.shape[1:])))(keys)
-        count = state.critic_optimiser.count[0]  # as many steps as every other moments made
+        count, best = state.critic_optimiser.count[0], batches.reward.max(axis=(0, 1))  # all moments made as many steps
 
         def body(flat: Flat, xs: tuple[Array, Batch, Array]) -> tuple[Flat, Array]:
-            flat, measured = self._updated(flattening, flat, *xs, decay, count)
+            flat, measured = self._updated(flattening, flat, *xs, decay, count, best)
             return flat, ravel_pytree(measured)[0]  # one array, one write
 
         numbers = jnp.arange(len(keys), dtype=jnp.int32)
         first = jax.tree.map(lambda leaf: leaf[0], (numbers, batches, noises))
-        shapes = jax.eval_shape(partial(self._updated, flattening), flattening.start(), *first, decay, count)[1]
+        shapes = jax.eval_shape(partial(self._updated, flattening), flattening.start(), *first, decay, count, best)[1]
         unravel = ravel_pytree(jax.tree.map(lambda shape: jnp.zeros(shape.shape), shapes))[1]
         flat, measured = lax.scan(body, flattening.start(), (numbers, batches, noises))
         metrics = self._metrics(state, jax.vmap(unravel)(measured))
@@ -188,6 +188,7 @@ class Sac:
         noise: Array,
         decay: Array,
         count: Array,
+        best: Array,
     ) -> tuple[Flat, dict[str, Array]]:
         """Make the update of a number, from 0 on, by noise (2, batch, ...); and return what is measured of it."""
         state, settings, pooled = flattening.whole(flat, number), flattening.state.settings, self.actors.pooled
@@ -198,7 +199,7 @@ class Sac:
         )
         rate, max_norm, count = settings.learning_rate * decay, settings.max_gradient_norm, count + number
 
-        critic_losses, gradients, moments = self._critic_gradients(state, batch, noise[1])
+        critic_losses, gradients, moments = self._critic_gradients(state, batch, noise[1], best)
         gradients = mean_over_devices(flattening.critic_rows.joined(gradients), self.mesh_axis)
         critic = stepped(flat.critic, gradients, count, rate, max_norm)
         target = self._critics.followed(flat.target_critic, critic.values, settings)
@@ -242,7 +243,9 @@ class Sac:
         """Of every agent, (n_agents,); it counts real action dimensions only."""
         return settings.target_entropy_per_action * jnp.asarray(self.action_sizes)
 
-    def _critic_gradients(self, state: LearnerState, batch: Batch, noise: Array) -> tuple[Array, Params, Array]:
+    def _critic_gradients(
+        self, state: LearnerState, batch: Batch, noise: Array, best: Array
+    ) -> tuple[Array, Params, Array]:
         """Losses (n_critics,), gradients and `error_moments` (n_critics, 3) of the twins, against next actions."""
         next_action, next_log_probability = self._sample(state.actor, batch.next_observation, noise)
         entropy_cost = jnp.exp(state.log_temperature) * next_log_probability
@@ -252,8 +255,7 @@ class Sac:
             entropy_cost = entropy_cost.sum(-1, keepdims=True)
         critics = self._critics
         next_values = critics.all_values(state.target_critic, critics.seen(batch.next_observation, next_action))
-        targets = jax.vmap(soft_target, in_axes=(-1, None, 0, -1))
-        later = targets(later_reward, batch.discount, next_values, entropy_cost)
+        later = soft_targets(later_reward, batch.discount, next_values, entropy_cost, best)
         seen = critics.seen(batch.observation, batch.action)
 
         def total(critic: Params) -> tuple[Array, tuple[Array, Array]]:

@@ -6,6 +6,7 @@ the minimum of two critics of Fujimoto et al., arXiv:1802.09477. Time limits boo
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
@@ -22,14 +23,35 @@ def lesser(values: Array) -> Array:
     return jnp.where(values[0] < values[1], values[0], values[1])
 
 
-def soft_target(reward: Array, discount: Array, next_values: Array, entropy_cost: Array) -> Array:
-    """Target of the soft Bellman equation, (batch,): eqs. (2), (3) and (5).
+def soft_target(
+    reward: Array, discount: Array, next_values: Array, entropy_cost: Array, highest: Array | float = jnp.inf
+) -> Array:
+    """Target of the soft Bellman equation, (batch,): eqs. (2), (3) and (5), with next states' values up to `highest`.
 
     ``y = r + discount (min_k Q_k(s', a') - temperature log pi(a'|s'))``; `next_values` is (2, batch), `entropy_cost`
     the term with the temperature. For one step ``discount = gamma``; for n steps it is ``gamma^n`` and ``r`` their
     discounted sum, without the entropies between. Where the step's own reward is learned apart, ``r`` is without it.
     """
-    return lax.stop_gradient(reward + discount * (lesser(next_values) - entropy_cost))
+    return lax.stop_gradient(reward + discount * jnp.minimum(lesser(next_values) - entropy_cost, highest))
+
+
+def soft_targets(reward: Array, discount: Array, next_values: Array, entropy_cost: Array, best: Array) -> Array:
+    """Targets of all critics, (n_critics, batch), with no next state worth more than any can be.
+
+    That is the best reward and the entropy of the batch's most random action, received for ever. Critics learn from
+    their own values; where many actions last, small batches and quick targets sent them up without end.
+
+    Parameters
+    ----------
+    reward, discount, next_values, entropy_cost
+        (batch, n_critics), (batch,), (n_critics, 2, batch) and (batch, n_critics), as of `soft_target`.
+    best
+        Reward of the step, of every agent (n_agents,), all equal where one critic learns for all.
+    """
+    ends = 1.0 - discount.max()
+    for_ever = (best[: len(next_values)] - entropy_cost.min(axis=0)) / jnp.where(ends > 0, ends, 1.0)
+    highest = jnp.where(ends > 0, for_ever, jnp.inf)
+    return jax.vmap(soft_target, in_axes=(-1, None, 0, -1, 0))(reward, discount, next_values, entropy_cost, highest)
 
 
 def critic_loss(values: Array, target: Array) -> Array:
