@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import neomflex_jax as nf
-from neomflex_jax.powerflow.sweeps.branch_arrays import CURRENT, CUT_OFF, LIMITED, MIXED, OUTSIDE, P_EXPONENT
+from neomflex_jax.powerflow.network.branch_arrays import CURRENT, CUT_OFF, LIMITED, MIXED, OUTSIDE, P_EXPONENT
 from neomflex_jax.powerflow.sweeps.door import can_iterate
 from neomflex_jax.powerflow.unbalanced import bind_unbalanced
 from neomflex_jax.powerflow.unbalanced.branch_table import branch_table

@@ -18,8 +18,8 @@ from llvmlite import ir
 from neomflex_jax.native.code import INDEX, INT32, Code, Vector, new_kernel
 from neomflex_jax.native.dual import Dual
 from neomflex_jax.native.scratch import ScratchRows
+from neomflex_jax.powerflow.network.branch_arrays import LEAST_DETERMINANT, NEAR
 from neomflex_jax.powerflow.stopping import UNTESTED
-from neomflex_jax.powerflow.sweeps.branch_arrays import LEAST_DETERMINANT, NEAR
 from neomflex_jax.powerflow.sweeps.branch_model import BranchModel, Power
 from neomflex_jax.powerflow.sweeps.sum_kernel import write_sums
 

@@ -17,7 +17,7 @@ from llvmlite import ir
 from neomflex_jax.native.code import INDEX, Code, Vector
 from neomflex_jax.native.dual import Number, changed_where, constant, inverse, root, select, value_of
 from neomflex_jax.native.elementary import exponential, logarithm
-from neomflex_jax.powerflow.sweeps.branch_arrays import (
+from neomflex_jax.powerflow.network.branch_arrays import (
     COLUMNS,
     CURRENT,
     CUT_OFF,

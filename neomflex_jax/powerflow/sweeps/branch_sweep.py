@@ -16,9 +16,9 @@ from jax import Array
 
 from neomflex_jax.native.code import lanes_of
 from neomflex_jax.native.xla_call import Kernel, registered
+from neomflex_jax.powerflow.network.branch_arrays import BranchArrays, Case, PortArrays
 from neomflex_jax.powerflow.sweeps import port_kernel
 from neomflex_jax.powerflow.sweeps.ac_sweep import at_least_a_vector
-from neomflex_jax.powerflow.sweeps.branch_arrays import BranchArrays, Case, PortArrays
 from neomflex_jax.powerflow.sweeps.branch_kernel import BRANCH_VECTORS, OPERANDS, POWER_VECTORS, write_kernel
 from neomflex_jax.powerflow.sweeps.port_kernel import PORT_BRANCH_VECTORS, PORT_OPERANDS, PORT_VECTORS
 from neomflex_jax.powerflow.sweeps.sum_arrays import SumArrays

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.powerflow.sweeps import branch_arrays as at
+from neomflex_jax.powerflow.network import branch_arrays as at
 from neomflex_jax.powerflow.sweeps.sum_arrays import SumArrays
 from neomflex_jax.powerflow.sweeps.trials import N_CASES, check, spread
 

@@ -25,26 +25,9 @@ import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 
+from neomflex_jax.powerflow.network.branch_arrays import BranchArrays, Case, PortArrays
 from neomflex_jax.powerflow.network.per_unit import PerUnitFeeder
 from neomflex_jax.powerflow.network.setting import Own
-from neomflex_jax.powerflow.sweeps.branch_arrays import COLUMNS as COLUMNS
-from neomflex_jax.powerflow.sweeps.branch_arrays import CURRENT as CURRENT
-from neomflex_jax.powerflow.sweeps.branch_arrays import CUT_OFF as CUT_OFF
-from neomflex_jax.powerflow.sweeps.branch_arrays import FED as FED
-from neomflex_jax.powerflow.sweeps.branch_arrays import LEAST as LEAST
-from neomflex_jax.powerflow.sweeps.branch_arrays import LEAST_DETERMINANT as LEAST_DETERMINANT
-from neomflex_jax.powerflow.sweeps.branch_arrays import LIMITED as LIMITED
-from neomflex_jax.powerflow.sweeps.branch_arrays import LOW as LOW
-from neomflex_jax.powerflow.sweeps.branch_arrays import MIXED as MIXED
-from neomflex_jax.powerflow.sweeps.branch_arrays import NEAR as NEAR
-from neomflex_jax.powerflow.sweeps.branch_arrays import OUTSIDE as OUTSIDE
-from neomflex_jax.powerflow.sweeps.branch_arrays import P_EXPONENT as P_EXPONENT
-from neomflex_jax.powerflow.sweeps.branch_arrays import Q_EXPONENT as Q_EXPONENT
-from neomflex_jax.powerflow.sweeps.branch_arrays import STEEPNESS as STEEPNESS
-from neomflex_jax.powerflow.sweeps.branch_arrays import WITHIN as WITHIN
-from neomflex_jax.powerflow.sweeps.branch_arrays import BranchArrays as BranchArrays
-from neomflex_jax.powerflow.sweeps.branch_arrays import Case as Case
-from neomflex_jax.powerflow.sweeps.branch_arrays import PortArrays as PortArrays
 from neomflex_jax.powerflow.sweeps.sum_arrays import SumArrays as SumArrays
 from neomflex_jax.powerflow.sweeps.switch import SWITCH as SWITCH
 from neomflex_jax.powerflow.sweeps.switch import Solved, first_line

@@ -14,7 +14,7 @@ from jax import Array
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.unbalanced.load_model import LoadModel, P
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.sweeps.door import LEAST, STEEPNESS
+from neomflex_jax.powerflow.network.branch_arrays import LEAST, STEEPNESS
 
 NEVER = 1e6  # pu, in the place of no upper limit: its square is finite in float32
 LOWEST_LIMIT = 1e-12  # pu, in the place of no lower limit

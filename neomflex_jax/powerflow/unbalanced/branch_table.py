@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from neomflex_jax.powerflow.sweeps.door import (
+from neomflex_jax.powerflow.network.branch_arrays import (
     COLUMNS,
     CURRENT,
     CUT_OFF,

@@ -21,7 +21,7 @@ from neomflex_jax.grid.unbalanced.element import GROUND
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.sweeps.door import Case as Case
+from neomflex_jax.powerflow.network.branch_arrays import Case as Case
 from neomflex_jax.powerflow.unbalanced.admittance import Follows, follows_of
 
 

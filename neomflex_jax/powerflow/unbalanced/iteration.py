@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
+from neomflex_jax.powerflow.network.branch_arrays import LEAST, LEAST_DETERMINANT, NEAR
 from neomflex_jax.powerflow.stopping import UNTESTED
-from neomflex_jax.powerflow.sweeps.door import LEAST, LEAST_DETERMINANT, NEAR, sums_by_quantity
+from neomflex_jax.powerflow.sweeps.door import sums_by_quantity
 from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.network import PortNetwork

@@ -29,7 +29,7 @@ from jax import Array
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.sweeps.door import LEAST
+from neomflex_jax.powerflow.network.branch_arrays import LEAST
 from neomflex_jax.powerflow.unbalanced.admittance import Follows
 from neomflex_jax.powerflow.unbalanced.branches import Consumption
 from neomflex_jax.powerflow.unbalanced.iteration import currents

@@ -25,7 +25,7 @@ from jax import Array, lax
 
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.one_line import one_line
-from neomflex_jax.powerflow.sweeps.door import PortArrays
+from neomflex_jax.powerflow.network.branch_arrays import PortArrays
 
 Pair: TypeAlias = tuple[Array, Array]  # real and imaginary parts
 
