@@ -37,7 +37,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol, circle_bounds
-from neomflex_jax.devices.options import by_bus, stacked
+from neomflex_jax.devices.options import by_bus, magnitude, stacked
 from neomflex_jax.devices.planning import Planning, ReactivePower
 from neomflex_jax.loose_types import BusLabel
 
@@ -74,11 +74,11 @@ def _shortfall(params: BatteryParams, delivered: Delivery, weight: float, step_h
 
 
 def _reactive(params: BatteryParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
-    return jnp.abs(delivered.recorded["battery_q_mvar"])
+    return magnitude(delivered.recorded["battery_q_mvar"])
 
 
 def _wear(params: BatteryParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
-    return jnp.asarray(weight + params.throughput_cost) * jnp.abs(delivered.p_mw) * step_hours
+    return jnp.asarray(weight + params.throughput_cost) * magnitude(delivered.p_mw) * step_hours
 
 
 def _towards(params: BatteryParams, store: BatteryStore, wanted: Array, step_hours: float) -> Array:

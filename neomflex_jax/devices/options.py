@@ -1,11 +1,11 @@
-"""What kinds share: stacked parameters, options that trace nothing where they are off, the apparent-power circle."""
+"""What kinds share: stacked parameters, options that trace nothing where they are off, magnitudes, the power circle."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jax.typing import ArrayLike
 
 from neomflex_jax.devices.device import Own
@@ -46,6 +46,11 @@ def is_off(value: ArrayLike, neutral: float, like: ArrayLike) -> bool:
         return False
     shape = np.shape(like)
     return bool(np.all(np.equal(value, neutral))) and np.broadcast_shapes(np.shape(value), shape) == shape
+
+
+def magnitude(value: Array) -> Array:
+    """Return ``|value|``, with the derivative 0 at 0, where JAX takes 1: what is at rest is pushed nowhere."""
+    return value * lax.stop_gradient(jnp.sign(value))
 
 
 def times(power: Array, efficiency: ArrayLike) -> Array:

@@ -36,7 +36,7 @@ from neomflex_jax.devices.device import (
     Turn,
 )
 from neomflex_jax.devices.figures import Bound, Lines, Look, Operated, Symbol, circle_bounds
-from neomflex_jax.devices.options import by_bus, is_off, room_in_circle, stacked
+from neomflex_jax.devices.options import by_bus, is_off, magnitude, room_in_circle, stacked
 from neomflex_jax.devices.planning import ReactivePower
 from neomflex_jax.loose_types import BusLabel
 
@@ -51,7 +51,7 @@ class PvParams(NamedTuple):
 
 
 def _reactive(params: PvParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
-    return jnp.abs(delivered.recorded["pv_q_mvar"])
+    return magnitude(delivered.recorded["pv_q_mvar"])
 
 
 def _unused(params: PvParams, delivered: Delivery, weight: float, step_hours: float) -> Array:

@@ -29,7 +29,7 @@ from neomflex_jax.devices.band_control import Band, band_of, check_band, directi
 from neomflex_jax.devices.checks import check_name, check_not_negative, check_phases, refuse
 from neomflex_jax.devices.device import CostTerm, Delivery, Device, Recorded, StepColumns, Surroundings, Turn
 from neomflex_jax.devices.figures import Bound, Look
-from neomflex_jax.devices.options import is_off, stacked
+from neomflex_jax.devices.options import is_off, magnitude, stacked
 from neomflex_jax.loose_types import BusLabel
 
 MOST_STEPS = 1000  # of a range: more is a mistake in units
@@ -233,9 +233,7 @@ def operations_term(prefix: str) -> CostTerm:
     """Return the term of the reward that charges a kind's operations."""
 
     def amount(params: StepParams, delivered: Delivery, weight: float, step_hours: float) -> Array:
-        moved = delivered.recorded[f"{prefix}_moved"]
-        operations = moved * jax.lax.stop_gradient(jnp.sign(moved))  # |moved|, whose derivative JAX takes as 1 at rest
-        return operations * params.operation_cost
+        return magnitude(delivered.recorded[f"{prefix}_moved"]) * params.operation_cost
 
     return CostTerm(f"{prefix}_operations", amount, priced=lambda device: device.operation_cost > 0)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -222,3 +223,18 @@ def test_a_devices_label_is_its_name_or_made_of_its_bus(kind: str) -> None:
 def test_names_that_are_not_fit_for_a_column_are_refused(kind: str, name: str) -> None:
     with pytest.raises(nf.InputError, match=r"at bus 7: name = .* must be made of letters, digits, _ and -"):
         DEVICES[kind](name=name)
+
+
+@pytest.mark.parametrize(("kind", "term", "recorded"), [
+    (Battery, "throughput", None), (Battery, "reactive", "battery_q_mvar"), (PvInverter, "reactive", "pv_q_mvar")
+])  # fmt: skip
+def test_what_rests_is_pushed_nowhere_by_what_moving_costs(kind: Any, term: str, recorded: str | None) -> None:
+    """JAX takes the derivative of |x| at 0 as 1: costs of throughput and reactive power pushed idle devices down."""
+    amount = next(each.amount for each in kind.costs if each.name == term)
+    params = SimpleNamespace(throughput_cost=0.0)
+
+    def cost(power: jax.Array) -> jax.Array:
+        return amount(params, SimpleNamespace(p_mw=power, recorded={recorded: power}), 1.0, 1.0).sum()
+
+    assert [float(jax.grad(cost)(power)) for power in (-0.3, 0.0, 0.2)] == [-1.0, 0.0, 1.0]
+    assert [float(cost(power)) for power in (-0.3, 0.0, 0.2)] == pytest.approx([0.3, 0.0, 0.2])
