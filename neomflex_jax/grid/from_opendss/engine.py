@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,10 +17,11 @@ from neomflex_jax.grid.from_opendss.shape_lengths import ShapeLengths
 from neomflex_jax.grid.unbalanced.circuit import Circuit
 
 Engine: TypeAlias = Any  # opendssdirect's, which has no types
+Check: TypeAlias = Callable[[Engine], None]  # of a circuit that is not solved yet
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Engine]:
+def opened(path: Path, check: Check | None = None) -> Iterator[Engine]:
     """Have OpenDSS read a file and solve it once as it stands, controls off, in a context of its own.
 
     OpenDSS is told the commands that make the circuit, and nothing else (`script.py`). What solving it may write goes
@@ -29,7 +30,8 @@ def opened(path: Path) -> Iterator[Engine]:
     Raises
     ------
     InputError
-        If there is no such file, opendssdirect.py is not installed, or OpenDSS refuses the file, in its own words.
+        If there is no such file, opendssdirect.py is not installed, or OpenDSS refuses the file, in its own words; what
+        `check`, which looks at the circuit before it is solved, raises.
     """
     try:
         import opendssdirect
@@ -49,9 +51,10 @@ def opened(path: Path) -> Iterator[Engine]:
             engine.Basic.DataPath(written)
             engine.Basic.AllowDOScmd(False)
             engine.Text.Command("clear")
-            _tell(engine, path)
+            _tell(engine, path, check)
             if engine.Basic.NumCircuits() == 0:
                 raise InputError(f"{short_path(path)}: makes no circuit; give the file that has `New Circuit...`")
+            _build(engine, path, check)
             _solve(engine)
             yield engine
         except opendssdirect.DSSException as error:
@@ -60,7 +63,23 @@ def opened(path: Path) -> Iterator[Engine]:
             os.chdir(here)
 
 
-def _tell(engine: Engine, path: Path) -> None:
+def _build(engine: Engine, path: Path, check: Check | None) -> None:
+    """Have OpenDSS work out all admittances, and look at the circuit whether it can or not."""
+    try:
+        engine.Solution.BuildYMatrix(0, 0)
+    finally:
+        _checked(engine, path, check)
+
+
+def _checked(engine: Engine, path: Path, check: Check | None) -> None:
+    try:
+        if check is not None:
+            check(engine)
+    except InputError as error:
+        raise InputError(f"{short_path(path)}: {error}") from None
+
+
+def _tell(engine: Engine, path: Path, check: Check | None) -> None:
     """Tell OpenDSS a file, command by command, each from the folder of the file that it stands in."""
     from opendssdirect import DSSException
 
@@ -72,6 +91,8 @@ def _tell(engine: Engine, path: Path) -> None:
         try:
             engine.Text.Command(told.command)
         except DSSException as error:
+            if engine.Basic.NumCircuits():  # the command may be a `solve` of what an earlier one left without a value
+                _checked(engine, path, check)
             raise InputError(f"{told.place}: OpenDSS refuses it: {_one_line(error)}") from error
         shapes.follow(engine, told.command, told.place)
     shapes.check()

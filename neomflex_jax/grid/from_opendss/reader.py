@@ -13,6 +13,7 @@ from neomflex_jax.errors import InputError, short_path
 from neomflex_jax.grid.from_opendss.controls import ACT, read_controls, with_banks
 from neomflex_jax.grid.from_opendss.elements import read_element, with_fixed_parts
 from neomflex_jax.grid.from_opendss.engine import Engine, circuit_at, opened
+from neomflex_jax.grid.from_opendss.figures import check_figures
 from neomflex_jax.grid.from_opendss.generation import read_generation
 from neomflex_jax.grid.from_opendss.loads import read_load
 from neomflex_jax.grid.from_opendss.shapes import read_shapes
@@ -35,12 +36,11 @@ NO_PART = ("energymeter", "monitor", "sensor", "fmonitor")
 def read_feeder(path: str | Path, *, name: str | None = None) -> UnbalancedFeeder:
     """Read the circuit that a file of OpenDSS makes; `Feeder.from_opendss` says what is raised."""
     path = Path(path)
-    with opened(path) as engine:
+    with opened(path, check_figures) as engine:
         try:
             feeder = _read(engine)
         except InputError as error:
             raise InputError(f"{short_path(path)}: {error}") from None
-    check_grounded(feeder)
     try:
         _check_finite({load.name: [load.p_mw, load.q_mvar, load.v_nominal_kv] for load in feeder.loads})
         _check_finite({source.element.name: source.i_ampere for source in feeder.sources})
@@ -75,16 +75,22 @@ def _read(engine: Engine) -> UnbalancedFeeder:
                 f"{full_name.lower()} is no element that is modelled ({', '.join((*JOIN_NODES, 'load', *FEED_IN))}); "
                 "disable it, or put a load or generator of constant power in its place"
             )
-    v_base_kv = _bases(engine, nodes)
-    read = with_fixed_parts(engine, with_banks(engine, elements))
     _check_finite({element.name: element.y_siemens for element in elements})
-    return UnbalancedFeeder(
+    circuit = UnbalancedFeeder(
         name=str(engine.Circuit.Name()).lower(),
         nodes=nodes,
-        v_base_kv=v_base_kv,
-        elements=read,
+        v_base_kv=np.ones(len(nodes)),
+        elements=tuple(elements),
         sources=tuple(sources),
         loads=tuple(loads),
+    )
+    check_grounded(circuit)  # what nothing grounds leaves OpenDSS without the voltages from which bases follow
+    v_base_kv = _bases(engine, nodes)
+    read = with_fixed_parts(engine, with_banks(engine, elements))
+    return replace(
+        circuit,
+        v_base_kv=v_base_kv,
+        elements=read,
         load_shapes=read_shapes(engine, {shape for load in loads for shape in load.shapes.values()}),
         coordinates=_coordinates(engine, nodes),
         frequency_hz=float(engine.Solution.Frequency()),

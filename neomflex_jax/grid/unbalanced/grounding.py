@@ -14,10 +14,11 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from neomflex_jax.errors import InputError
+from neomflex_jax.errors import InputError, shown_list
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 
 ROUNDING = 1e-13  # of the largest admittance at a node
+MOST_NAMED = 6
 
 
 def floating_nodes(feeder: UnbalancedFeeder, branches: Collection[int] = ()) -> np.ndarray:
@@ -61,10 +62,28 @@ def check_grounded(feeder: UnbalancedFeeder) -> None:
 
 
 def refuse_floating(feeder: UnbalancedFeeder, nodes: Sequence[int]) -> None:
-    """Raise `InputError` for nodes that nothing grounds."""
+    """Raise `InputError` for nodes that nothing grounds, naming them and what stands at them."""
     names = [str(feeder.node_labels[node]) for node in nodes[:5]]
     more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
+    there = [each.name for each in feeder.elements if not set(nodes).isdisjoint(each.nodes)]
+    there += [load.name for load in feeder.loads if not set(nodes).isdisjoint(load.nodes)]
+    listed = shown_list(there[:MOST_NAMED]) + (", ..." if len(there) > MOST_NAMED else "")
     raise InputError(
-        f"feeder {feeder.name!r}: nothing grounds node {', '.join(names)}{more}, so that its voltage could be "
-        "anything; join it to the source, or ground it by an element (a reactor of high impedance, say)"
+        f"feeder {feeder.name!r}: nothing grounds node {', '.join(names)}{more}, so that its voltage could be anything "
+        f"(there: {listed}); join it to the source, "
+        "or ground it by an element: a winding in grounded wye, a reactor of high impedance, OpenDSS's ppm_antifloat"
+    )
+
+
+def open_voltage(feeder: UnbalancedFeeder, node: int) -> InputError:
+    """Error for a node whose voltage rounding leaves open, naming what joins it most closely to another."""
+    label, place = feeder.node_labels[node], {"": 0.0}
+    for element in feeder.elements:
+        at = [row for row, own in enumerate(element.nodes) if own == node]
+        place[element.name] = float(np.abs(element.y_siemens[at]).max(initial=0.0))
+    name = max(place, key=lambda each: place[each])
+    joined = f" ({name} joins it by {1 / place[name]:.2g} ohm: 1e-6 ohm is little enough for a switch)" if name else ""
+    return InputError(
+        f"feeder {feeder.name!r}: its admittances leave the voltage of node {label} open; is anything between it and "
+        f"ground, or an element of next to no impedance beside it?{joined}"
     )

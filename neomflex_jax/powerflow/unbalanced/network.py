@@ -28,7 +28,7 @@ from neomflex_jax.errors import InputError
 from neomflex_jax.free_memory import free_bytes_here
 from neomflex_jax.grid.parts import STATIC
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
-from neomflex_jax.grid.unbalanced.grounding import floating_nodes, refuse_floating
+from neomflex_jax.grid.unbalanced.grounding import floating_nodes, open_voltage, refuse_floating
 from neomflex_jax.one_line import one_line
 from neomflex_jax.powerflow.unbalanced.branches import ends_of, nominal_of
 from neomflex_jax.powerflow.unbalanced.port_rows import Chosen, port_rows
@@ -246,7 +246,7 @@ def _solver(feeder: UnbalancedFeeder, y: csc_matrix) -> Callable[[np.ndarray], n
     try:
         factors = splu(scaled, "MMD_AT_PLUS_A", diag_pivot_thresh=0.001, options={"SymmetricMode": True})
     except RuntimeError:
-        raise _no_answer(feeder, int(np.argmin(np.abs(y.diagonal())))) from None
+        raise open_voltage(feeder, int(np.argmin(np.abs(y.diagonal())))) from None
 
     def once(currents: np.ndarray) -> np.ndarray:
         by_row = scale.reshape(-1, *(1,) * (currents.ndim - 1))
@@ -276,15 +276,8 @@ def _unsolved(feeder: UnbalancedFeeder, y: csc_matrix, solved: np.ndarray, wante
     left = np.abs(y @ solved - wanted).max(axis=1, initial=0.0)
     size = np.abs(wanted).max(initial=1.0)
     if not np.isfinite(solved).all() or left.max(initial=0.0) > LARGEST_RESIDUAL * size:
-        return _no_answer(feeder, int(np.nanargmax(np.where(np.isfinite(left), left, np.inf))))
+        return open_voltage(feeder, int(np.nanargmax(np.where(np.isfinite(left), left, np.inf))))
     return None
-
-
-def _no_answer(feeder: UnbalancedFeeder, node: int) -> InputError:
-    return InputError(
-        f"feeder {feeder.name!r}: its admittances leave the voltage of node {feeder.node_labels[node]} open; is "
-        "anything between it and ground, or a line of next to no impedance beside it?"
-    )
 
 
 def _real(source: Any) -> np.ndarray:
