@@ -126,7 +126,9 @@ class ImportFeeder(Answering):
 
         is_circuit = self.net.suffix.lower() == ".dss"
         read = (
-            Feeder.from_opendss(self.net) if is_circuit else Feeder.from_pandapower(self.net, strict=False, phases=True)
+            Feeder.from_opendss(self.net, strict=False)
+            if is_circuit
+            else Feeder.from_pandapower(self.net, strict=False, phases=True)
         )
         refuse_existing(self.output, FILES, self.overwrite)
         feeder = replace(read, name=self.output.resolve().name)

@@ -8,7 +8,8 @@ outside; where it comes back, the count starts again. This is a controller of th
 C57.15 or J. Harlow, "Transformer Tap Changing Under Load", without line-drop compensation: name a bus farther away
 instead.
 
-`vm` is the voltage that the step before left at the controlled bus. That of the step itself depends on the position
+`vm` is the voltage that the step before left at the controlled bus; on a feeder with phases the mean over the device's
+phases there, for what is ganged has one voltage to go by. That of the step itself depends on the position
 that it is to decide: there would be an inner loop of power flows, of unknown length, whose end a batch could only wait
 for case by case; and a real controller too measures first and moves later. Nothing has been measured before a run's
 first step, nor by a power flow that failed: that is NaN, which no comparison is true of, so that nothing moves.

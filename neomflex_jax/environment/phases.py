@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.environment.feeder_controls import plan_for
+from neomflex_jax.environment.measured_buses import check_measured_phases
 from neomflex_jax.environment.taken_over import switched_capacitors, tapped_windings
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder, UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.supply import refuse_unfed
 from neomflex_jax.powerflow import check_unbalanced
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.parts import FOLLOW
@@ -18,11 +20,12 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
     Raises
     ------
     InputError
-        On a method of balanced feeders alone, devices that set what the feeder does not have, band control, errors of
-        lines, and loads that flex where a bus has none or several.
+        On a method of balanced feeders alone, buses that nothing feeds, devices that set what the feeder does not have,
+        controlled buses that they do not move, errors of lines, and loads that flex where a bus has none or several.
     """
     where = f"feeder {feeder.name!r} has phases"
     check_unbalanced(scenario.power_flow, feeder.name)
+    refuse_unfed(feeder)
     if scenario.fallback or scenario.enforce_q_lims:
         raise InputError(f"{where}: its power flow has no fallback, and no generators with limits; leave both out")
     if scenario.uncertainty.line_error > 0:
@@ -32,8 +35,6 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
     for kind in scenario.kinds:
         for device in scenario.of(kind):
             who = f"{device.noun} {device.label!r}"
-            if device.measured_bus is not None:
-                raise InputError(f'{who}: {where}, where agents alone move such devices; control must be "agent"')
             n_load = feeder.load_buses.count(device.bus)
             if kind.turn == Turn.LOAD and n_load != 1:
                 raise InputError(
@@ -42,6 +43,7 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
                 )
     tapped_windings(scenario, feeder)
     switched_capacitors(scenario, feeder)
+    check_measured_phases(scenario, feeder)
     plan_for(scenario, feeder)
     _check_operations(scenario)
 

@@ -212,14 +212,17 @@ class Feeder:
         return Feeder.from_columns(read_columns(net, islands=islands, strict=strict))
 
     @staticmethod
-    def from_opendss(path: str | Path) -> UnbalancedFeeder:
+    def from_opendss(path: str | Path, *, strict: bool = True) -> UnbalancedFeeder:
         """Read the circuit of an OpenDSS file, with all its phases.
 
         Parameters
         ----------
         path
             The master file. See `neomflex_jax.grid.from_opendss` for what is modelled. Controls do not act: taps,
-            capacitors and switches stand as the file leaves them.
+            capacitors and switches stand as the file leaves them. A warning names buses that nothing connects to a
+            source, whose voltages are 0 here as in OpenDSS.
+        strict
+            False leaves loads at such buses without voltage, and a warning names them; otherwise they are refused.
 
         Returns
         -------
@@ -230,11 +233,12 @@ class Feeder:
         ------
         InputError
             If opendssdirect.py is not installed (extra `opendss`), OpenDSS refuses the file (in its own words, with
-            file and line), the circuit holds an element that is not modelled, naming it, or nothing grounds a node.
+            file and line), the circuit holds an element that is not modelled or a figure that leaves it without
+            voltages, naming the element, nothing grounds a node, or nothing feeds a load.
         """
         from neomflex_jax.grid.from_opendss import read_feeder
 
-        return read_feeder(path)
+        return read_feeder(path, strict=strict)
 
     @property
     def n_bus(self) -> int:

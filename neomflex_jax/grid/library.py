@@ -33,8 +33,9 @@ def load_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
     Parameters
     ----------
     name
-        A packaged feeder's name, a feeder folder, an OpenDSS file (``.dss``), or a pandapower ``net.json``, which is
-        read as `runpp` and `runpp_3ph` read it: `Feeder.from_pandapower` with ``strict=False``.
+        A packaged feeder's name, a feeder folder, an OpenDSS file (``.dss``), or a pandapower ``net.json``. The latter
+        two are read as OpenDSS, `runpp` and `runpp_3ph` read them: `Feeder.from_opendss` and `Feeder.from_pandapower`
+        with ``strict=False``.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def _load(name: str | Path, phases: bool | None) -> Feeder | UnbalancedFeeder:
     if packaged or is_folder(path):
         return read_unbalanced_feeder(path) if has_phases(path) else Feeder.from_csv(path)
     if path.suffix.lower() == ".dss":
-        return Feeder.from_opendss(path)
+        return Feeder.from_opendss(path, strict=False)
     if is_file(path) or path.suffix == ".json":
         return Feeder.from_pandapower(path, strict=False, phases=phases)
     raise unknown_name("feeder (and no such folder or file)", str(name), (*feeder_names(), *unbalanced_feeder_names()))

@@ -10,6 +10,8 @@ import pytest
 import neomflex_jax as nf
 from neomflex_jax.devices import CapacitorBank, TapChanger
 
+BAND = {"control": "band", "vm_set_pu": 1.0, "dead_band_pu": 0.02}
+
 
 @pytest.fixture(scope="module")
 def scenario() -> nf.Scenario:
@@ -63,11 +65,14 @@ def changed(scenario: nf.Scenario, kind: type, number: int, **fields: object) ->
         (TapChanger, 1, {"phases": (1,)}, "two devices of the scenario move ('transformer.reg1', 2)"),
         (CapacitorBank, 0, {"step_mvar": 0.5}, "capacitor.cap1 of feeder 'ieee13' have 0.6 Mvar"),
         (CapacitorBank, 0, {"bus": "671"}, "has no capacitor at bus 671"),
+        (TapChanger, 0, BAND | {"controlled_bus": "650"}, "no voltage of bus 650, which is not behind the branch from"),
+        (TapChanger, 0, BAND | {"controlled_bus": "611"}, "has phase 1, which bus 611 does not have; it has 3"),
+        (TapChanger, 0, BAND | {"controlled_bus": "nowhere"}, "the controlled bus of tap_rg60 names bus nowhere"),
         (
             TapChanger,
             0,
-            {"control": "band", "vm_set_pu": 1.0, "dead_band_pu": 0.02},
-            'where agents alone move such devices; control must be "agent"',
+            BAND | {"from_bus": "rg60", "to_bus": "650", "controlled_bus": "671"},
+            "is listed towards the slack, where it can control the bus of its from end alone: controlled_bus = rg60",
         ),
     ],
 )

@@ -32,7 +32,7 @@ def test_every_node_has_opendss_voltage_elsewhere(name: str) -> None:
 def check(path: Path) -> None:
     """Compare ten random states and the nominal one."""
     with jax.enable_x64(True):
-        feeder = nf.Feeder.from_opendss(path)
+        feeder = nf.Feeder.from_opendss(path, strict=False)
         factors = random_factors(feeder, 10)
         flow = nf.bind(feeder).solve(feeder.load_p_mw * factors, feeder.load_q_mvar * factors)
         assert flow.converged.all()

@@ -13,7 +13,7 @@ from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.grid import AnyFeeder
 from neomflex_jax.scenario import Scenario
 from validation.recompute import devices
-from validation.recompute.device_nodes import loads_at
+from validation.recompute.device_nodes import loads_at, nodes_at
 from validation.recompute.device_solar import recorded_solar, solar_columns
 from validation.recompute.devices.twin import FeedIn, Part, Sets, SomeDevice, SomeStore, SomeTwin
 from validation.recompute.session_rows import session_names
@@ -94,7 +94,8 @@ def parts_of(trajectory: Trajectory, feeder: AnyFeeder) -> Iterator[tuple[SomeTw
             loads, measured_bus = loads_at(feeder, device.bus), twin.measured_bus(device)
             measured_vm_pu = np.full(trajectory.n_steps, np.nan)
             if measured_bus is not None:
-                measured_vm_pu = np.asarray(trajectory.vm_pu[:, feeder.nodes.at[measured_bus]], float).mean(axis=1)
+                at = nodes_at(feeder, measured_bus, device)
+                measured_vm_pu = np.asarray(trajectory.vm_pu[:, at], float).mean(axis=1)
             names = (*twin.recorded, *session_names(trajectory.scenario, twin))
             recorded = {name: np.asarray(getattr(trajectory, name)[:, number], float) for name in names}
             yield (

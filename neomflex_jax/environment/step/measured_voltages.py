@@ -1,11 +1,18 @@
-"""Voltages that devices measure after a step's power flow and move by in the next (`devices/band_control.py`)."""
+"""Voltages that devices measure after a step's power flow and move by in the next (`devices/band_control.py`).
+
+On a feeder with phases a device measures at the controlled bus the phases that it names, or all that the bus has: the
+mean of their magnitudes to ground where these are several, as a ganged device has one voltage to go by. Neutrals do not
+count.
+"""
 
 from __future__ import annotations
 
 import jax
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from neomflex_jax.devices.device import Device
 from neomflex_jax.environment.step.dispatch import Stores
 from neomflex_jax.environment.step.node_sums import mean_at_devices
 from neomflex_jax.grid.nodes import Nodes
@@ -21,7 +28,18 @@ def with_measured(scenario: Scenario, nodes: Nodes, stores: Stores, vm_pu: Float
     vm_pu = jax.lax.stop_gradient(vm_pu)
     measured = dict(stores)
     for kind in measuring:
-        buses = [one.bus if one.measured_bus is None else one.measured_bus for one in scenario.of(kind)]
-        at_devices, _ = pad([nodes.at[bus] for bus in buses], fill=len(nodes))
+        at_devices, _ = pad([measured_nodes(nodes, one) for one in scenario.of(kind)], fill=len(nodes))
         measured[kind.table] = kind.measured(stores[kind.table], mean_at_devices(vm_pu, at_devices))
     return measured
+
+
+def measured_nodes(nodes: Nodes, device: Device) -> np.ndarray:
+    """Positions of the nodes whose mean voltage a device measures; those of its own bus where it measures none.
+
+    Raises
+    ------
+    InputError
+        If its controlled bus lacks a phase that it names; the end of a sentence that begins with the device.
+    """
+    bus = device.measured_bus
+    return nodes.at[device.bus] if bus is None else nodes.of_phases(bus, device.phases)

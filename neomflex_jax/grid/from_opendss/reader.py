@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
 from neomflex_jax.grid.unbalanced.grounding import check_grounded
 from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.grid.unbalanced.source import Source
+from neomflex_jax.grid.unbalanced.supply import refuse_unfed_loads, unfed_text
 
 JOIN_NODES = ("line", "transformer", "autotrans", "capacitor", "reactor", "fault")
 SOURCES = ("vsource", "isource")
@@ -33,8 +35,8 @@ OPENDSS_BASES = [0.208, 0.48, 12.47, 24.9, 34.5, 115.0, 230.0]  # kV, of a file 
 NO_PART = ("energymeter", "monitor", "sensor", "fmonitor")
 
 
-def read_feeder(path: str | Path, *, name: str | None = None) -> UnbalancedFeeder:
-    """Read the circuit that a file of OpenDSS makes; `Feeder.from_opendss` says what is raised."""
+def read_feeder(path: str | Path, *, name: str | None = None, strict: bool = True) -> UnbalancedFeeder:
+    """Read the circuit that a file of OpenDSS makes; `Feeder.from_opendss` says what is raised and `strict` is."""
     path = Path(path)
     with opened(path, check_figures) as engine:
         try:
@@ -44,8 +46,12 @@ def read_feeder(path: str | Path, *, name: str | None = None) -> UnbalancedFeede
     try:
         _check_finite({load.name: [load.p_mw, load.q_mvar, load.v_nominal_kv] for load in feeder.loads})
         _check_finite({source.element.name: source.i_ampere for source in feeder.sources})
+        if strict:
+            refuse_unfed_loads(feeder)
     except InputError as error:
         raise InputError(f"{short_path(path)}: {error}") from None
+    if unfed := unfed_text(feeder):
+        warnings.warn(f"{short_path(path)}: {unfed}", stacklevel=3)
     return replace(feeder, name=name or feeder.name, circuit=circuit_at(path))
 
 

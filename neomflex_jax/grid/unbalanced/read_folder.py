@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from neomflex_jax.grid.unbalanced.grounding import check_grounded
 from neomflex_jax.grid.unbalanced.load import CONNECTIONS, Load
 from neomflex_jax.grid.unbalanced.load_model import LoadModel
 from neomflex_jax.grid.unbalanced.source import Source
+from neomflex_jax.grid.unbalanced.supply import unfed_text
 
 LARGEST_MATRIX = 64  # conductors of an element
 
@@ -55,6 +57,8 @@ def read_unbalanced_feeder(folder: Path) -> UnbalancedFeeder:
     if (feeder.v_base_kv <= 0).any():
         raise InputError(f"{nodes.path}: v_base_kv must be above 0")
     check_grounded(feeder)
+    if unfed := unfed_text(feeder):
+        warnings.warn(f"{folder}: {unfed}", stacklevel=3)
     return feeder
 
 
