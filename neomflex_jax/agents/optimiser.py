@@ -1,10 +1,12 @@
-"""Adam, one optimiser an agent: clipping and moments never mix agents. Rates and norms are traced values.
+"""One optimiser an agent, Muon for matrices (`muon.py`) and Adam for the rest: clipping and moments never mix agents.
 
-D. P. Kingma, J. Ba, "Adam", arXiv:1412.6980; clipping by the global norm of one agent's gradient.
+D. P. Kingma, J. Ba, "Adam", arXiv:1412.6980; clipping by the global norm of one agent's gradient. Rates and norms are
+traced values.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import jax
@@ -14,14 +16,17 @@ from jax import Array, lax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import PyTree
 
+from neomflex_jax.agents.muon import Matrices
+
 Params: TypeAlias = PyTree
-ADAM = optax.scale_by_adam()
+MEAN_DECAY, SQUARE_DECAY = 0.9, 0.99
+ADAM = optax.scale_by_adam(b1=MEAN_DECAY, b2=SQUARE_DECAY)
 Decay = Literal["none", "linear", "cosine"]
 DECAYS = get_args(Decay)
 
 
 class Vectors(NamedTuple):
-    """Parameters and Adam's moments, arrays (n_agents, ...) of one shape."""
+    """Parameters and the moments of their gradients, arrays (n_agents, ...) of one shape."""
 
     values: Array
     mean: Array
@@ -44,13 +49,20 @@ def unravelled(like: Params, vectors: Array) -> Params:
 
 
 def stepped(
-    vectors: Vectors, gradient: Array, count: Array, learning_rate: Array, max_gradient_norm: Array | float = jnp.inf
+    vectors: Vectors,
+    gradient: Array,
+    count: Array,
+    learning_rate: Array,
+    max_gradient_norm: Array | float = jnp.inf,
+    matrices: Matrices | None = None,
 ) -> Vectors:
-    """Make one step for every agent by itself, after `count` steps, () or (n_agents, 1)."""
+    """Make one step for every agent by itself, after `count` steps, () or (n_agents, 1); None: all of it by Adam."""
     norm = jnp.sqrt(jnp.sum(gradient**2, axis=tuple(range(1, gradient.ndim)), keepdims=True))
-    scale = jnp.minimum(1.0, max_gradient_norm / jnp.maximum(norm, 1e-30))
-    update, state = ADAM.update(gradient * scale, optax.ScaleByAdamState(count, vectors.mean, vectors.square))
+    gradient = gradient * jnp.minimum(1.0, max_gradient_norm / jnp.maximum(norm, 1e-30))
+    update, state = ADAM.update(gradient, optax.ScaleByAdamState(count, vectors.mean, vectors.square))
     moments: Any = state
+    if matrices is not None:
+        update = matrices.steps(MEAN_DECAY * moments.mu + (1.0 - MEAN_DECAY) * gradient, update)
     return Vectors(vectors.values - learning_rate * update, moments.mu, moments.nu)
 
 
@@ -60,10 +72,12 @@ def apply(
     params: Params,
     learning_rate: Array,
     max_gradient_norm: Array | float = jnp.inf,
+    width: int | None = None,
 ) -> tuple[Params, optax.OptState]:
-    """Make one step for every agent by itself."""
+    """Make one step for every agent by itself: of networks whose hidden layers are so wide; None: all of it by Adam."""
+    matrices = None if width is None else Matrices(partial(unravelled, params), ravelled, width)
     vectors = Vectors(ravelled(params), state.mu, state.nu)
-    vectors = stepped(vectors, ravelled(gradients), state.count[:, None], learning_rate, max_gradient_norm)
+    vectors = stepped(vectors, ravelled(gradients), state.count[:, None], learning_rate, max_gradient_norm, matrices)
     return unravelled(params, vectors.values), optax.ScaleByAdamState(state.count + 1, vectors.mean, vectors.square)
 
 

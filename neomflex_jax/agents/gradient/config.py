@@ -60,7 +60,7 @@ class GradientConfig:
     actors: SharingName = "independent"
     share_actor: bool = False
     normalise_observations: bool = True
-    learning_rate: float = 1e-2
+    learning_rate: float = 8e-3
     learning_rate_decay: Decay = "cosine"
     max_gradient_norm: float = 1.0
     clipping_weight: float = 3.0

@@ -1,4 +1,4 @@
-"""A learner inside a loop of updates: parameters and Adam's moments as rows (`agents/rows.py`), critics stacked.
+"""A learner inside a loop of updates: parameters and their moments as rows (`agents/rows.py`), critics stacked.
 
 Between loops, in checkpoints and for whoever asks, a learner is `LearnerState`.
 """
@@ -12,6 +12,7 @@ import jax
 import optax
 from jax import Array
 
+from neomflex_jax.agents.muon import Matrices
 from neomflex_jax.agents.optimiser import Params, Vectors, ravelled, unravelled
 from neomflex_jax.agents.rows import Rows
 from neomflex_jax.agents.sac.cost_critics import CostCritic
@@ -37,6 +38,9 @@ class Flattening:
         self.state, self._critics = state, critics
         self.actor_rows = Rows.of(state.actor, 1)
         self.critic_rows = Rows.of(jax.eval_shape(critics.together, state.critic), 2)
+        width = max(critics.config.hidden_sizes)
+        self.actor_matrices = Matrices(self.actor_rows.parted, self.actor_rows.joined, width)
+        self.critic_matrices = Matrices(self.critic_rows.parted, self.critic_rows.joined, width)
 
     def start(self) -> Flat:
         """Return the state's rows."""

@@ -201,7 +201,7 @@ class Sac:
 
         critic_losses, gradients, moments = self._critic_gradients(state, batch, noise[1], best)
         gradients = mean_over_devices(flattening.critic_rows.joined(gradients), self.mesh_axis)
-        critic = stepped(flat.critic, gradients, count, rate, max_norm)
+        critic = stepped(flat.critic, gradients, count, rate, max_norm, flattening.critic_matrices)
         target = self._critics.followed(flat.target_critic, critic.values, settings)
 
         costs, cost_losses = self._updated_cost_critics(state, batch, noise[1], rate)
@@ -210,7 +210,7 @@ class Sac:
             state, flattening.critic_rows.parted(critic.values), costs, observation, noise[0]
         )
         gradients = mean_over_devices(flattening.actor_rows.joined(pooled(gradients)), self.mesh_axis)
-        actor = stepped(flat.actor, gradients, count, rate, max_norm)
+        actor = stepped(flat.actor, gradients, count, rate, max_norm, flattening.actor_matrices)
         weight = jnp.maximum(settings.actor_average, 1.0 / (state.updates + 1))  # a plain mean at first
         average = optax.incremental_update(actor.values, flat.averaged_actor, weight)
 
