@@ -2,7 +2,7 @@
 
 ``step = sqrt(width) U V',  U S V' = beta M + (1 - beta) G``: M is the moving average of the gradients G, and width that
 of the hidden layers, so that padding changes nothing, and entries of a square matrix move by the learning rate on
-average, as by Adam. Costs are steep in few directions and flat in many; what Adam scales are entries, and no directions.
+average, as by Adam. Costs are steep in few directions and flat in many; Adam scales entries, no directions.
 
 K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); orthogonalised by Optax.
 """
