@@ -17,7 +17,7 @@ from neomflex_jax.environment.environment import Environment
 from neomflex_jax.environment.limited_branches import LimitedBranches, limited_branches
 from neomflex_jax.environment.measured_buses import check_measured_buses
 from neomflex_jax.environment.own_series import check_loads_of_devices, own_generation_text, read_scenario_profiles
-from neomflex_jax.environment.phases import check_playable_with_phases, check_playable_without_phases
+from neomflex_jax.environment.phases import check_neutrals, check_playable_with_phases, check_playable_without_phases
 from neomflex_jax.environment.step.measurements import Block
 from neomflex_jax.environment.step.rewards import Term
 from neomflex_jax.environment.users_parts import with_users_parts
@@ -84,6 +84,8 @@ def make(
     has_ratings = isinstance(feeder, Feeder) and bool(np.isfinite(feeder.max_i_ka).any())
     method = chosen.power_flow if power_flow is None or isinstance(power_flow, str) else power_flow
     solver = bound_power_flow(method, feeder, chosen, training)
+    if isinstance(feeder, UnbalancedFeeder) and isinstance(solver, UnbalancedPowerFlow):
+        check_neutrals(chosen, feeder, solver)
     feeder = jax.tree.map(jnp.asarray, feeder)  # in JAX's precision of the moment, as everything in an environment
     start_flow = day_start_flow(feeder, training, solver, chosen.begins_every)
     parts = (feeder, training, chosen, layout, has_ratings, solver, start_flow)

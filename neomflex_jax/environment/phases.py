@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from neomflex_jax.devices.device import Turn
 from neomflex_jax.environment.feeder_controls import plan_for
 from neomflex_jax.environment.measured_buses import check_measured_phases
 from neomflex_jax.environment.taken_over import switched_capacitors, tapped_windings
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid import Feeder, UnbalancedFeeder
+from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.unbalanced.supply import refuse_unfed
-from neomflex_jax.powerflow import check_unbalanced
+from neomflex_jax.powerflow import UnbalancedPowerFlow, check_unbalanced
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.parts import FOLLOW
+
+NEUTRAL_PU = 0.1  # a neutral's voltage without load stays below it
 
 
 def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> None:
@@ -46,6 +51,25 @@ def check_playable_with_phases(scenario: Scenario, feeder: UnbalancedFeeder) -> 
     check_measured_phases(scenario, feeder)
     plan_for(scenario, feeder)
     _check_operations(scenario)
+
+
+def check_neutrals(scenario: Scenario, feeder: UnbalancedFeeder, power_flow: UnbalancedPowerFlow) -> None:
+    """Check that no node stands at a neutral's voltage, for limits hold at every node.
+
+    Raises
+    ------
+    InputError
+        If one is near 0 without load, naming it.
+    """
+    without_load_pu = np.hypot(*np.split(np.asarray(power_flow.network.node_start), 2))
+    near_zero = np.flatnonzero(without_load_pu < min(NEUTRAL_PU, scenario.limits.hard_min_pu))
+    if near_zero.size:
+        named = summarise_labels([feeder.node_labels[node] for node in near_zero.tolist()])
+        raise InputError(
+            f"feeder {feeder.name!r}: node {named} is below {NEUTRAL_PU} pu without load, as neutrals are, and limits "
+            "of voltages, which hold at every node, would be broken there in every step; ground neutrals in the file "
+            "(bus2=b.1.2.3.0), or reduce lines' matrices to their phases (OpenDSS's Kron)"
+        )
 
 
 def check_playable_without_phases(scenario: Scenario, feeder: Feeder) -> None:
