@@ -21,7 +21,7 @@ from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.load import check_method_of_feeder, completed
 from neomflex_jax.training.run_folder import RunFolder
 
-TUNED_STEPS = {"sac": 500_000, "gradient": 2_500_000}  # that the settings' defaults are tuned for
+TUNED_STEPS = {"sac": 500_000, "gradient": 1_000_000}  # that the settings' defaults are tuned for
 ALGORITHM_NAMES = tuple(TUNED_STEPS)
 
 

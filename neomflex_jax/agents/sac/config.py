@@ -102,7 +102,7 @@ class SacConfig:
 
     n_copies: int = 256
     batch_size: int = 64
-    updates_per_step: int = 32
+    updates_per_step: int = 16
     buffer_size: int = 196_608
     buffer_gib: float = 2.0
     days: DaysName = "random"
