@@ -41,7 +41,7 @@ def clone(
     key
         Of the first parameters and of the draws.
     n_updates
-        Steps of Adam.
+        Steps of the gradient learner's optimiser.
 
     Returns
     -------

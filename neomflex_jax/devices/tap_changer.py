@@ -72,7 +72,8 @@ class TapChanger(SteppedDevice):
     """Whole width of the dead band, half of it on each side of the set-point; left out without band control.
     Allowed: above 0."""
     controlled_bus: BusLabel | None = None
-    """Bus whose voltage band control keeps, with phases the mean of its own; one behind the branch. None: to_bus."""
+    """Bus whose voltage band control keeps, one behind the branch; on feeders with phases their mean there. None:
+    to_bus."""
     name: str = ""
     """Your name of it; two devices must not share one. Without one it is called after its kind and bus. Allowed:
     letters, digits, _ and -."""

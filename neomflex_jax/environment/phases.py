@@ -68,7 +68,8 @@ def check_neutrals(scenario: Scenario, feeder: UnbalancedFeeder, power_flow: Unb
         raise InputError(
             f"feeder {feeder.name!r}: node {named} is below {NEUTRAL_PU} pu without load, as neutrals are, and limits "
             "of voltages, which hold at every node, would be broken there in every step; ground neutrals in the file "
-            "(bus2=b.1.2.3.0), or reduce lines' matrices to their phases (OpenDSS's Kron)"
+            "(bus2=b.1.2.3.0), or reduce lines' matrices to their phases (OpenDSS's Kron); if it is a phase, "
+            "name its voltage in set voltagebases"
         )
 
 

@@ -39,6 +39,8 @@ def refusal(folder: Path, *lines: str, solved: bool) -> str:
         ("new generator.g bus1=m kv=0 kw=100", "generator.g at bus m has kv=0;"),
         ("new pvsystem.p bus1=m kv=0 kva=100", "pvsystem.p at bus m has kv=0;"),
         ("new storage.s bus1=m kv=12.47 kva=0 kwrated=100", "storage.s at bus m has kva=0;"),
+        ("new generator.g bus1=m kv=12.47 kw=nan", "generator.g at bus m has kw=----;"),
+        ("new pvsystem.p bus1=m kv=12.47 kva=100 pmpp=nan", "pvsystem.p at bus m has pmpp=----;"),
         ("edit vsource.source basekv=0", "vsource.source at bus s has basekv=0;"),
         (BEYOND.replace("length=1", "length=0"), "line.b at buses m and e has length=0;"),
         ("new line.b phases=1 bus1=m.1 bus2=e.1 r1=0 x1=0 length=1", "line.b at buses m and e has no impedance"),
@@ -54,6 +56,11 @@ def refusal(folder: Path, *lines: str, solved: bool) -> str:
 def test_what_is_at_fault_is_named_with_its_bus(line: str, told: str, solved: bool, tmp_path: Path) -> None:
     said = refusal(tmp_path, line, solved=solved)
     assert said.startswith(str(tmp_path / "circuit.dss")) and told in said, said
+
+
+def test_a_mistyped_line_after_a_reactor_is_told_in_opendss_words(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "new reactor.r bus1=m bus2=e r=1 x=1", "new line.z bus1=e linecode=nothere", solved=False)
+    assert "nothere" in said and "line" in said
 
 
 def test_an_element_of_next_to_no_impedance_is_named(tmp_path: Path) -> None:

@@ -117,10 +117,10 @@ class GradientLearner:
         gradients, metrics = jax.grad(of_actor, has_aux=True)(state.actor)
         gradients = mean_over_devices(self.actors.pooled(gradients), self.mesh_axis)
         rate = state.settings.learning_rate * decayed(self.config.learning_rate_decay, share)
-        norm, width = state.settings.max_gradient_norm, max(self.config.hidden_sizes)
-        actor, moments = optimiser.apply(gradients, state.actor_optimiser, state.actor, rate, norm, width)
+        max_norm, width = state.settings.max_gradient_norm, max(self.config.hidden_sizes)
+        actor, moments = optimiser.apply(gradients, state.actor_optimiser, state.actor, rate, max_norm, width)
         norm = self.actors.by_agent(jax.vmap(optax.tree.norm)(gradients))
-        clipped = (norm > state.settings.max_gradient_norm).astype(norm.dtype)
+        clipped = (norm > max_norm).astype(norm.dtype)
         metrics |= {"gradient_norm": norm, "gradient_clipped": clipped}
         return replace(state, actor=actor, actor_optimiser=moments), metrics
 

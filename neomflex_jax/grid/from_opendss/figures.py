@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from neomflex_jax.errors import InputError
-from neomflex_jax.grid.from_opendss.conductors import complex_of, name_of
+from neomflex_jax.grid.from_opendss.conductors import name_of
 from neomflex_jax.grid.from_opendss.engine import Engine, text_of
 
 RATED = {  # what has to be above 0, by class
@@ -25,7 +25,7 @@ RATED = {  # what has to be above 0, by class
     "capacitor": ("kv",),
     "vsource": ("basekv",),
 }
-POWERS = {"load": ("kw", "kvar")}  # what has to be finite
+POWERS = {"load": ("kw", "kvar"), "generator": ("kw", "kvar"), "pvsystem": ("pmpp",), "storage": ("kw",)}  # finite ones
 IMPEDANCES = {"reactor": ("r", "x", "kv", "kvar"), "fault": ("r",)}  # by which class states its admittance
 WITH_WINDINGS = ("transformer", "autotrans")
 
@@ -101,14 +101,14 @@ def _wrong_line(engine: Engine) -> Iterator[_Figure]:
     lines = engine.Lines
     lines.Name(name_of(engine).partition(".")[2])
     if float(lines.Length()) == 0:
-        yield _Figure("length=0", "give its length, or for a switch switch=yes")
+        yield _Figure("length=0", "give a length above 0, a switch too")
     own = slice(None, None, int(lines.Phases()) + 1)  # of a square matrix, row after row: its diagonal
     if not np.any([lines.RMatrix()[own], lines.XMatrix()[own]], axis=0).all():
         yield _Figure("no impedance (r and x are 0)", "give r1, x1, r0 and x0 or matrices, or for a switch switch=yes")
 
 
 def _finite_admittance(engine: Engine) -> bool:
-    return bool(np.isfinite(complex_of(engine.CktElement.YPrim())).all())
+    return bool(np.isfinite(engine.CktElement.YPrim()).all())
 
 
 def _place(engine: Engine) -> str:

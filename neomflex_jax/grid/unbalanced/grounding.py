@@ -65,8 +65,9 @@ def refuse_floating(feeder: UnbalancedFeeder, nodes: Sequence[int]) -> None:
     """Raise `InputError` for nodes that nothing grounds, naming them and what stands at them."""
     names = [str(feeder.node_labels[node]) for node in nodes[:5]]
     more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
-    there = [each.name for each in feeder.elements if not set(nodes).isdisjoint(each.nodes)]
-    there += [load.name for load in feeder.loads if not set(nodes).isdisjoint(load.nodes)]
+    floating = set(nodes)
+    there = [each.name for each in feeder.elements if not floating.isdisjoint(each.nodes)]
+    there += [load.name for load in feeder.loads if not floating.isdisjoint(load.nodes)]
     listed = shown_list(there[:MOST_NAMED]) + (", ..." if len(there) > MOST_NAMED else "")
     raise InputError(
         f"feeder {feeder.name!r}: nothing grounds node {', '.join(names)}{more}, so that its voltage could be anything "
@@ -77,12 +78,14 @@ def refuse_floating(feeder: UnbalancedFeeder, nodes: Sequence[int]) -> None:
 
 def open_voltage(feeder: UnbalancedFeeder, node: int) -> InputError:
     """Error for a node whose voltage rounding leaves open, naming what joins it most closely to another."""
-    label, place = feeder.node_labels[node], {"": 0.0}
+    label, siemens = feeder.node_labels[node], {"": 0.0}
     for element in feeder.elements:
         at = [row for row, own in enumerate(element.nodes) if own == node]
-        place[element.name] = float(np.abs(element.y_siemens[at]).max(initial=0.0))
-    name = max(place, key=lambda each: place[each])
-    joined = f" ({name} joins it by {1 / place[name]:.2g} ohm: 1e-6 ohm is little enough for a switch)" if name else ""
+        siemens[element.name] = float(np.abs(element.y_siemens[at]).max(initial=0.0))
+    name = max(siemens, key=lambda each: siemens[each])
+    joined = (
+        f" ({name} joins it by {1 / siemens[name]:.2g} ohm; 1e-6 ohm is little enough for a switch)" if name else ""
+    )
     return InputError(
         f"feeder {feeder.name!r}: its admittances leave the voltage of node {label} open; is anything between it and "
         f"ground, or an element of next to no impedance beside it?{joined}"

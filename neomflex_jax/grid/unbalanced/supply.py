@@ -43,8 +43,9 @@ def fed_buses(feeder: UnbalancedFeeder, without: tuple[BusLabel, BusLabel]) -> s
 def unfed_loads(feeder: UnbalancedFeeder) -> list[Load]:
     """Loads with a power all of whose nodes are fed by nothing."""
     unfed = set(unfed_nodes(feeder).tolist())
-    powered = (load for load in feeder.loads if load.p_mw or load.q_mvar)
-    return [load for load in powered if all(node in unfed for node in load.nodes if node >= 0)]
+    powered = [load for load in feeder.loads if load.p_mw or load.q_mvar]
+    nodes = [[node for node in load.nodes if node >= 0] for load in powered]  # none: all its conductors are grounded
+    return [load for load, own in zip(powered, nodes, strict=True) if own and unfed.issuperset(own)]
 
 
 def refuse_unfed_loads(feeder: UnbalancedFeeder) -> None:
@@ -61,7 +62,8 @@ def refuse_unfed(feeder: UnbalancedFeeder) -> None:
     """Raise `InputError` where something is fed by nothing: limits of voltages would be broken there at any time."""
     if unfed := unfed_text(feeder):
         raise InputError(
-            f"feeder {feeder.name!r}: {unfed}, below any limit; close a switch or a line, or disable all elements there"
+            f"feeder {feeder.name!r}: {unfed}; these are below any limit, so close a switch or a line, or disable all "
+            "elements there"
         )
 
 
@@ -70,7 +72,8 @@ def unfed_text(feeder: UnbalancedFeeder) -> str:
     nodes = unfed_nodes(feeder)
     if not nodes.size:
         return ""
-    fed = {bus for place, bus in enumerate(feeder.nodes.bus) if place not in set(nodes.tolist())}
+    unfed = set(nodes.tolist())
+    fed = {bus for place, bus in enumerate(feeder.nodes.bus) if place not in unfed}
     places = list(dict.fromkeys(_place(feeder, node, fed) for node in nodes.tolist()))
     text = f"nothing connects {summarise_labels(places)} to a source, where voltages are 0"
     loads = unfed_loads(feeder)
