@@ -32,7 +32,7 @@ class Options:
     algorithm: str = "gradient"
     seeds: tuple[int, ...] = (0,)
     scenario: str = "examples/heavy33.toml"
-    total_steps: int = 1_000_000
+    total_steps: int = 2_500_000
     weights: tuple[float, ...] = (1.0, 3.0, 10.0)
     """Factors on the voltage term and the violation penalty, without a constraint."""
     limits: tuple[float, ...] = (0.0, 0.0005)
