@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 from neomflex_jax.agents.muon import Matrices
 
 Params: TypeAlias = PyTree
-MEAN_DECAY, SQUARE_DECAY = 0.9, 0.99  # trainings are a few hundred updates: 0.999 would not have settled
+MEAN_DECAY, SQUARE_DECAY = 0.9, 0.99  # as short as some trainings are (a thousand updates), 0.999 settles late
 ADAM = optax.scale_by_adam(b1=MEAN_DECAY, b2=SQUARE_DECAY)
 Decay = Literal["none", "linear", "cosine"]
 DECAYS = get_args(Decay)

@@ -14,10 +14,9 @@ from scipy.sparse.csgraph import connected_components
 from neomflex_jax.errors import InputError
 from neomflex_jax.grid.parts import summarise_labels
 from neomflex_jax.grid.unbalanced.feeder import UnbalancedFeeder
+from neomflex_jax.grid.unbalanced.grounding import MOST_NAMED
 from neomflex_jax.grid.unbalanced.load import Load
 from neomflex_jax.loose_types import BusLabel
-
-MOST_NAMED = 6
 
 
 def unfed_nodes(feeder: UnbalancedFeeder) -> np.ndarray:
@@ -40,17 +39,17 @@ def fed_buses(feeder: UnbalancedFeeder, without: tuple[BusLabel, BusLabel]) -> s
     return {label for label, own in zip(feeder.bus_labels, part, strict=True) if own in fed}
 
 
-def unfed_loads(feeder: UnbalancedFeeder) -> list[Load]:
-    """Loads with a power all of whose nodes are fed by nothing."""
-    unfed = set(unfed_nodes(feeder).tolist())
+def unfed_loads(feeder: UnbalancedFeeder, nodes: np.ndarray) -> list[Load]:
+    """Loads with a power all of whose nodes are among those of `unfed_nodes`."""
+    unfed = set(nodes.tolist())
     powered = [load for load in feeder.loads if load.p_mw or load.q_mvar]
-    nodes = [[node for node in load.nodes if node >= 0] for load in powered]  # none: all its conductors are grounded
-    return [load for load, own in zip(powered, nodes, strict=True) if own and unfed.issuperset(own)]
+    places = [[node for node in load.nodes if node >= 0] for load in powered]  # none: all its conductors are grounded
+    return [load for load, own in zip(powered, places, strict=True) if own and unfed.issuperset(own)]
 
 
 def refuse_unfed_loads(feeder: UnbalancedFeeder) -> None:
     """Raise `InputError` for what consumes or produces where nothing is connected to a source."""
-    for load in unfed_loads(feeder):
+    for load in unfed_loads(feeder, unfed_nodes(feeder)):
         at = summarise_labels([feeder.node_labels[node] for node in load.nodes if node >= 0])
         raise InputError(
             f"{load.name} is at node {at}, which nothing connects to a source; close a switch or a line, or disable it "
@@ -76,7 +75,7 @@ def unfed_text(feeder: UnbalancedFeeder) -> str:
     fed = {bus for place, bus in enumerate(feeder.nodes.bus) if place not in unfed}
     places = list(dict.fromkeys(_place(feeder, node, fed) for node in nodes.tolist()))
     text = f"nothing connects {summarise_labels(places)} to a source, where voltages are 0"
-    loads = unfed_loads(feeder)
+    loads = unfed_loads(feeder, nodes)
     if not loads:
         return text
     named = ", ".join(f"{load.name} {load.p_mw:+g} MW" for load in loads[:MOST_NAMED])
