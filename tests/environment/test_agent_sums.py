@@ -26,3 +26,11 @@ def test_sums_of_many_agents_are_the_products_of_few(monkeypatch, largest):
 
 def test_agents_of_packaged_scenarios_are_few():
     assert make("neom141").layout.membership.size <= LARGEST_MATRIX < 300 * 2000
+
+
+def test_the_derivative_of_many_agents_sums_is_no_scatter_that_a_compiler_works_out_for_minutes(monkeypatch):
+    monkeypatch.setattr(agent_sums, "LARGEST_MATRIX", 0)
+    owns = np.eye(3, 4)
+    assert "scatter" not in str(jax.make_jaxpr(jax.grad(lambda values: sums_by_agent(owns, values).sum()))(jnp.ones(4)))
+    change = jax.jvp(lambda values: sums_by_agent(owns, values), (jnp.ones(4),), (jnp.arange(4.0),))[1]
+    np.testing.assert_array_equal(change, [0.0, 1.0, 2.0])  # the fourth is nobody's
