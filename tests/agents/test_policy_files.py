@@ -56,6 +56,13 @@ def test_no_policies_is_an_error(tmp_path):
         load_policies(tmp_path)
 
 
+def test_a_folder_of_seeds_says_which_there_are(tmp_path):
+    for seed in (1, 0):
+        (tmp_path / f"seed_{seed}" / "policies").mkdir(parents=True)
+    with pytest.raises(InputError, match="give one seed's folder of seed_0, seed_1"):
+        load_policies(tmp_path)
+
+
 def test_policies_of_another_scenario_are_refused(folder):
     with pytest.raises(InputError, match=r"trained for scenario 'neom33'.*scenario 'neom33-original'"):
         load_policies(folder).as_policy(LAYOUT, "neom33-original")
