@@ -24,7 +24,7 @@ import numpy as np
 from neomflex_jax.devices import TapChanger
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import UnbalancedFeeder, load_scenario_feeder
+from neomflex_jax.grid import UnbalancedFeeder, load_feeder
 from neomflex_jax.scenario import Scenario
 from neomflex_jax.scenario.controls import controls_of
 from validation.closed_loop.acting import ActingPolicy
@@ -126,7 +126,7 @@ def rewards(trajectory: Trajectory, grid: Trajectory | Replay, weights: Weights 
         If days have another number of steps, or the feeder has no phases.
     """
     scenario = trajectory.scenario
-    feeder = load_scenario_feeder(scenario.feeder)
+    feeder = load_feeder(scenario.feeder)
     if not isinstance(feeder, UnbalancedFeeder) or scenario.steps_per_day != HORIZON:
         raise InputError(
             f"scenario {scenario.name!r}: PowerGym's days have {HORIZON} steps on a feeder with phases; play it with "

@@ -58,10 +58,10 @@ def tabled_runs(summary: pd.DataFrame) -> list[Outcome]:
 
 def judging_program(scenario: Scenario) -> str:
     """Return the name of the program that judges runs of a scenario: pandapower, or OpenDSS where it has phases."""
-    from neomflex_jax.grid import load_scenario_feeder
+    from neomflex_jax.grid import load_feeder
     from validation.referee.solvers import program_for
 
-    return program_for(load_scenario_feeder(scenario.feeder))
+    return program_for(load_feeder(scenario.feeder))
 
 
 def print_headline(lines: Sequence[Line]) -> None:

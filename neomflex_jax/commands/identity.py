@@ -37,11 +37,11 @@ def make_identity(
     policies_sha256: Mapping[str, str], scenario: Scenario, profiles_sha256: str, *, first_day: int, n_days: int
 ) -> Identity:
     """Return names and hashes: of these policies, of a scenario, and of the days of the profiles."""
-    from neomflex_jax.grid import load_scenario_feeder
+    from neomflex_jax.grid import load_feeder
     from neomflex_jax.grid.fingerprint import feeder_hash
     from validation.report.status import Identity
 
-    feeder = feeder_hash(load_scenario_feeder(scenario.feeder))
+    feeder = feeder_hash(load_feeder(scenario.feeder))
     return Identity(dict(policies_sha256), scenario.hash(), feeder, profiles_sha256, first_day, n_days)
 
 

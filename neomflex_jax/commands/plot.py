@@ -116,25 +116,25 @@ class PlotCommand(Answering):
 
     def _map(self) -> Figure:
         from neomflex_jax.evaluation.tables import read_step_metrics
-        from neomflex_jax.grid import load_scenario_feeder
+        from neomflex_jax.grid import load_feeder
         from neomflex_jax.plots import draw_map
 
         if self.size not in (SCREEN, "double"):
             raise InputError(f"a map needs two columns of a page; give --size double, not {self.size!r}")
         table = self._table()
         runs = recorded_beside(table, read_step_metrics(table)["run"], self.run)
-        feeder = load_scenario_feeder(runs[-1].scenario.feeder)
+        feeder = load_feeder(runs[-1].scenario.feeder)
         return draw_map(runs, feeder, self._map_day, self.step, stacked=self.size != SCREEN)
 
     def _distance(self) -> Figure:
         from neomflex_jax.evaluation.tables import read_step_metrics
-        from neomflex_jax.grid import Feeder, load_scenario_feeder
+        from neomflex_jax.grid import Feeder, load_feeder
         from neomflex_jax.plots.distance import draw_distance
         from neomflex_jax.plots.feeder_map import worst_step
 
         table = self._table()
         runs = recorded_beside(table, read_step_metrics(table)["run"], self.run)
-        feeder = load_scenario_feeder(runs[-1].scenario.feeder)
+        feeder = load_feeder(runs[-1].scenario.feeder)
         if isinstance(feeder, Feeder):
             raise InputError(f"feeder {feeder.name!r} has no phases; a distance is drawn of feeders that have some")
         day = self._map_day

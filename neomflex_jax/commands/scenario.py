@@ -56,13 +56,13 @@ class ShowScenario(Answering):
         """Print; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment import make
-        from neomflex_jax.grid import Feeder, load_scenario_feeder
+        from neomflex_jax.grid import Feeder, load_feeder
         from neomflex_jax.grid.library import balanced
         from neomflex_jax.scenario import load_scenario
 
         check_image(self.output)
         scenario = load_scenario(self.scenario)
-        feeder = load_scenario_feeder(scenario.feeder)
+        feeder = load_feeder(scenario.feeder)
         # for its sizes: the method that is the cheapest to build
         env = make(scenario, power_flow="lindistflow" if isinstance(feeder, Feeder) else "ac")
         print_table(f"scenario {scenario.name}", ("part", "what there is"), text.contents(scenario, feeder))
@@ -104,7 +104,7 @@ class CheckScenario(Answering):
         """Check; returns the exit status."""
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment.own_series import split_of
-        from neomflex_jax.grid import load_scenario_feeder
+        from neomflex_jax.grid import load_feeder
         from validation import compare, judge, replay, tolerances_for
         from validation.referee.solvers import program_for
         from validation.referee.unsolved import Unsolved
@@ -113,7 +113,7 @@ class CheckScenario(Answering):
             on_day = partial(stage.counted, unit="days")
             trajectory = play_idle(self.scenario, self.days, self.power_flow, on_day)
         scenario = trajectory.scenario
-        feeder = load_scenario_feeder(scenario.feeder)
+        feeder = load_feeder(scenario.feeder)
         split, program = split_of(scenario, feeder), program_for(feeder)
         if split is not None:
             print_table("days, none in two parts", ("part", "days", "which"), text.days_of_parts(split))

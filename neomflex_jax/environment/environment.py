@@ -33,7 +33,7 @@ from neomflex_jax.environment.step.rewards import local_reward, reward_terms, sh
 from neomflex_jax.environment.step.set_points import set_points
 from neomflex_jax.environment.task import Task
 from neomflex_jax.fields import with_overrides
-from neomflex_jax.grid import load_scenario_feeder
+from neomflex_jax.grid import load_feeder
 from neomflex_jax.jax_settings import nan_is_a_value
 from neomflex_jax.one_line import cut
 from neomflex_jax.powerflow import PowerFlow, PowerFlowResult, UnbalancedPowerFlow
@@ -89,7 +89,7 @@ class Environment(Task):
         """
         name = power_flow if isinstance(power_flow, str) else power_flow.method
         scenario = with_overrides(self.scenario, {"power_flow": name})
-        bound = bound_power_flow(power_flow, load_scenario_feeder(scenario.feeder), scenario, self.profiles)
+        bound = bound_power_flow(power_flow, load_feeder(scenario.feeder), scenario, self.profiles)
         start_flow = day_start_flow(self.feeder, self.profiles, bound, scenario.begins_every)
         return replace(self, power_flow=bound, day_start_flow=start_flow, scenario=scenario)
 

@@ -23,7 +23,7 @@ from neomflex_jax.environment.step.rewards import Term
 from neomflex_jax.environment.users_parts import with_users_parts
 from neomflex_jax.errors import InputError
 from neomflex_jax.fields import with_overrides
-from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder, load_scenario_feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, UnbalancedFeeder, load_feeder
 from neomflex_jax.grid.territories import TerritoryLayout
 from neomflex_jax.jax_settings import nan_is_a_value, platform_is_there
 from neomflex_jax.powerflow import PowerFlow, UnbalancedPowerFlow
@@ -76,7 +76,7 @@ def make(
         with_overrides(scenario, overrides) if isinstance(scenario, Scenario) else load_scenario(scenario, **overrides)
     )
     chosen, terms, blocks = with_users_parts(chosen, reward_terms or {}, observations)
-    feeder = load_scenario_feeder(chosen.feeder)
+    feeder = load_feeder(chosen.feeder)
     warn_of_own_generation(feeder, chosen.series)
     name = repr(scenario.name) if isinstance(scenario, Scenario) else str(scenario)
     layout, limited = _laid_out(chosen, feeder, name)
@@ -141,7 +141,7 @@ def scenario_profiles(scenario: Scenario, source: str | Path, feeder: AnyFeeder 
         As `read_scenario_profiles`; also if a forecast looks further ahead than the series is long.
     """
     path = resolve_profiles(source)
-    feeder = load_scenario_feeder(scenario.feeder) if feeder is None else feeder
+    feeder = load_feeder(scenario.feeder) if feeder is None else feeder
     profiles = read_scenario_profiles(scenario, path, feeder)
     for doubt in doubts_of(path, profiles, scenario.step_hours) if scenario.series == PLAIN else ():
         warnings.warn(f"{path}: {doubt}", stacklevel=3)

@@ -12,7 +12,7 @@ import pandas as pd
 from neomflex_jax.environment.feeder_controls import plan_for
 from neomflex_jax.evaluation.trajectory import Trajectory
 from neomflex_jax.evaluation.trajectory_layout import FEEDER_STEPS, FEEDER_TAPS
-from neomflex_jax.grid import load_scenario_feeder
+from neomflex_jax.grid import load_feeder
 
 BEGINS, POSITION, OPERATIONS = "feeder_control_", "_position", "_operations"
 TOTAL = "feeder_control_operations"
@@ -22,7 +22,7 @@ def control_columns(trajectory: Trajectory) -> dict[str, np.ndarray | float]:
     """Columns of the step table, by name; none where no control is followed."""
     if FEEDER_TAPS not in trajectory.devices:
         return {}
-    plan = plan_for(trajectory.scenario, load_scenario_feeder(trajectory.scenario.feeder))
+    plan = plan_for(trajectory.scenario, load_feeder(trajectory.scenario.feeder))
     assert plan is not None  # the run has what it recorded
     step = np.array([each.winding.step for each in plan.regulators])
     names = [each.control.name for each in plan.regulators] + [each.control.name for each in plan.capacitors]

@@ -5,7 +5,6 @@ from neomflex_jax.grid.library import (
     feeder_names,
     load_balanced_feeder,
     load_feeder,
-    load_scenario_feeder,
     unbalanced_feeder_names,
 )
 from neomflex_jax.grid.topology import Topology
@@ -19,6 +18,5 @@ __all__ = [
     "feeder_names",
     "load_balanced_feeder",
     "load_feeder",
-    "load_scenario_feeder",
     "unbalanced_feeder_names",
 ]

@@ -63,11 +63,6 @@ def _load(name: str | Path, phases: bool | None) -> Feeder | UnbalancedFeeder:
     raise unknown_name("feeder (and no such folder or file)", str(name), (*feeder_names(), *unbalanced_feeder_names()))
 
 
-def load_scenario_feeder(name: str | Path) -> Feeder | UnbalancedFeeder:
-    """Load a feeder as scenarios play it: as `load_feeder` does, so a pandapower net with the phases that it has."""
-    return load_feeder(name)
-
-
 def shows_phases(name: str | Path) -> bool:
     """True if a feeder's name shows that it has phases; reads no feeder, so a ``net.json`` may have some after all."""
     packaged = _FOLDER / str(name) if str(name) in unbalanced_feeder_names() else Path(name)

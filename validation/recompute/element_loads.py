@@ -23,7 +23,7 @@ import pandas as pd
 from neomflex_jax.files.parquet import is_parquet, parquet_time_column
 from neomflex_jax.files.tables import first_rows, number_in
 from neomflex_jax.files.wide_tables import read_header, read_wide
-from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder, load_scenario_feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder, load_feeder
 from neomflex_jax.grid.elements import Element, Elements, loads_at_buses
 from neomflex_jax.profiles import SeriesConfig
 from neomflex_jax.scenario import Scenario
@@ -152,7 +152,7 @@ def _share_of_nominal(scenario: Scenario) -> float:
     unit = scenario.series.demand_unit
     if unit == "per_cent":
         return 0.01
-    listed = _listed(load_scenario_feeder(scenario.feeder))
+    listed = _listed(load_feeder(scenario.feeder))
     return POWERS[unit] / sum(element.p_mw for element in listed.rows if element.table == "load")
 
 

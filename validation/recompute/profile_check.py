@@ -12,7 +12,7 @@ import pandas as pd
 
 from neomflex_jax.errors import InputError, reason_of
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import AnyFeeder, load_scenario_feeder
+from neomflex_jax.grid import AnyFeeder, load_feeder
 from neomflex_jax.profiles import profiles_hash
 from neomflex_jax.scenario import Scenario
 from validation.recompute.device_solar import mean_solar, recorded_solar, solar_columns, stated_solar
@@ -51,7 +51,7 @@ def profile_gap(trajectory: Trajectory, path: Path, feeder: AnyFeeder | None = N
     scenario = trajectory.scenario
     if scenario.uncertainty.varies_growth or scenario.uncertainty.profile_noise > 0:
         return None
-    feeder = load_scenario_feeder(scenario.feeder) if feeder is None else feeder
+    feeder = load_feeder(scenario.feeder) if feeder is None else feeder
     rows, at = file_rows(scenario, path), np.asarray(trajectory.dataset_index)
     if at.min() < 0 or at.max() >= len(rows):
         return float("inf")

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from neomflex_jax.evaluation.trajectory import Trajectory
-from neomflex_jax.grid import AnyFeeder, Feeder, load_scenario_feeder
+from neomflex_jax.grid import AnyFeeder, Feeder, load_feeder
 from neomflex_jax.one_line import one_line
 from validation.recompute.checks import check_trajectory
 from validation.recompute.loading import Limited, limited_of
@@ -71,7 +71,7 @@ def checked_record(trajectory: Trajectory) -> Record:
     InputError
         If its scenario's feeder cannot be loaded or `check_trajectory` refuses it.
     """
-    feeder = load_scenario_feeder(trajectory.scenario.feeder)
+    feeder = load_feeder(trajectory.scenario.feeder)
     check_trajectory(trajectory, feeder)
     return record_of(trajectory, feeder)
 
@@ -88,7 +88,7 @@ def record_of(trajectory: Trajectory, feeder: AnyFeeder | None = None, whole: Tr
     whole
         The run that the days are from; None: these are all.
     """
-    feeder = load_scenario_feeder(trajectory.scenario.feeder) if feeder is None else feeder
+    feeder = load_feeder(trajectory.scenario.feeder) if feeder is None else feeder
     set_points = any_set_points_of(trajectory, feeder)
     if isinstance(set_points, PhaseSetPoints):
         p_injection_mw, q_injection_mvar = set_points.at_nodes(feeder.n_node)

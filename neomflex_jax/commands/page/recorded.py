@@ -10,7 +10,7 @@ from neomflex_jax.commands.page.played import played
 from neomflex_jax.commands.result_kinds import NO_CONTROL_RUNS, trajectory_file
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
-from neomflex_jax.grid import AnyFeeder, load_scenario_feeder
+from neomflex_jax.grid import AnyFeeder, load_feeder
 from neomflex_jax.loose_types import JsonObject
 
 FIRST = ("controlled",)
@@ -59,7 +59,7 @@ def recorded_runs(evaluation: Path, names: Iterable[str]) -> Recorded:
     wanted = list(dict.fromkeys([*wanted[:1], *wanted[1:], *known]))[:2]
     try:
         runs = [Trajectory.load(evaluation / trajectory_file(name)) for name in wanted]
-        feeder = load_scenario_feeder(runs[0].scenario.feeder)
+        feeder = load_feeder(runs[0].scenario.feeder)
     except InputError as error:
         return Recorded((), None, f"The steps cannot be shown: {error}.")
     first = runs[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from neomflex_jax.grid import AnyFeeder, load_scenario_feeder
+from neomflex_jax.grid import AnyFeeder, load_feeder
 from neomflex_jax.grid.topology import spanning_tree
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure
@@ -21,7 +21,7 @@ MOST_LABELS = 60
 def draw(run: Validated) -> Figure:
     """Draw the errors' spread at every bus, laterals one after the other with a gap before each."""
     trajectory = run.trajectory
-    feeder = load_scenario_feeder(trajectory.scenario.feeder)
+    feeder = load_feeder(trajectory.scenario.feeder)
     figure, axes = style.new_figure(
         f"Voltage error along the feeder, {trajectory.power_flow} - {run.report.referee}: {trajectory.run}",
         "voltage error (pu)",
