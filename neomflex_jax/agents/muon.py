@@ -4,7 +4,8 @@
 of the hidden layers, so that padding changes nothing, and entries of a square matrix move by the learning rate on
 average, as by Adam. Costs are steep in few directions and flat in many; Adam scales entries, no directions.
 
-K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024); orthogonalised by Optax.
+K. Jordan et al., "Muon: an optimizer for hidden layers in neural networks" (2024). U V' is come near by odd polynomials
+of S, one after the other, each of other coefficients: N. Amsel et al., "The Polar Express" (2025).
 """
 
 from __future__ import annotations
@@ -14,25 +15,31 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import optax
+import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, PyTree
 
-
-def _as_they_are(matrices: PyTree) -> Any:
-    return jax.tree.map(lambda _: optax.contrib.MuonDimensionNumbers(), matrices)
-
-
-ORTHOGONAL = optax.contrib.scale_by_muon(beta=0.0, nesterov=False, weight_dimension_numbers=_as_they_are)
+# a s + b s^3 + c s^5: all four in turn lie within a tenth of 1 for s from 0.005 to 1, where the 16th power of what they
+# are off is least on a geometric grid; five times Jordan's one polynomial lie within a third
+POLYNOMIALS = (
+    (7.3184, -21.3284, 15.7335),
+    (3.9835, -3.7740, 0.9185),
+    (5.4240, -4.9580, 1.2689),
+    (1.3970, -0.4105, 0.0442),
+)
+SMALLEST_NORM = 1e-30
 
 
 def orthogonal(matrices: Float[Array, "*leading n m"]) -> Float[Array, "*leading n m"]:
-    """Return U V' of every matrix U S V', to within a third where singular values are above a hundredth of S's norm."""
-
-    def one(matrix: Array) -> Array:
-        return ORTHOGONAL.update(matrix, ORTHOGONAL.init(matrix))[0]
-
-    return jax.vmap(one)(matrices.reshape(-1, *matrices.shape[-2:])).reshape(matrices.shape)
+    """Return U V' of every matrix U S V', to within a tenth where singular values are above 0.005 of S's norm."""
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide = matrices.mT if tall else matrices
+    norm = jnp.sqrt(jnp.sum(wide**2, axis=(-2, -1), keepdims=True))
+    near = wide / jnp.maximum(norm, SMALLEST_NORM)
+    for a, b, c in POLYNOMIALS:
+        square = near @ near.mT
+        near = a * near + (b * square + c * square @ square) @ near
+    return near.mT if tall else near
 
 
 @dataclass(frozen=True)
