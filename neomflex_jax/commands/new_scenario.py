@@ -67,7 +67,6 @@ class NewScenario(Answering):
         from neomflex_jax.commands.scenario_file import write_scenario_text
         from neomflex_jax.commands.scenario_series import write_series
         from neomflex_jax.environment.own_series import own_generation_text
-        from neomflex_jax.grid.from_pandapower.with_phases import has_phases
         from neomflex_jax.grid.partition import partition_by_electrical_distance
         from neomflex_jax.grid.placement import place_devices
         from neomflex_jax.scenario import load_scenario
@@ -99,11 +98,6 @@ class NewScenario(Answering):
         said = _told(grid, territories, devices)
         for sentence in said:
             console.print(sentence)
-        if grid.source is not None and has_phases(grid.source.net):
-            console.warn(
-                f"{self.source} has phases, and this scenario plays it as balanced, loads by the sum of theirs; with "
-                "phases a scenario on the net is written by hand, its feeder the net.json"
-            )
         told = own_generation_text(grid.feeder, scenario.series)
         if told is not None:
             console.print(f"feeder {feeder_field}: {told}")
@@ -145,13 +139,13 @@ class NewScenario(Answering):
             return self.source
         if grid.path is not None:
             return Path(os.path.relpath(grid.path, self.output.parent)).as_posix()
-        # a folder keeps these too; `feeder check` of the net itself asks pandapower about the user's own generators
-        if grid.source is not None and isinstance(grid.feeder, Feeder) and grid.feeder.held is not None:
+        # a folder keeps generators too; `feeder check` of the net itself asks pandapower about the user's own. Of a
+        # feeder with phases the net is what `runpp_3ph` confirms records on
+        if not isinstance(grid.feeder, Feeder) or (grid.source is not None and grid.feeder.held is not None):
             path = self.output.with_name(f"{self.output.stem}_net.json")
             refuse_existing(path.parent, (path.name,), self.overwrite)
             save_net(grid.net, path)
             return path.name
-        assert isinstance(grid.feeder, Feeder)  # of a net
         folder = self.output.with_name(f"{self.output.stem}_feeder")
         refuse_existing(folder, FILES, self.overwrite)
         self.output.unlink(missing_ok=True)  # a scenario never stands over another feeder than its own

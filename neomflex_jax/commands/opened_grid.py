@@ -12,6 +12,7 @@ from neomflex_jax.grid import AnyFeeder, Feeder, load_feeder
 from neomflex_jax.grid.from_pandapower import read_columns
 from neomflex_jax.grid.from_pandapower.own_devices import take_devices
 from neomflex_jax.grid.from_pandapower.sources import NetSource, is_net_source, open_net
+from neomflex_jax.grid.from_pandapower.with_phases import has_phases
 from neomflex_jax.grid.placement import NOTHING, Placement
 from neomflex_jax.loose_types import PandapowerNet
 
@@ -44,7 +45,8 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
     Raises
     ------
     InputError
-        As `load_feeder`, `open_net` and `take_devices`; or if devices are asked of what is no net.
+        As `load_feeder`, `open_net` and `take_devices`; or if devices are asked of what is no net, or of a net with
+        phases.
     """
     if not is_net_source(text):
         if take not in (None, "none"):
@@ -52,6 +54,8 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
         path = Path(text)
         return OpenedGrid(load_feeder(text), path=path if is_folder(path) or path.suffix.lower() == ".dss" else None)
     source = open_net(text)
+    if has_phases(source.net):
+        return _with_phases(text, source, take)
     take = take or ("none" if source.series is None else "all")
     try:
         own = take_devices(source.net, take, battery_hours=battery_hours)
@@ -68,3 +72,16 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
         source=source,
         net=own.net,
     )
+
+
+def _with_phases(text: str, source: NetSource, take: str | None) -> OpenedGrid:
+    """Return a net with phases; what it has stays in the grid, and it brings no series."""
+    balanced = f"as balanced: neomflex feeder import {text} --output FOLDER, then --from FOLDER"
+    if take not in (None, "none") or source.series is not None:
+        asked = "series for its elements" if take in (None, "none") else f"take_devices = {take!r}"
+        raise InputError(f"{text}: {asked}: not of a net with phases; {balanced}")
+    try:
+        feeder = Feeder.from_pandapower(source.net, strict=False, phases=True)
+    except InputError as error:
+        raise InputError(f"{text}: {error}; {balanced}") from error
+    return OpenedGrid(feeder, source=source, net=source.net)

@@ -255,8 +255,17 @@ def test_import_keeps_the_phases_of_circuits_and_of_nets_when_asked(tmp_path, ca
     assert neomflex("feeder", "import", tmp_path / "net.json", "--phases", "--output", tmp_path / "with_phases") == 0
     assert isinstance(nf.load_feeder(tmp_path / "with_phases"), nf.UnbalancedFeeder)
     assert isinstance(nf.load_feeder(tmp_path / "balanced"), nf.Feeder)
-    assert neomflex("scenario", "new", "--from", tmp_path / "net.json", "--output", tmp_path / "s.toml") == 0
-    assert "plays it as balanced, loads by the sum of theirs" in printed(capsys)
+
+
+def test_a_new_scenario_on_a_net_with_phases_keeps_them(tmp_path, capsys):
+    pandapower.to_json(small_net(), tmp_path / "net.json")
+    new = ("scenario", "new", "--from", tmp_path / "net.json", "--agents", "1", "--output", tmp_path / "s.toml")
+    assert neomflex(*new, "--take-devices", "all") == 2
+    assert "take_devices = 'all': not of a net with phases; as balanced: neomflex feeder import" in printed(capsys)
+    assert neomflex(*new) == 0
+    scenario = nf.load_scenario(tmp_path / "s.toml")
+    assert isinstance(nf.load_feeder(scenario.feeder), nf.UnbalancedFeeder)
+    assert nf.make(scenario).n_agents == 1
 
 
 @pytest.mark.parametrize("source", ["ieee13", "circuit"])
