@@ -16,6 +16,7 @@ from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, PowerFlowName
 from neomflex_jax.commands.played_runs import BASELINE, CONTROLLED, Yardstick, record_runs, runs_asked_for
 from neomflex_jax.commands.progress import progress
+from neomflex_jax.errors import InputError
 from neomflex_jax.folders.lock import alone_in
 from neomflex_jax.folders.results import ResultFolder
 
@@ -76,6 +77,9 @@ class ValidateCommand(Answering):
         from validation.referee.day_files import forget_days
         from validation.report.report_folder import VALIDATION
 
+        for name in ("quick_days", "quick_seed"):
+            if not self.quick and getattr(self, name) != getattr(type(self), name):
+                raise InputError(f"--{name.replace('_', '-')} says which days --quick takes; add --quick")
         results, finished = ResultFolder(self.output, VALIDATION), self.output / FINISHED_DAYS
         runs = runs_asked_for(self.policies, self.policies is not None, self.policy)
         figures = [name for run in runs for name in file_names(run).values()]

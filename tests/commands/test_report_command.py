@@ -309,6 +309,7 @@ def test_a_run_that_is_neither_evaluated_nor_validated_has_a_page(
         (("report", "WORK/run", "--evaluation", "WORK/run"), "evaluation.json"),
         (("validate", "--policies", "WORK/run", "--output", "WORK/validation"), "already holds report.json"),
         (("validate", "--policies", "WORK/run", "--output", "OUT", "--quick", "--quick-days", "0"), "n_days = 0"),
+        (("validate", "--policies", "WORK/run", "--output", "OUT", "--quick-days", "2"), "--quick takes; add --quick"),
         (("validate", "--policies", "WORK/run", "--output", "OUT", "--tolerances", "WORK/none.toml"), "no such file"),
     ],
 )
