@@ -1,6 +1,6 @@
-"""What a step and an update cost with 3 to 1,000 agents on one synthetic feeder, and the memory of it.
+"""What a step and an update cost with 3 to 1,000 agents on one feeder, and the memory of it.
 
-``python benchmarks/many_agents.py [--agents 3 30 300 1000] [--n-bus 2000] [--power-flow ac]``
+``python benchmarks/many_agents.py [--agents 3 30 300 1000] [--n-bus 2000] [--feeder european_lv] [--power-flow ac]``
 
 Territories by electrical distance, a PV inverter and a battery for each agent (`neomflex scenario new`). Seconds are
 the processor's, of all threads, so that other jobs on the machine count little; each figure is the least of three.
@@ -27,6 +27,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import tyro
+from spread_loads import spread_loads
 from synthetic_feeder import synthetic_feeder
 
 import neomflex_jax as nf
@@ -35,6 +36,7 @@ from neomflex_jax.agents.sac import SacConfig
 from neomflex_jax.commands.new_scenario import NewScenario
 from neomflex_jax.environment import Environment
 from neomflex_jax.grid.to_csv import write_feeder
+from neomflex_jax.grid.unbalanced.write_folder import write_unbalanced_feeder
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.training.program import program_for
 
@@ -54,6 +56,8 @@ class Options:
 
     agents: tuple[int, ...] = (3, 30, 300, 1000)
     n_bus: int = 2000
+    feeder: str | None = None
+    """A packaged feeder with phases in the place of a synthetic one; of more agents than loads, loads are spread."""
     power_flow: str = "ac"
     learners: tuple[str, ...] = tuple(LEARNERS)
     one: str | None = None
@@ -118,6 +122,16 @@ def measure_one(learner: str, scenario: str, power_flow: str) -> dict[str, float
     return {"seconds": seconds, "steps": steps, "gib": peak_gib()}
 
 
+def written_feeder(options: Options, n_agents: int, folder: Path) -> Path:
+    """Write the feeder for so many agents."""
+    if options.feeder is None:
+        return write_feeder(synthetic_feeder(options.n_bus), folder)
+    feeder = nf.load_feeder(options.feeder)
+    if not isinstance(feeder, nf.UnbalancedFeeder):
+        raise SystemExit(f"--feeder {options.feeder}: has no phases; leave it out for a synthetic feeder")
+    return write_unbalanced_feeder(feeder if n_agents <= feeder.n_load else spread_loads(feeder, n_agents), folder)
+
+
 def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options)
@@ -127,8 +141,8 @@ def main() -> None:
         return
     print(f"{'agents':>6s}  {'what':<20s}{'a round, s':>12s}{'a step, us':>12s}{'GiB':>7s}")
     with tempfile.TemporaryDirectory() as folder:
-        feeder = write_feeder(synthetic_feeder(options.n_bus), Path(folder) / "feeder")
         for n_agents in options.agents:
+            feeder = written_feeder(options, n_agents, Path(folder) / "feeder")
             scenario = Path(folder) / f"agents{n_agents}.toml"
             NewScenario(str(feeder), scenario, agents=n_agents).execute(time.monotonic())
             for learner in options.learners:
