@@ -4,8 +4,9 @@ The European low-voltage test feeder (IEEE PES Distribution Systems Analysis Sub
 days of homes, minute by minute, in kW; OpenDSS distributes them. Here they are averaged to 15 minutes. Which home has
 which of them on which day is drawn anew every day by a seeded generator. Training days draw from the first sixty, each
 at most once a day, days for evaluation from the other forty, each at most twice: no day of a home that is evaluated
-was trained on. The sun is the first part's of the 3-minute profiles beside this file, averaged likewise, their days for
-training and for test kept apart. `Demand` is the mean of all homes in kW, per unit of their nominal 1 kW.
+was trained on. The sun is that of a feeder's first part as `build_three_minute_profiles.py` invents it, averaged
+likewise: for evaluation the days for test beside this file, for training a year of others. `Demand` is the mean of all
+homes in kW, per unit of their nominal 1 kW.
 
     python build_european_lv_profiles.py EuropeanLV/Daily_1min_100profiles
 
@@ -16,8 +17,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from build_three_minute_profiles import build
 
 SEED, N_HOME, STEPS = 55, 55, 96
+SEED_OF_SUN, N_TRAINING_DAYS = 2022, 96
+ONCE_DEALT = 24  # training days dealt before those for evaluation, which so stay what they were
 N_TRAINING = 60  # of the hundred measured days
 HERE = Path(__file__).parent
 SUN_STEPS = 480  # of a day of the 3-minute profiles
@@ -29,10 +33,9 @@ def measured(folder: Path) -> np.ndarray:
     return np.array(days).reshape(len(days), STEPS, -1).mean(axis=2)
 
 
-def sun(name: str) -> np.ndarray:
-    """Return the sun of whole days per unit of a rating, (n_days, 96)."""
-    values = np.loadtxt(HERE / name, delimiter=",", skiprows=1, usecols=1)
-    return values.reshape(-1, STEPS, SUN_STEPS // STEPS).mean(axis=2)
+def averaged(sun_pu: np.ndarray) -> np.ndarray:
+    """Return the sun of whole days, (n_days, 96), of 3-minute steps in one row."""
+    return sun_pu.reshape(-1, STEPS, SUN_STEPS // STEPS).mean(axis=2)
 
 
 def write(path: Path, homes_kw: np.ndarray, sun_pu: np.ndarray) -> None:
@@ -51,11 +54,16 @@ def main() -> None:
     days_kw = measured(parser.parse_args().folder)
     random = np.random.default_rng(SEED)
     pools = {"training": days_kw[:N_TRAINING], "testing": np.tile(days_kw[N_TRAINING:], (2, 1))}
-    for name, pool in pools.items():
-        sun_pu = sun(f"three_minutes_{name}.csv")
-        chosen = [random.permutation(len(pool))[:N_HOME] for _ in sun_pu]
-        homes_kw = np.array([pool[one].T for one in chosen])
-        write(HERE / f"european_lv_{name}.csv", homes_kw, sun_pu)
+    suns = {
+        "training": averaged(build(SEED_OF_SUN, N_TRAINING_DAYS)[:, :, 1].ravel()),
+        "testing": averaged(np.loadtxt(HERE / "three_minutes_testing.csv", delimiter=",", skiprows=1, usecols=1)),
+    }
+    for _ in range(ONCE_DEALT):
+        random.permutation(N_TRAINING)
+    for name in ("testing", "training"):
+        chosen = [random.permutation(len(pools[name]))[:N_HOME] for _ in suns[name]]
+        homes_kw = np.array([pools[name][one].T for one in chosen])
+        write(HERE / f"european_lv_{name}.csv", homes_kw, suns[name])
 
 
 if __name__ == "__main__":

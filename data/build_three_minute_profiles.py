@@ -57,12 +57,12 @@ def demand(random: np.random.Generator, day_of_year: float) -> np.ndarray:
     return LEVEL * level * (1.0 + 0.03 * random.normal()) * (1.0 + 0.025 * wander(random, STEPS, 45.0))
 
 
-def build() -> np.ndarray:
-    """Return all days, (36, 480, 4): Demand and the sun of three parts."""
-    random = np.random.default_rng(SEED)
-    days = np.empty((N_DAYS, STEPS, 4))
-    for number in range(N_DAYS):
-        day_of_year = (number + 0.5) * 365.0 / N_DAYS
+def build(seed: int = SEED, n_days: int = N_DAYS) -> np.ndarray:
+    """Return days spread over a year, (n_days, 480, 4): Demand and the sun of three parts."""
+    random = np.random.default_rng(seed)
+    days = np.empty((n_days, STEPS, 4))
+    for number in range(n_days):
+        day_of_year = (number + 0.5) * 365.0 / n_days
         depth, begins = SKIES[list(SKIES)[random.choice(len(SKIES), p=SKY_SHARES)]]
         common = wander(random, STEPS, 24.0)
         days[number, :, 0] = demand(random, day_of_year)
