@@ -27,7 +27,7 @@ POLYNOMIALS = (
     (5.4240, -4.9580, 1.2689),
     (1.3970, -0.4105, 0.0442),
 )
-SMALLEST_NORM = 1e-30
+NOISE = 1e-8  # as in Adam: averages of gradients that are gone make no steps; squares of some would be 0
 
 
 def orthogonal(matrices: Float[Array, "*leading n m"]) -> Float[Array, "*leading n m"]:
@@ -35,7 +35,7 @@ def orthogonal(matrices: Float[Array, "*leading n m"]) -> Float[Array, "*leading
     tall = matrices.shape[-2] > matrices.shape[-1]
     wide = matrices.mT if tall else matrices
     norm = jnp.sqrt(jnp.sum(wide**2, axis=(-2, -1), keepdims=True))
-    near = wide / jnp.maximum(norm, SMALLEST_NORM)
+    near = wide / (norm + NOISE)
     for a, b, c in POLYNOMIALS:
         square = near @ near.mT
         near = a * near + (b * square + c * square @ square) @ near
