@@ -15,7 +15,7 @@ from neomflex_jax.commands.console import console
 from neomflex_jax.commands.images import IMAGES, check_image
 from neomflex_jax.commands.imported_modules import Modules
 from neomflex_jax.commands.optional_values import MayOmit, Several
-from neomflex_jax.commands.plotted import recorded_beside, runs_beside, scenario_beside, step_table, without_control
+from neomflex_jax.commands.plotted import recorded_beside, scenario_beside, step_table, without_control
 from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.loose_types import Keywords
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from neomflex_jax.evaluation import Trajectory
-    from neomflex_jax.grid import Feeder
+    from neomflex_jax.grid import AnyFeeder
     from neomflex_jax.scenario import Scenario
 
 CURVES = "curves"  # of trainings; all other figures are of days
@@ -115,36 +115,32 @@ class PlotCommand(Answering):
         return draw_curves(self.sources, self.against)
 
     def _map(self) -> Figure:
-        from neomflex_jax.evaluation.tables import read_step_metrics
-        from neomflex_jax.grid import load_feeder
         from neomflex_jax.plots import draw_map
 
         if self.size not in (SCREEN, "double"):
             raise InputError(f"a map needs two columns of a page; give --size double, not {self.size!r}")
-        table = self._table()
-        runs = recorded_beside(table, read_step_metrics(table)["run"], self.run)
-        feeder = load_feeder(runs[-1].scenario.feeder)
+        runs, feeder = self._recorded()
         return draw_map(runs, feeder, self._map_day, self.step, stacked=self.size != SCREEN)
 
     def _distance(self) -> Figure:
-        from neomflex_jax.evaluation.tables import read_step_metrics
-        from neomflex_jax.grid import Feeder, load_feeder
+        from neomflex_jax.grid import Feeder
         from neomflex_jax.plots.distance import draw_distance
         from neomflex_jax.plots.feeder_map import worst_step
 
-        table = self._table()
-        runs = recorded_beside(table, read_step_metrics(table)["run"], self.run)
-        feeder = load_feeder(runs[-1].scenario.feeder)
+        runs, feeder = self._recorded()
         if isinstance(feeder, Feeder):
             raise InputError(f"feeder {feeder.name!r} has no phases; a distance is drawn of feeders that have some")
         day = self._map_day
         return draw_distance(runs, feeder, day, worst_step(runs, day) if self.step is None else self.step)
 
-    def _recorded(self) -> tuple[tuple[Trajectory, ...], Feeder]:
+    def _recorded(self) -> tuple[tuple[Trajectory, ...], AnyFeeder]:
+        """Return the run and no control before it, as they were recorded, and their feeder."""
         from neomflex_jax.evaluation.tables import read_step_metrics
+        from neomflex_jax.grid import load_feeder
 
         table = self._table()
-        return runs_beside(table, read_step_metrics(table)["run"], self.run)
+        runs = recorded_beside(table, read_step_metrics(table)["run"], self.run)
+        return runs, load_feeder(runs[-1].scenario.feeder)
 
     @property
     def _map_day(self) -> int:

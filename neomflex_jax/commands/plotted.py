@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from neomflex_jax.evaluation import Trajectory
-    from neomflex_jax.grid import Feeder
     from neomflex_jax.scenario import Scenario
 
 STEPS = TABLES[0]
@@ -59,14 +58,6 @@ def without_control(runs: Iterable[str], run: str) -> tuple[str, ...]:
     """Return the name of the run without control among others, none where it is the one that is drawn."""
     known = set(runs) - {run}
     return tuple(name for name in NO_CONTROL_RUNS if name in known)[:1]
-
-
-def runs_beside(table: Path, runs: Iterable[str], run: str) -> tuple[tuple[Trajectory, ...], Feeder]:
-    """Return what `recorded_beside` does, and the feeder, which has no phases."""
-    from neomflex_jax.grid import load_balanced_feeder
-
-    recorded = recorded_beside(table, runs, run)
-    return recorded, load_balanced_feeder(recorded[-1].scenario.feeder, "a map of a whole day")
 
 
 def recorded_beside(table: Path, runs: Iterable[str], run: str) -> tuple[Trajectory, ...]:

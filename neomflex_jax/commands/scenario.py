@@ -57,7 +57,6 @@ class ShowScenario(Answering):
         from neomflex_jax.commands import scenario_text as text
         from neomflex_jax.environment import make
         from neomflex_jax.grid import Feeder, load_feeder
-        from neomflex_jax.grid.library import balanced
         from neomflex_jax.scenario import load_scenario
 
         check_image(self.output)
@@ -78,7 +77,7 @@ class ShowScenario(Answering):
             from neomflex_jax.plots.territories import draw_territories
 
             self.output.parent.mkdir(parents=True, exist_ok=True)
-            save(draw_territories(scenario, balanced(feeder, "a drawing of territories")), self.output)
+            save(draw_territories(scenario, feeder), self.output)
             console.print(f"figure: {self.output}")
         return 0
 

@@ -13,7 +13,6 @@ from neomflex_jax.errors import InputError, unknown_name
 from neomflex_jax.evaluation.tables import read_step_metrics
 from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid import UnbalancedFeeder
-from neomflex_jax.grid.library import balanced
 from neomflex_jax.plots.of_objects import draw_curves, draw_feeder, draw_fidelity, draw_territories
 
 if TYPE_CHECKING:
@@ -145,13 +144,19 @@ def save_day(
     Raises
     ------
     InputError
-        See `draw_map`; also if the name does not end in .gif, or the feeder has phases.
+        See `draw_map`; also if the name does not end in .gif.
     """
-    from neomflex_jax.plots.feeder_map import write_gif
+    from neomflex_jax.plots.feeder_map import images_of_day
+    from neomflex_jax.plots.gif import write_gif
+    from neomflex_jax.plots.phase_map import images_of_day_by_phase
 
     if Path(path).suffix != ".gif":
         raise InputError(f"{path}: a day is written as an animated .gif; name it so")
-    write_gif(runs, balanced(feeder, "a map of a whole day"), day, Path(path), milliseconds)
+    if isinstance(feeder, UnbalancedFeeder):
+        images = images_of_day_by_phase(runs, feeder, day)
+    else:
+        images = images_of_day(runs, feeder, day)
+    write_gif(images, Path(path), milliseconds)
 
 
 def fit_to_print(figure: Figure, size: str) -> Figure:

@@ -41,12 +41,20 @@ def draw_feeder(feeder: Feeder, vm_pu: np.ndarray) -> Figure:
     return figure
 
 
-def draw_branches(axes: Axes, topology: Topology, place: np.ndarray, slack_size: float = 60.0) -> None:
-    """Draw every branch between its buses' places (n_bus, 2), and mark the slack."""
+def draw_branches(
+    axes: Axes, topology: Topology, place: np.ndarray, slack_size: float = 60.0, *, by_phase: bool = False
+) -> None:
+    """Draw every branch between its buses' places (n_bus, 2), and mark the slack.
+
+    With `by_phase` branches between the same buses carry a phase each, and close no loop.
+    """
     ends = np.array([topology.from_bus, topology.to_bus]).T
     closed = np.array(topology.in_service, bool)
     in_tree = closed.copy()
     in_tree[spanning_tree(topology).loop_branches] = False
+    if by_phase:
+        joined = {frozenset(pair) for pair in ends[in_tree].tolist()}
+        in_tree |= closed & np.array([frozenset(pair) in joined for pair in ends.tolist()])
     for which, colour, dashes, name in (
         (in_tree, style.GREY, "-", "in service"),
         (closed & ~in_tree, style.VERMILLION, "-", "closes a loop"),

@@ -5,8 +5,7 @@ Sizes of arrows and colours mean the same in every step and in both runs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,20 +13,19 @@ import numpy as np
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
 from neomflex_jax.evaluation.branch_flows import flows_are_known
-from neomflex_jax.files.whole_files import whole_file
 from neomflex_jax.grid import Feeder
 from neomflex_jax.grid.places import bus_places
 from neomflex_jax.plots import style
 from neomflex_jax.plots.days import describe_days
-from neomflex_jax.plots.drawing import Axes, Figure, FigureCanvasAgg, Line2D, to_rgb
+from neomflex_jax.plots.drawing import Axes, Figure, FigureCanvasAgg, Line2D
+from neomflex_jax.plots.gif import GIF_DPI
 from neomflex_jax.plots.map_panel import AWAY, BACK, MapPanel, MapRun
 from neomflex_jax.plots.symbols import legend_handle, symbol_of
-from neomflex_jax.plots.voltage_dots import voltage_colours
 
 INCH = {1: 8.0, 2: 13.0}  # width, by the number of runs
 ROW_INCH, LEAST_INCH, MOST_INCH, STRIP_INCH, AROUND_INCH = 0.66, 2.2, 9.0, 0.8, 1.9
 PAGE_INCH, PRINTED_DPI = 7.2, 300  # of two columns
-DPI, GIF_DPI = 100, 80
+DPI = 100
 CALLED = {"baseline": "without control", "no_control": "without control", "controlled": "with control"}
 
 
@@ -168,32 +166,12 @@ def worst_step(runs: Sequence[Trajectory], day: int) -> int:
     return int(np.max(away, axis=0).argmax())
 
 
-def write_gif(runs: Sequence[Trajectory], feeder: Feeder, day: int, path: Path, milliseconds: int) -> None:
-    """Write a day's steps as an animated GIF, through Pillow, which Matplotlib brings."""
-    from PIL import Image
-
+def images_of_day(runs: Sequence[Trajectory], feeder: Feeder, day: int) -> Iterator[np.ndarray]:
+    """Draw a day's steps, one after the other."""
     feeder_map = FeederMap(runs, feeder)
     feeder_map.figure.set_dpi(GIF_DPI)
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(_palette())
-    frames = [
-        Image.fromarray(feeder_map.frame(day, step)).quantize(palette=palette, dither=Image.Dither.NONE)
-        for step in range(runs[0].scenario.steps_per_day)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as partial:
-        frames[0].save(
-            partial, format="GIF", save_all=True, append_images=frames[1:], duration=milliseconds, loop=0, optimize=True
-        )
-
-
-def _palette() -> list[int]:
-    """Return at most 256 colours of all frames, as red, green and blue: voltages', greys, and ours down to white."""
-    voltages = voltage_colours(np.linspace(0.0, 1.0, 112))
-    greys = np.linspace(0.0, 1.0, 40)[:, None].repeat(3, axis=1)
-    ours = np.array([to_rgb(colour) for colour in (*style.COLOURS, style.INK)])
-    paler = np.concatenate([1.0 - share * (1.0 - ours) for share in np.linspace(0.15, 1.0, 14)])
-    return np.round(255 * np.concatenate([voltages, greys, paler])).astype(int).ravel().tolist()
+    for step in range(runs[0].scenario.steps_per_day):
+        yield feeder_map.frame(day, step)
 
 
 def _row(run: Trajectory, day: int, step: int) -> int:

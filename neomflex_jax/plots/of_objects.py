@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jax.typing import ArrayLike
 
-from neomflex_jax.grid import Feeder, load_balanced_feeder
+from neomflex_jax.grid import Feeder, load_feeder
 from neomflex_jax.grid.library import balanced
 from neomflex_jax.powerflow import nominal_power_flow
 from neomflex_jax.scenario import Scenario
@@ -62,7 +62,7 @@ def draw_territories(scenario: Scenario) -> Figure:
     """
     from neomflex_jax.plots import territories
 
-    return territories.draw_territories(scenario, load_balanced_feeder(scenario.feeder, "a drawing of territories"))
+    return territories.draw_territories(scenario, load_feeder(scenario.feeder))
 
 
 def draw_curves(folders: Sequence[str | Path], against: str = "steps") -> Figure:

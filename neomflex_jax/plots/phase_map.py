@@ -8,10 +8,11 @@ All is laid out in inches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from neomflex_jax.errors import InputError
 from neomflex_jax.evaluation import Trajectory
@@ -19,7 +20,8 @@ from neomflex_jax.grid import UnbalancedFeeder
 from neomflex_jax.grid.nodes import PHASES
 from neomflex_jax.grid.places import bus_places
 from neomflex_jax.plots import style
-from neomflex_jax.plots.drawing import Axes, Figure, Line2D, LineCollection
+from neomflex_jax.plots.drawing import Axes, Figure, FigureCanvasAgg, Line2D, LineCollection
+from neomflex_jax.plots.gif import GIF_DPI
 from neomflex_jax.plots.symbols import symbol_of
 from neomflex_jax.plots.voltage import PHASE_COLOURS
 from neomflex_jax.plots.voltage_dots import VoltageDots
@@ -79,6 +81,18 @@ def draw_phase_map(runs: Sequence[Trajectory], feeder: UnbalancedFeeder, day: in
     title = f"{style.shown_text(runs[0].scenario.name)}: day {day}, {minutes // 60:02d}:{minutes % 60:02d}  ({said})"
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, color=style.INK, parse_math=False)
     return figure
+
+
+def images_of_day_by_phase(
+    runs: Sequence[Trajectory], feeder: UnbalancedFeeder, day: int
+) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
+    """Draw a day's steps, one after the other, each as `draw_phase_map` does."""
+    for step in range(runs[0].scenario.steps_per_day):
+        figure = draw_phase_map(runs, feeder, day, step)
+        figure.set_dpi(GIF_DPI)
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.draw()
+        yield np.array(canvas.buffer_rgba())[..., :3]
 
 
 def _places_inch(feeder: UnbalancedFeeder) -> Float[np.ndarray, "n_bus 2"]:
@@ -152,7 +166,7 @@ def _draw_run(axes: Axes, feeder: UnbalancedFeeder, place: np.ndarray, run: Traj
         low, high = int(np.nanargmin(vm_pu)), int(np.nanargmax(vm_pu))
         said = f"{vm_pu[low]:.3f} pu at {feeder.node_labels[low]} .. {vm_pu[high]:.3f} pu at {feeder.node_labels[high]}"
         for node, word in ((low, "lowest"), (high, "highest")):
-            axes.annotate(
+            named = axes.annotate(
                 f"{word} {feeder.node_labels[node]}",
                 place[feeder.nodes.bus_position[node]],
                 (8, 12 if word == "highest" else -16),
@@ -162,6 +176,7 @@ def _draw_run(axes: Axes, feeder: UnbalancedFeeder, place: np.ndarray, run: Traj
                 bbox={"facecolor": "white", "edgecolor": style.GREY, "linewidth": 0.5, "pad": 1.2, "alpha": 0.9},
                 zorder=6,
             )
+            named.set_in_layout(False)  # which would move the map from step to step
     called = CALLED.get(run.run, style.shown_text(run.run))
     colour = style.VERMILLION if outside.any() or not solved else style.INK
     axes.set_title(f"{called}: {said}", loc="left", fontsize=9, color=colour, parse_math=False)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from neomflex_jax.devices import Turn
-from neomflex_jax.grid.feeder import Feeder
+from neomflex_jax.grid import AnyFeeder, UnbalancedFeeder
 from neomflex_jax.grid.places import bus_places
 from neomflex_jax.plots import style
 from neomflex_jax.plots.drawing import Figure, offset_copy
@@ -28,12 +28,12 @@ MOST_AGENTS = len(SHAPES) * len(style.COLOURS)
 BESIDE = 7.0  # points from a bus to the markers of its devices: generation above, all else below, side by side
 
 
-def draw_territories(scenario: Scenario, feeder: Feeder) -> Figure:
+def draw_territories(scenario: Scenario, feeder: AnyFeeder) -> Figure:
     """Draw the scenario's territories and devices on its feeder."""
     place = bus_places(feeder.topology)
     figure, axes = style.new_figure(f"{scenario.name}: territories and devices", "")
     figure.set_figheight(min(3.0 + 0.12 * len(np.unique(place[:, 1])), 16.0))
-    draw_branches(axes, feeder.topology, place, slack_size=90.0)
+    draw_branches(axes, feeder.topology, place, slack_size=90.0, by_phase=isinstance(feeder, UnbalancedFeeder))
     for index, part in enumerate(scenario.territories):
         own = place[[feeder.bus_position(bus) for bus in part.buses]]
         shape = SHAPES[index // len(style.COLOURS) % len(SHAPES)]

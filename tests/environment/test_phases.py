@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from neomflex_jax.evaluation import Trajectory, record
 from neomflex_jax.evaluation.operation import operation
 from neomflex_jax.evaluation.tables import step_metrics
 from neomflex_jax.grid.unbalanced import GROUND, Load
-from neomflex_jax.plots import draw_figure, draw_map, save_day
+from neomflex_jax.plots import draw_figure, draw_map, phase_map, save_day
 from neomflex_jax.plots.distance import draw_distance
 from neomflex_jax.training.options import TrainOptions
 from neomflex_jax.yardsticks.droop import Droop
@@ -300,7 +301,7 @@ def test_figures_are_drawn_by_phase(run: Trajectory, env: Environment) -> None:
     np.testing.assert_allclose(np.sort(dots["phase 2"]), np.sort(run.vm_pu[24, place]))
 
 
-def test_a_map_has_a_line_for_each_phase_and_the_worst_voltage_of_each_bus(run: Trajectory, tmp_path: Path) -> None:
+def test_a_map_has_a_line_for_each_phase_and_the_worst_voltage_of_each_bus(run: Trajectory) -> None:
     feeder = nf.load_feeder("ieee13")
     axes = draw_map([run], feeder, 0, 24).axes[0]
     lines, dots = axes.collections[:3], axes.collections[-1]
@@ -325,8 +326,20 @@ def test_a_map_has_a_line_for_each_phase_and_the_worst_voltage_of_each_bus(run: 
     assert not np.allclose(tree.get_offsets(), place)
     with pytest.raises(nf.InputError, match="the run has days"):
         draw_map([run], feeder, 5, 0)
-    with pytest.raises(nf.InputError, match="a map of a whole day is of balanced feeders"):
-        save_day([run], feeder, 0, tmp_path / "day.gif")
+
+
+def test_a_whole_day_of_a_feeder_with_phases_is_a_picture_a_step_that_does_not_move(run: Trajectory) -> None:
+    feeder = nf.load_feeder("ieee13")
+    morning, noon = islice(phase_map.images_of_day_by_phase([run], feeder, 0), 0, 25, 24)
+    changed = (morning != noon).any(axis=(0, 2))
+    bar = int(0.88 * len(changed))  # the scale of colours stands to the right of it
+    assert changed[:bar].any() and not changed[bar:].any()
+
+
+def test_a_day_with_phases_is_written(run: Trajectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phase_map, "images_of_day_by_phase", lambda *_: iter(np.zeros((2, 4, 4, 3), np.uint8)))
+    save_day([run], nf.load_feeder("ieee13"), 0, tmp_path / "day.gif")
+    assert (tmp_path / "day.gif").read_bytes().startswith(b"GIF89a")
 
 
 def test_a_run_without_phases_has_no_unbalance_to_draw(run: Trajectory) -> None:

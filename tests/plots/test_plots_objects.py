@@ -26,6 +26,12 @@ def test_a_scenario_is_drawn_with_a_colour_an_agent():
     assert {"agent_1", "agent_2", "agent_3"} <= names
 
 
+def test_territories_with_phases_have_no_loop_where_each_phase_has_a_branch_of_its_own():
+    figure = nf.plots.draw_territories(nf.load_scenario("ieee123"))
+    said = {text.get_text() for text in figure.legends[0].texts}
+    assert {"agent_9", "battery", "in service"} <= said and "closes a loop" not in said
+
+
 def test_what_there_is_is_documented():
     for name in set(nf.plots.__all__) - {"FIGURES"}:
         assert len(getattr(nf.plots, name).__doc__.splitlines()) > 3, name
