@@ -76,7 +76,7 @@ def open_grid(text: str, take: str | None, battery_hours: float) -> OpenedGrid:
 
 def _with_phases(text: str, source: NetSource, take: str | None) -> OpenedGrid:
     """Return a net with phases; what it has stays in the grid, and it brings no series."""
-    balanced = "as balanced: neomflex feeder import NET.json --output FOLDER, then --from FOLDER"
+    balanced = "as balanced: --from FOLDER, after `neomflex feeder import NET.json --output FOLDER`"
     if take not in (None, "none") or source.series is not None:
         asked = "series for its elements" if take in (None, "none") else f"take_devices = {take!r}"
         raise InputError(f"{text}: {asked}: not of a net with phases; {balanced}")

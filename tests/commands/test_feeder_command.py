@@ -261,7 +261,10 @@ def test_a_new_scenario_on_a_net_with_phases_keeps_them(tmp_path, capsys):
     pandapower.to_json(small_net(), tmp_path / "net.json")
     new = ("scenario", "new", "--from", tmp_path / "net.json", "--agents", "1", "--output", tmp_path / "s.toml")
     assert neomflex(*new, "--take-devices", "all") == 2
-    assert "take_devices = 'all': not of a net with phases; as balanced: neomflex feeder import" in printed(capsys)
+    assert (
+        "take_devices = 'all': not of a net with phases; as balanced: --from FOLDER, after `neomflex feeder import"
+        in printed(capsys)
+    )
     assert neomflex(*new) == 0
     scenario = nf.load_scenario(tmp_path / "s.toml")
     assert isinstance(nf.load_feeder(scenario.feeder), nf.UnbalancedFeeder)
