@@ -36,7 +36,7 @@ def orthogonal(matrices: Float[Array, "*leading n m"]) -> Float[Array, "*leading
     wide = matrices.mT if tall else matrices
     norm = jnp.sqrt(jnp.sum(wide**2, axis=(-2, -1), keepdims=True))
     near = wide / (norm + NOISE)
-    for a, b, c in POLYNOMIALS:
+    for a, b, c in POLYNOMIALS if near.shape[-2] > 1 else ():  # a row's one singular value is its norm
         square = near @ near.mT
         near = a * near + (b * square + c * square @ square) @ near
     return near.mT if tall else near
