@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from neomflex_jax.agents import optimiser
-from neomflex_jax.agents.muon import orthogonal
 
 WIDTH, RATE = 16, 0.1
 
@@ -31,22 +30,15 @@ def test_a_matrix_moves_equally_far_in_all_directions():
     step = -stepped(gradients)["kernel"][0]
     left, _, right = np.linalg.svd(gradients["kernel"][0])
     along = np.diag(left.T @ step @ right.T) / (RATE * WIDTH**0.5)
-    steep = np.logspace(0, -3, WIDTH) > 0.01  # four polynomials leave what is flatter still behind
-    assert np.all(abs(along[steep] - 1.0) < 0.12) and np.all(along > 0.0)
-
-
-@pytest.mark.parametrize("size", [0.0, 1e-25, 1e-19])
-def test_a_matrix_whose_gradients_are_gone_stands_still(size):
-    """What is left in the average of a unit that died has squares below the smallest number: a norm of 0."""
-    left = orthogonal(size * jnp.asarray(steep_and_flat()["kernel"]))
-    assert np.all(np.abs(left) < 1e-9)
+    steep = np.logspace(0, -3, WIDTH) > 0.01  # five iterations leave what is flatter still behind
+    assert np.all((along[steep] > 2 / 3) & (along[steep] < 4 / 3)) and np.all(along > 0.0)
 
 
 @pytest.mark.parametrize("shape", [(5, WIDTH), (WIDTH, 5)])
 def test_steps_of_wide_and_tall_matrices_are_as_long(shape):
     step = stepped({"kernel": steep_and_flat()["kernel"][:, : shape[0], : shape[1]]})["kernel"][0]
     longest = np.linalg.norm(step, 2) / (RATE * WIDTH**0.5)
-    assert 0.88 < longest < 1.12
+    assert 2 / 3 < longest < 4 / 3
 
 
 def test_what_is_no_matrix_goes_by_adam():
