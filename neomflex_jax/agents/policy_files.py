@@ -199,7 +199,7 @@ def load_policies(folder: str | Path) -> Policies:
     paths = sorted(where.glob("*.safetensors")) if is_folder(where) else []
     if not paths:
         seeds = sorted(each.parent.name for each in where.glob("*/policies"))
-        way_out = f"one seed's folder of {', '.join(seeds)}" if seeds else "the output folder of a training"
+        way_out = f"one seed's folder, as {seeds[0]}" if seeds else "the output folder of a training"
         raise InputError(f"{short_path(where)}: no policies here (no .safetensors files); give {way_out}")
     networks, info = {}, {}
     for path in paths:
