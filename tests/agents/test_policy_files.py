@@ -59,7 +59,7 @@ def test_no_policies_is_an_error(tmp_path):
 def test_a_folder_of_seeds_says_which_there_are(tmp_path):
     for seed in (1, 0):
         (tmp_path / f"seed_{seed}" / "policies").mkdir(parents=True)
-    with pytest.raises(InputError, match="give one seed's folder, as seed_0$"):
+    with pytest.raises(InputError, match=r"give one seed's folder, as seed_0$"):
         load_policies(tmp_path)
 
 
