@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neomflex_jax.agents import optimiser
+from neomflex_jax.agents.muon import orthogonal
 
 WIDTH, RATE = 16, 0.1
 
@@ -62,3 +63,18 @@ def test_an_agents_step_is_its_own(factor):
     alone, beside = stepped(gradients, 1.0), stepped(other, 1.0)
     for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(beside), strict=True):
         np.testing.assert_array_equal(a[0], b[0])
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (6, 40), (17, 6)])
+def test_one_gram_matrix_leads_where_jordans_products_do(shape):
+    """Beside his iteration written out, in float64, on either side of where the way of tall matrices begins."""
+    matrix = np.random.default_rng(0).normal(size=shape) * np.logspace(0, -2, shape[1])
+    expected = matrix / np.linalg.norm(matrix)
+    for _ in range(5):
+        gram = expected @ expected.T
+        expected = 3.4445 * expected + (-4.775 * gram + 2.0315 * gram @ gram) @ expected
+    np.testing.assert_allclose(orthogonal(jnp.asarray(matrix, jnp.float32)), expected, atol=1e-4)
+
+
+def test_no_gradient_makes_no_step():
+    assert not np.any(orthogonal(jnp.zeros((2, 12, 3))))

@@ -66,8 +66,8 @@ def test_a_training_in_a_sweep_is_the_training_alone(swept, tmp_path):
     observation = np.random.default_rng(0).normal(size=(20, 18)).astype(np.float32)
     for agent, network in alone.networks.items():
         seen = observation[:, : network.observation_size]
-        np.testing.assert_allclose(among.networks[agent](seen), network(seen), atol=2e-4)
-        assert np.abs(other.networks[agent](seen) - network(seen)).max() > 1e-3
+        np.testing.assert_allclose(among.networks[agent](seen), network(seen), atol=1e-3)  # Muon lengthens rounding
+        assert np.abs(other.networks[agent](seen) - network(seen)).max() > 0.02
 
 
 def test_every_training_has_a_run_folder(swept):
