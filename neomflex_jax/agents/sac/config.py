@@ -126,7 +126,7 @@ class SacConfig:
     initial_temperature: float = 0.1
     target_entropy_per_action: float = -2.0
     reward_scale: RewardScale = "auto"
-    reward_tail: float = 3.0
+    reward_tail: float = 12.0
     max_gradient_norm: float = 10.0
     actor_average: float = 0.001
 
