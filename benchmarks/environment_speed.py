@@ -5,8 +5,9 @@
 A step is everything from action to observation: devices, power flow, reward, observation, auto-reset. Actions are drawn
 beforehand; a policy's cost is not the environment's. The bare power flow solves the same injections for what the step
 needs of it (voltages, losses, convergence), in a scenario with regulators or capacitor banks with ratios and shunts of
-each copy's own. Each rate is the best of several repetitions, all scenarios and methods in turns; compilation is left
-out and stated apart. pandapower's rate is plain `runpp` on its own case33bw, warmed up.
+each copy's own; of feeders with phases `unbalanced_power_flow.py` measures it. Each rate is the best of several
+repetitions, all scenarios and methods in turns; compilation is left out and stated apart. pandapower's rate is plain
+`runpp` on its own case33bw, warmed up.
 """
 
 from __future__ import annotations
@@ -96,19 +97,18 @@ class Measured:
     """A scenario by one method: its two programs, and the seconds that each call of them took."""
 
     step: Callable[[], Any]
-    flow: Callable[[], Any]
+    flow: Callable[[], Any] | None  # None: a feeder with phases
     compile_seconds: float
     seconds: dict[str, list[float]] = field(default_factory=lambda: {"step": [], "flow": []})
 
     def figures(self, copies: int) -> dict[str, float]:
         """Steps and bare power flows a second, and the share that the step costs beyond its power flow."""
-        best = {name: min(times) for name, times in self.seconds.items()}
-        return {
-            "steps_per_second": copies * STEPS / best["step"],
-            "flows_per_second": copies * STEPS / best["flow"],
-            "step_over_flow": best["step"] / best["flow"],
-            "compile_seconds": self.compile_seconds,
-        }
+        best = {name: min(times) for name, times in self.seconds.items() if times}
+        figures = {"steps_per_second": copies * STEPS / best["step"], "compile_seconds": self.compile_seconds}
+        if "flow" in best:
+            figures["flows_per_second"] = copies * STEPS / best["flow"]
+            figures["step_over_flow"] = best["step"] / best["flow"]
+        return figures
 
 
 def prepare(scenario: str, method: str, copies: int, *, products: bool) -> Measured:
@@ -122,6 +122,8 @@ def prepare(scenario: str, method: str, copies: int, *, products: bool) -> Measu
     _, timestep = jax.jit(jax.vmap(env.step))(state, actions[0])
     p_mw, q_mvar = timestep.info["p_injection_mw"], timestep.info["q_injection_mvar"]
     step, compile_seconds = compiled(roll, env, state, actions)
+    if isinstance(env.feeder, nf.UnbalancedFeeder):
+        return Measured(step, None, compile_seconds)
     flow, _ = compiled(solve, env, p_mw, q_mvar, draw_setting(env, copies))
     return Measured(step, flow, compile_seconds)
 
@@ -131,6 +133,8 @@ def measure_in_turns(all_measured: list[Measured], repetitions: int) -> None:
     for _ in range(repetitions):
         for measured in all_measured:
             for name, call in (("step", measured.step), ("flow", measured.flow)):
+                if call is None:
+                    continue
                 before = time.perf_counter()
                 call()
                 measured.seconds[name].append(time.perf_counter() - before)
@@ -174,10 +178,10 @@ def main() -> None:
     for (scenario, name), case in cases.items():
         measured = figures.setdefault(scenario, {})[name] = case.figures(options.copies)
         rate = measured["steps_per_second"]
+        beside = f"  {measured['step_over_flow']:5.2f} x its bare power flow" if case.flow else ""
         print(
             f"{Path(scenario).stem + ', ' + name:<26s} {rate:12,.0f} steps/s  {rate / reference:8,.0f} x pandapower"
-            f"  {measured['step_over_flow']:5.2f} x its bare power flow"
-            f"  (compiled in {measured['compile_seconds']:.1f} s)"
+            f"{beside}  (compiled in {measured['compile_seconds']:.1f} s)"
         )
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
